@@ -1,0 +1,41 @@
+"""Activation functions, in place on the array that a layer has just computed, with the gradient beside each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lenet5_cli.contraction import Array
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An elementwise function y = f(z).
+
+    Attributes:
+        name: what ``--activation`` calls it.
+        apply: replace z by f(z), in place.
+        gradient: write dz = dy f'(z) into its third argument, from y = f(z) and dy.
+    """
+
+    name: str
+    apply: Callable[[Array], None]
+    gradient: Callable[[Array, Array, Array], None]
+
+
+def _sigmoid(z: Array) -> None:
+    """Replace z by 1 / (1 + exp(-z)), as (1 + tanh(z / 2)) / 2: the same, and nothing overflows."""
+    z *= 0.5
+    np.tanh(z, out=z)
+    z *= 0.5
+    z += 0.5
+
+
+def _sigmoid_gradient(y: Array, dy: Array, dz: Array) -> None:
+    """Write dz = dy (y - y^2)."""
+    np.multiply(y, y, out=dz)
+    np.subtract(y, dz, out=dz)
+    np.multiply(dz, dy, out=dz)
+
+
+SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_gradient)

@@ -1,0 +1,84 @@
+"""What every layer is: parameters and gradients by name, forward, backward."""
+
+from abc import ABC, abstractmethod
+from math import prod
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from lenet5_cli.contraction import Array
+from lenet5_cli.errors import LeNet5Error
+
+Shape = tuple[int, ...]
+
+
+class Layer(ABC):
+    """A differentiable function of a batch, with parameters that an optimiser may change in place.
+
+    Arrays handed out (y, dx, the gradients) are the layer's own: they hold until its next forward or backward.
+
+    Attributes:
+        name: what the network calls it, such as ``c1``.
+        input_shape: the shape of one image in, such as (c, h, w).
+        output_shape: the shape of one image out.
+        params: the trainable arrays by name; written in place, never replaced by the layer.
+        grads: the gradient of the loss by each of ``params``, same keys and shapes; set by ``backward``, not added to.
+        dtype: float32 or float64, of every array in and out.
+    """
+
+    def __init__(self, input_shape: Shape, output_shape: Shape, params: dict[str, Array], dtype: DTypeLike) -> None:
+        self.name = type(self).__name__
+        self.input_shape = input_shape
+        self.output_shape = output_shape
+        self.dtype = np.dtype(dtype)
+        self.params = {name: value.astype(self.dtype) for name, value in params.items()}
+        self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
+        self._buffers: dict[str, Array] = {}
+
+    def forward(self, x: Array) -> Array:
+        """Return y[n, ...] for x[n, ...], and remember what ``backward`` will need.
+
+        Raises:
+            LeNet5Error: the shape of an image in x is not ``input_shape``.
+        """
+        self._check(x)
+        return self._forward(np.asarray(x, self.dtype))
+
+    def backward(self, dy: Array) -> Array:
+        """Set ``grads`` and return dx, from dy and the latest ``forward``."""
+        self.backward_params(dy)
+        return self.backward_input()
+
+    @abstractmethod
+    def _forward(self, x: Array) -> Array:
+        """Compute ``forward`` of an x of the right shape and dtype."""
+
+    @abstractmethod
+    def backward_params(self, dy: Array) -> None:
+        """Do the first half of ``backward``: set ``grads``."""
+
+    @abstractmethod
+    def backward_input(self) -> Array:
+        """Do the second half of ``backward``: return dx. A network's first layer can do without."""
+
+    @property
+    def size(self) -> int:
+        """The number of trainable parameters."""
+        return sum(value.size for value in self.params.values())
+
+    def _check(self, x: Array) -> None:
+        if x.shape[1:] != self.input_shape:
+            wanted = ", ".join(map(str, ("n", *self.input_shape)))
+            raise LeNet5Error(f"{self.name}: x has shape {x.shape}; ({wanted}) was wanted")
+
+    def _buffer(self, name: str, shape: Shape) -> Array:
+        """Return the work array of this name, zeros when new; made once for as long as its shape stays."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != shape:
+            buffer = self._buffers[name] = np.zeros(shape, self.dtype)
+        return buffer
+
+
+def uniform(rng: np.random.Generator, *shape: int) -> Array:
+    """Draw parameters from [-1, 1) (report, convolution layer)."""
+    return rng.uniform(-1, 1, prod(shape)).reshape(shape)

@@ -1,0 +1,77 @@
+"""The sub-sampling layer."""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from lenet5_cli.contraction import Array, images_first, images_last, repeat
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.layers.activations import SIGMOID, Activation
+from lenet5_cli.layers.base import Layer, uniform
+
+
+class Subsampling(Layer):
+    """The sum of each ``size`` x ``size`` window, times one weight a map, plus one bias a map, and an activation f.
+
+    ``y[n,c,i,j] = f(weight[c] sum_uv x[n,c,s i+u,s j+v] + bias[c])``, s being ``size``
+
+    x is (n, c, h, w), y is (n, c, h / s, w / s), weight and bias are (c,). x may also come as its windows,
+    x[n,c,i,j,u,v], as ``Conv`` with a tile gives it; dx comes back in the form of x.
+
+    Source: report, sub-sampling layer; LeCun et al. 1998, section II.B.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        size: int,
+        *,
+        rng: np.random.Generator,
+        activation: Activation = SIGMOID,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        c, h, w = input_shape
+        if h % size or w % size:
+            raise LeNet5Error(f"a map of {h}x{w} is not made of windows of {size}x{size}")
+        params = {"weight": uniform(rng, c), "bias": uniform(rng, c)}
+        super().__init__(input_shape, (c, h // size, w // size), params, dtype)
+        self.activation = activation
+        self.kernel_size = size
+
+    def _check(self, x: Array) -> None:
+        if x.shape[1:] != (*self.output_shape, self.kernel_size, self.kernel_size):
+            super()._check(x)
+
+    def _forward(self, x: Array) -> Array:
+        self._windowed = x.ndim > 4
+        shape = (*self.output_shape, len(x))
+        self._sums = np.add.reduce(self._inside(x), axis=(0, 1), out=self._buffer("sums", shape))
+        y = np.multiply(self._sums, self.params["weight"][:, None, None, None], out=self._buffer("y", shape))
+        y += self.params["bias"][:, None, None, None]
+        self.activation.apply(y)
+        self._y = y
+        return images_first(y)
+
+    def backward_params(self, dy: Array) -> None:
+        """Set dweight[c] = sum_nij dz[n,c,i,j] sum_uv x[n,c,s i+u,s j+v] and dbias[c] = sum_nij dz[n,c,i,j]."""
+        dz = self._dz = self._buffer("dz", self._y.shape)
+        self.activation.gradient(self._y, images_last(dy), dz)
+        np.einsum("cijn,cijn->c", dz, self._sums, out=self.grads["weight"])
+        np.add.reduce(dz, axis=(1, 2, 3), out=self.grads["bias"])
+
+    def backward_input(self) -> Array:
+        """Return dx[n,c,s i+u,s j+v] = dz[n,c,i,j] weight[c], the same for every u and v."""
+        self._dz *= self.params["weight"][:, None, None, None]
+        dx = repeat(self._dz, self.kernel_size)
+        return dx.transpose(5, 2, 3, 4, 0, 1) if self._windowed else images_first(self._outside(dx))
+
+    def _inside(self, x: Array) -> Array:
+        """Return x as the view [u,v,c,i,j,n] of its windows."""
+        if self._windowed:
+            return x.transpose(4, 5, 1, 2, 3, 0)
+        c, i, j = self.output_shape
+        s = self.kernel_size
+        return images_last(x).reshape(c, i, s, j, s, -1).transpose(2, 4, 0, 1, 3, 5)
+
+    def _outside(self, dx: Array) -> Array:
+        """Return dx[u,v,c,i,j,n] as a new [c,h,w,n]."""
+        return dx.transpose(2, 3, 0, 4, 1, 5).reshape(*self.input_shape, -1)

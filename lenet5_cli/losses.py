@@ -1,0 +1,34 @@
+"""Losses: the mean over a batch and its gradient, in one call."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet5_cli.contraction import Array
+
+FLOOR = 1e-20
+
+
+def softmax(scores: Array) -> Array:
+    """Return p[n,k] = exp(scores[n,k]) / sum_k exp(scores[n,k]), shifted by the maximum: no exponential overflows."""
+    p: Array = np.exp(scores - scores.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    return p
+
+
+def cross_entropy(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
+    """Return the mean cross-entropy of the softmax of ``scores`` and its gradient by them.
+
+    ``loss = -mean_n log max(p[n,labels[n]], 1e-20)``, ``dscores[n,k] = (p[n,k] - [k = labels[n]]) / N``
+
+    scores is (n, k), labels (n,) from 0 to k - 1; the loss is in nats, the gradient has the shape and dtype of scores.
+
+    Source: report, training.
+    """
+    n = len(scores)
+    images = np.arange(n)
+    dscores = softmax(scores)
+    p = dscores[images, labels]
+    loss = -np.log(np.maximum(p, FLOOR)).mean(dtype=np.float64)
+    dscores[images, labels] = p - 1
+    dscores /= n
+    return float(loss), dscores

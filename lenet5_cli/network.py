@@ -1,0 +1,118 @@
+"""LeNet-5: the report's seven layers, from a seed and a glyph sheet."""
+
+from os import PathLike
+from typing import Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lenet5_cli import checkpoint, glyphs
+from lenet5_cli.contraction import Array
+from lenet5_cli.layers import RBF, Conv, Dense, Layer, Subsampling
+from lenet5_cli.losses import softmax
+from lenet5_cli.preprocessing import binarize
+
+PIECE = 32  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
+
+
+class LeNet5:
+    """A stack of layers, added one by one; made with the seven of the report.
+
+    Attributes:
+        layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
+        codes: (10, 84), the glyphs of the output layer.
+        parameters: every trainable number in one vector, of which the layers' ``params`` are views.
+        gradients: likewise for their ``grads``.
+
+    Source: report, building LeNet5; LeCun et al. 1998, section II.B.
+    """
+
+    def __init__(
+        self, codes: NDArray[np.uint8] | None = None, *, seed: int | None = None, dtype: DTypeLike = np.float32
+    ) -> None:
+        """Draw the weights of a new network.
+
+        Args:
+            codes: (10, 84), one code a digit, ink 1 and paper 0; the shipped glyph sheet if not given.
+            seed: of the initial weights.
+            dtype: float32 or float64.
+        """
+        rng = np.random.default_rng(seed)
+        self.codes = glyphs.read() if codes is None else codes
+        self.dtype = np.dtype(dtype)
+        self.layers: list[Layer] = []
+        (
+            self.add("c1", Conv((1, 32, 32), 5, 6, tile=2, rng=rng, dtype=dtype))
+            .add("s2", Subsampling((6, 28, 28), 2, rng=rng, dtype=dtype))
+            .add("c3", Conv((6, 14, 14), 5, 16, tile=2, rng=rng, dtype=dtype))
+            .add("s4", Subsampling((16, 10, 10), 2, rng=rng, dtype=dtype))
+            .add("c5", Conv((16, 5, 5), 5, 120, rng=rng, dtype=dtype))
+            .add("f6", Dense((120, 1, 1), 84, rng=rng, dtype=dtype))
+            .add("output", RBF(self.codes, dtype=dtype))
+        )
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Return the network of a checkpoint, ready to classify.
+
+        Raises:
+            LeNet5Error: the file is missing, damaged or not a checkpoint; nothing in it is executed.
+        """
+        return cls.restore(checkpoint.read(path))
+
+    @classmethod
+    def restore(cls, saved: checkpoint.Checkpoint) -> Self:
+        """Return the network of a checkpoint that has been read."""
+        network = cls(saved.codes, seed=0, dtype=saved.pairs[0][0].dtype)
+        for layer, pair in zip(network.layers, saved.pairs, strict=False):
+            for param, value in zip(layer.params.values(), pair, strict=True):
+                param[...] = value
+        return network
+
+    def add(self, name: str, layer: Layer) -> Self:
+        """Append a layer under a name, and return the network."""
+        layer.name = name
+        self.layers.append(layer)
+        self.parameters = self._flatten("params")
+        self.gradients = self._flatten("grads")
+        return self
+
+    def forward(self, x: Array) -> Array:
+        """Return scores (n, 10) for prepared images x (n, 1, 32, 32); the largest score is the answer."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dscores: Array) -> None:
+        """Set ``gradients`` from the gradient by the latest scores, (n, 10)."""
+        first, *rest = self.layers
+        for layer in reversed(rest):
+            dscores = layer.backward(dscores)
+        first.backward_params(dscores)
+
+    def scores(self, images: NDArray[np.uint8]) -> Array:
+        """Return scores (n, 10) of pictures (n, 28, 28), white on black: minus the squared distance to each code."""
+        scores = np.empty((len(images), 10), self.dtype)
+        for start in range(0, len(images), PIECE):
+            piece = slice(start, start + PIECE)
+            scores[piece] = self.forward(binarize(images[piece], self.dtype))
+        return scores
+
+    def probabilities(self, images: NDArray[np.uint8]) -> Array:
+        """Return the ten probabilities (n, 10) of each picture (n, 28, 28), white on black."""
+        return softmax(self.scores(images))
+
+    def pairs(self) -> list[list[Array]]:
+        """Return ``[weight, bias]`` of each trainable layer, copied, in the shapes of the report."""
+        return [[value.copy() for value in layer.params.values()] for layer in self.layers if layer.params]
+
+    def _flatten(self, role: str) -> Array:
+        """Move every layer's ``params`` or ``grads`` into one vector: an optimiser then takes a step in two calls."""
+        arrays = [getattr(layer, role) for layer in self.layers]
+        vector = np.concatenate([value.ravel() for named in arrays for value in named.values()])
+        start = 0
+        for named in arrays:
+            for name, value in named.items():
+                named[name] = vector[start : start + value.size].reshape(value.shape)
+                start += value.size
+        return vector

@@ -1,0 +1,84 @@
+"""The fast roads compute what their einsum strings say."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lenet5_cli.contraction import Windows, contract, images_first, images_last, repeat
+
+SIZES = dict(zip("pqkcuvijn", (2, 2, 4, 3, 5, 5, 3, 6, 7), strict=True))
+STRINGS = [
+    "pqkcuv,cuvijn->pqkijn",
+    "pqkijn,cuvijn->pqkcuv",
+    "pqkcuv,pqkijn->cuvijn",
+    "ck,cn->kn",
+    "cn,kn->ck",
+    "ck,kn->cn",
+    "kc,kn->cn",
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("images", [1, 7])
+@pytest.mark.parametrize("subscripts", STRINGS)
+def test_contract_is_einsum(subscripts: str, images: int, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    operands, result = subscripts.split("->")
+    sizes = SIZES | {"n": images}
+    a, b = (rng.standard_normal([sizes[letter] for letter in letters]).astype(dtype) for letters in operands.split(","))
+    out = np.empty([sizes[letter] for letter in result], dtype)
+    reference = np.einsum(subscripts, a.astype(np.float64), b.astype(np.float64))
+    assert contract(subscripts, a, b, out=out) is out
+    terms = a.size * b.size // max(out.size, 1)
+    np.testing.assert_allclose(out, reference, rtol=0, atol=np.finfo(dtype).eps * (10 + terms))
+
+
+@pytest.mark.parametrize("subscripts", ["kc,kc->kc", "kcn,kn->cn", "ckc,cn->kn", "kc,kn->nc", "k,c->kc"])
+def test_contract_refuses_what_is_not_one_product(subscripts: str) -> None:
+    with pytest.raises(ValueError, match="not one matrix product"):
+        contract(subscripts, np.ones((2, 2)), np.ones((2, 2)), out=np.ones((2, 2)))
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.data())
+def test_windows_gather_what_their_formula_says(
+    c: int, stride: int, size: int, images: int, data: st.DataObject
+) -> None:
+    h, w = (data.draw(st.integers(size, 8)) for _ in "hw")
+    x = np.random.default_rng(0).standard_normal((c, h, w, images))
+    windows = Windows((c, h, w), size, stride)
+    shape = (*windows.pixels.shape, images)
+    gathered = windows.gather(x, np.empty(shape))
+    for i, j in np.ndindex(shape[3:5]):
+        top, left = stride * i, stride * j
+        np.testing.assert_array_equal(gathered[:, :, :, i, j], x[:, top : top + size, left : left + size])
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.data())
+def test_windows_sum_is_the_transpose_of_gather(c: int, stride: int, size: int, data: st.DataObject) -> None:
+    """<gather(x), d> = <x, sum(d)> for every x and d; whole numbers, so that equal means equal."""
+    h, w = (data.draw(st.integers(size, 8)) for _ in "hw")
+    rng = np.random.default_rng(0)
+    windows = Windows((c, h, w), size, stride)
+    x = rng.integers(-9, 10, (c, h, w, 2)).astype(float)
+    d = np.zeros((windows.pixels.size + 1, 2))
+    d[:-1] = rng.integers(-9, 10, (windows.pixels.size, 2))
+    gathered = windows.gather(x, np.empty((*windows.pixels.shape, 2)))
+    summed = windows.sum(d, np.empty((*windows.readers.shape, 2)), np.empty((c * h * w, 2)))
+    assert (gathered.reshape(-1, 2) * d[:-1]).sum() == (x.reshape(-1, 2) * summed).sum()
+
+
+def test_image_axis_moves_without_a_copy() -> None:
+    x = np.arange(24.0).reshape(2, 3, 4)
+    assert images_last(x).shape == (3, 4, 2)
+    assert np.shares_memory(images_first(images_last(x)), x)
+    np.testing.assert_array_equal(images_first(images_last(x)), x)
+
+
+def test_repeat_takes_no_memory_and_cannot_be_written() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    y = repeat(x, 2)
+    np.testing.assert_array_equal(y, np.broadcast_to(x, (2, 2, 2, 3)))
+    assert np.shares_memory(x, y)
+    with pytest.raises(ValueError, match="read-only"):
+        y[0] = 1

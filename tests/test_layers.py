@@ -1,0 +1,213 @@
+"""What every layer promises, over a table of all of them; and each against its formula written out."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.layers import RBF, SIGMOID, Conv, Dense, Layer, Subsampling
+
+RNG = np.random.default_rng(7)
+CODES = np.random.default_rng(1).integers(0, 2, (4, 6))
+
+# name: (layer of a dtype, shape of one image in, shape of one image out)
+LAYERS: dict[str, tuple[Callable[[type], Layer], tuple[int, ...], tuple[int, ...]]] = {
+    "conv": (lambda dtype: Conv((2, 8, 6), 3, 4, rng=RNG, dtype=dtype), (2, 8, 6), (4, 6, 4)),
+    "conv, tile": (lambda dtype: Conv((2, 8, 6), 3, 4, rng=RNG, tile=2, dtype=dtype), (2, 8, 6), (4, 3, 2, 2, 2)),
+    "conv, whole image": (lambda dtype: Conv((2, 5, 5), 5, 3, rng=RNG, dtype=dtype), (2, 5, 5), (3, 1, 1)),
+    "subsampling": (lambda dtype: Subsampling((3, 6, 4), 2, rng=RNG, dtype=dtype), (3, 6, 4), (3, 3, 2)),
+    "subsampling, windows": (lambda dtype: Subsampling((3, 6, 4), 2, rng=RNG, dtype=dtype), (3, 3, 2, 2, 2), (3, 3, 2)),
+    "dense": (lambda dtype: Dense((5,), 4, rng=RNG, dtype=dtype), (5,), (4,)),
+    "dense, maps": (lambda dtype: Dense((5, 1, 1), 4, rng=RNG, dtype=dtype), (5, 1, 1), (4,)),
+    "rbf": (lambda dtype: RBF(CODES, dtype=dtype), (6,), (4,)),
+}
+
+every_layer = pytest.mark.parametrize(("make", "x_shape", "y_shape"), LAYERS.values(), ids=LAYERS)
+every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def normal(*shape: int, dtype: type = np.float64) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
+
+
+@every_dtype
+@every_layer
+def test_contract(make: Callable[[type], Layer], x_shape: tuple, y_shape: tuple, dtype: type) -> None:
+    layer = make(dtype)
+    params = {name: value.copy() for name, value in layer.params.items()}
+    arrays = {name: id(value) for name, value in layer.params.items()}
+    x, dy = normal(3, *x_shape, dtype=dtype), normal(3, *y_shape, dtype=dtype)
+    x_before, dy_before = x.copy(), dy.copy()
+    y = layer.forward(x)
+    dx = layer.backward(dy)
+    assert y.shape == (3, *y_shape)
+    assert dx.shape == x.shape
+    assert y.dtype == dx.dtype == dtype
+    assert layer.grads.keys() == layer.params.keys()
+    assert all(grad.shape == params[name].shape and grad.dtype == dtype for name, grad in layer.grads.items())
+    np.testing.assert_array_equal(x, x_before)
+    np.testing.assert_array_equal(dy, dy_before)
+    for name, value in layer.params.items():
+        np.testing.assert_array_equal(value, params[name])
+        assert id(value) == arrays[name]
+
+
+@every_dtype
+@every_layer
+def test_a_batch_is_its_images_one_by_one(
+    make: Callable[[type], Layer], x_shape: tuple, y_shape: tuple, dtype: type
+) -> None:
+    layer = make(dtype)
+    x, dy = normal(5, *x_shape, dtype=dtype), normal(5, *y_shape, dtype=dtype)
+    y = layer.forward(x).copy()
+    dx = layer.backward(dy).copy()
+    grads = {name: grad.copy() for name, grad in layer.grads.items()}
+    close = {"rtol": 0, "atol": 2000 * np.finfo(dtype).eps}
+    sums = {name: np.zeros_like(grad) for name, grad in grads.items()}
+    for image in range(5):
+        one = slice(image, image + 1)
+        np.testing.assert_allclose(layer.forward(x[one]), y[one], **close)
+        np.testing.assert_allclose(layer.backward(dy[one]), dx[one], **close)
+        for name, grad in layer.grads.items():
+            sums[name] += grad
+    for name, grad in grads.items():
+        np.testing.assert_allclose(sums[name], grad, **close)
+
+
+@every_layer
+def test_gradients_along_a_random_direction(make: Callable[[type], Layer], x_shape: tuple, y_shape: tuple) -> None:
+    """The slope of <y, dy> along a direction, by central difference, is the inner product of gradient and direction.
+
+    The difference of step h is off by about h^2 (third derivatives near 1) and eps / h: 1e-10 each at h = 1e-5.
+    """
+    layer = make(np.float64)
+    h = 1e-5
+    x, dy = normal(2, *x_shape), normal(2, *y_shape)
+    points = {"x": x, **layer.params}
+    directions = {name: np.random.default_rng(5).standard_normal(value.shape) for name, value in points.items()}
+
+    def value(shift: float) -> float:
+        moved = {name: point + shift * directions[name] for name, point in points.items()}
+        kept = {name: param.copy() for name, param in layer.params.items()}
+        for name, param in layer.params.items():
+            param[...] = moved[name]
+        result = float((layer.forward(moved["x"]) * dy).sum())
+        for name, param in layer.params.items():
+            param[...] = kept[name]
+        return result
+
+    slope = (value(h) - value(-h)) / (2 * h)
+    layer.forward(x)
+    gradients = {"x": layer.backward(dy), **layer.grads}
+    product = sum((gradients[name] * directions[name]).sum() for name in points)
+    assert slope == pytest.approx(product, rel=1e-7, abs=1e-7)
+
+
+@every_layer
+def test_work_arrays_follow_the_batch(make: Callable[[type], Layer], x_shape: tuple, y_shape: tuple) -> None:
+    """A short last batch, then a full one again: no number of an earlier batch stays behind."""
+    layer, fresh = make(np.float64), make(np.float64)
+    for name, param in fresh.params.items():
+        param[...] = layer.params[name]
+    x, dy = normal(4, *x_shape), normal(4, *y_shape)
+    for images in (4, 1, 4):
+        layer.forward(x[:images] + images)
+        layer.backward(dy[:images])
+    np.testing.assert_array_equal(layer.forward(x), fresh.forward(x))
+    np.testing.assert_array_equal(layer.backward(dy), fresh.backward(dy))
+
+
+@every_layer
+def test_wrong_shape_is_refused(make: Callable[[type], Layer], x_shape: tuple, y_shape: tuple) -> None:  # noqa: ARG001
+    layer = make(np.float32)
+    layer.name = "c9"
+    wanted = ", ".join(map(str, ("n", *layer.input_shape)))
+    with pytest.raises(LeNet5Error) as error:
+        layer.forward(np.zeros((3, 1, 1, 2)))
+    assert str(error.value) == f"c9: x has shape (3, 1, 1, 2); ({wanted}) was wanted"
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-z))
+
+
+def windows(x: np.ndarray, size: int) -> np.ndarray:
+    """x[n,c,i+u,j+v] as [n,c,i,j,u,v]."""
+    return np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(2, 3))
+
+
+@pytest.mark.parametrize("tile", [1, 2])
+def test_conv_is_the_reports_einsum(tile: int) -> None:
+    layer = Conv((2, 8, 6), 3, 4, rng=RNG, tile=tile, dtype=np.float64)
+    weight, bias = layer.params.values()
+    x, dy = normal(3, 2, 8, 6), normal(3, 4, 6, 4)
+    y = sigmoid(np.einsum("ncijuv,kcuv->nkij", windows(x, 3), weight) + bias[:, None, None])
+    dz = dy * y * (1 - y)
+    padded = np.pad(dz, ((0, 0), (0, 0), (2, 2), (2, 2)))  # kernel - 1 on every side
+    dx = np.einsum("nkijuv,kcuv->ncij", windows(padded, 3), weight[:, :, ::-1, ::-1])
+
+    def tiled(a: np.ndarray) -> np.ndarray:
+        return a if tile == 1 else a.reshape(3, 4, 3, 2, 2, 2).transpose(0, 1, 2, 4, 3, 5)
+
+    np.testing.assert_allclose(layer.forward(x), tiled(y), rtol=1e-13)
+    np.testing.assert_allclose(layer.backward(tiled(dy)), dx, atol=1e-13)
+    np.testing.assert_allclose(layer.grads["weight"], np.einsum("ncijuv,nkij->kcuv", windows(x, 3), dz), atol=1e-12)
+    np.testing.assert_allclose(layer.grads["bias"], np.einsum("nkij->k", dz), atol=1e-12)
+
+
+def test_subsampling_is_the_reports_einsum() -> None:
+    layer = Subsampling((3, 6, 4), 2, rng=RNG, dtype=np.float64)
+    weight, bias = layer.params.values()
+    x, dy = normal(2, 3, 6, 4), normal(2, 3, 3, 2)
+    split = x.reshape(2, 3, 3, 2, 2, 2)  # n c i u j v
+    y = sigmoid(np.einsum("nciujv,c->ncij", split, weight) + bias[:, None, None])
+    dz = dy * y * (1 - y)
+    dx = np.einsum("ncij,c->ncij", dz, weight).repeat(2, axis=2).repeat(2, axis=3)
+    np.testing.assert_allclose(layer.forward(x), y, rtol=1e-13)
+    np.testing.assert_allclose(layer.backward(dy), dx, rtol=1e-12)
+    np.testing.assert_allclose(layer.grads["weight"], np.einsum("nciujv,ncij->c", split, dz), rtol=1e-12)
+    np.testing.assert_allclose(layer.grads["bias"], np.einsum("ncij->c", dz), rtol=1e-12)
+
+
+def test_subsampling_refuses_a_size_that_leaves_pixels_over() -> None:
+    with pytest.raises(LeNet5Error, match=r"^a map of 7x6 is not made of windows of 2x2$"):
+        Subsampling((3, 7, 6), 2, rng=RNG)
+
+
+def test_dense_is_the_reports_einsum() -> None:
+    layer = Dense((5,), 4, rng=RNG, dtype=np.float64)
+    weight, bias = layer.params.values()
+    assert weight.shape == (5, 4)
+    x, dy = normal(3, 5), normal(3, 4)
+    y = sigmoid(np.einsum("nc,ck->nk", x, weight) + bias)
+    dz = dy * y * (1 - y)
+    np.testing.assert_allclose(layer.forward(x), y, rtol=1e-13)
+    np.testing.assert_allclose(layer.backward(dy), np.einsum("nk,ck->nc", dz, weight), rtol=1e-12)
+    np.testing.assert_allclose(layer.grads["weight"], np.einsum("nc,nk->ck", x, dz), rtol=1e-12)
+
+
+def test_rbf_by_hand() -> None:
+    layer = RBF(np.array([[1, 0], [0, 1], [1, 1]]), dtype=np.float64)
+    # 0.5 and 0.25 from the codes: .5 .25 | -.5 -.75... squared and summed, negated:
+    # (0.5-1)^2 + (0.25-0)^2 = 0.3125; (0.5-0)^2 + (0.25-1)^2 = 0.8125; (0.5-1)^2 + (0.25-1)^2 = 0.8125
+    np.testing.assert_array_equal(layer.forward(np.array([[0.5, 0.25]])), [[-0.3125, -0.8125, -0.8125]])
+    # dx = -2 sum_k dy_k (x - code_k): with dy = (1, 0, 2), -2 (1 (-0.5) + 2 (-0.5)) = 3 and -2 (0.25 + 2 (-0.75)) = 2.5
+    np.testing.assert_array_equal(layer.backward(np.array([[1.0, 0.0, 2.0]])), [[3.0, 2.5]])
+    assert layer.size == 0
+
+
+@every_dtype
+def test_sigmoid_never_overflows(dtype: type) -> None:
+    z = np.array([-np.finfo(dtype).max, -1000, -1, 0, 1, 1000, np.finfo(dtype).max], dtype)
+    SIGMOID.apply(z)
+    assert z.dtype == dtype
+    np.testing.assert_allclose(z, [0, 0, 0.2689414213699951, 0.5, 0.7310585786300049, 1, 1], atol=np.finfo(dtype).eps)
+
+
+def test_initial_parameters_are_uniform_between_minus_one_and_one() -> None:
+    weight = Dense((1000,), 100, rng=np.random.default_rng(0)).params["weight"]
+    assert -1 <= weight.min() < -0.999
+    assert 0.999 < weight.max() < 1
+    assert abs(weight.mean()) < 5 / np.sqrt(3 * weight.size)  # five standard errors; the variance is 1/3
+    assert weight.var() == pytest.approx(1 / 3, rel=0.02)

@@ -1,0 +1,50 @@
+"""Softmax and cross-entropy."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lenet5_cli.losses import cross_entropy, softmax
+
+
+def test_by_hand() -> None:
+    # scores 0 and log 3: exp is 1 and 3, p is 1/4 and 3/4; label 1: loss log 4/3, gradient p - (0, 1) = (1/4, -1/4)
+    scores = np.array([[0, np.log(3)]])
+    np.testing.assert_allclose(softmax(scores), [[0.25, 0.75]])
+    loss, dscores = cross_entropy(scores, np.array([1]))
+    assert loss == pytest.approx(np.log(4 / 3))
+    np.testing.assert_allclose(dscores, [[0.25, -0.25]])
+
+
+def test_mean_over_the_batch() -> None:
+    scores = np.random.default_rng(0).standard_normal((4, 10))
+    labels = np.array([1, 2, 3, 9])
+    each = [cross_entropy(scores[i : i + 1], labels[i : i + 1]) for i in range(4)]
+    loss, dscores = cross_entropy(scores, labels)
+    assert loss == pytest.approx(np.mean([one for one, _ in each]))
+    np.testing.assert_allclose(dscores, np.concatenate([gradient for _, gradient in each]) / 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_probability_is_floored(dtype: type) -> None:
+    """exp(-1000) is 0 in both types: the loss is -log 1e-20, not infinite, and the gradient stays p - 1."""
+    loss, dscores = cross_entropy(np.array([[0, -1000]], dtype), np.array([1]))
+    assert loss == pytest.approx(-np.log(1e-20))
+    np.testing.assert_array_equal(dscores, np.array([[1, -1]], dtype))
+    assert dscores.dtype == dtype
+
+
+@given(st.floats(-1e30, 1e30), st.integers(0, 9))
+def test_shift_changes_nothing(shift: float, label: int) -> None:
+    scores = np.zeros((1, 10)) + shift
+    assert cross_entropy(scores, np.array([label]))[0] == pytest.approx(np.log(10))
+
+
+def test_gradient_by_central_difference() -> None:
+    rng = np.random.default_rng(1)
+    scores, direction, labels, h = rng.standard_normal((5, 10)), rng.standard_normal((5, 10)), np.arange(5), 1e-6
+    slope = (cross_entropy(scores + h * direction, labels)[0] - cross_entropy(scores - h * direction, labels)[0]) / (
+        2 * h
+    )
+    assert slope == pytest.approx((cross_entropy(scores, labels)[1] * direction).sum(), rel=1e-8)

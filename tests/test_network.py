@@ -1,0 +1,113 @@
+"""The seven layers together."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet5_cli import LeNet5, glyphs
+from lenet5_cli.checkpoint import Checkpoint, write
+from lenet5_cli.losses import cross_entropy, softmax
+from lenet5_cli.preprocessing import binarize
+
+IMAGES = np.random.default_rng(3).integers(0, 256, (70, 28, 28), dtype=np.uint8)
+
+
+def test_layers_and_parameter_counts_of_the_paper() -> None:
+    network = LeNet5(seed=0)
+    assert [(layer.name, layer.size) for layer in network.layers] == [
+        ("c1", 156),  # 6 (5 5 + 1)
+        ("s2", 12),  # 6 2
+        ("c3", 2416),  # 16 (6 5 5 + 1)
+        ("s4", 32),  # 16 2
+        ("c5", 48120),  # 120 (16 5 5 + 1)
+        ("f6", 10164),  # 84 (120 + 1)
+        ("output", 0),
+    ]
+    assert network.parameters.size == 60_900
+    assert [layer.output_shape for layer in network.layers] == [
+        (6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5), (120, 1, 1), (84,), (10,),
+    ]  # fmt: skip
+
+
+def test_parameters_and_gradients_are_one_vector_and_its_views() -> None:
+    network = LeNet5(seed=0)
+    network.parameters[:] = np.arange(60_900)
+    network.gradients[:] = np.arange(60_900)
+    for role in ("params", "grads"):
+        values = [value.ravel() for layer in network.layers for value in getattr(layer, role).values()]
+        np.testing.assert_array_equal(np.concatenate(values), np.arange(60_900))
+
+
+def test_gradient_of_the_whole_network_along_a_random_direction() -> None:
+    network = LeNet5(seed=1, dtype=np.float64)
+    x, labels = binarize(IMAGES[:3], np.float64), np.array([3, 1, 4])
+    start, h = network.parameters.copy(), 1e-6
+    direction = np.random.default_rng(0).standard_normal(start.size)
+
+    def loss(shift: float) -> float:
+        network.parameters[:] = start + shift * direction
+        return cross_entropy(network.forward(x), labels)[0]
+
+    slope = (loss(h) - loss(-h)) / (2 * h)
+    network.parameters[:] = start
+    network.backward(cross_entropy(network.forward(x), labels)[1])
+    assert slope == pytest.approx(network.gradients @ direction, rel=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-4), (np.float64, 1e-12)])
+def test_equal_to_pytorch(dtype: type, tolerance: float) -> None:
+    """Scores, loss and every gradient, from the same parameters in PyTorch's own layers."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    functional = torch.nn.functional
+    network = LeNet5(seed=2, dtype=dtype)
+    params = [
+        torch.tensor(value.copy(), requires_grad=True) for layer in network.layers for value in layer.params.values()
+    ]
+    c1, b1, s2, t2, c3, b3, s4, t4, c5, b5, f6, b6 = params
+    x, labels = binarize(IMAGES[:6], dtype), np.arange(6)
+    y = torch.sigmoid(functional.conv2d(torch.tensor(x.copy()), c1, b1))
+    y = torch.sigmoid(4 * functional.avg_pool2d(y, 2) * s2[:, None, None] + t2[:, None, None])
+    y = torch.sigmoid(functional.conv2d(y, c3, b3))
+    y = torch.sigmoid(4 * functional.avg_pool2d(y, 2) * s4[:, None, None] + t4[:, None, None])
+    y = torch.sigmoid(functional.conv2d(y, c5, b5)).flatten(1)
+    y = torch.sigmoid(y @ f6 + b6)
+    scores = -((y[:, None] - torch.tensor(network.codes.astype(dtype))) ** 2).sum(2)
+    loss = functional.cross_entropy(scores, torch.tensor(labels))
+    loss.backward()
+    our_scores = network.forward(x)
+    our_loss, dscores = cross_entropy(our_scores, labels)
+    network.backward(dscores)
+    np.testing.assert_allclose(our_scores, scores.detach().numpy(), rtol=tolerance, atol=tolerance)
+    assert our_loss == pytest.approx(loss.item(), rel=tolerance)
+    theirs = np.concatenate([param.grad.numpy().ravel() for param in params])
+    np.testing.assert_allclose(network.gradients, theirs, rtol=0, atol=tolerance * abs(theirs).max())
+
+
+def test_the_same_seed_draws_the_same_network_and_another_seed_another() -> None:
+    np.testing.assert_array_equal(LeNet5(seed=5).parameters, LeNet5(seed=5).parameters)
+    assert not np.array_equal(LeNet5(seed=5).parameters, LeNet5(seed=6).parameters)
+    np.testing.assert_array_equal(LeNet5(seed=5).parameters, LeNet5(seed=5, dtype=np.float64).parameters.astype("f4"))
+
+
+def test_scores_of_pictures_are_those_of_the_prepared_images_one_by_one() -> None:
+    network = LeNet5(seed=0, dtype=np.float64)
+    scores = network.scores(IMAGES)
+    assert scores.shape == (70, 10)
+    for image in (0, 31, 32, 69):
+        one = network.forward(binarize(IMAGES[image : image + 1], np.float64))
+        np.testing.assert_allclose(scores[image], one[0], rtol=1e-12)
+    np.testing.assert_allclose(network.probabilities(IMAGES), softmax(scores), rtol=1e-12)
+    assert network.scores(IMAGES[:0]).shape == (0, 10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_load_gives_back_the_network_that_was_saved(dtype: type, tmp_path: Path) -> None:
+    codes = glyphs.read()[::-1].copy()
+    network = LeNet5(codes, seed=3, dtype=dtype)
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), codes))
+    loaded = LeNet5.load(os.fspath(tmp_path / "model.pkl"))
+    assert loaded.dtype == dtype
+    np.testing.assert_array_equal(loaded.parameters, network.parameters)
+    np.testing.assert_array_equal(loaded.scores(IMAGES), network.scores(IMAGES))
