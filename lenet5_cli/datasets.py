@@ -1,0 +1,303 @@
+"""Named data sets and folders, each a split of images and labels that belong together."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from lenet5_cli import handwriting, idx
+from lenet5_cli.errors import LeNet5Error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+NAMES = ("mnist", "fashion-mnist", "builtin")
+
+_LOCAL_MNIST = Path("mnist_data")  # the report's place, in the current folder
+_PREFIXES = {"train": "train", "test": "t10k"}
+_BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
+_BUILTIN_SEEDS = {"train": 1, "test": 2}
+_BUILTIN_MAX = 1_000_000
+_CHUNK = 4096  # images hashed at a time
+_PATIENCE = 3.0  # seconds for a mirror's first answer
+_STALL = 10.0  # seconds without a byte in the middle of a file
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """A data set that can be downloaded: its page for people, its mirrors, the SHA-256 of its files."""
+
+    page: str
+    mirrors: tuple[str, ...]
+    sha256: dict[str, str]
+
+
+_REMOTES = {
+    "mnist": _Remote(
+        "https://github.com/cvdfoundation/mnist",
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+        {
+            "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        },
+    ),
+    "fashion-mnist": _Remote(
+        "https://github.com/zalandoresearch/fashion-mnist",
+        (
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+        ),
+        {
+            "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        },
+    ),
+}
+
+
+class DownloadError(LeNet5Error):
+    """No mirror gave a file that was asked for."""
+
+
+class Progress(Protocol):
+    """What shows a download, as pooch wants it: true as a condition (a tqdm bar needs a total for that).
+
+    `total` is set, in bytes, at the start of each file; `reset`, `update(total)` and `close` are called at its end.
+    """
+
+    total: float | None
+
+    def update(self, n: int, /) -> object:
+        """Add n bytes."""
+
+    def reset(self) -> object:
+        """Start again from 0."""
+
+    def close(self) -> object:
+        """Finish."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The training or the test part of a data set.
+
+    `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,) with digits from 0 to 9, n at least 1; both are
+    as `idx` read them, mapped where the file is plain. `source` is what `load` was asked for, and the two paths are the
+    files, or ``builtin``.
+    """
+
+    source: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    images_path: str
+    labels_path: str
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256, in hex, of all bytes of the images, then of the labels; the same however the files are stored."""
+        digest = hashlib.sha256()
+        for array in (self.images, self.labels):
+            for start in range(0, len(array), _CHUNK):
+                digest.update(np.ascontiguousarray(array[start : start + _CHUNK]).data)
+        return digest.hexdigest()
+
+
+def load(source: str, split: Literal["train", "test"], *, progress: Progress | None = None) -> Split:
+    """Load one split of a data set.
+
+    `source` is ``mnist``, ``fashion-mnist``, ``builtin``, ``builtin:N`` for N training images, or a folder; write a
+    folder that is named like a data set as ``./mnist``. ``mnist`` is taken from the folder ``mnist_data`` if the
+    split is there, else from the cache (`LENET5_CACHE`, or the user's cache folder), into which it is downloaded once.
+    `progress` shows the download.
+
+    Raises `DownloadError` if no mirror gives the files, `LeNet5Error` if there is no such data or it is not right.
+    """
+    if source.partition(":")[0] == "builtin":
+        return _draw(source, split)
+    try:
+        images_path, labels_path = _locate(source, split, progress)
+    except OSError as problem:
+        raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
+    return _read(source, images_path, labels_path)
+
+
+def _draw(source: str, split: str) -> Split:
+    """Draw the built-in digits; a number in the source is of training images, the test images are always the same."""
+    count = _BUILTIN_COUNTS[split]
+    _, colon, number = source.partition(":")
+    if colon:
+        wanted = int(number) if number.isdecimal() and len(number) <= len(str(_BUILTIN_MAX)) else 0
+        if not 1 <= wanted <= _BUILTIN_MAX:
+            raise LeNet5Error(
+                f"{source}: a number of training images from 1 to {_BUILTIN_MAX:,} was wanted after the colon,"
+                " as in builtin:60000"
+            )
+        count = wanted if split == "train" else count
+    images, labels = handwriting.draw(count, _BUILTIN_SEEDS[split])
+    return Split(source, images, labels, "builtin", "builtin")
+
+
+def _locate(source: str, split: str, progress: Progress | None) -> tuple[Path, Path]:
+    if source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
+        return found
+    return _fetch(source, split, progress) if source in _REMOTES else _find_in_folder(source, split)
+
+
+def _read(source: str, images_path: Path, labels_path: Path) -> Split:
+    images, labels = idx.read_images(images_path), idx.read_labels(labels_path)
+    if len(images) != len(labels):
+        raise LeNet5Error(
+            f"{images_path}: {len(images):,} images, but {len(labels):,} labels in {labels_path};"
+            " a label for each image was wanted"
+        )
+    if not len(images):
+        raise LeNet5Error(f"{images_path}: no images; at least one was wanted")
+    rows, columns = images.shape[1:]
+    if (rows, columns) != (28, 28):
+        raise LeNet5Error(f"{images_path}: images of {rows}x{columns} pixels; 28x28 were wanted")
+    if len(wrong := np.flatnonzero(labels > 9)):
+        index = wrong[0]
+        raise LeNet5Error(
+            f"{labels_path}: label {labels[index]} at index {index:,}, counted from 0; digits from 0 to 9 were wanted"
+        )
+    return Split(source, images, labels, str(images_path), str(labels_path))
+
+
+def _names(split: str) -> tuple[str, str]:
+    prefix = _PREFIXES[split]
+    return f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """The names that a file goes by, the mapped ones first."""
+    dotted = name.replace("-idx", ".idx")
+    return name, dotted, f"{name}.gz", f"{dotted}.gz"
+
+
+def _spelled(folder: Path, name: str) -> Path | None:
+    return next((path for spelling in _spellings(name) if (path := folder / spelling).is_file()), None)
+
+
+def _find(folder: Path, split: str) -> tuple[Path, Path] | None:
+    """The images and labels files of a split, if the folder holds both."""
+    images, labels = (_spelled(folder, name) for name in _names(split))
+    return (images, labels) if images and labels else None
+
+
+def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
+    folder = Path(source)
+    if not source or not folder.exists():
+        raise _unknown(source)
+    if not folder.is_dir():
+        raise LeNet5Error(f"{source}: a file; the folder that holds the images and labels files was wanted")
+    if found := _find(folder, split):
+        return found
+    missing = next(name for name in _names(split) if not _spelled(folder, name))
+    raise LeNet5Error(f"{source}: no {missing} there; the names looked for are {', '.join(_spellings(missing))}")
+
+
+def _unknown(source: str) -> LeNet5Error:
+    if Path(source).name != source:
+        return LeNet5Error(f"{source}: no such folder")
+    near = difflib.get_close_matches(source, NAMES, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return LeNet5Error(
+        f"{source or '(nothing)'}: neither a data set nor a folder; the data sets are {', '.join(NAMES)}{hint}"
+    )
+
+
+def _fetch(name: str, split: str, progress: Progress | None) -> tuple[Path, Path]:
+    """The images and labels files of a split in the cache, downloaded into it if they are not there."""
+    import pooch  # noqa: PLC0415  (the import takes longer than `lenet5 --help` may)
+
+    pooch.get_logger().setLevel("WARNING")  # it would print each URL
+    cache = Path(os.environ.get("LENET5_CACHE") or pooch.os_cache("lenet5")) / name
+    images, labels = (_retrieve(name, f"{file}.gz", cache, progress) for file in _names(split))
+    return images, labels
+
+
+def _retrieve(name: str, file: str, cache: Path, progress: Progress | None) -> Path:
+    """One file from the cache, or else from the first mirror that has the right one; a file half got is removed."""
+    import pooch  # noqa: PLC0415
+
+    remote = _REMOTES[name]
+    download = _downloader(progress)
+    failures = []
+    for mirror in remote.mirrors:
+        host = urlsplit(mirror).hostname
+        try:
+            return Path(pooch.retrieve(mirror + file, remote.sha256[file], file, cache, downloader=download))
+        except OSError as problem:  # the network's errors are OSErrors as well
+            failures.append(f"{host}: {_first_cause(problem)}")
+        except ValueError:
+            failures.append(f"{host}: its file is another, the SHA-256 differs")
+    place = f"put them into {_LOCAL_MNIST}/ or " if name == "mnist" else ""
+    raise DownloadError(
+        f"{name}: {file} cannot be downloaded ({'; '.join(failures)}); get the four files from {remote.page} and"
+        f" {place}give their folder with --data FOLDER, or take --data builtin, which needs no download"
+    )
+
+
+def _downloader(progress: Progress | None) -> Callable[[str, str, Any], None]:
+    import pooch  # noqa: PLC0415
+
+    http = pooch.HTTPDownloader(
+        progressbar=False if progress is None else progress, chunk_size=2**16, timeout=(_PATIENCE, _STALL)
+    )
+
+    def download(url: str, output: str, registry: Any) -> None:
+        _demand_answer(http, url)
+        http(url, output, registry)
+
+    return download
+
+
+def _demand_answer(http: Callable[..., bool], url: str) -> None:
+    """Raise `OSError` unless the mirror says in time that it has the file.
+
+    The timeout of a request bounds neither the look-up of a name nor the number of addresses tried one after the
+    other, so the request is left behind in its thread when time is up.
+    """
+    answer: Future[bool] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(http(url, None, None, check_only=True))
+        except OSError as problem:
+            answer.set_exception(problem)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        found = answer.result(_PATIENCE)
+    except TimeoutError:
+        raise OSError(f"no answer within {_PATIENCE:g} seconds") from None
+    if not found:
+        raise OSError("it does not have the file")
+
+
+def _first_cause(problem: BaseException) -> str:
+    """What began a chain of errors, in a few words."""
+    while cause := problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__):
+        problem = cause
+    text = getattr(problem, "strerror", None) or str(problem).partition(" for url")[0]
+    place = getattr(problem, "filename", None)
+    return f"{place}: {text}" if place else text

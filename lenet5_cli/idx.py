@@ -1,0 +1,223 @@
+"""The IDX format, read and written: the format of the MNIST files.
+
+Two zero bytes, one byte for the element type, one for the number of dimensions, each dimension as a big-endian uint32,
+then the elements, big-endian, the last index fastest (LeCun, Cortes and Burges, "The MNIST database of handwritten
+digits", "File formats"). Every header field and the byte count are checked before an array is made.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import stat
+import struct
+import sys
+import zlib
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lenet5_cli.errors import LeNet5Error
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import ArrayLike, NDArray
+
+# Well over a million images of 28x28. It bounds compressed files only: they alone are unpacked into memory.
+GZIP_LIMIT = 2**30
+
+_CHUNK = 2**20
+_MAX_NDIM = 64  # NumPy's; the format allows 255
+_TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
+_CODES = {name: code for code, name in _TYPES.items()}
+_SHAPES = {"images": "(n, rows, columns)", "labels": "(n,)"}
+
+# What lies under the name of a data file when something went wrong on the way, by its first bytes.
+_LOOKALIKES = {
+    b"\x1f\x8b": "gzip data, compressed twice",
+    b"\x89PNG": "a PNG image",
+    b"\x93NUM": "a NumPy file",
+    b"PK\x03\x04": "a zip archive",
+    b"<": "a web page",
+    b"vers": "a Git LFS pointer",
+}
+
+
+class _Header(NamedTuple):
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read(path: str | os.PathLike[str], *, limit: int = GZIP_LIMIT) -> NDArray[Any]:
+    """Read an IDX file, plain or gzipped, told apart by content.
+
+    Returns a read-only array of the shape and type in the header, its elements big-endian as in the file. A plain file
+    is memory-mapped (`np.memmap`); a gzipped one is unpacked into memory, never further than its header promises.
+    `limit` is in bytes, and is the most that the header of a gzipped file may promise.
+
+    Raises `LeNet5Error` if the file cannot be read or is not exactly what its header says.
+    """
+    try:
+        _demand_regular_file(path)
+        with Path(path).open("rb") as file:
+            gzipped = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            return _unpack(file, path, limit) if gzipped else _map(file, path)
+    except FileNotFoundError:
+        raise LeNet5Error(f"{path}: no such file") from None
+    except OSError as problem:
+        raise LeNet5Error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+
+
+def read_images(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Read uint8 images of shape (n, rows, columns), as `read` does; anything else raises `LeNet5Error`."""
+    return _read_kind(path, "images")
+
+
+def read_labels(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Read uint8 labels of shape (n,), as `read` does; anything else raises `LeNet5Error`."""
+    return _read_kind(path, "labels")
+
+
+def write(path: str | os.PathLike[str], array: ArrayLike) -> None:
+    """Write an array as an IDX file, gzipped if the name ends in ``.gz``; the same array always gives the same bytes.
+
+    The array is uint8, int8, int16, int32, float32 or float64, in any byte order and layout. The file appears whole or
+    not at all, so an array mapped from `path` can be written back to it.
+
+    Raises `LeNet5Error` if the format cannot hold the array or the file cannot be written.
+    """
+    array = np.asarray(array)
+    header = _pack_header(path, array)
+    elements = array.astype(array.dtype.newbyteorder(">"), order="C", copy=False).data
+    partial = Path(f"{path}.part")
+    try:
+        try:
+            with partial.open("wb") as file, _packer(file, gzipped=str(path).endswith(".gz")) as stream:
+                stream.write(header)
+                stream.write(elements)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as problem:
+        raise LeNet5Error(f"{path}: cannot be written: {problem.strerror or problem}") from problem
+
+
+def _demand_regular_file(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no file before it is opened: opening a pipe waits for its writer."""
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+        raise LeNet5Error(f"{path}: {kind}; a regular file was wanted")
+
+
+def _map(file: IO[bytes], path: str | os.PathLike[str]) -> NDArray[Any]:
+    header = _read_header(file, path)
+    offset = file.tell()
+    following = os.fstat(file.fileno()).st_size - offset
+    if following != header.nbytes:
+        raise _miscount(path, f"{following:,}", header)
+    return np.memmap(file, header.dtype, "r", offset, header.shape)
+
+
+def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArray[Any]:
+    try:
+        with gzip.GzipFile(fileobj=file) as stream:
+            header = _read_header(stream, path)
+            if header.nbytes > limit:
+                raise LeNet5Error(
+                    f"{path}: the header promises {header.nbytes:,} bytes, over the limit of {limit:,} for a gzipped"
+                    " file; unpack it with gunzip, for a plain file is mapped and has no limit"
+                )
+            # One byte more than promised notices trailing bytes, and at the end of the data gzip checks its CRC.
+            elements = bytearray()
+            while chunk := stream.read(min(_CHUNK, header.nbytes + 1 - len(elements))):
+                elements += chunk
+    except EOFError:
+        raise LeNet5Error(f"{path}: the gzip data is cut off before its end; get the file again") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise LeNet5Error(f"{path}: the gzip data is damaged; get the file again") from None
+    if len(elements) > header.nbytes:
+        raise _miscount(path, f"more than {header.nbytes:,}", header)
+    if len(elements) < header.nbytes:
+        raise _miscount(path, f"{len(elements):,}", header)
+    array = np.ndarray(header.shape, header.dtype, elements)
+    array.flags.writeable = False
+    return array
+
+
+def _read_header(stream: IO[bytes] | gzip.GzipFile, path: str | os.PathLike[str]) -> _Header:
+    """Read and check the header, and leave the stream at the first element."""
+    start = stream.read(4)
+    _demand_magic(path, start)
+    code, ndim = start[2:]
+    if code not in _TYPES:
+        known = ", ".join(f"0x{known:02X} {name}" for known, name in _TYPES.items())
+        raise LeNet5Error(f"{path}: element type 0x{code:02X}; IDX has {known}")
+    if ndim > _MAX_NDIM:
+        raise LeNet5Error(f"{path}: {ndim} dimensions; an array has at most {_MAX_NDIM}")
+    sizes = stream.read(4 * ndim)
+    if len(sizes) < 4 * ndim:
+        raise _cut_header(path, 4 + len(sizes), 4 + 4 * ndim)
+    header = _Header(np.dtype(_TYPES[code]).newbyteorder(">"), struct.unpack(f">{ndim}I", sizes))
+    # NumPy bounds the sizes of an empty array too, as if it were not empty.
+    if math.prod(size or 1 for size in header.shape) * header.dtype.itemsize > sys.maxsize:
+        raise LeNet5Error(f"{path}: the header promises shape {header.shape}, more than an array can have")
+    return header
+
+
+def _demand_magic(path: str | os.PathLike[str], start: bytes) -> None:
+    """Refuse a file whose first four bytes are not those of an IDX file."""
+    if not start:
+        raise LeNet5Error(f"{path}: empty; an IDX file was wanted")
+    if any(start[:2]):
+        likeness = next((name for first, name in _LOOKALIKES.items() if start.startswith(first)), None)
+        found = f"looks like {likeness}" if likeness else f"begins with the bytes {start.hex(' ')}"
+        raise LeNet5Error(f"{path}: {found}; an IDX file, which begins with 00 00, was wanted")
+    if len(start) < 4:
+        raise _cut_header(path, len(start), 4)
+
+
+def _cut_header(path: str | os.PathLike[str], found: int, wanted: int) -> LeNet5Error:
+    return LeNet5Error(f"{path}: cut off in the header, after {found} of its {wanted:,} bytes; get the file again")
+
+
+def _miscount(path: str | os.PathLike[str], following: str, header: _Header) -> LeNet5Error:
+    return LeNet5Error(
+        f"{path}: {following} bytes follow the header, which promises {header.nbytes:,} for shape {header.shape}"
+    )
+
+
+def _read_kind(path: str | os.PathLike[str], wanted: str) -> NDArray[np.uint8]:
+    array = read(path)
+    kind = {3: "images", 1: "labels"}.get(array.ndim) if array.dtype == np.uint8 else None
+    if kind == wanted:
+        return array
+    found = f"{array.dtype.name} of shape {array.shape}"
+    if kind:
+        raise LeNet5Error(
+            f"{path}: {kind}, {found}, where {wanted} belong, uint8 of shape {_SHAPES[wanted]};"
+            " give the other file here: the two may have changed places"
+        )
+    raise LeNet5Error(f"{path}: {found}; {wanted} were wanted, uint8 of shape {_SHAPES[wanted]}")
+
+
+def _pack_header(path: str | os.PathLike[str], array: NDArray[Any]) -> bytes:
+    if array.dtype.name not in _CODES:
+        raise LeNet5Error(f"{path}: {array.dtype.name} cannot be stored; IDX has {', '.join(_CODES)}")
+    if max(array.shape, default=0) > 0xFFFFFFFF:
+        raise LeNet5Error(f"{path}: shape {array.shape} cannot be stored; IDX has at most 4,294,967,295 a dimension")
+    return struct.pack(f">2xBB{array.ndim}I", _CODES[array.dtype.name], array.ndim, *array.shape)
+
+
+def _packer(file: IO[bytes], *, gzipped: bool) -> AbstractContextManager[IO[bytes] | gzip.GzipFile]:
+    """The stream that the bytes go through; no name and no time enter the gzip header, so the bytes are repeatable."""
+    return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) if gzipped else nullcontext(file)

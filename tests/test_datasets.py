@@ -1,0 +1,316 @@
+"""Data sets by name and by folder: where they are found, how they are downloaded, what is refused."""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pooch
+import pytest
+
+from lenet5_cli import datasets, idx
+from lenet5_cli.errors import LeNet5Error
+
+REAL_MNIST = Path(os.environ.get("LENET5_DATA") or "(none)").absolute()
+PREFIXES = {"train": "train", "test": "t10k"}
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+
+
+def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
+    images = np.arange(count * 784).reshape(count, 28, 28) % 251
+    return images.astype(np.uint8), (np.arange(count) % 10).astype(np.uint8)
+
+
+def fill(folder: Path, images: np.ndarray, labels: np.ndarray, *, prefix: str = "train", suffix: str = "") -> Path:
+    folder.mkdir(exist_ok=True)
+    idx.write(folder / f"{prefix}-images-idx3-ubyte{suffix}", images)
+    idx.write(folder / f"{prefix}-labels-idx1-ubyte{suffix}", labels)
+    return folder
+
+
+def refusal(source: str | Path, split: str = "train") -> str:
+    with pytest.raises(LeNet5Error) as refused:
+        datasets.load(str(source), split)
+    return str(refused.value)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty current folder, and the cache inside it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LENET5_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+class Internet:
+    """Files by URL, in the place of pooch's downloader; a URL without a file has no server, and bytes None hang."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes | None] = {}
+        self.asked: list[str] = []
+        self.done = threading.Event()
+
+    def downloader(self, *, progressbar, chunk_size, timeout):
+        assert chunk_size > 0
+        assert max(timeout) <= 10
+        self.progressbar = progressbar
+        return self
+
+    def __call__(self, url, output_file, _, check_only=False):
+        self.asked.append(url)
+        if url not in self.files:
+            try:
+                raise OSError(101, "Network is unreachable")
+            except OSError as problem:
+                raise OSError("Max retries exceeded") from problem
+        if check_only:
+            if (data := self.files[url]) is None:
+                self.done.wait(5)
+            return bool(data)
+        return Path(output_file).write_bytes(self.files[url])
+
+
+@pytest.fixture
+def internet(monkeypatch):
+    internet = Internet()
+    monkeypatch.setattr(pooch, "HTTPDownloader", internet.downloader)
+    yield internet
+    internet.done.set()
+
+
+@pytest.fixture
+def published(folder, monkeypatch):
+    """Small files in the place of MNIST's, with their SHA-256 expected: the bytes by name."""
+    held = fill(folder / "published", *digits(7), suffix=".gz")
+    files = {path.name: path.read_bytes() for path in held.iterdir()}
+    for name, data in files.items():
+        monkeypatch.setitem(datasets._REMOTES["mnist"].sha256, name, hashlib.sha256(data).hexdigest())
+    return files
+
+
+# Folders
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("separator", ["-", "."])
+def test_each_spelling_is_found(folder, split, suffix, separator):
+    images, labels = digits(12)
+    fill(folder, images, labels, prefix=PREFIXES[split], suffix=suffix)
+    for path in folder.glob("*-idx*"):
+        path.rename(str(path).replace("-idx", f"{separator}idx"))
+    found = datasets.load(str(folder), split)
+    np.testing.assert_array_equal(found.images, images)
+    np.testing.assert_array_equal(found.labels, labels)
+    assert found.source == str(folder)
+    assert found.images_path == str(folder / f"{PREFIXES[split]}-images{separator}idx3-ubyte{suffix}")
+    assert found.labels_path == str(folder / f"{PREFIXES[split]}-labels{separator}idx1-ubyte{suffix}")
+    assert isinstance(found.images, np.memmap) == (suffix == "")
+
+
+def test_the_mapped_file_comes_first(folder):
+    fill(folder, *digits(3), suffix=".gz")
+    fill(folder, *digits(3))
+    assert datasets.load(".", "train").images_path == "train-images-idx3-ubyte"
+
+
+def test_a_folder_named_like_a_data_set(folder):
+    fill(folder / "mnist", *digits(2))
+    assert len(datasets.load("./mnist", "train").images) == 2
+
+
+def test_the_sha256_is_of_the_elements_however_they_are_stored(folder, monkeypatch):
+    images, labels = digits(9)
+    monkeypatch.setattr(datasets, "_CHUNK", 2)
+    plain = datasets.load(str(fill(folder / "plain", images, labels)), "train")
+    packed = datasets.load(str(fill(folder / "packed", images, labels, suffix=".gz")), "train")
+    assert plain.sha256 == packed.sha256 == hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+
+
+# What is refused
+
+
+def test_a_missing_file(folder):
+    assert refusal(folder) == (
+        f"{folder}: no train-images-idx3-ubyte there; the names looked for are train-images-idx3-ubyte,"
+        " train-images.idx3-ubyte, train-images-idx3-ubyte.gz, train-images.idx3-ubyte.gz"
+    )
+    idx.write(folder / "t10k-images-idx3-ubyte", digits(1)[0])
+    assert refusal(folder, "test") == (
+        f"{folder}: no t10k-labels-idx1-ubyte there; the names looked for are t10k-labels-idx1-ubyte,"
+        " t10k-labels.idx1-ubyte, t10k-labels-idx1-ubyte.gz, t10k-labels.idx1-ubyte.gz"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("data/digits", "data/digits: no such folder"),
+        ("./mnist", "./mnist: no such folder"),
+        (
+            "fashion_mnist",
+            "fashion_mnist: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin;"
+            " did you mean fashion-mnist?",
+        ),
+        ("cifar", "cifar: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin"),
+        ("", "(nothing): neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin"),
+        ("file", "file: a file; the folder that holds the images and labels files was wanted"),
+    ],
+)
+def test_a_source_that_is_not_there(folder, source, message):
+    (folder / "file").touch()
+    assert refusal(source) == message
+
+
+def test_a_folder_that_cannot_be_read(monkeypatch):
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert refusal("digits") == "digits: cannot be read: Permission denied"
+
+
+def test_counts_that_differ(folder):
+    fill(folder, digits(12)[0], digits(11)[1])
+    assert refusal(".") == (
+        "train-images-idx3-ubyte: 12 images, but 11 labels in train-labels-idx1-ubyte;"
+        " a label for each image was wanted"
+    )
+
+
+def test_no_images(folder):
+    fill(folder, *digits(0))
+    assert refusal(".") == "train-images-idx3-ubyte: no images; at least one was wanted"
+
+
+def test_images_of_another_size(folder):
+    fill(folder, np.zeros((2, 32, 30), np.uint8), digits(2)[1])
+    assert refusal(".") == "train-images-idx3-ubyte: images of 32x30 pixels; 28x28 were wanted"
+
+
+def test_a_label_over_nine(folder):
+    fill(folder, digits(4)[0], np.array([9, 0, 26, 10], np.uint8))
+    assert refusal(".") == (
+        "train-labels-idx1-ubyte: label 26 at index 2, counted from 0; digits from 0 to 9 were wanted"
+    )
+
+
+# Built-in digits
+
+
+@pytest.mark.parametrize(
+    ("source", "split", "count"),
+    [
+        ("builtin", "train", 10_000),
+        ("builtin", "test", 2_000),
+        ("builtin:30", "train", 30),
+        ("builtin:30", "test", 2_000),
+    ],
+)
+def test_how_many_digits_are_drawn(monkeypatch, source, split, count):
+    drawn = []
+    monkeypatch.setattr(datasets.handwriting, "draw", lambda count, seed: drawn.append((count, seed)) or digits(1))
+    datasets.load(source, split)
+    assert drawn == [(count, {"train": 1, "test": 2}[split])]
+
+
+def test_builtin_digits_need_no_file_and_repeat():
+    train, again = (datasets.load("builtin:40", "train") for _ in range(2))
+    assert train.images.shape == (40, 28, 28)
+    assert train.images.dtype == train.labels.dtype == np.uint8
+    assert (train.source, train.images_path, train.labels_path) == ("builtin:40", "builtin", "builtin")
+    assert train.sha256 == again.sha256
+
+
+@pytest.mark.parametrize("source", ["builtin:", "builtin:0", "builtin:-5", "builtin:many", "builtin:1000001"])
+def test_a_number_of_builtin_digits_that_is_none(source):
+    assert refusal(source) == (
+        f"{source}: a number of training images from 1 to 1,000,000 was wanted after the colon, as in builtin:60000"
+    )
+
+
+# Downloads
+
+
+def test_mnist_data_in_the_current_folder_comes_first(folder, internet):
+    fill(folder / "mnist_data", *digits(5))
+    assert datasets.load("mnist", "train").images_path == str(Path("mnist_data/train-images-idx3-ubyte"))
+    assert internet.asked == []
+
+
+def test_a_download_goes_into_the_cache_and_is_the_last(folder, internet, published):
+    internet.files = {MIRRORS[0] + name: data for name, data in published.items()}
+    (folder / "mnist_data").mkdir()
+    bar = object()
+    first = datasets.load("mnist", "train", progress=bar)
+    assert internet.progressbar is bar
+    assert first.source == "mnist"
+    assert first.images_path == str(folder / "cache" / "mnist" / "train-images-idx3-ubyte.gz")
+    assert sorted(path.name for path in (folder / "cache" / "mnist").iterdir()) == sorted(published)
+    internet.files.clear()
+    assert datasets.load("mnist", "train").sha256 == first.sha256
+
+
+@pytest.mark.parametrize("at_first", [b"another file", b"", None])
+def test_a_mirror_that_fails_gives_way_to_the_next(internet, published, monkeypatch, at_first):
+    monkeypatch.setattr(datasets, "_PATIENCE", 0.05)
+    internet.files = {MIRRORS[0] + name: at_first for name in published}
+    internet.files |= {MIRRORS[1] + name: data for name, data in published.items()}
+    assert len(datasets.load("mnist", "train").images) == 7
+
+
+def test_a_damaged_file_in_the_cache_is_replaced(folder, internet, published):
+    internet.files = {MIRRORS[0] + name: data for name, data in published.items()}
+    cached = folder / "cache" / "mnist" / "train-images-idx3-ubyte.gz"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"damaged")
+    datasets.load("mnist", "train")
+    assert cached.read_bytes() == published[cached.name]
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        ({}, "Network is unreachable"),
+        ({"train-images-idx3-ubyte.gz": b"another"}, "its file is another, the SHA-256 differs"),
+        ({"train-images-idx3-ubyte.gz": b""}, "it does not have the file"),
+        ({"train-images-idx3-ubyte.gz": None}, "no answer within 0.05 seconds"),
+    ],
+)
+def test_a_download_that_fails_everywhere(folder, internet, monkeypatch, first, reason):
+    monkeypatch.setattr(datasets, "_PATIENCE", 0.05)
+    internet.files = {MIRRORS[0] + name: data for name, data in first.items()}
+    with pytest.raises(datasets.DownloadError) as refused:
+        datasets.load("mnist", "train")
+    assert str(refused.value) == (
+        f"mnist: train-images-idx3-ubyte.gz cannot be downloaded (ossci-datasets.s3.amazonaws.com: {reason};"
+        " storage.googleapis.com: Network is unreachable); get the four files from"
+        " https://github.com/cvdfoundation/mnist and put them into mnist_data/ or give their folder with"
+        " --data FOLDER, or take --data builtin, which needs no download"
+    )
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
+def test_fashion_mnist_has_its_own_mirrors_and_advice(internet):
+    assert refusal("fashion-mnist", "test") == (
+        "fashion-mnist: t10k-images-idx3-ubyte.gz cannot be downloaded (raw.githubusercontent.com: Network is"
+        " unreachable; storage.googleapis.com: Network is unreachable); get the four files from"
+        " https://github.com/zalandoresearch/fashion-mnist and give their folder with --data FOLDER,"
+        " or take --data builtin, which needs no download"
+    )
+    assert len(internet.asked) == 2
+
+
+def test_downloads_are_over_https_with_a_sha256_for_each_file():
+    for remote in datasets._REMOTES.values():
+        assert len(remote.mirrors) >= 2
+        assert all(url.startswith("https://") and url.endswith("/") for url in remote.mirrors)
+        assert sorted(map(len, remote.sha256.values())) == [64] * 4
+
+
+@pytest.mark.skipif(not REAL_MNIST.is_dir(), reason="LENET5_DATA names no folder")
+def test_the_real_mnist():
+    train, test = (datasets.load(str(REAL_MNIST), split) for split in ("train", "test"))
+    assert (len(train.images), len(test.images)) == (60_000, 10_000)
+    assert np.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

@@ -1,0 +1,333 @@
+"""The IDX reader and writer: round trips, mapping, and each refusal with its whole message."""
+
+import gzip
+import os
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from lenet5_cli import idx
+from lenet5_cli.errors import LeNet5Error
+
+TYPES = ("uint8", "int8", "int16", "int32", "float32", "float64")
+ORDERED = [np.dtype(name).newbyteorder(order) for name in TYPES for order in "<>"]
+SHAPES = array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
+
+
+def idx_bytes(code: int, shape: tuple[int, ...], elements: bytes) -> bytes:
+    return struct.pack(f">2xBB{len(shape)}I", code, len(shape), *shape) + elements
+
+
+GZIPPED = gzip.compress(idx_bytes(0x08, (300,), bytes(range(100)) * 3))
+
+
+def refusal(path: Path, data: bytes, **options: int) -> str:
+    """What reading the bytes says, after the path."""
+    path.write_bytes(data)
+    with pytest.raises(LeNet5Error) as refused:
+        idx.read(path, **options)
+    where, _, message = str(refused.value).partition(": ")
+    assert where == str(path)
+    return message
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("idx")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "digits"
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("name", ["array", "array.gz"])
+@settings(deadline=None)
+@given(array=st.sampled_from(ORDERED).flatmap(lambda dtype: arrays(dtype, SHAPES)))
+def test_reading_gives_back_what_was_written(folder, name, array):
+    idx.write(folder / name, array)
+    back = idx.read(folder / name)
+    assert back.shape == array.shape
+    assert back.dtype == array.dtype.newbyteorder(">")
+    assert back.tobytes() == array.astype(back.dtype).tobytes()
+    assert isinstance(back, np.memmap) == (name == "array")
+    assert not back.flags.writeable
+    assert [entry.name for entry in folder.iterdir() if entry.name.endswith(".part")] == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "code", "elements"),
+    [
+        ("uint8", 0x08, "01 02 03"),
+        ("int8", 0x09, "01 02 03"),
+        ("int16", 0x0B, "0001 0002 0003"),
+        ("int32", 0x0C, "00000001 00000002 00000003"),
+        ("float32", 0x0D, "3f800000 40000000 40400000"),
+        ("float64", 0x0E, "3ff0000000000000 4000000000000000 4008000000000000"),
+    ],
+)
+def test_the_bytes_are_those_of_the_format(path, dtype, code, elements):
+    idx.write(path, np.array([[1, 2, 3]], dtype))
+    assert path.read_bytes() == bytes([0, 0, code, 2, 0, 0, 0, 1, 0, 0, 0, 3]) + bytes.fromhex(elements)
+
+
+def test_the_content_and_not_the_name_tells_gzip(tmp_path):
+    idx.write(tmp_path / "array.gz", np.arange(5, dtype=np.uint8))
+    (tmp_path / "array.gz").rename(tmp_path / "array")
+    assert idx.read(tmp_path / "array").tolist() == [0, 1, 2, 3, 4]
+
+
+def test_gzip_bytes_are_the_same_each_time(tmp_path):
+    for name in ("a.gz", "b.gz"):
+        idx.write(tmp_path / name, np.arange(100, dtype=np.int16))
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+def test_any_layout_is_written_in_index_order(path):
+    idx.write(path, np.arange(6, dtype=np.int32).reshape(2, 3).T)
+    assert idx.read(path).tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_a_mapped_array_can_be_written_back_to_its_file(path):
+    idx.write(path, np.arange(10, dtype=np.uint8))
+    idx.write(path, idx.read(path)[::2])
+    assert idx.read(path).tolist() == [0, 2, 4, 6, 8]
+
+
+def test_as_many_dimensions_as_numpy_has(path):
+    idx.write(path, np.ones((1,) * 64, np.uint8))
+    assert idx.read(path).shape == (1,) * 64
+
+
+def test_images_and_labels(path):
+    idx.write(path, np.zeros((0, 28, 28), np.uint8))
+    assert idx.read_images(path).shape == (0, 28, 28)
+    idx.write(path, np.array([3, 1, 4], np.uint8))
+    assert idx.read_labels(path).tolist() == [3, 1, 4]
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "empty; an IDX file was wanted"),
+        (b"\0\0\x08", "cut off in the header, after 3 of its 4 bytes; get the file again"),
+        (b"\0\0\x08\x03\0\0\0\x05\0", "cut off in the header, after 9 of its 16 bytes; get the file again"),
+        (b"\x12\0\x08\x01", "begins with the bytes 12 00 08 01; an IDX file, which begins with 00 00, was wanted"),
+        (b"\x89PNG\r\n", "looks like a PNG image; an IDX file, which begins with 00 00, was wanted"),
+        (b"PK\x03\x04rest", "looks like a zip archive; an IDX file, which begins with 00 00, was wanted"),
+        (b"<html>", "looks like a web page; an IDX file, which begins with 00 00, was wanted"),
+        (b"\x93NUMPY", "looks like a NumPy file; an IDX file, which begins with 00 00, was wanted"),
+        (b"version https", "looks like a Git LFS pointer; an IDX file, which begins with 00 00, was wanted"),
+        (
+            b"\0\0\x0a\x01",
+            "element type 0x0A; IDX has 0x08 uint8, 0x09 int8, 0x0B int16, 0x0C int32, 0x0D float32, 0x0E float64",
+        ),
+        (b"\0\0\x08\xff", "255 dimensions; an array has at most 64"),
+        (
+            idx_bytes(0x0E, (0, 2**32 - 1, 2**32 - 1), b""),
+            "the header promises shape (0, 4294967295, 4294967295), more than an array can have",
+        ),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_header_that_is_not_right(path, data, message, pack):
+    assert refusal(path, pack(data)) == message
+
+
+def test_too_few_bytes(path):
+    message = "15,679 bytes follow the header, which promises 15,680 for shape (20, 28, 28)"
+    data = idx_bytes(0x08, (20, 28, 28), bytes(15679))
+    assert refusal(path, data) == message
+    assert refusal(path, gzip.compress(data)) == message
+
+
+def test_too_many_bytes(path):
+    data = idx_bytes(0x0B, (3,), bytes(8))
+    assert refusal(path, data) == "8 bytes follow the header, which promises 6 for shape (3,)"
+    assert refusal(path, gzip.compress(data)) == (
+        "more than 6 bytes follow the header, which promises 6 for shape (3,)"
+    )
+
+
+def test_a_gzip_bomb_stops_at_what_its_header_promises(path):
+    bomb = gzip.compress(idx_bytes(0x08, (3,), bytes(10**7)))
+    # The checksum at the end is wrong, and so far the reader never comes.
+    assert refusal(path, bomb[:-8] + bytes(8)) == "more than 3 bytes follow the header, which promises 3 for shape (3,)"
+
+
+def test_a_header_that_promises_more_than_the_limit(path):
+    data = gzip.compress(idx_bytes(0x08, (5, 200), bytes(1000)))
+    assert refusal(path, data, limit=999) == (
+        "the header promises 1,000 bytes, over the limit of 999 for a gzipped file;"
+        " unpack it with gunzip, for a plain file is mapped and has no limit"
+    )
+    assert idx.read(path, limit=1000).shape == (5, 200)
+    path.write_bytes(gzip.decompress(data))
+    assert idx.read(path, limit=999).shape == (5, 200)
+
+
+def test_the_limit_holds_by_default(path):
+    data = gzip.compress(idx_bytes(0x08, (2**16, 2**16), b""))
+    assert refusal(path, data).startswith("the header promises 4,294,967,296 bytes, over the limit of 1,073,741,824")
+
+
+@pytest.mark.parametrize("kept", [3, 15, -9, -1])
+def test_gzip_data_cut_off(path, kept):
+    assert refusal(path, GZIPPED[:kept]) == "the gzip data is cut off before its end; get the file again"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GZIPPED[:-8] + bytes(4) + GZIPPED[-4:],  # the checksum
+        GZIPPED[:-4] + bytes(4),  # the length
+        GZIPPED[:10] + b"\xff" * 20,  # no such block
+        GZIPPED + b"more",  # something behind
+    ],
+)
+def test_gzip_data_that_is_damaged(path, data):
+    assert refusal(path, data) == "the gzip data is damaged; get the file again"
+
+
+def test_gzip_data_compressed_twice(path):
+    assert refusal(path, gzip.compress(gzip.compress(b"\0\0\x08\0\0"))) == (
+        "looks like gzip data, compressed twice; an IDX file, which begins with 00 00, was wanted"
+    )
+
+
+@settings(deadline=None)
+@given(
+    data=st.one_of(
+        st.binary(max_size=40),
+        st.builds(
+            lambda code, sizes, rest: idx_bytes(code, tuple(sizes), rest),
+            st.integers(0, 15),
+            st.lists(st.sampled_from([0, 1, 2, 255, 2**31, 2**32 - 1]), max_size=80),
+            st.binary(max_size=8),
+        ),
+    ),
+    pack=st.sampled_from([bytes, gzip.compress]),
+    cut=st.integers(0, 3),
+)
+def test_whatever_the_bytes_reading_gives_an_array_or_a_message(folder, data, pack, cut):
+    packed = pack(data)
+    path = folder / "any"
+    path.write_bytes(packed[: len(packed) - cut])
+    with suppress(LeNet5Error):
+        assert idx.read(path).nbytes <= len(data)
+
+
+def test_what_is_no_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name, kind in {"": "a folder", "pipe": "a pipe", "link": "a device or socket"}.items():
+        with pytest.raises(LeNet5Error) as refused:
+            idx.read(tmp_path / name)
+        assert str(refused.value) == f"{tmp_path / name}: {kind}; a regular file was wanted"
+
+
+def test_a_link_to_a_regular_file_is_read(tmp_path):
+    idx.write(tmp_path / "array", np.uint8(7))
+    (tmp_path / "link").symlink_to("array")
+    assert idx.read(tmp_path / "link") == 7
+
+
+def test_a_missing_file(path):
+    with pytest.raises(LeNet5Error) as refused:
+        idx.read(path)
+    assert str(refused.value) == f"{path}: no such file"
+
+
+def test_an_unreadable_file(path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path.touch()
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(LeNet5Error) as refused:
+        idx.read(path)
+    assert str(refused.value) == f"{path}: cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("read", "array", "message"),
+    [
+        (
+            idx.read_images,
+            np.zeros(20, np.uint8),
+            "labels, uint8 of shape (20,), where images belong, uint8 of shape (n, rows, columns);"
+            " give the other file here: the two may have changed places",
+        ),
+        (
+            idx.read_labels,
+            np.zeros((20, 28, 28), np.uint8),
+            "images, uint8 of shape (20, 28, 28), where labels belong, uint8 of shape (n,);"
+            " give the other file here: the two may have changed places",
+        ),
+        (
+            idx.read_images,
+            np.zeros((2, 28, 28), np.float32),
+            "float32 of shape (2, 28, 28); images were wanted, uint8 of shape (n, rows, columns)",
+        ),
+        (
+            idx.read_labels,
+            np.zeros((3, 4), np.uint8),
+            "uint8 of shape (3, 4); labels were wanted, uint8 of shape (n,)",
+        ),
+    ],
+)
+def test_the_other_kind_of_file(path, read, array, message):
+    idx.write(path, array)
+    with pytest.raises(LeNet5Error) as refused:
+        read(path)
+    assert str(refused.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (
+            np.zeros(3, np.int64),
+            "int64 cannot be stored; IDX has uint8, int8, int16, int32, float32, float64",
+        ),
+        (
+            np.array(["a"], object),
+            "object cannot be stored; IDX has uint8, int8, int16, int32, float32, float64",
+        ),
+        (
+            np.broadcast_to(np.uint8(0), (2**32,)),
+            "shape (4294967296,) cannot be stored; IDX has at most 4,294,967,295 a dimension",
+        ),
+    ],
+)
+def test_what_cannot_be_stored(path, array, message):
+    with pytest.raises(LeNet5Error) as refused:
+        idx.write(path, array)
+    assert str(refused.value) == f"{path}: {message}"
+    assert not path.exists()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    idx.write(path, np.uint8(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail)
+        with pytest.raises(LeNet5Error) as refused:
+            idx.write(path, np.uint8(2))
+    assert str(refused.value) == f"{path}: cannot be written: No space left on device"
+    assert list(path.parent.iterdir()) == [path]
+    assert idx.read(path) == 1
