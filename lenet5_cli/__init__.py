@@ -1,3 +1,25 @@
-"""LeNet-5 over a layer engine written from scratch in NumPy einsum."""
+"""LeNet-5 over a layer engine written from scratch in NumPy einsum.
 
+The Python interface: ``LeNet5`` and ``read_picture``; see the README for an example.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lenet5_cli.errors import LeNet5Error
+    from lenet5_cli.network import LeNet5
+    from lenet5_cli.photo import read_picture
+
+__all__ = ["LeNet5", "LeNet5Error", "read_picture"]
 __version__ = "0.1.0"
+
+_MODULES = {"LeNet5": "network", "LeNet5Error": "errors", "read_picture": "photo"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that ``lenet5 --help`` need not wait for NumPy."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

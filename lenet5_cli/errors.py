@@ -5,6 +5,6 @@ class LeNet5Error(Exception):
     """Something that the user can put right.
 
     The message says where, then what is there, then what was wanted, then what to do if that is known:
-    ``model.pkl: 12 bytes, cut off in the middle; a checkpoint was wanted``. Raised where the fact is known; the command line
-    prints it and exits with 1.
+    ``model.pkl: empty; a checkpoint was wanted``. It is raised
+    where the fact is known; the command line prints it and exits with 1.
     """

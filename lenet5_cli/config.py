@@ -1,0 +1,109 @@
+"""The settings of a training run: one frozen dataclass, TOML files that set some of it, presets."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from math import inf
+from pathlib import Path
+from typing import Any, get_args
+
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.resources import folder
+
+SIZE_LIMIT = 1 << 20  # bytes of a configuration file; a real one has a few hundred
+
+
+def _setting(default: Any, text: str, low: float | None = None, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": text, "min": low, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting that decides a result; the defaults are the report's.
+
+    A field, its option and its key in a TOML file share one name; its help, default and bounds are written here alone.
+    """
+
+    data: str = _setting(
+        "mnist", "Training and test images: mnist, fashion-mnist, builtin[:N], or a folder of IDX files."
+    )
+    epochs: int = _setting(20, "Passes over the training data.", low=1)
+    lr: float = _setting(0.5, "Learning rate of the first epoch.", low=0)
+    lr_decay: float = _setting(0.95, "What the learning rate is multiplied by after each epoch.", low=0)
+    batch_size: int = _setting(1, "Images a step.", low=1)
+    samples_per_epoch: int = _setting(6000, "Images an epoch, about: each is taken with this chance over all.", low=1)
+    glyphs: str = _setting("digits", "Glyph sheet of the output layer, a text or image file.")
+    seed: int | None = _setting(
+        None, "Seed of the weights and of each epoch's images.  [default: drawn and printed]", low=0
+    )
+    dtype: str = _setting("float32", "Precision of the arithmetic.", choices=("float32", "float64"))
+
+    def __post_init__(self) -> None:
+        """Check every value against its type and bounds.
+
+        Raises:
+            LeNet5Error: one does not fit.
+        """
+        for setting in fields(self):
+            _check(setting.name, getattr(self, setting.name), setting.type, setting.metadata)
+
+
+def presets() -> list[str]:
+    """Return the names of the shipped presets."""
+    return sorted(path.stem for path in folder("configs").glob("*.toml"))
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return the settings in a preset, or in a TOML file.
+
+    Raises:
+        LeNet5Error: no such file, not TOML, a key that is no setting, a value of the wrong type or out of bounds.
+    """
+    path = folder("configs") / f"{name}.toml" if name in presets() else Path(name)
+    settings = _parse(path)
+    known = {setting.name for setting in fields(Config)}
+    for key in settings:
+        if key not in known:
+            raise LeNet5Error(f"{path}: {key} is not a setting{nearest(key, known)}")
+    try:
+        Config(**settings)
+    except LeNet5Error as error:
+        raise LeNet5Error(f"{path}: {error}") from None
+    return settings
+
+
+def nearest(word: str, known: set[str] | list[str]) -> str:
+    """Return ``; WORD is`` for the known word nearest to this one, or the list of all where none is near."""
+    close = difflib.get_close_matches(word.replace("-", "_"), sorted(known), n=1)
+    return f"; {close[0]} is" if close else f"; these are: {', '.join(sorted(known))}"
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(SIZE_LIMIT + 1)
+        if len(content) > SIZE_LIMIT:
+            raise LeNet5Error(f"{path}: more than {SIZE_LIMIT:,} bytes; a TOML file of settings was wanted")
+        return tomllib.loads(content.decode("utf-8"))
+    except FileNotFoundError:
+        raise LeNet5Error(f"{path}: no such file or preset; the presets are: {', '.join(presets())}") from None
+    except OSError as error:
+        raise LeNet5Error(f"{path}: {error.strerror}; a TOML file of settings was wanted") from None
+    except UnicodeDecodeError:
+        raise LeNet5Error(f"{path}: not UTF-8 text; a TOML file of settings was wanted") from None
+    except tomllib.TOMLDecodeError as error:
+        raise LeNet5Error(f"{path}: not TOML: {error}") from None
+
+
+def _check(name: str, value: object, wanted: Any, limits: Mapping[str, Any]) -> None:
+    kinds = get_args(wanted) or (wanted,)
+    fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
+    if not fits:
+        names = {int: "a whole number", float: "a number", str: "a text"}
+        raise LeNet5Error(f"{name}: {value!r}; {names[kinds[0]]} was wanted")
+    low, choices = limits["min"], limits["choices"]
+    if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]
+        raise LeNet5Error(f"{name}: {value}; {low} or more was wanted")
+    if choices and value not in choices:
+        raise LeNet5Error(f"{name}: {value!r}; {' or '.join(choices)} was wanted")

@@ -1,0 +1,222 @@
+"""The pickle store: both directions with the report's own code, and everything that is refused."""
+
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lenet5_cli import LeNet5, checkpoint, glyphs
+from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli.errors import LeNet5Error
+
+PAIRS = LeNet5(seed=1).pairs()
+FULL = Checkpoint(
+    PAIRS,
+    glyphs.read(),
+    {"epochs": 20, "lr": 0.5},
+    2,
+    [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 0.5}],
+    {"name": "mnist", "sha256": "ab"},
+    {"numpy": np.__version__},
+)
+
+
+def same(pairs: list, others: list) -> bool:
+    return all(
+        np.array_equal(a, b) and a.dtype == b.dtype
+        for pair, other in zip(pairs, others, strict=True)
+        for a, b in zip(pair, other, strict=True)
+    )
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    checkpoint.write(path, FULL)
+    read = checkpoint.read(path)
+    assert same(read.pairs, PAIRS)
+    np.testing.assert_array_equal(read.codes, FULL.codes)
+    assert (read.config, read.epoch, read.history) == (FULL.config, FULL.epoch, FULL.history)
+    assert (read.data, read.versions) == (FULL.data, FULL.versions)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pkl"]
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in "ab":
+        checkpoint.write(tmp_path / name, FULL)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_reports_load_reads_our_file(tmp_path: Path) -> None:
+    """Seven items, the first six taken by index; weights of the shapes it computes with, and free to be changed."""
+    path = tmp_path / "model.pkl"
+    checkpoint.write(path, FULL)
+    with path.open("rb") as file:
+        params = pickle.load(file)
+    assert same(params[:6], PAIRS)
+    assert [param[0].shape for param in params[:6]] == [
+        (6, 1, 5, 5), (6,), (16, 6, 5, 5), (16,), (120, 16, 5, 5), (120, 84),
+    ]  # fmt: skip
+    params[0][0] -= 1
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_we_read_what_the_reports_dump_wrote(order: str, protocol: int, tmp_path: Path) -> None:
+    """Six pairs of float64, in every protocol: a later Python's default is another."""
+    path = tmp_path / "report.pkl"
+    params = [[np.asarray(value, np.float64, order=order) for value in pair] for pair in PAIRS]
+    with path.open("wb+") as file:
+        pickle.dump(params, file, protocol)
+    read = checkpoint.read(path)
+    assert same(read.pairs, params)
+    assert read.codes is None
+    assert LeNet5.load(path).dtype == np.float64
+
+
+def test_we_read_what_older_numpy_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "report.pkl"
+    path.write_bytes(pickle.dumps(PAIRS, 4).replace(b"\x16numpy._core.multiarray", b"\x15numpy.core.multiarray"))
+    assert b"numpy.core.multiarray" in path.read_bytes()
+    assert same(checkpoint.read(path).pairs, PAIRS)
+
+
+def refusal(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises(LeNet5Error) as error:
+        checkpoint.read(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+class Calls:
+    """Pickles as a call."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.call = function, args
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+def changed(place: int, item: Any) -> bytes:
+    items: list = [list(pair) for pair in PAIRS]
+    items[place : place + 1] = item
+    return pickle.dumps(items)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty; a checkpoint was wanted"),
+        (pickle.dumps([1, 2]), "a pickle, but not a checkpoint: a list of six [weight, bias] pairs was wanted"),
+        (pickle.dumps({"a": 1}), "a pickle, but not a checkpoint: a list of six [weight, bias] pairs was wanted"),
+        (pickle.dumps(PAIRS) + b"x", "1 bytes follow the end of the pickle"),
+        (changed(2, [7]), "c3: a pair [weight, bias] was wanted"),
+        (changed(2, [[1, 2]]), "int where an array was wanted"),
+        (changed(0, [[np.zeros((6, 1, 5, 4)), np.zeros(6)]]), "c1.weight: shape (6, 1, 5, 4); (6, 1, 5, 5) was wanted"),
+        (changed(1, [[np.zeros(6), np.full(6, np.nan)]]), "s2.bias: holds NaN or infinity"),
+        (changed(1, [[np.zeros(6, np.int32), np.zeros(6)]]), "numbers of type <i4; float32 or float64 was wanted"),
+        (changed(1, [[np.zeros(6, np.uint8), np.zeros(6)]]), "s2.weight: uint8 numbers; float32 or float64 was wanted"),
+        (changed(1, [[np.array([None] * 6), np.zeros(6)]]), "numbers of type |O8; float32 or float64 was wanted"),
+        (changed(6, [{"format": 99}]), "a checkpoint of another format; this lenet5 reads format 1"),
+        (
+            changed(6, [{"format": 1, "sha256": ""}]),
+            "damaged: the parameters do not have the SHA-256 that was stored with them",
+        ),
+        (
+            pickle.dumps(Calls(print, "hello")),
+            "it would call builtins.print; a checkpoint holds arrays, numbers and texts only; nothing was executed",
+        ),
+        (
+            pickle.dumps(OrderedDict()),
+            "it would call collections.OrderedDict; a checkpoint holds arrays, numbers and texts only; "
+            "nothing was executed",
+        ),
+        (b"(ios\nsystem\n.", "damaged, or not a checkpoint: byte 1 is the pickle operation INST"),
+        (b"\x80\x04cnumpy\nndarray\n)\x81.", "damaged, or not a checkpoint: byte 18 is the pickle operation NEWOBJ"),
+        (b"]r\xff\xff\xff\x7f.", "damaged, or not a checkpoint: byte 1 fills memo entry 2,147,483,647"),
+        (b"\x80\x04cnumpy\nndarray\n}b.", "it would change numpy.ndarray"),
+    ],
+)
+def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
+    assert refusal(tmp_path / "model.pkl", content) == message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x89PNG\r\n\x1a\n", b"PK\x03\x04", b"hello", b".", b"0.", b"]", pickle.dumps(PAIRS)[:-1], b"(" * 100_000 + b"."],
+)
+def test_what_is_no_pickle_is_refused(content: bytes, tmp_path: Path) -> None:
+    assert refusal(tmp_path / "model.pkl", content).startswith("damaged, or not a checkpoint: ")
+
+
+def test_a_claimed_shape_allocates_nothing(tmp_path: Path) -> None:
+    """An array of 10^15 numbers with 8 bytes of them in the file."""
+    content = pickle.dumps([[Calls(np.ndarray, (10**15,), "<f8", b"12345678")] * 2] * 6)
+    assert refusal(tmp_path / "model.pkl", content).startswith("damaged, or not a checkpoint: cannot reshape")
+
+
+def test_every_flipped_bit_of_a_parameter_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    checkpoint.write(path, FULL)
+    content = bytearray(path.read_bytes())
+    place = content.index(PAIRS[2][0].tobytes()) + 1000
+    content[place] ^= 1
+    assert refusal(path, bytes(content)) == "damaged: the parameters do not have the SHA-256 that was stored with them"
+
+
+@given(place=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
+def test_damage_anywhere_is_a_message_or_harmless(
+    place: float, bits: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.pkl"
+    checkpoint.write(path, FULL)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= bits
+    path.write_bytes(content)
+    try:
+        read = checkpoint.read(path)
+    except LeNet5Error as error:
+        assert str(error).startswith(f"{path}: ")  # noqa: PT017 - it may as well not be raised
+    else:
+        assert same(read.pairs, PAIRS)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(LeNet5Error, match=r"model.pkl: no such file; a checkpoint was wanted$"):
+        checkpoint.read(tmp_path / "model.pkl")
+    with pytest.raises(LeNet5Error, match=r": a directory; a checkpoint was wanted$"):
+        checkpoint.read(tmp_path)
+    with pytest.raises(LeNet5Error, match=r"^/dev/null: not a regular file; a checkpoint was wanted$"):
+        checkpoint.read("/dev/null")
+    with (tmp_path / "large.pkl").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(LeNet5Error, match=r"large.pkl: 67,108,865 bytes; a checkpoint has at most 67,108,864$"):
+        checkpoint.read(tmp_path / "large.pkl")
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.pkl"
+    checkpoint.write(path, FULL)
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(LeNet5Error, match=r"model.pkl: cannot be written: No space left on device$"):
+        checkpoint.write(path, Checkpoint(LeNet5(seed=2).pairs(), FULL.codes))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pkl"]
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / ".model.pkl.part").write_bytes(b"half")
+    checkpoint.write(tmp_path / "model.pkl", FULL)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pkl"]
