@@ -14,8 +14,10 @@ from lenet5_cli.resources import folder
 SIZE_LIMIT = 1 << 20  # bytes of a configuration file; a real one has a few hundred
 
 
-def _setting(default: Any, text: str, low: float | None = None, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": text, "min": low, "choices": choices})
+def _setting(
+    default: Any, text: str, *, metavar: str | None = None, low: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, metadata={"help": text, "metavar": metavar, "min": low, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,17 @@ class Config:
     A field, its option and its key in a TOML file share one name; its help, default and bounds are written here alone.
     """
 
-    data: str = _setting(
-        "mnist", "Training and test images: mnist, fashion-mnist, builtin[:N], or a folder of IDX files."
+    data: str = _setting("mnist", "mnist, fashion-mnist, builtin[:N], or a folder of IDX files.", metavar="NAME|FOLDER")
+    epochs: int = _setting(20, "Passes over the training data.", metavar="N", low=1)
+    lr: float = _setting(0.5, "Learning rate of the first epoch.", metavar="RATE", low=0)
+    lr_decay: float = _setting(0.95, "Factor of the learning rate after each epoch.", metavar="FACTOR", low=0)
+    batch_size: int = _setting(1, "Images a step.", metavar="N", low=1)
+    samples_per_epoch: int = _setting(
+        6000, "Images an epoch, about: each is taken with this chance over all.", metavar="N", low=1
     )
-    epochs: int = _setting(20, "Passes over the training data.", low=1)
-    lr: float = _setting(0.5, "Learning rate of the first epoch.", low=0)
-    lr_decay: float = _setting(0.95, "What the learning rate is multiplied by after each epoch.", low=0)
-    batch_size: int = _setting(1, "Images a step.", low=1)
-    samples_per_epoch: int = _setting(6000, "Images an epoch, about: each is taken with this chance over all.", low=1)
-    glyphs: str = _setting("digits", "Glyph sheet of the output layer, a text or image file.")
+    glyphs: str = _setting("digits", "Glyph sheet of the output layer: text, image or shipped.", metavar="NAME|FILE")
     seed: int | None = _setting(
-        None, "Seed of the weights and of each epoch's images.  [default: drawn and printed]", low=0
+        None, "Seed of the weights and of each epoch's images.  [default: drawn, and printed]", metavar="N", low=0
     )
     dtype: str = _setting("float32", "Precision of the arithmetic.", choices=("float32", "float64"))
 

@@ -1,0 +1,45 @@
+"""The command line: ``lenet5`` and its commands, a module each."""
+
+from typing import Any
+
+import click
+
+import lenet5_cli
+from lenet5_cli.commands.evaluate import evaluate
+from lenet5_cli.commands.predict import predict
+from lenet5_cli.commands.render_glyphs import render_glyphs
+from lenet5_cli.commands.train import train
+from lenet5_cli.errors import LeNet5Error
+
+INTERRUPTED = 130
+
+
+class Group(click.Group):
+    """The one place where an error becomes a message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command: exit 1 with a message for what the user can put right, 130 on Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except LeNet5Error as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(lenet5_cli.__version__, prog_name="lenet5")
+def lenet5() -> None:
+    """Train LeNet-5, evaluate it, and have it read digits.
+
+    \b
+    Examples:
+      lenet5 train --epochs 20 --lr 0.5
+      lenet5 eval model.pkl
+      lenet5 predict digit.png
+    """
+
+
+for command in (train, evaluate, predict, render_glyphs):
+    lenet5.add_command(command)

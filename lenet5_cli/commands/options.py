@@ -1,0 +1,108 @@
+"""What commands share: options as decorators, loading data with a bar, refusing to replace a file."""
+
+from collections.abc import Callable
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+
+import click
+
+from lenet5_cli.config import Config, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from lenet5_cli.datasets import Split
+    from lenet5_cli.training import Batch
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DATA_VARIABLE = "LENET5_DATA"
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+
+
+def settings(command: Command) -> Command:
+    """Add ``--config``, and an option for every field of ``Config``."""
+    for setting in reversed(fields(Config)):
+        command = _setting(setting)(command)
+    return click.option(
+        "--config",
+        metavar="NAME|FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_use_config,
+        help="Take settings from a preset, such as report, or a TOML file; options given beside it win.",
+    )(command)
+
+
+def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
+    limits, default = setting.metadata, setting.default
+    kind: click.ParamType[Any] = click.STRING
+    if limits["choices"]:
+        kind = click.Choice(limits["choices"])
+    elif int in (setting.type, *get_args(setting.type)):
+        kind = click.IntRange(min=limits["min"])
+    elif setting.type is float:
+        kind = click.FloatRange(min=limits["min"])
+    return click.option(
+        f"--{setting.name.replace('_', '-')}",
+        type=kind,
+        metavar=limits["metavar"],
+        default=default,
+        show_default=default is not None,
+        envvar=DATA_VARIABLE if setting.name == "data" else None,
+        show_envvar=True,
+        help=limits["help"],
+    )
+
+
+def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
+    if name is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **read(name)}
+
+
+def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
+    """Stop with exit code 2 if a file to be written is there and may not be replaced, or its folder is not there."""
+    for path in filter(None, paths):
+        if not path.parent.is_dir():
+            raise click.UsageError(f"{path}: there is no folder {path.parent}")
+        if path.exists() and not overwrite:
+            raise click.UsageError(f"{path} exists; --overwrite replaces it")
+
+
+def load(source: str, split: Literal["train", "test"]) -> "Split":
+    """Load a split, with a bar for a download, and say what was loaded."""
+    from tqdm import tqdm
+
+    from lenet5_cli import datasets
+
+    with tqdm(unit="B", unit_scale=True, leave=False, disable=None, desc=f"download {source}", total=1) as bar:
+        loaded = datasets.load(source, split, progress=None if bar.disable else bar)
+    for kind, path, array in (
+        ("images", loaded.images_path, loaded.images),
+        ("labels", loaded.labels_path, loaded.labels),
+    ):
+        columns = array[0].size
+        click.echo(f"Load {kind} from {path}, number: {len(array)}, data shape: ({len(array)}, {columns})", err=True)
+    return loaded
+
+
+def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
+    """Pass batches through and show how far they are, on a terminal only."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, unit="image", leave=False, disable=None, delay=0.2) as shown:
+        for batch in batches:
+            yield batch
+            shown.update(len(batch[1]))
+
+
+def console() -> "Console":
+    """Return rich's console for stdout; what its encoding cannot take is replaced, not a crash."""
+    from rich.console import Console
+
+    return Console(highlight=False)

@@ -1,0 +1,45 @@
+"""Pictures of a training run, drawn by matplotlib."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from lenet5_cli.checkpoint import replace_file
+from lenet5_cli.errors import LeNet5Error
+
+BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by the colour-blind, and in grey
+
+
+def require_matplotlib() -> None:
+    """Raise LeNet5Error where matplotlib is missing."""
+    try:
+        import matplotlib  # noqa: F401, PLC0415 - it is optional
+    except ImportError:
+        raise LeNet5Error("matplotlib is not installed; pip install 'lenet5[plot]' or leave out --plot") from None
+
+
+def history(epochs: list[dict[str, Any]], path: Path) -> None:
+    """Draw loss and accuracy over epochs, as the report's figure does; the file's ending says which format.
+
+    Raises:
+        LeNet5Error: matplotlib is missing, does not know the ending, or the file cannot be written.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure  # noqa: PLC0415 - it is optional, and slow to import
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2)
+    numbers = [epoch["epoch"] for epoch in epochs]
+    for panel, key, colour in zip(panels, ("loss", "accuracy"), (ORANGE, BLUE), strict=True):
+        panel.plot(numbers, [epoch[key] for epoch in epochs], color=colour, marker="o", markersize=3)
+        panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylim(bottom=0)
+    panels[1].set_ylim(0, 1)
+    content = io.BytesIO()
+    try:
+        figure.savefig(content, format=path.suffix[1:] or "png", dpi=150)
+    except ValueError as error:
+        raise LeNet5Error(f"{path}: {error}") from None
+    replace_file(path, content.getvalue())

@@ -1,0 +1,295 @@
+"""The commands: exit code, stdout, stderr, files left behind."""
+
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import lenet5_cli
+from lenet5_cli import checkpoint, datasets
+from lenet5_cli.commands import lenet5
+from tests.conftest import drawing
+
+EPOCH = re.compile(r"^epoch: \d+  loss: \d+\.\d{5}  acc: [01]\.\d{5}$")
+SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3"]
+
+
+def run(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(lenet5, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def train(folder: Path, *arguments: object, code: int = 0) -> Result:
+    return run("train", "--data", folder, *SHORT, *arguments, code=code)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return a model trained by the default job on the built-in digits, and what the command printed."""
+    path = tmp_path_factory.mktemp("trained") / "model.pkl"
+    result = run("train", "--data", "builtin", "--seed", 1, "--output", path)
+    return path, result.stdout
+
+
+def test_train_prints_an_epoch_a_line_and_the_test_accuracy(bars_folder: Path) -> None:
+    result = train(bars_folder)
+    *epochs, last = result.stdout.splitlines()
+    assert len(epochs) == 2
+    assert all(map(EPOCH.match, epochs))
+    right, images = map(int, re.match(r"^test accuracy: [01]\.\d{4} \((\d+) of (\d+)\)$", last).groups())
+    assert images == 50
+    assert f"test accuracy: {right / 50:.4f} " in last
+    assert result.stderr.splitlines() == [
+        "seed: 3",
+        f"Load images from {bars_folder}/train-images-idx3-ubyte, number: 300, data shape: (300, 784)",
+        f"Load labels from {bars_folder}/train-labels-idx1-ubyte, number: 300, data shape: (300, 1)",
+        f"Load images from {bars_folder}/t10k-images-idx3-ubyte, number: 50, data shape: (50, 784)",
+        f"Load labels from {bars_folder}/t10k-labels-idx1-ubyte, number: 50, data shape: (50, 1)",
+        "The model is in model.pkl; lenet5 predict --model model.pkl digit.png reads a digit with it.",
+    ]
+    assert sorted(os.listdir()) == ["bars", "model.pkl"]
+
+
+def test_train_records_how_the_model_was_made(bars_folder: Path) -> None:
+    train(bars_folder, "--lr", 0.25, "--log", "run.jsonl")
+    saved = checkpoint.read("model.pkl")
+    assert (saved.epoch, saved.config["lr"], saved.config["seed"]) == (2, 0.25, 3)
+    split = datasets.load(str(bars_folder), "train")
+    assert saved.data == {"name": str(bars_folder), "images": 300, "sha256": split.sha256}
+    assert saved.versions["lenet5"] == lenet5_cli.__version__
+    lines = [json.loads(line) for line in Path("run.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert lines == saved.history
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert lines[0].keys() == {"epoch", "loss", "accuracy", "lr", "images", "seconds"}
+
+
+def test_the_same_seed_gives_the_same_checkpoint_but_for_the_seconds(bars_folder: Path) -> None:
+    outputs = [train(bars_folder, "-o", name).stdout for name in ("a.pkl", "b.pkl")]
+    assert outputs[0] == outputs[1]
+    a, b = (pickle.loads(Path(name).read_bytes()) for name in ("a.pkl", "b.pkl"))
+    for record in (a[6], b[6]):
+        for epoch in record["history"]:
+            del epoch["seconds"]
+    assert pickle.dumps(a) == pickle.dumps(b)
+
+
+def test_a_seed_that_was_drawn_is_printed_and_makes_the_run_again(bars_folder: Path) -> None:
+    first = run("train", "--data", bars_folder, *SHORT[:-2])
+    seed = re.match(r"seed: (\d+)\n", first.stderr).group(1)
+    second = run("train", "--data", bars_folder, *SHORT[:-2], "--seed", seed, "--overwrite")
+    assert second.stdout == first.stdout
+
+
+def test_an_existing_file_is_never_silently_replaced(bars_folder: Path) -> None:
+    for option in ("--output", "--log", "--plot"):
+        Path("precious").write_bytes(b"mine")
+        result = train(bars_folder, option, "precious", code=2)
+        assert result.stderr.endswith("Error: precious exists; --overwrite replaces it\n")
+        assert Path("precious").read_bytes() == b"mine"
+        assert not Path("model.pkl").exists()
+    train(bars_folder, "--output", "precious", "--overwrite")
+    assert checkpoint.read("precious").epoch == 2
+
+
+def test_plot_draws_the_curves(bars_folder: Path) -> None:
+    train(bars_folder, "--plot", "run.png")
+    assert Path("run.png").read_bytes().startswith(b"\x89PNG")
+    train(bars_folder, "-o", "b.pkl", "--plot", "run.svg")
+    assert b"<svg" in Path("run.svg").read_bytes()
+
+
+def test_plot_without_matplotlib_is_told_before_the_run(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = train(bars_folder, "--plot", "run.png", code=1)
+    assert result.stderr == ("Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out --plot\n")
+    assert os.listdir() == ["bars"]
+
+
+def test_config_gives_way_to_the_command_line(bars_folder: Path) -> None:
+    Path("mine.toml").write_text("lr = 0.125\nepochs = 1\nsamples_per_epoch = 20\nseed = 9\n", encoding="utf-8")
+    run("train", "--data", bars_folder, "--config", "mine.toml", "--epochs", 2)
+    config = checkpoint.read("model.pkl").config
+    assert (config["lr"], config["epochs"], config["samples_per_epoch"], config["seed"]) == (0.125, 2, 20, 9)
+
+
+def test_config_that_is_wrong_is_told() -> None:
+    Path("mine.toml").write_text("epoch = 1\n", encoding="utf-8")
+    result = run("train", "--config", "mine.toml", code=1)
+    assert result.stderr == "Error: mine.toml: epoch is not a setting; epochs is\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "Invalid value for '--epochs': 0 is not in the range x>=1."),
+        (["--lr", "-1"], "Invalid value for '--lr': -1.0 is not in the range x>=0."),
+        (["--batch-size", "0"], "Invalid value for '--batch-size': 0 is not in the range x>=1."),
+        (["--dtype", "float16"], "Invalid value for '--dtype': 'float16' is not one of 'float32', 'float64'."),
+        (["--output", "none/model.pkl"], "none/model.pkl: there is no folder none"),
+        (["--epoch", "1"], "No such option '--epoch'. (Did you mean one of: '--epochs', '--plot'?)"),
+    ],
+)
+def test_usage_errors(arguments: list[str], message: str) -> None:
+    result = run("train", *arguments, code=2)
+    assert result.stderr.splitlines()[-1] == f"Error: {message}"
+
+
+def test_a_run_that_diverges_keeps_the_last_good_checkpoint(bars_folder: Path) -> None:
+    train(bars_folder)
+    before = Path("model.pkl").read_bytes()
+    result = train(bars_folder, "--lr", 1e39, "--overwrite", code=1)
+    assert result.stderr.endswith(
+        "Error: epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr\n"
+    )
+    assert Path("model.pkl").read_bytes() == before
+
+
+def no_network(source: str, *_: object, **__: object) -> Any:
+    if source == "mnist":
+        raise datasets.DownloadError("mnist: cannot be downloaded")
+    return BUILTIN(source if source != "builtin" else "builtin:100", *_, **__)
+
+
+BUILTIN = datasets.load
+
+
+def test_without_network_the_default_data_falls_back_and_says_so_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "load", no_network)
+    result = run("train", *SHORT)
+    notice = (
+        "NOTE: {} on the built-in drawn digits, not on MNIST, as that could not be had.\nmnist: cannot be downloaded\n"
+    )
+    assert notice.format("training") in result.stderr
+    assert result.stderr.endswith(notice.format("trained"))
+    assert checkpoint.read("model.pkl").data["name"].startswith("builtin")
+    assert len(result.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize("how", ["option", "variable", "config"])
+def test_data_that_was_asked_for_never_falls_back(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "load", no_network)
+    arguments = {"option": ["--data", "mnist"], "variable": [], "config": ["--config", "mine.toml"]}[how]
+    Path("mine.toml").write_text('data = "mnist"', encoding="utf-8")
+    if how == "variable":
+        monkeypatch.setenv("LENET5_DATA", "mnist")
+    result = run("train", *SHORT, *arguments, code=1)
+    assert result.stderr == "seed: 3\nError: mnist: cannot be downloaded\n"
+    assert not Path("model.pkl").exists()
+
+
+def test_the_default_job_learns_the_built_in_digits(trained: tuple[Path, str]) -> None:
+    *epochs, last = trained[1].splitlines()
+    assert len(epochs) == 20
+    assert float(re.match(r"test accuracy: (\S+)", last).group(1)) > 0.8
+
+
+def test_eval_measures_what_training_measured(trained: tuple[Path, str]) -> None:
+    path, stdout = trained
+    result = run("eval", path, "--json")
+    measured = json.loads(result.stdout)
+    last = stdout.splitlines()[-1]
+    assert last == f"test accuracy: {measured['accuracy']:.4f} ({measured['right']} of {measured['images']})"
+    assert measured["data"] == "builtin"
+    confusion = np.array(measured["confusion"])
+    assert confusion.sum() == measured["images"] == 2000
+    assert confusion.trace() == measured["right"]
+    np.testing.assert_allclose(measured["recall"], confusion.diagonal() / confusion.sum(axis=1))
+    training = json.loads(run("eval", path, "--json", "--split", "train").stdout)
+    assert training["accuracy"] == checkpoint.read(path).history[-1]["accuracy"]
+
+
+def test_eval_shows_tables(trained: tuple[Path, str], bars_folder: Path) -> None:
+    result = run("eval", trained[0], "--data", bars_folder)
+    lines = result.stdout.splitlines()
+    assert re.match(r"^test accuracy: 0\.\d{4} \(\d+ of 50\)$", lines[0])
+    assert re.match(r"^loss: \d+\.\d{5}$", lines[1])
+    assert "precision" in result.stdout
+    assert "Confusions" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_predict_reads_clean_drawings(trained: tuple[Path, str]) -> None:
+    for digit in range(10):
+        drawing(digit, size=80 + 40 * digit, ink=digit % 2 * 255, paper=(1 - digit % 2) * 255).save(f"{digit}.png")
+    result = run("predict", "--model", trained[0], "--json", *(f"{digit}.png" for digit in range(10)))
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["file"] for answer in answers] == [f"{digit}.png" for digit in range(10)]
+    assert sum(answer["digit"] == digit for digit, answer in enumerate(answers)) >= 9
+    for answer in answers:
+        assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
+        assert answer["probability"] == max(answer["probabilities"])
+        assert answer["distances"][answer["digit"]] == min(answer["distances"])
+
+
+def test_predict_shows_a_table(trained: tuple[Path, str]) -> None:
+    drawing(3).save("[red]three.png")
+    result = run("predict", "--model", trained[0], "--top", 3, "[red]three.png")
+    assert "[red]three.png" in result.stdout
+    assert len(re.findall(r"[01]\.\d{4}", result.stdout)) == 3
+
+
+def test_predict_takes_model_pkl_or_says_how_to_make_one(trained: tuple[Path, str]) -> None:
+    drawing(3).save("three.png")
+    result = run("predict", "three.png", code=1)
+    assert result.stderr == "Error: model.pkl: no such file; lenet5 train makes it, or --model names another\n"
+    Path("model.pkl").write_bytes(trained[0].read_bytes())
+    assert "three.png" in run("predict", "three.png").stdout
+
+
+def test_predict_goes_on_after_a_bad_picture(trained: tuple[Path, str]) -> None:
+    drawing(3).save("three.png")
+    Path("bad.png").write_bytes(b"hello")
+    result = run("predict", "--model", trained[0], "bad.png", "three.png", code=1)
+    assert result.stderr == "bad.png: not a picture; one of PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM was wanted\n"
+    assert "three.png" in result.stdout
+    answers = run("predict", "--model", trained[0], "--json", "bad.png", "three.png", code=1).stdout.splitlines()
+    assert json.loads(answers[0]) == {"file": "bad.png", "error": result.stderr.strip()}
+    assert "digit" in json.loads(answers[1])
+
+
+def test_a_checkpoint_that_is_none_is_told() -> None:
+    Path("model.pkl").write_bytes(b"hello")
+    drawing(3).save("three.png")
+    for arguments in (["eval", "model.pkl"], ["predict", "three.png"]):
+        result = run(*arguments, code=1)
+        assert result.stderr.startswith("Error: model.pkl: damaged, or not a checkpoint: ")
+
+
+@pytest.mark.parametrize("command", [None, *lenet5.commands])
+def test_every_help_has_an_example(command: str | None) -> None:
+    result = run(*filter(None, [command]), "--help")
+    assert re.search(rf"Examples:\n +lenet5 {command or 'train'}", result.stdout)
+    assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+def test_version_and_module() -> None:
+    assert run("--version").stdout == f"lenet5, version {lenet5_cli.__version__}\n"
+    result = subprocess.run(
+        [sys.executable, "-m", "lenet5_cli", "--version"], capture_output=True, text=True, check=True,
+        cwd=Path(lenet5_cli.__file__).parents[1],
+    )  # fmt: skip
+    assert result.stdout == f"lenet5, version {lenet5_cli.__version__}\n"
+
+
+def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "read", interrupted)
+    assert run("eval", "model.pkl", code=130).stderr == "Interrupted.\n"
+
+
+def test_no_option_shares_a_name_with_another() -> None:
+    for command in lenet5.commands.values():
+        names = [name for param in command.params if isinstance(param, click.Option) for name in param.opts]
+        assert len(names) == len(set(names))

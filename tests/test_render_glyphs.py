@@ -1,0 +1,159 @@
+"""``lenet5 render-glyphs``: exit code, stdout, stderr and the files left behind."""
+
+import io
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from lenet5_cli import glyphs
+from lenet5_cli.commands import lenet5
+
+FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+ZERO_TO_FOUR = """\
+ ▄██▄    ▄██    ▄████▄  ██████    ▄██
+██▀▀██  ████    ▀▀  ██     ▄█▀   ▄███
+██  ██    ██       ▄██   ▄██▄   ▄█▀██
+██  ██    ██     ▄██▀    ▀▀▀██  ██▄██▄
+██▄▄██    ██    ██▀         ██  ▀▀▀██▀
+ ▀██▀   ██████  ██████  █████▀     ██
+"""
+DISTANCES = """\
+   0  1  2  3  4  5  6  7  8  9
+0  0 47 36 40 30 29 23 44 22 23
+1 47  0 31 35 37 38 38 35 33 40
+2 36 31  0 30 42 33 39 20 26 31
+3 40 35 30  0 36 19 29 28 24 25
+4 30 37 42 36  0 41 27 42 32 39
+5 29 38 33 19 41  0 22 37 23 24
+6 23 38 39 29 27 22  0 47 21 34
+7 44 35 20 28 42 37 47  0 36 31
+8 22 33 26 24 32 23 21 36  0 29
+9 23 40 31 25 39 24 34 31 29  0
+
+closest pair: 3 and 5, 19 of 84 pixels differ
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+def render(*arguments: str) -> Result:
+    return CliRunner().invoke(lenet5, ["render-glyphs", *arguments])
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_shipped_sheet(folder):
+    result = render()
+    assert (result.exit_code, result.stderr) == (0, "glyphs.png: written\n")
+    assert lines(result.stdout)[-len(lines(DISTANCES)) :] == lines(DISTANCES)
+    assert [line[:39].rstrip() for line in lines(result.stdout)[:6]] == lines(ZERO_TO_FOUR)
+    assert files(folder) == ["glyphs.png"]
+    with Image.open("glyphs.png") as image:
+        assert image.size == (70, 12)
+    np.testing.assert_array_equal(glyphs.read("glyphs.png"), glyphs.read())
+
+
+def test_narrow_terminal_wraps_between_digits(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    result = render()
+    assert lines(result.stdout)[:6] == lines(ZERO_TO_FOUR)
+    assert all(len(line) <= 40 for line in lines(result.stdout))
+
+
+def test_pipe_has_no_colour_codes():
+    assert "\x1b" not in render().output
+
+
+def test_other_encodings_get_ascii(monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    lenet5(["render-glyphs"], standalone_mode=False)
+    stdout.seek(0)
+    shown = stdout.read()
+    assert lines(shown)[:2] == [
+        "..##... ..##... .####.. ######. ...##.. ######. ...###. ######. ..##... .####..",
+        ".####.. .###... ######. ######. ..###.. ######. ..###.. ######. .####.. ######.",
+    ]
+    assert lines(shown)[-1] == "closest pair: 3 and 5, 19 of 84 pixels differ"
+
+
+def test_text_out_and_in_again(folder):
+    assert render("--output", "mine.txt").exit_code == 0
+    text = Path("mine.txt").read_text(encoding="utf-8")
+    assert text == glyphs.to_text(glyphs.read())
+    # Digit 3 takes the shape of digit 5 but for one pixel: the two are now the closest pair.
+    digits = text.split("\n\n")
+    digits[4] = digits[6].replace("######.", "#####..", 1)
+    Path("mine.txt").write_text("\n\n".join(digits), encoding="utf-8")
+    result = render("--sheet", "mine.txt", "-o", "mine.png")
+    assert result.exit_code == 0
+    assert lines(result.stdout)[-1] == "closest pair: 3 and 5, 1 of 84 pixels differ"
+    assert files(folder) == ["mine.png", "mine.txt"]
+
+
+def test_image_in(folder):
+    assert render("--output", "large.png", "--scale", "10").exit_code == 0
+    with Image.open("large.png") as image:
+        assert image.size == (700, 120)
+    assert render("--sheet", "large.png").exit_code == 0
+    assert files(folder) == ["glyphs.png", "large.png"]
+    np.testing.assert_array_equal(glyphs.read("glyphs.png"), glyphs.read())
+
+
+def test_font():
+    result = render("--font", str(FONT))
+    assert (result.exit_code, result.stderr) == (0, "glyphs.png: written\n")
+    codes = glyphs.from_font(FONT)
+    np.testing.assert_array_equal(glyphs.read("glyphs.png"), codes)
+    a, b, apart = glyphs.closest(codes)
+    assert lines(result.stdout)[-1] == f"closest pair: {a} and {b}, {apart} of 84 pixels differ"
+
+
+def test_existing_file_is_kept_unless_overwritten():
+    Path("glyphs.png").write_bytes(b"mine")
+    result = render()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert lines(result.stderr)[-1] == "Error: glyphs.png exists; --overwrite replaces it"
+    assert Path("glyphs.png").read_bytes() == b"mine"
+    assert render("--overwrite").exit_code == 0
+    np.testing.assert_array_equal(glyphs.read("glyphs.png"), glyphs.read())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["--sheet", "a.txt", "--font", "b.ttf"], 2, "--sheet and --font; one of them was wanted"),
+        (["--scale", "0"], 2, "Invalid value for '--scale': 0 is not in the range 1<=x<=100."),
+        (["--sheet", "none.txt"], 1, "none.txt: no such file; a glyph sheet was wanted"),
+        (["--font", "none.ttf"], 1, "none.ttf: no such file; a font was wanted"),
+        (["-o", "a.jpg"], 1, "a.jpg: ends in '.jpg'; '.png' for an image or '.txt' for a text was wanted"),
+        (["-o", "none/a.png"], 2, "none/a.png: there is no folder none"),
+    ],
+)
+def test_refusals(folder, arguments, exit_code, message):
+    result = render(*arguments)
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert lines(result.stderr)[-1] == f"Error: {message}"
+    assert files(folder) == []
+
+
+def test_help_has_an_example():
+    result = render("--help")
+    assert result.exit_code == 0
+    assert "\n    lenet5 render-glyphs --scale 10\n" in result.stdout
