@@ -1,5 +1,6 @@
 """LeNet-5: the report's seven layers, from a seed and a glyph sheet."""
 
+from copy import copy
 from os import PathLike
 from typing import Self
 
@@ -12,7 +13,12 @@ from lenet5_cli.layers import RBF, Conv, Dense, Layer, Subsampling
 from lenet5_cli.losses import softmax
 from lenet5_cli.preprocessing import binarize
 
-PIECE = 32  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
+PIECE = 64  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
+
+
+def pieces(images: int) -> list[slice]:
+    """Cut a batch into the pieces that are computed one by one, or side by side; they depend on its size alone."""
+    return [slice(start, min(start + PIECE, images)) for start in range(0, images, PIECE)]
 
 
 class LeNet5:
@@ -93,8 +99,7 @@ class LeNet5:
     def scores(self, images: NDArray[np.uint8]) -> Array:
         """Return scores (n, 10) of pictures (n, 28, 28), white on black: minus the squared distance to each code."""
         scores = np.empty((len(images), 10), self.dtype)
-        for start in range(0, len(images), PIECE):
-            piece = slice(start, start + PIECE)
+        for piece in pieces(len(images)):
             scores[piece] = self.forward(binarize(images[piece], self.dtype))
         return scores
 
@@ -105,6 +110,13 @@ class LeNet5:
     def pairs(self) -> list[list[Array]]:
         """Return ``[weight, bias]`` of each trainable layer, copied, in the shapes of the report."""
         return [[value.copy() for value in layer.params.values()] for layer in self.layers if layer.params]
+
+    def replica(self) -> Self:
+        """Return a network that shares the parameters of this one, with gradients and buffers of its own."""
+        twin = copy(self)
+        twin.layers = [layer.replica() for layer in self.layers]
+        twin.gradients = twin._flatten("grads")
+        return twin
 
     def _flatten(self, role: str) -> Array:
         """Move every layer's ``params`` or ``grads`` into one vector: an optimiser then takes a step in two calls."""

@@ -16,5 +16,6 @@ def binarize(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> Array:
     """
     n, h, w = images.shape
     x = np.zeros((h + 2 * PADDING, w + 2 * PADDING, n), dtype)
-    x[PADDING:-PADDING, PADDING:-PADDING] = images.transpose(1, 2, 0) >= THRESHOLD
+    ink = np.ascontiguousarray((images >= THRESHOLD).reshape(n, -1).T)  # turned as bytes: a quarter of the time
+    x[PADDING:-PADDING, PADDING:-PADDING] = ink.reshape(h, w, n)
     return images_first(x[None])

@@ -6,16 +6,19 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from lenet5_cli.config import Config
+from lenet5_cli.contraction import Array
 from lenet5_cli.datasets import Split
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.losses import cross_entropy
 from lenet5_cli.metrics import Tally
-from lenet5_cli.network import PIECE, LeNet5
+from lenet5_cli.network import LeNet5, pieces
 from lenet5_cli.optim import SGD, exponential
 from lenet5_cli.preprocessing import binarize
+from lenet5_cli.workers import Workers
+
+EVALUATED = 4096  # images read at a time where nothing is learned from them
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Track = Callable[[Iterator[Batch], int, str], Iterator[Batch]]
@@ -48,7 +51,9 @@ def untracked(batches: Iterator[Batch], total: int, what: str) -> Iterator[Batch
     return batches
 
 
-def fit(network: LeNet5, split: Split, config: Config, track: Track = untracked) -> Iterator[Epoch]:
+def fit(
+    network: LeNet5, split: Split, config: Config, *, threads: int = 1, track: Track = untracked
+) -> Iterator[Epoch]:
     """Train epoch by epoch, and yield each when it is done; the caller prints, saves and stops.
 
     Raises:
@@ -56,21 +61,22 @@ def fit(network: LeNet5, split: Split, config: Config, track: Track = untracked)
 
     Source: report, training.
     """
-    for number in range(1, config.epochs + 1):
-        start = perf_counter()
-        chosen = choose(len(split.labels), config, number)
-        lr = exponential(config.lr, config.lr_decay, number)
-        loss_sum = 0.0
-        with _quiet_blas(), np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and told, below
-            for images, labels in track(batches(split, config.batch_size, chosen), len(chosen), f"epoch {number}"):
-                loss_sum += step(network, SGD(lr), images, labels)
-        loss = loss_sum / len(chosen)
-        if not np.isfinite(loss) or not np.isfinite(network.parameters).all():
-            raise LeNet5Error(
-                f"epoch {number}: the loss is no longer finite at learning rate {lr:g}; try a smaller --lr"
-            )
-        accuracy = evaluate(network, split, track).accuracy
-        yield Epoch(number, loss, accuracy, lr, len(chosen), perf_counter() - start)
+    with Workers(network, threads) as workers:
+        for number in range(1, config.epochs + 1):
+            start = perf_counter()
+            chosen = choose(len(split.labels), config, number)
+            lr = exponential(config.lr, config.lr_decay, number)
+            loss_sum = 0.0
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and told, below
+                for batch in track(batches(split, config.batch_size, chosen), len(chosen), f"epoch {number}"):
+                    loss_sum += step(workers, SGD(lr), *batch)
+            loss = loss_sum / len(chosen)
+            if not np.isfinite(loss) or not np.isfinite(network.parameters).all():
+                raise LeNet5Error(
+                    f"epoch {number}: the loss is no longer finite at learning rate {lr:g}; try a smaller --lr"
+                )
+            accuracy = _tally(workers, split, track).accuracy
+            yield Epoch(number, loss, accuracy, lr, len(chosen), perf_counter() - start)
 
 
 def choose(images: int, config: Config, epoch: int) -> NDArray[np.intp]:
@@ -80,23 +86,39 @@ def choose(images: int, config: Config, epoch: int) -> NDArray[np.intp]:
     return chosen if len(chosen) else rng.integers(images, size=1)
 
 
-def step(network: LeNet5, optimizer: SGD, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> float:
-    """Take one step down the gradient of the mean loss of a batch; return the sum of its losses."""
-    scores = network.forward(binarize(images, network.dtype))
-    loss, dscores = cross_entropy(scores, labels)
-    network.backward(dscores)
-    optimizer.step(network.parameters, network.gradients)
-    return loss * len(labels)
+def step(workers: Workers, optimizer: SGD, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> float:
+    """Take one step down the gradient of the mean loss of a batch; return the sum of its losses.
+
+    A batch is computed in pieces, whose gradients are added in order: the sum is the same for any number of threads.
+    """
+
+    def differentiate(network: LeNet5, piece: slice) -> tuple[float, Array]:
+        scores = network.forward(binarize(images[piece], network.dtype))
+        loss, dscores = cross_entropy(scores, labels[piece])
+        dscores *= len(dscores) / len(labels)
+        network.backward(dscores)
+        return loss * len(dscores), network.gradients if len(dscores) == len(labels) else network.gradients.copy()
+
+    (loss_sum, total), *others = workers.map(differentiate, pieces(len(labels)))
+    for loss, gradients in others:
+        loss_sum += loss
+        total += gradients
+    optimizer.step(workers.network.parameters, total)
+    return loss_sum
 
 
-def evaluate(network: LeNet5, split: Split, track: Track = untracked) -> Tally:
+def evaluate(network: LeNet5, split: Split, *, threads: int = 1, track: Track = untracked) -> Tally:
     """Classify every image of a split."""
+    with Workers(network, threads) as workers:
+        return _tally(workers, split, track)
+
+
+def _tally(workers: Workers, split: Split, track: Track) -> Tally:
     tally = Tally()
-    with _quiet_blas():
-        for images, labels in track(batches(split, PIECE), len(split.labels), "evaluation"):
-            scores = network.forward(binarize(images, network.dtype))
-            loss, _ = cross_entropy(scores, labels)
-            tally.add(loss * len(labels), labels, scores.argmax(axis=1))
+    for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
+        scores = workers.scores(images)
+        loss, _ = cross_entropy(scores, labels)
+        tally.add(loss * len(labels), labels, scores.argmax(axis=1))
     return tally
 
 
@@ -106,8 +128,3 @@ def batches(split: Split, size: int, chosen: NDArray[np.intp] | None = None) -> 
     for start in range(0, len(labels if chosen is None else chosen), size):
         piece = slice(start, start + size) if chosen is None else chosen[start : start + size]
         yield images[piece], labels[piece]
-
-
-def _quiet_blas() -> threadpool_limits:
-    """Hold BLAS to one thread: products this small lose more to waking its threads than they gain."""
-    return threadpool_limits(1, user_api="blas")

@@ -12,6 +12,7 @@ ROWS = [
     {"contraction", "config", "glyphs", "idx", "metrics", "handwriting"},
     {"datasets", "preprocessing", "layers", "losses", "optim", "checkpoint", "photo"},
     {"network", "figures"},
+    {"workers"},
     {"training"},
     {"commands"},
     {"__main__", "__init__"},

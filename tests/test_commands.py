@@ -1,7 +1,6 @@
 """The commands: exit code, stdout, stderr, files left behind."""
 
 import json
-import os
 import pickle
 import re
 import subprocess
@@ -21,6 +20,10 @@ from tests.conftest import drawing
 
 EPOCH = re.compile(r"^epoch: \d+  loss: \d+\.\d{5}  acc: [01]\.\d{5}$")
 SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3"]
+
+
+def left_behind() -> list[str]:
+    return sorted(path.name for path in Path().iterdir())
 
 
 def run(*arguments: object, code: int = 0) -> Result:
@@ -57,7 +60,7 @@ def test_train_prints_an_epoch_a_line_and_the_test_accuracy(bars_folder: Path) -
         f"Load labels from {bars_folder}/t10k-labels-idx1-ubyte, number: 50, data shape: (50, 1)",
         "The model is in model.pkl; lenet5 predict --model model.pkl digit.png reads a digit with it.",
     ]
-    assert sorted(os.listdir()) == ["bars", "model.pkl"]
+    assert left_behind() == ["bars", "model.pkl"]
 
 
 def test_train_records_how_the_model_was_made(bars_folder: Path) -> None:
@@ -112,7 +115,7 @@ def test_plot_without_matplotlib_is_told_before_the_run(bars_folder: Path, monke
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = train(bars_folder, "--plot", "run.png", code=1)
     assert result.stderr == ("Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out --plot\n")
-    assert os.listdir() == ["bars"]
+    assert left_behind() == ["bars"]
 
 
 def test_config_gives_way_to_the_command_line(bars_folder: Path) -> None:

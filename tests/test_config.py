@@ -42,8 +42,8 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"learning-rate = 1", "learning-rate is not a setting; these are: batch_size, data, dtype, epochs, glyphs, lr, "
-         "lr_decay, samples_per_epoch, seed"),
+        (b"rate = 1", "rate is not a setting; these are: "
+         "batch_size, data, dtype, epochs, glyphs, lr, lr_decay, samples_per_epoch, seed"),
         (b"lr-decay = 1", "lr-decay is not a setting; lr_decay is"),
         (b"epoch = 1", "epoch is not a setting; epochs is"),
         (b'lr = "fast"', "lr: 'fast'; a number was wanted"),

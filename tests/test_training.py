@@ -14,6 +14,7 @@ from lenet5_cli.network import PIECE
 from lenet5_cli.optim import SGD, exponential
 from lenet5_cli.preprocessing import binarize
 from lenet5_cli.training import batches, choose, evaluate, fit, step
+from lenet5_cli.workers import Workers
 from tests.conftest import bars
 
 SPLIT = bars(300)
@@ -36,7 +37,7 @@ def test_learning_rate_decays_after_each_epoch() -> None:
 def test_step_goes_down_the_gradient_of_the_mean_loss() -> None:
     network, twin = LeNet5(seed=0, dtype=np.float64), LeNet5(seed=0, dtype=np.float64)
     images, labels = SPLIT.images[:7], SPLIT.labels[:7]
-    loss_sum = step(network, SGD(0.25), images, labels)
+    loss_sum = step(Workers(network), SGD(0.25), images, labels)
     loss, dscores = cross_entropy(twin.forward(binarize(images, np.float64)), labels)
     twin.backward(dscores)
     assert loss_sum == pytest.approx(7 * loss)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from lenet5_cli.commands.options import DATA_VARIABLE, FILE, bar, console, load
+from lenet5_cli.commands.options import DATA_VARIABLE, FILE, bar, console, load, threads_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 @click.option(
     "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which part of it."
 )
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def evaluate(model: "Path", data: str | None, split: Literal["test", "train"], as_json: bool) -> None:
+def evaluate(model: "Path", data: str | None, split: Literal["test", "train"], threads: int, as_json: bool) -> None:
     """Measure a checkpoint on a data set.
 
     Accuracy and mean loss, precision and recall of each digit, and which digits are taken for which.
@@ -44,7 +45,7 @@ def evaluate(model: "Path", data: str | None, split: Literal["test", "train"], a
 
     saved = checkpoint.read(model)
     source = data or saved.data.get("name", "mnist")
-    tally = training.evaluate(LeNet5.restore(saved), load(source, split), bar)
+    tally = training.evaluate(LeNet5.restore(saved), load(source, split), threads=threads, track=bar)
     if as_json:
         click.echo(json.dumps({"model": str(model), "data": source, "split": split, **_figures(tally)}))
         return

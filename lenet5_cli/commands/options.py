@@ -1,5 +1,6 @@
 """What commands share: options as decorators, loading data with a bar, refusing to replace a file."""
 
+import os
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
@@ -22,6 +23,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DATA_VARIABLE = "LENET5_DATA"
 FILE = click.Path(dir_okay=False, path_type=Path)
 
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=available_cores,
+    show_default="the cores this process may use",
+    help="Threads to compute with; the results are the same for any number.",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
 

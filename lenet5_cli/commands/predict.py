@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lenet5_cli.commands.options import FILE, console
+from lenet5_cli.commands.options import FILE, console, threads_option
 from lenet5_cli.errors import LeNet5Error
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ DEFAULT_MODEL = Path("model.pkl")
 @click.option(
     "--top", type=click.IntRange(1, 10), default=1, show_default=True, help="Show this many answers a picture."
 )
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a picture instead of a table.")
 @click.pass_context
-def predict(ctx: click.Context, pictures: tuple[Path, ...], model: Path, top: int, as_json: bool) -> None:
+def predict(ctx: click.Context, pictures: tuple[Path, ...], model: Path, top: int, threads: int, as_json: bool) -> None:
     """Read the digit in each picture.
 
-    Pictures may be dark on light or light on dark, and of any size and format. A picture that cannot be read gets a line that says why, and the exit code is then 1.
+    Pictures may be dark on light or light on dark, of any size and format. A picture that cannot be read gets a line
+    that says why, and the exit code is then 1.
 
     \b
     Examples:
@@ -39,7 +41,7 @@ def predict(ctx: click.Context, pictures: tuple[Path, ...], model: Path, top: in
     from lenet5_cli.network import LeNet5
 
     network = LeNet5.load(model)
-    answers = [_answer(network, picture) for picture in pictures]
+    answers = _answers(network, pictures, threads)
     if as_json:
         for answer in answers:
             click.echo(json.dumps(answer))
@@ -49,24 +51,35 @@ def predict(ctx: click.Context, pictures: tuple[Path, ...], model: Path, top: in
         ctx.exit(1)
 
 
-def _answer(network: "LeNet5", picture: Path) -> dict[str, Any]:
-    """Return what ``--json`` prints of a picture: the answer, or the error."""
+def _answers(network: "LeNet5", files: tuple[Path, ...], threads: int) -> list[dict[str, Any]]:
+    """Return what ``--json`` prints of each picture: the answer, or the error."""
+    import numpy as np
+
     from lenet5_cli.losses import softmax
     from lenet5_cli.photo import read_picture
+    from lenet5_cli.workers import Workers
 
-    try:
-        scores = network.scores(read_picture(picture)[None])
-    except LeNet5Error as error:
-        return {"file": str(picture), "error": str(error)}
-    probabilities = softmax(scores)[0]
-    digit = int(probabilities.argmax())
-    return {
-        "file": str(picture),
-        "digit": digit,
-        "probability": float(probabilities[digit]),
-        "probabilities": probabilities.tolist(),
-        "distances": (-scores[0]).tolist(),
-    }
+    answers: list[dict[str, Any]] = [{"file": str(file)} for file in files]
+    pictures = []
+    for file, answer in zip(files, answers, strict=True):
+        try:
+            pictures.append(read_picture(file))
+        except LeNet5Error as error:
+            answer["error"] = str(error)
+    if not pictures:
+        return answers
+    with Workers(network, threads) as workers:
+        scores = workers.scores(np.stack(pictures))
+    read = [answer for answer in answers if "error" not in answer]
+    for answer, distances, probabilities in zip(read, -scores, softmax(scores), strict=True):
+        digit = int(probabilities.argmax())
+        answer |= {
+            "digit": digit,
+            "probability": float(probabilities[digit]),
+            "probabilities": probabilities.tolist(),
+            "distances": distances.tolist(),
+        }
+    return answers
 
 
 def _show(answers: list[dict[str, Any]], top: int) -> None:

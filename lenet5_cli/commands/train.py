@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lenet5_cli import __version__
-from lenet5_cli.commands.options import FILE, bar, load, overwrite_option, refuse_existing, settings
+from lenet5_cli.commands.options import FILE, bar, load, overwrite_option, refuse_existing, settings, threads_option
 from lenet5_cli.config import Config
 
 if TYPE_CHECKING:
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     "-o", "--output", type=FILE, default="model.pkl", show_default=True, help="Checkpoint, written each epoch."
 )
 @overwrite_option
+@threads_option
 @click.option("--log", type=FILE, help="Write one JSON object an epoch to this file.")
 @click.option("--plot", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
-def train(output: Path, overwrite: bool, log: Path | None, plot: Path | None, **values: Any) -> None:
+def train(output: Path, overwrite: bool, threads: int, log: Path | None, plot: Path | None, **values: Any) -> None:
     """Train a network and save it.
 
-    The defaults are the report's. The checkpoint is written after every epoch. One line an epoch goes to stdout, then the accuracy on the test set.
+    The defaults are the report's. The checkpoint is written after every epoch. One line an epoch goes to stdout, then
+    the accuracy on the test set.
 
     \b
     Examples:
@@ -52,14 +54,14 @@ def train(output: Path, overwrite: bool, log: Path | None, plot: Path | None, **
     network = LeNet5(codes, seed=config.seed, dtype=config.dtype)
     saved = _checkpoint(network, replace(config, data=train_split.source), train_split)
     with log.open("w", encoding="utf-8") if log else nullcontext() as lines:
-        for epoch in fit(network, train_split, config, bar):
+        for epoch in fit(network, train_split, config, threads=threads, track=bar):
             saved.pairs, saved.epoch = network.pairs(), epoch.epoch
             saved.history.append(asdict(epoch))
             checkpoint.write(output, saved)
             click.echo(f"epoch: {epoch.epoch}  loss: {epoch.loss:.5f}  acc: {epoch.accuracy:.5f}")
             if lines:
                 print(json.dumps(asdict(epoch)), file=lines, flush=True)
-    tally = evaluate(network, test_split, bar)
+    tally = evaluate(network, test_split, threads=threads, track=bar)
     click.echo(f"test accuracy: {tally.accuracy:.4f} ({tally.right} of {tally.images})")
     if plot:
         figures.history(saved.history, plot)
