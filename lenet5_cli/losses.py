@@ -10,8 +10,9 @@ FLOOR = 1e-20
 
 def softmax(scores: Array) -> Array:
     """Return p[n,k] = exp(scores[n,k]) / sum_k exp(scores[n,k]), shifted by the maximum: no exponential overflows."""
-    p: Array = np.exp(scores - scores.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
+    p: Array = scores - np.maximum.reduce(scores, axis=1, keepdims=True)
+    np.exp(p, out=p)
+    p /= np.add.reduce(p, axis=1, keepdims=True)
     return p
 
 
@@ -28,7 +29,7 @@ def cross_entropy(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Ar
     images = np.arange(n)
     dscores = softmax(scores)
     p = dscores[images, labels]
-    loss = -np.log(np.maximum(p, FLOOR)).mean(dtype=np.float64)
     dscores[images, labels] = p - 1
     dscores /= n
-    return float(loss), dscores
+    losses = np.log(np.maximum(p, FLOOR))
+    return -float(np.add.reduce(losses, dtype=np.float64)) / n, dscores

@@ -17,8 +17,9 @@ PIECE = 64  # images computed together: enough to make long loops, few enough fo
 
 
 def pieces(images: int) -> list[slice]:
-    """Cut a batch into the pieces that are computed one by one, or side by side; they depend on its size alone."""
-    return [slice(start, min(start + PIECE, images)) for start in range(0, images, PIECE)]
+    """Cut a batch into equal pieces, computed one by one or side by side; they depend on its size alone."""
+    count = -(-images // PIECE)
+    return [slice(images * piece // count, images * (piece + 1) // count) for piece in range(count)]
 
 
 class LeNet5:

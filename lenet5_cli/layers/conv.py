@@ -44,8 +44,9 @@ class Conv(Layer):
         c, u, v, i, j = self._windows.pixels.shape
         t, k = self.tile, len(self.params["bias"])
         self._x_windows = self._windows.gather(images_last(x), self._buffer("x_windows", (c, u, v, i, j, n)))
-        self._kernels = self._buffer("kernels", (t, t, k, c, u, v))
-        _diagonal(self._kernels)[...] = self.params["weight"]
+        self._kernels = self._tiled("kernels", self.params["weight"])
+        if t > 1:
+            _diagonal(self._kernels)[...] = self.params["weight"]
         y = self._buffer("y", (t, t, k, i, j, n))
         contract("pqkcuv,cuvijn->pqkijn", self._kernels, self._x_windows, out=y)
         y += self.params["bias"][:, None, None, None]
@@ -57,9 +58,10 @@ class Conv(Layer):
         """Set dweight[k,c,u,v] = sum_nij x[n,c,i+u,j+v] dz[n,k,i,j] and dbias[k] = sum_nij dz[n,k,i,j]."""
         dz = self._dz = self._buffer("dz", self._y.shape)
         self.activation.gradient(self._y, self._inside(dy), dz)
-        dkernels = self._buffer("dkernels", self._kernels.shape)
+        dkernels = self._tiled("dkernels", self.grads["weight"])
         contract("pqkijn,cuvijn->pqkcuv", dz, self._x_windows, out=dkernels)
-        np.add.reduce(_diagonal(dkernels), axis=(0, 1), out=self.grads["weight"])
+        if self.tile > 1:
+            np.add.reduce(_diagonal(dkernels), axis=(0, 1), out=self.grads["weight"])
         np.add.reduce(dz, axis=(0, 1, 3, 4, 5), out=self.grads["bias"])
 
     def backward_input(self) -> Array:
@@ -71,6 +73,14 @@ class Conv(Layer):
         dx = self._buffer("dx", (self._windows.readers.shape[1], n))
         taken = self._buffer("taken", (*self._windows.readers.shape, n))
         return images_first(self._windows.sum(dwindows, taken, out=dx).reshape(*self.input_shape, n))
+
+    def _tiled(self, name: str, weight: Array) -> Array:
+        """Return [p,q,k,c,u,v] for the kernels of a whole tile: a work array, or a view where the tile is one pixel."""
+        if self.tile == 1:
+            return weight[None, None]
+        k, c, size, _ = weight.shape
+        window = size + self.tile - 1
+        return self._buffer(name, (self.tile, self.tile, k, c, window, window))
 
     def _outside(self, y: Array) -> Array:
         """Return y[p,q,k,i,j,n] as the view [n,k,i,j,p,q], without p and q where a tile is one pixel."""
