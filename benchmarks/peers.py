@@ -171,7 +171,7 @@ class Listing:
     def train(self, batch: Any, labels: Any) -> None:
         for x, onehot in zip(batch, labels, strict=True):
             for param, gradient in zip(self.params, self._backward(self._forward(x), onehot), strict=True):
-                param -= LR / len(batch) * gradient
+                np.subtract(param, LR / len(batch) * gradient, out=param)
 
     def scores(self, batch: Any) -> Vector:
         return np.array([self._forward(x) for x in batch])
@@ -180,7 +180,7 @@ class Listing:
         total = [np.zeros_like(param) for param in self.params]
         for x, onehot in zip(batch, labels, strict=True):
             for so_far, gradient in zip(total, self._backward(self._forward(x), onehot), strict=True):
-                so_far += gradient / len(batch)
+                np.add(so_far, gradient / len(batch), out=so_far)
         return np.concatenate([gradient.ravel() for gradient in total])
 
     def _forward(self, x: Vector) -> Vector:

@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 from peers import Peer, installed
@@ -117,8 +118,8 @@ def cell(times: dict[str, list[float]], name: str) -> str:
 def machine() -> str:
     """Return processor, cores and versions."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            processor = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(fact.split(":")[1].strip() for fact in facts if fact.startswith("model name"))
     except OSError:
         processor = platform.processor()
     found = [f"Python {platform.python_version()}"]
