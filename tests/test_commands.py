@@ -193,7 +193,7 @@ def test_data_that_was_asked_for_never_falls_back(how: str, monkeypatch: pytest.
 def test_the_default_job_learns_the_built_in_digits(trained: tuple[Path, str]) -> None:
     *epochs, last = trained[1].splitlines()
     assert len(epochs) == 20
-    assert float(re.match(r"test accuracy: (\S+)", last).group(1)) > 0.8
+    assert float(re.match(r"test accuracy: (\S+)", last).group(1)) > 0.75
 
 
 def test_eval_measures_what_training_measured(trained: tuple[Path, str]) -> None:
