@@ -68,6 +68,7 @@ class Torch:
         import torch
 
         torch.set_num_threads(threads)
+        torch.compiler.reset()  # what was compiled for another batch would count against the limit of recompilations
         self.torch, self.threads = torch, threads
         self.params = [torch.tensor(value.copy(), requires_grad=True) for value in values(network)]
         self.codes = torch.tensor(network.codes.astype(np.float32))

@@ -1,6 +1,5 @@
 """LeNet-5: the report's seven layers, from a seed and a glyph sheet."""
 
-from copy import copy
 from os import PathLike
 from typing import Self
 
@@ -17,8 +16,8 @@ PIECE = 64  # images computed together: enough to make long loops, few enough fo
 
 
 def pieces(images: int) -> list[slice]:
-    """Cut a batch into equal pieces, computed one by one or side by side; they depend on its size alone."""
-    count = -(-images // PIECE)
+    """Cut a batch into equal pieces, computed one by one or side by side: an even number, from 32 images on."""
+    count = min(images, 1) if images < PIECE // 2 else 2 * -(-images // (2 * PIECE))
     return [slice(images * piece // count, images * (piece + 1) // count) for piece in range(count)]
 
 
@@ -111,13 +110,6 @@ class LeNet5:
     def pairs(self) -> list[list[Array]]:
         """Return ``[weight, bias]`` of each trainable layer, copied, in the shapes of the report."""
         return [[value.copy() for value in layer.params.values()] for layer in self.layers if layer.params]
-
-    def replica(self) -> Self:
-        """Return a network that shares the parameters of this one, with gradients and buffers of its own."""
-        twin = copy(self)
-        twin.layers = [layer.replica() for layer in self.layers]
-        twin.gradients = twin._flatten("grads")
-        return twin
 
     def _flatten(self, role: str) -> Array:
         """Move every layer's ``params`` or ``grads`` into one vector: an optimiser then takes a step in two calls."""

@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.config import Config
-from lenet5_cli.contraction import Array
 from lenet5_cli.datasets import Split
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.losses import cross_entropy
 from lenet5_cli.metrics import Tally
-from lenet5_cli.network import LeNet5, pieces
+from lenet5_cli.network import LeNet5
 from lenet5_cli.optim import SGD, exponential
-from lenet5_cli.preprocessing import binarize
 from lenet5_cli.workers import Workers
 
 EVALUATED = 4096  # images read at a time where nothing is learned from them
@@ -87,23 +85,9 @@ def choose(images: int, config: Config, epoch: int) -> NDArray[np.intp]:
 
 
 def step(workers: Workers, optimizer: SGD, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> float:
-    """Take one step down the gradient of the mean loss of a batch; return the sum of its losses.
-
-    A batch is computed in pieces, whose gradients are added in order: the sum is the same for any number of threads.
-    """
-
-    def differentiate(network: LeNet5, piece: slice) -> tuple[float, Array]:
-        scores = network.forward(binarize(images[piece], network.dtype))
-        loss, dscores = cross_entropy(scores, labels[piece])
-        dscores *= len(dscores) / len(labels)
-        network.backward(dscores)
-        return loss * len(dscores), network.gradients if len(dscores) == len(labels) else network.gradients.copy()
-
-    (loss_sum, total), *others = workers.map(differentiate, pieces(len(labels)))
-    for loss, gradients in others:
-        loss_sum += loss
-        total += gradients
-    optimizer.step(workers.network.parameters, total)
+    """Take one step down the gradient of the mean loss of a batch; return the sum of its losses."""
+    loss_sum = workers.differentiate(images, labels)
+    optimizer.step(workers.network.parameters, workers.network.gradients)
     return loss_sum
 
 

@@ -1,55 +1,224 @@
-"""Threads that share a network's parameters, each with gradients and buffers of its own."""
+"""A batch computed on several cores, with the same bits on any number of them.
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from typing import Self, TypeVar
+The helpers are processes over one shared memory and not threads: a step is a hundred short NumPy calls, each of which
+takes and drops Python's lock, and two threads lose a third of their time to waiting for it.
+"""
+
+import contextlib
+import mmap
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from tempfile import TemporaryFile
+from types import SimpleNamespace
+from typing import IO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from lenet5_cli.contraction import Array
+from lenet5_cli.losses import cross_entropy
 from lenet5_cli.network import LeNet5, pieces
+from lenet5_cli.preprocessing import binarize
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+CAPACITY = 4096  # images that lie on the board at a time
+DONE = b"."
+REQUEST = struct.Struct("=?IIII")  # gradients or scores? | place | workers | images on the board | in the batch
 
 
 class Workers:
-    """Threads over one network, which NumPy lets run at once: a context manager.
+    """This process and its helpers, which compute a network's scores and gradients: a context manager.
+
+    A batch is cut into pieces that depend on its size alone. Each is computed whole by one worker, and what they find
+    is added in the order of the pieces: it does not matter how many workers there are, nor if one is lost on the way.
 
     BLAS is held to one thread meanwhile: products as small as these lose more to waking its threads than they gain.
     """
 
-    def __init__(self, network: LeNet5, threads: int = 1) -> None:
-        """Make ``threads`` workers, of which the calling thread is one."""
+    def __init__(self, network: LeNet5, count: int = 1) -> None:
+        """Make ``count`` workers, of which this process is one; without POSIX it is the only one."""
         self.network = network
-        self._networks = [network, *(network.replica() for _ in range(threads - 1))]
-        self._resources = ExitStack()
+        self._count = count if os.name == "posix" else 1
+        self._helpers: list[_Helper] = []
+        self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Hold BLAS to one thread and start the others."""
+        """Hold BLAS to one thread."""
         self._resources.enter_context(threadpool_limits(1, user_api="blas"))
-        if len(self._networks) > 1:
-            self._pool = self._resources.enter_context(ThreadPoolExecutor(len(self._networks) - 1))
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the threads, and let BLAS have its own again."""
+        """End the helpers, and let BLAS have its threads again."""
         self._resources.close()
-
-    def map(self, work: Callable[[LeNet5, Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Return ``work(network, item)`` of each item, in order; of N workers, worker w does items w, w + N, ..."""
-        count = min(len(self._networks), len(items))
-
-        def share(worker: int) -> list[Result]:
-            return [work(self._networks[worker], item) for item in items[worker::count]]
-
-        others = [self._pool.submit(share, worker) for worker in range(1, count)]
-        shares = [share(0), *(other.result() for other in others)]
-        return [shares[place % count][place // count] for place in range(len(items))]
 
     def scores(self, images: NDArray[np.uint8]) -> Array:
         """Return scores (n, 10) of pictures (n, 28, 28), as ``LeNet5.scores`` does."""
-        return np.concatenate(self.map(lambda network, piece: network.scores(images[piece]), pieces(len(images))))
+        if len(pieces(len(images))) == 1:
+            return self.network.scores(images)
+        scores = np.empty((len(images), 10), self.network.dtype)
+        for turn in _turns(len(images)):
+            self._share_out(images[turn], None, len(images))
+            scores[turn] = self._board.scores[: len(scores[turn])]
+        return scores
+
+    def differentiate(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> float:
+        """Set the network's ``gradients`` to those of the mean loss of a batch; return the sum of its losses."""
+        if len(pieces(len(labels))) == 1:
+            return differentiate(self.network, images, labels, len(labels))
+        total, loss_sum = np.zeros_like(self.network.gradients), 0.0
+        for turn in _turns(len(labels)):
+            count = self._share_out(images[turn], labels[turn], len(labels))
+            total += np.add.reduce(self._board.gradients[:count], axis=0)
+            loss_sum += float(self._board.losses[:count].sum())
+        self.network.gradients[...] = total
+        return loss_sum
+
+    @cached_property
+    def _board(self) -> SimpleNamespace:
+        """Make the memory that all workers share, and start the helpers, for the first batch of several pieces.
+
+        While a helper is not ready yet, the others do its share.
+        """
+        layout = _layout(self.network.parameters)
+        if self._count == 1:
+            return _over(mmap.mmap(-1, layout.itemsize), layout)
+        file = self._resources.enter_context(_shared_memory(layout.itemsize))
+        board = _over(mmap.mmap(file.fileno(), layout.itemsize), layout)
+        board.codes[...] = self.network.codes
+        for rank in range(1, self._count):
+            helper = _Helper(rank, file.fileno(), self.network.parameters)
+            self._helpers.append(self._resources.enter_context(helper))
+        return board
+
+    def _share_out(self, images: NDArray[np.uint8], labels: NDArray[np.uint8] | None, batch: int) -> int:
+        """Have every piece of what is put on the board computed; return how many there are."""
+        board, on_board = self._board, len(images)
+        board.parameters[...] = self.network.parameters
+        board.images[:on_board] = images
+        if labels is not None:
+            board.labels[:on_board] = labels
+        ready = [helper for helper in self._helpers if board.ready[helper.rank]]
+        workers = len(ready) + 1
+        for place, helper in enumerate(ready, 1):
+            helper.ask(REQUEST.pack(labels is not None, place, workers, on_board, batch))
+        _compute(self.network, board, labels is not None, 0, workers, on_board, batch)
+        for place, helper in enumerate(ready, 1):
+            if not helper.has_done():
+                self._helpers.remove(helper)
+                _compute(self.network, board, labels is not None, place, workers, on_board, batch)
+        return len(pieces(on_board))
+
+
+def differentiate(network: LeNet5, images: NDArray[np.uint8], labels: NDArray[np.uint8], batch: int) -> float:
+    """Set ``gradients`` to the part of some images in those of a batch's mean loss; return the sum of their losses."""
+    loss, dscores = cross_entropy(network.forward(binarize(images, network.dtype)), labels)
+    if len(labels) != batch:
+        dscores *= len(labels) / batch
+    network.backward(dscores)
+    return loss * len(labels)
+
+
+class _Helper:
+    """A process that computes what lies on the board when it is asked to; it ends when its input does."""
+
+    def __init__(self, rank: int, handle: int, parameters: Array) -> None:
+        self.rank = rank
+        call = f"serve({rank}, {handle}, {parameters.dtype.str!r}, {parameters.size})"
+        # It imports from the same places as this process, and leaves Ctrl-C to it.
+        self._process = subprocess.Popen(  # noqa: S603
+            [
+                sys.executable,
+                "-c",
+                f"import sys; sys.path[:] = {sys.path!r}; from lenet5_cli.workers import serve; {call}",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=[handle],
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def ask(self, request: bytes) -> None:
+        """Send a request; if the process is gone, ``has_done`` will tell."""
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(self._process.stdin).write(request)
+
+    def has_done(self) -> bool:
+        """Wait for the answer; return whether it came."""
+        return _pipe(self._process.stdout).read(1) == DONE
+
+
+def serve(rank: int, handle: int, dtype: str, parameters: int) -> None:
+    """Be a helper: answer each request on standard input, until it ends."""
+    layout = _layout(np.empty(parameters, dtype))
+    board = _over(mmap.mmap(handle, layout.itemsize), layout)
+    network = LeNet5(board.codes, dtype=dtype)
+    with threadpool_limits(1, user_api="blas"):
+        board.ready[rank] = True
+        while request := sys.stdin.buffer.read(REQUEST.size):
+            network.parameters[...] = board.parameters
+            _compute(network, board, *REQUEST.unpack(request))
+            os.write(sys.stdout.fileno(), DONE)
+
+
+def _compute(
+    network: LeNet5, board: SimpleNamespace, gradients: bool, place: int, workers: int, images: int, batch: int
+) -> None:
+    """Compute every ``workers``-th piece on the board, from ``place`` on."""
+    for number, piece in list(enumerate(pieces(images)))[place::workers]:
+        if gradients:
+            board.losses[number] = differentiate(network, board.images[piece], board.labels[piece], batch)
+            board.gradients[number] = network.gradients
+        else:
+            board.scores[piece] = network.scores(board.images[piece])
+
+
+def _turns(images: int) -> list[slice]:
+    return [slice(start, start + CAPACITY) for start in range(0, images, CAPACITY)]
+
+
+def _layout(parameters: Array) -> np.dtype[np.void]:
+    """Return what is on the board, as the fields of a record."""
+    most = len(pieces(CAPACITY))
+    return np.dtype(
+        [
+            ("losses", np.float64, most),
+            ("parameters", parameters.dtype, parameters.size),
+            ("gradients", parameters.dtype, (most, parameters.size)),
+            ("scores", parameters.dtype, (CAPACITY, 10)),
+            ("images", np.uint8, (CAPACITY, 28, 28)),
+            ("labels", np.uint8, CAPACITY),
+            ("codes", np.uint8, (10, 84)),
+            ("ready", np.bool_, 1024),  # by rank
+        ]
+    )
+
+
+def _over(memory: mmap.mmap, layout: np.dtype[np.void]) -> SimpleNamespace:
+    """Return the fields of the board by name, as arrays over some memory."""
+    record = np.frombuffer(memory, layout)
+    return SimpleNamespace(**{name: record[name][0] for name in layout.names or ()})
+
+
+@contextlib.contextmanager
+def _shared_memory(size: int) -> Iterator[IO[bytes]]:
+    """Open a nameless file to map: in memory where the system has such."""
+    with os.fdopen(os.memfd_create("lenet5"), "r+b") if hasattr(os, "memfd_create") else TemporaryFile() as file:
+        file.truncate(size)
+        yield file
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None  # noqa: S101 - both were asked for as pipes
+    return stream

@@ -64,8 +64,8 @@ def drawing(digit: int, size: int = 200, ink: object = 0, paper: object = 255, m
     image = Image.new(mode, (size, size), paper)
     draw, unit, pen = ImageDraw.Draw(image), size / 35, max(1, size // 30)
     for stroke in STROKES[digit]:
-        points = [tuple(size / 2 + unit * (float(value) - middle) for value, middle in zip(point.split(","), (5, 7), strict=True))
-                  for point in stroke.split()]  # fmt: skip
+        squares = [map(float, point.split(",")) for point in stroke.split()]
+        points = [(size / 2 + unit * (x - 5), size / 2 + unit * (y - 7)) for x, y in squares]
         draw.line(points, fill=ink, width=pen, joint="curve")
         for x, y in (points[0], points[-1]):
             draw.ellipse([x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2], fill=ink)

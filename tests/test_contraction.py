@@ -34,6 +34,13 @@ def test_contract_is_einsum(subscripts: str, images: int, dtype: type) -> None:
     np.testing.assert_allclose(out, reference, rtol=0, atol=np.finfo(dtype).eps * (10 + terms))
 
 
+@given(st.integers(1, 5000))
+def test_a_sum_of_any_length_is_complete(terms: int) -> None:
+    a, b = np.arange(2.0 * terms).reshape(2, terms), np.ones((3, terms))
+    found = contract("kn,cn->kc", a, b, out=np.empty((2, 3)))
+    np.testing.assert_allclose(found, np.einsum("kn,cn->kc", a, b), rtol=1e-12)
+
+
 @pytest.mark.parametrize("subscripts", ["kc,kc->kc", "kcn,kn->cn", "ckc,cn->kn", "kc,kn->nc", "k,c->kc"])
 def test_contract_refuses_what_is_not_one_product(subscripts: str) -> None:
     with pytest.raises(ValueError, match="not one matrix product"):

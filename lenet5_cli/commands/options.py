@@ -35,7 +35,7 @@ threads_option = click.option(
     metavar="N",
     default=available_cores,
     show_default="the cores this process may use",
-    help="Threads to compute with; the results are the same for any number.",
+    help="Cores to compute on; the results are the same for any number.",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 

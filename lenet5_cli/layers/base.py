@@ -1,9 +1,7 @@
 """What every layer is: parameters and gradients by name, forward, backward."""
 
 from abc import ABC, abstractmethod
-from copy import copy
 from math import prod
-from typing import Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -67,13 +65,6 @@ class Layer(ABC):
     def size(self) -> int:
         """The number of trainable parameters."""
         return sum(value.size for value in self.params.values())
-
-    def replica(self) -> Self:
-        """Return a layer that shares the parameters of this one, with gradients and buffers of its own."""
-        twin = copy(self)
-        twin.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
-        twin._buffers = {}
-        return twin
 
     def _check(self, x: Array) -> None:
         if x.shape[1:] != self.input_shape:

@@ -71,8 +71,8 @@ class Conv(Layer):
         dwindows = self._buffer("dwindows", (rows + 1, n))
         contract("pqkcuv,pqkijn->cuvijn", self._kernels, self._dz, out=dwindows[:rows].reshape(shape))
         dx = self._buffer("dx", (self._windows.readers.shape[1], n))
-        taken = self._buffer("taken", (*self._windows.readers.shape, n))
-        return images_first(self._windows.sum(dwindows, taken, out=dx).reshape(*self.input_shape, n))
+        gathered = self._buffer("gathered", (*self._windows.readers.shape, n))
+        return images_first(self._windows.sum(dwindows, gathered, out=dx).reshape(*self.input_shape, n))
 
     def _tiled(self, name: str, weight: Array) -> Array:
         """Return [p,q,k,c,u,v] for the kernels of a whole tile: a work array, or a view where the tile is one pixel."""

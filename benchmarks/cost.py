@@ -1,0 +1,128 @@
+"""Show where the time of lenet5 goes and how it grows with batch, threads and images: tables in Markdown.
+
+python benchmarks/cost.py [--images 1000000]
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from speed import machine
+
+from lenet5_cli import LeNet5, handwriting, idx
+from lenet5_cli.commands.options import available_cores
+from lenet5_cli.contraction import Windows
+from lenet5_cli.datasets import load
+from lenet5_cli.layers import SIGMOID, conv, dense, rbf
+from lenet5_cli.optim import SGD
+from lenet5_cli.training import evaluate, step
+from lenet5_cli.workers import Workers
+
+IMAGES, LABELS = handwriting.draw(4096, seed=0)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=1_000_000, help="the largest data set to evaluate")
+    options = parser.parse_args()
+    print(f"{machine()}\n")
+    by_kind()
+    by_batch()
+    by_images(options.images)
+
+
+def by_kind() -> None:
+    """Print what a training step spends on, one thread: the kinds are timed where the engine calls them."""
+    kinds: Counter[str] = Counter()
+
+    def timed(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                kinds[kind] += time.perf_counter() - start
+
+        return call
+
+    for module in (conv, dense, rbf):
+        module.contract = timed("matrix products", module.contract)
+    Windows.gather = timed("gathering windows", Windows.gather)
+    Windows.sum = timed("summing windows", Windows.sum)
+    activation = replace(
+        SIGMOID,
+        apply=timed("sigmoid and its gradient", SIGMOID.apply),
+        gradient=timed("sigmoid and its gradient", SIGMOID.gradient),
+    )
+    print("Where a step goes, one thread, microseconds an image:\n")
+    print("| | batch 1 | batch 64 |\n|---|--:|--:|")
+    columns = []
+    for size in (1, 64):
+        network = LeNet5(seed=1)
+        for layer in network.layers:
+            if hasattr(layer, "activation"):
+                layer.activation = activation
+        with Workers(network) as workers:
+            run(workers, size, 20)
+            kinds.clear()
+            kinds["all"] = run(workers, size, max(20, 2000 // size)) * max(20, 2000 // size) * size
+        calls = max(20, 2000 // size) * size
+        columns.append({kind: seconds / calls * 1e6 for kind, seconds in kinds.items()})
+    for kind in columns[0]:
+        if kind != "all":
+            print(f"| {kind} | {columns[0][kind]:.1f} | {columns[1][kind]:.1f} |")
+    rest = [column["all"] - sum(value for kind, value in column.items() if kind != "all") for column in columns]
+    print(f"| everything else: biases, sub-sampling, loss, update, Python | {rest[0]:.1f} | {rest[1]:.1f} |")
+    print(f"| in all | {columns[0]['all']:.1f} | {columns[1]['all']:.1f} |\n")
+
+
+def by_batch() -> None:
+    """Print the time of a step by batch and cores."""
+    counts = range(1, available_cores() + 1)
+    print("A training step, microseconds an image, by batch:\n")
+    print(f"| batch | {' | '.join(f'{count} cores' for count in counts)} |\n|--:|{'--:|' * len(counts)}")
+    for size in (1, 4, 16, 64, 128, 256, 1024, 4096):
+        cells = []
+        for threads in counts:
+            with Workers(LeNet5(seed=1), threads) as workers:
+                run(workers, size, 3)
+                calls = max(2, 1000 // size)
+                cells.append(f"{statistics.median(run(workers, size, calls) for _ in range(5)) * 1e6:.1f}")
+        print(f"| {size:,} | {' | '.join(cells)} |")
+    print()
+
+
+def by_images(most: int) -> None:
+    """Print the time of an evaluation by the number of images, mapped from a file."""
+    print("Evaluation of a mapped file, all cores:\n\n| images | seconds | microseconds an image |\n|--:|--:|--:|")
+    with tempfile.TemporaryDirectory() as folder:
+        count = 1000
+        while count <= most:
+            repeats = -(-count // len(IMAGES))
+            idx.write(Path(folder) / "t10k-images-idx3-ubyte", np.tile(IMAGES, (repeats, 1, 1))[:count])
+            idx.write(Path(folder) / "t10k-labels-idx1-ubyte", np.tile(LABELS, repeats)[:count])
+            start = time.perf_counter()
+            evaluate(LeNet5(seed=1), load(folder, "test"), threads=available_cores())
+            seconds = time.perf_counter() - start
+            print(f"| {count:,} | {seconds:.2f} | {seconds / count * 1e6:.1f} |")
+            count *= 10
+
+
+def run(workers: Workers, size: int, calls: int) -> float:
+    """Return the seconds an image of some training steps."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        step(workers, SGD(0.01), IMAGES[:size], LABELS[:size])
+    return (time.perf_counter() - start) / calls / size
+
+
+if __name__ == "__main__":
+    main()
