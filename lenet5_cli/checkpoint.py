@@ -42,6 +42,7 @@ class Checkpoint:
         epoch: how many epochs were trained.
         history: one dict an epoch: epoch, loss, accuracy, lr, images, seconds.
         data: the training data's name and SHA-256.
+        state: arrays by name that a resumed run needs beside the parameters.
         versions: of lenet5, Python and NumPy.
     """
 
@@ -52,6 +53,7 @@ class Checkpoint:
     history: list[dict[str, Any]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    state: dict[str, Array] = field(default_factory=dict)
 
 
 def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
@@ -60,10 +62,12 @@ def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
     Raises:
         LeNet5Error: the disk is full or the folder cannot be written; what was there before stays.
     """
-    record = {"format": FORMAT, **asdict(saved), "sha256": _sha256(saved.pairs)}
+    record = {"format": FORMAT, **asdict(saved), "sha256": _sha256(saved.pairs, saved.state)}
     record["glyphs"] = record.pop("codes")
     content = io.BytesIO()
-    _Pickler(content, protocol=5).dump([*record.pop("pairs"), record])
+    pickler = _Pickler(content, protocol=5)
+    pickler.fast = True  # no memo: bytes do not depend on which equal objects are one, so that a resumed run's match
+    pickler.dump([*record.pop("pairs"), record])
     replace_file(Path(path), content.getvalue())
 
 
@@ -225,7 +229,8 @@ def _checkpoint(items: Any) -> Checkpoint:
     record = items[6]
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise LeNet5Error(f"a checkpoint of another format; this lenet5 reads format {FORMAT}")
-    if record.get("sha256") != _sha256(pairs):
+    state = {str(name): _array(value) for name, value in _dict(record.get("state", {})).items()}
+    if record.get("sha256") != _sha256(pairs, state):
         raise LeNet5Error("damaged: the parameters do not have the SHA-256 that was stored with them")
     codes = _array(record["glyphs"])
     if codes.shape != (10, 84) or not np.isin(codes, (0, 1)).all():
@@ -234,7 +239,13 @@ def _checkpoint(items: Any) -> Checkpoint:
     for name, value in kept.items():
         if type(value) is not type(getattr(Checkpoint([]), name)):
             raise LeNet5Error(f"damaged: {name} is of type {type(value).__name__}")
-    return Checkpoint(pairs, codes, **kept)
+    return Checkpoint(pairs, codes, **kept, state=state)
+
+
+def _dict(value: Any) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise LeNet5Error(f"damaged: {type(value).__name__} where a dict was wanted")
+    return value
 
 
 def _pair(item: Any, name: str, *shapes: tuple[int, ...]) -> list[Array]:
@@ -291,9 +302,9 @@ def _bytes(data: Any) -> bytes:
             raise LeNet5Error(f"{type(data).__name__} where the bytes of an array were wanted")
 
 
-def _sha256(pairs: list[list[Array]]) -> str:
+def _sha256(pairs: list[list[Array]], state: dict[str, Array]) -> str:
     digest = hashlib.sha256()
-    for value in (value for pair in pairs for value in pair):
+    for value in [*(value for pair in pairs for value in pair), *state.values()]:
         digest.update(value.tobytes())
     return digest.hexdigest()
 

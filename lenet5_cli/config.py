@@ -1,6 +1,7 @@
 """The settings of a training run: one frozen dataclass, TOML files that set some of it, presets."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -40,6 +41,20 @@ class Config:
         None, "Seed of the weights and of each epoch's images.  [default: drawn, and printed]", metavar="N", low=0
     )
     dtype: str = _setting("float32", "Precision of the arithmetic.", choices=("float32", "float64"))
+    order: str = _setting("file", "Order of an epoch's images.", choices=("file", "shuffled"))
+    optimizer: str = _setting("sgd", "What takes the steps.", choices=("sgd", "momentum", "adam"))
+    momentum: float = _setting(0.9, "Part of the velocity that --optimizer momentum keeps.", metavar="PART", low=0)
+    schedule: str = _setting("exponential", "How the learning rate falls.", choices=("exponential", "cosine"))
+    warmup: float = _setting(0.0, "Epochs over which the learning rate first grows.", metavar="EPOCHS", low=0)
+    init: str = _setting(
+        "uniform", "First weights: uniform in [-1, 1), or normal by fan-in.", choices=("uniform", "normal")
+    )
+    input: str = _setting("binary", "Pixels: 0 and 1, 0 to 1, or -0.1 to 1.175.", choices=("binary", "grey", "lecun"))
+    augment: str = _setting("none", "Distortions drawn afresh each epoch.", choices=("none", "affine", "elastic"))
+    validation: int = _setting(0, "Images at the end of the training set to hold out.", metavar="N", low=0)
+    patience: int = _setting(0, "Stop after N epochs that validate no better; 0: never.", metavar="N", low=0)
+    max_time: str = _setting("", "Start no epoch that would end later than this: 90s, 10m, 1h30m.", metavar="TIME")
+    smoothing: float = _setting(0.0, "Part of a label that is spread over all ten.", metavar="PART", low=0)
 
     def __post_init__(self) -> None:
         """Check every value against its type and bounds.
@@ -49,6 +64,19 @@ class Config:
         """
         for setting in fields(self):
             _check(setting.name, getattr(self, setting.name), setting.type, setting.metadata)
+        if self.patience and not self.validation:
+            raise LeNet5Error("patience: there are no images to validate on; set validation too")
+        self.seconds()
+
+    def seconds(self) -> float:
+        """Return ``max_time`` in seconds, infinity where it is not set."""
+        if not self.max_time:
+            return inf
+        time = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", self.max_time)
+        if not time:
+            raise LeNet5Error(f"max_time: {self.max_time!r}; a time such as 90s, 10m or 1h30m was wanted")
+        hours, minutes, seconds = (int(number or 0) for number in time.groups())
+        return 3600 * hours + 60 * minutes + seconds
 
 
 def presets() -> list[str]:

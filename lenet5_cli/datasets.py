@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import os
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Thread
@@ -110,6 +110,10 @@ class Split:
     labels: NDArray[np.uint8]
     images_path: str
     labels_path: str
+
+    def part(self, images: slice) -> Split:
+        """Return some of the images, with their labels: views."""
+        return replace(self, images=self.images[images], labels=self.labels[images])
 
     @cached_property
     def sha256(self) -> str:

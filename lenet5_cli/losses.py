@@ -16,12 +16,14 @@ def softmax(scores: Array) -> Array:
     return p
 
 
-def cross_entropy(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
-    """Return the mean cross-entropy of the softmax of ``scores`` and its gradient by them.
+def cross_entropy(scores: Array, labels: NDArray[np.integer], smoothing: float = 0) -> tuple[float, Array]:
+    """Return the mean cross-entropy of the softmax of ``scores``, and the gradient to go down.
 
-    ``loss = -mean_n log max(p[n,labels[n]], 1e-20)``, ``dscores[n,k] = (p[n,k] - [k = labels[n]]) / N``
+    ``loss = -mean_n log max(p[n,labels[n]], 1e-20)``, ``dscores[n,k] = (p[n,k] - target[n,k]) / N``,
+    ``target[n,k] = (1 - smoothing) [k = labels[n]] + smoothing / K``
 
     scores is (n, k), labels (n,) from 0 to k - 1; the loss is in nats, the gradient has the shape and dtype of scores.
+    With smoothing, the gradient is that of the smoothed targets' cross-entropy, while the loss stays comparable.
 
     Source: report, training.
     """
@@ -29,7 +31,9 @@ def cross_entropy(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Ar
     images = np.arange(n)
     dscores = softmax(scores)
     p = dscores[images, labels]
-    dscores[images, labels] = p - 1
+    if smoothing:
+        dscores -= smoothing / dscores.shape[1]
+    dscores[images, labels] -= 1 - smoothing
     dscores /= n
     losses = np.log(np.maximum(p, FLOOR))
     return -float(np.add.reduce(losses, dtype=np.float64)) / n, dscores

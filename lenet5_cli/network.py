@@ -1,16 +1,18 @@
 """LeNet-5: the report's seven layers, from a seed and a glyph sheet."""
 
 from os import PathLike
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lenet5_cli import checkpoint, glyphs
+from lenet5_cli.config import Config
 from lenet5_cli.contraction import Array
+from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.layers import RBF, Conv, Dense, Layer, Subsampling
 from lenet5_cli.losses import softmax
-from lenet5_cli.preprocessing import binarize
+from lenet5_cli.preprocessing import SCALES, prepare
 
 PIECE = 64  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
 
@@ -27,6 +29,7 @@ class LeNet5:
     Attributes:
         layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
         codes: (10, 84), the glyphs of the output layer.
+        input: how pictures are prepared.
         parameters: every trainable number in one vector, of which the layers' ``params`` are views.
         gradients: likewise for their ``grads``.
 
@@ -34,7 +37,13 @@ class LeNet5:
     """
 
     def __init__(
-        self, codes: NDArray[np.uint8] | None = None, *, seed: int | None = None, dtype: DTypeLike = np.float32
+        self,
+        codes: NDArray[np.uint8] | None = None,
+        *,
+        seed: int | None = None,
+        dtype: DTypeLike = np.float32,
+        init: str = "uniform",
+        input: str = "binary",  # noqa: A002 - the setting's name
     ) -> None:
         """Draw the weights of a new network.
 
@@ -42,20 +51,32 @@ class LeNet5:
             codes: (10, 84), one code a digit, ink 1 and paper 0; the shipped glyph sheet if not given.
             seed: of the initial weights.
             dtype: float32 or float64.
+            init: how they are drawn, ``uniform`` or ``normal``.
+            input: how pictures are prepared, ``binary``, ``grey`` or ``lecun``.
         """
+        if not isinstance(input, str) or input not in SCALES:
+            raise LeNet5Error(f"input: {input!r}; {', '.join(SCALES)} was wanted")
         rng = np.random.default_rng(seed)
         self.codes = glyphs.read() if codes is None else codes
         self.dtype = np.dtype(dtype)
+        self.input = input
         self.layers: list[Layer] = []
+        drawn: dict[str, Any] = {"rng": rng, "init": init, "dtype": dtype}
         (
-            self.add("c1", Conv((1, 32, 32), 5, 6, tile=2, rng=rng, dtype=dtype))
-            .add("s2", Subsampling((6, 28, 28), 2, rng=rng, dtype=dtype))
-            .add("c3", Conv((6, 14, 14), 5, 16, tile=2, rng=rng, dtype=dtype))
-            .add("s4", Subsampling((16, 10, 10), 2, rng=rng, dtype=dtype))
-            .add("c5", Conv((16, 5, 5), 5, 120, rng=rng, dtype=dtype))
-            .add("f6", Dense((120, 1, 1), 84, rng=rng, dtype=dtype))
+            self.add("c1", Conv((1, 32, 32), 5, 6, tile=2, **drawn))
+            .add("s2", Subsampling((6, 28, 28), 2, **drawn))
+            .add("c3", Conv((6, 14, 14), 5, 16, tile=2, **drawn))
+            .add("s4", Subsampling((16, 10, 10), 2, **drawn))
+            .add("c5", Conv((16, 5, 5), 5, 120, **drawn))
+            .add("f6", Dense((120, 1, 1), 84, **drawn))
             .add("output", RBF(self.codes, dtype=dtype))
         )
+
+    @classmethod
+    def new(cls, config: Config) -> Self:
+        """Return a network as the settings of a run describe it, with the weights of its seed."""
+        codes = glyphs.read(config.glyphs)
+        return cls(codes, seed=config.seed, dtype=config.dtype, init=config.init, input=config.input)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -69,7 +90,7 @@ class LeNet5:
     @classmethod
     def restore(cls, saved: checkpoint.Checkpoint) -> Self:
         """Return the network of a checkpoint that has been read."""
-        network = cls(saved.codes, seed=0, dtype=saved.pairs[0][0].dtype)
+        network = cls(saved.codes, seed=0, dtype=saved.pairs[0][0].dtype, input=saved.config.get("input", Config.input))
         for layer, pair in zip(network.layers, saved.pairs, strict=False):
             for param, value in zip(layer.params.values(), pair, strict=True):
                 param[...] = value
@@ -96,11 +117,15 @@ class LeNet5:
             dscores = layer.backward(dscores)
         first.backward_params(dscores)
 
+    def prepare(self, images: NDArray[np.uint8]) -> Array:
+        """Return pictures (n, 28, 28) as the network's input (n, 1, 32, 32)."""
+        return prepare(images, self.input, self.dtype)
+
     def scores(self, images: NDArray[np.uint8]) -> Array:
         """Return scores (n, 10) of pictures (n, 28, 28), white on black: minus the squared distance to each code."""
         scores = np.empty((len(images), 10), self.dtype)
         for piece in pieces(len(images)):
-            scores[piece] = self.forward(binarize(images[piece], self.dtype))
+            scores[piece] = self.forward(self.prepare(images[piece]))
         return scores
 
     def probabilities(self, images: NDArray[np.uint8]) -> Array:

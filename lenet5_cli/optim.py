@@ -1,26 +1,91 @@
-"""Optimisers: what changes parameters, given their gradients."""
+"""Optimisers, which change parameters given their gradients, and learning-rate schedules."""
 
-from dataclasses import dataclass
+from math import cos, pi
 
 import numpy as np
 
+from lenet5_cli.config import Config
 from lenet5_cli.contraction import Array
 
 
-@dataclass
 class SGD:
-    """Stochastic gradient descent: ``parameters -= lr gradients``.
+    """Stochastic gradient descent: ``parameters -= lr gradients`` (report, training).
 
-    Source: report, training.
+    Attributes:
+        state: arrays by name that the next step depends on, beside the parameters; changed in place.
     """
 
-    lr: float
+    def __init__(self) -> None:
+        self.state: dict[str, Array] = {}
 
-    def step(self, parameters: Array, gradients: Array) -> None:
+    def step(self, parameters: Array, gradients: Array, lr: float) -> None:
         """Change ``parameters`` in place."""
-        parameters -= self.lr * gradients
+        parameters -= lr * gradients
 
 
-def exponential(lr: float, decay: float, epoch: int) -> float:
-    """Return the learning rate of ``epoch``, numbered from 1: ``lr decay^(epoch - 1)`` (report, training)."""
-    return float(lr * np.power(decay, epoch - 1))
+class Momentum(SGD):
+    """SGD with momentum: ``velocity = momentum velocity + gradients``, ``parameters -= lr velocity`` (Polyak 1964)."""
+
+    def __init__(self, parameters: Array, momentum: float) -> None:
+        self.momentum = momentum
+        self.state = {"velocity": np.zeros_like(parameters)}
+
+    def step(self, parameters: Array, gradients: Array, lr: float) -> None:
+        """Change ``parameters`` in place."""
+        velocity = self.state["velocity"]
+        velocity *= self.momentum
+        velocity += gradients
+        super().step(parameters, velocity, lr)
+
+
+class Adam(SGD):
+    """Adam: steps of the mean gradient over the root of the mean square (Kingma and Ba 2015, algorithm 1).
+
+    ``mean = b1 mean + (1 - b1) gradients``, ``square = b2 square + (1 - b2) gradients^2``,
+    ``parameters -= lr mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + 1e-8)``, t being the step, from 1.
+    """
+
+    def __init__(self, parameters: Array, b1: float = 0.9, b2: float = 0.999) -> None:
+        self.b1, self.b2 = b1, b2
+        self.state = {
+            "mean": np.zeros_like(parameters),
+            "square": np.zeros_like(parameters),
+            "steps": np.zeros(1, parameters.dtype),
+        }
+
+    def step(self, parameters: Array, gradients: Array, lr: float) -> None:
+        """Change ``parameters`` in place."""
+        mean, square, steps = self.state.values()
+        steps += 1
+        mean += (1 - self.b1) * (gradients - mean)
+        square += (1 - self.b2) * (gradients * gradients - square)
+        root = np.sqrt(square)
+        root /= (1 - self.b2 ** float(steps[0])) ** 0.5
+        root += 1e-8
+        parameters -= lr / (1 - self.b1 ** float(steps[0])) * mean / root
+
+
+def optimizer(config: Config, parameters: Array) -> SGD:
+    """Return the optimiser that the settings name."""
+    match config.optimizer:
+        case "adam":
+            return Adam(parameters)
+        case "momentum":
+            return Momentum(parameters, config.momentum)
+        case _:
+            return SGD()
+
+
+def learning_rate(config: Config, epoch: int, part: float) -> float:
+    """Return the learning rate after ``part``, from 0 to 1, of an epoch, which is numbered from 1.
+
+    ``exponential``: ``lr lr_decay^(epoch - 1)``, the same through an epoch (report, training).
+    ``cosine``: ``lr (1 + cos(pi t)) / 2``, t being the part of all epochs that is done (Loshchilov and Hutter 2017).
+    Either grows linearly from 0 over the first ``warmup`` epochs.
+    """
+    done = epoch - 1 + part
+    if config.schedule == "cosine":
+        rate = config.lr * (1 + cos(pi * min(1, done / config.epochs))) / 2
+    else:
+        rate = config.lr * config.lr_decay ** (epoch - 1)
+    return rate * min(1, done / config.warmup) if config.warmup else rate

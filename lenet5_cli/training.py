@@ -7,13 +7,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet5_cli.augmentation import draw
 from lenet5_cli.config import Config
 from lenet5_cli.datasets import Split
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.losses import cross_entropy
 from lenet5_cli.metrics import Tally
 from lenet5_cli.network import LeNet5
-from lenet5_cli.optim import SGD, exponential
+from lenet5_cli.optim import SGD, learning_rate
 from lenet5_cli.workers import Workers
 
 EVALUATED = 4096  # images read at a time where nothing is learned from them
@@ -34,6 +35,7 @@ class Epoch:
         lr: the learning rate.
         images: how many were taken.
         seconds: wall time of the pass and its evaluation.
+        validation_accuracy: likewise on the images held out; None where there are none.
     """
 
     epoch: int
@@ -42,6 +44,7 @@ class Epoch:
     lr: float
     images: int
     seconds: float
+    validation_accuracy: float | None = None
 
 
 def untracked(batches: Iterator[Batch], total: int, what: str) -> Iterator[Batch]:  # noqa: ARG001
@@ -50,9 +53,20 @@ def untracked(batches: Iterator[Batch], total: int, what: str) -> Iterator[Batch
 
 
 def fit(
-    network: LeNet5, split: Split, config: Config, *, threads: int = 1, track: Track = untracked
+    network: LeNet5,
+    optimizer: SGD,
+    split: Split,
+    config: Config,
+    *,
+    first: int = 1,
+    validation: Split | None = None,
+    threads: int = 1,
+    track: Track = untracked,
 ) -> Iterator[Epoch]:
-    """Train epoch by epoch, and yield each when it is done; the caller prints, saves and stops.
+    """Train from epoch ``first`` on, and yield each epoch when it is done; the caller prints, saves and stops.
+
+    Everything that an epoch depends on is in the network's parameters, the optimiser's state and the epoch's number: a
+    run that is taken up again from those gives the same bits as one that was never broken off.
 
     Raises:
         LeNet5Error: the loss or a parameter is no longer finite.
@@ -60,35 +74,38 @@ def fit(
     Source: report, training.
     """
     with Workers(network, threads) as workers:
-        for number in range(1, config.epochs + 1):
+        for number in range(first, config.epochs + 1):
             start = perf_counter()
-            chosen = choose(len(split.labels), config, number)
-            lr = exponential(config.lr, config.lr_decay, number)
-            loss_sum = 0.0
+            rng = np.random.default_rng([config.seed or 0, number])
+            chosen = choose(len(split.labels), config, rng)
+            loss_sum, done = 0.0, 0
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and told, below
-                for batch in track(batches(split, config.batch_size, chosen), len(chosen), f"epoch {number}"):
-                    loss_sum += step(workers, SGD(lr), *batch)
+                for images, labels in track(batches(split, config.batch_size, chosen), len(chosen), f"epoch {number}"):
+                    distortions = None if config.augment == "none" else draw(config.augment, len(labels), rng)
+                    loss_sum += workers.differentiate(images, labels, distortions, config.smoothing)
+                    done += len(labels)
+                    lr = learning_rate(config, number, done / len(chosen))
+                    optimizer.step(network.parameters, network.gradients, lr)
             loss = loss_sum / len(chosen)
+            lr = learning_rate(config, number, 0)
             if not np.isfinite(loss) or not np.isfinite(network.parameters).all():
                 raise LeNet5Error(
                     f"epoch {number}: the loss is no longer finite at learning rate {lr:g}; try a smaller --lr"
                 )
             accuracy = _tally(workers, split, track).accuracy
-            yield Epoch(number, loss, accuracy, lr, len(chosen), perf_counter() - start)
+            validated = _tally(workers, validation, track).accuracy if validation else None
+            yield Epoch(number, loss, accuracy, lr, len(chosen), perf_counter() - start, validated)
 
 
-def choose(images: int, config: Config, epoch: int) -> NDArray[np.intp]:
-    """Return which images an epoch takes, in file order: each with chance samples_per_epoch / images, at least one."""
-    rng = np.random.default_rng([config.seed or 0, epoch])
+def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return the images of an epoch, at least one.
+
+    In file order each with chance samples_per_epoch / images (report, training); or as many, shuffled.
+    """
+    if config.order == "shuffled":
+        return rng.permutation(images)[: config.samples_per_epoch]
     chosen = np.flatnonzero(rng.random(images) < config.samples_per_epoch / images)
     return chosen if len(chosen) else rng.integers(images, size=1)
-
-
-def step(workers: Workers, optimizer: SGD, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> float:
-    """Take one step down the gradient of the mean loss of a batch; return the sum of its losses."""
-    loss_sum = workers.differentiate(images, labels)
-    optimizer.step(workers.network.parameters, workers.network.gradients)
-    return loss_sum
 
 
 def evaluate(network: LeNet5, split: Split, *, threads: int = 1, track: Track = untracked) -> Tally:

@@ -14,20 +14,22 @@ from collections.abc import Iterator
 from functools import cached_property
 from tempfile import TemporaryFile
 from types import SimpleNamespace
-from typing import IO, Self
+from typing import IO, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from lenet5_cli.augmentation import NUMBERS, distort
 from lenet5_cli.contraction import Array
 from lenet5_cli.losses import cross_entropy
 from lenet5_cli.network import LeNet5, pieces
-from lenet5_cli.preprocessing import binarize
 
 CAPACITY = 4096  # images that lie on the board at a time
 DONE = b"."
-REQUEST = struct.Struct("=?IIII")  # gradients or scores? | place | workers | images on the board | in the batch
+
+Distortions = NDArray[np.float32]
+REQUEST = struct.Struct("=II??dII")  # place, workers, task
 
 
 class Workers:
@@ -61,17 +63,30 @@ class Workers:
             return self.network.scores(images)
         scores = np.empty((len(images), 10), self.network.dtype)
         for turn in _turns(len(images)):
-            self._share_out(images[turn], None, len(images))
+            self._share_out(images[turn], _Task(False, False, 0, len(images[turn]), len(images)))
             scores[turn] = self._board.scores[: len(scores[turn])]
         return scores
 
-    def differentiate(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> float:
-        """Set the network's ``gradients`` to those of the mean loss of a batch; return the sum of its losses."""
+    def differentiate(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.uint8],
+        distortions: Distortions | None = None,
+        smoothing: float = 0,
+    ) -> float:
+        """Set the network's ``gradients`` to those of the mean loss of a batch; return the sum of its losses.
+
+        ``distortions`` are the numbers of ``augmentation.distort`` for each image, ``smoothing`` is of its label.
+        """
         if len(pieces(len(labels))) == 1:
-            return differentiate(self.network, images, labels, len(labels))
+            return differentiate(self.network, images, labels, distortions, smoothing, len(labels))
         total, loss_sum = np.zeros_like(self.network.gradients), 0.0
         for turn in _turns(len(labels)):
-            count = self._share_out(images[turn], labels[turn], len(labels))
+            if distortions is not None:
+                self._board.distortions[: len(labels[turn])] = distortions[turn]
+            task = _Task(True, distortions is not None, smoothing, len(labels[turn]), len(labels))
+            self._board.labels[: task.images] = labels[turn]
+            count = self._share_out(images[turn], task)
             total += np.add.reduce(self._board.gradients[:count], axis=0)
             loss_sum += float(self._board.losses[:count].sum())
         self.network.gradients[...] = total
@@ -90,32 +105,49 @@ class Workers:
         board = _over(mmap.mmap(file.fileno(), layout.itemsize), layout)
         board.codes[...] = self.network.codes
         for rank in range(1, self._count):
-            helper = _Helper(rank, file.fileno(), self.network.parameters)
+            helper = _Helper(rank, file.fileno(), self.network)
             self._helpers.append(self._resources.enter_context(helper))
         return board
 
-    def _share_out(self, images: NDArray[np.uint8], labels: NDArray[np.uint8] | None, batch: int) -> int:
+    def _share_out(self, images: NDArray[np.uint8], task: "_Task") -> int:
         """Have every piece of what is put on the board computed; return how many there are."""
-        board, on_board = self._board, len(images)
+        board = self._board
         board.parameters[...] = self.network.parameters
-        board.images[:on_board] = images
-        if labels is not None:
-            board.labels[:on_board] = labels
+        board.images[: task.images] = images
         ready = [helper for helper in self._helpers if board.ready[helper.rank]]
         workers = len(ready) + 1
         for place, helper in enumerate(ready, 1):
-            helper.ask(REQUEST.pack(labels is not None, place, workers, on_board, batch))
-        _compute(self.network, board, labels is not None, 0, workers, on_board, batch)
+            helper.ask(REQUEST.pack(place, workers, *task))
+        _compute(self.network, board, 0, workers, task)
         for place, helper in enumerate(ready, 1):
             if not helper.has_done():
                 self._helpers.remove(helper)
-                _compute(self.network, board, labels is not None, place, workers, on_board, batch)
-        return len(pieces(on_board))
+                _compute(self.network, board, place, workers, task)
+        return len(pieces(task.images))
 
 
-def differentiate(network: LeNet5, images: NDArray[np.uint8], labels: NDArray[np.uint8], batch: int) -> float:
+class _Task(NamedTuple):
+    """What is to be done with the images on the board."""
+
+    gradients: bool  # or else scores
+    distorted: bool
+    smoothing: float
+    images: int  # on the board
+    batch: int  # of which those are a part
+
+
+def differentiate(
+    network: LeNet5,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    distortions: Distortions | None,
+    smoothing: float,
+    batch: int,
+) -> float:
     """Set ``gradients`` to the part of some images in those of a batch's mean loss; return the sum of their losses."""
-    loss, dscores = cross_entropy(network.forward(binarize(images, network.dtype)), labels)
+    if distortions is not None:
+        images = distort(images, distortions)
+    loss, dscores = cross_entropy(network.forward(network.prepare(images)), labels, smoothing)
     if len(labels) != batch:
         dscores *= len(labels) / batch
     network.backward(dscores)
@@ -125,9 +157,11 @@ def differentiate(network: LeNet5, images: NDArray[np.uint8], labels: NDArray[np
 class _Helper:
     """A process that computes what lies on the board when it is asked to; it ends when its input does."""
 
-    def __init__(self, rank: int, handle: int, parameters: Array) -> None:
+    def __init__(self, rank: int, handle: int, network: LeNet5) -> None:
         self.rank = rank
-        call = f"serve({rank}, {handle}, {parameters.dtype.str!r}, {parameters.size})"
+        call = (
+            f"serve({rank}, {handle}, {network.parameters.size}, dtype={network.dtype.str!r}, input={network.input!r})"
+        )
         # It imports from the same places as this process, and leaves Ctrl-C to it.
         self._process = subprocess.Popen(  # noqa: S603
             [
@@ -159,29 +193,32 @@ class _Helper:
         return _pipe(self._process.stdout).read(1) == DONE
 
 
-def serve(rank: int, handle: int, dtype: str, parameters: int) -> None:
+def serve(rank: int, handle: int, parameters: int, dtype: str, **settings: Any) -> None:
     """Be a helper: answer each request on standard input, until it ends."""
     layout = _layout(np.empty(parameters, dtype))
     board = _over(mmap.mmap(handle, layout.itemsize), layout)
-    network = LeNet5(board.codes, dtype=dtype)
+    network = LeNet5(board.codes, dtype=dtype, **settings)
     with threadpool_limits(1, user_api="blas"):
         board.ready[rank] = True
         while request := sys.stdin.buffer.read(REQUEST.size):
             network.parameters[...] = board.parameters
-            _compute(network, board, *REQUEST.unpack(request))
+            place, workers, *task = REQUEST.unpack(request)
+            _compute(network, board, place, workers, _Task(*task))
             os.write(sys.stdout.fileno(), DONE)
 
 
-def _compute(
-    network: LeNet5, board: SimpleNamespace, gradients: bool, place: int, workers: int, images: int, batch: int
-) -> None:
+def _compute(network: LeNet5, board: SimpleNamespace, place: int, workers: int, task: _Task) -> None:
     """Compute every ``workers``-th piece on the board, from ``place`` on."""
-    for number, piece in list(enumerate(pieces(images)))[place::workers]:
-        if gradients:
-            board.losses[number] = differentiate(network, board.images[piece], board.labels[piece], batch)
+    for number, piece in list(enumerate(pieces(task.images)))[place::workers]:
+        images = board.images[piece]
+        if task.gradients:
+            distortions = board.distortions[piece] if task.distorted else None
+            board.losses[number] = differentiate(
+                network, images, board.labels[piece], distortions, task.smoothing, task.batch
+            )
             board.gradients[number] = network.gradients
         else:
-            board.scores[piece] = network.scores(board.images[piece])
+            board.scores[piece] = network.scores(images)
 
 
 def _turns(images: int) -> list[slice]:
@@ -199,6 +236,7 @@ def _layout(parameters: Array) -> np.dtype[np.void]:
             ("scores", parameters.dtype, (CAPACITY, 10)),
             ("images", np.uint8, (CAPACITY, 28, 28)),
             ("labels", np.uint8, CAPACITY),
+            ("distortions", np.float32, (CAPACITY, NUMBERS)),
             ("codes", np.uint8, (10, 84)),
             ("ready", np.bool_, 1024),  # by rank
         ]

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "lenet5_cli"
 ROWS = [
     {"errors", "resources"},
     {"contraction", "config", "glyphs", "idx", "metrics", "handwriting"},
-    {"datasets", "preprocessing", "layers", "losses", "optim", "checkpoint", "photo"},
+    {"datasets", "preprocessing", "layers", "losses", "optim", "checkpoint", "photo", "augmentation"},
     {"network", "figures"},
     {"workers"},
     {"training"},

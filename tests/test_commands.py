@@ -1,8 +1,10 @@
 """The commands: exit code, stdout, stderr, files left behind."""
 
 import json
-import pickle
+import os
 import re
+import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import lenet5_cli
-from lenet5_cli import checkpoint, datasets
+from lenet5_cli import LeNet5, checkpoint, datasets, idx
 from lenet5_cli.commands import lenet5
-from tests.conftest import drawing
+from tests.conftest import bars, drawing
 
 EPOCH = re.compile(r"^epoch: \d+  loss: \d+\.\d{5}  acc: [01]\.\d{5}$")
 SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3"]
@@ -79,11 +81,7 @@ def test_train_records_how_the_model_was_made(bars_folder: Path) -> None:
 def test_the_same_seed_gives_the_same_checkpoint_but_for_the_seconds(bars_folder: Path) -> None:
     outputs = [train(bars_folder, "-o", name).stdout for name in ("a.pkl", "b.pkl")]
     assert outputs[0] == outputs[1]
-    a, b = (pickle.loads(Path(name).read_bytes()) for name in ("a.pkl", "b.pkl"))
-    for record in (a[6], b[6]):
-        for epoch in record["history"]:
-            del epoch["seconds"]
-    assert pickle.dumps(a) == pickle.dumps(b)
+    assert without_seconds("a.pkl") == without_seconds("b.pkl")
 
 
 def test_a_seed_that_was_drawn_is_printed_and_makes_the_run_again(bars_folder: Path) -> None:
@@ -155,6 +153,113 @@ def test_a_run_that_diverges_keeps_the_last_good_checkpoint(bars_folder: Path) -
         "Error: epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr\n"
     )
     assert Path("model.pkl").read_bytes() == before
+
+
+def without_seconds(path: str) -> bytes:
+    """Return the bytes of a checkpoint, the seconds of its epochs struck out."""
+    content = Path(path).read_bytes()
+    for epoch in checkpoint.read(path).history:
+        content = content.replace(struct.pack(">d", epoch["seconds"]), b"*" * 8)
+    return content
+
+
+SETTINGS = {
+    "report": [],
+    "adam": ["--optimizer", "adam", "--lr", "0.01", "--schedule", "cosine", "--warmup", "1", "--batch-size", "16"],
+    "validation": ["--validation", "60", "--augment", "affine", "--order", "shuffled", "--optimizer", "momentum"],
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_resume_gives_the_bytes_of_the_run_that_was_not_broken_off(settings: list[str], bars_folder: Path) -> None:
+    epochs = ["--epochs", "5"]
+    whole = train(bars_folder, *settings, *epochs, "-o", "whole.pkl")
+    for stop_after in (1, 3):
+        monkey = pytest.MonkeyPatch()
+        write = checkpoint.write
+
+        def stopping(path: Path, saved: Any, last: int = stop_after, write: Any = write) -> None:
+            write(path, saved)
+            if saved.epoch == last:
+                raise KeyboardInterrupt
+
+        monkey.setattr(checkpoint, "write", stopping)
+        train(bars_folder, *settings, *epochs, "-o", "broken.pkl", "--overwrite", code=130)
+        monkey.undo()
+        assert checkpoint.read("broken.pkl").epoch == stop_after
+        rest = run("train", "--resume", "-o", "broken.pkl")
+        assert without_seconds("broken.pkl") == without_seconds("whole.pkl")
+        assert rest.stdout.splitlines() == whole.stdout.splitlines()[stop_after:]
+
+
+def test_resume_to_more_epochs(bars_folder: Path) -> None:
+    train(bars_folder, "-o", "long.pkl", "--epochs", "3")
+    train(bars_folder, "--epochs", "2")
+    run("train", "--resume", "--epochs", "3")
+    assert without_seconds("model.pkl") == without_seconds("long.pkl")
+
+
+def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
+    result = run("train", "--resume", code=1)
+    assert result.stderr == "Error: model.pkl: no such file; a checkpoint was wanted\n"
+    train(bars_folder)
+    before = Path("model.pkl").read_bytes()
+    for arguments, message in (
+        ([], "has 2 of 2 epochs already; --epochs can ask for more"),
+        (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
+        (["--epochs", "3", "--data", "builtin"], f"data is {bars_folder} in this run; builtin would be another run"),
+    ):
+        assert run("train", "--resume", *arguments, code=1).stderr == f"Error: model.pkl: {message}\n"
+    idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=5).images)
+    result = run("train", "--resume", "--epochs", "3", code=1)
+    assert result.stderr.endswith(f"Error: model.pkl: was trained on other images than those of {bars_folder}\n")
+    assert Path("model.pkl").read_bytes() == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, code: int, bars_folder: Path) -> None:
+    command = [sys.executable, "-m", "lenet5_cli", "train", "--data", str(bars_folder), "--seed", "3"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
+    with subprocess.Popen(
+        [*command, "--epochs", "400"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        for _ in range(3):
+            process.stdout.readline()
+        process.send_signal(number)
+        _, messages = process.communicate(timeout=60)
+    assert process.returncode == code
+    epochs = checkpoint.read("model.pkl").epoch
+    assert messages.endswith(
+        "\nStopping at the end of this step; once more stops at once.\n"
+        f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl goes on.\n"
+    )
+    assert left_behind() == ["bars", "model.pkl"]
+
+
+def test_validation_keeps_the_best_epoch_and_patience_ends_the_run(bars_folder: Path) -> None:
+    result = train(bars_folder, "--validation", 50, "--patience", 2, "--epochs", 30)
+    history = checkpoint.read("model.pkl").history
+    assert 3 <= len(history) < 30
+    assert "No epoch of the last 2 validated better; the best is kept." in result.stderr
+    assert result.stdout.splitlines()[0].endswith(f"  val: {history[0]['validation_accuracy']:.5f}")
+    best = max(history, key=lambda epoch: epoch["validation_accuracy"])
+    train(bars_folder, "--validation", 50, "--epochs", best["epoch"], "-o", "best.pkl")
+    np.testing.assert_array_equal(LeNet5.load("model.pkl").parameters, LeNet5.load("best.pkl").parameters)
+
+
+def test_a_validation_part_leaves_images_to_train_on(bars_folder: Path) -> None:
+    result = train(bars_folder, "--validation", 300, code=1)
+    assert result.stderr.endswith("Error: validation: 300 of 300 images; none would be left\n")
+    result = train(bars_folder, "--patience", 1, code=1)
+    assert result.stderr == "Error: patience: there are no images to validate on; set validation too\n"
+
+
+def test_max_time_starts_no_epoch_that_would_end_too_late(bars_folder: Path) -> None:
+    result = train(bars_folder, "--epochs", 100_000, "--max-time", "1s")
+    assert "Another epoch would end later than 1s after the start." in result.stderr
+    assert 1 <= len(checkpoint.read("model.pkl").history) < 100_000
+    result = train(bars_folder, "--max-time", "soon", "--overwrite", code=1)
+    assert result.stderr == "Error: max_time: 'soon'; a time such as 90s, 10m or 1h30m was wanted\n"
 
 
 def no_network(source: str, *_: object, **__: object) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from lenet5_cli import LeNet5, glyphs
 from lenet5_cli.checkpoint import Checkpoint, write
 from lenet5_cli.losses import cross_entropy, softmax
-from lenet5_cli.preprocessing import binarize
+from lenet5_cli.preprocessing import prepare
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (70, 28, 28), dtype=np.uint8)
 
@@ -42,7 +42,7 @@ def test_parameters_and_gradients_are_one_vector_and_its_views() -> None:
 
 def test_gradient_of_the_whole_network_along_a_random_direction() -> None:
     network = LeNet5(seed=1, dtype=np.float64)
-    x, labels = binarize(IMAGES[:3], np.float64), np.array([3, 1, 4])
+    x, labels = prepare(IMAGES[:3], dtype=np.float64), np.array([3, 1, 4])
     start, h = network.parameters.copy(), 1e-6
     direction = np.random.default_rng(0).standard_normal(start.size)
 
@@ -66,7 +66,7 @@ def test_equal_to_pytorch(dtype: type, tolerance: float) -> None:
         torch.tensor(value.copy(), requires_grad=True) for layer in network.layers for value in layer.params.values()
     ]
     c1, b1, s2, t2, c3, b3, s4, t4, c5, b5, f6, b6 = params
-    x, labels = binarize(IMAGES[:6], dtype), np.arange(6)
+    x, labels = prepare(IMAGES[:6], dtype=dtype), np.arange(6)
     y = torch.sigmoid(functional.conv2d(torch.tensor(x.copy()), c1, b1))
     y = torch.sigmoid(4 * functional.avg_pool2d(y, 2) * s2[:, None, None] + t2[:, None, None])
     y = torch.sigmoid(functional.conv2d(y, c3, b3))
@@ -96,7 +96,7 @@ def test_scores_of_pictures_are_those_of_the_prepared_images_one_by_one() -> Non
     scores = network.scores(IMAGES)
     assert scores.shape == (70, 10)
     for image in (0, 31, 32, 69):
-        one = network.forward(binarize(IMAGES[image : image + 1], np.float64))
+        one = network.forward(prepare(IMAGES[image : image + 1], dtype=np.float64))
         np.testing.assert_allclose(scores[image], one[0], rtol=1e-12)
     np.testing.assert_allclose(network.probabilities(IMAGES), softmax(scores), rtol=1e-12)
     assert network.scores(IMAGES[:0]).shape == (0, 10)

@@ -1,9 +1,11 @@
 """The report's training: the step by hand, which images, what is counted, what stops it."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lenet5_cli import LeNet5
 from lenet5_cli.config import Config
@@ -11,57 +13,49 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.losses import cross_entropy
 from lenet5_cli.metrics import Tally
 from lenet5_cli.network import PIECE
-from lenet5_cli.optim import SGD, exponential
-from lenet5_cli.preprocessing import binarize
-from lenet5_cli.training import batches, choose, evaluate, fit, step
-from lenet5_cli.workers import Workers
+from lenet5_cli.optim import SGD, optimizer
+from lenet5_cli.preprocessing import prepare
+from lenet5_cli.training import Epoch, batches, choose, evaluate, fit
 from tests.conftest import bars
 
 SPLIT = bars(300)
+
+
+def chosen(images: int, epoch: int = 1, **settings: Any) -> NDArray[np.intp]:
+    config = Config(**{"seed": 4, **settings})
+    return choose(images, config, np.random.default_rng([config.seed, epoch]))
+
+
+def trained(network: LeNet5, config: Config, **options: Any) -> list[Epoch]:
+    return list(fit(network, optimizer(config, network.parameters), SPLIT, config, **options))
+
+
 CONFIG = Config(epochs=2, samples_per_epoch=60, seed=4)
 
 
-def test_sgd_step_by_hand() -> None:
-    parameters, gradients = np.array([1.0, 2.0]), np.array([10.0, -4.0])
-    SGD(0.5).step(parameters, gradients)
-    np.testing.assert_array_equal(parameters, [-4, 4])  # 1 - 0.5 10, 2 + 0.5 4
-    np.testing.assert_array_equal(gradients, [10, -4])
-
-
-def test_learning_rate_decays_after_each_epoch() -> None:
-    assert [exponential(0.5, 0.95, epoch) for epoch in (1, 2, 3)] == pytest.approx([0.5, 0.475, 0.45125])
-    assert exponential(0.5, 0, 1) == 0.5
-    assert exponential(0.5, 0, 2) == 0
-
-
-def test_step_goes_down_the_gradient_of_the_mean_loss() -> None:
-    network, twin = LeNet5(seed=0, dtype=np.float64), LeNet5(seed=0, dtype=np.float64)
-    images, labels = SPLIT.images[:7], SPLIT.labels[:7]
-    loss_sum = step(Workers(network), SGD(0.25), images, labels)
-    loss, dscores = cross_entropy(twin.forward(binarize(images, np.float64)), labels)
-    twin.backward(dscores)
-    assert loss_sum == pytest.approx(7 * loss)
-    np.testing.assert_allclose(network.parameters, twin.parameters - 0.25 * twin.gradients, rtol=1e-12)
-
-
 def test_epochs_take_about_the_asked_number_in_file_order_and_each_its_own() -> None:
-    config = Config(seed=1)
-    first, second = choose(60_000, config, 1), choose(60_000, config, 2)
+    first, second = chosen(60_000, seed=1, epoch=1), chosen(60_000, seed=1, epoch=2)
     assert abs(len(first) - 6000) < 5 * np.sqrt(6000 * 0.9)  # five standard deviations of a binomial
     assert (np.diff(first) > 0).all()
     assert not np.array_equal(first, second)
-    np.testing.assert_array_equal(first, choose(60_000, config, 1))
-    assert not np.array_equal(first, choose(60_000, replace(config, seed=2), 1))
+    np.testing.assert_array_equal(first, chosen(60_000, seed=1, epoch=1))
+    assert not np.array_equal(first, chosen(60_000, seed=2, epoch=1))
 
 
 def test_every_image_is_taken_where_there_are_no_more_than_asked_for_and_never_none() -> None:
-    np.testing.assert_array_equal(
-        choose(300, CONFIG, 1)[:3], np.flatnonzero(np.random.default_rng([4, 1]).random(300) < 0.2)[:3]
-    )
-    np.testing.assert_array_equal(choose(60, CONFIG, 1), np.arange(60))
-    np.testing.assert_array_equal(choose(10, CONFIG, 1), np.arange(10))
-    assert {len(choose(1000, replace(CONFIG, samples_per_epoch=1), epoch)) for epoch in range(1, 30)} >= {1, 2}
-    assert min(len(choose(1000, replace(CONFIG, samples_per_epoch=1), epoch)) for epoch in range(1, 30)) == 1
+    np.testing.assert_array_equal(chosen(60, samples_per_epoch=60), np.arange(60))
+    np.testing.assert_array_equal(chosen(10, samples_per_epoch=60), np.arange(10))
+    counts = [len(chosen(1000, samples_per_epoch=1, epoch=epoch)) for epoch in range(1, 30)]
+    assert min(counts) == 1
+    assert max(counts) > 1
+
+
+def test_shuffled_epochs_take_exactly_the_asked_number_each_once() -> None:
+    every = chosen(100, order="shuffled")
+    assert sorted(every) == list(range(100))
+    assert not np.array_equal(every, np.arange(100))
+    some = chosen(100, order="shuffled", samples_per_epoch=30)
+    assert len(set(some)) == 30
 
 
 @pytest.mark.parametrize("size", [1, 7, 32, 300, 1000])
@@ -95,13 +89,13 @@ def test_tally_by_hand() -> None:
 
 def test_fit_yields_an_epoch_at_a_time() -> None:
     network = LeNet5(seed=4)
-    run = fit(network, SPLIT, CONFIG)
+    run = fit(network, SGD(), SPLIT, CONFIG)
     first = next(run)
     after_first = network.parameters.copy()
     second = next(run)
     assert [first.epoch, second.epoch] == [1, 2]
     assert [first.lr, second.lr] == pytest.approx([0.5, 0.475])
-    assert first.images == len(choose(300, CONFIG, 1))
+    assert first.images == len(chosen(300, samples_per_epoch=60))
     assert second.accuracy == evaluate(network, SPLIT).accuracy
     assert not np.array_equal(network.parameters, after_first)
     assert next(run, None) is None
@@ -109,12 +103,12 @@ def test_fit_yields_an_epoch_at_a_time() -> None:
 
 def test_fit_is_the_reports_loop_over_single_images() -> None:
     network, twin = LeNet5(seed=4, dtype=np.float64), LeNet5(seed=4, dtype=np.float64)
-    epochs = list(fit(network, SPLIT, CONFIG))
+    epochs = trained(network, CONFIG)
     for number, lr in ((1, 0.5), (2, 0.475)):
         losses = []
-        for image in choose(300, CONFIG, number):
+        for image in chosen(300, number, samples_per_epoch=60):
             one = slice(image, image + 1)
-            loss, dscores = cross_entropy(twin.forward(binarize(SPLIT.images[one], np.float64)), SPLIT.labels[one])
+            loss, dscores = cross_entropy(twin.forward(prepare(SPLIT.images[one], dtype=np.float64)), SPLIT.labels[one])
             twin.backward(dscores)
             twin.parameters -= lr * twin.gradients
             losses.append(loss)
@@ -126,17 +120,59 @@ def test_fit_is_the_reports_loop_over_single_images() -> None:
 def test_the_same_seed_gives_the_same_bytes(dtype: str) -> None:
     runs = [LeNet5(seed=4, dtype=dtype) for _ in range(2)]
     for network in runs:
-        list(fit(network, SPLIT, replace(CONFIG, dtype=dtype, batch_size=10)))
+        trained(network, replace(CONFIG, dtype=dtype, batch_size=10))
     assert runs[0].parameters.tobytes() == runs[1].parameters.tobytes()
 
 
 def test_a_rate_of_zero_changes_nothing() -> None:
     network = LeNet5(seed=4)
-    list(fit(network, SPLIT, replace(CONFIG, lr=0)))
+    trained(network, replace(CONFIG, lr=0))
     np.testing.assert_array_equal(network.parameters, LeNet5(seed=4).parameters)
 
 
 def test_a_loss_that_is_no_longer_finite_stops_the_run() -> None:
     with pytest.raises(LeNet5Error) as error:
-        list(fit(LeNet5(seed=4), SPLIT, replace(CONFIG, lr=1e39)))
+        trained(LeNet5(seed=4), replace(CONFIG, lr=1e39))
     assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr"
+
+
+RECIPES = {
+    "sgd": {},
+    "momentum": {"optimizer": "momentum", "lr": 0.1, "batch_size": 10},
+    "adam": {"optimizer": "adam", "lr": 0.01, "schedule": "cosine", "warmup": 0.5, "batch_size": 40, "init": "normal"},
+    "augmented": {"augment": "elastic", "order": "shuffled", "input": "grey", "smoothing": 0.1, "batch_size": 64},
+}
+
+
+@pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
+def test_a_run_taken_up_again_gives_the_same_bits(settings: dict[str, Any]) -> None:
+    config = Config(**{"epochs": 4, "samples_per_epoch": 100, "seed": 4, **settings})
+    whole, broken = LeNet5.new(config), LeNet5.new(config)
+    trained(whole, config)
+    first = optimizer(config, broken.parameters)
+    run = fit(broken, first, SPLIT, config)
+    next(run), next(run)
+    run.close()
+    again = LeNet5.new(config)
+    again.parameters[...] = broken.parameters
+    second = optimizer(config, again.parameters)
+    for name, value in first.state.items():
+        second.state[name][...] = value
+    list(fit(again, second, SPLIT, config, first=3))
+    assert again.parameters.tobytes() == whole.parameters.tobytes()
+
+
+@pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
+def test_the_same_bits_on_any_number_of_cores(settings: dict[str, Any]) -> None:
+    config = Config(**{"epochs": 1, "samples_per_epoch": 200, "seed": 4, **settings})
+    networks = [LeNet5.new(config) for _ in range(2)]
+    for threads, network in enumerate(networks, 1):
+        trained(network, config, threads=threads)
+    assert networks[0].parameters.tobytes() == networks[1].parameters.tobytes()
+
+
+def test_validation_measures_the_images_held_out() -> None:
+    network = LeNet5(seed=4)
+    held_out = bars(40, seed=9)
+    epoch = trained(network, CONFIG, validation=held_out)[-1]
+    assert epoch.validation_accuracy == evaluate(network, held_out).accuracy

@@ -14,7 +14,7 @@ import pytest
 from lenet5_cli import LeNet5
 from lenet5_cli.losses import cross_entropy
 from lenet5_cli.network import PIECE, pieces
-from lenet5_cli.preprocessing import binarize
+from lenet5_cli.preprocessing import prepare
 from lenet5_cli.workers import CAPACITY, Workers
 from tests.conftest import bars
 
@@ -50,7 +50,7 @@ def test_pieces_are_the_whole_batch_in_nearly_equal_parts(images: int) -> None:
 def test_the_gradient_is_that_of_the_mean_loss(images: int, dtype: type) -> None:
     network, twin = LeNet5(seed=0, dtype=dtype), LeNet5(seed=0, dtype=dtype)
     labels = SPLIT.labels[:images]
-    loss, dscores = cross_entropy(twin.forward(binarize(SPLIT.images[:images], dtype)), labels)
+    loss, dscores = cross_entropy(twin.forward(prepare(SPLIT.images[:images], dtype=dtype)), labels)
     twin.backward(dscores)
     with Workers(network) as workers:
         assert workers.differentiate(SPLIT.images[:images], labels) == pytest.approx(loss * images, rel=1e-5)

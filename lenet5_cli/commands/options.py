@@ -1,10 +1,11 @@
 """What commands share: options as decorators, loading data with a bar, refusing to replace a file."""
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
 
 import click
 
@@ -114,6 +115,43 @@ def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
         for batch in batches:
             yield batch
             shown.update(len(batch[1]))
+
+
+class Stop:
+    """Turns the first Ctrl-C or SIGTERM into a stop at the end of the running step, the second into one at once."""
+
+    class Requested(Exception):  # noqa: N818 - nothing has gone wrong
+        """The step has ended."""
+
+    def __enter__(self) -> Self:
+        """Catch the signals."""
+        self.exit_code = 0
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let them do what they did before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def track(self, batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
+        """Pass batches through as ``bar`` does, and stop after the one during which a signal came."""
+        for batch in bar(batches, total, what):
+            yield batch
+            if self.exit_code:
+                raise self.Requested
+
+    def _note(self, number: int, _: object) -> None:
+        if self.exit_code:
+            raise SystemExit(self.exit_code)
+        self.exit_code = 128 + number
+        click.echo("\nStopping at the end of this step; once more stops at once.", err=True)
+
+
+def source_of(name: str) -> str:
+    """Return where the value of an option comes from: DEFAULT, DEFAULT_MAP, ENVIRONMENT or COMMANDLINE."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source.name if source else "DEFAULT"
 
 
 def console() -> "Console":

@@ -5,69 +5,144 @@ import secrets
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lenet5_cli import __version__
-from lenet5_cli.commands.options import FILE, bar, load, overwrite_option, refuse_existing, settings, threads_option
+from lenet5_cli.commands.options import (
+    FILE,
+    Stop,
+    load,
+    overwrite_option,
+    refuse_existing,
+    settings,
+    source_of,
+    threads_option,
+)
 from lenet5_cli.config import Config
+from lenet5_cli.errors import LeNet5Error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lenet5_cli.checkpoint import Checkpoint
     from lenet5_cli.datasets import Split
-    from lenet5_cli.network import LeNet5
 
 
 @click.command()
 @settings
-@click.option(
-    "-o", "--output", type=FILE, default="model.pkl", show_default=True, help="Checkpoint, written each epoch."
-)
+@click.option("-o", "--output", type=FILE, default="model.pkl", show_default=True, help="Checkpoint, one an epoch.")
 @overwrite_option
+@click.option("--resume", is_flag=True, help="Go on with the run whose checkpoint --output is.")
 @threads_option
 @click.option("--log", type=FILE, help="Write one JSON object an epoch to this file.")
 @click.option("--plot", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
-def train(output: Path, overwrite: bool, threads: int, log: Path | None, plot: Path | None, **values: Any) -> None:
+def train(
+    output: Path, overwrite: bool, resume: bool, threads: int, log: Path | None, plot: Path | None, **values: Any
+) -> None:
     """Train a network and save it.
 
     The defaults are the report's. The checkpoint is written after every epoch. One line an epoch goes to stdout, then
-    the accuracy on the test set.
+    the accuracy on the test set. Ctrl-C stops at the end of a step, and --resume goes on as if it had not happened.
 
     \b
     Examples:
       lenet5 train --epochs 20 --lr 0.5
-      lenet5 train --data builtin --seed 1 --output drawn.pkl
       lenet5 train --config report --epochs 5 --log run.jsonl --plot run.png
+      lenet5 train --resume --epochs 20
     """
-    refuse_existing(overwrite, output, log, plot)
-    from lenet5_cli import checkpoint, figures, glyphs
+    refuse_existing(overwrite or resume, output)
+    refuse_existing(overwrite, log, plot)
+    from lenet5_cli import checkpoint, figures
     from lenet5_cli.network import LeNet5
-    from lenet5_cli.training import evaluate, fit
+    from lenet5_cli.training import evaluate
 
     if plot:
         figures.require_matplotlib()
-    config = _seeded(Config(**values))
-    codes = glyphs.read(config.glyphs)
-    explicit = click.get_current_context().get_parameter_source("data") is not click.core.ParameterSource.DEFAULT
-    train_split, test_split, notice = _load(config.data, explicit)
-    network = LeNet5(codes, seed=config.seed, dtype=config.dtype)
-    saved = _checkpoint(network, replace(config, data=train_split.source), train_split)
-    with log.open("w", encoding="utf-8") if log else nullcontext() as lines:
-        for epoch in fit(network, train_split, config, threads=threads, track=bar):
-            saved.pairs, saved.epoch = network.pairs(), epoch.epoch
-            saved.history.append(asdict(epoch))
-            checkpoint.write(output, saved)
-            click.echo(f"epoch: {epoch.epoch}  loss: {epoch.loss:.5f}  acc: {epoch.accuracy:.5f}")
-            if lines:
-                print(json.dumps(asdict(epoch)), file=lines, flush=True)
-    tally = evaluate(network, test_split, threads=threads, track=bar)
+    saved = checkpoint.read(output) if resume else None
+    config = _continued(output, saved, values) if saved else _seeded(Config(**values))
+    fall_back = not resume and source_of("data") == "DEFAULT"
+    train_split, test_split, notice = _load(config.data, fall_back=fall_back)
+    if config.validation >= len(train_split.labels):
+        raise LeNet5Error(f"validation: {config.validation} of {len(train_split.labels)} images; none would be left")
+    if saved is None:
+        saved = _begun(replace(config, data=train_split.source), train_split)
+    elif saved.data.get("sha256") != train_split.sha256:
+        raise LeNet5Error(f"{output}: was trained on other images than those of {config.data}")
+    with log.open("w", encoding="utf-8") if log else nullcontext() as lines, Stop() as stop:
+        try:
+            for line in _epochs(saved, train_split, config, output, threads, stop):
+                if lines:
+                    print(json.dumps(line), file=lines, flush=True)
+            network = LeNet5.restore(saved)
+            tally = evaluate(network, test_split, threads=threads, track=stop.track)
+        except Stop.Requested:
+            click.echo(f"Stopped; {output} has {saved.epoch} of {config.epochs} epochs.", err=True)
+            click.echo(f"lenet5 train --resume --output {output} goes on.", err=True)
+            click.get_current_context().exit(stop.exit_code)
     click.echo(f"test accuracy: {tally.accuracy:.4f} ({tally.right} of {tally.images})")
     if plot:
         figures.history(saved.history, plot)
     click.echo(f"The model is in {output}; lenet5 predict --model {output} digit.png reads a digit with it.", err=True)
     if notice:
         click.echo(notice, err=True)
+
+
+def _epochs(
+    saved: "Checkpoint", split: "Split", config: Config, output: Path, threads: int, stop: Stop
+) -> "Iterator[dict[str, Any]]":
+    """Train the epochs that are missing; print and save each, and yield its record."""
+    from lenet5_cli import checkpoint
+    from lenet5_cli.network import LeNet5
+    from lenet5_cli.optim import optimizer
+    from lenet5_cli.training import fit
+
+    network = LeNet5.restore(saved) if saved.epoch else LeNet5.new(config)
+    steps = optimizer(config, network.parameters)
+    state = steps.state | ({"parameters": network.parameters} if config.validation else {})
+    for name, value in saved.state.items():
+        state[name][...] = value
+    held_out = len(split.labels) - config.validation
+    validation = split.part(slice(held_out, None)) if config.validation else None
+    deadline = monotonic() + config.seconds()
+    run = fit(
+        network,
+        steps,
+        split.part(slice(held_out)),
+        config,
+        first=saved.epoch + 1,
+        validation=validation,
+        threads=threads,
+        track=stop.track,
+    )
+    for epoch in run:
+        record = asdict(epoch)
+        validated = epoch.validation_accuracy
+        if validated is None:
+            del record["validation_accuracy"]
+        if validated is None or validated > max((past["validation_accuracy"] for past in saved.history), default=-1):
+            saved.pairs = network.pairs()
+        saved.epoch, saved.state = epoch.epoch, state
+        saved.history.append(record)
+        checkpoint.write(output, saved)
+        shown = "" if validated is None else f"  val: {validated:.5f}"
+        click.echo(f"epoch: {epoch.epoch}  loss: {epoch.loss:.5f}  acc: {epoch.accuracy:.5f}{shown}")
+        yield record
+        if _patience_is_out(saved.history, config):
+            click.echo(f"No epoch of the last {config.patience} validated better; the best is kept.", err=True)
+            return
+        if monotonic() + epoch.seconds > deadline and epoch.epoch < config.epochs:
+            click.echo(f"Another epoch would end later than {config.max_time} after the start.", err=True)
+            return
+
+
+def _patience_is_out(history: list[dict[str, Any]], config: Config) -> bool:
+    if not config.patience or len(history) <= config.patience:
+        return False
+    validated: list[float] = [epoch["validation_accuracy"] for epoch in history]
+    return max(validated[-config.patience :]) <= max(validated[: -config.patience])
 
 
 def _seeded(config: Config) -> Config:
@@ -78,32 +153,50 @@ def _seeded(config: Config) -> Config:
     return config
 
 
-def _load(source: str, explicit: bool) -> tuple["Split", "Split", str | None]:
-    """Load both splits; where the default data cannot be had, the built-in digits and a notice that says so."""
+def _continued(output: Path, saved: "Checkpoint", values: dict[str, Any]) -> Config:
+    """Return the settings of a run that goes on: its own, but for what says only when it ends."""
+    if not saved.config:
+        raise LeNet5Error(f"{output}: does not say how it was trained; a run of lenet5 can be resumed")
+    config = Config(**saved.config)
+    free = {"epochs", "patience", "max_time"} if config.schedule == "exponential" else {"patience", "max_time"}
+    for name, value in values.items():
+        if source_of(name) in ("DEFAULT", "ENVIRONMENT") or value == getattr(config, name):
+            continue
+        if name not in free:
+            raise LeNet5Error(f"{output}: {name} is {getattr(config, name)} in this run; {value} would be another run")
+        config = replace(config, **{name: value})
+    if saved.epoch >= config.epochs:
+        raise LeNet5Error(f"{output}: has {saved.epoch} of {config.epochs} epochs already; --epochs can ask for more")
+    saved.config = asdict(config)
+    return config
+
+
+def _load(source: str, *, fall_back: bool) -> tuple["Split", "Split", str | None]:
+    """Load both splits; or else the built-in digits, and a notice that says so, where that is allowed."""
     from lenet5_cli.datasets import DownloadError
 
-    notice = None
     try:
-        return load(source, "train"), load(source, "test"), notice
+        return load(source, "train"), load(source, "test"), None
     except DownloadError as error:
-        if explicit:
+        if not fall_back:
             raise
         notice = f"NOTE: trained on the built-in drawn digits, not on MNIST, as that could not be had.\n{error}"
         click.echo(notice.replace("trained", "training", 1), err=True)
     return load("builtin", "train"), load("builtin", "test"), notice
 
 
-def _checkpoint(network: "LeNet5", config: Config, split: "Split") -> "Checkpoint":
+def _begun(config: Config, split: "Split") -> "Checkpoint":
     """Return the checkpoint of a run that has not begun."""
     import platform
 
     import numpy as np
 
+    from lenet5_cli import glyphs
     from lenet5_cli.checkpoint import Checkpoint
 
     return Checkpoint(
-        network.pairs(),
-        network.codes,
+        [],
+        glyphs.read(config.glyphs),
         asdict(config),
         data={"name": split.source, "images": len(split.labels), "sha256": split.sha256},
         versions={"lenet5": __version__, "python": platform.python_version(), "numpy": np.__version__},

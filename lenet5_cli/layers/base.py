@@ -1,7 +1,6 @@
 """What every layer is: parameters and gradients by name, forward, backward."""
 
 from abc import ABC, abstractmethod
-from math import prod
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -79,6 +78,12 @@ class Layer(ABC):
         return buffer
 
 
-def uniform(rng: np.random.Generator, *shape: int) -> Array:
-    """Draw parameters from [-1, 1) (report, convolution layer)."""
-    return rng.uniform(-1, 1, prod(shape)).reshape(shape)
+def drawn(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, terms: int) -> dict[str, Array]:
+    """Draw first weights and biases of the shapes given, each output being a sum of ``terms`` products.
+
+    ``uniform``: all in [-1, 1) (report, convolution layer). ``normal``: weights with standard deviation
+    ``2 / sqrt(terms)``, twice LeCun's, as a sigmoid's slope is at most a quarter; biases 0.
+    """
+    if init == "normal":
+        return {"weight": rng.normal(0, 2 / terms**0.5, weight), "bias": np.zeros(bias)}
+    return {"weight": rng.uniform(-1, 1, weight), "bias": rng.uniform(-1, 1, bias)}

@@ -5,7 +5,7 @@ from numpy.typing import DTypeLike
 
 from lenet5_cli.contraction import Array, Windows, contract, images_first, images_last
 from lenet5_cli.layers.activations import SIGMOID, Activation
-from lenet5_cli.layers.base import Layer, uniform
+from lenet5_cli.layers.base import Layer, drawn
 
 
 class Conv(Layer):
@@ -28,12 +28,13 @@ class Conv(Layer):
         maps: int,
         *,
         rng: np.random.Generator,
+        init: str = "uniform",
         tile: int = 1,
         activation: Activation = SIGMOID,
         dtype: DTypeLike = np.float32,
     ) -> None:
         c, h, w = input_shape
-        params = {"weight": uniform(rng, maps, c, size, size), "bias": uniform(rng, maps)}
+        params = drawn(init, rng, (maps, c, size, size), (maps,), c * size * size)
         super().__init__(input_shape, (maps, h - size + 1, w - size + 1), params, dtype)
         self.activation = activation
         self.tile = tile

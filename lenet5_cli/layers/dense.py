@@ -5,7 +5,7 @@ from numpy.typing import DTypeLike
 
 from lenet5_cli.contraction import Array, contract, images_first, images_last
 from lenet5_cli.layers.activations import SIGMOID, Activation
-from lenet5_cli.layers.base import Layer, Shape, uniform
+from lenet5_cli.layers.base import Layer, Shape, drawn
 
 
 class Dense(Layer):
@@ -24,11 +24,12 @@ class Dense(Layer):
         units: int,
         *,
         rng: np.random.Generator,
+        init: str = "uniform",
         activation: Activation = SIGMOID,
         dtype: DTypeLike = np.float32,
     ) -> None:
         c = int(np.prod(input_shape))
-        params = {"weight": uniform(rng, c, units), "bias": uniform(rng, units)}
+        params = drawn(init, rng, (c, units), (units,), c)
         super().__init__(input_shape, (units,), params, dtype)
         self.activation = activation
 

@@ -6,7 +6,7 @@ from numpy.typing import DTypeLike
 from lenet5_cli.contraction import Array, images_first, images_last, repeat
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.layers.activations import SIGMOID, Activation
-from lenet5_cli.layers.base import Layer, uniform
+from lenet5_cli.layers.base import Layer, drawn
 
 
 class Subsampling(Layer):
@@ -26,13 +26,16 @@ class Subsampling(Layer):
         size: int,
         *,
         rng: np.random.Generator,
+        init: str = "uniform",
         activation: Activation = SIGMOID,
         dtype: DTypeLike = np.float32,
     ) -> None:
         c, h, w = input_shape
         if h % size or w % size:
             raise LeNet5Error(f"a map of {h}x{w} is not made of windows of {size}x{size}")
-        params = {"weight": uniform(rng, c), "bias": uniform(rng, c)}
+        params = drawn(init, rng, (c,), (c,), size * size)
+        if init == "normal":  # the middle of a sigmoid's range is where a window sums up to half its size
+            params = {"weight": np.ones(c), "bias": np.full(c, -size * size / 2)}
         super().__init__(input_shape, (c, h // size, w // size), params, dtype)
         self.activation = activation
         self.kernel_size = size

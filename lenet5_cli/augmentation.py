@@ -1,0 +1,143 @@
+"""Digits as another hand might have written them: turned, stretched, slanted, moved, bent, in a thicker or thinner pen.
+
+What happens to an image is a row of ``NUMBERS`` numbers, all 0 for nothing at all:
+
+=======  ========================================================================================================
+0        angle, in radians, anticlockwise
+1, 2     logarithms of the scale across and down: above 0 is larger
+3        slant: the pixels that ink moves to the right for each pixel that it is above the middle
+4, 5     shift to the right and down, in pixels
+6        thickness, -1 to 1: the way from the image to its erosion (below 0) or its dilation (above 0)
+7 to 56  elastic field: at 5x5 nodes how far down, then at 5x5 nodes how far to the right, a pixel takes its ink from
+=======  ========================================================================================================
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet5_cli.errors import LeNet5Error
+
+KINDS: Final = ("none", "affine", "elastic")  # each does what those before it do
+
+_NODES: Final = 5  # of the elastic field, each way
+_SPACING: Final = 6.0  # pixels between two nodes
+_SPREAD: Final = 4.0  # of a node's Gaussian, in pixels (Simard et al. 2003, section 2)
+_PLAIN: Final = 7  # numbers that are not nodes
+NUMBERS: Final = _PLAIN + 2 * _NODES**2
+
+_HIGH: Final = np.array([np.deg2rad(12), 0.2, 0.2, 0.2, 2, 2, 0.7])
+# Half of the way at most: a thin white stroke, which erosion would remove, stays above the threshold of binary input.
+_LOW: Final = np.array([*-_HIGH[:6], -0.5])
+_BEND: Final = 0.8  # spread of the elastic field, in pixels
+
+_SIDE: Final = 28
+_EDGE: Final = 2  # pixels around an image: dilation may reach the inner ring, the outer one is the black beyond
+_WIDE: Final = _SIDE + 2 * _EDGE
+_CHUNK: Final = 32  # images at a time: their work stays in the cache, and float32 counts their pixels exactly
+
+
+def _basis() -> NDArray[np.float32]:
+    """Return [term, pixel]: 1, pixels below the middle, pixels right of it, and a Gaussian around each node.
+
+    A field of nodes drawn from normal(0, 1) has a spread of 1 pixel, taken over the image.
+    """
+    place = np.arange(_SIDE) - (_SIDE - 1) / 2
+    nodes = (np.arange(_NODES) - (_NODES - 1) / 2) * _SPACING
+    bells = np.exp(-(((place - nodes[:, None]) / _SPREAD) ** 2) / 2)
+    bells /= np.sqrt((bells**2).sum(0).mean())
+    down, right = np.meshgrid(place, place, indexing="ij")
+    field = np.einsum("ai,bj->abij", bells, bells)
+    plane = np.stack([np.ones_like(down), down, right])
+    return np.vstack([plane.reshape(3, -1), field.reshape(_NODES**2, -1)]).astype(np.float32)
+
+
+_BASIS: Final = _basis()
+
+
+def draw(kind: str, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the random numbers of ``count`` images, (count, NUMBERS), for one of ``KINDS``.
+
+    ``none``: zeros. ``affine``: uniform; angle within 12 degrees, scales within exp(-0.2) and exp(0.2), slant within
+    0.2, shifts within 2 pixels, thickness from -0.5 to 0.7. ``elastic``: the same, and a smooth field of displacements
+    of about 0.8 pixels (Simard et al. 2003, section 2, but with the noise on a grid of 5x5 nodes, not at every pixel).
+
+    Raises:
+        LeNet5Error: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise LeNet5Error(f"augment: {kind!r}; one of {', '.join(KINDS)} was wanted")
+    level = KINDS.index(kind)
+    numbers = np.zeros((count, NUMBERS), np.float32)
+    if level > 0:
+        numbers[:, :_PLAIN] = rng.uniform(_LOW, _HIGH, (count, _PLAIN))
+    if level > 1:
+        numbers[:, _PLAIN:] = _BEND * rng.standard_normal((count, NUMBERS - _PLAIN), np.float32)
+    return numbers
+
+
+def distort(images: NDArray[np.uint8], numbers: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return images[n,h,w], 28x28 and white on black, distorted by numbers[n,NUMBERS]; each on its own.
+
+    ``y[p] = x'[A (p - middle - shift) + middle + field[p]]``: x' is x in the thicker or thinner pen, read between four
+    pixels (bilinear) and black outside; A undoes the turn, then the slant, then the scales.
+    """
+    y = np.empty_like(images)
+    for start in range(0, len(images), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        y[chunk] = _read(_thicken(images[chunk], numbers[chunk, 6]), _places(numbers[chunk]))
+    return y
+
+
+def _thicken(images: NDArray[np.uint8], thickness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the images, (n, 32, 32), blended with the lightest or darkest of each pixel and its four neighbours."""
+    x = np.zeros((len(images), _WIDE, _WIDE), np.uint8)
+    x[:, _EDGE:-_EDGE, _EDGE:-_EDGE] = images
+    light, dark = x, x
+    for step in (1, -1, _WIDE, -_WIDE):
+        neighbour = np.roll(x, step)  # as one long row of pixels: what comes round an end is black
+        light, dark = np.maximum(light, neighbour), np.minimum(dark, neighbour)
+    change = np.where((thickness > 0)[:, None, None], light - x, x - dark)
+    y = np.multiply(change, thickness[:, None, None], dtype=np.float32)
+    y += x
+    return y
+
+
+def _places(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return where each pixel takes its ink from, (n, 2, 784): row and column of the image with its edge."""
+    angle, wider, taller, slant, right, down, _ = np.ascontiguousarray(numbers[:, :_PLAIN].T)
+    cos, sin = np.cos(angle), np.sin(angle)
+    terms = np.empty((len(numbers), 2, len(_BASIS)), np.float32)
+    terms[:, 0, 1] = cos * np.exp(-taller)
+    terms[:, 0, 2] = sin * np.exp(-taller)
+    terms[:, 1, 1] = (slant * cos - sin) * np.exp(-wider)
+    terms[:, 1, 2] = (slant * sin + cos) * np.exp(-wider)
+    terms[:, :, 0] = (_WIDE - 1) / 2 - terms[:, :, 1] * down[:, None] - terms[:, :, 2] * right[:, None]
+    terms[:, :, 3:] = numbers[:, _PLAIN:].reshape(-1, 2, _NODES**2)
+    # One product an image: the order of its sums does not depend on how many there are.
+    places: NDArray[np.float32] = terms @ _BASIS
+    return np.clip(places, 0, _WIDE - 1, out=places)
+
+
+def _read(x: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the images x, (n, 32, 32), read at ``places``, (n, 2, 784), and rounded: (n, 28, 28)."""
+    corner = np.floor(places)
+    below, beyond = (places - corner).swapaxes(0, 1)
+    index = corner[:, 0] * _WIDE + corner[:, 1]
+    index += np.arange(len(x), dtype=np.float32)[:, None] * _WIDE**2
+    pixel, source = index.astype(np.intp), x.reshape(-1)
+
+    def between(start: int) -> NDArray[np.float32]:
+        left, y = (np.take(source[start + step :], pixel, mode="clip") for step in (0, 1))
+        y -= left
+        y *= beyond
+        y += left
+        return y
+
+    top, y = between(0), between(_WIDE)
+    y -= top
+    y *= below
+    y += top
+    y += np.float32(0.5)
+    return y.astype(np.uint8).reshape(-1, _SIDE, _SIDE)

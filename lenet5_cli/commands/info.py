@@ -1,0 +1,265 @@
+"""``lenet5 info``."""
+
+import json
+from dataclasses import asdict
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lenet5_cli import __version__, config
+from lenet5_cli.commands.options import FILE, console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from lenet5_cli.network import LeNet5
+
+CURVES = {"loss": min, "accuracy": max, "validation_accuracy": max}  # what is drawn of a history, and its best
+WIDTH = 60  # columns of a curve, at most
+LEVELS = "▁▂▃▄▅▆▇█"
+ASCII_LEVELS = ".:-=+*#@"
+
+
+@click.command()
+@click.argument("model", type=FILE, required=False)
+@click.option("--config", "recipe", metavar="NAME|FILE", help="Show a preset, such as report, or a TOML file instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+def info(model: Path | None, recipe: str | None, as_json: bool) -> None:
+    """Show how a checkpoint was made, or what a recipe sets.
+
+    Of a checkpoint: its layers, the settings that differ from the nearest preset, the training data, loss and accuracy
+    over the epochs, and the versions it was made with. Of a recipe: every setting, and where it differs from the
+    defaults.
+
+    \b
+    Examples:
+      lenet5 info model.pkl
+      lenet5 info model.pkl --json | jq .settings
+      lenet5 info --config report
+    """
+    if model and not recipe:
+        _model(model, as_json)
+    elif recipe and not model:
+        _recipe(recipe, as_json)
+    else:
+        raise click.UsageError("MODEL or --config; one of them was wanted")
+
+
+def _recipe(name: str, as_json: bool) -> None:
+    settings, default = _preset(name), _plain(asdict(config.Config()))
+    if as_json:
+        click.echo(json.dumps({"config": name, "settings": settings, "defaults": default}))
+        return
+    differing = _differing(settings, default)
+    screen = console()
+    table = _table(screen, "setting", "value", *(["default"] if differing else []))
+    table.columns[0].no_wrap = True
+    for setting, value in settings.items():
+        cells = [setting, value, default[setting]] if setting in differing else [setting, value]
+        table.add_row(*(_text(screen, cell) for cell in cells), style="bold" if setting in differing else "")
+    screen.print(table)
+    if differing:
+        _say(screen, f"{len(differing)} of {len(settings)} settings differ from the defaults.")
+    else:
+        _say(screen, f"All {len(settings)} settings are the defaults.")
+
+
+def _model(path: Path, as_json: bool) -> None:
+    import hashlib
+
+    from lenet5_cli import checkpoint
+    from lenet5_cli.network import LeNet5
+
+    saved = checkpoint.read(path)
+    network = LeNet5.restore(saved)
+    facts = {
+        "model": str(path),
+        "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(b"".join(value.tobytes() for pair in saved.pairs for value in pair)).hexdigest(),
+        "dtype": str(network.dtype),
+        "parameters": sum(layer.size for layer in network.layers),
+        "layers": _layers(network),
+        "settings": _plain(saved.config),
+        "data": _plain(saved.data),
+        "epoch": _plain(saved.epoch),
+        "history": [_plain(entry) for entry in saved.history],
+        "versions": _plain(saved.versions),
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    screen = console()
+    _show_network(screen, facts)
+    if saved.codes is None:
+        _say(screen, "The file holds no glyphs; the shipped sheet is its output layer.")
+    _show_origin(screen, facts)
+
+
+def _layers(network: "LeNet5") -> list[dict[str, Any]]:
+    return [
+        {
+            "name": layer.name,
+            "kind": type(layer).__name__,
+            "in": list(layer.input_shape),
+            "out": list(layer.output_shape),
+            "parameters": layer.size,
+        }
+        for layer in network.layers
+    ]
+
+
+def _show_network(screen: "Console", facts: dict[str, Any]) -> None:
+    title = f": {facts['parameters']:,} parameters in {facts['dtype']}, {facts['bytes']:,} bytes"
+    screen.print(_text(screen, facts["model"] + title))
+    screen.print(_text(screen, f"SHA-256 of the parameters: {facts['sha256']}"))
+    table = _table(screen, "layer", "kind", "in -> out", "parameters")
+    for column in table.columns:
+        column.no_wrap = column.header != "in -> out"
+    table.columns[-1].justify = "right"
+    for layer in facts["layers"]:
+        shapes = " -> ".join("x".join(map(str, layer[end])) for end in ("in", "out"))
+        table.add_row(layer["name"], layer["kind"], shapes, f"{layer['parameters']:,}")
+    table.add_row("total", "", "", f"{facts['parameters']:,}", style="bold")
+    screen.print("", table)
+
+
+def _show_origin(screen: "Console", facts: dict[str, Any]) -> None:
+    settings = facts["settings"]
+    if not any(facts[what] for what in ("settings", "data", "epoch", "history", "versions")):
+        _say(screen, "The file says nothing about how it was made.")
+        return
+    if settings:
+        _show_settings(screen, settings)
+    if facts["data"]:
+        table = _table(screen, "data", "")
+        for name, value in facts["data"].items():
+            table.add_row(_text(screen, name), _text(screen, f"{value:,}" if type(value) is int else value))
+        screen.print("", table)
+    _say(screen, f"epochs trained: {facts['epoch']}" + (f" of {settings['epochs']}" if "epochs" in settings else ""))
+    for name in CURVES:
+        _show_curve(screen, name, facts["history"])
+    if facts["versions"]:
+        _say(screen, f"made with {_joined(f'{name} {version}' for name, version in facts['versions'].items())}")
+
+
+def _show_settings(screen: "Console", settings: dict[str, Any]) -> None:
+    """Show the settings that differ from the preset nearest to them, and say how the others stand."""
+    presets, default = {name: _preset(name) for name in config.presets()}, _plain(asdict(config.Config()))
+
+    def distance(name: str) -> tuple[int, int]:
+        """Return in how many settings a preset is another; of two as near, the nearer to the defaults wins."""
+        return len(_differing(settings, presets[name])), len(_differing(default, presets[name]))
+
+    nearest = min(presets, key=distance)
+    preset, differing = presets[nearest], _differing(settings, presets[nearest])
+    unknown = [setting for setting in settings if setting not in preset]
+    if differing or unknown:
+        table = _table(screen, "setting", "value", f"{nearest} preset")
+        for setting in differing + unknown:
+            other = preset.get(setting) if setting in preset else f"unknown to lenet5 {__version__}"
+            table.add_row(*(_text(screen, cell) for cell in (setting, settings[setting], other)))
+        screen.print("", table)
+    others = len(settings) - len(differing) - len(unknown)
+    if others:
+        which = f"The other {others}" if differing or unknown else f"All {others} settings"
+        _say(screen, f"{which} as in the {nearest} preset (lenet5 info --config {nearest}).")
+    missing = [setting for setting in preset if setting not in settings]
+    if missing:
+        _say(screen, f"Settings that the file does not hold: {_joined(missing)}.")
+
+
+def _differing(settings: dict[str, Any], preset: dict[str, Any]) -> list[str]:
+    return [name for name in preset if name in settings and settings[name] != preset[name]]
+
+
+def _preset(name: str) -> dict[str, Any]:
+    plain: dict[str, Any] = _plain(asdict(config.Config(**config.read(name))))
+    return plain
+
+
+def _show_curve(screen: "Console", name: str, history: list[Any]) -> None:
+    """Show one number of every epoch: first, last, best, and a line of blocks; nothing if no epoch has it."""
+    epochs, values = [], []
+    for at, entry in enumerate(history, 1):
+        value = entry.get(name) if type(entry) is dict else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9:
+            epochs.append(entry.get("epoch", at))
+            values.append(float(value))
+    if not values:
+        return
+    best = CURVES[name](values)
+    at_best = epochs[values.index(best)]
+    _say(screen, f"{name}: first {values[0]:.5f}, last {values[-1]:.5f}, best {best:.5f} in epoch {at_best}")
+    levels = ASCII_LEVELS if screen.options.ascii_only else LEVELS
+    screen.print(_text(screen, _curve(values, min(WIDTH, screen.width), levels)))
+
+
+def _curve(values: list[float], width: int, levels: str) -> str:
+    """Draw values as characters, the least the lowest; more values than columns are averaged a column."""
+    from statistics import fmean
+
+    columns, count = min(len(values), width), len(values)
+    means = [fmean(values[count * at // columns : count * (at + 1) // columns]) for at in range(columns)]
+    low = min(means)
+    span = max(means) - low or 1
+    return "".join(levels[round((len(levels) - 1) * (mean - low) / span)] for mean in means)
+
+
+def _table(screen: "Console", *headers: str) -> "Table":
+    from rich.table import Column, Table
+
+    columns = (Column(header, overflow="fold") for header in headers)
+    return Table(*columns, box=None, pad_edge=False, padding=(0, 2 if screen.width >= 60 else 1, 0, 0))
+
+
+def _say(screen: "Console", sentence: str) -> None:
+    screen.print()
+    screen.print(_text(screen, sentence))
+
+
+def _text(screen: "Console", value: Any) -> "Text":
+    """Show a value as it is: no markup, and escaped what would steer the terminal or what stdout cannot take."""
+    from rich.text import Text
+
+    match value:
+        case None:
+            shown = "not set"
+        case bool():
+            shown = str(value).lower()
+        case "":
+            shown = '""'
+        case list():
+            shown = _joined(value)
+        case dict():
+            shown = _joined(f"{name} {item}" for name, item in value.items())
+        case _:
+            shown = str(value)
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    return Text(safe.encode(screen.encoding, "backslashreplace").decode(screen.encoding))
+
+
+def _joined(items: "Iterable[Any]") -> str:
+    return ", ".join(map(str, items))
+
+
+def _plain(value: Any, depth: int = 2) -> Any:
+    """Return what JSON can hold of a value from a file, where it may be anything, even a list that holds itself."""
+    match value:
+        case None | bool() | str():
+            return value
+        case float():
+            return value if isfinite(value) else str(value)
+        case int() if value.bit_length() <= 1024:
+            return value
+        case list() | tuple() if depth:
+            return [_plain(item, depth - 1) for item in value]
+        case dict() if depth:
+            return {str(_plain(name, 0)): _plain(item, depth - 1) for name, item in value.items()}
+        case _:
+            return f"<{type(value).__name__}>"

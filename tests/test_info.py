@@ -1,0 +1,272 @@
+"""``lenet5 info``: what it shows of checkpoints and recipes."""
+
+import hashlib
+import json
+import pickle
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import lenet5_cli
+from lenet5_cli import LeNet5, checkpoint, config, glyphs
+from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli.commands import lenet5
+from lenet5_cli.config import Config
+
+SHA256 = hashlib.sha256(b"").hexdigest()
+REPORT = asdict(Config(**config.read("report")))
+LAYERS = [  # parameters: c1 6 (1 5 5 + 1), c3 16 (6 5 5 + 1), c5 120 (16 5 5 + 1), f6 84 (120 + 1)
+    ("c1", "Conv", "1x32x32 -> 6x28x28", 156),
+    ("s2", "Subsampling", "6x28x28 -> 6x14x14", 12),
+    ("c3", "Conv", "6x14x14 -> 16x10x10", 2416),
+    ("s4", "Subsampling", "16x10x10 -> 16x5x5", 32),
+    ("c5", "Conv", "16x5x5 -> 120x1x1", 48120),
+    ("f6", "Dense", "120x1x1 -> 84", 10164),
+    ("output", "RBF", "84 -> 10", 0),
+]
+
+
+def run(*arguments: object, code: int = 0, charset: str = "utf-8") -> Result:
+    result = CliRunner(charset=charset).invoke(lenet5, ["info", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def words(result: Result) -> str:
+    """Return what was printed, without the places where lines break and columns begin."""
+    return " ".join(result.stdout.split())
+
+
+def history(epochs: int, **more: Any) -> list[dict[str, Any]]:
+    """Return a loss that falls from 1 and an accuracy that rises from 0, in equal steps."""
+    return [
+        {"epoch": at + 1, "loss": 1 - at / epochs, "accuracy": at / epochs, "lr": 0.5, "images": 60, "seconds": 0.1}
+        | more
+        for at in range(epochs)
+    ]
+
+
+def model(**changes: Any) -> Path:
+    """Write a model of eight epochs on the report's settings, but for what is given."""
+    record: dict[str, Any] = {
+        "config": REPORT | {"epochs": 20, "seed": 3},
+        "epoch": 8,
+        "history": history(8),
+        "data": {"name": "mnist", "images": 60000, "sha256": SHA256},
+        "versions": {"lenet5": "0.1.0", "python": "3.12.1", "numpy": "2.4.0"},
+    }
+    path = Path("model.pkl")
+    checkpoint.write(path, Checkpoint(LeNet5(seed=1).pairs(), glyphs.read(), **record | changes))
+    return path
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of the bytes of every weight and bias, in order."""
+    return hashlib.sha256(
+        b"".join(w.tobytes() + b.tobytes() for w, b in pickle.loads(path.read_bytes())[:6])
+    ).hexdigest()
+
+
+def test_a_model_shows_how_it_was_made() -> None:
+    path = model()
+    result = run(path)
+    shown = words(result)
+    assert shown.startswith(f"model.pkl: 60,900 parameters in float32, {path.stat().st_size:,} bytes SHA-256 of the ")
+    for fact in (
+        sha256(path),
+        *(f"{name} {kind} {shapes} {count:,}" for name, kind, shapes, count in LAYERS),
+        "total 60,900",
+        "setting value report preset seed 3 not set",
+        f"The other {len(REPORT) - 1} as in the report preset (lenet5 info --config report).",
+        f"data name mnist images 60,000 sha256 {SHA256}",
+        "epochs trained: 8 of 20",
+        "loss: first 1.00000, last 0.12500, best 0.12500 in epoch 8 █▇▆▅▄▃▂▁",
+        "accuracy: first 0.00000, last 0.87500, best 0.87500 in epoch 8 ▁▂▃▄▅▆▇█",
+        "made with lenet5 0.1.0, python 3.12.1, numpy 2.4.0",
+    ):
+        assert fact in shown
+    assert result.stderr == ""
+    assert "\x1b" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_json_holds_the_same() -> None:
+    path = model()
+    facts = json.loads(run(path, "--json").stdout)
+    saved = checkpoint.read(path)
+    layers = facts.pop("layers")
+    assert [
+        (one["name"], one["kind"], " -> ".join("x".join(map(str, one[end])) for end in ("in", "out")), count)
+        for one, count in zip(layers, [one["parameters"] for one in layers], strict=True)
+    ] == LAYERS
+    assert facts == {
+        "model": "model.pkl",
+        "bytes": path.stat().st_size,
+        "sha256": sha256(path),
+        "dtype": "float32",
+        "parameters": 60900,
+        "settings": saved.config,
+        "data": saved.data,
+        "epoch": 8,
+        "history": saved.history,
+        "versions": saved.versions,
+    }
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_it_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    path = model(config=REPORT | {"data": "/home/someone/" + 9 * "a long folder/"}, history=history(500))
+    for arguments in ([path], ["--config", "report"]):
+        result = run(*arguments)
+        assert max(map(len, result.stdout.splitlines())) <= columns
+    curves = [line for line in run(path).stdout.splitlines() if line.startswith(("█", "▁"))]
+    assert [len(line) for line in curves] == 2 * [min(columns, 60)]
+
+
+def test_without_unicode_the_curves_are_ascii() -> None:
+    path = model(data={"name": "Ziffern/später"})
+    shown = words(run(path, charset="ascii"))
+    assert "epoch 8 @#*+=-:. accuracy" in shown
+    assert "epoch 8 .:-=+*#@ made" in shown
+    assert r"name Ziffern/sp\xe4ter" in shown
+
+
+def test_a_file_of_the_reports_says_nothing_about_how_it_was_made() -> None:
+    Path("foreign.pkl").write_bytes(pickle.dumps([[w.astype("f8"), b] for w, b in LeNet5(seed=1).pairs()], protocol=3))
+    shown = words(run("foreign.pkl"))
+    assert "60,900 parameters in float64" in shown
+    assert shown.endswith(
+        "total 60,900 The file holds no glyphs; the shipped sheet is its output layer. "
+        "The file says nothing about how it was made."
+    )
+    facts = json.loads(run("foreign.pkl", "--json").stdout)
+    assert [facts[what] for what in ("settings", "data", "epoch", "history", "versions")] == [{}, {}, 0, [], {}]
+    assert len(facts["layers"]) == 7
+
+
+def test_a_record_that_is_empty_says_nothing_either() -> None:
+    shown = words(run(model(config={}, epoch=0, history=[], data={}, versions={})))
+    assert shown.endswith("total 60,900 The file says nothing about how it was made.")
+
+
+@pytest.mark.parametrize("preset", config.presets())
+def test_a_model_is_compared_with_the_preset_nearest_to_it(preset: str) -> None:
+    settings = asdict(Config(**config.read(preset)))
+    shown = words(run(model(config=settings)))
+    assert f"All {len(settings)} settings as in the {preset} preset (lenet5 info --config {preset})." in shown
+    shown = words(run(model(config=settings | {"epochs": 7})))
+    assert f"setting value {preset} preset epochs 7 {settings['epochs']} The other {len(settings) - 1} as in" in shown
+
+
+def test_settings_of_other_versions_are_shown() -> None:
+    config = {name: value for name, value in REPORT.items() if name != "lr_decay"} | {"sharpness": [1, 2.5, True]}
+    shown = words(run(model(config=config)))
+    assert f"sharpness 1, 2.5, True unknown to lenet5 {lenet5_cli.__version__} The other" in shown
+    assert "Settings that the file does not hold: lr_decay." in shown
+
+
+def test_every_number_of_the_history_that_has_a_meaning_is_drawn() -> None:
+    entries = history(4, validation_accuracy=0.5)
+    entries[2]["validation_accuracy"] = 0.75
+    del entries[3]["validation_accuracy"]
+    shown = words(run(model(history=entries)))
+    assert "validation_accuracy: first 0.50000, last 0.75000, best 0.75000 in epoch 3 ▁▁█" in shown
+    assert "validation" not in words(run(model()))
+
+
+def test_a_curve_of_one_epoch_and_of_one_height() -> None:
+    assert "in epoch 1 ▁" in words(run(model(history=history(1))))
+    same = [{"epoch": at, "loss": 2} for at in (1, 2, 3)]
+    assert "loss: first 2.00000, last 2.00000, best 2.00000 in epoch 1 ▁▁▁" in words(run(model(history=same)))
+
+
+def test_text_in_a_file_is_shown_literally_and_steers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    hostile = "[red]r[/red] \x1b[31mc \u202eb :smile: \ud800 \n"
+    path = model(
+        config=REPORT | {"glyphs": hostile, hostile: hostile},
+        data={"name": hostile, hostile: [hostile]},
+        history=[{"epoch": hostile, "loss": 1.0}],
+        versions={hostile: hostile},
+    )
+    result = run(path)
+    assert words(result).count(r"[red]r[/red] \x1b[31mc \u202eb :smile: \ud800 \n") == 9
+    assert all(character.isprintable() for character in result.stdout.replace("\n", ""))
+    facts = json.loads(run(path, "--json").stdout)
+    assert facts["settings"]["glyphs"] == facts["versions"][hostile] == hostile
+
+
+def test_values_that_no_run_writes_do_not_stop_it() -> None:
+    items = pickle.loads(model().read_bytes())
+    loop: list[Any] = []
+    loop.append(loop)
+    items[6] |= {
+        "config": {"loop": loop, "deep": {"a": {"b": 1}}, 3: b"bytes", (1,): 1 << 20000, "epochs": float("nan")},
+        "history": [3, {"loss": float("inf")}, {"loss": "low"}, {"loss": True}, {"loss": 0.25, "epoch": None}, loop],
+        "data": {"images": "many", "sha256": None},
+        "epoch": -1,
+    }
+    Path("odd.pkl").write_bytes(pickle.dumps(items, protocol=4))
+    shown = words(run("odd.pkl"))
+    assert "epochs trained: -1 of nan" in shown
+    assert "loss: first 0.25000, last 0.25000, best 0.25000" in shown
+    facts = json.loads(run("odd.pkl", "--json").stdout, parse_constant=pytest.fail)
+    assert facts["settings"] == {
+        "loop": ["<list>"],
+        "deep": {"a": "<dict>"},
+        "3": "<bytes>",
+        "<tuple>": "<int>",
+        "epochs": "nan",
+    }
+
+
+@pytest.mark.parametrize("preset", config.presets())
+def test_a_recipe_shows_every_setting(preset: str) -> None:
+    result = run("--config", preset)
+    settings, default = asdict(Config(**config.read(preset))), asdict(Config())
+    differing = sum(settings[name] != default[name] for name in settings)
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1 : len(settings) + 1]] == [field.name for field in fields(Config)]
+    assert lines[-1] == (
+        f"{differing} of {len(settings)} settings differ from the defaults."
+        if differing
+        else f"All {len(settings)} settings are the defaults."
+    )
+    assert json.loads(run("--config", preset, "--json").stdout) == {
+        "config": preset,
+        "settings": settings,
+        "defaults": default,
+    }
+
+
+def test_a_recipe_of_a_file_shows_where_it_differs() -> None:
+    Path("mine.toml").write_text('lr = 0.25\nglyphs = "[red]mine.txt"\n', encoding="utf-8")
+    result = run("--config", "mine.toml")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0] == ["setting", "value", "default"]
+    assert ["lr", "0.25", "0.5"] in lines
+    assert ["glyphs", "[red]mine.txt", "digits"] in lines
+    assert ["batch_size", "1"] in lines
+    assert ["seed", "not", "set"] in lines
+    Path("mine.toml").write_text('glyphs = ""', encoding="utf-8")
+    assert 'glyphs "" digits' in words(run("--config", "mine.toml"))
+    assert lines[-1][:3] == ["2", "of", str(len(REPORT))]
+
+
+@pytest.mark.parametrize("arguments", [[], ["model.pkl", "--config", "report"], ["--json"]])
+def test_a_model_or_a_recipe_is_wanted(arguments: list[str]) -> None:
+    result = run(*arguments, code=2)
+    assert result.stderr.endswith("Error: MODEL or --config; one of them was wanted\n")
+    assert result.stdout == ""
+
+
+def test_what_cannot_be_read_is_told() -> None:
+    assert run("model.pkl", code=1).stderr == "Error: model.pkl: no such file; a checkpoint was wanted\n"
+    assert run("--config", "bets", code=1).stderr.startswith("Error: bets: no such file or preset; the presets are: ")
+    Path("mine.toml").write_text("epoch = 1\n", encoding="utf-8")
+    result = run("--config", "mine.toml", code=1)
+    assert result.stderr == "Error: mine.toml: epoch is not a setting; epochs is\n"
