@@ -47,9 +47,12 @@ class Config:
     schedule: str = _setting("exponential", "How the learning rate falls.", choices=("exponential", "cosine"))
     warmup: float = _setting(0.0, "Epochs over which the learning rate first grows.", metavar="EPOCHS", low=0)
     init: str = _setting(
-        "uniform", "First weights: uniform in [-1, 1), or normal by fan-in.", choices=("uniform", "normal")
+        "uniform", "First weights: in [-1, 1), or scaled by fan-in.", choices=("uniform", "normal", "lecun")
     )
     input: str = _setting("binary", "Pixels: 0 and 1, 0 to 1, or -0.1 to 1.175.", choices=("binary", "grey", "lecun"))
+    activation: str = _setting("sigmoid", "What follows a layer; with tanh, paper is -1.", choices=("sigmoid", "tanh"))
+    connections: str = _setting("full", "Which maps c3 reads.", choices=("full", "lecun1998"))
+    loss: str = _setting("cross-entropy", "What is minimised.", choices=("cross-entropy", "discriminative"))
     augment: str = _setting("none", "Distortions drawn afresh each epoch.", choices=("none", "affine", "elastic"))
     validation: int = _setting(0, "Images at the end of the training set to hold out.", metavar="N", low=0)
     patience: int = _setting(0, "Stop after N epochs that validate no better; 0: never.", metavar="N", low=0)
@@ -66,6 +69,8 @@ class Config:
             _check(setting.name, getattr(self, setting.name), setting.type, setting.metadata)
         if self.patience and not self.validation:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")
+        if self.smoothing and self.loss != "cross-entropy":
+            raise LeNet5Error(f"smoothing: goes with the loss cross-entropy, not with {self.loss}")
         self.seconds()
 
     def seconds(self) -> float:

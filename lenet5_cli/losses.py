@@ -1,11 +1,16 @@
 """Losses: the mean over a batch and its gradient, in one call."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.contraction import Array
 
 FLOOR = 1e-20
+RUBBISH = 20.0  # j of ``discriminative``
+
+Loss = Callable[[Array, NDArray[np.integer], float], tuple[float, Array]]
 
 
 def softmax(scores: Array) -> Array:
@@ -37,3 +42,25 @@ def cross_entropy(scores: Array, labels: NDArray[np.integer], smoothing: float =
     dscores /= n
     losses = np.log(np.maximum(p, FLOOR))
     return -float(np.add.reduce(losses, dtype=np.float64)) / n, dscores
+
+
+def discriminative(scores: Array, labels: NDArray[np.integer], _smoothing: float = 0) -> tuple[float, Array]:
+    """Return the mean of the paper's criterion, and its gradient by the scores, which are minus its penalties.
+
+    ``loss = mean_n (-scores[n,labels[n]] + log(exp(-j) + sum_k exp(scores[n,k])))``: the right penalty falls and the
+    others rise, but for those far above the constant j, here 20.
+
+    Source: LeCun et al. 1998, equation 9.
+    """
+    images = np.arange(len(scores))
+    top = np.maximum(np.maximum.reduce(scores, axis=1), -RUBBISH)
+    gradient = np.exp(scores - top[:, None])
+    total = np.add.reduce(gradient, axis=1) + np.exp(-RUBBISH - top)
+    losses = top + np.log(total) - scores[images, labels]
+    gradient /= total[:, None]
+    gradient[images, labels] -= 1
+    gradient /= len(scores)
+    return float(np.add.reduce(losses, dtype=np.float64)) / len(scores), gradient
+
+
+LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "discriminative": discriminative}

@@ -9,10 +9,19 @@ from numpy.typing import DTypeLike, NDArray
 from lenet5_cli import checkpoint, glyphs
 from lenet5_cli.config import Config
 from lenet5_cli.contraction import Array
-from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.layers import RBF, Conv, Dense, Layer, Subsampling
-from lenet5_cli.losses import softmax
-from lenet5_cli.preprocessing import SCALES, prepare
+from lenet5_cli.layers import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling
+from lenet5_cli.losses import LOSSES, softmax
+from lenet5_cli.preprocessing import prepare
+
+# Which maps of s2 each map of c3 reads: LeCun et al. 1998, table I.
+TABLE = [
+    *("012", "123", "234", "345", "450", "501"),
+    *("0123", "1234", "2345", "3450", "4501", "5012", "0134", "1245", "0235"),
+    "012345",
+]
+LECUN1998 = np.array([[str(c) in maps for c in range(6)] for maps in TABLE])
+
+SETTINGS = ("input", "activation", "connections", "loss")  # that a trained network depends on
 
 PIECE = 64  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
 
@@ -29,7 +38,8 @@ class LeNet5:
     Attributes:
         layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
         codes: (10, 84), the glyphs of the output layer.
-        input: how pictures are prepared.
+        settings: what else the scores depend on: input, activation, connections, loss.
+        loss: the loss function.
         parameters: every trainable number in one vector, of which the layers' ``params`` are views.
         gradients: likewise for their ``grads``.
 
@@ -44,6 +54,9 @@ class LeNet5:
         dtype: DTypeLike = np.float32,
         init: str = "uniform",
         input: str = "binary",  # noqa: A002 - the setting's name
+        activation: str = "sigmoid",
+        connections: str = "full",
+        loss: str = "cross-entropy",
     ) -> None:
         """Draw the weights of a new network.
 
@@ -51,32 +64,36 @@ class LeNet5:
             codes: (10, 84), one code a digit, ink 1 and paper 0; the shipped glyph sheet if not given.
             seed: of the initial weights.
             dtype: float32 or float64.
-            init: how they are drawn, ``uniform`` or ``normal``.
-            input: how pictures are prepared, ``binary``, ``grey`` or ``lecun``.
+            init: how they are drawn: ``uniform``, ``normal`` or ``lecun``.
+            input: how pictures are prepared: ``binary``, ``grey`` or ``lecun``.
+            activation: ``sigmoid``, or ``tanh``, with which paper is -1 in the codes.
+            connections: ``full``, or ``lecun1998``, the paper's sparse table for c3.
+            loss: ``cross-entropy`` or ``discriminative``.
         """
-        if not isinstance(input, str) or input not in SCALES:
-            raise LeNet5Error(f"input: {input!r}; {', '.join(SCALES)} was wanted")
         rng = np.random.default_rng(seed)
         self.codes = glyphs.read() if codes is None else codes
         self.dtype = np.dtype(dtype)
-        self.input = input
+        self.settings = {"input": input, "activation": activation, "connections": connections, "loss": loss}
+        self.loss = LOSSES[loss]
         self.layers: list[Layer] = []
-        drawn: dict[str, Any] = {"rng": rng, "init": init, "dtype": dtype}
+        tanh = activation == "tanh"
+        common: dict[str, Any] = {"rng": rng, "init": init, "dtype": dtype, "activation": TANH if tanh else SIGMOID}
+        table = LECUN1998 if connections == "lecun1998" else None
         (
-            self.add("c1", Conv((1, 32, 32), 5, 6, tile=2, **drawn))
-            .add("s2", Subsampling((6, 28, 28), 2, **drawn))
-            .add("c3", Conv((6, 14, 14), 5, 16, tile=2, **drawn))
-            .add("s4", Subsampling((16, 10, 10), 2, **drawn))
-            .add("c5", Conv((16, 5, 5), 5, 120, **drawn))
-            .add("f6", Dense((120, 1, 1), 84, **drawn))
-            .add("output", RBF(self.codes, dtype=dtype))
+            self.add("c1", Conv((1, 32, 32), 5, 6, tile=2, **common))
+            .add("s2", Subsampling((6, 28, 28), 2, **common))
+            .add("c3", Conv((6, 14, 14), 5, 16, tile=2, connections=table, **common))
+            .add("s4", Subsampling((16, 10, 10), 2, **common))
+            .add("c5", Conv((16, 5, 5), 5, 120, **common))
+            .add("f6", Dense((120, 1, 1), 84, **common))
+            .add("output", RBF(2.0 * self.codes - 1 if tanh else self.codes, dtype=dtype))
         )
 
     @classmethod
     def new(cls, config: Config) -> Self:
         """Return a network as the settings of a run describe it, with the weights of its seed."""
         codes = glyphs.read(config.glyphs)
-        return cls(codes, seed=config.seed, dtype=config.dtype, init=config.init, input=config.input)
+        return cls(codes, seed=config.seed, dtype=config.dtype, init=config.init, **_settings(config))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -90,7 +107,8 @@ class LeNet5:
     @classmethod
     def restore(cls, saved: checkpoint.Checkpoint) -> Self:
         """Return the network of a checkpoint that has been read."""
-        network = cls(saved.codes, seed=0, dtype=saved.pairs[0][0].dtype, input=saved.config.get("input", Config.input))
+        settings = _settings(Config(**{name: saved.config[name] for name in SETTINGS if name in saved.config}))
+        network = cls(saved.codes, seed=0, dtype=saved.pairs[0][0].dtype, **settings)
         for layer, pair in zip(network.layers, saved.pairs, strict=False):
             for param, value in zip(layer.params.values(), pair, strict=True):
                 param[...] = value
@@ -119,7 +137,7 @@ class LeNet5:
 
     def prepare(self, images: NDArray[np.uint8]) -> Array:
         """Return pictures (n, 28, 28) as the network's input (n, 1, 32, 32)."""
-        return prepare(images, self.input, self.dtype)
+        return prepare(images, self.settings["input"], self.dtype)
 
     def scores(self, images: NDArray[np.uint8]) -> Array:
         """Return scores (n, 10) of pictures (n, 28, 28), white on black: minus the squared distance to each code."""
@@ -146,3 +164,7 @@ class LeNet5:
                 named[name] = vector[start : start + value.size].reshape(value.shape)
                 start += value.size
         return vector
+
+
+def _settings(config: Config) -> dict[str, str]:
+    return {name: getattr(config, name) for name in SETTINGS}

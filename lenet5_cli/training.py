@@ -11,7 +11,6 @@ from lenet5_cli.augmentation import draw
 from lenet5_cli.config import Config
 from lenet5_cli.datasets import Split
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.losses import cross_entropy
 from lenet5_cli.metrics import Tally
 from lenet5_cli.network import LeNet5
 from lenet5_cli.optim import SGD, learning_rate
@@ -118,7 +117,7 @@ def _tally(workers: Workers, split: Split, track: Track) -> Tally:
     tally = Tally()
     for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
         scores = workers.scores(images)
-        loss, _ = cross_entropy(scores, labels)
+        loss, _ = workers.network.loss(scores, labels, 0)
         tally.add(loss * len(labels), labels, scores.argmax(axis=1))
     return tally
 

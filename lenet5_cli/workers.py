@@ -22,7 +22,6 @@ from threadpoolctl import threadpool_limits
 
 from lenet5_cli.augmentation import NUMBERS, distort
 from lenet5_cli.contraction import Array
-from lenet5_cli.losses import cross_entropy
 from lenet5_cli.network import LeNet5, pieces
 
 CAPACITY = 4096  # images that lie on the board at a time
@@ -147,7 +146,7 @@ def differentiate(
     """Set ``gradients`` to the part of some images in those of a batch's mean loss; return the sum of their losses."""
     if distortions is not None:
         images = distort(images, distortions)
-    loss, dscores = cross_entropy(network.forward(network.prepare(images)), labels, smoothing)
+    loss, dscores = network.loss(network.forward(network.prepare(images)), labels, smoothing)
     if len(labels) != batch:
         dscores *= len(labels) / batch
     network.backward(dscores)
@@ -160,7 +159,7 @@ class _Helper:
     def __init__(self, rank: int, handle: int, network: LeNet5) -> None:
         self.rank = rank
         call = (
-            f"serve({rank}, {handle}, {network.parameters.size}, dtype={network.dtype.str!r}, input={network.input!r})"
+            f"serve({rank}, {handle}, {network.parameters.size}, dtype={network.dtype.str!r}, **{network.settings!r})"
         )
         # It imports from the same places as this process, and leaves Ctrl-C to it.
         self._process = subprocess.Popen(  # noqa: S603

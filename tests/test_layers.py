@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.layers import RBF, SIGMOID, Conv, Dense, Layer, Subsampling
+from lenet5_cli.layers import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling
 
 RNG = np.random.default_rng(7)
+SPARSE = np.array([[True, False], [False, True], [True, True], [True, False]])
 CODES = np.random.default_rng(1).integers(0, 2, (4, 6))
 
 # name: (layer of a dtype, shape of one image in, shape of one image out)
@@ -16,10 +17,16 @@ LAYERS: dict[str, tuple[Callable[[type], Layer], tuple[int, ...], tuple[int, ...
     "conv": (lambda dtype: Conv((2, 8, 6), 3, 4, rng=RNG, dtype=dtype), (2, 8, 6), (4, 6, 4)),
     "conv, tile": (lambda dtype: Conv((2, 8, 6), 3, 4, rng=RNG, tile=2, dtype=dtype), (2, 8, 6), (4, 3, 2, 2, 2)),
     "conv, whole image": (lambda dtype: Conv((2, 5, 5), 5, 3, rng=RNG, dtype=dtype), (2, 5, 5), (3, 1, 1)),
+    "conv, sparse": (
+        lambda dtype: Conv((2, 8, 6), 3, 4, rng=RNG, tile=2, connections=SPARSE, activation=TANH, dtype=dtype),
+        (2, 8, 6),
+        (4, 3, 2, 2, 2),
+    ),
     "subsampling": (lambda dtype: Subsampling((3, 6, 4), 2, rng=RNG, dtype=dtype), (3, 6, 4), (3, 3, 2)),
     "subsampling, windows": (lambda dtype: Subsampling((3, 6, 4), 2, rng=RNG, dtype=dtype), (3, 3, 2, 2, 2), (3, 3, 2)),
     "dense": (lambda dtype: Dense((5,), 4, rng=RNG, dtype=dtype), (5,), (4,)),
     "dense, maps": (lambda dtype: Dense((5, 1, 1), 4, rng=RNG, dtype=dtype), (5, 1, 1), (4,)),
+    "dense, tanh": (lambda dtype: Dense((5,), 4, rng=RNG, activation=TANH, dtype=dtype), (5,), (4,)),
     "rbf": (lambda dtype: RBF(CODES, dtype=dtype), (6,), (4,)),
 }
 
@@ -86,6 +93,8 @@ def test_gradients_along_a_random_direction(make: Callable[[type], Layer], x_sha
     x, dy = normal(2, *x_shape), normal(2, *y_shape)
     points = {"x": x, **layer.params}
     directions = {name: np.random.default_rng(5).standard_normal(value.shape) for name, value in points.items()}
+    for name, value in layer.params.items():
+        directions[name] *= value != 0  # a connection that is not there has no slope
 
     def value(shift: float) -> float:
         moved = {name: point + shift * directions[name] for name, point in points.items()}
@@ -211,3 +220,26 @@ def test_initial_parameters_are_uniform_between_minus_one_and_one() -> None:
     assert 0.999 < weight.max() < 1
     assert abs(weight.mean()) < 5 / np.sqrt(3 * weight.size)  # five standard errors; the variance is 1/3
     assert weight.var() == pytest.approx(1 / 3, rel=0.02)
+
+
+def test_sparse_connections_stay_away() -> None:
+    layer = Conv((2, 8, 6), 3, 4, rng=RNG, connections=SPARSE)
+    assert layer.size == 5 * 9 + 4  # five kernels and four biases
+    layer.forward(normal(3, 2, 8, 6, dtype=np.float32))
+    layer.backward(normal(3, 4, 6, 4, dtype=np.float32))
+    for values in (layer.params["weight"], layer.grads["weight"]):
+        np.testing.assert_array_equal(values[~SPARSE], 0)
+        assert (values[SPARSE] != 0).all()
+
+
+@every_dtype
+def test_tanh_is_the_papers(dtype: type) -> None:
+    z = np.array([-1000, -1, 0, 1, 1000], dtype)
+    TANH.apply(z)
+    np.testing.assert_allclose(z, [-1.7159, -1, 0, 1, 1.7159], atol=1e-5)  # f(1) = 1, f(-1) = -1
+
+
+@pytest.mark.parametrize(("init", "spread"), [("uniform", 3**-0.5), ("normal", 2 / 30), ("lecun", 2.4 / 900 / 3**0.5)])
+def test_first_weights_have_their_spread(init: str, spread: float) -> None:
+    layer = Dense((900,), 100, rng=np.random.default_rng(0), init=init)
+    assert layer.params["weight"].std() == pytest.approx(spread, rel=0.02)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet5_cli.losses import cross_entropy, softmax
+from lenet5_cli.losses import cross_entropy, discriminative, softmax
 
 
 def test_by_hand() -> None:
@@ -48,3 +48,28 @@ def test_gradient_by_central_difference() -> None:
         2 * h
     )
     assert slope == pytest.approx((cross_entropy(scores, labels)[1] * direction).sum(), rel=1e-8)
+
+
+def test_smoothing_spreads_a_part_of_the_label() -> None:
+    # p is 1/4 and 3/4; with 0.2 spread over two, the targets of label 1 are 0.1 and 0.9
+    loss, dscores = cross_entropy(np.array([[0, np.log(3)]]), np.array([1]), 0.2)
+    assert loss == pytest.approx(np.log(4 / 3))
+    np.testing.assert_allclose(dscores, [[0.25 - 0.1, 0.75 - 0.9]])
+
+
+def test_discriminative_by_hand() -> None:
+    # Scores -1 and -3, j = 20, label 0: 1 + log(e^-20 + e^-1 + e^-3)
+    loss, _ = discriminative(np.array([[-1.0, -3.0]]), np.array([0]))
+    assert loss == pytest.approx(1 + np.log(np.exp(-20) + np.exp(-1) + np.exp(-3)))
+
+
+def test_discriminative_gradient_by_central_difference_and_that_far_penalties_rest() -> None:
+    rng = np.random.default_rng(1)
+    scores, direction, labels, h = -30 * rng.random((5, 10)), rng.standard_normal((5, 10)), np.arange(5), 1e-6
+    slope = (discriminative(scores + h * direction, labels)[0] - discriminative(scores - h * direction, labels)[0]) / (
+        2 * h
+    )
+    gradient = discriminative(scores, labels)[1]
+    assert slope == pytest.approx((gradient * direction).sum(), rel=1e-7)
+    far = discriminative(np.array([[-1.0, -90.0]]), np.array([0]))[1]
+    assert abs(far[0, 1]) < 1e-30

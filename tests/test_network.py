@@ -8,7 +8,9 @@ import pytest
 
 from lenet5_cli import LeNet5, glyphs
 from lenet5_cli.checkpoint import Checkpoint, write
+from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.losses import cross_entropy, softmax
+from lenet5_cli.network import LECUN1998
 from lenet5_cli.preprocessing import prepare
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (70, 28, 28), dtype=np.uint8)
@@ -31,6 +33,16 @@ def test_layers_and_parameter_counts_of_the_paper() -> None:
     ]  # fmt: skip
 
 
+def test_the_papers_table_leaves_60_000_parameters() -> None:
+    network = LeNet5(seed=0, connections="lecun1998")
+    sizes = {layer.name: layer.size for layer in network.layers}
+    assert sizes["c3"] == 1516  # 60 kernels of 25, and 16 biases
+    assert sum(sizes.values()) == 60_000
+    readers = LECUN1998.sum(axis=1)
+    assert sorted(readers) == [3] * 6 + [4] * 9 + [6]
+    np.testing.assert_array_equal(LECUN1998.sum(axis=0), 10)
+
+
 def test_parameters_and_gradients_are_one_vector_and_its_views() -> None:
     network = LeNet5(seed=0)
     network.parameters[:] = np.arange(60_900)
@@ -40,19 +52,23 @@ def test_parameters_and_gradients_are_one_vector_and_its_views() -> None:
         np.testing.assert_array_equal(np.concatenate(values), np.arange(60_900))
 
 
-def test_gradient_of_the_whole_network_along_a_random_direction() -> None:
-    network = LeNet5(seed=1, dtype=np.float64)
-    x, labels = prepare(IMAGES[:3], dtype=np.float64), np.array([3, 1, 4])
+PAPER = {"init": "lecun", "input": "lecun", "activation": "tanh", "connections": "lecun1998", "loss": "discriminative"}
+
+
+@pytest.mark.parametrize("settings", [{}, PAPER, {"init": "normal", "input": "grey"}], ids=["report", "paper", "grey"])
+def test_gradient_of_the_whole_network_along_a_random_direction(settings: dict[str, str]) -> None:
+    network = LeNet5(seed=1, dtype=np.float64, **settings)
+    x, labels = network.prepare(IMAGES[:3]), np.array([3, 1, 4])
     start, h = network.parameters.copy(), 1e-6
-    direction = np.random.default_rng(0).standard_normal(start.size)
+    direction = np.random.default_rng(0).standard_normal(start.size) * (start != 0)
 
     def loss(shift: float) -> float:
         network.parameters[:] = start + shift * direction
-        return cross_entropy(network.forward(x), labels)[0]
+        return network.loss(network.forward(x), labels, 0)[0]
 
     slope = (loss(h) - loss(-h)) / (2 * h)
     network.parameters[:] = start
-    network.backward(cross_entropy(network.forward(x), labels)[1])
+    network.backward(network.loss(network.forward(x), labels, 0)[1])
     assert slope == pytest.approx(network.gradients @ direction, rel=1e-6)
 
 
@@ -111,3 +127,18 @@ def test_load_gives_back_the_network_that_was_saved(dtype: type, tmp_path: Path)
     assert loaded.dtype == dtype
     np.testing.assert_array_equal(loaded.parameters, network.parameters)
     np.testing.assert_array_equal(loaded.scores(IMAGES), network.scores(IMAGES))
+
+
+def test_a_network_of_the_papers_settings_comes_back_from_its_checkpoint(tmp_path: Path) -> None:
+    network = LeNet5(seed=3, **PAPER)
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes, PAPER))
+    loaded = LeNet5.load(tmp_path / "model.pkl")
+    assert loaded.settings == network.settings
+    np.testing.assert_array_equal(loaded.scores(IMAGES), network.scores(IMAGES))
+
+
+def test_settings_in_a_checkpoint_are_checked(tmp_path: Path) -> None:
+    network = LeNet5(seed=3)
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes, {"activation": "relu"}))
+    with pytest.raises(LeNet5Error, match=r"^activation: 'relu'; sigmoid or tanh was wanted$"):
+        LeNet5.load(tmp_path / "model.pkl")

@@ -157,6 +157,9 @@ def _continued(output: Path, saved: "Checkpoint", values: dict[str, Any]) -> Con
     """Return the settings of a run that goes on: its own, but for what says only when it ends."""
     if not saved.config:
         raise LeNet5Error(f"{output}: does not say how it was trained; a run of lenet5 can be resumed")
+    unknown = saved.config.keys() - asdict(Config()).keys()
+    if unknown:
+        raise LeNet5Error(f"{output}: {min(unknown)} is a setting that this lenet5 does not know")
     config = Config(**saved.config)
     free = {"epochs", "patience", "max_time"} if config.schedule == "exponential" else {"patience", "max_time"}
     for name, value in values.items():

@@ -38,4 +38,23 @@ def _sigmoid_gradient(y: Array, dy: Array, dz: Array) -> None:
     np.multiply(dz, dy, out=dz)
 
 
+AMPLITUDE, SLOPE = 1.7159, 2 / 3
+
+
+def _tanh(z: Array) -> None:
+    """Replace z by 1.7159 tanh(2 z / 3), which is 1 at 1 and bends most there (LeCun et al. 1998, appendix A)."""
+    z *= SLOPE
+    np.tanh(z, out=z)
+    z *= AMPLITUDE
+
+
+def _tanh_gradient(y: Array, dy: Array, dz: Array) -> None:
+    """Write dz = dy 2/3 (1.7159 - y^2 / 1.7159)."""
+    np.multiply(y, y, out=dz)
+    dz *= -SLOPE / AMPLITUDE
+    dz += SLOPE * AMPLITUDE
+    np.multiply(dz, dy, out=dz)
+
+
 SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_gradient)
+TANH = Activation("tanh", _tanh, _tanh_gradient)

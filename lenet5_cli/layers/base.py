@@ -82,8 +82,10 @@ def drawn(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, terms
     """Draw first weights and biases of the shapes given, each output being a sum of ``terms`` products.
 
     ``uniform``: all in [-1, 1) (report, convolution layer). ``normal``: weights with standard deviation
-    ``2 / sqrt(terms)``, twice LeCun's, as a sigmoid's slope is at most a quarter; biases 0.
+    ``2 / sqrt(terms)``, as a sigmoid's slope is at most a quarter; biases 0. ``lecun``: all in plus or minus
+    ``2.4 / terms`` (LeCun et al. 1998, appendix A).
     """
     if init == "normal":
         return {"weight": rng.normal(0, 2 / terms**0.5, weight), "bias": np.zeros(bias)}
-    return {"weight": rng.uniform(-1, 1, weight), "bias": rng.uniform(-1, 1, bias)}
+    most = 2.4 / terms if init == "lecun" else 1
+    return {"weight": rng.uniform(-most, most, weight), "bias": rng.uniform(-most, most, bias)}

@@ -1,7 +1,7 @@
 """The convolution layer."""
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from lenet5_cli.contraction import Array, Windows, contract, images_first, images_last
 from lenet5_cli.layers.activations import SIGMOID, Activation
@@ -14,6 +14,8 @@ class Conv(Layer):
     ``y[n,k,i,j] = f(sum_cuv x[n,c,i+u,j+v] weight[k,c,u,v] + bias[k])``
 
     x is (n, c, h, w), y is (n, k, h - size + 1, w - size + 1), weight is (k, c, size, size), bias is (k,).
+
+    With ``connections`` [k,c], an output map reads only some input maps: the other weights are 0 and stay so.
 
     With ``tile=2``, y comes as the 2x2 windows that a sub-sampling reads, ``y[n,k,i,j,p,q] = y[n,k,2i+p,2j+q]``: the
     same numbers for a third of the copies, as one window of x then serves four of y.
@@ -30,14 +32,18 @@ class Conv(Layer):
         rng: np.random.Generator,
         init: str = "uniform",
         tile: int = 1,
+        connections: NDArray[np.bool_] | None = None,
         activation: Activation = SIGMOID,
         dtype: DTypeLike = np.float32,
     ) -> None:
         c, h, w = input_shape
         params = drawn(init, rng, (maps, c, size, size), (maps,), c * size * size)
+        if connections is not None:
+            params["weight"] *= connections[:, :, None, None]
         super().__init__(input_shape, (maps, h - size + 1, w - size + 1), params, dtype)
         self.activation = activation
         self.tile = tile
+        self.connections = connections
         self._windows = Windows(input_shape, size + tile - 1, tile)
 
     def _forward(self, x: Array) -> Array:
@@ -63,6 +69,8 @@ class Conv(Layer):
         contract("pqkijn,cuvijn->pqkcuv", dz, self._x_windows, out=dkernels)
         if self.tile > 1:
             np.add.reduce(_diagonal(dkernels), axis=(0, 1), out=self.grads["weight"])
+        if self.connections is not None:
+            self.grads["weight"] *= self.connections[:, :, None, None]
         np.add.reduce(dz, axis=(0, 1, 3, 4, 5), out=self.grads["bias"])
 
     def backward_input(self) -> Array:
@@ -74,6 +82,12 @@ class Conv(Layer):
         dx = self._buffer("dx", (self._windows.readers.shape[1], n))
         gathered = self._buffer("gathered", (*self._windows.readers.shape, n))
         return images_first(self._windows.sum(dwindows, gathered, out=dx).reshape(*self.input_shape, n))
+
+    @property
+    def size(self) -> int:
+        """The number of trainable parameters."""
+        missing = 0 if self.connections is None else int((~self.connections).sum())
+        return super().size - missing * int(self.params["weight"][0, 0].size)
 
     def _tiled(self, name: str, weight: Array) -> Array:
         """Return [p,q,k,c,u,v] for the kernels of a whole tile: a work array, or a view where the tile is one pixel."""
