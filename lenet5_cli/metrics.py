@@ -1,6 +1,7 @@
 """Tallies of right and wrong answers."""
 
 from dataclasses import dataclass, field
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,14 @@ class Tally:
     def accuracy(self) -> float:
         """Right answers over images, 0 to 1."""
         return self.right / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % confidence interval (Wilson 1927)."""
+        z, n, p = 1.959964, self.images, self.accuracy
+        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return middle - half, middle + half
 
     @property
     def loss(self) -> float:

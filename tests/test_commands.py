@@ -236,6 +236,22 @@ def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, cod
     assert left_behind() == ["bars", "model.pkl"]
 
 
+def test_several_runs_keep_the_best_on_the_images_held_out(bars_folder: Path) -> None:
+    result = train(bars_folder, "--runs", 3, "--validation", 60)
+    assert left_behind() == ["bars", "model.pkl"]
+    assert "3 runs; the best on the validation images is kept" in " ".join(result.stdout.split())
+    saved = checkpoint.read("model.pkl")
+    for seed in (3, 4, 5):
+        train(bars_folder, "--validation", 60, "--seed", seed, "-o", f"{seed}.pkl")
+    reached = {
+        seed: max(epoch["validation_accuracy"] for epoch in checkpoint.read(f"{seed}.pkl").history)
+        for seed in (3, 4, 5)
+    }
+    assert saved.config["seed"] == max(reached, key=lambda seed: reached[seed])
+    assert without_seconds("model.pkl") == without_seconds(f"{saved.config['seed']}.pkl")
+    assert run("train", "--runs", 2, "--resume", "--output", "3.pkl", code=2)
+
+
 def test_validation_keeps_the_best_epoch_and_patience_ends_the_run(bars_folder: Path) -> None:
     result = train(bars_folder, "--validation", 50, "--patience", 2, "--epochs", 30)
     history = checkpoint.read("model.pkl").history
@@ -320,7 +336,8 @@ def test_eval_shows_tables(trained: tuple[Path, str], bars_folder: Path) -> None
     result = run("eval", trained[0], "--data", bars_folder)
     lines = result.stdout.splitlines()
     assert re.match(r"^test accuracy: 0\.\d{4} \(\d+ of 50\)$", lines[0])
-    assert re.match(r"^loss: \d+\.\d{5}$", lines[1])
+    assert re.match(r"^95 % interval: 0\.\d{4} to 0\.\d{4}$", lines[1])
+    assert re.match(r"^loss: \d+\.\d{5}$", lines[2])
     assert "precision" in result.stdout
     assert "Confusions" in result.stdout
     assert "\x1b" not in result.stdout

@@ -55,7 +55,8 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
         (b"lr = inf", "lr: inf; 0 or more was wanted"),
         (b"data = 1", "data: 1; a text was wanted"),
         (b'dtype = "float16"', "dtype: 'float16'; float32 or float64 was wanted"),
-        (b'loss = "discriminative"\nsmoothing = 0.1', "smoothing: goes with the loss cross-entropy, not with discriminative"),
+        (b'smoothing = 0.1\nloss = "discriminative"', "smoothing: goes with the loss cross-entropy, "
+         "not with discriminative"),
         (b"lr = ", "not TOML: Invalid value (at end of document)"),
         (b"\xff", "not UTF-8 text; a TOML file of settings was wanted"),
         (b"#" * (1 << 20) + b"!", "more than 1,048,576 bytes; a TOML file of settings was wanted"),

@@ -87,6 +87,16 @@ def test_tally_by_hand() -> None:
     np.testing.assert_allclose(tally.recall[:3], [1 / 2, 1, 0])
 
 
+@pytest.mark.parametrize(
+    ("right", "images", "low", "high"), [(0, 10, 0, 0.2775), (5, 10, 0.2366, 0.7634), (95, 100, 0.8882, 0.9785)]
+)
+def test_wilson_interval(right: int, images: int, low: float, high: float) -> None:
+    """Against Wilson's interval worked out by hand: (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)."""
+    tally = Tally()
+    tally.add(0, np.zeros(images, int), np.r_[np.zeros(right, int), np.ones(images - right, int)])
+    assert tally.interval == pytest.approx((low, high), abs=1e-4)
+
+
 def test_fit_yields_an_epoch_at_a_time() -> None:
     network = LeNet5(seed=4)
     run = fit(network, SGD(), SPLIT, CONFIG)

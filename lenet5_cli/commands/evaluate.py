@@ -49,7 +49,9 @@ def evaluate(model: "Path", data: str | None, split: Literal["test", "train"], t
     if as_json:
         click.echo(json.dumps({"model": str(model), "data": source, "split": split, **_figures(tally)}))
         return
-    click.echo(f"{split} accuracy: {tally.accuracy:.4f} ({tally.right} of {tally.images})\nloss: {tally.loss:.5f}")
+    low, high = tally.interval
+    click.echo(f"{split} accuracy: {tally.accuracy:.4f} ({tally.right} of {tally.images})")
+    click.echo(f"95 % interval: {low:.4f} to {high:.4f}\nloss: {tally.loss:.5f}")
     screen = console()
     screen.print(_digits(tally), _confusions(tally))
 
@@ -59,6 +61,7 @@ def _figures(tally: "Tally") -> dict[str, object]:
         "images": tally.images,
         "right": tally.right,
         "accuracy": tally.accuracy,
+        "interval": list(tally.interval),
         "loss": tally.loss,
         "precision": tally.precision.tolist(),
         "recall": tally.recall.tolist(),

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,6 +14,7 @@ from lenet5_cli import __version__
 from lenet5_cli.commands.options import (
     FILE,
     Stop,
+    console,
     load,
     overwrite_option,
     refuse_existing,
@@ -29,18 +30,27 @@ if TYPE_CHECKING:
 
     from lenet5_cli.checkpoint import Checkpoint
     from lenet5_cli.datasets import Split
+    from lenet5_cli.metrics import Tally
 
 
 @click.command()
 @settings
 @click.option("-o", "--output", type=FILE, default="model.pkl", show_default=True, help="Checkpoint, one an epoch.")
 @overwrite_option
+@click.option("--runs", type=click.IntRange(min=1), metavar="N", default=1, help="Train with N seeds, keep the best.")
 @click.option("--resume", is_flag=True, help="Go on with the run whose checkpoint --output is.")
 @threads_option
 @click.option("--log", type=FILE, help="Write one JSON object an epoch to this file.")
 @click.option("--plot", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
 def train(
-    output: Path, overwrite: bool, resume: bool, threads: int, log: Path | None, plot: Path | None, **values: Any
+    output: Path,
+    overwrite: bool,
+    runs: int,
+    resume: bool,
+    threads: int,
+    log: Path | None,
+    plot: Path | None,
+    **values: Any,
 ) -> None:
     """Train a network and save it.
 
@@ -56,38 +66,96 @@ def train(
     refuse_existing(overwrite or resume, output)
     refuse_existing(overwrite, log, plot)
     from lenet5_cli import checkpoint, figures
-    from lenet5_cli.network import LeNet5
-    from lenet5_cli.training import evaluate
 
     if plot:
         figures.require_matplotlib()
+    if resume and runs > 1:
+        raise click.UsageError("--resume goes on with one run; --runs begins several")
     saved = checkpoint.read(output) if resume else None
     config = _continued(output, saved, values) if saved else _seeded(Config(**values))
     fall_back = not resume and source_of("data") == "DEFAULT"
-    train_split, test_split, notice = _load(config.data, fall_back=fall_back)
-    if config.validation >= len(train_split.labels):
-        raise LeNet5Error(f"validation: {config.validation} of {len(train_split.labels)} images; none would be left")
-    if saved is None:
-        saved = _begun(replace(config, data=train_split.source), train_split)
-    elif saved.data.get("sha256") != train_split.sha256:
+    *splits, notice = _load(config.data, fall_back=fall_back)
+    config = config if saved else replace(config, data=splits[0].source)
+    if config.validation >= len(splits[0].labels):
+        raise LeNet5Error(f"validation: {config.validation} of {len(splits[0].labels)} images; none would be left")
+    if saved and saved.data.get("sha256") != splits[0].sha256:
         raise LeNet5Error(f"{output}: was trained on other images than those of {config.data}")
     with log.open("w", encoding="utf-8") if log else nullcontext() as lines, Stop() as stop:
-        try:
-            for line in _epochs(saved, train_split, config, output, threads, stop):
-                if lines:
-                    print(json.dumps(line), file=lines, flush=True)
-            network = LeNet5.restore(saved)
-            tally = evaluate(network, test_split, threads=threads, track=stop.track)
-        except Stop.Requested:
-            click.echo(f"Stopped; {output} has {saved.epoch} of {config.epochs} epochs.", err=True)
-            click.echo(f"lenet5 train --resume --output {output} goes on.", err=True)
-            click.get_current_context().exit(stop.exit_code)
-    click.echo(f"test accuracy: {tally.accuracy:.4f} ({tally.right} of {tally.images})")
+        done = []
+        for run in range(runs):
+            path = output if runs == 1 else output.with_stem(f"{output.stem}-{run + 1}")
+            begun = saved or _begun(replace(config, seed=(config.seed or 0) + run), splits[0])
+            done.append(_Run(path, begun, _train(begun, path, splits, threads, lines, stop)))
+    if runs > 1:
+        saved = _best_of(done, output)
     if plot:
-        figures.history(saved.history, plot)
+        figures.history((saved or begun).history, plot)
     click.echo(f"The model is in {output}; lenet5 predict --model {output} digit.png reads a digit with it.", err=True)
     if notice:
         click.echo(notice, err=True)
+
+
+class _Run(NamedTuple):
+    path: Path
+    saved: "Checkpoint"
+    test: "Tally"
+
+
+def _train(
+    saved: "Checkpoint", output: Path, splits: "list[Split]", threads: int, lines: IO[str] | None, stop: Stop
+) -> "Tally":
+    """Train one network to its end, and return what it does on the test set."""
+    from lenet5_cli.network import LeNet5
+    from lenet5_cli.training import evaluate
+
+    config = Config(**saved.config)
+    try:
+        for record in _epochs(saved, splits[0], config, output, threads, stop):
+            if lines:
+                print(json.dumps(record), file=lines, flush=True)
+        tally = evaluate(LeNet5.restore(saved), splits[1], threads=threads, track=stop.track)
+    except Stop.Requested:
+        if saved.epoch:
+            click.echo(f"Stopped; {output} has {saved.epoch} of {config.epochs} epochs.", err=True)
+            click.echo(f"lenet5 train --resume --output {output} goes on.", err=True)
+        else:
+            click.echo("Stopped before the end of the first epoch; nothing was saved.", err=True)
+        click.get_current_context().exit(stop.exit_code)
+    click.echo(f"test accuracy: {tally.accuracy:.4f} ({tally.right} of {tally.images})")
+    return tally
+
+
+def _best_of(done: list[_Run], output: Path) -> "Checkpoint":
+    """Show a table of several runs, keep the best under the name asked for, and return it; the test set has no say."""
+    from statistics import mean, stdev
+
+    from rich.table import Table
+
+    key = "validation_accuracy" if "validation_accuracy" in done[0].saved.history[0] else "accuracy"
+    reached = [max(epoch[key] for epoch in run.saved.history) for run in done]
+    if key == "accuracy":
+        reached = [run.saved.history[-1][key] for run in done]
+    best = done[reached.index(max(reached))]
+    name = "validation" if key == "validation_accuracy" else "training"
+    table = Table("seed", "epochs", name, "test", title=f"{len(done)} runs; the best on the {name} images is kept")
+    for run, accuracy in zip(done, reached, strict=True):
+        mark = " *" if run is best else ""
+        cells = (
+            str(run.saved.config["seed"]),
+            str(run.saved.epoch),
+            f"{accuracy:.4f}{mark}",
+            f"{run.test.accuracy:.4f}",
+        )
+        table.add_row(*cells)
+    tests = [run.test.accuracy for run in done]
+    table.add_section()
+    table.add_row("mean", "", f"{mean(reached):.4f}", f"{mean(tests):.4f}")
+    table.add_row("deviation", "", f"{stdev(reached):.4f}", f"{stdev(tests):.4f}")
+    console().print(table)
+    best.path.replace(output)
+    for run in done:
+        run.path.unlink(missing_ok=True)
+    return best.saved
 
 
 def _epochs(
@@ -102,6 +170,10 @@ def _epochs(
     network = LeNet5.restore(saved) if saved.epoch else LeNet5.new(config)
     steps = optimizer(config, network.parameters)
     state = steps.state | ({"parameters": network.parameters} if config.validation else {})
+    if saved.epoch and {name: value.shape for name, value in saved.state.items()} != {
+        name: value.shape for name, value in state.items()
+    }:
+        raise LeNet5Error(f"{output}: the state of its {config.optimizer} is not there; it cannot be resumed")
     for name, value in saved.state.items():
         state[name][...] = value
     held_out = len(split.labels) - config.validation
