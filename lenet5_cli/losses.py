@@ -59,6 +59,7 @@ def discriminative(scores: Array, labels: NDArray[np.integer], _smoothing: float
     losses = top + np.log(total) - scores[images, labels]
     gradient /= total[:, None]
     gradient[images, labels] -= 1
+    gradient[abs(gradient) < FLOOR] = 0  # denormal numbers would slow the way back tenfold
     gradient /= len(scores)
     return float(np.add.reduce(losses, dtype=np.float64)) / len(scores), gradient
 
