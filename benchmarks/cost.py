@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peers import take_step
 from speed import machine
 
 from lenet5_cli import LeNet5, handwriting, idx
@@ -21,8 +22,7 @@ from lenet5_cli.commands.options import available_cores
 from lenet5_cli.contraction import Windows
 from lenet5_cli.datasets import load
 from lenet5_cli.layers import SIGMOID, conv, dense, rbf
-from lenet5_cli.optim import SGD
-from lenet5_cli.training import evaluate, step
+from lenet5_cli.training import evaluate
 from lenet5_cli.workers import Workers
 
 IMAGES, LABELS = handwriting.draw(4096, seed=0)
@@ -122,7 +122,7 @@ def run(workers: Workers, size: int, calls: int) -> float:
     """Return the seconds an image of some training steps."""
     start = time.perf_counter()
     for _ in range(calls):
-        step(workers, SGD(0.01), IMAGES[:size], LABELS[:size])
+        take_step(workers, IMAGES[:size], LABELS[:size])
     return (time.perf_counter() - start) / calls / size
 
 

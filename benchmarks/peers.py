@@ -15,8 +15,7 @@ import numpy as np
 from lenet5_cli import LeNet5
 from lenet5_cli.losses import cross_entropy
 from lenet5_cli.optim import SGD
-from lenet5_cli.preprocessing import binarize
-from lenet5_cli.training import step
+from lenet5_cli.preprocessing import prepare
 from lenet5_cli.workers import Workers
 
 LR = 0.01
@@ -53,13 +52,13 @@ class Ours:
         return images, labels
 
     def train(self, batch: Any, labels: Any) -> None:
-        step(self.workers, SGD(LR), batch, labels)
+        take_step(self.workers, batch, labels)
 
     def scores(self, batch: Any) -> Vector:
         return self.workers.scores(batch)
 
     def gradients(self, batch: Any, labels: Any) -> Vector:
-        scores = self.network.forward(binarize(batch, self.network.dtype))
+        scores = self.network.forward(prepare(batch, dtype=self.network.dtype))
         self.network.backward(cross_entropy(scores, labels)[1])
         return self.network.gradients.copy()
 
@@ -91,7 +90,7 @@ class Torch:
         return 2 * (y @ self.codes.T) - (y * y).sum(1, keepdim=True) - self.codes.sum(1)
 
     def prepare(self, images: Vector, labels: Vector) -> tuple[Any, Any]:
-        x = np.ascontiguousarray(binarize(images))
+        x = np.ascontiguousarray(prepare(images))
         return self.torch.tensor(x), self.torch.tensor(labels.astype(np.int64))
 
     def train(self, batch: Any, labels: Any) -> None:
@@ -150,7 +149,7 @@ class Jax:
         return [param - LR * gradient for param, gradient in zip(params, gradients, strict=True)]
 
     def prepare(self, images: Vector, labels: Vector) -> tuple[Any, Any]:
-        return self.jnp.asarray(np.ascontiguousarray(binarize(images))), self.jnp.asarray(labels.astype(np.int32))
+        return self.jnp.asarray(np.ascontiguousarray(prepare(images))), self.jnp.asarray(labels.astype(np.int32))
 
     def train(self, batch: Any, labels: Any) -> None:
         self.params = self.jax.block_until_ready(self._train(self.params, batch, labels))
@@ -170,7 +169,7 @@ class Listing:
         self.codes = network.codes.astype(np.int32)
 
     def prepare(self, images: Vector, labels: Vector) -> tuple[Any, Any]:
-        return binarize(images, np.float64).copy(), np.eye(10)[labels]
+        return prepare(images, dtype=np.float64).copy(), np.eye(10)[labels]
 
     def train(self, batch: Any, labels: Any) -> None:
         for x, onehot in zip(batch, labels, strict=True):
@@ -232,6 +231,12 @@ class Listing:
                 padded = np.pad(dz, ((0, 0), (size - 1, size - 1), (size - 1, size - 1)))
                 dy = np.einsum("kijuv,kcuv->cij", split(padded, size, 1), np.rot90(weight, 2, (2, 3)))
         return gradients[::-1]
+
+
+def take_step(workers: Workers, images: Vector, labels: Vector) -> None:
+    """Take a step of plain SGD with lenet5."""
+    workers.differentiate(images, labels)
+    SGD().step(workers.network.parameters, workers.network.gradients, LR)
 
 
 def split(x: Vector, size: int, stride: int) -> Vector:

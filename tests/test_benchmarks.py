@@ -1,0 +1,44 @@
+"""The benchmarks measure what they say: all peers that are installed compute the same, and their tables can be made."""
+
+from pathlib import Path
+
+import pytest
+
+from lenet5_cli import handwriting
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
+def test_it_can_be_imported_and_says_how_it_is_run(name: str) -> None:
+    module = __import__(name)
+    assert name == "peers" or f"python benchmarks/{name}.py" in module.__doc__
+
+
+def test_the_listing_computes_the_same_scores_and_gradients() -> None:
+    import peers
+    import speed
+
+    makers = {name: made for name, made in peers.installed(1).items() if name in ("lenet5", speed.LISTING)}
+    assert len(makers) == 2
+    speed.check(makers, *handwriting.draw(3, seed=0))
+
+
+def test_a_wrong_peer_is_found() -> None:
+    import peers
+    import speed
+
+    class Wrong(peers.Listing):
+        def scores(self, batch: object) -> object:
+            return super().scores(batch) + 1
+
+    from lenet5_cli import LeNet5
+
+    makers = {"lenet5": [lambda: peers.Listing(LeNet5(seed=1))], "wrong": [lambda: Wrong(LeNet5(seed=1))]}
+    with pytest.raises(AssertionError, match="wrong"):
+        speed.check(makers, *handwriting.draw(3, seed=0))
