@@ -60,11 +60,8 @@ def measure(title: str, recipe: str, change: dict[str, object], seeds: int) -> N
             accuracies.append(100 * json.loads(measured.stdout)["accuracy"])
             print(f"{title} seed {seed}: {accuracies[-1]:.2f} % in {seconds[-1]:.0f} s", file=sys.stderr, flush=True)
     spread = f"{statistics.stdev(accuracies):.2f}" if seeds > 1 else "-"
-    print(
-        f"| {title} | **{statistics.mean(accuracies):.2f} %** | {spread} | {min(accuracies):.2f} | {max(accuracies):.2f} |"
-        f" {statistics.mean(seconds):.0f} |",
-        flush=True,
-    )
+    cells = [f"**{statistics.mean(accuracies):.2f} %**", spread, f"{min(accuracies):.2f}", f"{max(accuracies):.2f}"]
+    print(f"| {title} | {' | '.join(cells)} | {statistics.mean(seconds):.0f} |", flush=True)
 
 
 if __name__ == "__main__":

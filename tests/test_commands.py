@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,33 @@ def test_several_runs_keep_the_best_on_the_images_held_out(bars_folder: Path) ->
     assert saved.config["seed"] == max(reached, key=lambda seed: reached[seed])
     assert without_seconds("model.pkl") == without_seconds(f"{saved.config['seed']}.pkl")
     assert run("train", "--runs", 2, "--resume", "--output", "3.pkl", code=2)
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(settings: list[str], bars_folder: Path) -> None:
+    many = ["--epochs", "40", *settings]
+    whole = train(bars_folder, *many, "-o", "whole.pkl")
+    command = [sys.executable, "-m", "lenet5_cli", "train", "-o", "model.pkl"]
+    first = ["--data", str(bars_folder), *SHORT, *many]
+    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
+    moments = np.random.default_rng(1)
+    kills = 0
+    while True:
+        how = ["--resume"] if Path("model.pkl").exists() else first
+        with subprocess.Popen(
+            [*command, *how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        ) as run:
+            if kills == 3:
+                rest = run.communicate(timeout=100)[0].decode()
+                break
+            run.stdout.readline()
+            time.sleep(0.1 * moments.random())
+            run.kill()
+        kills += 1
+        checkpoint.read("model.pkl")
+    assert rest.splitlines()[-1] == whole.stdout.splitlines()[-1]
+    assert without_seconds("model.pkl") == without_seconds("whole.pkl")
+    assert left_behind() == ["bars", "model.pkl", "whole.pkl"]
 
 
 def test_validation_keeps_the_best_epoch_and_patience_ends_the_run(bars_folder: Path) -> None:
