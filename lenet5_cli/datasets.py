@@ -144,6 +144,12 @@ def load(source: str, split: Literal["train", "test"], *, progress: Progress | N
     return _read(source, images_path, labels_path)
 
 
+def absolute(source: str) -> str:
+    """Return a source that means the same from any folder."""
+    named = source.partition(":")[0] in NAMES
+    return source if named or not Path(source).is_dir() else str(Path(source).resolve())
+
+
 def _draw(source: str, split: str) -> Split:
     """Draw the built-in digits; a number in the source is of training images, the test images are always the same."""
     count = _BUILTIN_COUNTS[split]

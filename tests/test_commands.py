@@ -237,6 +237,23 @@ def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, cod
     assert left_behind() == ["bars", "model.pkl"]
 
 
+def test_a_folder_is_remembered_from_wherever_it_was_named(bars_folder: Path, tmp_path: Path) -> None:
+    run("train", "--data", "bars", *SHORT)
+    assert checkpoint.read("model.pkl").data["name"] == str(bars_folder)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    os.chdir(elsewhere)
+    assert json.loads(run("eval", "../model.pkl", "--json").stdout)["images"] == 50
+    run("train", "--resume", "--output", "../model.pkl", "--data", "../bars", "--epochs", 3)
+
+
+def test_several_runs_write_over_nothing(bars_folder: Path) -> None:
+    Path("model-2.pkl").write_bytes(b"mine")
+    result = train(bars_folder, "--runs", 2, code=2)
+    assert result.stderr.endswith("Error: model-2.pkl exists; --overwrite replaces it\n")
+    assert Path("model-2.pkl").read_bytes() == b"mine"
+
+
 def test_several_runs_keep_the_best_on_the_images_held_out(bars_folder: Path) -> None:
     result = train(bars_folder, "--runs", 3, "--validation", 60)
     assert left_behind() == ["bars", "model.pkl"]
@@ -432,6 +449,19 @@ def test_version_and_module() -> None:
         cwd=Path(lenet5_cli.__file__).parents[1],
     )  # fmt: skip
     assert result.stdout == f"lenet5, version {lenet5_cli.__version__}\n"
+
+
+def test_a_log_on_a_full_disk_is_told(bars_folder: Path) -> None:
+    result = train(bars_folder, "--log", "/dev/full", "--overwrite", code=1)
+    assert result.stderr.endswith("Error: writing: No space left on device\n")
+
+
+def test_a_closed_pipe_ends_quietly(trained: tuple[Path, str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
+    command = f"{sys.executable} -m lenet5_cli eval {trained[0]} | head -1"
+    result = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)  # noqa: S607
+    assert result.stdout.startswith("test accuracy: ")
+    assert [line for line in result.stderr.splitlines() if not line.startswith("Load ")] == []
 
 
 def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:

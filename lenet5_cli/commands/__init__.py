@@ -24,6 +24,10 @@ class Group(click.Group):
             return super().invoke(ctx)
         except LeNet5Error as error:
             raise click.ClickException(str(error)) from error
+        except BrokenPipeError:  # the reader has seen enough: click ends quietly
+            raise
+        except OSError as error:  # of a file that no module of ours opens: a log, or the output
+            raise click.ClickException(f"{error.filename or 'writing'}: {error.strerror}") from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)

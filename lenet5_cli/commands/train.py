@@ -63,27 +63,29 @@ def train(
       lenet5 train --config report --epochs 5 --log run.jsonl --plot run.png
       lenet5 train --resume --epochs 20
     """
-    refuse_existing(overwrite or resume, output)
+    if resume and runs > 1:
+        raise click.UsageError("--resume goes on with one run; --runs begins several")
+    outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
+    refuse_existing(overwrite or resume, output, *outputs)
     refuse_existing(overwrite, log, plot)
-    from lenet5_cli import checkpoint, figures
+    from lenet5_cli import checkpoint, datasets, figures
 
     if plot:
         figures.require_matplotlib()
-    if resume and runs > 1:
-        raise click.UsageError("--resume goes on with one run; --runs begins several")
+    values["data"] = datasets.absolute(values["data"])
     saved = checkpoint.read(output) if resume else None
     config = _continued(output, saved, values) if saved else _seeded(Config(**values))
     fall_back = not resume and source_of("data") == "DEFAULT"
     *splits, notice = _load(config.data, fall_back=fall_back)
-    config = config if saved else replace(config, data=splits[0].source)
+    if not saved:
+        config = replace(config, data=splits[0].source)
     if config.validation >= len(splits[0].labels):
         raise LeNet5Error(f"validation: {config.validation} of {len(splits[0].labels)} images; none would be left")
     if saved and saved.data.get("sha256") != splits[0].sha256:
         raise LeNet5Error(f"{output}: was trained on other images than those of {config.data}")
     with log.open("w", encoding="utf-8") if log else nullcontext() as lines, Stop() as stop:
         done = []
-        for run in range(runs):
-            path = output if runs == 1 else output.with_stem(f"{output.stem}-{run + 1}")
+        for run, path in enumerate(outputs):
             begun = saved or _begun(replace(config, seed=(config.seed or 0) + run), splits[0])
             done.append(_Run(path, begun, _train(begun, path, splits, threads, lines, stop)))
     if runs > 1:
@@ -131,22 +133,15 @@ def _best_of(done: list[_Run], output: Path) -> "Checkpoint":
 
     from rich.table import Table
 
-    key = "validation_accuracy" if "validation_accuracy" in done[0].saved.history[0] else "accuracy"
-    reached = [max(epoch[key] for epoch in run.saved.history) for run in done]
-    if key == "accuracy":
-        reached = [run.saved.history[-1][key] for run in done]
+    if done[0].saved.config["validation"]:
+        name, reached = "validation", [max(epoch["validation_accuracy"] for epoch in run.saved.history) for run in done]
+    else:
+        name, reached = "training", [run.saved.history[-1]["accuracy"] for run in done]
     best = done[reached.index(max(reached))]
-    name = "validation" if key == "validation_accuracy" else "training"
     table = Table("seed", "epochs", name, "test", title=f"{len(done)} runs; the best on the {name} images is kept")
     for run, accuracy in zip(done, reached, strict=True):
-        mark = " *" if run is best else ""
-        cells = (
-            str(run.saved.config["seed"]),
-            str(run.saved.epoch),
-            f"{accuracy:.4f}{mark}",
-            f"{run.test.accuracy:.4f}",
-        )
-        table.add_row(*cells)
+        kept = f"{accuracy:.4f}{' *' if run is best else ''}"
+        table.add_row(str(run.saved.config["seed"]), str(run.saved.epoch), kept, f"{run.test.accuracy:.4f}")
     tests = [run.test.accuracy for run in done]
     table.add_section()
     table.add_row("mean", "", f"{mean(reached):.4f}", f"{mean(tests):.4f}")
