@@ -36,7 +36,15 @@ def history(epochs: list[dict[str, Any]], path: Path) -> None:
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
     panels[0].set_ylim(bottom=0)
-    panels[1].set_ylim(0, 1)
+    accuracies = [epoch["accuracy"] for epoch in epochs]
+    if "validation_accuracy" in epochs[0]:
+        validated = [epoch["validation_accuracy"] for epoch in epochs]
+        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", label="held out")
+        panels[1].legend(loc="lower right")
+        panels[1].set_title("accuracy on the training set, and held out")
+        accuracies += validated
+    lowest = min(accuracies)
+    panels[1].set_ylim(0 if lowest < 0.9 else lowest - (1 - lowest) / 10, 1)
     content = io.BytesIO()
     try:
         figure.savefig(content, format=path.suffix[1:] or "png", dpi=150)
