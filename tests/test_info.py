@@ -158,8 +158,8 @@ def test_a_model_is_compared_with_the_preset_nearest_to_it(preset: str) -> None:
     settings = asdict(Config(**config.read(preset)))
     shown = words(run(model(config=settings)))
     assert f"All {len(settings)} settings as in the {preset} preset (lenet5 info --config {preset})." in shown
-    shown = words(run(model(config=settings | {"epochs": 7})))
-    assert f"setting value {preset} preset epochs 7 {settings['epochs']} The other {len(settings) - 1} as in" in shown
+    shown = words(run(model(config=settings | {"momentum": 0.5})))
+    assert f"setting value {preset} preset momentum 0.5 0.9 The other {len(settings) - 1} as in" in shown
 
 
 def test_settings_of_other_versions_are_shown() -> None:
