@@ -47,12 +47,8 @@ def test_code_runs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_inline_command_and_option_exists() -> None:
     known = {option for command in lenet5.commands.values() for param in command.params for option in param.opts}
-    assert set(re.findall(r"(?<=[` ])--[a-z][a-z-]+", README)) <= known | {
-        "--help",
-        "--version",
-        "--repeats",
-        "--quick",
-    }
+    benchmarks = {"--recipes", "--without"}
+    assert set(re.findall(r"(?<=[` ])--[a-z][a-z-]+", README)) <= known | benchmarks | {"--help", "--version"}
     assert set(re.findall(r"`lenet5 ([a-z-]+)", README)) <= set(lenet5.commands)
 
 
