@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli.contraction import Array
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import replacing
 
 FORMAT = 1
 SIZE_LIMIT = 64 << 20  # bytes; a checkpoint has about 250,000
@@ -64,34 +65,10 @@ def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
     """
     record = {"format": FORMAT, **asdict(saved), "sha256": _sha256(saved.pairs, saved.state)}
     record["glyphs"] = record.pop("codes")
-    content = io.BytesIO()
-    pickler = _Pickler(content, protocol=5)
-    pickler.fast = True  # no memo: bytes do not depend on which equal objects are one, so that a resumed run's match
-    pickler.dump([*record.pop("pairs"), record])
-    replace_file(Path(path), content.getvalue())
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file by new content, which is on the disk before it takes the name.
-
-    Raises:
-        LeNet5Error: the disk is full or the folder cannot be written; what was there before stays.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.unlink(missing_ok=True)  # left by a run that was killed while it wrote
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+    with replacing(path) as file:
+        pickler = _Pickler(file, protocol=5)
+        pickler.fast = True  # no memo: bytes do not depend on which equal objects are one; a resumed run's match
+        pickler.dump([*record.pop("pairs"), record])
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:
@@ -307,13 +284,3 @@ def _sha256(pairs: list[list[Array]], state: dict[str, Array]) -> str:
     for value in [*(value for pair in pairs for value in pair), *state.values()]:
         digest.update(value.tobytes())
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a loss of power, where the system can."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -4,8 +4,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from lenet5_cli.checkpoint import replace_file
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import replacing
 
 BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by the colour-blind, and in grey
 
@@ -50,4 +50,5 @@ def history(epochs: list[dict[str, Any]], path: Path) -> None:
         figure.savefig(content, format=path.suffix[1:] or "png", dpi=150)
     except ValueError as error:
         raise LeNet5Error(f"{path}: {error}") from None
-    replace_file(path, content.getvalue())
+    with replacing(path) as file:
+        file.write(content.getvalue())

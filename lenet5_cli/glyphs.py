@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import replacing
 from lenet5_cli.resources import folder
 
 if TYPE_CHECKING:
@@ -75,10 +76,8 @@ def write(path: str | PathLike[str], codes: Codes, scale: int = 1) -> None:
             content.write(to_text(codes).encode())
         case suffix:
             raise LeNet5Error(f"{path}: ends in {suffix!r}; '.png' for an image or '.txt' for a text was wanted")
-    try:
-        path.write_bytes(content.getvalue())
-    except (OSError, ValueError) as error:
-        raise LeNet5Error(f"{path}: cannot be written: {_reason(error)}") from None
+    with replacing(path) as file:
+        file.write(content.getvalue())
 
 
 def to_text(codes: Codes) -> str:

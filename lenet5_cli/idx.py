@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import replacing
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -98,17 +99,9 @@ def write(path: str | os.PathLike[str], array: ArrayLike) -> None:
     array = np.asarray(array)
     header = _pack_header(path, array)
     elements = array.astype(array.dtype.newbyteorder(">"), order="C", copy=False).data
-    partial = Path(f"{path}.part")
-    try:
-        try:
-            with partial.open("wb") as file, _packer(file, gzipped=str(path).endswith(".gz")) as stream:
-                stream.write(header)
-                stream.write(elements)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as problem:
-        raise LeNet5Error(f"{path}: cannot be written: {problem.strerror or problem}") from problem
+    with replacing(path) as file, _packer(file, gzipped=str(path).endswith(".gz")) as stream:
+        stream.write(header)
+        stream.write(elements)
 
 
 def _demand_regular_file(path: str | os.PathLike[str]) -> None:

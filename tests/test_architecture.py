@@ -9,6 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "lenet5_cli"
 ROWS = [
     {"errors", "resources"},
+    {"files"},
     {"contraction", "config", "glyphs", "idx", "metrics", "handwriting"},
     {"datasets", "preprocessing", "layers", "losses", "optim", "checkpoint", "photo", "augmentation"},
     {"network", "figures"},

@@ -1,0 +1,50 @@
+"""Files that appear whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import replacing
+
+
+def write(path: Path, content: bytes = b"new") -> None:
+    with replacing(path) as file:
+        file.write(content)
+
+
+def test_what_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError):
+        write(path, "text")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("folder/model.pkl")
+    write(link)
+    assert link.is_symlink()
+    assert (tmp_path / "folder" / "model.pkl").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no pipes with names")
+def test_a_device_or_folder_is_never_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, there in ((pipe, "no regular file"), (tmp_path, "a folder")):
+        with pytest.raises(LeNet5Error) as refused:
+            write(path)
+        assert str(refused.value) == f"{path}: {there}; a file was wanted"
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_name_that_no_file_can_have_is_told() -> None:
+    for name, reason in (("a\0b", "embedded null byte"), ("x" * 300, "File name too long")):
+        with pytest.raises(LeNet5Error) as refused:
+            write(Path(name))
+        assert str(refused.value) == f"{name}: cannot be written: {reason}"
