@@ -5,23 +5,24 @@ six pairs alone, as the report's ``dump`` writes them, are read too.
 """
 
 import hashlib
-import io
+import json
 import os
 import pickle
-import pickletools
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet5_cli import pickles
+from lenet5_cli.config import Config
 from lenet5_cli.contraction import Array
-from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import replacing
+from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.files import content, likeness, replacing
 
 FORMAT = 1
 SIZE_LIMIT = 64 << 20  # bytes; a checkpoint has about 250,000
+MAX_TEXT = 4096  # characters; the longest that a run writes is the name of a folder
 SHAPES = [
     ("c1", (6, 1, 5, 5), (6,)),
     ("s2", (6,), (6,)),
@@ -30,6 +31,9 @@ SHAPES = [
     ("c5", (120, 16, 5, 5), (120,)),
     ("f6", (120, 84), (84,)),
 ]
+
+_START = 1024  # bytes that tell what a file is
+_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # before version 1.6
 
 
 @dataclass
@@ -63,7 +67,8 @@ def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
     Raises:
         LeNet5Error: the disk is full or the folder cannot be written; what was there before stays.
     """
-    record = {"format": FORMAT, **asdict(saved), "sha256": _sha256(saved.pairs, saved.state)}
+    record = {"format": FORMAT, **{each.name: getattr(saved, each.name) for each in fields(saved)}}
+    record["sha256"] = _sha256(saved)
     record["glyphs"] = record.pop("codes")
     with replacing(path) as file:
         pickler = _Pickler(file, protocol=5)
@@ -77,15 +82,11 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         LeNet5Error: it cannot be read, is not a checkpoint, is damaged, or names what is no array; nothing is executed.
     """
-    path = Path(path)
-    content = _content(path)
+    saved = content(path, SIZE_LIMIT, "a checkpoint")
     try:
-        _scan(content)
-        return _checkpoint(_Unpickler(io.BytesIO(content)).load())
+        return _checkpoint(_value(saved))
     except LeNet5Error as error:
         raise LeNet5Error(f"{path}: {error}") from None
-    except Exception as error:  # noqa: BLE001 - whatever a damaged pickle raises on the way
-        raise LeNet5Error(f"{path}: damaged, or not a checkpoint: {error}") from None
 
 
 class _Pickler(pickle.Pickler):
@@ -97,104 +98,28 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-class _Global:
-    """Stands for a name in the file. Calling it only notes the call."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, *args: object) -> "_Call":
-        return _Call(self.name, args)
-
-    def __setstate__(self, state: object) -> None:
-        raise LeNet5Error(f"it would change {self.name}")
-
-
-class _Call:
-    """A call that the file asks for, noted and never made."""
-
-    __slots__ = ("args", "name", "state")
-
-    def __init__(self, name: str, args: tuple[Any, ...]) -> None:
-        self.name = name
-        self.args = args
-        self.state: Any = None
-
-    def __setstate__(self, state: object) -> None:
-        self.state = state
-
-
-class _Unpickler(pickle.Unpickler):
-    """Reads lists, dicts, texts, numbers and what describes an array; hands out no object that could do anything."""
-
-    NAMES = frozenset(
-        {
-            "numpy.ndarray",
-            "numpy.dtype",
-            "numpy.core.multiarray._reconstruct",  # protocols 0 to 4
-            "numpy.core.numeric._frombuffer",  # protocol 5
-            "builtins.bytearray",
-            "_codecs.encode",  # bytes in protocols 0 to 2
-        }
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        full = f"{module}.{name}"
-        known = full.replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins.")
-        if known not in self.NAMES:
-            raise LeNet5Error(
-                f"it would call {full}; a checkpoint holds arrays, numbers and texts only; nothing was executed"
-            )
-        return _Global(known)
-
-
-REFUSED = {
-    "PERSID",
-    "BINPERSID",
-    "INST",
-    "OBJ",
-    "NEWOBJ",
-    "NEWOBJ_EX",
-    "EXT1",
-    "EXT2",
-    "EXT4",
-    "NEXT_BUFFER",
-    "READONLY_BUFFER",
-}
-"""Pickle operations that make objects in other ways than ``find_class`` sees, or that no array needs."""
-
-
-def _content(path: Path) -> bytes:
+def _value(content: bytes) -> Any:
+    """Return the value in a pickle, or say what else the file is, if that can be seen."""
+    start = content[:_START]
+    if found := _foreign(start):
+        raise LeNet5Error(f"looks like {found}; a checkpoint was wanted")
     try:
-        if not path.is_file():
-            kind = "a directory" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
-            raise LeNet5Error(f"{path}: {kind}; a checkpoint was wanted")
-        if path.stat().st_size > SIZE_LIMIT:
-            raise LeNet5Error(f"{path}: {path.stat().st_size:,} bytes; a checkpoint has at most {SIZE_LIMIT:,}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise LeNet5Error(f"{path}: cannot be read: {error.strerror}") from None
-    if not content:
-        raise LeNet5Error(f"{path}: empty; a checkpoint was wanted")
-    return content
+        return pickles.read(content)
+    except pickles.DamageError:
+        text = "".join(start.decode("utf-8", "surrogateescape")[: _START - 3].split())
+        if start[:1] not in (b"(", b"]") and printable(text) == text:  # a pickle of protocol 0 is a text too
+            raise LeNet5Error("looks like a text; a checkpoint was wanted") from None
+        raise
 
 
-def _scan(content: bytes) -> None:
-    """Refuse a pickle with an operation that no checkpoint needs, before any of it is carried out."""
-    end = 0
-    opcode: pickletools.OpcodeInfo
-    argument: Any
-    position: Any
-    for count, (opcode, argument, position) in enumerate(pickletools.genops(content)):
-        if opcode.name in REFUSED:
-            raise LeNet5Error(f"damaged, or not a checkpoint: byte {position:,} is the pickle operation {opcode.name}")
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
-            raise LeNet5Error(f"damaged, or not a checkpoint: byte {position:,} fills memo entry {argument:,}")
-        end = position + 1
-    if end != len(content):
-        raise LeNet5Error(f"{len(content) - end:,} bytes follow the end of the pickle")
+def _foreign(start: bytes) -> str | None:
+    """Return what else a file looks like, or None."""
+    found = likeness(start)
+    if start.startswith(_TORCH) or (found == "a zip archive" and b"data.pkl" in start):
+        return "a file of PyTorch"
+    if found == "a zip archive" and b".npy" in start:
+        return "an archive of NumPy"
+    return "an IDX file" if start.startswith((b"\0\0\x08", b"\0\0\x0d")) else found
 
 
 def _checkpoint(items: Any) -> Checkpoint:
@@ -202,85 +127,108 @@ def _checkpoint(items: Any) -> Checkpoint:
         raise LeNet5Error("a pickle, but not a checkpoint: a list of six [weight, bias] pairs was wanted")
     pairs = [_pair(item, *expected) for item, expected in zip(items, SHAPES, strict=False)]
     if len(items) == 6:
-        return Checkpoint(pairs)
+        return Checkpoint(_alike(pairs))
     record = items[6]
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise LeNet5Error(f"a checkpoint of another format; this lenet5 reads format {FORMAT}")
-    state = {str(name): _array(value) for name, value in _dict(record.get("state", {})).items()}
-    if record.get("sha256") != _sha256(pairs, state):
-        raise LeNet5Error("damaged: the parameters do not have the SHA-256 that was stored with them")
-    codes = _array(record["glyphs"])
-    if codes.shape != (10, 84) or not np.isin(codes, (0, 1)).all():
-        raise LeNet5Error("damaged: the glyphs are not (10, 84) zeros and ones")
-    kept = {name: record[name] for name in ("config", "epoch", "history", "data", "versions")}
-    for name, value in kept.items():
-        if type(value) is not type(getattr(Checkpoint([]), name)):
-            raise LeNet5Error(f"damaged: {name} is of type {type(value).__name__}")
-    return Checkpoint(pairs, codes, **kept, state=state)
+    saved = Checkpoint(pairs, **{each.name: _part(record, each.name) for each in fields(Checkpoint)[1:]})
+    if record.get("sha256") != _sha256(saved):
+        raise LeNet5Error("damaged: what is in it does not have the SHA-256 that was stored with it")
+    _check_record(saved)
+    saved.pairs = _alike(pairs)
+    return saved
 
 
-def _dict(value: Any) -> dict[Any, Any]:
-    if not isinstance(value, dict):
-        raise LeNet5Error(f"damaged: {type(value).__name__} where a dict was wanted")
+def _part(record: dict[str, Any], name: str) -> Any:
+    """Return a part of the record: arrays, or what can be written as JSON."""
+    value = record.get("glyphs" if name == "codes" else name)
+    if name == "codes":
+        if not isinstance(value, np.ndarray) or value.shape != (10, 84) or not np.isin(value, (0, 1)).all():
+            raise LeNet5Error("damaged: the glyphs are not (10, 84) zeros and ones")
+        return value.astype(np.uint8)
+    wanted = type(getattr(Checkpoint([]), name))
+    if type(value) is not wanted:
+        raise LeNet5Error(f"damaged: {name} is of type {type(value).__name__}; {wanted.__name__} was wanted")
+    if name == "state" and isinstance(value, dict):
+        return {key: _numbers(f"state.{key}", array) for key, array in value.items()}
+    _demand_plain(name, value)
     return value
+
+
+def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
+    """Refuse what no run writes: what is long, deep, or neither a number nor a text."""
+    match value:
+        case str() if len(value) > MAX_TEXT:
+            raise LeNet5Error(f"{name}: a text of {len(value):,} characters; at most {MAX_TEXT:,} were wanted")
+        case None | bool() | int() | float() | str():
+            pass
+        case list() if depth:
+            for place, item in enumerate(value):
+                _demand_plain(f"{name}[{place}]", item, depth - 1)
+        case dict() if depth:
+            for key, item in value.items():
+                _demand_plain(name, key)
+                _demand_plain(f"{name}.{key}", item, depth - 1)
+        case _:
+            raise LeNet5Error(f"{name}: {type(value).__name__}; a number or a text was wanted")
+
+
+def _check_record(saved: Checkpoint) -> None:
+    """Check what the commands compute with: the settings, the epochs, the name of the data."""
+    known = {setting.name for setting in fields(Config)}
+    try:
+        Config(**{name: value for name, value in saved.config.items() if name in known})
+    except LeNet5Error as error:
+        raise LeNet5Error(f"config: {error}") from None
+    if saved.epoch < 0:
+        raise LeNet5Error(f"epoch: {saved.epoch}; 0 or more was wanted")
+    if type(saved.data.get("name", "")) is not str:
+        raise LeNet5Error(f"data.name: {saved.data['name']!r}; a text was wanted")
+    for place, entry in enumerate(saved.history):
+        if type(entry) is not dict:
+            raise LeNet5Error(f"history[{place}]: {type(entry).__name__}; a dict was wanted")
+        for name in ("epoch", "loss", "accuracy", "lr", "images", "seconds", "validation_accuracy"):
+            if type(entry.get(name, 0)) not in (int, float):
+                raise LeNet5Error(f"history[{place}].{name}: {entry[name]!r}; a number was wanted")
 
 
 def _pair(item: Any, name: str, *shapes: tuple[int, ...]) -> list[Array]:
     if not isinstance(item, list) or len(item) != 2:
         raise LeNet5Error(f"{name}: a pair [weight, bias] was wanted")
-    pair = [_array(value) for value in item]
-    for what, value, shape in zip(("weight", "bias"), pair, shapes, strict=True):
-        if value.shape != shape:
+    pair = []
+    for what, value, shape in zip(("weight", "bias"), item, shapes, strict=True):
+        if isinstance(value, np.ndarray) and value.shape != shape:
             raise LeNet5Error(f"{name}.{what}: shape {value.shape}; {shape} was wanted")
-        if value.dtype.kind != "f":
-            raise LeNet5Error(f"{name}.{what}: {value.dtype} numbers; float32 or float64 was wanted")
-        if not np.isfinite(value).all():
-            raise LeNet5Error(f"{name}.{what}: holds NaN or infinity")
+        pair.append(_numbers(f"{name}.{what}", value))
     return pair
 
 
-def _array(call: Any) -> NDArray[Any]:
-    """Build the array that a noted call describes from the bytes in the file: no shape can allocate more."""
-    fortran: object = False
-    match call:
-        case _Call(name="numpy.ndarray", args=(shape, dtype, data)):
-            pass
-        case _Call(name="numpy.core.numeric._frombuffer", args=(data, dtype, shape, order)):
-            fortran = order == "F"
-        case _Call(name="numpy.core.multiarray._reconstruct", state=(1, shape, dtype, fortran, data)):
-            pass
-        case _:
-            raise LeNet5Error(f"{type(call).__name__} where an array was wanted")
-    kind = _dtype(dtype)
-    flat = np.frombuffer(_bytes(data), kind)
-    values: NDArray[Any] = flat.reshape(shape, order="F" if fortran else "C")
-    return values.astype(values.dtype.newbyteorder("="), order="C")
+def _numbers(name: str, value: Any) -> Array:
+    """Return an array of finite numbers in the byte order of this machine, copied."""
+    if not isinstance(value, np.ndarray):
+        raise LeNet5Error(f"{name}: {type(value).__name__.strip('_').lower()} where an array was wanted")
+    if value.dtype.kind != "f":
+        raise LeNet5Error(f"{name}: {value.dtype} numbers; float32 or float64 was wanted")
+    if not np.isfinite(value).all():
+        raise LeNet5Error(f"{name}: holds NaN or infinity")
+    return value.astype(value.dtype.newbyteorder("="), order="C")
 
 
-def _dtype(described: Any) -> np.dtype[Any]:
-    name = described
-    if isinstance(described, _Call) and described.name == "numpy.dtype":
-        name = described.state[1] + described.args[0]
-    if name not in {"<f4", "<f8", ">f4", ">f8", "|u1", "|b1"}:
-        raise LeNet5Error(f"numbers of type {name}; float32 or float64 was wanted")
-    kind: np.dtype[Any] = np.dtype(name)
-    return kind
+def _alike(pairs: list[list[Array]]) -> list[list[Array]]:
+    """Return the pairs in the widest type of number among them, so that none overflows in the type of another."""
+    widest = np.result_type(*(value for pair in pairs for value in pair))
+    return [[value.astype(widest, copy=False) for value in pair] for pair in pairs]
 
 
-def _bytes(data: Any) -> bytes:
-    match data:
-        case bytes() | bytearray():
-            return bytes(data)
-        case _Call(name="_codecs.encode", args=(str(text), "latin1")):
-            return text.encode("latin1")
-        case _Call(name="builtins.bytearray", args=(inner,)):
-            return _bytes(inner)
-        case _:
-            raise LeNet5Error(f"{type(data).__name__} where the bytes of an array were wanted")
-
-
-def _sha256(pairs: list[list[Array]], state: dict[str, Array]) -> str:
-    digest = hashlib.sha256()
-    for value in [*(value for pair in pairs for value in pair), *state.values()]:
+def _sha256(saved: Checkpoint) -> str:
+    """Return the SHA-256 of all that is saved but the seconds: these differ between runs that are the same."""
+    history = [
+        {name: value for name, value in entry.items() if name != "seconds"} if isinstance(entry, dict) else entry
+        for entry in saved.history
+    ]
+    said = [saved.config, saved.epoch, history, saved.data, saved.versions, list(saved.state)]
+    digest = hashlib.sha256(json.dumps(said).encode())
+    codes = () if saved.codes is None else (saved.codes,)
+    for value in (*(value for pair in saved.pairs for value in pair), *codes, *saved.state.values()):
         digest.update(value.tobytes())
     return digest.hexdigest()

@@ -13,12 +13,21 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.resources import folder
 
 SIZE_LIMIT = 1 << 20  # bytes of a configuration file; a real one has a few hundred
+MAX_COUNT = 2**63 - 1  # what a whole number can be everywhere: here, in NumPy, in a checkpoint
+MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
 
 
 def _setting(
-    default: Any, text: str, *, metavar: str | None = None, low: float | None = None, choices: tuple[str, ...] = ()
+    default: Any,
+    text: str,
+    *,
+    metavar: str | None = None,
+    low: float | None = None,
+    high: int = MAX_COUNT,
+    choices: tuple[str, ...] = (),
 ) -> Any:
-    return field(default=default, metadata={"help": text, "metavar": metavar, "min": low, "choices": choices})
+    limits = {"min": low, "max": high, "choices": choices}
+    return field(default=default, metadata={"help": text, "metavar": metavar, **limits})
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Config:
     """
 
     data: str = _setting("mnist", "mnist, fashion-mnist, builtin[:N], or a folder of IDX files.", metavar="NAME|FOLDER")
-    epochs: int = _setting(20, "Passes over the training data.", metavar="N", low=1)
+    epochs: int = _setting(20, "Passes over the training data.", metavar="N", low=1, high=MAX_EPOCHS)
     lr: float = _setting(0.5, "Learning rate of the first epoch.", metavar="RATE", low=0)
     lr_decay: float = _setting(0.95, "Factor of the learning rate after each epoch.", metavar="FACTOR", low=0)
     batch_size: int = _setting(1, "Images a step.", metavar="N", low=1)
@@ -137,8 +146,10 @@ def _check(name: str, value: object, wanted: Any, limits: Mapping[str, Any]) -> 
     if not fits:
         names = {int: "a whole number", float: "a number", str: "a text"}
         raise LeNet5Error(f"{name}: {value!r}; {names[kinds[0]]} was wanted")
-    low, choices = limits["min"], limits["choices"]
+    low, high, choices = limits["min"], limits["max"], limits["choices"]
     if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]
         raise LeNet5Error(f"{name}: {value}; {low} or more was wanted")
+    if isinstance(value, int) and value > high:
+        raise LeNet5Error(f"{name}: {value}; {high} or less was wanted")
     if choices and value not in choices:
         raise LeNet5Error(f"{name}: {value!r}; {' or '.join(choices)} was wanted")

@@ -100,13 +100,13 @@ class Progress(Protocol):
 class Split:
     """The training or the test part of a data set.
 
-    `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,) with digits from 0 to 9, n at least 1; both are
-    as `idx` read them, mapped where the file is plain. `source` is what `load` was asked for, and the two paths are the
-    files, or ``builtin``.
+    `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,) with digits from 0 to 9, n at least 1. Of a
+    large plain file, the images are read when they are asked for: a slice of them is a view for ``np.asarray`` to read.
+    `source` is what `load` was asked for, and the two paths are the files, or ``builtin``.
     """
 
     source: str
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | idx.Stored
     labels: NDArray[np.uint8]
     images_path: str
     labels_path: str
@@ -198,13 +198,15 @@ def _names(split: str) -> tuple[str, str]:
 
 
 def _spellings(name: str) -> tuple[str, ...]:
-    """The names that a file goes by, the mapped ones first."""
+    """The names that a file goes by, the plain ones first."""
     dotted = name.replace("-idx", ".idx")
     return name, dotted, f"{name}.gz", f"{dotted}.gz"
 
 
 def _spelled(folder: Path, name: str) -> Path | None:
-    return next((path for spelling in _spellings(name) if (path := folder / spelling).is_file()), None)
+    """The first file of these names; a link or pipe is one too, so that reading it tells what it is."""
+    paths = [folder / spelling for spelling in _spellings(name)]
+    return next((path for path in paths if os.path.lexists(path) and not path.is_dir()), None)
 
 
 def _find(folder: Path, split: str) -> tuple[Path, Path] | None:

@@ -6,5 +6,14 @@ class LeNet5Error(Exception):
 
     The message says where, then what is there, then what was wanted, then what to do if that is known:
     ``model.pkl: empty; a checkpoint was wanted``. It is raised
-    where the fact is known; the command line prints it and exits with 1.
+    where the fact is known; the command line prints it and exits with 1. Names and texts of files can stand in it as
+    they are: what would steer a terminal is shown escaped.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Return a text with everything escaped that does not show: control characters, lone halves of characters."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

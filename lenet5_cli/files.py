@@ -1,12 +1,94 @@
-"""Files that appear whole or not at all."""
+"""Files that are opened only if they are files, and that appear whole or not at all."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from lenet5_cli.errors import LeNet5Error
+
+try:
+    import fcntl
+except ImportError:  # there are no such locks outside POSIX
+    fcntl = None  # type: ignore[assignment]
+
+# What lies under the name of a file when something went wrong on the way, by its first bytes.
+_LIKENESSES = {
+    b"\x1f\x8b": "gzip data",
+    b"BZh": "bzip2 data",
+    b"\xfd7zXZ": "xz data",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"%PDF": "a PDF document",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUM": "a NumPy file",
+    b"PK\x03\x04": "a zip archive",
+    b"\x7fELF": "a program",
+    b"<": "a web page",
+    b"vers": "a Git LFS pointer",
+    b"{": "JSON",
+    b"[": "JSON",
+}
+
+
+def likeness(start: bytes) -> str | None:
+    """Return what a file looks like by its first bytes, ``a zip archive``, or None where they tell nothing."""
+    return next((name for first, name in _LIKENESSES.items() if start.startswith(first)), None)
+
+
+def open_regular(path: str | os.PathLike[str], wanted: str, *, follow: bool = True) -> IO[bytes]:
+    """Open a regular file to be read, unbuffered; a pipe is not waited for, and a device is not touched.
+
+    Raises:
+        LeNet5Error: there is no such file, it is a folder, a pipe or a device, or it cannot be read; or it is a
+            symbolic link, unless these are to be followed.
+    """
+    try:
+        kind = _kind(Path(path).stat(follow_symlinks=follow).st_mode)
+        if kind == "a symbolic link":
+            raise LeNet5Error(f"{path}: a symbolic link to {Path(path).readlink()}; the file itself was wanted")
+        if kind is None:
+            flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+            handle = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
+            file: IO[bytes] = os.fdopen(handle, "rb", buffering=0)
+            kind = _kind(os.fstat(file.fileno()).st_mode)  # it may have been replaced in between
+            if kind is None:
+                return file
+            file.close()
+    except FileNotFoundError:
+        raise LeNet5Error(f"{path}: no such file; {wanted} was wanted") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LeNet5Error(f"{path}: cannot be read: {reason}; {wanted} was wanted") from None
+    raise LeNet5Error(f"{path}: {kind}; {wanted} was wanted")
+
+
+def content(path: str | os.PathLike[str], limit: int, wanted: str) -> bytes:
+    """Return the bytes of a regular file that has at most ``limit`` of them; of a larger one, nothing is read.
+
+    Raises:
+        LeNet5Error: it is larger, empty, no regular file, or cannot be read.
+    """
+    with open_regular(path, wanted) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise LeNet5Error(f"{path}: {size:,} bytes; {wanted} of at most {limit:,} was wanted")
+        try:
+            read = file.read(limit)
+        except OSError as error:
+            raise LeNet5Error(f"{path}: cannot be read: {error.strerror}; {wanted} was wanted") from None
+    if not read:
+        raise LeNet5Error(f"{path}: empty; {wanted} was wanted")
+    return read
+
+
+def _kind(mode: int) -> str | None:
+    """Return what a file is that is no regular one."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a pipe"}
+    return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a device or socket")
 
 
 @contextmanager
@@ -20,9 +102,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             before stays.
     """
     try:
-        target = Path(path).resolve()
-        if target.exists() and not target.is_file():
-            raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'no regular file'}; a file was wanted")
+        target = _target(path)
         temporary = target.with_name(f".{target.name}.part")
         temporary.unlink(missing_ok=True)  # left by a run that was killed while it wrote
         try:
@@ -36,7 +116,66 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             raise
         _sync_folder(target.parent)
     except (OSError, ValueError) as error:
-        raise LeNet5Error(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+        raise _unwritable(path, error) from None
+
+
+@contextmanager
+def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Be the only run that writes a file, until the end of the block or of the process, however it ends.
+
+    The lock is the system's, on an empty file beside it. It does not outlive a process that is killed, though the empty
+    file stays then, for the next run to take and remove. Where the system has no such locks, nothing is locked.
+
+    Raises:
+        LeNet5Error: another process writes it, or the folder cannot be written.
+    """
+    try:
+        target = _target(path)
+        lock = target.with_name(f".{target.name}.lock")
+        handle = _locked(lock, path)
+        target.with_name(f".{target.name}.part").unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            # While it is locked: whoever opened it in the meantime sees that it is gone, and makes another.
+            lock.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _locked(lock: Path, path: str | os.PathLike[str]) -> int | None:
+    """Return a handle to a lock file that is locked, or None where the system or the disk has no locks."""
+    while fcntl:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), lock.stat()):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            raise LeNet5Error(f"{path}: another run is writing it; wait for its end, or write another file") from None
+        except FileNotFoundError:  # its owner has removed it
+            pass
+        except OSError:
+            lock.unlink(missing_ok=True)
+            os.close(handle)
+            return None
+        os.close(handle)
+    return None
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Return the file that is to be written, at the end of all links."""
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'no regular file'}; a file was wanted")
+    return target
+
+
+def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> LeNet5Error:
+    return LeNet5Error(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,6 +3,8 @@
 Two zero bytes, one byte for the element type, one for the number of dimensions, each dimension as a big-endian uint32,
 then the elements, big-endian, the last index fastest (LeCun, Cortes and Burges, "The MNIST database of handwritten
 digits", "File formats"). Every header field and the byte count are checked before an array is made.
+
+Nothing is mapped: a mapped file that another program cuts short ends the process, where reading it ends in a message.
 """
 
 from __future__ import annotations
@@ -10,18 +12,17 @@ from __future__ import annotations
 import gzip
 import math
 import os
-import stat
 import struct
 import sys
 import zlib
 from contextlib import nullcontext
-from pathlib import Path
+from io import FileIO
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import replacing
+from lenet5_cli.files import likeness, open_regular, replacing
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -30,22 +31,14 @@ if TYPE_CHECKING:
 
 # Well over a million images of 28x28. It bounds compressed files only: they alone are unpacked into memory.
 GZIP_LIMIT = 2**30
+# Of a plain file: what is larger is read piece by piece, as it is asked for.
+MEMORY_LIMIT = 2**28
 
 _CHUNK = 2**20
 _MAX_NDIM = 64  # NumPy's; the format allows 255
 _TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 _CODES = {name: code for code, name in _TYPES.items()}
 _SHAPES = {"images": "(n, rows, columns)", "labels": "(n,)"}
-
-# What lies under the name of a data file when something went wrong on the way, by its first bytes.
-_LOOKALIKES = {
-    b"\x1f\x8b": "gzip data, compressed twice",
-    b"\x89PNG": "a PNG image",
-    b"\x93NUM": "a NumPy file",
-    b"PK\x03\x04": "a zip archive",
-    b"<": "a web page",
-    b"vers": "a Git LFS pointer",
-}
 
 
 class _Header(NamedTuple):
@@ -57,42 +50,103 @@ class _Header(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read(path: str | os.PathLike[str], *, limit: int = GZIP_LIMIT) -> NDArray[Any]:
+class _Kept(FileIO):
+    """A file that is closed when nothing has it any more."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Stored:
+    """An array in a file, of which only what is asked for is read, and nothing is kept.
+
+    It has NumPy's manners, as far as they go: a slice is a view, an array of indices gives a copy, and so does
+    ``np.asarray``. Reading raises `LeNet5Error` if the file has become shorter.
+    """
+
+    def __init__(self, file: IO[bytes], path: str | os.PathLike[str], header: _Header, start: int) -> None:
+        """Take an open file, whose elements begin at the byte ``start``."""
+        self._file, self._path, self._header, self._start = file, path, header, start
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the elements."""
+        return self._header.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the dimensions, at least one."""
+        return self._header.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of the dimensions."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        """Return the size of the first dimension."""
+        return self.shape[0]
+
+    def __getitem__(self, wanted: slice | NDArray[np.integer] | int) -> Stored | NDArray[Any]:
+        """Return a view by a slice without steps, a copy by indices (n,), or one element by its index."""
+        if isinstance(wanted, slice):
+            first, last, step = wanted.indices(len(self))
+            assert step == 1, "a file is read in its order"  # noqa: S101
+            shape = (max(0, last - first), *self.shape[1:])
+            return Stored(self._file, self._path, self._header._replace(shape=shape), self._start + first * self._row)
+        indices = np.atleast_1d(wanted)
+        if len(out := indices[(indices < -len(self)) | (indices >= len(self))]):
+            raise IndexError(f"index {out[0]} of {len(self)}")
+        rows = np.empty((len(indices), math.prod(self.shape[1:])), self.dtype)
+        for row, index in zip(rows, (indices % len(self)).tolist(), strict=True):
+            _fill(row, self._file, self._start + index * self._row, self._path)
+        return rows.reshape(*np.shape(wanted), *self.shape[1:])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read all of it."""
+        array: NDArray[Any] = np.empty(self.shape, self.dtype)
+        _fill(array, self._file, self._start, self._path)
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    @property
+    def _row(self) -> int:
+        """Bytes of one element of the first dimension."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+
+def read(path: str | os.PathLike[str], *, limit: int = GZIP_LIMIT) -> NDArray[Any] | Stored:
     """Read an IDX file, plain or gzipped, told apart by content.
 
-    Returns a read-only array of the shape and type in the header, its elements big-endian as in the file. A plain file
-    is memory-mapped (`np.memmap`); a gzipped one is unpacked into memory, never further than its header promises.
-    `limit` is in bytes, and is the most that the header of a gzipped file may promise.
+    Returns a read-only array of the shape and type in the header, its elements big-endian as in the file; of a plain
+    file with more than 2^28 bytes of them, an array that reads them when they are asked for. A gzipped file is unpacked
+    into memory, never further than its header promises; `limit`, in bytes, is the most that this header may promise.
 
-    Raises `LeNet5Error` if the file cannot be read or is not exactly what its header says.
+    Raises `LeNet5Error` if the file cannot be read, is a symbolic link or is not exactly what its header says.
     """
     try:
-        _demand_regular_file(path)
-        with Path(path).open("rb") as file:
+        with open_regular(path, "an IDX file", follow=False) as file:
             gzipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            return _unpack(file, path, limit) if gzipped else _map(file, path)
-    except FileNotFoundError:
-        raise LeNet5Error(f"{path}: no such file") from None
+            return _unpack(file, path, limit) if gzipped else _read_plain(file, path)
     except OSError as problem:
         raise LeNet5Error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
 
 
-def read_images(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def read_images(path: str | os.PathLike[str]) -> NDArray[np.uint8] | Stored:
     """Read uint8 images of shape (n, rows, columns), as `read` does; anything else raises `LeNet5Error`."""
     return _read_kind(path, "images")
 
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Read uint8 labels of shape (n,), as `read` does; anything else raises `LeNet5Error`."""
-    return _read_kind(path, "labels")
+    return np.asarray(_read_kind(path, "labels"))
 
 
 def write(path: str | os.PathLike[str], array: ArrayLike) -> None:
     """Write an array as an IDX file, gzipped if the name ends in ``.gz``; the same array always gives the same bytes.
 
     The array is uint8, int8, int16, int32, float32 or float64, in any byte order and layout. The file appears whole or
-    not at all, so an array mapped from `path` can be written back to it.
+    not at all, so an array read from `path` can be written back to it.
 
     Raises `LeNet5Error` if the format cannot hold the array or the file cannot be written.
     """
@@ -104,21 +158,38 @@ def write(path: str | os.PathLike[str], array: ArrayLike) -> None:
         stream.write(elements)
 
 
-def _demand_regular_file(path: str | os.PathLike[str]) -> None:
-    """Refuse what is no file before it is opened: opening a pipe waits for its writer."""
-    mode = Path(path).stat().st_mode
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
-        raise LeNet5Error(f"{path}: {kind}; a regular file was wanted")
-
-
-def _map(file: IO[bytes], path: str | os.PathLike[str]) -> NDArray[Any]:
+def _read_plain(file: IO[bytes], path: str | os.PathLike[str]) -> NDArray[Any] | Stored:
     header = _read_header(file, path)
-    offset = file.tell()
-    following = os.fstat(file.fileno()).st_size - offset
+    start = file.tell()
+    following = os.fstat(file.fileno()).st_size - start
     if following != header.nbytes:
         raise _miscount(path, f"{following:,}", header)
-    return np.memmap(file, header.dtype, "r", offset, header.shape)
+    if header.nbytes > MEMORY_LIMIT and header.shape:
+        return Stored(_Kept(os.dup(file.fileno())), path, header, start)
+    array: NDArray[Any] = np.empty(header.shape, header.dtype)
+    _fill(array, file, start, path)
+    array.flags.writeable = False
+    return array
+
+
+def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathLike[str]) -> None:
+    """Read an array from a place in a file."""
+    if not array.nbytes:
+        return
+    there = array.reshape(-1).view(np.uint8).data
+    try:
+        file.seek(place)
+        done = 0
+        while done < len(there):
+            count = file.readinto(there[done:])  # type: ignore[attr-defined]  # of a file without a buffer
+            if not count:
+                raise LeNet5Error(
+                    f"{path}: ends at byte {place + done:,}, before the {place + len(there):,} that it had when it was"
+                    " opened: another program has cut it short"
+                )
+            done += count
+    except OSError as problem:
+        raise LeNet5Error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
 
 
 def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArray[Any]:
@@ -128,7 +199,7 @@ def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArra
             if header.nbytes > limit:
                 raise LeNet5Error(
                     f"{path}: the header promises {header.nbytes:,} bytes, over the limit of {limit:,} for a gzipped"
-                    " file; unpack it with gunzip, for a plain file is mapped and has no limit"
+                    " file; unpack it with gunzip, for a plain file has no limit"
                 )
             # One byte more than promised notices trailing bytes, and at the end of the data gzip checks its CRC.
             elements = bytearray()
@@ -172,8 +243,10 @@ def _demand_magic(path: str | os.PathLike[str], start: bytes) -> None:
     if not start:
         raise LeNet5Error(f"{path}: empty; an IDX file was wanted")
     if any(start[:2]):
-        likeness = next((name for first, name in _LOOKALIKES.items() if start.startswith(first)), None)
-        found = f"looks like {likeness}" if likeness else f"begins with the bytes {start.hex(' ')}"
+        likely = likeness(start)
+        if likely == "gzip data":
+            likely += ", compressed twice"
+        found = f"looks like {likely}" if likely else f"begins with the bytes {start.hex(' ')}"
         raise LeNet5Error(f"{path}: {found}; an IDX file, which begins with 00 00, was wanted")
     if len(start) < 4:
         raise _cut_header(path, len(start), 4)
@@ -189,7 +262,7 @@ def _miscount(path: str | os.PathLike[str], following: str, header: _Header) -> 
     )
 
 
-def _read_kind(path: str | os.PathLike[str], wanted: str) -> NDArray[np.uint8]:
+def _read_kind(path: str | os.PathLike[str], wanted: str) -> NDArray[np.uint8] | Stored:
     array = read(path)
     kind = {3: "images", 1: "labels"}.get(array.ndim) if array.dtype == np.uint8 else None
     if kind == wanted:

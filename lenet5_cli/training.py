@@ -124,7 +124,7 @@ def _tally(workers: Workers, split: Split, track: Track) -> Tally:
 
 def batches(split: Split, size: int, chosen: NDArray[np.intp] | None = None) -> Iterator[Batch]:
     """Yield the images and labels of a split, ``size`` at a time and in file order; only those ``chosen``, if given."""
-    images, labels = np.asarray(split.images), np.asarray(split.labels)
+    images, labels = split.images, split.labels
     for start in range(0, len(labels if chosen is None else chosen), size):
         piece = slice(start, start + size) if chosen is None else chosen[start : start + size]
-        yield images[piece], labels[piece]
+        yield np.asarray(images[piece]), labels[piece]

@@ -1,7 +1,11 @@
 """The pickle store: both directions with the report's own code, and everything that is refused."""
 
+import gzip
+import os
 import pickle
+import struct
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,7 @@ FULL = Checkpoint(
     {"name": "mnist", "sha256": "ab"},
     {"numpy": np.__version__},
 )
+DAMAGED = "damaged: what is in it does not have the SHA-256 that was stored with it"
 
 
 def same(pairs: list, others: list) -> bool:
@@ -118,7 +123,7 @@ def changed(place: int, item: Any) -> bytes:
         (pickle.dumps({"a": 1}), "a pickle, but not a checkpoint: a list of six [weight, bias] pairs was wanted"),
         (pickle.dumps(PAIRS) + b"x", "1 bytes follow the end of the pickle"),
         (changed(2, [7]), "c3: a pair [weight, bias] was wanted"),
-        (changed(2, [[1, 2]]), "int where an array was wanted"),
+        (changed(2, [[1, 2]]), "c3.weight: int where an array was wanted"),
         (changed(0, [[np.zeros((6, 1, 5, 4)), np.zeros(6)]]), "c1.weight: shape (6, 1, 5, 4); (6, 1, 5, 5) was wanted"),
         (changed(1, [[np.zeros(6), np.full(6, np.nan)]]), "s2.bias: holds NaN or infinity"),
         (changed(1, [[np.zeros(6, np.int32), np.zeros(6)]]), "numbers of type <i4; float32 or float64 was wanted"),
@@ -127,7 +132,7 @@ def changed(place: int, item: Any) -> bytes:
         (changed(6, [{"format": 99}]), "a checkpoint of another format; this lenet5 reads format 1"),
         (
             changed(6, [{"format": 1, "sha256": ""}]),
-            "damaged: the parameters do not have the SHA-256 that was stored with them",
+            "damaged: the glyphs are not (10, 84) zeros and ones",
         ),
         (
             pickle.dumps(Calls(print, "hello")),
@@ -138,10 +143,10 @@ def changed(place: int, item: Any) -> bytes:
             "it would call collections.OrderedDict; a checkpoint holds arrays, numbers and texts only; "
             "nothing was executed",
         ),
-        (b"(ios\nsystem\n.", "damaged, or not a checkpoint: byte 1 is the pickle operation INST"),
-        (b"\x80\x04cnumpy\nndarray\n)\x81.", "damaged, or not a checkpoint: byte 18 is the pickle operation NEWOBJ"),
-        (b"]r\xff\xff\xff\x7f.", "damaged, or not a checkpoint: byte 1 fills memo entry 2,147,483,647"),
-        (b"\x80\x04cnumpy\nndarray\n}b.", "it would change numpy.ndarray"),
+        (b"(ios\nsystem\n.", "byte 1 is the pickle operation INST, which no checkpoint needs"),
+        (b"\x80\x04cnumpy\nndarray\n)\x81.", "byte 18 is the pickle operation NEWOBJ, which no checkpoint needs"),
+        (b"]r\xff\xff\xff\x7f.", "damaged: memo entry 2,147,483,647, at byte 1"),
+        (b"\x80\x04cnumpy\nndarray\n}b.", "it would change numpy.ndarray; nothing was executed"),
     ],
 )
 def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
@@ -149,17 +154,44 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"\x89PNG\r\n\x1a\n", b"PK\x03\x04", b"hello", b".", b"0.", b"]", pickle.dumps(PAIRS)[:-1], b"(" * 100_000 + b"."],
+    ("content", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "looks like a PNG image; a checkpoint was wanted"),
+        (b"PK\x03\x04 weights.npy", "looks like an archive of NumPy; a checkpoint was wanted"),
+        (b"PK\x03\x04 archive/data.pkl", "looks like a file of PyTorch; a checkpoint was wanted"),
+        (pickle.dumps(0x1950A86A20F9469CFC6C, 2), "looks like a file of PyTorch; a checkpoint was wanted"),
+        (b"PK\x03\x04 letter.docx", "looks like a zip archive; a checkpoint was wanted"),
+        (gzip.compress(pickle.dumps(PAIRS)), "looks like gzip data; a checkpoint was wanted"),
+        (b"\0\0\x08\x03\0\0", "looks like an IDX file; a checkpoint was wanted"),
+        (b'{"epochs": 20}', "looks like JSON; a checkpoint was wanted"),
+        ("hello, später\n".encode(), "looks like a text; a checkpoint was wanted"),
+        (b"\x01\x02\x03\x04\x05", "begins with the bytes 01 02 03 04, as no pickle does; a checkpoint was wanted"),
+        (b"\x80\x05.", "damaged: STOP at byte 2 takes what is not there"),
+        (b"]", "cut off after 1 bytes; get the file again"),
+        (b"](", "cut off after 2 bytes; get the file again"),
+        (b"]\xff.", "damaged: byte 1, 0xff, is no pickle operation"),
+        (b"]Iseven\n.", "damaged: the pickle operation at byte 1 cannot be read"),
+        (pickle.dumps(PAIRS)[:-1], f"cut off after {len(pickle.dumps(PAIRS)) - 1:,} bytes; get the file again"),
+        (b"(" * 100_000 + b".", "damaged: STOP at byte 100,000 takes what is not there"),
+    ],
 )
-def test_what_is_no_pickle_is_refused(content: bytes, tmp_path: Path) -> None:
-    assert refusal(tmp_path / "model.pkl", content).startswith("damaged, or not a checkpoint: ")
+def test_what_is_no_pickle_is_told(content: bytes, message: str, tmp_path: Path) -> None:
+    assert refusal(tmp_path / "model.pkl", content) == message
+
+
+@pytest.mark.parametrize("kept", range(1, 100, 7))
+def test_a_file_cut_off_anywhere_is_told(kept: int, tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    checkpoint.write(path, FULL)
+    message = refusal(path, path.read_bytes()[: kept * path.stat().st_size // 100])
+    assert message.startswith("cut off")
 
 
 def test_a_claimed_shape_allocates_nothing(tmp_path: Path) -> None:
     """An array of 10^15 numbers with 8 bytes of them in the file."""
     content = pickle.dumps([[Calls(np.ndarray, (10**15,), "<f8", b"12345678")] * 2] * 6)
-    assert refusal(tmp_path / "model.pkl", content).startswith("damaged, or not a checkpoint: cannot reshape")
+    message = refusal(tmp_path / "model.pkl", content)
+    assert message.startswith("damaged: 8 bytes for an array of f8 of shape (1000000000000000,), at byte ")
 
 
 def test_every_flipped_bit_of_a_parameter_is_found(tmp_path: Path) -> None:
@@ -168,7 +200,22 @@ def test_every_flipped_bit_of_a_parameter_is_found(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     place = content.index(PAIRS[2][0].tobytes()) + 1000
     content[place] ^= 1
-    assert refusal(path, bytes(content)) == "damaged: the parameters do not have the SHA-256 that was stored with them"
+    assert refusal(path, bytes(content)) == DAMAGED
+
+
+def test_every_flipped_bit_of_the_record_is_found(tmp_path: Path) -> None:
+    """Of a rate and of the history as well; the seconds alone are free to differ."""
+    path = tmp_path / "model.pkl"
+    checkpoint.write(path, replace(FULL, history=[{"epoch": 1, "loss": 2.5, "seconds": 3.75}]))
+    content = path.read_bytes()
+    for number, found in ((0.5, True), (2.5, True), (3.75, False)):
+        place = content.index(struct.pack(">d", number)) + 5
+        damaged = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        if found:
+            assert refusal(path, damaged) == DAMAGED
+        else:
+            path.write_bytes(damaged)
+            assert checkpoint.read(path).history[0]["seconds"] != 3.75
 
 
 @given(place=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
@@ -186,18 +233,28 @@ def test_damage_anywhere_is_a_message_or_harmless(
         assert str(error).startswith(f"{path}: ")  # noqa: PT017 - it may as well not be raised
     else:
         assert same(read.pairs, PAIRS)
+        assert (read.config, read.epoch, read.history, read.data) == (
+            FULL.config, FULL.epoch, FULL.history, FULL.data,
+        )  # fmt: skip
+        assert np.array_equal(read.codes, FULL.codes)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(LeNet5Error, match=r"model.pkl: no such file; a checkpoint was wanted$"):
         checkpoint.read(tmp_path / "model.pkl")
-    with pytest.raises(LeNet5Error, match=r": a directory; a checkpoint was wanted$"):
+    with pytest.raises(LeNet5Error, match=r": a folder; a checkpoint was wanted$"):
         checkpoint.read(tmp_path)
-    with pytest.raises(LeNet5Error, match=r"^/dev/null: not a regular file; a checkpoint was wanted$"):
+    with pytest.raises(LeNet5Error, match=r"^/dev/null: a device or socket; a checkpoint was wanted$"):
         checkpoint.read("/dev/null")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LeNet5Error, match=r"pipe: a pipe; a checkpoint was wanted$"):
+        checkpoint.read(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(LeNet5Error, match=r"link: no such file; a checkpoint was wanted$"):
+        checkpoint.read(tmp_path / "link")
     with (tmp_path / "large.pkl").open("wb") as file:
         file.truncate((64 << 20) + 1)
-    with pytest.raises(LeNet5Error, match=r"large.pkl: 67,108,865 bytes; a checkpoint has at most 67,108,864$"):
+    with pytest.raises(LeNet5Error, match=r": 67,108,865 bytes; a checkpoint of at most 67,108,864 was wanted$"):
         checkpoint.read(tmp_path / "large.pkl")
 
 
@@ -209,7 +266,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(LeNet5Error, match=r"model.pkl: cannot be written: No space left on device$"):
         checkpoint.write(path, Checkpoint(LeNet5(seed=2).pairs(), FULL.codes))
     assert path.read_bytes() == before

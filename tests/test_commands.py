@@ -453,7 +453,7 @@ def test_version_and_module() -> None:
 
 def test_a_log_on_a_full_disk_is_told(bars_folder: Path) -> None:
     result = train(bars_folder, "--log", "/dev/full", "--overwrite", code=1)
-    assert result.stderr.endswith("Error: writing: No space left on device\n")
+    assert result.stderr.endswith("Error: /dev/full: cannot be written: No space left on device\n")
 
 
 def test_a_closed_pipe_ends_quietly(trained: tuple[Path, str]) -> None:

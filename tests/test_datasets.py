@@ -106,10 +106,9 @@ def test_each_spelling_is_found(folder, split, suffix, separator):
     assert found.source == str(folder)
     assert found.images_path == str(folder / f"{PREFIXES[split]}-images{separator}idx3-ubyte{suffix}")
     assert found.labels_path == str(folder / f"{PREFIXES[split]}-labels{separator}idx1-ubyte{suffix}")
-    assert isinstance(found.images, np.memmap) == (suffix == "")
 
 
-def test_the_mapped_file_comes_first(folder):
+def test_the_plain_file_comes_first(folder):
     fill(folder, *digits(3), suffix=".gz")
     fill(folder, *digits(3))
     assert datasets.load(".", "train").images_path == "train-images-idx3-ubyte"
@@ -128,7 +127,34 @@ def test_the_sha256_is_of_the_elements_however_they_are_stored(folder, monkeypat
     assert plain.sha256 == packed.sha256 == hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
 
+def test_a_large_file_is_the_same_data(folder, monkeypatch):
+    images, labels = digits(9)
+    fill(folder, images, labels)
+    small = datasets.load(".", "train")
+    monkeypatch.setattr(idx, "MEMORY_LIMIT", 100)
+    monkeypatch.setattr(datasets, "_CHUNK", 2)
+    large = datasets.load(".", "train")
+    assert isinstance(large.images, idx.Stored)
+    assert large.sha256 == small.sha256
+    for piece in (slice(3), slice(3, None)):
+        assert large.part(piece).sha256 == small.part(piece).sha256
+        np.testing.assert_array_equal(np.asarray(large.part(piece).images), images[piece])
+
+
 # What is refused
+
+
+def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
+    fill(folder, *digits(2), suffix=".gz")
+    (folder / "train-images-idx3-ubyte").mkdir()
+    assert len(datasets.load(".", "train").images) == 2
+    (folder / "train-labels-idx1-ubyte").symlink_to("train-labels-idx1-ubyte.gz")
+    assert refusal(".") == (
+        "train-labels-idx1-ubyte: a symbolic link to train-labels-idx1-ubyte.gz; the file itself was wanted"
+    )
+    (folder / "train-labels-idx1-ubyte").unlink()
+    os.mkfifo(folder / "train-labels-idx1-ubyte")
+    assert refusal(".") == "train-labels-idx1-ubyte: a pipe; an IDX file was wanted"
 
 
 def test_a_missing_file(folder):

@@ -59,7 +59,6 @@ def test_reading_gives_back_what_was_written(folder, name, array):
     assert back.shape == array.shape
     assert back.dtype == array.dtype.newbyteorder(">")
     assert back.tobytes() == array.astype(back.dtype).tobytes()
-    assert isinstance(back, np.memmap) == (name == "array")
     assert not back.flags.writeable
     assert [entry.name for entry in folder.iterdir() if entry.name.endswith(".part")] == []
 
@@ -97,7 +96,7 @@ def test_any_layout_is_written_in_index_order(path):
     assert idx.read(path).tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
-def test_a_mapped_array_can_be_written_back_to_its_file(path):
+def test_an_array_can_be_written_back_to_its_file(path):
     idx.write(path, np.arange(10, dtype=np.uint8))
     idx.write(path, idx.read(path)[::2])
     assert idx.read(path).tolist() == [0, 2, 4, 6, 8]
@@ -171,7 +170,7 @@ def test_a_header_that_promises_more_than_the_limit(path):
     data = gzip.compress(idx_bytes(0x08, (5, 200), bytes(1000)))
     assert refusal(path, data, limit=999) == (
         "the header promises 1,000 bytes, over the limit of 999 for a gzipped file;"
-        " unpack it with gunzip, for a plain file is mapped and has no limit"
+        " unpack it with gunzip, for a plain file has no limit"
     )
     assert idx.read(path, limit=1000).shape == (5, 200)
     path.write_bytes(gzip.decompress(data))
@@ -231,23 +230,92 @@ def test_whatever_the_bytes_reading_gives_an_array_or_a_message(folder, data, pa
 
 def test_what_is_no_regular_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to("/dev/null")
-    for name, kind in {"": "a folder", "pipe": "a pipe", "link": "a device or socket"}.items():
+    for path, kind in {tmp_path: "a folder", tmp_path / "pipe": "a pipe", "/dev/null": "a device or socket"}.items():
         with pytest.raises(LeNet5Error) as refused:
-            idx.read(tmp_path / name)
-        assert str(refused.value) == f"{tmp_path / name}: {kind}; a regular file was wanted"
+            idx.read(path)
+        assert str(refused.value) == f"{path}: {kind}; an IDX file was wanted"
 
 
-def test_a_link_to_a_regular_file_is_read(tmp_path):
+@pytest.mark.parametrize("target", ["array", "/dev/zero", "nowhere", "link"])
+def test_a_link_is_refused_wherever_it_leads(tmp_path, target):
     idx.write(tmp_path / "array", np.uint8(7))
-    (tmp_path / "link").symlink_to("array")
-    assert idx.read(tmp_path / "link") == 7
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(LeNet5Error) as refused:
+        idx.read(tmp_path / "link")
+    assert str(refused.value) == f"{tmp_path / 'link'}: a symbolic link to {target}; the file itself was wanted"
+
+
+def test_a_folder_may_be_a_link(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    idx.write(tmp_path / "folder" / "array", np.uint8(7))
+    assert idx.read(tmp_path / "link" / "array") == 7
 
 
 def test_a_missing_file(path):
     with pytest.raises(LeNet5Error) as refused:
         idx.read(path)
-    assert str(refused.value) == f"{path}: no such file"
+    assert str(refused.value) == f"{path}: no such file; an IDX file was wanted"
+
+
+# Large files
+
+
+@pytest.fixture
+def stored(path, monkeypatch):
+    """Return an array, and the same in a file too large for memory."""
+    monkeypatch.setattr(idx, "MEMORY_LIMIT", 0)
+    array = np.arange(40 * 6, dtype=np.uint8).reshape(40, 2, 3)
+    idx.write(path, array)
+    return array, idx.read_images(path)
+
+
+def test_a_large_file_is_read_as_numpy_would_index_it(stored):
+    array, back = stored
+    assert isinstance(back, idx.Stored)
+    assert (back.shape, back.ndim, len(back), back.dtype) == (array.shape, 3, 40, np.uint8)
+    np.testing.assert_array_equal(np.asarray(back), array)
+    np.testing.assert_array_equal(np.asarray(back, np.float32), array.astype(np.float32))
+    for wanted in (0, -1, 7, np.int64(3), [3], [5, 1, 1, -2], np.array([], int), np.arange(40)[::-1]):
+        np.testing.assert_array_equal(back[wanted], array[wanted])
+    for piece in (slice(None), slice(5), slice(5, 9), slice(-3, None), slice(9, 5), slice(38, 99)):
+        np.testing.assert_array_equal(np.asarray(back[piece]), array[piece])
+        np.testing.assert_array_equal(np.asarray(back[10:30][piece]), array[10:30][piece])
+        np.testing.assert_array_equal(back[10:30][[0, -1]], array[10:30][[0, -1]])
+    for wanted in (40, -41, [0, 40]):
+        with pytest.raises(IndexError):
+            back[wanted]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_a_large_file_of_any_type(dtype, path, monkeypatch):
+    array = np.arange(12).astype(dtype)
+    idx.write(path, array)
+    monkeypatch.setattr(idx, "MEMORY_LIMIT", 0)
+    back = idx.read(path)
+    assert back.dtype == array.dtype.newbyteorder(">")
+    np.testing.assert_array_equal(back[[3, 1]], array[[3, 1]])
+    idx.write(path, back)
+    np.testing.assert_array_equal(np.asarray(idx.read(path)), array)
+
+
+def test_a_large_file_that_is_cut_short_meanwhile_is_told(stored, path):
+    array, back = stored
+    os.truncate(path, 16 + 100)  # sixteen images of six bytes, and four bytes
+    np.testing.assert_array_equal(np.asarray(back[:16]), array[:16])
+    message = "ends at byte 116, before the {} that it had when it was opened: another program has cut it short"
+    for read, wanted in ((lambda: back[[2, 16]], 118), (lambda: np.asarray(back), 256), (lambda: back[30], 202)):
+        with pytest.raises(LeNet5Error) as refused:
+            read()
+        assert str(refused.value).startswith(f"{path}: ends at byte ")
+        if wanted != 202:
+            assert str(refused.value) == f"{path}: {message.format(wanted)}"
+
+
+def test_a_large_file_that_is_replaced_meanwhile_stays_what_it_was(stored, path):
+    array, back = stored
+    idx.write(path, np.zeros((1, 2, 3), np.uint8))
+    np.testing.assert_array_equal(np.asarray(back), array)
 
 
 def test_an_unreadable_file(path, monkeypatch):
@@ -255,10 +323,10 @@ def test_an_unreadable_file(path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     path.touch()
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(LeNet5Error) as refused:
         idx.read(path)
-    assert str(refused.value) == f"{path}: cannot be read: Permission denied"
+    assert str(refused.value) == f"{path}: cannot be read: Permission denied; an IDX file was wanted"
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import Field, fields
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
 
 import click
 
 from lenet5_cli.config import Config, read
+from lenet5_cli.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +63,7 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
     if limits["choices"]:
         kind = click.Choice(limits["choices"])
     elif int in (setting.type, *get_args(setting.type)):
-        kind = click.IntRange(min=limits["min"])
+        kind = click.IntRange(limits["min"], limits["max"])
     elif setting.type is float:
         kind = click.FloatRange(min=limits["min"])
     return click.option(
@@ -102,8 +104,9 @@ def load(source: str, split: Literal["train", "test"]) -> "Split":
         ("images", loaded.images_path, loaded.images),
         ("labels", loaded.labels_path, loaded.labels),
     ):
-        columns = array[0].size
-        click.echo(f"Load {kind} from {path}, number: {len(array)}, data shape: ({len(array)}, {columns})", err=True)
+        columns = prod(array.shape[1:])
+        shown = printable(f"Load {kind} from {path}, number: {len(array)}, data shape: ({len(array)}, {columns})")
+        click.echo(shown, err=True)
     return loaded
 
 

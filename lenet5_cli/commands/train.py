@@ -2,11 +2,11 @@
 
 import json
 import secrets
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -26,11 +26,13 @@ from lenet5_cli.config import Config
 from lenet5_cli.errors import LeNet5Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lenet5_cli.checkpoint import Checkpoint
     from lenet5_cli.datasets import Split
     from lenet5_cli.metrics import Tally
+
+    Note = Callable[[dict[str, Any]], None]
 
 
 @click.command()
@@ -69,10 +71,31 @@ def train(
     refuse_existing(overwrite or resume, output, *outputs)
     refuse_existing(overwrite, log, plot)
     from lenet5_cli import checkpoint, datasets, figures
+    from lenet5_cli.files import only_writer
 
     if plot:
         figures.require_matplotlib()
     values["data"] = datasets.absolute(values["data"])
+    if resume:
+        checkpoint.read(output)  # what is none is refused before anything is written
+    with ExitStack() as locks:
+        for path in {output, *outputs}:
+            locks.enter_context(only_writer(path))
+        _run(output, outputs, resume, threads, log, plot, values)
+
+
+def _run(
+    output: Path,
+    outputs: list[Path],
+    resume: bool,
+    threads: int,
+    log: Path | None,
+    plot: Path | None,
+    values: dict[str, Any],
+) -> None:
+    """Train, once nobody else writes the checkpoints."""
+    from lenet5_cli import checkpoint, figures
+
     saved = checkpoint.read(output) if resume else None
     config = _continued(output, saved, values) if saved else _seeded(Config(**values))
     fall_back = not resume and source_of("data") == "DEFAULT"
@@ -83,12 +106,12 @@ def train(
         raise LeNet5Error(f"validation: {config.validation} of {len(splits[0].labels)} images; none would be left")
     if saved and saved.data.get("sha256") != splits[0].sha256:
         raise LeNet5Error(f"{output}: was trained on other images than those of {config.data}")
-    with log.open("w", encoding="utf-8") if log else nullcontext() as lines, Stop() as stop:
+    with _log(log) as note, Stop() as stop:
         done = []
         for run, path in enumerate(outputs):
             begun = saved or _begun(replace(config, seed=(config.seed or 0) + run), splits[0])
-            done.append(_Run(path, begun, _train(begun, path, splits, threads, lines, stop)))
-    if runs > 1:
+            done.append(_Run(path, begun, _train(begun, path, splits, threads, note, stop)))
+    if len(outputs) > 1:
         saved = _best_of(done, output)
     if plot:
         figures.history((saved or begun).history, plot)
@@ -97,24 +120,44 @@ def train(
         click.echo(notice, err=True)
 
 
+@contextmanager
+def _log(path: Path | None) -> "Iterator[Note]":
+    """Open a log, and return what writes the record of an epoch into it, or nowhere where none was asked for."""
+    if path is None:
+        yield lambda _: None
+        return
+    try:
+        file = path.open("wb", buffering=0)
+    except OSError as error:
+        raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+
+    def note(record: dict[str, Any]) -> None:
+        try:
+            file.write(json.dumps(record).encode() + b"\n")
+        except OSError as error:
+            raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+
+    with file:
+        yield note
+
+
 class _Run(NamedTuple):
     path: Path
     saved: "Checkpoint"
     test: "Tally"
 
 
-def _train(
-    saved: "Checkpoint", output: Path, splits: "list[Split]", threads: int, lines: IO[str] | None, stop: Stop
-) -> "Tally":
+def _train(saved: "Checkpoint", output: Path, splits: "list[Split]", threads: int, note: "Note", stop: Stop) -> "Tally":
     """Train one network to its end, and return what it does on the test set."""
     from lenet5_cli.network import LeNet5
     from lenet5_cli.training import evaluate
 
     config = Config(**saved.config)
     try:
+        for record in saved.history:  # of a run that goes on: its log is whole
+            note(record)
         for record in _epochs(saved, splits[0], config, output, threads, stop):
-            if lines:
-                print(json.dumps(record), file=lines, flush=True)
+            note(record)
         tally = evaluate(LeNet5.restore(saved), splits[1], threads=threads, track=stop.track)
     except Stop.Requested:
         if saved.epoch:
@@ -228,6 +271,7 @@ def _continued(output: Path, saved: "Checkpoint", values: dict[str, Any]) -> Con
     if unknown:
         raise LeNet5Error(f"{output}: {min(unknown)} is a setting that this lenet5 does not know")
     config = Config(**saved.config)
+    _demand_history(output, saved, config)
     free = {"epochs", "patience", "max_time"} if config.schedule == "exponential" else {"patience", "max_time"}
     for name, value in values.items():
         if source_of(name) in ("DEFAULT", "ENVIRONMENT") or value == getattr(config, name):
@@ -239,6 +283,15 @@ def _continued(output: Path, saved: "Checkpoint", values: dict[str, Any]) -> Con
         raise LeNet5Error(f"{output}: has {saved.epoch} of {config.epochs} epochs already; --epochs can ask for more")
     saved.config = asdict(config)
     return config
+
+
+def _demand_history(output: Path, saved: "Checkpoint", config: Config) -> None:
+    """Refuse to go on where the epochs that were trained are not told one by one, as every run tells them."""
+    told = {"epoch", "loss", "accuracy", "seconds"} | ({"validation_accuracy"} if config.validation else set())
+    missing = [entry for entry in saved.history if not told <= entry.keys()]
+    epochs = [entry.get("epoch") for entry in saved.history]
+    if missing or not epochs or epochs != list(range(1, saved.epoch + 1)):
+        raise LeNet5Error(f"{output}: its history is not of {saved.epoch} epochs; a run of lenet5 can be resumed")
 
 
 def _load(source: str, *, fall_back: bool) -> tuple["Split", "Split", str | None]:

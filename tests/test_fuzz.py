@@ -1,0 +1,94 @@
+"""Damaged files: each gives what was in it, or a message."""
+
+import gzip
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet5_cli import LeNet5, checkpoint, config, glyphs, idx
+from lenet5_cli.errors import LeNet5Error
+from tests.conftest import bars
+from tests.fuzzing import damaged, edits, fuzz
+from tests.test_hostile_checkpoints import GOOD
+
+
+def refused_or(read: Callable[[Path], object], path: Path, content: bytes) -> object | None:
+    """Return what is read of a file, or None where it is refused by name."""
+    path.write_bytes(content)
+    try:
+        return read(path)
+    except LeNet5Error as error:
+        assert str(error).startswith(f"{path}: ")  # noqa: PT017 - it may as well not be raised
+        assert len(str(error)) < 2000  # noqa: PT017
+        return None
+
+
+@pytest.mark.parametrize("protocol", [None, 0, 2, 3, 5])
+def test_checkpoints(protocol: int | None, tmp_path: Path) -> None:
+    """Ours have a digest: what is read of a damaged one is what was written, but for the seconds."""
+    import pickle
+
+    path = tmp_path / "model.pkl"
+    if protocol is None:
+        state = {"velocity": np.ones(60900, np.float32)}
+        checkpoint.write(path, replace(GOOD, state=state))
+    else:
+        path.write_bytes(pickle.dumps(GOOD.pairs, protocol))
+    good = path.read_bytes()
+    whole = checkpoint.read(path)
+
+    def check(changes: list[tuple[str, float, bytes]]) -> None:
+        read = refused_or(checkpoint.read, path, damaged(good, changes))
+        if isinstance(read, checkpoint.Checkpoint):
+            LeNet5.restore(read)
+            if protocol is None:
+                for entry in (*read.history, *whole.history):
+                    entry["seconds"] = 0
+                assert str(read) == str(whole)
+
+    fuzz(f"checkpoint, {'ours' if protocol is None else f'protocol {protocol}'}", check, 100, changes=edits)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_data(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = tmp_path / "train-images-idx3-ubyte"
+    idx.write(path, bars(30).images)
+    good = pack(path.read_bytes())
+
+    def check(changes: list[tuple[str, float, bytes]]) -> None:
+        content = damaged(good, changes)
+        read = refused_or(idx.read_images, path, content)
+        if isinstance(read, np.ndarray):
+            assert read.ndim == 3
+            assert read.nbytes <= 30 * 784
+
+    fuzz(f"data, {'plain' if pack is bytes else 'gzip'}", check, 300, changes=edits)
+
+
+@pytest.mark.parametrize("name", ["report.toml", "best.toml"])
+def test_settings(name: str, tmp_path: Path) -> None:
+    good = (config.folder("configs") / name).read_bytes()
+    path = tmp_path / "mine.toml"
+
+    def check(changes: list[tuple[str, float, bytes]]) -> None:
+        read = refused_or(lambda path: config.read(str(path)), path, damaged(good, changes))
+        if isinstance(read, dict):
+            config.Config(**read)
+
+    fuzz(f"settings, {name}", check, 200, changes=edits)
+
+
+@pytest.mark.parametrize("name", ["digits.txt", "digits.png"])
+def test_glyphs(name: str, tmp_path: Path) -> None:
+    good = (glyphs.folder("glyphs") / name).read_bytes()
+    path = tmp_path / name
+
+    def check(changes: list[tuple[str, float, bytes]]) -> None:
+        read = refused_or(glyphs.read, path, damaged(good, changes))
+        if isinstance(read, np.ndarray):
+            assert read.shape == (10, 84)
+
+    fuzz(f"glyphs, {name}", check, 200, changes=edits)

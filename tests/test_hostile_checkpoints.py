@@ -1,0 +1,459 @@
+"""Checkpoints from strangers: nothing in them is executed, imported or written, and none takes time or memory.
+
+The corpus is ours: pickles that would run a command, that abuse what NumPy's arrays are made by, that loop, nest,
+repeat and promise, and checkpoints whose digest is right and whose contents are not.
+"""
+
+import json
+import os
+import pickle
+import pickletools
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lenet5_cli
+from lenet5_cli import LeNet5, checkpoint, glyphs, pickles
+from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli.config import Config
+from lenet5_cli.errors import LeNet5Error
+
+PAIRS = LeNet5(seed=1).pairs()
+ENTRY = {"epoch": 1, "loss": 2.5, "accuracy": 0.5, "lr": 0.5, "images": 6, "seconds": 0.25}
+GOOD = Checkpoint(
+    PAIRS,
+    glyphs.read(),
+    asdict(Config(data="builtin:20", seed=1, epochs=2)),
+    1,
+    [ENTRY],
+    {"name": "builtin:20", "images": 20, "sha256": "0" * 64},
+    {"lenet5": "0.1.0"},
+)
+ONLY = "a checkpoint holds arrays, numbers and texts only; nothing was executed"
+CALLS = {
+    "a shell": b"cposix\nsystem\n(Vtouch canary\ntR.",
+    "os.system": b"cos\nsystem\n(Vtouch canary\ntR.",
+    "eval": b"cbuiltins\neval\n(Vopen('canary','w')\ntR.",
+    "eval of Python 2": b"c__builtin__\neval\n(Vopen('canary','w')\ntR.",
+    "exec": b"cbuiltins\nexec\n(Vopen('canary','w')\ntR.",
+    "an import": b"ccanary\nfire\n.",
+    "an import from within a package": b"cos.path\njoin\n.",
+    "a dotted name": b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93.",
+    "a name hidden in a module": b"\x80\x04\x8c\x0dnumpy.ndarray\x8c\x06tofile\x93.",
+    "subprocess": b"csubprocess\nPopen\n((lp0\nVtouch\naVcanary\natR.",
+    "partial": b"cfunctools\npartial\n(cos\nsystem\ntR.",
+    "getattr": b"cbuiltins\ngetattr\n(cos\nsystem\nVx\ntR.",
+    "copyreg": b"ccopyreg\n_reconstructor\n(cbuiltins\nlist\ncbuiltins\nlist\nNtR.",
+    "torch": b"ctorch._utils\n_rebuild_tensor_v2\n)R.",
+    "numpy.load": b"cnumpy\nload\n(Vcanary\ntR.",
+    "numpy.memmap": b"cnumpy\nmemmap\n(Vcanary\nVuint8\nVw+\nK\x00K\x09tR.",
+    "an object of NumPy's": b"cnumpy.core.multiarray\nscalar\n)R.",
+    "a name as long as a page": b"c" + b"x" * 5000 + b"\n" + b"y" * 5000 + b"\n.",
+    "a name that steers": b"c\x1b]0;title\x07\nx\n.",
+}
+
+
+class Calls:
+    """Pickles as a call, in the way of each protocol."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.call = function, args
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+def touch(name: str) -> None:
+    """Leave a file behind: what a hostile file would like to be called."""
+    Path(name).touch()
+
+
+def operations() -> dict[str, bytes]:
+    """Return a pickle around every operation that there is, with an argument where it takes one."""
+    numbered = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+    made = {}
+    for opcode in pickletools.opcodes:
+        length = opcode.arg.n if opcode.arg else 0
+        argument = b"1\n" if length < 0 and "nl" in opcode.arg.name else numbered + b"x" if length < 0 else numbered
+        argument = b"os\nsystem\n" if opcode.arg and opcode.arg.name == "stringnl_noescape_pair" else argument
+        code = opcode.code.encode("latin1")
+        made[opcode.name] = b"](K\x01K\x02K\x03" + code + argument[: length if length > 0 else None] * bool(opcode.arg)
+    return {f"operation {name}": content + b"." for name, content in made.items()}
+
+
+def record(**changes: Any) -> bytes:
+    """Return a checkpoint of which some parts are others, its digest right: whoever writes the file computes that."""
+    path = Path("forged.pkl")
+    checkpoint.write(path, replace(GOOD, **changes))
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def unsigned(**changes: Any) -> bytes:
+    """Return a checkpoint with values that cannot be digested."""
+    described = {"format": 1, **asdict(GOOD), "glyphs": GOOD.codes, **changes}
+    return pickle.dumps([*PAIRS, described])
+
+
+def array(*args: Any, state: Any = None, function: Any = np.ndarray) -> bytes:
+    """Return six pairs of arrays that are made by some call."""
+    call = Calls(function, *args)
+    if state is not None:
+        call.call = (*call.call, state)
+    return pickle.dumps([[call, np.zeros(6)], *PAIRS[1:]])
+
+
+def corpus() -> dict[str, bytes]:
+    reconstruct, frombuffer = (np.zeros(1).__reduce__()[0], np.zeros(1).__reduce_ex__(5)[0])
+    start = (np.ndarray, (0,), b"b")
+    laughs = b"\x80\x04]q\x00" + b"".join(b"](h%ch%ceq%c" % (at, at, at + 1) for at in range(100)) + b"."
+    return {
+        **CALLS,
+        **{
+            f"protocol {protocol}": pickle.dumps([Calls(touch, "canary"), *PAIRS], protocol)
+            for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+        },
+        **operations(),
+        "inst": b"(Vtouch canary\nios\nsystem\n.",
+        "obj": b"(cos\nsystem\nVtouch canary\no.",
+        "newobj": b"\x80\x02cos\nsystem\nVtouch canary\n\x85\x81.",
+        "newobj_ex": b"\x80\x04cos\nsystem\n)}\x92.",
+        "newobj of an array": b"\x80\x04cnumpy\nndarray\n)\x81.",
+        "extension": b"\x80\x02\x82\x01.",
+        "persistent": b"Pcanary\n.",
+        "persistent from the stack": b"Vcanary\nQ.",
+        "a buffer outside": b"\x80\x05\x97.",
+        "the class itself changed": b"\x80\x04cnumpy\nndarray\n}(Vx\nVy\nub.",
+        "a class as a key": b"}(cnumpy\nndarray\nK\x01u.",
+        "an array with strides": array((6, 1, 5, 5), "<f8", bytes(8), 0, (0, 0, 0, 0)),
+        "an array of objects": array((6,), "|O8", bytes(48)),
+        "an array of records": array((6,), "<f4,<f4", bytes(48)),
+        "an array of texts": array((6,), "<U4", bytes(96)),
+        "a type as long as a page": array((6,), "f" * 5000, bytes(96)),
+        "an array of 10^15": array((10**15,), "<f8", bytes(8)),
+        "an array of 2^64": array((2**32, 2**32), "<f8", bytes(8)),
+        "an array of 0 times 2^63": array((0, 2**63 - 1, 2**63 - 1), "<f8", b""),
+        "a negative shape": array((-6, -1), "<f4", bytes(24)),
+        "a shape of truths": array((True,), "<f4", bytes(4)),
+        "a shape of fractions": array((1.5,), "<f4", bytes(4)),
+        "a shape that is a number": array(6, "<f4", bytes(24)),
+        "a shape of shapes": array(((6,),), "<f4", bytes(24)),
+        "a shape of 1000 sizes": array((1,) * 1000, "<f4", bytes(4)),
+        "bytes that are a list": array((6,), "<f4", [0] * 24),
+        "bytes that are a text": array((6,), "<f4", "x" * 24),
+        "an array never completed": array(*start, function=reconstruct),
+        "an array completed twice": array(*start, function=reconstruct, state=(2, (6,), np.dtype("f4"), False, b"")),
+        "a list in the place of bytes": array(
+            *start, function=reconstruct, state=(1, (6,), np.dtype("O"), False, [touch] * 6)
+        ),
+        "a subclass of arrays": pickle.dumps([Calls(reconstruct, np.matrix, (0,), b"b"), *PAIRS[1:]]),
+        "another buffer": array(b"", np.dtype("f4"), (10**12,), "C", function=frombuffer),
+        "a type of types": pickle.dumps([Calls(np.dtype, np.dtype("f4"), False, True), *PAIRS]),
+        "a type with metadata": array((6,), np.dtype("f4", metadata={"a": 1}), bytes(24)),
+        "float128": pickle.dumps([[np.zeros(6, np.longdouble)] * 2, *PAIRS[1:]]),
+        "complex": pickle.dumps([[np.zeros(6, complex), np.zeros(6)], *PAIRS[1:]]),
+        "a scalar of NumPy": pickle.dumps([[np.float64(1), np.zeros(6)], *PAIRS[1:]]),
+        "a list that holds itself": b"\x80\x04]\x94h\x00a.",
+        "a list that holds itself, in protocol 0": b"(lp0\ng0\na.",
+        "a dict that holds itself": b"\x80\x04}\x94\x8c\x01ah\x00s.",
+        "a pair that is used six times": pickle.dumps([PAIRS[0]] * 6),
+        "lists doubled a hundred times": laughs,
+        "a memo that is not there": b"\x80\x04]h\x07a.",
+        "a memo of the far future": b"]r\xff\xff\xff\x7f.",
+        "a negative memo": b"]p-5\n.",
+        "lists 100,000 deep": b"]" * 100_000 + b"a" * 99_999 + b".",
+        "marks 100,000 deep": b"(" * 100_000 + b"l" * 100_000 + b".",
+        "tuples 100,000 deep": b")" + b"\x85" * 100_000 + b".",
+        "a key 100,000 deep": b"})" + b"\x85" * 100_000 + b"Ns.",
+        "a shape 100,000 deep": b"cnumpy\nndarray\n)" + b"\x85" * 100_000 + b"V<f4\nN\x87R.",
+        "a type 100,000 deep": b"cnumpy\nndarray\n))" + b"\x85" * 100_000 + b"N\x87R.",
+        "dicts 100,000 deep": b"}" + b"V\n}" * 100_000 + b"s" * 100_000 + b".",
+        "a number of 8 million bits": b"\x8b" + struct.pack("<i", 1 << 20) + b"\x7f" * (1 << 20) + b".",
+        "a number of a million digits": b"L" + b"9" * 1_000_000 + b"L\n.",
+        "a number of minus 2^31 bytes": b"\x8b\x00\x00\x00\x80.",
+        "a promise of 2^63 bytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**63) + b"x.",
+        "a promise of 2^40 letters": b"\x80\x04\x8d" + struct.pack("<Q", 2**40) + b"x.",
+        "a promise of a frame of 2^60": b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"].",
+        "a protocol of the future": b"\x80\xff].",
+        "half a letter": b"\x80\x04\x8c\x01\xff.",
+        "another pickle behind": pickle.dumps(PAIRS) + pickle.dumps(Calls(touch, "canary")),
+        "two checkpoints": record() + record(),
+        "keys that are numbers": b"}(K\x01K\x02u.",
+        "keys without values": b"}(V1\nV2\nV3\nu.",
+        "a set": pickle.dumps([{1, 2}, *PAIRS], 4),
+        "a frozen set": pickle.dumps([frozenset((1, 2)), *PAIRS], 4),
+        "a text of Python 2": b"](U\x03abce.",
+        "a list in the place of the record": pickle.dumps([*PAIRS, []]),
+        "another format": unsigned(format=2),
+        "a format that is a list": unsigned(format=[1]),
+        "no glyphs": unsigned(glyphs=None),
+        "glyphs of twos": record(codes=np.full((10, 84), 2, np.uint8)),
+        "a digest that is none": unsigned(sha256=None),
+        **{f"settings: {name}": record(config={**GOOD.config, **wrong}) for name, wrong in SETTINGS.items()},
+        **{f"history: {name}": record(history=wrong) for name, wrong in HISTORIES.items()},
+        "settings that are a list": unsigned(config=[]),
+        "a setting of bytes": unsigned(config={"data": b"x"}),
+        "epochs as text": unsigned(epoch="7"),
+        "epochs that are true": unsigned(epoch=True),
+        "minus seven epochs": record(epoch=-7),
+        "data that is a text": unsigned(data="mnist"),
+        "data without a name": record(data={"name": ["mnist"]}),
+        "data as a dict": record(data={"name": {"a": 1}}),
+        "a version of bytes": unsigned(versions={"numpy": b"1"}),
+        "a state of texts": unsigned(state={"velocity": "x"}),
+        "a state of NaN": record(state={"velocity": np.full(60900, np.nan, np.float32)}),
+        "a state of numbers that are whole": record(state={"velocity": np.zeros(60900, np.uint8)}),
+        "weights of NaN": record(pairs=[[PAIRS[0][0] * np.float32(np.nan), PAIRS[0][1]], *PAIRS[1:]]),
+        "weights of infinity": record(pairs=[[PAIRS[0][0] + np.float32(np.inf), PAIRS[0][1]], *PAIRS[1:]]),
+        "weights transposed": record(pairs=[[PAIRS[0][0].T, PAIRS[0][1]], *PAIRS[1:]]),
+    }
+
+
+SETTINGS = {
+    "a count that is a text": {"epochs": "x"},
+    "a count that is true": {"epochs": True},
+    "a count of none": {"epochs": 0},
+    "a count of 2^63": {"epochs": 2**63},
+    "a list": {"activation": ["sigmoid"]},
+    "a dict": {"input": {"a": 1}},
+    "nothing": {"loss": None},
+    "another loss": {"loss": "l2"},
+    "NaN": {"lr": float("nan")},
+    "infinity": {"lr": float("inf")},
+    "a text of a million letters": {"data": "x" * 1_000_000},
+    "a name of a million letters": {"x" * 1_000_000: 1},
+    "lists in lists in lists": {"other": [[[[1]]]]},
+}
+HISTORIES: dict[str, list[Any]] = {
+    "not dicts": [3],
+    "texts": [{**ENTRY, "loss": "low"}],
+    "nothing": [{**ENTRY, "accuracy": None}],
+    "a truth": [{**ENTRY, "epoch": True}],
+    "a list": [{**ENTRY, "validation_accuracy": [1]}],
+    "a long text": [{**ENTRY, "note": "x" * 5000}],
+    "a deep list": [{**ENTRY, "note": [[[[]]]]}],
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the corpus on disk."""
+    folder = tmp_path_factory.mktemp("corpus")
+    before = Path.cwd()
+    os.chdir(folder)
+    made = {}
+    for number, (name, content) in enumerate(corpus().items()):
+        made[name] = folder / f"{number}.pkl"
+        made[name].write_bytes(content)
+    os.chdir(before)
+    return made
+
+
+def test_each_is_refused_with_a_message_of_ours(files: dict[str, Path]) -> None:
+    for name, path in files.items():
+        with pytest.raises(LeNet5Error) as refused:
+            checkpoint.read(path)
+        message = str(refused.value)
+        assert message.startswith(f"{path}: "), name
+        assert message.isprintable()
+        assert 10 < len(message) - len(str(path)) < 400, (name, message)
+        assert "Error" not in message, (name, message)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a shell", f"it would call posix.system; {ONLY}"),
+        ("a dotted name", f"it would call numpy.ndarray.tofile; {ONLY}"),
+        ("a name that steers", rf"it would call \x1b]0;title\x07.x; {ONLY}"),
+        ("the class itself changed", "it would change numpy.ndarray; nothing was executed"),
+        ("extension", "byte 2 is the pickle operation EXT1, which no checkpoint needs"),
+        ("a list that holds itself", "damaged: one list is used twice, at byte 4"),
+        ("a number of 8 million bits", "damaged: a whole number of 8,388,607 bits, at byte 0"),
+        ("keys that are numbers", "damaged: the key of a dict is of type int, at byte 6"),
+        ("settings: a count that is a text", "config: epochs: 'x'; a whole number was wanted"),
+        ("settings: a list", "config: activation: ['sigmoid']; a text was wanted"),
+        ("settings: NaN", "config: lr: nan; 0 or more was wanted"),
+        ("settings: a text of a million letters",
+         "config.data: a text of 1,000,000 characters; at most 4,096 were wanted"),
+        ("history: not dicts", "history[0]: int; a dict was wanted"),
+        ("history: texts", "history[0].loss: 'low'; a number was wanted"),
+        ("minus seven epochs", "epoch: -7; 0 or more was wanted"),
+        ("data without a name", "data.name: ['mnist']; a text was wanted"),
+        ("weights of NaN", "c1.weight: holds NaN or infinity"),
+    ],
+)  # fmt: skip
+def test_the_message_is_precise(name: str, message: str, files: dict[str, Path]) -> None:
+    with pytest.raises(LeNet5Error) as refused:
+        checkpoint.read(files[name])
+    assert str(refused.value) == f"{files[name]}: {message}"
+
+
+WATCHED = """
+import json, os, pickle, sys
+from pathlib import Path
+from click.testing import CliRunner
+from lenet5_cli.commands import lenet5
+from PIL import Image
+
+good, picture, files = sys.argv[1], sys.argv[2], sys.argv[3:]
+seen = []
+HARMLESS = {"sys._getframe", "object.__getattr__", "object.__setattr__", "object.__delattr__", "code.__new__",
+            "builtins.id", "gc.get_objects", "cpython.run_interactivehook", "signal.pthread_kill"}
+
+def watch(event, args):
+    if not watching or event in HARMLESS:
+        return
+    reading = event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    if reading and (str(args[0]) == allowed or type(args[0]) is int):  # of a number, once it is open
+        return
+    seen.append([allowed, event, repr(args)])
+
+watching, allowed = False, None
+sys.addaudithook(watch)
+
+def commands(path):
+    yield ["eval", path]
+    yield ["info", path]
+    yield ["info", path, "--json"]
+    yield ["predict", "--model", path, picture]
+    yield ["train", "--resume", "--output", path]
+
+def run(arguments):
+    result = CliRunner().invoke(lenet5, arguments)
+    return [result.exit_code, type(result.exception).__name__, result.stdout, result.stderr]
+
+for arguments in commands(good):  # what is imported on the way is loaded
+    run(arguments)
+for codec in ("unicode_escape", "raw_unicode_escape"):
+    "x".encode(codec)
+answers = []
+for number, allowed in enumerate(files):
+    every = list(commands(allowed))
+    for arguments in every if number < 20 else [every[number % 5]]:
+        watching = True
+        answer = run(arguments)
+        watching = False
+        answers.append([allowed, arguments[0], *answer])
+noticed, seen = seen, []
+watching = True
+pickle.loads(b"ccanary\\nfire\\n.")
+watching = False
+print(json.dumps({"answers": answers, "seen": noticed, "control": [event for _, event, _ in seen]}))
+"""
+
+
+def test_no_command_executes_imports_opens_or_writes_anything(files: dict[str, Path], tmp_path: Path) -> None:
+    """The files of the corpus given to the commands that read one, while Python reports what is done.
+
+    The first twenty, which are those that would call something, are given to every command, the others to one each.
+    """
+    (tmp_path / "canary.py").write_text("def fire(): pass\nopen('canary', 'w')\n", encoding="utf-8")
+    checkpoint.write(tmp_path / "good.pkl", GOOD)
+    picture = Path(lenet5_cli.__file__).parents[1] / "glyphs" / "digits.png"
+    environment = {**os.environ, "PYTHONPATH": f"{Path(lenet5_cli.__file__).parents[1]}{os.pathsep}{tmp_path}"}
+    before = {path: path.read_bytes() for path in files.values()}
+    result = subprocess.run(
+        [sys.executable, "-c", WATCHED, str(tmp_path / "good.pkl"), str(picture), *map(str, files.values())],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    report = json.loads(result.stdout)
+    assert report["seen"] == []
+    assert {"pickle.find_class", "import", "open"} <= set(report["control"])  # of Python's unpickler, it is seen
+    assert len(report["answers"]) == len(files) + 4 * 20
+    for path, command, code, exception, stdout, stderr in report["answers"]:
+        assert (code, exception, stdout) == (1, "SystemExit", ""), (path, command, stderr)
+        assert stderr.startswith(f"Error: {path}: "), (command, stderr)
+        assert stderr.count("\n") == 1
+        assert stderr[:-1].isprintable()
+    left = {path.name for path in tmp_path.iterdir()} - {"__pycache__"}
+    assert left == {"canary", "canary.py", "good.pkl"}  # the canary is the control's
+    assert {path: path.read_bytes() for path in files.values()} == before
+    assert not {path.name for path in next(iter(files.values())).parent.iterdir() if path.suffix != ".pkl"}
+
+
+SIZE = 64 << 20  # the most that is read
+MEGABYTE = b"X" + struct.pack("<I", 1 << 20) + b"x" * (1 << 20) + b"\x94"  # a text, noted under 0
+ENCODE = b"(h\x00Vlatin1\ntR"
+COUNTED = "more than 2,097,152 pickle operations; no checkpoint has as many"
+FLOODS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "dicts": (lambda: b"}" * (SIZE - 1) + b".", "looks like a text; a checkpoint was wanted"),
+    "memos": (lambda: b"]" + b"\x94" * (SIZE - 2) + b".", COUNTED),
+    "a text again and again": (
+        lambda: MEGABYTE + b"h\x00" * (31 << 20) + b".",
+        "damaged: texts are used again and again, at byte 1,048,708",
+    ),
+    "a text as bytes again and again": (
+        lambda: b"](" + MEGABYTE + b"c_codecs\nencode\n\x94" + ENCODE + (b"h\x01" + ENCODE) * 1_000_000 + b"e.",
+        "damaged: texts are used again and again, at byte 1,048,718",
+    ),
+    "an array again and again": (
+        lambda: b"](cnumpy\nndarray\n(M\0\1\x85V|u1\nB\0\1\0\0" + bytes(256) + b"tR\x94" + b"h\0" * 9_000_000 + b"e.",
+        COUNTED,
+    ),
+    "keys of one hash": (
+        lambda: (
+            b"\x80\x04}(" + b"".join(b"I%d\nN" % (at * (2**61 - 1)) for at in range(-3, 4)) + b"I1\nN" * 500_000 + b"u."
+        ),
+        "damaged: the key of a dict is of type int, at byte 2,000,143",
+    ),
+    "a long text": (
+        lambda: b"X" + struct.pack("<I", SIZE - 6) + b"x" * (SIZE - 6) + b".",
+        "a pickle, but not a checkpoint: a list of six [weight, bias] pairs was wanted",
+    ),
+    "a long number": (
+        lambda: b"\x8b" + struct.pack("<i", SIZE - 6) + b"\x7f" * (SIZE - 6) + b".",
+        "damaged: a whole number of 536,870,863 bits, at byte 0",
+    ),
+}
+MEASURED = r"""
+import re, sys
+from pathlib import Path
+from lenet5_cli import LeNet5Error, checkpoint
+
+def most():
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+before = most()
+try:
+    checkpoint.read(sys.argv[1])
+except LeNet5Error as error:
+    print(most() - before, error)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory that a process had is told by Linux")
+@pytest.mark.parametrize(("flood", "told"), FLOODS.values(), ids=FLOODS)
+def test_a_large_hostile_file_takes_memory_for_a_few_of_its_size(
+    flood: Callable[[], bytes], told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "flood.pkl"
+    path.write_bytes(flood())
+    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
+    command = [sys.executable, "-c", MEASURED, str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    grown, message = result.stdout.split(" ", 1)
+    assert message == f"{path}: {told}\n"
+    assert 0 < int(grown) < 4 * SIZE
+
+
+def test_the_longest_run_can_be_read_back(tmp_path: Path) -> None:
+    """As many epochs as a run can have are fewer operations than a file may have."""
+    history = [{**ENTRY, "epoch": epoch, "validation_accuracy": 0.5} for epoch in range(1, 1001)]
+    checkpoint.write(tmp_path / "model.pkl", replace(GOOD, history=history))
+    content = (tmp_path / "model.pkl").read_bytes()
+    an_epoch = sum(1 for _ in pickletools.genops(content)) / 1000
+    assert an_epoch * 100_000 < pickles.OPERATIONS
+    assert len(content) / 1000 * 100_000 < checkpoint.SIZE_LIMIT
+    assert checkpoint.read(tmp_path / "model.pkl").history == history
