@@ -100,6 +100,8 @@ class _Pickler(pickle.Pickler):
 
 def _value(content: bytes) -> Any:
     """Return the value in a pickle, or say what else the file is, if that can be seen."""
+    if not content:
+        raise LeNet5Error("empty; a checkpoint was wanted")
     start = content[:_START]
     if found := _foreign(start):
         raise LeNet5Error(f"looks like {found}; a checkpoint was wanted")

@@ -1,6 +1,7 @@
 """The settings of a training run: one frozen dataclass, TOML files that set some of it, presets."""
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import content, likeness
 from lenet5_cli.resources import folder
 
 SIZE_LIMIT = 1 << 20  # bytes of a configuration file; a real one has a few hundred
@@ -86,9 +88,9 @@ class Config:
         """Return ``max_time`` in seconds, infinity where it is not set."""
         if not self.max_time:
             return inf
-        time = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", self.max_time)
+        time = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?", self.max_time)
         if not time:
-            raise LeNet5Error(f"max_time: {self.max_time!r}; a time such as 90s, 10m or 1h30m was wanted")
+            raise LeNet5Error(f"max_time: {_shown(self.max_time)}; a time such as 90s, 10m or 1h30m was wanted")
         hours, minutes, seconds = (int(number or 0) for number in time.groups())
         return 3600 * hours + 60 * minutes + seconds
 
@@ -105,15 +107,18 @@ def read(name: str) -> dict[str, Any]:
         LeNet5Error: no such file, not TOML, a key that is no setting, a value of the wrong type or out of bounds.
     """
     path = folder("configs") / f"{name}.toml" if name in presets() else Path(name)
-    settings = _parse(path)
+    if not os.path.exists(path):  # noqa: PTH110 - of a name that no file can have, this says so too
+        raise LeNet5Error(f"{path}: no such file or preset; the presets are: {', '.join(presets())}")
+    text = _text(path)
+    settings = _parse(text, path)
     known = {setting.name for setting in fields(Config)}
     for key in settings:
         if key not in known:
-            raise LeNet5Error(f"{path}: {key} is not a setting{nearest(key, known)}")
+            raise LeNet5Error(f"{path}: {_place(key, text)}{key[:60]} is not a setting{nearest(key[:60], known)}")
     try:
         Config(**settings)
     except LeNet5Error as error:
-        raise LeNet5Error(f"{path}: {error}") from None
+        raise LeNet5Error(f"{path}: {_place(str(error).partition(':')[0], text)}{error}") from None
     return settings
 
 
@@ -123,21 +128,43 @@ def nearest(word: str, known: set[str] | list[str]) -> str:
     return f"; {close[0]} is" if close else f"; these are: {', '.join(sorted(known))}"
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
+    wanted = "a TOML file of settings"
+    read = content(path, SIZE_LIMIT, wanted)
     try:
-        with path.open("rb") as file:
-            content = file.read(SIZE_LIMIT + 1)
-        if len(content) > SIZE_LIMIT:
-            raise LeNet5Error(f"{path}: more than {SIZE_LIMIT:,} bytes; a TOML file of settings was wanted")
-        return tomllib.loads(content.decode("utf-8"))
-    except FileNotFoundError:
-        raise LeNet5Error(f"{path}: no such file or preset; the presets are: {', '.join(presets())}") from None
-    except OSError as error:
-        raise LeNet5Error(f"{path}: {error.strerror}; a TOML file of settings was wanted") from None
-    except UnicodeDecodeError:
-        raise LeNet5Error(f"{path}: not UTF-8 text; a TOML file of settings was wanted") from None
+        text = read.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, found = 1 + read[: error.start].count(b"\n"), likeness(read)
+        there = f"looks like {found}" if found else f"line {line}: byte 0x{read[error.start]:02x} is not UTF-8"
+        raise LeNet5Error(f"{path}: {there}; {wanted} was wanted") from None
+    if text.startswith(("{", "<")):
+        raise LeNet5Error(f"{path}: looks like {likeness(read)}; {wanted} was wanted")
+    return text
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise LeNet5Error(f"{path}: not TOML: {error}") from None
+        what, _, place = str(error).removesuffix(")").partition(" (at ")
+        line = re.match(r"line (\d+), column (\d+)", place)
+        where = f"line {line[1]}, column {line[2]}" if line else f"line {len(text.splitlines())}"
+        raise LeNet5Error(f"{path}: {where}: not TOML: {what}") from None
+    except RecursionError:
+        raise LeNet5Error(f"{path}: not settings: nested too deeply; a setting is a number or a text") from None
+    except ValueError:
+        raise LeNet5Error(f"{path}: not settings: a whole number of more than 4,300 digits") from None
+
+
+def _place(key: str, text: str) -> str:
+    """Return ``line N: `` of a key in a TOML text, or nothing where it is not found."""
+    found = re.search(rf"^[ \t]*[\"'\[]*[ \t]*{re.escape(key)}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
+    return f"line {1 + text.count(chr(10), 0, found.start())}: " if found else ""
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:60]}..."
 
 
 def _check(name: str, value: object, wanted: Any, limits: Mapping[str, Any]) -> None:
@@ -145,11 +172,11 @@ def _check(name: str, value: object, wanted: Any, limits: Mapping[str, Any]) -> 
     fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
     if not fits:
         names = {int: "a whole number", float: "a number", str: "a text"}
-        raise LeNet5Error(f"{name}: {value!r}; {names[kinds[0]]} was wanted")
+        raise LeNet5Error(f"{name}: {_shown(value)}; {names[kinds[0]]} was wanted")
     low, high, choices = limits["min"], limits["max"], limits["choices"]
     if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]
-        raise LeNet5Error(f"{name}: {value}; {low} or more was wanted")
+        raise LeNet5Error(f"{name}: {_shown(value)}; {low} or more was wanted")
     if isinstance(value, int) and value > high:
-        raise LeNet5Error(f"{name}: {value}; {high} or less was wanted")
+        raise LeNet5Error(f"{name}: {_shown(value)}; {high} or less was wanted")
     if choices and value not in choices:
-        raise LeNet5Error(f"{name}: {value!r}; {' or '.join(choices)} was wanted")
+        raise LeNet5Error(f"{name}: {_shown(value)}; {' or '.join(choices)} was wanted")

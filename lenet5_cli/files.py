@@ -70,19 +70,16 @@ def content(path: str | os.PathLike[str], limit: int, wanted: str) -> bytes:
     """Return the bytes of a regular file that has at most ``limit`` of them; of a larger one, nothing is read.
 
     Raises:
-        LeNet5Error: it is larger, empty, no regular file, or cannot be read.
+        LeNet5Error: it is larger, no regular file, or cannot be read.
     """
     with open_regular(path, wanted) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise LeNet5Error(f"{path}: {size:,} bytes; {wanted} of at most {limit:,} was wanted")
         try:
-            read = file.read(limit)
+            return file.read(limit)
         except OSError as error:
             raise LeNet5Error(f"{path}: cannot be read: {error.strerror}; {wanted} was wanted") from None
-    if not read:
-        raise LeNet5Error(f"{path}: empty; {wanted} was wanted")
-    return read
 
 
 def _kind(mode: int) -> str | None:

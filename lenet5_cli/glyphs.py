@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import replacing
+from lenet5_cli.files import content, replacing
 from lenet5_cli.resources import folder
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def read(sheet: str | PathLike[str] = "digits") -> Codes:
         LeNet5Error: the file cannot be read, or is not ten digits of 12x7 pixels, none blank and no two equal.
     """
     path = folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped() else Path(sheet)
-    content = _content(path, _MAX_SHEET_BYTES, "a glyph sheet")
-    codes = _from_image(content, path) if content.startswith(_SIGNATURES) else _from_text(content, path)
+    sheet_bytes = content(path, _MAX_SHEET_BYTES, "a glyph sheet")
+    codes = (_from_image if sheet_bytes.startswith(_SIGNATURES) else _from_text)(sheet_bytes, path)
     return _checked(codes, path)
 
 
@@ -68,16 +68,16 @@ def write(path: str | PathLike[str], codes: Codes, scale: int = 1) -> None:
         LeNet5Error: the name ends otherwise, or the file cannot be written.
     """
     path = Path(path)
-    content = BytesIO()
+    drawn = BytesIO()
     match path.suffix.lower():
         case ".png":
-            to_image(codes, scale).save(content, format="PNG")
+            to_image(codes, scale).save(drawn, format="PNG")
         case ".txt":
-            content.write(to_text(codes).encode())
+            drawn.write(to_text(codes).encode())
         case suffix:
             raise LeNet5Error(f"{path}: ends in {suffix!r}; '.png' for an image or '.txt' for a text was wanted")
     with replacing(path) as file:
-        file.write(content.getvalue())
+        file.write(drawn.getvalue())
 
 
 def to_text(codes: Codes) -> str:
@@ -106,11 +106,11 @@ def from_font(path: str | PathLike[str]) -> Codes:
     from PIL import ImageFont  # noqa: PLC0415  (a text sheet does without)
 
     path = Path(path)
-    content = _content(path, _MAX_FONT_BYTES, "a font")
+    font = content(path, _MAX_FONT_BYTES, "a font")
     codes = np.zeros((DIGITS, ROWS * COLUMNS), np.uint8)
     with _refusal(f"{path}: not a font that can be drawn at any size; a TrueType or OpenType font was wanted"):
         for size in range(1, _MAX_FONT_SIZE + 1):
-            larger = _drawn(ImageFont.truetype(BytesIO(content), size, layout_engine=ImageFont.Layout.BASIC))
+            larger = _drawn(ImageFont.truetype(BytesIO(font), size, layout_engine=ImageFont.Layout.BASIC))
             if larger is None:
                 break
             codes = larger
@@ -131,26 +131,9 @@ def closest(codes: Codes) -> tuple[int, int, int]:
     return int(a[least]), int(b[least]), int(apart[least])
 
 
-def _content(path: Path, limit: int, wanted: str) -> bytes:
+def _from_text(sheet: bytes, path: Path) -> Codes:
     try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-    except FileNotFoundError:
-        raise LeNet5Error(f"{path}: no such file; {wanted} was wanted") from None
-    except (OSError, ValueError) as error:
-        raise LeNet5Error(f"{path}: cannot be read: {_reason(error)}; {wanted} was wanted") from None
-    if len(content) > limit:
-        raise LeNet5Error(f"{path}: more than {limit:,} bytes; {wanted} was wanted")
-    return content
-
-
-def _reason(error: OSError | ValueError) -> object:
-    return getattr(error, "strerror", None) or error
-
-
-def _from_text(content: bytes, path: Path) -> Codes:
-    try:
-        text = content.decode("utf-8-sig")
+        text = sheet.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         there = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
         raise LeNet5Error(
@@ -179,11 +162,11 @@ def _check_digit(digit: list[tuple[int, str]], k: int, path: Path) -> None:
         raise LeNet5Error(f"{path}: {there}; {ROWS} were wanted, then a blank line")
 
 
-def _from_image(content: bytes, path: Path) -> Codes:
+def _from_image(sheet: bytes, path: Path) -> Codes:
     from PIL import Image  # noqa: PLC0415  (a text sheet does without)
 
     with _refusal(f"{path}: a damaged image; a strip of 70x12 pixels, black on white, was wanted"):
-        image = Image.open(BytesIO(content), formats=_FORMATS)
+        image = Image.open(BytesIO(sheet), formats=_FORMATS)
         scale = _scale(image, path)
         paper = Image.new("RGBA", image.size, "white")
         pixels = np.asarray(Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB"))

@@ -1,5 +1,6 @@
 """Settings: defaults, files, refusals."""
 
+import os
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
@@ -42,24 +43,46 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"rate = 1", "rate is not a setting; these are: "
+        (b"rate = 1", "line 1: rate is not a setting; these are: "
          + ", ".join(sorted(asdict(Config())))),
-        (b"lr-decay = 1", "lr-decay is not a setting; lr_decay is"),
-        (b"epoch = 1", "epoch is not a setting; epochs is"),
-        (b'lr = "fast"', "lr: 'fast'; a number was wanted"),
-        (b"epochs = 2.5", "epochs: 2.5; a whole number was wanted"),
-        (b"epochs = true", "epochs: True; a whole number was wanted"),
-        (b"epochs = 0", "epochs: 0; 1 or more was wanted"),
-        (b"lr = -1.0", "lr: -1.0; 0 or more was wanted"),
-        (b"lr = nan", "lr: nan; 0 or more was wanted"),
-        (b"lr = inf", "lr: inf; 0 or more was wanted"),
-        (b"data = 1", "data: 1; a text was wanted"),
-        (b'dtype = "float16"', "dtype: 'float16'; float32 or float64 was wanted"),
-        (b'smoothing = 0.1\nloss = "discriminative"', "smoothing: goes with the loss cross-entropy, "
+        (b"# settings\n\nlr-decay = 1", "line 3: lr-decay is not a setting; lr_decay is"),
+        (b"epoch = 1", "line 1: epoch is not a setting; epochs is"),
+        (b"lr = 1\r\n\r\n  'epoch' = 1\r\n", "line 3: epoch is not a setting; epochs is"),
+        (b"\xef\xbb\xbfepoch = 1", "line 1: epoch is not a setting; epochs is"),
+        (b"lr = 1\n[epoch]\nx = 1", "line 2: epoch is not a setting; epochs is"),
+        (b"x\\ = 1", "line 1, column 2: not TOML: Expected '=' after a key in a key/value pair"),
+        (b'"\\u001b[31m" = 1', r"\x1b[31m is not a setting; these are: " + ", ".join(sorted(asdict(Config())))),
+        (b'lr = "fast"', "line 1: lr: 'fast'; a number was wanted"),
+        (b"\nlr.x = 1", "line 2: lr: {'x': 1}; a number was wanted"),
+        (b"epochs = 2.5", "line 1: epochs: 2.5; a whole number was wanted"),
+        (b"epochs = [1]", "line 1: epochs: [1]; a whole number was wanted"),
+        (b"epochs = 2020-01-01", "line 1: epochs: datetime.date(2020, 1, 1); a whole number was wanted"),
+        (b"epochs = true", "line 1: epochs: True; a whole number was wanted"),
+        (b"epochs = 0", "line 1: epochs: 0; 1 or more was wanted"),
+        (b"epochs = 100001", "line 1: epochs: 100001; 100000 or less was wanted"),
+        (b"seed = 9223372036854775808", "line 1: seed: 9223372036854775808; 9223372036854775807 or less was wanted"),
+        (b"samples_per_epoch = 1" + b"0" * 400, "line 1: samples_per_epoch: 1" + "0" * 59
+         + "...; 9223372036854775807 or less was wanted"),
+        (b"samples_per_epoch = 1" + b"0" * 5000, "not settings: a whole number of more than 4,300 digits"),
+        (b"lr = -1.0", "line 1: lr: -1.0; 0 or more was wanted"),
+        (b"lr = nan", "line 1: lr: nan; 0 or more was wanted"),
+        (b"lr = inf", "line 1: lr: inf; 0 or more was wanted"),
+        (b"lr = 1e999", "line 1: lr: inf; 0 or more was wanted"),
+        (b"data = 1", "line 1: data: 1; a text was wanted"),
+        (b'epochs = 3\ndtype = "float16"', "line 2: dtype: 'float16'; float32 or float64 was wanted"),
+        (b'dtype = "' + b"x" * 99999 + b'"', "line 1: dtype: '" + "x" * 59 + "...; float32 or float64 was wanted"),
+        (b'max_time = "9999999999s"', "line 1: max_time: '9999999999s'; a time such as 90s, 10m or 1h30m was wanted"),
+        (b'loss = "discriminative"\nsmoothing = 0.1', "line 2: smoothing: goes with the loss cross-entropy, "
          "not with discriminative"),
-        (b"lr = ", "not TOML: Invalid value (at end of document)"),
-        (b"\xff", "not UTF-8 text; a TOML file of settings was wanted"),
-        (b"#" * (1 << 20) + b"!", "more than 1,048,576 bytes; a TOML file of settings was wanted"),
+        (b"lr = 1\n\nlr = ", "line 3: not TOML: Invalid value"),
+        (b"lr = 1\nlr = 2\n", "line 2, column 7: not TOML: Cannot overwrite a value"),
+        (b"lr = 1\n\x00", "line 2, column 1: not TOML: Invalid statement"),
+        (b"lr = " + b"[" * 5000, "not settings: nested too deeply; a setting is a number or a text"),
+        (b"lr = 1\n\xff", "line 2: byte 0xff is not UTF-8; a TOML file of settings was wanted"),
+        ("lr = 1".encode("utf-16"), "line 1: byte 0xff is not UTF-8; a TOML file of settings was wanted"),
+        (b"\x89PNG\r\n\x1a\n", "looks like a PNG image; a TOML file of settings was wanted"),
+        (b'{"lr": 1}', "looks like JSON; a TOML file of settings was wanted"),
+        (b"#" * (1 << 20) + b"!", "1,048,577 bytes; a TOML file of settings of at most 1,048,576 was wanted"),
     ],
 )  # fmt: skip
 def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
@@ -73,8 +96,22 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(LeNet5Error, match=r"^reprot: no such file or preset; the presets are: .*report"):
         read("reprot")
-    with pytest.raises(LeNet5Error, match=r": Is a directory; a TOML file of settings was wanted$"):
+    with pytest.raises(LeNet5Error, match=r": a folder; a TOML file of settings was wanted$"):
         read(str(tmp_path))
+    os.mkfifo(tmp_path / "pipe")
+    for name, there in {str(tmp_path / "pipe"): "a pipe", "/dev/zero": "a device or socket"}.items():
+        with pytest.raises(LeNet5Error) as error:
+            read(name)
+        assert str(error.value) == f"{name}: {there}; a TOML file of settings was wanted"
+    with pytest.raises(LeNet5Error, match=r"^a\\x00b: no such file or preset; "):
+        read("a\0b")
+
+
+def test_what_editors_add_is_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbf# settings\r\nlr = 0.25\r\n")
+    assert read(str(tmp_path / "mine.toml")) == {"lr": 0.25}
+    (tmp_path / "mine.toml").write_bytes(b"")
+    assert read(str(tmp_path / "mine.toml")) == {}
 
 
 def test_comments_in_the_preset_cost_nothing() -> None:

@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -139,6 +142,42 @@ def test_a_large_file_is_the_same_data(folder, monkeypatch):
     for piece in (slice(3), slice(3, None)):
         assert large.part(piece).sha256 == small.part(piece).sha256
         np.testing.assert_array_equal(np.asarray(large.part(piece).images), images[piece])
+
+
+IN_LITTLE_MEMORY = """
+import re
+from pathlib import Path
+import numpy as np
+from lenet5_cli import datasets
+from lenet5_cli.training import batches
+
+def most():
+    return int(re.search(r"VmHWM:[^0-9]+([0-9]+) kB", Path("/proc/self/status").read_text())[1])
+
+before = most()
+split = datasets.load(".", "train")
+part = split.part(slice(1_000_000, None))
+chosen = np.random.default_rng(1).permutation(len(part.labels))[:20_000]
+ink = sum(int(images.sum()) for images, _ in batches(part, 128, chosen))
+ink += sum(int(images.sum()) for images, _ in batches(split.part(slice(500_000)), 4096))
+print(len(split.labels), ink, split.part(slice(100_000)).sha256, most() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory that a process had is told by Linux")
+def test_a_file_of_two_gigabytes_takes_little_memory():
+    count = 2_700_000
+    idx.write("train-labels-idx1-ubyte", np.zeros(count, np.uint8))
+    with Path("train-images-idx3-ubyte").open("wb") as file:
+        file.write(struct.pack(">4B3I", 0, 0, 8, 3, count, 28, 28))
+        file.truncate(16 + count * 784)  # a hole, which takes no disk
+    environment = {**os.environ, "PYTHONPATH": str(Path(datasets.__file__).parents[1])}
+    command = [sys.executable, "-c", IN_LITTLE_MEMORY]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    images, ink, digest, grown = result.stdout.split()
+    assert (int(images), int(ink)) == (count, 0)
+    assert digest == hashlib.sha256(bytes(100_000 * 785)).hexdigest()
+    assert int(grown) < 100_000  # kB; the order of the images and the labels are 24 of them
 
 
 # What is refused

@@ -192,7 +192,7 @@ def test_text_may_be_written_otherwise(tmp_path, content):
             "the pixel at x=1, y=0 differs from the rest of its 2x2 block; blocks of one colour were wanted",
         ),
         (encoded(strip())[:60], "a damaged image; a strip of 70x12 pixels, black on white, was wanted"),
-        (bytes(2**20 + 1), "more than 1,048,576 bytes; a glyph sheet was wanted"),
+        (bytes(2**20 + 1), "1,048,577 bytes; a glyph sheet of at most 1,048,576 was wanted"),
     ],
 )
 def test_sheet_is_refused(tmp_path, content, message):
@@ -212,7 +212,7 @@ def test_huge_image_is_refused_by_its_header(tmp_path):
 def test_missing_file_and_folder_are_refused(tmp_path, function, wanted):
     path = tmp_path / "none"
     assert refusal(function, path) == f"{path}: no such file; {wanted} was wanted"
-    assert refusal(function, tmp_path) == f"{tmp_path}: cannot be read: Is a directory; {wanted} was wanted"
+    assert refusal(function, tmp_path) == f"{tmp_path}: a folder; {wanted} was wanted"
     assert refusal(function, "a\0b") == f"a\0b: cannot be read: embedded null byte; {wanted} was wanted"
 
 
