@@ -183,9 +183,10 @@ def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathL
         while done < len(there):
             count = file.readinto(there[done:])  # type: ignore[attr-defined]  # of a file without a buffer
             if not count:
+                end = os.fstat(file.fileno()).st_size
                 raise LeNet5Error(
-                    f"{path}: ends at byte {place + done:,}, before the {place + len(there):,} that it had when it was"
-                    " opened: another program has cut it short"
+                    f"{path}: ends at byte {end:,}, and went on to {place + len(there):,} when it was opened;"
+                    " it must not change while it is read"
                 )
             done += count
     except OSError as problem:

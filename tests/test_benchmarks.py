@@ -42,3 +42,12 @@ def test_a_wrong_peer_is_found() -> None:
     makers = {"lenet5": [lambda: peers.Listing(LeNet5(seed=1))], "wrong": [lambda: Wrong(LeNet5(seed=1))]}
     with pytest.raises(AssertionError, match="wrong"):
         speed.check(makers, *handwriting.draw(3, seed=0))
+
+
+def test_runs_that_are_killed_end_with_the_same_bytes() -> None:
+    """A few kills of the recipe whose state is largest; ``python benchmarks/crashes.py`` makes many of all."""
+    import crashes
+
+    tally = crashes.crash(crashes.SMALL["best"], kills=3)
+    assert (tally.kills, tally.unreadable, tally.different) == (3, 0, 0)
+    assert tally.runs >= 1
