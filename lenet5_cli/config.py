@@ -25,7 +25,7 @@ def _setting(
     *,
     metavar: str | None = None,
     low: float | None = None,
-    high: int = MAX_COUNT,
+    high: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
     limits = {"min": low, "max": high, "choices": choices}
@@ -42,7 +42,7 @@ class Config:
     data: str = _setting("mnist", "mnist, fashion-mnist, builtin[:N], or a folder of IDX files.", metavar="NAME|FOLDER")
     epochs: int = _setting(20, "Passes over the training data.", metavar="N", low=1, high=MAX_EPOCHS)
     lr: float = _setting(0.5, "Learning rate of the first epoch.", metavar="RATE", low=0)
-    lr_decay: float = _setting(0.95, "Factor of the learning rate after each epoch.", metavar="FACTOR", low=0)
+    lr_decay: float = _setting(0.95, "Factor of the learning rate after each epoch.", metavar="FACTOR", low=0, high=1)
     batch_size: int = _setting(1, "Images a step.", metavar="N", low=1)
     samples_per_epoch: int = _setting(
         6000, "Images an epoch, about: each is taken with this chance over all.", metavar="N", low=1
@@ -54,7 +54,7 @@ class Config:
     dtype: str = _setting("float32", "Precision of the arithmetic.", choices=("float32", "float64"))
     order: str = _setting("file", "Order of an epoch's images.", choices=("file", "shuffled"))
     optimizer: str = _setting("sgd", "What takes the steps.", choices=("sgd", "momentum", "adam"))
-    momentum: float = _setting(0.9, "Part of the velocity that --optimizer momentum keeps.", metavar="PART", low=0)
+    momentum: float = _setting(0.9, "Part of the velocity that --optimizer momentum keeps.", metavar="PART", low=0, high=1)
     schedule: str = _setting("exponential", "How the learning rate falls.", choices=("exponential", "cosine"))
     warmup: float = _setting(0.0, "Epochs over which the learning rate first grows.", metavar="EPOCHS", low=0)
     init: str = _setting(
@@ -68,7 +68,7 @@ class Config:
     validation: int = _setting(0, "Images at the end of the training set to hold out.", metavar="N", low=0)
     patience: int = _setting(0, "Stop after N epochs that validate no better; 0: never.", metavar="N", low=0)
     max_time: str = _setting("", "Start no epoch that would end later than this: 90s, 10m, 1h30m.", metavar="TIME")
-    smoothing: float = _setting(0.0, "Part of a label that is spread over all ten.", metavar="PART", low=0)
+    smoothing: float = _setting(0.0, "Part of a label that is spread over all ten.", metavar="PART", low=0, high=1)
 
     def __post_init__(self) -> None:
         """Check every value against its type and bounds.
@@ -176,7 +176,8 @@ def _check(name: str, value: object, wanted: Any, limits: Mapping[str, Any]) -> 
     low, high, choices = limits["min"], limits["max"], limits["choices"]
     if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]
         raise LeNet5Error(f"{name}: {_shown(value)}; {low} or more was wanted")
-    if isinstance(value, int) and value > high:
+    high = MAX_COUNT if high is None and isinstance(value, int) else high
+    if high is not None and value is not None and value > high:  # type: ignore[operator]
         raise LeNet5Error(f"{name}: {_shown(value)}; {high} or less was wanted")
     if choices and value not in choices:
         raise LeNet5Error(f"{name}: {_shown(value)}; {' or '.join(choices)} was wanted")

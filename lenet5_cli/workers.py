@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from lenet5_cli.augmentation import NUMBERS, distort
 from lenet5_cli.contraction import Array
+from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.network import LeNet5, pieces
 
 CAPACITY = 4096  # images that lie on the board at a time
@@ -48,8 +49,9 @@ class Workers:
         self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Hold BLAS to one thread."""
+        """Hold BLAS to one thread; what overflows is found in what comes out."""
         self._resources.enter_context(threadpool_limits(1, user_api="blas"))
+        self._resources.enter_context(np.errstate(over="ignore", invalid="ignore"))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,13 +59,20 @@ class Workers:
         self._resources.close()
 
     def scores(self, images: NDArray[np.uint8]) -> Array:
-        """Return scores (n, 10) of pictures (n, 28, 28), as ``LeNet5.scores`` does."""
+        """Return scores (n, 10) of pictures (n, 28, 28), as ``LeNet5.scores`` does.
+
+        Raises:
+            LeNet5Error: a score is not finite.
+        """
         if len(pieces(len(images))) == 1:
-            return self.network.scores(images)
-        scores = np.empty((len(images), 10), self.network.dtype)
-        for turn in _turns(len(images)):
-            self._share_out(images[turn], _Task(False, False, 0, len(images[turn]), len(images)))
-            scores[turn] = self._board.scores[: len(scores[turn])]
+            scores = self.network.scores(images)
+        else:
+            scores = np.empty((len(images), 10), self.network.dtype)
+            for turn in _turns(len(images)):
+                self._share_out(images[turn], _Task(False, False, 0, len(images[turn]), len(images)))
+                scores[turn] = self._board.scores[: len(scores[turn])]
+        if not np.isfinite(scores).all():
+            raise LeNet5Error(f"the scores are not finite: the parameters are too large for {self.network.dtype}")
         return scores
 
     def differentiate(

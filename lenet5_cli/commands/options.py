@@ -65,7 +65,7 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
     elif int in (setting.type, *get_args(setting.type)):
         kind = click.IntRange(limits["min"], limits["max"])
     elif setting.type is float:
-        kind = click.FloatRange(min=limits["min"])
+        kind = click.FloatRange(limits["min"], limits["max"])
     return click.option(
         f"--{setting.name.replace('_', '-')}",
         type=kind,
