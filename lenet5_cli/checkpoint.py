@@ -5,10 +5,10 @@ six pairs alone, as the report's ``dump`` writes them, are read too.
 """
 
 import hashlib
-import json
 import os
 import pickle
 from dataclasses import dataclass, field, fields
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -70,10 +70,9 @@ def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
     record = {"format": FORMAT, **{each.name: getattr(saved, each.name) for each in fields(saved)}}
     record["sha256"] = _sha256(saved)
     record["glyphs"] = record.pop("codes")
+    pickled = _pickled([*record.pop("pairs"), record])
     with replacing(path) as file:
-        pickler = _Pickler(file, protocol=5)
-        pickler.fast = True  # no memo: bytes do not depend on which equal objects are one; a resumed run's match
-        pickler.dump([*record.pop("pairs"), record])
+        file.write(pickled)
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:
@@ -96,6 +95,15 @@ class _Pickler(pickle.Pickler):
         if isinstance(value, np.ndarray):
             return np.ndarray, (value.shape, value.dtype.str, bytearray(value.tobytes()))
         return NotImplemented
+
+
+def _pickled(value: object) -> bytes:
+    """Return the pickle of a value, which does not depend on which of its equal parts are one: there is no memo."""
+    stream = BytesIO()
+    pickler = _Pickler(stream, protocol=5)
+    pickler.fast = True
+    pickler.dump(value)
+    return stream.getvalue()
 
 
 def _value(content: bytes) -> Any:
@@ -142,7 +150,7 @@ def _checkpoint(items: Any) -> Checkpoint:
 
 
 def _part(record: dict[str, Any], name: str) -> Any:
-    """Return a part of the record: arrays, or what can be written as JSON."""
+    """Return a part of the record: arrays, or numbers and texts."""
     value = record.get("glyphs" if name == "codes" else name)
     if name == "codes":
         if not isinstance(value, np.ndarray) or value.shape != (10, 84) or not np.isin(value, (0, 1)).all():
@@ -229,7 +237,7 @@ def _sha256(saved: Checkpoint) -> str:
         for entry in saved.history
     ]
     said = [saved.config, saved.epoch, history, saved.data, saved.versions, list(saved.state)]
-    digest = hashlib.sha256(json.dumps(said).encode())
+    digest = hashlib.sha256(_pickled(said))
     codes = () if saved.codes is None else (saved.codes,)
     for value in (*(value for pair in saved.pairs for value in pair), *codes, *saved.state.values()):
         digest.update(value.tobytes())
