@@ -54,7 +54,9 @@ class Config:
     dtype: str = _setting("float32", "Precision of the arithmetic.", choices=("float32", "float64"))
     order: str = _setting("file", "Order of an epoch's images.", choices=("file", "shuffled"))
     optimizer: str = _setting("sgd", "What takes the steps.", choices=("sgd", "momentum", "adam"))
-    momentum: float = _setting(0.9, "Part of the velocity that --optimizer momentum keeps.", metavar="PART", low=0, high=1)
+    momentum: float = _setting(
+        0.9, "Part of the velocity that --optimizer momentum keeps.", metavar="PART", low=0, high=1
+    )
     schedule: str = _setting("exponential", "How the learning rate falls.", choices=("exponential", "cosine"))
     warmup: float = _setting(0.0, "Epochs over which the learning rate first grows.", metavar="EPOCHS", low=0)
     init: str = _setting(

@@ -1,5 +1,8 @@
 """The command line: ``lenet5`` and its commands, a module each."""
 
+import io
+import os
+import sys
 from typing import Any
 
 import click
@@ -18,19 +21,37 @@ INTERRUPTED = 130
 class Group(click.Group):
     """The one place where an error becomes a message and an exit code."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line over streams that take any text."""
+        _prepare_streams()
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:  # of a file that no module of ours opens, such as the output
+            click.echo(f"Error: {error.filename or 'writing'}: {error.strerror}", err=True)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command: exit 1 with a message for what the user can put right, 130 on Ctrl-C."""
         try:
             return super().invoke(ctx)
         except LeNet5Error as error:
             raise click.ClickException(str(error)) from error
-        except BrokenPipeError:  # the reader has seen enough: click ends quietly
-            raise
-        except OSError as error:  # of a file that no module of ours opens: a log, or the output
-            raise click.ClickException(f"{error.filename or 'writing'}: {error.strerror}") from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
+
+
+def _prepare_streams() -> None:
+    """Have what a stream cannot encode escaped, and what is written to a closed one go nowhere.
+
+    A file that is opened later would get the number of the closed stream, and with it whatever is printed.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif name != "stdin" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -87,9 +87,9 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
     """Stop with exit code 2 if a file to be written is there and may not be replaced, or its folder is not there."""
     for path in filter(None, paths):
         if not path.parent.is_dir():
-            raise click.UsageError(f"{path}: there is no folder {path.parent}")
+            raise click.UsageError(printable(f"{path}: there is no folder {path.parent}"))
         if path.exists() and not overwrite:
-            raise click.UsageError(f"{path} exists; --overwrite replaces it")
+            raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
 
 
 def load(source: str, split: Literal["train", "test"]) -> "Split":
@@ -98,7 +98,9 @@ def load(source: str, split: Literal["train", "test"]) -> "Split":
 
     from lenet5_cli import datasets
 
-    with tqdm(unit="B", unit_scale=True, leave=False, disable=None, desc=f"download {source}", total=1) as bar:
+    with tqdm(
+        unit="B", unit_scale=True, leave=False, disable=None, desc=printable(f"download {source}"), total=1
+    ) as bar:
         loaded = datasets.load(source, split, progress=None if bar.disable else bar)
     for kind, path, array in (
         ("images", loaded.images_path, loaded.images),

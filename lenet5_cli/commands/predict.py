@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lenet5_cli.commands.options import FILE, console, threads_option
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
     from lenet5_cli.network import LeNet5
@@ -93,7 +93,7 @@ def _show(answers: list[dict[str, Any]], top: int) -> None:
             continue
         order = sorted(range(10), key=lambda digit: -answer["probabilities"][digit])[:top]
         table.add_row(
-            Text(answer["file"]),
+            Text(printable(answer["file"])),
             "\n".join(str(digit) for digit in order),
             "\n".join(f"{answer['probabilities'][digit]:.4f}" for digit in order),
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lenet5_cli.commands.options import FILE, console, overwrite_option, refuse_existing
+from lenet5_cli.errors import printable
 
 if TYPE_CHECKING:
     from rich.columns import Columns
@@ -49,7 +50,7 @@ def render_glyphs(sheet: Path | None, font: Path | None, output: Path, scale: in
 
     codes = glyphs.from_font(font) if font else glyphs.read(sheet or "digits")
     glyphs.write(output, codes, scale)
-    click.echo(f"{output}: written", err=True)
+    click.echo(printable(f"{output}: written"), err=True)
     screen = console()
     screen.print(_pictures(codes, ascii_only=screen.options.ascii_only))
     a, b, apart = glyphs.closest(codes)

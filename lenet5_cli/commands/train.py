@@ -23,7 +23,7 @@ from lenet5_cli.commands.options import (
     threads_option,
 )
 from lenet5_cli.config import Config
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,7 +115,8 @@ def _run(
         saved = _best_of(done, output)
     if plot:
         figures.history((saved or begun).history, plot)
-    click.echo(f"The model is in {output}; lenet5 predict --model {output} digit.png reads a digit with it.", err=True)
+    name = printable(str(output))
+    click.echo(f"The model is in {name}; lenet5 predict --model {name} digit.png reads a digit with it.", err=True)
     if notice:
         click.echo(notice, err=True)
 
@@ -161,8 +162,9 @@ def _train(saved: "Checkpoint", output: Path, splits: "list[Split]", threads: in
         tally = evaluate(LeNet5.restore(saved), splits[1], threads=threads, track=stop.track)
     except Stop.Requested:
         if saved.epoch:
-            click.echo(f"Stopped; {output} has {saved.epoch} of {config.epochs} epochs.", err=True)
-            click.echo(f"lenet5 train --resume --output {output} goes on.", err=True)
+            name = printable(str(output))
+            click.echo(f"Stopped; {name} has {saved.epoch} of {config.epochs} epochs.", err=True)
+            click.echo(f"lenet5 train --resume --output {name} goes on.", err=True)
         else:
             click.echo("Stopped before the end of the first epoch; nothing was saved.", err=True)
         click.get_current_context().exit(stop.exit_code)

@@ -1,0 +1,149 @@
+"""Whatever reads what is printed: narrow and dumb terminals, old encodings, closed pipes, odd names of files."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import lenet5_cli
+from lenet5_cli import LeNet5, checkpoint, glyphs
+from lenet5_cli.commands import lenet5
+from tests.conftest import drawing
+
+COMMANDS = {
+    "eval": ["eval", "model.pkl", "--data", "bars", "--threads", "1"],
+    "predict": ["predict", "three.png", "--top", "2"],
+    "info": ["info", "model.pkl"],
+    "info --config": ["info", "--config", "best"],
+    "render-glyphs": ["render-glyphs", "--overwrite"],
+    "train": ["train", "--data", "bars", "--epochs", "2", "--samples-per-epoch", "20", "--seed", "1", "-o", "new.pkl",
+              "--overwrite", "--threads", "1"],
+}  # fmt: skip
+EVERY = pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
+POSIX = pytest.mark.skipif(os.name != "posix", reason="there are no such terminals")
+
+
+@pytest.fixture(autouse=True)
+def _things(bars_folder: Path) -> None:
+    checkpoint.write(
+        "model.pkl",
+        checkpoint.Checkpoint(LeNet5(seed=1).pairs(), glyphs.read(), {"lr": 0.25}, 2, data={"name": str(bars_folder)}),
+    )
+    drawing(3).save("three.png")
+
+
+def environment(**changes: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1]), **changes}
+
+
+def on_a_terminal(arguments: list[str], columns: int = 80, **variables: str) -> str:
+    """Return what a command shows on a terminal, stdout and stderr."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    changes = {"TERM": "xterm-256color", **variables}
+    command = [sys.executable, "-m", "lenet5_cli", *arguments]
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment(**changes)) as process:
+        os.close(its)
+        shown = b""
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:  # the terminal was hung up
+            pass
+    os.close(ours)
+    assert process.returncode == 0, shown.decode()
+    return shown.decode()
+
+
+@POSIX
+@EVERY
+def test_a_dumb_terminal_and_a_narrow_one(arguments: list[str]) -> None:
+    assert "\x1b" not in on_a_terminal(arguments, TERM="dumb")
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_a_terminal(arguments, columns=40))
+    drawn = [line for line in re.split("[\r\n]+", shown) if re.search("[━─│┃█▁]", line)]
+    assert max(map(len, drawn), default=0) <= 40
+
+
+@POSIX
+def test_colours_are_for_terminals_that_want_them() -> None:
+    colour = re.compile(r"\x1b\[[0-9;]*(3[0-7]|9[0-7]|38|48)[;m]")
+    for name in ("eval", "predict"):
+        assert "\x1b[" in on_a_terminal(COMMANDS[name])  # bold, at least
+        assert not colour.search(on_a_terminal(COMMANDS[name], NO_COLOR="1"))
+
+
+@EVERY
+@pytest.mark.parametrize("charset", ["utf-8", "cp1252", "ascii"])
+def test_any_encoding_of_stdout(charset: str, arguments: list[str]) -> None:
+    result = CliRunner(charset=charset).invoke(lenet5, arguments)
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output
+    result.stdout_bytes.decode(charset)
+
+
+@POSIX
+@EVERY
+@pytest.mark.parametrize("charset", ["utf-8", "ascii"])
+def test_names_of_files_that_are_no_text_or_would_steer(charset: str, arguments: list[str], tmp_path: Path) -> None:
+    odd = os.fsdecode(b"a\xff\x1b[31m\x07b")
+    for name in ("model.pkl", "three.png"):
+        shutil.copy(name, f"{odd}{name}")
+    (tmp_path / "bars").rename(f"{odd}bars")
+    named = ("model.pkl", "three.png", "bars", "new.pkl")
+    given = [f"{odd}{argument}" if argument in named else argument for argument in arguments]
+    if arguments[0] == "predict":
+        given += ["--model", f"{odd}model.pkl"]
+    if arguments[0] == "render-glyphs":
+        given += ["--output", f"{odd}.png"]
+    result = CliRunner(charset=charset).invoke(lenet5, given)
+    assert result.exit_code == 0, result.output
+    assert not {"\x1b", "\x07", "\ufffd"} & set(result.output)
+    if arguments[0] in ("eval", "predict", "info") and "best" not in given:
+        answer = json.loads(CliRunner(charset=charset).invoke(lenet5, [*given, "--json"]).stdout)
+        assert os.fsencode(answer.get("model") or answer["file"]).startswith(b"a\xff\x1b")
+
+
+@POSIX
+@EVERY
+def test_names_in_messages_are_escaped(arguments: list[str]) -> None:
+    given = [os.fsdecode(b"\xff\x1b[31m") if argument in ("model.pkl", "three.png", "best", "bars") else argument
+             for argument in arguments]  # fmt: skip
+    if arguments[0] == "render-glyphs":
+        given += ["--sheet", os.fsdecode(b"\xff\x1b[31m")]
+    result = CliRunner().invoke(lenet5, given)
+    assert result.exit_code == 1
+    assert r"\udcff\x1b[31m" in result.stderr
+    assert "\x1b" not in result.output
+
+
+@POSIX
+@pytest.mark.parametrize("redirection", ["| head -1", ">&-", "2>&-", ">&- 2>&- <&-"])
+def test_streams_that_are_closed(redirection: str) -> None:
+    """Nothing but results and notices is printed, and nothing ends in a file that it does not belong in."""
+    for name in ("eval", "info", "train"):
+        line = f"{sys.executable} -m lenet5_cli {' '.join(COMMANDS[name])} {redirection}"
+        result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment(), check=False)  # noqa: S607
+        assert result.returncode == 0, result.stderr
+        known = ("Load ", "seed: ", "The model is in ")
+        assert [shown for shown in result.stderr.splitlines() if not shown.startswith(known)] == []
+    assert checkpoint.read("new.pkl").epoch in (1, 2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["info", "model.pkl"]], ids=str)
+def test_output_that_cannot_be_written_is_told(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "lenet5_cli", *arguments]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
+    assert (result.returncode, result.stderr) == (1, "Error: writing: No space left on device\n")
