@@ -213,7 +213,7 @@ def test_missing_file_and_folder_are_refused(tmp_path, function, wanted):
     path = tmp_path / "none"
     assert refusal(function, path) == f"{path}: no such file; {wanted} was wanted"
     assert refusal(function, tmp_path) == f"{tmp_path}: a folder; {wanted} was wanted"
-    assert refusal(function, "a\0b") == f"a\0b: cannot be read: embedded null byte; {wanted} was wanted"
+    assert refusal(function, "a\0b") == rf"a\x00b: cannot be read: embedded null byte; {wanted} was wanted"
 
 
 @pytest.mark.parametrize("name", ["sheet.jpg", "sheet"])

@@ -389,7 +389,6 @@ ENCODE = b"(h\x00Vlatin1\ntR"
 COUNTED = "more than 2,097,152 pickle operations; no checkpoint has as many"
 FLOODS: dict[str, tuple[Callable[[], bytes], str]] = {
     "dicts": (lambda: b"}" * (SIZE - 1) + b".", "looks like a text; a checkpoint was wanted"),
-    "memos": (lambda: b"]" + b"\x94" * (SIZE - 2) + b".", COUNTED),
     "a text again and again": (
         lambda: MEGABYTE + b"h\x00" * (31 << 20) + b".",
         "damaged: texts are used again and again, at byte 1,048,708",
