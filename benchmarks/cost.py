@@ -103,8 +103,8 @@ def by_batch() -> None:
 
 
 def by_images(most: int) -> None:
-    """Print the time of an evaluation by the number of images, mapped from a file."""
-    print("Evaluation of a mapped file, all cores:\n\n| images | seconds | microseconds an image |\n|--:|--:|--:|")
+    """Print the time of an evaluation by the number of images in a file."""
+    print("Evaluation of a file, all cores:\n\n| images | seconds | microseconds an image |\n|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as folder:
         count = 1000
         while count <= most:
