@@ -191,7 +191,8 @@ def _epochs(
             del record["validation_accuracy"]
         if validated is None or validated > max((past["validation_accuracy"] for past in saved.history), default=-1):
             saved.pairs = network.pairs()
-        saved.epoch, saved.state = epoch.epoch, state
+        ended = config.schedule == "cosine" and epoch.epoch == config.epochs  # --epochs cannot ask for more
+        saved.epoch, saved.state = epoch.epoch, {} if ended else state
         saved.history.append(record)
         checkpoint.write(output, saved)
         shown = "" if validated is None else f"  val: {validated:.5f}"
