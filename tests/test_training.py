@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lenet5_cli import LeNet5
+from lenet5_cli import LeNet5, training
 from lenet5_cli.config import Config
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.losses import cross_entropy
@@ -48,6 +48,12 @@ def test_every_image_is_taken_where_there_are_no_more_than_asked_for_and_never_n
     counts = [len(chosen(1000, samples_per_epoch=1, epoch=epoch)) for epoch in range(1, 30)]
     assert min(counts) == 1
     assert max(counts) > 1
+
+
+def test_drawing_a_part_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = chosen(1000, samples_per_epoch=300)
+    monkeypatch.setattr(training, "DRAWN", 7)
+    np.testing.assert_array_equal(chosen(1000, samples_per_epoch=300), at_once)
 
 
 def test_shuffled_epochs_take_exactly_the_asked_number_each_once() -> None:
