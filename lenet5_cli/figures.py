@@ -82,15 +82,11 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) 
     wrong, drawn = tally.images - tally.right, len(worst.labels)
     side, left, top, wide, high = 28 * 4 / DOTS, 0.33, 0.85, 0.84, 1.3
     figure, canvas = _canvas(9, top + high * -(-drawn // SHEET))
-    which = (
-        f"{drawn} worst of {wrong:,} wrong answers" if drawn < wrong else f"{wrong:,} wrong answers, the worst first"
-    )
+    which = f"{drawn} worst of {wrong:,} wrong answers" if drawn < wrong else f"{wrong:,} wrong answers, worst first"
     title = f"{which if wrong else 'no wrong answer'}; {tally.images:,} images"
     _text(canvas, left, 0.25, title, ha="left", fontsize=12)
     if wrong:
-        said = (
-            "true digit → answer, the squared distances to their glyphs, the image's place in the data, counted from 0"
-        )
+        said = "true digit → answer, squared distances to their glyphs, place of the image in the data (from 0)"
         _text(canvas, left, 0.55, said, ha="left", fontsize=9)
     for at, (place, label, scores) in enumerate(zip(worst.images, worst.labels, worst.scores, strict=True)):
         x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
@@ -111,9 +107,7 @@ def kernels(c1: Array, c3: Array, path: Path) -> None:
     for k, kernel in enumerate(c1[:, 0]):
         _text(canvas, left + 2 * step * k + side, c1_top - 0.12, f"{k}")
         _place(canvas, kernel, left + 2 * step * k, c1_top, side + step, **_around_zero(c1))
-    _text(
-        canvas, left, c3_top - 0.4, "c3: from each map of s2, down, to each of its own, across", ha="left", fontsize=11
-    )
+    _text(canvas, left, c3_top - 0.4, "c3: from the maps of s2, down, to its own, across", ha="left", fontsize=11)
     _colour_bar(canvas, c3, 6.5, c3_top - 0.4)
     for k in range(16):
         _text(canvas, left + step * k + side / 2, c3_top - 0.12, f"{k}")
@@ -205,14 +199,14 @@ def _calibration(above: "Axes", below: "Axes", tally: Tally) -> None:
         capsize=2,
         label="95 % interval",
     )
-    above.set(xlim=(0, 1.01), xticklabels=[], ylim=(-0.03, 1.03), ylabel="share of right answers")
-    above.set_title(f"expected calibration error: {tally.calibration_error:.4f}")
-    above.legend(loc="lower right", fontsize=8)
+    above.set(xlim=(0, 1.02), xticklabels=[], ylim=(-0.03, 1.03), ylabel="share of right answers")
+    above.set_title(f"expected calibration error: {tally.calibration_error:.4f}", pad=20)
+    above.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=8)
     above.grid(alpha=0.3)
     most = images.max()
     bars = below.bar((filled + 0.5) / BINS, images, 0.85 / BINS, color=BLUE)
     below.bar_label(bars, [f"{int(count):,}" for count in images], fontsize=7, rotation=90, padding=2)
-    below.set(yscale="log", xlim=(0, 1.01), ylim=(0.5, most * (2 * most) ** 0.7), yticks=[])
+    below.set(yscale="log", xlim=(0, 1.02), ylim=(0.5, most * (2 * most) ** 0.7), yticks=[])
     below.set(xlabel="confidence", ylabel="images")
     below.tick_params(axis="y", which="minor", length=0)
 

@@ -79,8 +79,8 @@ def test_wrong_answers_are_drawn_each_with_what_is_known_of_it(monkeypatch: pyte
     measured = tally([4, 7, 3], [9, 7, 5])
     figure = drawn(monkeypatch, figures.errors, PICTURES[measured.worst.images], measured.worst, measured)
     assert texts(figure) == [
-        "2 wrong answers, the worst first; 3 images",
-        "true digit → answer, the squared distances to their glyphs, the image's place in the data, counted from 0",
+        "2 wrong answers, worst first; 3 images",
+        "true digit → answer, squared distances to their glyphs, place of the image in the data (from 0)",
         "3 → 5", "30.0 → 19.3", "#2",
         "4 → 9", "30.0 → 20.0", "#0",
     ]  # fmt: skip
