@@ -82,9 +82,8 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) 
     wrong, drawn = tally.images - tally.right, len(worst.labels)
     side, left, top, wide, high = 28 * 4 / DOTS, 0.33, 0.85, 0.84, 1.3
     figure, canvas = _canvas(9, top + high * -(-drawn // SHEET))
-    which = f"{drawn} worst of {wrong:,} wrong answers" if drawn < wrong else f"{wrong:,} wrong answers, worst first"
-    title = f"{which if wrong else 'no wrong answer'}; {tally.images:,} images"
-    _text(canvas, left, 0.25, title, ha="left", fontsize=12)
+    which = f"the {drawn} worst of {wrong:,}" if drawn < wrong else f"{wrong:,}"
+    _text(canvas, left, 0.25, f"wrong answers: {which}; images: {tally.images:,}", ha="left", fontsize=12)
     if wrong:
         said = "true digit → answer, squared distances to their glyphs, place of the image in the data (from 0)"
         _text(canvas, left, 0.55, said, ha="left", fontsize=9)
@@ -206,9 +205,10 @@ def _calibration(above: "Axes", below: "Axes", tally: Tally) -> None:
     most = images.max()
     bars = below.bar((filled + 0.5) / BINS, images, 0.85 / BINS, color=BLUE)
     below.bar_label(bars, [f"{int(count):,}" for count in images], fontsize=7, rotation=90, padding=2)
-    below.set(yscale="log", xlim=(0, 1.02), ylim=(0.5, most * (2 * most) ** 0.7), yticks=[])
+    below.set(yscale="log", xlim=(0, 1.02), ylim=(0.5, most * (2 * most) ** 1.4))  # the numbers stand in the upper half
     below.set(xlabel="confidence", ylabel="images")
-    below.tick_params(axis="y", which="minor", length=0)
+    below.yaxis.set_ticks([])
+    below.yaxis.set_ticks([], minor=True)
 
 
 def _matrix(panel: "Axes", counts: NDArray[np.integer], shades: NDArray[np.number], norm: "Normalize") -> "AxesImage":
@@ -216,9 +216,11 @@ def _matrix(panel: "Axes", counts: NDArray[np.integer], shades: NDArray[np.numbe
     cells = panel.imshow(np.ma.masked_where(counts == 0, shades), cmap="cividis_r", norm=norm)
     panel.set(xticks=range(10), yticks=range(10))
     panel.tick_params(length=0)
+    size = min(8, 33 / len(str(counts.max())))  # points, at which the longest number fits its cell
     for row, column in np.argwhere(counts):
         light = np.array(cells.to_rgba(shades[row, column])[:3]) @ (0.2126, 0.7152, 0.0722)
-        _text(panel, column, row, f"{counts[row, column]}", color="black" if light > 0.45 else "white")
+        colour = "black" if light > 0.45 else "white"
+        _text(panel, column, row, f"{counts[row, column]}", color=colour, fontsize=size)
     return cells
 
 

@@ -93,8 +93,8 @@ def _model() -> None:
     checkpoint.write("model.pkl", Checkpoint(LeNet5(seed=1).pairs(), glyphs.read()))
 
 
-def run(*arguments: object, code: int = 0, **environment: str) -> Result:
-    result = CliRunner().invoke(lenet5, ["eval", "model.pkl", *map(str, arguments)], env=environment)
+def run(*arguments: object, code: int = 0, charset: str = "utf-8", **environment: str) -> Result:
+    result = CliRunner(charset=charset).invoke(lenet5, ["eval", "model.pkl", *map(str, arguments)], env=environment)
     assert result.exit_code == code, result.output
     return result
 
@@ -173,6 +173,13 @@ def test_no_color_is_honoured() -> None:
     assert [line.rstrip() for line in ESCAPE.sub("", shown).splitlines()] == (SHOWN + PAIRS).splitlines()
 
 
+@pytest.mark.usefixtures("measured")
+def test_without_unicode_the_tables_are_ascii() -> None:
+    shown = run(charset="ascii").stdout
+    assert "| 4 | . | 2 | . | . | 190 | . | . | . | . |   8 |" in shown
+    assert re.findall(r"[\w.%]+", shown) == re.findall(r"[\w.%]+", (SHOWN + PAIRS).replace("·", "."))
+
+
 @pytest.mark.parametrize("columns", [40, 59, 60, 80, 200])
 @pytest.mark.parametrize("times", [1, 1000, 1_000_000])
 def test_it_fits_the_terminal_and_leaves_no_number_out(
@@ -198,6 +205,13 @@ def test_the_pictures_are_drawn() -> None:
     for name, height in (("confusion.png", 660), ("errors.png", (0.85 + 2 * 1.3) * 150)):
         with Image.open(name) as image:
             assert image.size == (1350, pytest.approx(height, abs=1))
+
+
+def test_no_more_than_200_wrong_answers_are_drawn() -> None:
+    result = run("--data", folder_with(wrong=230, images=300), "--errors", "errors.png")
+    assert "test accuracy: 0.2333 (70 of 300)" in result.stdout
+    with Image.open("errors.png") as image:
+        assert image.size == (1350, pytest.approx((0.85 + 20 * 1.3) * 150, abs=1))
 
 
 def test_a_sheet_without_wrong_answers_is_written_too() -> None:

@@ -79,7 +79,7 @@ def test_wrong_answers_are_drawn_each_with_what_is_known_of_it(monkeypatch: pyte
     measured = tally([4, 7, 3], [9, 7, 5])
     figure = drawn(monkeypatch, figures.errors, PICTURES[measured.worst.images], measured.worst, measured)
     assert texts(figure) == [
-        "2 wrong answers, worst first; 3 images",
+        "wrong answers: 2; images: 3",
         "true digit → answer, squared distances to their glyphs, place of the image in the data (from 0)",
         "3 → 5", "30.0 → 19.3", "#2",
         "4 → 9", "30.0 → 20.0", "#0",
@@ -101,10 +101,10 @@ def test_the_title_says_how_many_wrong_answers_are_not_drawn(monkeypatch: pytest
     measured = tally([1] * 30, [2] * 25 + [1] * 5, keep=12)
     figure = drawn(monkeypatch, figures.errors, PICTURES[measured.worst.images], measured.worst, measured)
     assert len(figure.axes[0].images) == 12
-    assert texts(figure)[0] == "12 worst of 25 wrong answers; 30 images"
+    assert texts(figure)[0] == "wrong answers: the 12 worst of 25; images: 30"
     measured = tally([1] * 30, [1] * 30)
     figure = drawn(monkeypatch, figures.errors, PICTURES[:0], measured.worst, measured)
-    assert texts(figure) == ["no wrong answer; 30 images"]
+    assert texts(figure) == ["wrong answers: 0; images: 30"]
 
 
 def test_the_evaluation_shows_every_count_and_every_bin(monkeypatch: pytest.MonkeyPatch) -> None:

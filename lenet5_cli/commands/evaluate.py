@@ -160,6 +160,7 @@ def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
 
     of = tally.confusion.sum(axis=1)
     widths = [len(str(count)) for count in tally.confusion.max(axis=0)]
+    none = "." if screen.options.ascii_only else "·"
     title = "Confusions: true digit down, answer across"
     for answers in _parts([width + 3 for width in widths], screen.width - 5):
         table = _table(screen, "", *(Padding(str(answer), (0, 1)) for answer in answers), title=title, padding=0)
@@ -167,7 +168,7 @@ def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
             cells = []
             for answer in answers:
                 heat = RIGHT if answer == digit else _heat(row[answer] / max(of[digit], 1))
-                count = Text(str(row[answer] or "·"), justify="right")
+                count = Text(str(row[answer] or none), justify="right")
                 cells.append(Padding(count, (0, 1), style=heat if row[answer] else ""))
             table.add_row(Padding(str(digit), (0, 1)), *cells)
         yield table
