@@ -261,21 +261,6 @@ def test_a_recipe_of_a_file_shows_where_it_differs() -> None:
     assert lines[-1][:3] == ["2", "of", str(len(REPORT))]
 
 
-@pytest.mark.parametrize("arguments", [[], ["model.pkl", "--config", "report"], ["--json"]])
-def test_a_model_or_a_recipe_is_wanted(arguments: list[str]) -> None:
-    result = run(*arguments, code=2)
-    assert result.stderr.endswith("Error: MODEL or --config; one of them was wanted\n")
-    assert result.stdout == ""
-
-
-def test_what_cannot_be_read_is_told() -> None:
-    assert run("model.pkl", code=1).stderr == "Error: model.pkl: no such file; a checkpoint was wanted\n"
-    assert run("--config", "bets", code=1).stderr.startswith("Error: bets: no such file or preset; the presets are: ")
-    Path("mine.toml").write_text("epoch = 1\n", encoding="utf-8")
-    result = run("--config", "mine.toml", code=1)
-    assert result.stderr == "Error: mine.toml: epoch is not a setting; epochs is\n"
-
-
 FIGURES = ["curves.png", "glyphs.png", "kernels.png", "maps.png"]
 
 
@@ -361,11 +346,12 @@ def test_digits_that_the_data_does_not_have_are_left_out(bars_folder: Path, show
 
 
 def test_a_history_that_no_run_writes_does_not_stop_the_figures(bars_folder: Path) -> None:
-    entries = [3, {}, {"epoch": 1, "loss": "low", "accuracy": 1}, {"epoch": 2, "loss": float("nan"), "accuracy": 1}]
-    result = run(model(history=entries), "--figures", "out", "--data", bars_folder)
+    options = ["--figures", "out", "--data", bars_folder, "--overwrite"]
+    entries = [{}, {"epoch": 1, "loss": 1e300, "accuracy": 1.0}, {"epoch": 2, "loss": float("nan"), "accuracy": 1.0}]
+    result = run(model(history=entries), *options)
     assert "The file has no history; out/curves.png is left out." in result.stderr
-    odd = [*history(2), {"epoch": 9, "loss": 3, "accuracy": 7, "validation_accuracy": "high"}]
-    run(model(history=entries + odd, data={"name": 3}), "--figures", "out", "--overwrite")
+    odd = [*history(2), {"epoch": 9, "loss": 3.0, "accuracy": 7.0, "validation_accuracy": float("nan")}]
+    run(model(history=entries + odd), *options)
     assert drawn("out") == FIGURES
 
 
@@ -388,3 +374,18 @@ def test_figures_without_matplotlib_are_told_at_once(monkeypatch: pytest.MonkeyP
     assert result.stderr == "Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out --figures\n"
     assert result.stdout == ""
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["model.pkl", "--config", "report"], ["--json"]])
+def test_a_model_or_a_recipe_is_wanted(arguments: list[str]) -> None:
+    result = run(*arguments, code=2)
+    assert result.stderr.endswith("Error: MODEL or --config; one of them was wanted\n")
+    assert result.stdout == ""
+
+
+def test_what_cannot_be_read_is_told() -> None:
+    assert run("model.pkl", code=1).stderr == "Error: model.pkl: no such file; a checkpoint was wanted\n"
+    assert run("--config", "bets", code=1).stderr.startswith("Error: bets: no such file or preset; the presets are: ")
+    Path("mine.toml").write_text("epoch = 1\n", encoding="utf-8")
+    result = run("--config", "mine.toml", code=1)
+    assert result.stderr == "Error: mine.toml: epoch is not a setting; epochs is\n"
