@@ -150,6 +150,20 @@ class LeNet5:
         """Return the ten probabilities (n, 10) of each picture (n, 28, 28), white on black."""
         return softmax(self.scores(images))
 
+    def maps(self, images: NDArray[np.uint8]) -> dict[str, Array]:
+        """Return what each layer makes of pictures (n, 28, 28), white on black: by name, (n, *output_shape), copies.
+
+        The first is ``input``, the prepared pictures (n, 1, 32, 32).
+        """
+        x = self.prepare(images)
+        maps: dict[str, Array] = {"input": x.copy()}
+        for layer in self.layers:
+            x = layer.forward(x)
+            # A tiled convolution's y[n,k,i,j,p,q] has its rows at 2i+p and its columns at 2j+q.
+            untiled = x.transpose(0, 1, 2, 4, 3, 5) if x.ndim > 4 else x
+            maps[layer.name] = untiled.copy().reshape(len(x), *layer.output_shape)
+        return maps
+
     def pairs(self) -> list[list[Array]]:
         """Return ``[weight, bias]`` of each trainable layer, copied, in the shapes of the report."""
         return [[value.copy() for value in layer.params.values()] for layer in self.layers if layer.params]

@@ -112,18 +112,18 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
     return np.concatenate(chosen) if any(map(len, chosen)) else rng.integers(images, size=1)
 
 
-def evaluate(network: LeNet5, split: Split, *, threads: int = 1, track: Track = untracked) -> Tally:
-    """Classify every image of a split."""
+def evaluate(network: LeNet5, split: Split, *, keep: int = 0, threads: int = 1, track: Track = untracked) -> Tally:
+    """Classify every image of a split; the ``keep`` worst of the wrong answers are kept whole."""
     with Workers(network, threads) as workers:
-        return _tally(workers, split, track)
+        return _tally(workers, split, track, keep)
 
 
-def _tally(workers: Workers, split: Split, track: Track) -> Tally:
-    tally = Tally()
+def _tally(workers: Workers, split: Split, track: Track, keep: int = 0) -> Tally:
+    tally = Tally(keep)
     for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
         scores = workers.scores(images)
         loss, _ = workers.network.loss(scores, labels, 0)
-        tally.add(loss * len(labels), labels, scores.argmax(axis=1))
+        tally.add(loss * len(labels), labels, scores)
     return tally
 
 

@@ -71,7 +71,7 @@ def train(
     from lenet5_cli import checkpoint, datasets, figures
 
     if plot:
-        figures.require_matplotlib()
+        figures.require("--plot", plot)
     values["data"] = datasets.absolute(values["data"])
     saved = checkpoint.read(output) if resume else None
     config = _continued(output, saved, values) if saved else _seeded(Config(**values))
