@@ -120,6 +120,8 @@ class LeNet5:
         self.layers.append(layer)
         self.parameters = self._flatten("params")
         self.gradients = self._flatten("grads")
+        for each in self.layers:
+            each.unbind()
         return self
 
     def forward(self, x: Array) -> Array:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet5_cli.contraction import Windows, contract, images_first, images_last, repeat
+from lenet5_cli.contraction import Kernels, Windows, contraction, images_first, images_last, repeat
 
 SIZES = dict(zip("pqkcuvijn", (2, 2, 4, 3, 5, 5, 3, 6, 7), strict=True))
 STRINGS = [
@@ -29,7 +29,7 @@ def test_contract_is_einsum(subscripts: str, images: int, dtype: type) -> None:
     a, b = (rng.standard_normal([sizes[letter] for letter in letters]).astype(dtype) for letters in operands.split(","))
     out = np.empty([sizes[letter] for letter in result], dtype)
     reference = np.einsum(subscripts, a.astype(np.float64), b.astype(np.float64))
-    assert contract(subscripts, a, b, out=out) is out
+    contraction(subscripts, a, b, out=out)()
     terms = a.size * b.size // max(out.size, 1)
     np.testing.assert_allclose(out, reference, rtol=0, atol=np.finfo(dtype).eps * (10 + terms))
 
@@ -37,14 +37,15 @@ def test_contract_is_einsum(subscripts: str, images: int, dtype: type) -> None:
 @given(st.integers(1, 5000))
 def test_a_sum_of_any_length_is_complete(terms: int) -> None:
     a, b = np.arange(2.0 * terms).reshape(2, terms), np.ones((3, terms))
-    found = contract("kn,cn->kc", a, b, out=np.empty((2, 3)))
+    found = np.empty((2, 3))
+    contraction("kn,cn->kc", a, b, out=found)()
     np.testing.assert_allclose(found, np.einsum("kn,cn->kc", a, b), rtol=1e-12)
 
 
 @pytest.mark.parametrize("subscripts", ["kc,kc->kc", "kcn,kn->cn", "ckc,cn->kn", "kc,kn->nc", "k,c->kc"])
 def test_contract_refuses_what_is_not_one_product(subscripts: str) -> None:
     with pytest.raises(ValueError, match="not one matrix product"):
-        contract(subscripts, np.ones((2, 2)), np.ones((2, 2)), out=np.ones((2, 2)))
+        contraction(subscripts, np.ones((2, 2)), np.ones((2, 2)), out=np.ones((2, 2)))
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.data())
@@ -54,9 +55,10 @@ def test_windows_gather_what_their_formula_says(
     h, w = (data.draw(st.integers(size, 8)) for _ in "hw")
     x = np.random.default_rng(0).standard_normal((c, h, w, images))
     windows = Windows((c, h, w), size, stride)
-    shape = (*windows.pixels.shape, images)
-    gathered = windows.gather(x, np.empty(shape))
-    for i, j in np.ndindex(shape[3:5]):
+    gathered = np.empty((*windows.pixels.shape, images))
+    windows.gather(x, out=gathered)
+    gathered = gathered.reshape(c, size, size, *gathered.shape[1:])
+    for i, j in np.ndindex(gathered.shape[3:5]):
         top, left = stride * i, stride * j
         np.testing.assert_array_equal(gathered[:, :, :, i, j], x[:, top : top + size, left : left + size])
 
@@ -70,9 +72,25 @@ def test_windows_sum_is_the_transpose_of_gather(c: int, stride: int, size: int, 
     x = rng.integers(-9, 10, (c, h, w, 2)).astype(float)
     d = np.zeros((windows.pixels.size + 1, 2))
     d[:-1] = rng.integers(-9, 10, (windows.pixels.size, 2))
-    gathered = windows.gather(x, np.empty((*windows.pixels.shape, 2)))
-    summed = windows.sum(d, np.empty((*windows.readers.shape, 2)), np.empty((c * h * w, 2)))
+    gathered, summed = np.empty((*windows.pixels.shape, 2)), np.empty((c * h * w, 2))
+    windows.gather(x, out=gathered)
+    windows.sum(d, np.empty((*windows.readers.shape, 2)), out=summed)
     assert (gathered.reshape(-1, 2) * d[:-1]).sum() == (x.reshape(-1, 2) * summed).sum()
+
+
+def test_kernels_of_a_tile_are_its_outputs_kernels_each_in_its_place() -> None:
+    weight, bias = np.arange(1.0, 55).reshape(3, 2, 3, 3), np.array([7.0, 8, 9])
+    kernels = Kernels(weight.shape, 2, np.float64)
+    kernels.fill(weight, bias)
+    window = kernels.matrix[:-1].reshape(2, 4, 4, 2, 2, 3)
+    for p, q, k in np.ndindex(2, 2, 3):
+        np.testing.assert_array_equal(window[:, p : p + 3, q : q + 3, p, q, k], weight[k])
+        assert kernels.matrix[-1, p, q, k] == bias[k]
+        assert abs(kernels.matrix[:, p, q, k]).sum() == weight[k].sum() + bias[k]  # 0 everywhere else
+    dweight, dbias = np.empty_like(weight), np.empty_like(bias)
+    kernels.sum(dweight, dbias)
+    np.testing.assert_array_equal(dweight, 4 * weight)
+    np.testing.assert_array_equal(dbias, 4 * bias)
 
 
 def test_image_axis_moves_without_a_copy() -> None:

@@ -32,7 +32,7 @@ class Layer(ABC):
         self.dtype = np.dtype(dtype)
         self.params = {name: value.astype(self.dtype) for name, value in params.items()}
         self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
-        self._buffers: dict[str, Array] = {}
+        self._images: int | None = None
 
     def forward(self, x: Array) -> Array:
         """Return y[n, ...] for x[n, ...], and remember what ``backward`` will need.
@@ -41,12 +41,23 @@ class Layer(ABC):
             LeNet5Error: the shape of an image in x is not ``input_shape``.
         """
         self._check(x)
+        if len(x) != self._images:
+            self._images = len(x)
+            self._bind(len(x))
         return self._forward(np.asarray(x, self.dtype))
 
     def backward(self, dy: Array) -> Array:
         """Set ``grads`` and return dx, from dy and the latest ``forward``."""
         self.backward_params(dy)
         return self.backward_input()
+
+    def unbind(self) -> None:
+        """Have the next ``forward`` take up arrays that were put in the place of ``params`` and ``grads``."""
+        self._images = None
+
+    @abstractmethod
+    def _bind(self, n: int) -> None:
+        """Make the work arrays for batches of n images, and the products of these arrays."""
 
     @abstractmethod
     def _forward(self, x: Array) -> Array:
@@ -69,13 +80,6 @@ class Layer(ABC):
         if x.shape[1:] != self.input_shape:
             wanted = ", ".join(map(str, ("n", *self.input_shape)))
             raise LeNet5Error(f"{self.name}: x has shape {x.shape}; ({wanted}) was wanted")
-
-    def _buffer(self, name: str, shape: Shape) -> Array:
-        """Return the work array of this name, zeros when new; made once for as long as its shape stays."""
-        buffer = self._buffers.get(name)
-        if buffer is None or buffer.shape != shape:
-            buffer = self._buffers[name] = np.zeros(shape, self.dtype)
-        return buffer
 
 
 def drawn(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, terms: int) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet5_cli.contraction import Array, Windows, contract, images_first, images_last
+from lenet5_cli.contraction import Array, Kernels, Windows, contraction, images_first, images_last
 from lenet5_cli.layers.activations import SIGMOID, Activation
 from lenet5_cli.layers.base import Layer, drawn
 
@@ -46,70 +46,59 @@ class Conv(Layer):
         self.connections = connections
         self._windows = Windows(input_shape, size + tile - 1, tile)
 
+    def _bind(self, n: int) -> None:
+        weight, dweight = self.params["weight"], self.grads["weight"]
+        t, k = self.tile, len(weight)
+        r, i, j = self._windows.pixels.shape
+        if t > 1:  # a row of ones after the windows has the products do the bias and its gradient
+            self._kernels, self._dkernels = (Kernels(weight.shape, t, self.dtype) for _ in "wd")
+            kernels, dkernels, rows = self._kernels.matrix, self._dkernels.matrix, r + 1
+        else:
+            kernels, dkernels = (array.reshape(k, -1).T[:, None, None] for array in (weight, dweight))
+            rows = r
+        x_windows = np.ones((rows, i, j, n), self.dtype)
+        self._x_windows = x_windows[:r]
+        self._y, self._dz = np.empty((2, t, t, k, i, j, n), self.dtype)
+        self._dwindows = np.zeros((r * i * j + 1, n), self.dtype)
+        self._gathered = np.empty((*self._windows.readers.shape, n), self.dtype)
+        self._dx = np.empty((self._windows.readers.shape[1], n), self.dtype)
+        self._convolve = contraction("rpqk,rijn->pqkijn", kernels, x_windows, out=self._y)
+        self._correlate = contraction("rijn,pqkijn->rpqk", x_windows, self._dz, out=dkernels)
+        dwindows = self._dwindows[:-1].reshape(r, i, j, n)
+        self._spread = contraction("rpqk,pqkijn->rijn", kernels[:r], self._dz, out=dwindows)
+
     def _forward(self, x: Array) -> Array:
-        n = len(x)
-        c, u, v, i, j = self._windows.pixels.shape
-        t, k = self.tile, len(self.params["bias"])
-        self._x_windows = self._windows.gather(images_last(x), self._buffer("x_windows", (c, u, v, i, j, n)))
-        self._kernels = self._tiled("kernels", self.params["weight"])
-        if t > 1:
-            _diagonal(self._kernels)[...] = self.params["weight"]
-        y = self._buffer("y", (t, t, k, i, j, n))
-        contract("pqkcuv,cuvijn->pqkijn", self._kernels, self._x_windows, out=y)
-        y += self.params["bias"][:, None, None, None]
+        y, weight, bias = self._y, *self.params.values()
+        self._windows.gather(images_last(x), out=self._x_windows)
+        if self.tile > 1:
+            self._kernels.fill(weight, bias)
+        self._convolve()
+        if self.tile == 1:
+            y += bias[:, None, None, None]
         self.activation.apply(y)
-        self._y = y
-        return self._outside(y)
+        return y.transpose(5, 2, 3, 4, 0, 1) if self.tile > 1 else images_first(y[0, 0])
 
     def backward_params(self, dy: Array) -> None:
         """Set dweight[k,c,u,v] = sum_nij x[n,c,i+u,j+v] dz[n,k,i,j] and dbias[k] = sum_nij dz[n,k,i,j]."""
-        dz = self._dz = self._buffer("dz", self._y.shape)
-        self.activation.gradient(self._y, self._inside(dy), dz)
-        dkernels = self._tiled("dkernels", self.grads["weight"])
-        contract("pqkijn,cuvijn->pqkcuv", dz, self._x_windows, out=dkernels)
+        dweight, dbias = self.grads.values()
+        dy = dy.transpose(4, 5, 1, 2, 3, 0) if self.tile > 1 else images_last(dy)
+        self.activation.gradient(self._y, dy, self._dz)
+        self._correlate()
         if self.tile > 1:
-            np.add.reduce(_diagonal(dkernels), axis=(0, 1), out=self.grads["weight"])
+            self._dkernels.sum(dweight, dbias)
+        else:
+            np.add.reduce(self._dz, axis=(0, 1, 3, 4, 5), out=dbias)
         if self.connections is not None:
-            self.grads["weight"] *= self.connections[:, :, None, None]
-        np.add.reduce(dz, axis=(0, 1, 3, 4, 5), out=self.grads["bias"])
+            dweight *= self.connections[:, :, None, None]
 
     def backward_input(self) -> Array:
         """Return dx[n,c,h,w] = sum_kuv dz[n,k,h-u,w-v] weight[k,c,u,v], over the u and v that stay within dz."""
-        shape, n = self._x_windows.shape, len(self._dz.T)
-        rows = self._windows.pixels.size
-        dwindows = self._buffer("dwindows", (rows + 1, n))
-        contract("pqkcuv,pqkijn->cuvijn", self._kernels, self._dz, out=dwindows[:rows].reshape(shape))
-        dx = self._buffer("dx", (self._windows.readers.shape[1], n))
-        gathered = self._buffer("gathered", (*self._windows.readers.shape, n))
-        return images_first(self._windows.sum(dwindows, gathered, out=dx).reshape(*self.input_shape, n))
+        self._spread()
+        self._windows.sum(self._dwindows, self._gathered, out=self._dx)
+        return images_first(self._dx.reshape(*self.input_shape, -1))
 
     @property
     def size(self) -> int:
         """The number of trainable parameters."""
         missing = 0 if self.connections is None else int((~self.connections).sum())
         return super().size - missing * int(self.params["weight"][0, 0].size)
-
-    def _tiled(self, name: str, weight: Array) -> Array:
-        """Return [p,q,k,c,u,v] for the kernels of a whole tile: a work array, or a view where the tile is one pixel."""
-        if self.tile == 1:
-            return weight[None, None]
-        k, c, size, _ = weight.shape
-        window = size + self.tile - 1
-        return self._buffer(name, (self.tile, self.tile, k, c, window, window))
-
-    def _outside(self, y: Array) -> Array:
-        """Return y[p,q,k,i,j,n] as the view [n,k,i,j,p,q], without p and q where a tile is one pixel."""
-        return y.transpose(5, 2, 3, 4, 0, 1) if self.tile > 1 else images_first(y[0, 0])
-
-    def _inside(self, dy: Array) -> Array:
-        """Undo ``_outside``."""
-        return dy.transpose(4, 5, 1, 2, 3, 0) if self.tile > 1 else images_last(dy)[None, None]
-
-
-def _diagonal(kernels: Array) -> Array:
-    """Return the view d[p,q,k,c,u,v] = kernels[p,q,k,c,u+p,v+q]: where in a tile's window each output's kernel lies."""
-    t, _, k, c, size, _ = kernels.shape
-    p, q, *rest = kernels.strides
-    u, v = rest[2:]
-    kernel = size - t + 1
-    return np.ndarray((t, t, k, c, kernel, kernel), kernels.dtype, kernels, 0, (p + u, q + v, *rest))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet5_cli.contraction import Array, contract, images_first, images_last
+from lenet5_cli.contraction import Array, contraction, images_first, images_last
 from lenet5_cli.layers.base import Layer
 
 
@@ -22,23 +22,28 @@ class RBF(Layer):
         super().__init__((c,), (k,), {}, dtype)
         self.codes: Array = codes.astype(self.dtype)
 
-    def _forward(self, x: Array) -> Array:
-        self._x = images_last(x)
-        n = len(x)
+    def _bind(self, n: int) -> None:
         k, c = self.codes.shape
-        squares = self._buffer("squares", (k, c, n))
-        np.subtract(self._x, self.codes[:, :, None], out=squares)
+        self._x, self._dx = np.empty((2, c, n), self.dtype)
+        self._y, self._dy = np.empty((2, k, n), self.dtype)
+        self._squares = np.empty((k, c, n), self.dtype)
+        self._spread = contraction("kc,kn->cn", self.codes, self._dy, out=self._dx)
+
+    def _forward(self, x: Array) -> Array:
+        self._x[...] = images_last(x)
+        squares = np.subtract(self._x, self.codes[:, :, None], out=self._squares)
         squares *= squares
-        y = np.add.reduce(squares, axis=1, out=self._buffer("y", (k, n)))
-        return images_first(np.negative(y, out=y))
+        np.add.reduce(squares, axis=1, out=self._y)
+        return images_first(np.negative(self._y, out=self._y))
 
     def backward_params(self, dy: Array) -> None:
         """Keep dy: there is no parameter to set a gradient for."""
-        self._dy = np.ascontiguousarray(images_last(dy), self.dtype)
+        self._dy[...] = images_last(dy)
 
     def backward_input(self) -> Array:
         """Return dx[n,c] = -2 sum_k dy[n,k] (x[n,c] - codes[k,c])."""
-        dx = contract("kc,kn->cn", self.codes, self._dy, out=self._buffer("dx", self._x.shape))
-        dx -= self._x * self._dy.sum(axis=0)
+        self._spread()
+        dx = self._dx
+        dx -= self._x * np.add.reduce(self._dy, axis=0)
         dx *= 2
         return images_first(dx)

@@ -1,5 +1,7 @@
 """The sub-sampling layer."""
 
+from math import prod
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -44,22 +46,28 @@ class Subsampling(Layer):
         if x.shape[1:] != (*self.output_shape, self.kernel_size, self.kernel_size):
             super()._check(x)
 
+    def _bind(self, n: int) -> None:
+        shape = (*self.output_shape, n)
+        self._sums, self._y, self._dz = np.empty((3, *shape), self.dtype)
+        self._ones = np.ones(self.kernel_size**2, self.dtype)
+        self._ones_ijn = np.ones(prod(shape[1:]), self.dtype)
+
     def _forward(self, x: Array) -> Array:
+        weight, bias = self.params.values()
         self._windowed = x.ndim > 4
-        shape = (*self.output_shape, len(x))
-        self._sums = np.add.reduce(self._inside(x), axis=(0, 1), out=self._buffer("sums", shape))
-        y = np.multiply(self._sums, self.params["weight"][:, None, None, None], out=self._buffer("y", shape))
-        y += self.params["bias"][:, None, None, None]
+        # Each sum is a product with ones: BLAS takes half the time of ``np.add.reduce``.
+        np.dot(self._ones, self._inside(x).reshape(len(self._ones), -1), out=self._sums.reshape(-1))
+        y = np.multiply(self._sums, weight[:, None, None, None], out=self._y)
+        y += bias[:, None, None, None]
         self.activation.apply(y)
-        self._y = y
         return images_first(y)
 
     def backward_params(self, dy: Array) -> None:
         """Set dweight[c] = sum_nij dz[n,c,i,j] sum_uv x[n,c,s i+u,s j+v] and dbias[c] = sum_nij dz[n,c,i,j]."""
-        dz = self._dz = self._buffer("dz", self._y.shape)
-        self.activation.gradient(self._y, images_last(dy), dz)
-        np.einsum("cijn,cijn->c", dz, self._sums, out=self.grads["weight"])
-        np.add.reduce(dz, axis=(1, 2, 3), out=self.grads["bias"])
+        self.activation.gradient(self._y, images_last(dy), self._dz)
+        dz, sums = (array.reshape(len(array), -1) for array in (self._dz, self._sums))
+        np.vecdot(dz, sums, out=self.grads["weight"])
+        np.dot(dz, self._ones_ijn, out=self.grads["bias"])
 
     def backward_input(self) -> Array:
         """Return dx[n,c,s i+u,s j+v] = dz[n,c,i,j] weight[c], the same for every u and v."""
