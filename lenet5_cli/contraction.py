@@ -13,7 +13,7 @@ from functools import cache, partial
 from math import prod
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 LONG = 1024  # terms of a sum
 
@@ -88,7 +88,7 @@ class Windows:
 
     Attributes:
         pixels: [cuv,i,j], which pixel of (c, h, w) is read.
-        readers: [reader,chw], where ``pixels`` holds each pixel, filled up with a row past the last.
+        readers: [reader,c,h,w], where ``pixels`` holds each pixel, filled up with a row past the last.
     """
 
     def __init__(self, shape: tuple[int, int, int], size: int, stride: int) -> None:
@@ -97,16 +97,16 @@ class Windows:
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (size, size), axis=(1, 2))[:, ::stride, ::stride]
         c, i, j = windows.shape[:3]
         self.pixels = windows.transpose(0, 3, 4, 1, 2).reshape(c * size * size, i, j)
-        self.readers = _readers(self.pixels.ravel(), pixels.size)
+        self.readers = _readers(self.pixels.ravel(), pixels.size).reshape(-1, *shape)
 
     def gather(self, x: Array, out: Array) -> None:
         """Copy x[c,h,w,n] into its windows ``out``[cuv,i,j,n]."""
         x.reshape(-1, x.shape[-1]).take(self.pixels, 0, out, "clip")  # "raise" would buffer
 
     def sum(self, dwindows: Array, gathered: Array, out: Array) -> None:
-        """Sum for each pixel the window entries that hold it: dx[chw,n] from dwindows[cuvij,n] and a row of zeros.
+        """Sum for each pixel the window entries that hold it: dx[c,h,w,n] from dwindows[cuvij,n] and a row of zeros.
 
-        Each pixel gathers from its readers into ``gathered`` [reader,chw,n], as scattering would take a Python call for
+        Each pixel gathers from its readers into ``gathered`` [reader,c,h,w,n], as scattering would take a Python call for
         each u and v.
         """
         dwindows.take(self.readers, 0, gathered, "clip")
@@ -131,23 +131,26 @@ class Kernels:
             [k,c,u-p,v-q], or 0 outside the kernel; with the last r, a 1 after the window, the bias.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], tile: int, dtype: DTypeLike) -> None:
-        """Make the matrix for kernels of ``shape`` (k, c, size, size)."""
-        k, c, size, _ = shape
+    def __init__(self, weight: Array, bias: Array, tile: int) -> None:
+        """Make the matrix of weight[k,c,u,v] and bias[k], or of their gradients."""
+        k, c, size, _ = weight.shape
         side = size + tile - 1
-        self.matrix: Array = np.zeros((c * side * side + 1, tile, tile, k), dtype)
+        self.matrix: Array = np.zeros((c * side * side + 1, tile, tile, k), weight.dtype)
         dc, du, dv, dp, dq, dk = self.matrix[:-1].reshape(c, side, side, tile, tile, k).strides
         self._weights: Array = np.lib.stride_tricks.as_strided(
-            self.matrix, (tile, tile, k, c, size, size), (dp + du, dq + dv, dk, dc, du, dv)
+            self.matrix, (tile, tile, c, size, size, k), (dp + du, dq + dv, dc, du, dv, dk)
         )
         self._biases = self.matrix[-1]
+        self._weight, self._bias = weight.transpose(1, 2, 3, 0), bias
+        self._sum = np.empty_like(self._weights[0, 0], order="C")
 
-    def fill(self, weight: Array, bias: Array) -> None:
-        """Write weight[k,c,u,v] and bias[k] where each output of the tile wants them."""
-        self._weights[...] = weight
-        self._biases[...] = bias
+    def fill(self) -> None:
+        """Write weight and bias where each output of the tile wants them."""
+        self._weights[...] = self._weight
+        self._biases[...] = self._bias
 
-    def sum(self, dweight: Array, dbias: Array) -> None:
-        """Sum the matrix over the outputs of the tile into dweight[k,c,u,v] and dbias[k]: the transpose of ``fill``."""
-        np.add.reduce(self._weights, axis=(0, 1), out=dweight)
-        np.add.reduce(self._biases, axis=(0, 1), out=dbias)
+    def sum(self) -> None:
+        """Sum the matrix over the outputs of the tile into weight and bias: the transpose of ``fill``."""
+        # Not at once into the weight, whose order of axes would take twice as long.
+        self._weight[...] = np.add.reduce(self._weights, axis=(0, 1), out=self._sum)
+        np.add.reduce(self._biases, axis=(0, 1), out=self._bias)

@@ -32,15 +32,15 @@ def cross_entropy(scores: Array, labels: NDArray[np.integer], smoothing: float =
 
     Source: report, training.
     """
-    n = len(scores)
-    images = np.arange(n)
+    n, classes = scores.shape
+    targets = np.eye(classes, dtype=scores.dtype).take(labels, axis=0)
     dscores = softmax(scores)
-    p = dscores[images, labels]
+    losses = np.log(np.maximum(np.vecdot(dscores, targets), FLOOR))
     if smoothing:
-        dscores -= smoothing / dscores.shape[1]
-    dscores[images, labels] -= 1 - smoothing
+        targets *= 1 - smoothing
+        targets += smoothing / classes
+    dscores -= targets
     dscores /= n
-    losses = np.log(np.maximum(p, FLOOR))
     return -float(np.add.reduce(losses, dtype=np.float64)) / n, dscores
 
 

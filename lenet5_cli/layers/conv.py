@@ -47,55 +47,54 @@ class Conv(Layer):
         self._windows = Windows(input_shape, size + tile - 1, tile)
 
     def _bind(self, n: int) -> None:
-        weight, dweight = self.params["weight"], self.grads["weight"]
-        t, k = self.tile, len(weight)
+        t, k = self.tile, len(self.params["bias"])
         r, i, j = self._windows.pixels.shape
-        if t > 1:  # a row of ones after the windows has the products do the bias and its gradient
-            self._kernels, self._dkernels = (Kernels(weight.shape, t, self.dtype) for _ in "wd")
+        if t > 1:
+            self._kernels, self._dkernels = (Kernels(*named.values(), t) for named in (self.params, self.grads))
             kernels, dkernels, rows = self._kernels.matrix, self._dkernels.matrix, r + 1
         else:
-            kernels, dkernels = (array.reshape(k, -1).T[:, None, None] for array in (weight, dweight))
+            kernels, dkernels = (named["weight"].reshape(k, r).T[:, None, None] for named in (self.params, self.grads))
             rows = r
         x_windows = np.ones((rows, i, j, n), self.dtype)
         self._x_windows = x_windows[:r]
         self._y, self._dz = np.empty((2, t, t, k, i, j, n), self.dtype)
         self._dwindows = np.zeros((r * i * j + 1, n), self.dtype)
         self._gathered = np.empty((*self._windows.readers.shape, n), self.dtype)
-        self._dx = np.empty((self._windows.readers.shape[1], n), self.dtype)
+        self._dx = np.empty((*self.input_shape, n), self.dtype)
+        dwindows = self._dwindows[:-1].reshape(r, i, j, n)
         self._convolve = contraction("rpqk,rijn->pqkijn", kernels, x_windows, out=self._y)
         self._correlate = contraction("rijn,pqkijn->rpqk", x_windows, self._dz, out=dkernels)
-        dwindows = self._dwindows[:-1].reshape(r, i, j, n)
         self._spread = contraction("rpqk,pqkijn->rijn", kernels[:r], self._dz, out=dwindows)
+        self._y_outside = self._y.transpose(5, 2, 3, 4, 0, 1) if t > 1 else images_first(self._y[0, 0])
+        self._dx_outside = images_first(self._dx)
 
     def _forward(self, x: Array) -> Array:
-        y, weight, bias = self._y, *self.params.values()
         self._windows.gather(images_last(x), out=self._x_windows)
         if self.tile > 1:
-            self._kernels.fill(weight, bias)
+            self._kernels.fill()
         self._convolve()
         if self.tile == 1:
-            y += bias[:, None, None, None]
-        self.activation.apply(y)
-        return y.transpose(5, 2, 3, 4, 0, 1) if self.tile > 1 else images_first(y[0, 0])
+            self._y += self.params["bias"][:, None, None, None]
+        self.activation.apply(self._y)
+        return self._y_outside
 
     def backward_params(self, dy: Array) -> None:
         """Set dweight[k,c,u,v] = sum_nij x[n,c,i+u,j+v] dz[n,k,i,j] and dbias[k] = sum_nij dz[n,k,i,j]."""
-        dweight, dbias = self.grads.values()
         dy = dy.transpose(4, 5, 1, 2, 3, 0) if self.tile > 1 else images_last(dy)
         self.activation.gradient(self._y, dy, self._dz)
         self._correlate()
         if self.tile > 1:
-            self._dkernels.sum(dweight, dbias)
+            self._dkernels.sum()
         else:
-            np.add.reduce(self._dz, axis=(0, 1, 3, 4, 5), out=dbias)
+            np.add.reduce(self._dz, axis=(0, 1, 3, 4, 5), out=self.grads["bias"])
         if self.connections is not None:
-            dweight *= self.connections[:, :, None, None]
+            self.grads["weight"] *= self.connections[:, :, None, None]
 
     def backward_input(self) -> Array:
         """Return dx[n,c,h,w] = sum_kuv dz[n,k,h-u,w-v] weight[k,c,u,v], over the u and v that stay within dz."""
         self._spread()
         self._windows.sum(self._dwindows, self._gathered, out=self._dx)
-        return images_first(self._dx.reshape(*self.input_shape, -1))
+        return self._dx_outside
 
     @property
     def size(self) -> int:

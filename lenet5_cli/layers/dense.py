@@ -41,14 +41,14 @@ class Dense(Layer):
         self._multiply = contraction("ck,cn->kn", weight, x, out=self._y)
         self._correlate = contraction("cn,kn->ck", x, self._dz, out=dweight)
         self._spread = contraction("ck,kn->cn", weight, self._dz, out=dx)
+        self._y_outside, self._dx_outside = images_first(self._y), images_first(self._dx)
 
     def _forward(self, x: Array) -> Array:
-        y, bias = self._y, self.params["bias"]
         self._x[...] = images_last(x)
         self._multiply()
-        y += bias[:, None]
-        self.activation.apply(y)
-        return images_first(y)
+        self._y += self.params["bias"][:, None]
+        self.activation.apply(self._y)
+        return self._y_outside
 
     def backward_params(self, dy: Array) -> None:
         """Set dweight[c,k] = sum_n x[n,c] dz[n,k] and dbias[k] = sum_n dz[n,k]."""
@@ -59,4 +59,4 @@ class Dense(Layer):
     def backward_input(self) -> Array:
         """Return dx[n,c] = sum_k dz[n,k] weight[c,k]."""
         self._spread()
-        return images_first(self._dx)
+        return self._dx_outside

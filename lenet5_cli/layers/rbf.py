@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet5_cli.contraction import Array, contraction, images_first, images_last
+from lenet5_cli.contraction import Array, contraction
 from lenet5_cli.layers.base import Layer
 
 
@@ -24,26 +24,25 @@ class RBF(Layer):
 
     def _bind(self, n: int) -> None:
         k, c = self.codes.shape
-        self._x, self._dx = np.empty((2, c, n), self.dtype)
-        self._y, self._dy = np.empty((2, k, n), self.dtype)
-        self._squares = np.empty((k, c, n), self.dtype)
-        self._spread = contraction("kc,kn->cn", self.codes, self._dy, out=self._dx)
+        self._x, self._dx = np.empty((2, n, c), self.dtype)
+        self._y, self._dy = np.empty((2, n, k), self.dtype)
+        self._differences = np.empty((n, k, c), self.dtype)
+        self._spread = contraction("nk,kc->nc", self._dy, self.codes, out=self._dx)
 
     def _forward(self, x: Array) -> Array:
-        self._x[...] = images_last(x)
-        squares = np.subtract(self._x, self.codes[:, :, None], out=self._squares)
-        squares *= squares
-        np.add.reduce(squares, axis=1, out=self._y)
-        return images_first(np.negative(self._y, out=self._y))
+        self._x[...] = x
+        differences = np.subtract(self._x[:, None], self.codes, out=self._differences)
+        np.vecdot(differences, differences, out=self._y)
+        return np.negative(self._y, out=self._y)
 
     def backward_params(self, dy: Array) -> None:
         """Keep dy: there is no parameter to set a gradient for."""
-        self._dy[...] = images_last(dy)
+        self._dy[...] = dy
 
     def backward_input(self) -> Array:
         """Return dx[n,c] = -2 sum_k dy[n,k] (x[n,c] - codes[k,c])."""
         self._spread()
         dx = self._dx
-        dx -= self._x * np.add.reduce(self._dy, axis=0)
+        dx -= self._x * np.add.reduce(self._dy, axis=1, keepdims=True)
         dx *= 2
-        return images_first(dx)
+        return dx
