@@ -11,6 +11,7 @@ single image it would take longer than the arithmetic.
 from collections.abc import Callable
 from functools import cache, partial
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +43,10 @@ def repeat(x: Array, size: int) -> Array:
 
 
 def contraction(subscripts: str, a: Array, b: Array, out: Array) -> Product:
-    """Return the call that computes ``np.einsum(subscripts, a, b, out=out)``, of what a and b then hold, as one product.
+    """Return the call that computes ``np.einsum(subscripts, a, b, out=out)`` of what a and b then hold.
 
     The letters that a and b share are summed over. In either operand they stand side by side, before or behind the
-    letters that it keeps, and ``out`` has those of a, then those of b: so each of the three reshapes into a matrix.
+    letters that it keeps, and ``out`` has those of a, then those of b: so it is a product of two matrices.
 
     Raises:
         ValueError: the string is not one matrix product, or an array's memory is not that of a matrix.
@@ -106,8 +107,8 @@ class Windows:
     def sum(self, dwindows: Array, gathered: Array, out: Array) -> None:
         """Sum for each pixel the window entries that hold it: dx[c,h,w,n] from dwindows[cuvij,n] and a row of zeros.
 
-        Each pixel gathers from its readers into ``gathered`` [reader,c,h,w,n], as scattering would take a Python call for
-        each u and v.
+        Each pixel gathers from its readers into ``gathered`` [reader,c,h,w,n], as scattering would take a Python call
+        for each u and v.
         """
         dwindows.take(self.readers, 0, gathered, "clip")
         np.add.reduce(gathered, axis=0, out=out)
@@ -127,22 +128,23 @@ class Kernels:
     """The kernels of a tile of t x t outputs, which read one window of size + t - 1 pixels a side, as one matrix.
 
     Attributes:
-        matrix: [r,p,q,k], what output (p, q) of map k multiplies with entry r of the window: with r = (c,u,v), the weight
-            [k,c,u-p,v-q], or 0 outside the kernel; with the last r, a 1 after the window, the bias.
+        matrix: [r,p,q,k], what output (p, q) of map k multiplies entry r of the window with: where r is (c,u,v), with
+            weight[k,c,u-p,v-q], or 0 outside the kernel; the last r is a 1 after the window, multiplied with the bias.
     """
 
     def __init__(self, weight: Array, bias: Array, tile: int) -> None:
         """Make the matrix of weight[k,c,u,v] and bias[k], or of their gradients."""
         k, c, size, _ = weight.shape
         side = size + tile - 1
-        self.matrix: Array = np.zeros((c * side * side + 1, tile, tile, k), weight.dtype)
+        dtype: np.dtype[Any] = weight.dtype
+        self.matrix: Array = np.zeros((c * side * side + 1, tile, tile, k), dtype)
         dc, du, dv, dp, dq, dk = self.matrix[:-1].reshape(c, side, side, tile, tile, k).strides
         self._weights: Array = np.lib.stride_tricks.as_strided(
             self.matrix, (tile, tile, c, size, size, k), (dp + du, dq + dv, dc, du, dv, dk)
         )
         self._biases = self.matrix[-1]
         self._weight, self._bias = weight.transpose(1, 2, 3, 0), bias
-        self._sum = np.empty_like(self._weights[0, 0], order="C")
+        self._sum: Array = np.empty((c, size, size, k), dtype)
 
     def fill(self) -> None:
         """Write weight and bias where each output of the tile wants them."""

@@ -1,6 +1,8 @@
 """Losses: the mean over a batch and its gradient, in one call."""
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +35,7 @@ def cross_entropy(scores: Array, labels: NDArray[np.integer], smoothing: float =
     Source: report, training.
     """
     n, classes = scores.shape
-    targets = np.eye(classes, dtype=scores.dtype).take(labels, axis=0)
+    targets = _identity(classes, scores.dtype).take(labels, 0)
     dscores = softmax(scores)
     losses = np.log(np.maximum(np.vecdot(dscores, targets), FLOOR))
     if smoothing:
@@ -42,6 +44,12 @@ def cross_entropy(scores: Array, labels: NDArray[np.integer], smoothing: float =
     dscores -= targets
     dscores /= n
     return -float(np.add.reduce(losses, dtype=np.float64)) / n, dscores
+
+
+@cache
+def _identity(classes: int, dtype: np.dtype[Any]) -> Array:
+    """Return the targets of the labels in order."""
+    return np.eye(classes, dtype=dtype)
 
 
 def discriminative(scores: Array, labels: NDArray[np.integer], _smoothing: float = 0) -> tuple[float, Array]:

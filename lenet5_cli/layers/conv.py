@@ -47,15 +47,15 @@ class Conv(Layer):
         self._windows = Windows(input_shape, size + tile - 1, tile)
 
     def _bind(self, n: int) -> None:
-        t, k = self.tile, len(self.params["bias"])
+        (weight, bias), (dweight, dbias) = self.params.values(), self.grads.values()
+        t, k = self.tile, len(bias)
         r, i, j = self._windows.pixels.shape
         if t > 1:
-            self._kernels, self._dkernels = (Kernels(*named.values(), t) for named in (self.params, self.grads))
-            kernels, dkernels, rows = self._kernels.matrix, self._dkernels.matrix, r + 1
+            self._kernels, self._dkernels = Kernels(weight, bias, t), Kernels(dweight, dbias, t)
+            kernels, dkernels = self._kernels.matrix, self._dkernels.matrix
         else:
-            kernels, dkernels = (named["weight"].reshape(k, r).T[:, None, None] for named in (self.params, self.grads))
-            rows = r
-        x_windows = np.ones((rows, i, j, n), self.dtype)
+            kernels, dkernels = (array.reshape(k, r).T[:, None, None] for array in (weight, dweight))
+        x_windows = np.ones((len(kernels), i, j, n), self.dtype)  # the ones stay where a tile's kernels have the bias
         self._x_windows = x_windows[:r]
         self._y, self._dz = np.empty((2, t, t, k, i, j, n), self.dtype)
         self._dwindows = np.zeros((r * i * j + 1, n), self.dtype)

@@ -24,8 +24,8 @@ class RBF(Layer):
 
     def _bind(self, n: int) -> None:
         k, c = self.codes.shape
-        self._x, self._dx = np.empty((2, n, c), self.dtype)
-        self._y, self._dy = np.empty((2, n, k), self.dtype)
+        self._x, self._dx = np.empty((n, c), self.dtype), np.empty((n, c), self.dtype)
+        self._y, self._dy = np.empty((n, k), self.dtype), np.empty((n, k), self.dtype)
         self._differences = np.empty((n, k, c), self.dtype)
         self._spread = contraction("nk,kc->nc", self._dy, self.codes, out=self._dx)
 
@@ -33,7 +33,8 @@ class RBF(Layer):
         self._x[...] = x
         differences = np.subtract(self._x[:, None], self.codes, out=self._differences)
         np.vecdot(differences, differences, out=self._y)
-        return np.negative(self._y, out=self._y)
+        np.negative(self._y, out=self._y)
+        return self._y
 
     def backward_params(self, dy: Array) -> None:
         """Keep dy: there is no parameter to set a gradient for."""
@@ -42,7 +43,6 @@ class RBF(Layer):
     def backward_input(self) -> Array:
         """Return dx[n,c] = -2 sum_k dy[n,k] (x[n,c] - codes[k,c])."""
         self._spread()
-        dx = self._dx
-        dx -= self._x * np.add.reduce(self._dy, axis=1, keepdims=True)
-        dx *= 2
-        return dx
+        self._dx -= self._x * np.add.reduce(self._dy, axis=1, keepdims=True)
+        self._dx *= 2
+        return self._dx
