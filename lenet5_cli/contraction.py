@@ -139,7 +139,7 @@ class Kernels:
         dtype: np.dtype[Any] = weight.dtype
         self.matrix: Array = np.zeros((c * side * side + 1, tile, tile, k), dtype)
         dc, du, dv, dp, dq, dk = self.matrix[:-1].reshape(c, side, side, tile, tile, k).strides
-        self._weights: Array = np.lib.stride_tricks.as_strided(
+        self._weights = np.lib.stride_tricks.as_strided(
             self.matrix, (tile, tile, c, size, size, k), (dp + du, dq + dv, dc, du, dv, dk)
         )
         self._biases = self.matrix[-1]

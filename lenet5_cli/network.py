@@ -1,5 +1,6 @@
 """LeNet-5: the report's seven layers, from a seed and a glyph sheet."""
 
+from itertools import pairwise
 from os import PathLike
 from typing import Any, Self
 
@@ -29,7 +30,9 @@ PIECE = 64  # images computed together: enough to make long loops, few enough fo
 def pieces(images: int) -> list[slice]:
     """Cut a batch into equal pieces, computed one by one or side by side: an even number, from 32 images on."""
     count = min(images, 1) if images < PIECE // 2 else 2 * -(-images // (2 * PIECE))
-    return [slice(images * piece // count, images * (piece + 1) // count) for piece in range(count)]
+    size, larger = divmod(images, count or 1)  # the larger ones first, as layers bind anew where the size changes
+    starts = [piece * size + min(piece, larger) for piece in range(count + 1)]
+    return [slice(start, end) for start, end in pairwise(starts)]
 
 
 class LeNet5:

@@ -1,6 +1,7 @@
 """What every layer is: parameters and gradients by name, forward, backward."""
 
 from abc import ABC, abstractmethod
+from math import prod
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -33,6 +34,7 @@ class Layer(ABC):
         self.params = {name: value.astype(self.dtype) for name, value in params.items()}
         self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
         self._images: int | None = None
+        self._memory: dict[str, Array] = {}
 
     def forward(self, x: Array) -> Array:
         """Return y[n, ...] for x[n, ...], and remember what ``backward`` will need.
@@ -80,6 +82,13 @@ class Layer(ABC):
         if x.shape[1:] != self.input_shape:
             wanted = ", ".join(map(str, ("n", *self.input_shape)))
             raise LeNet5Error(f"{self.name}: x has shape {x.shape}; ({wanted}) was wanted")
+
+    def _array(self, name: str, *shape: int) -> Array:
+        """Return the work array of this name, uninitialised, in memory that is kept while it is large enough."""
+        size = prod(shape)
+        if name not in self._memory or self._memory[name].size < size:
+            self._memory[name] = np.empty(size, self.dtype)
+        return self._memory[name][:size].reshape(shape)
 
 
 def drawn(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, terms: int) -> dict[str, Array]:

@@ -55,12 +55,14 @@ class Conv(Layer):
             kernels, dkernels = self._kernels.matrix, self._dkernels.matrix
         else:
             kernels, dkernels = (array.reshape(k, r).T[:, None, None] for array in (weight, dweight))
-        x_windows = np.ones((len(kernels), i, j, n), self.dtype)  # the ones stay where a tile's kernels have the bias
+        x_windows = self._array("x_windows", len(kernels), i, j, n)
+        x_windows[r:] = 1  # where the kernels of a tile have the bias
         self._x_windows = x_windows[:r]
-        self._y, self._dz = np.empty((2, t, t, k, i, j, n), self.dtype)
-        self._dwindows = np.zeros((r * i * j + 1, n), self.dtype)
-        self._gathered = np.empty((*self._windows.readers.shape, n), self.dtype)
-        self._dx = np.empty((*self.input_shape, n), self.dtype)
+        self._y, self._dz = (self._array(name, t, t, k, i, j, n) for name in ("y", "dz"))
+        self._dwindows = self._array("dwindows", r * i * j + 1, n)
+        self._dwindows[-1] = 0
+        self._gathered = self._array("gathered", *self._windows.readers.shape, n)
+        self._dx = self._array("dx", *self.input_shape, n)
         dwindows = self._dwindows[:-1].reshape(r, i, j, n)
         self._convolve = contraction("rpqk,rijn->pqkijn", kernels, x_windows, out=self._y)
         self._correlate = contraction("rijn,pqkijn->rpqk", x_windows, self._dz, out=dkernels)

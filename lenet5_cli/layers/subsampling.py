@@ -48,7 +48,7 @@ class Subsampling(Layer):
         c, i, j = self.output_shape
         s = self.kernel_size
         self._weight, self._bias = (param[:, None] for param in self.params.values())
-        self._sums, self._y, self._dz = np.empty((3, c, i * j * n), self.dtype)
+        self._sums, self._y, self._dz = (self._array(name, c, i * j * n) for name in ("sums", "y", "dz"))
         self._ones_uv, self._ones_ijn = np.ones(s * s, self.dtype), np.ones(i * j * n, self.dtype)
         self._y_outside = images_first(self._y.reshape(c, i, j, n))
         self._dx = repeat(self._dz.reshape(c, i, j, n), s)
