@@ -24,7 +24,7 @@ LECUN1998 = np.array([[str(c) in maps for c in range(6)] for maps in TABLE])
 
 SETTINGS = ("input", "activation", "connections", "loss")  # that a trained network depends on
 
-PIECE = 64  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
+PIECE = 50  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
 
 
 def pieces(images: int) -> list[slice]:

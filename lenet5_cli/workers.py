@@ -234,7 +234,7 @@ def _compute(network: LeNet5, board: SimpleNamespace, place: int, workers: int, 
             )
             board.gradients[number] = network.gradients
         else:
-            board.scores[piece] = network.scores(images)
+            board.scores[piece] = network.forward(network.prepare(images))
 
 
 def _turns(images: int) -> list[slice]:
