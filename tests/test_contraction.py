@@ -7,31 +7,34 @@ from hypothesis import strategies as st
 
 from lenet5_cli.contraction import Kernels, Windows, contraction, images_first, images_last, repeat
 
-SIZES = dict(zip("pqkcuvijn", (2, 2, 4, 3, 5, 5, 3, 6, 7), strict=True))
+SIZES = dict(zip("rpqkcijn", (75, 2, 2, 4, 3, 3, 6, 7), strict=True))
 STRINGS = [
-    "pqkcuv,cuvijn->pqkijn",
-    "pqkijn,cuvijn->pqkcuv",
-    "pqkcuv,pqkijn->cuvijn",
+    "rpqk,rijn->pqkijn",
+    "rijn,pqkijn->rpqk",
+    "rpqk,pqkijn->rijn",
     "ck,cn->kn",
     "cn,kn->ck",
     "ck,kn->cn",
-    "kc,kn->cn",
+    "nk,kc->nc",
 ]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("images", [1, 7])
 @pytest.mark.parametrize("subscripts", STRINGS)
-def test_contract_is_einsum(subscripts: str, images: int, dtype: type) -> None:
+def test_contraction_is_einsum_of_what_the_arrays_then_hold(subscripts: str, images: int, dtype: type) -> None:
     rng = np.random.default_rng(0)
     operands, result = subscripts.split("->")
     sizes = SIZES | {"n": images}
-    a, b = (rng.standard_normal([sizes[letter] for letter in letters]).astype(dtype) for letters in operands.split(","))
+    a, b = (np.empty([sizes[letter] for letter in letters], dtype) for letters in operands.split(","))
     out = np.empty([sizes[letter] for letter in result], dtype)
-    reference = np.einsum(subscripts, a.astype(np.float64), b.astype(np.float64))
-    contraction(subscripts, a, b, out=out)()
-    terms = a.size * b.size // max(out.size, 1)
-    np.testing.assert_allclose(out, reference, rtol=0, atol=np.finfo(dtype).eps * (10 + terms))
+    compute = contraction(subscripts, a, b, out=out)
+    terms = a.size * b.size // out.size
+    for _ in range(2):
+        a[...], b[...] = rng.standard_normal(a.shape), rng.standard_normal(b.shape)
+        compute()
+        reference = np.einsum(subscripts, a.astype(np.float64), b.astype(np.float64))
+        np.testing.assert_allclose(out, reference, rtol=0, atol=np.finfo(dtype).eps * (10 + terms))
 
 
 @given(st.integers(1, 5000))
@@ -42,8 +45,23 @@ def test_a_sum_of_any_length_is_complete(terms: int) -> None:
     np.testing.assert_allclose(found, np.einsum("kn,cn->kc", a, b), rtol=1e-12)
 
 
+@pytest.mark.parametrize("terms", [7, 5000])
+def test_contraction_writes_into_a_transposed_matrix(terms: int) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, terms)), rng.standard_normal((3, terms))
+    out = np.empty((3, 2)).T
+    contraction("kn,cn->kc", a, b, out=out)()
+    np.testing.assert_allclose(out, a @ b.T, atol=1e-11)
+
+
+def test_contraction_refuses_memory_that_is_not_a_matrix() -> None:
+    """A copy would be of what the array holds now, or be written in vain."""
+    with pytest.raises(ValueError, match="copy"):
+        contraction("kij,cij->kc", np.ones((2, 4, 4))[:, :, :2], np.ones((3, 4, 2)), out=np.ones((2, 3)))
+
+
 @pytest.mark.parametrize("subscripts", ["kc,kc->kc", "kcn,kn->cn", "ckc,cn->kn", "kc,kn->nc", "k,c->kc"])
-def test_contract_refuses_what_is_not_one_product(subscripts: str) -> None:
+def test_contraction_refuses_what_is_not_one_product(subscripts: str) -> None:
     with pytest.raises(ValueError, match="not one matrix product"):
         contraction(subscripts, np.ones((2, 2)), np.ones((2, 2)), out=np.ones((2, 2)))
 
