@@ -35,13 +35,6 @@ def images_first(x: Array) -> Array:
     return x.transpose(_FIRST[x.ndim])
 
 
-def repeat(x: Array, size: int) -> Array:
-    """Return x[...] as the read-only view y[p, q, ...] = x[...], p and q < size, that takes no memory of its own."""
-    y: Array = np.ndarray((size, size, *x.shape), x.dtype, x, 0, (0, 0, *x.strides))  # np.broadcast_to takes 5 us
-    y.flags.writeable = False
-    return y
-
-
 def contraction(subscripts: str, a: Array, b: Array, out: Array) -> Product:
     """Return the call that computes ``np.einsum(subscripts, a, b, out=out)`` of what a and b then hold.
 

@@ -57,6 +57,10 @@ class Layer(ABC):
         """Have the next ``forward`` take up arrays that were put in the place of ``params`` and ``grads``."""
         self._images = None
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy takes over: not the binding, which is to these arrays."""
+        return self.__dict__ | {"_images": None}
+
     @abstractmethod
     def _bind(self, n: int) -> None:
         """Make the work arrays for batches of n images, and the products of these arrays."""

@@ -1,9 +1,11 @@
 """The sub-sampling layer."""
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet5_cli.contraction import Array, images_first, images_last, repeat
+from lenet5_cli.contraction import Array, images_first, images_last
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.layers.activations import SIGMOID, Activation
 from lenet5_cli.layers.base import Layer, drawn
@@ -51,7 +53,7 @@ class Subsampling(Layer):
         self._sums, self._y, self._dz = (self._array(name, c, i * j * n) for name in ("sums", "y", "dz"))
         self._ones_uv, self._ones_ijn = np.ones(s * s, self.dtype), np.ones(i * j * n, self.dtype)
         self._y_outside = images_first(self._y.reshape(c, i, j, n))
-        self._dx = repeat(self._dz.reshape(c, i, j, n), s)
+        self._dx = cast("Array", np.broadcast_to(self._dz.reshape(c, i, j, n), (s, s, c, i, j, n)))
         self._dx_windows = self._dx.transpose(5, 2, 3, 4, 0, 1)
 
     def _forward(self, x: Array) -> Array:
