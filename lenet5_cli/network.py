@@ -28,7 +28,7 @@ PIECE = 50  # images computed together: enough to make long loops, few enough fo
 
 
 def pieces(images: int) -> list[slice]:
-    """Cut a batch into equal pieces, computed one by one or side by side: an even number, from 32 images on."""
+    """Cut a batch into equal pieces, computed one by one or side by side: an even number, from half a PIECE on."""
     count = min(images, 1) if images < PIECE // 2 else 2 * -(-images // (2 * PIECE))
     size, larger = divmod(images, count or 1)  # the larger ones first, as layers bind anew where the size changes
     starts = [piece * size + min(piece, larger) for piece in range(count + 1)]

@@ -55,7 +55,7 @@ class Conv(Layer):
             kernels, dkernels = self._kernels.matrix, self._dkernels.matrix
         else:
             kernels, dkernels = (array.reshape(k, r).T[:, None, None] for array in (weight, dweight))
-        x_windows = self._array("x_windows", len(kernels), i, j, n)
+        x_windows = self._array("x_windows", len(kernels), i, j, n)  # r is c, u and v
         x_windows[r:] = 1  # where the kernels of a tile have the bias
         self._x_windows = x_windows[:r]
         self._y, self._dz = (self._array(name, t, t, k, i, j, n) for name in ("y", "dz"))
