@@ -56,7 +56,8 @@ def by_kind() -> None:
     for module in (conv, dense, rbf):
         module.contraction = lambda *arrays, **out: timed("matrix products", contraction(*arrays, **out))
     Windows.gather = timed("gathering windows", Windows.gather)
-    Windows.sum = timed("summing windows", Windows.sum)
+    summation = Windows.summation
+    Windows.summation = lambda *arrays, **out: timed("summing windows", summation(*arrays, **out))
     Kernels.fill = timed("kernels of tiles and their gradients", Kernels.fill)
     Kernels.sum = timed("kernels of tiles and their gradients", Kernels.sum)
     activation = replace(

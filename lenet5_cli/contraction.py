@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONG = 1024  # terms of a sum
+CACHE = 1 << 18  # bytes
 
 Array = NDArray[np.float32] | NDArray[np.float64]
 Product = Callable[[], object]
@@ -82,7 +83,7 @@ class Windows:
 
     Attributes:
         pixels: [cuv,i,j], which pixel of (c, h, w) is read.
-        readers: [reader,c,h,w], where ``pixels`` holds each pixel, filled up with a row past the last.
+        readers: [c,reader,h,w], where ``pixels`` holds each pixel, filled up with a row past the last.
     """
 
     def __init__(self, shape: tuple[int, int, int], size: int, stride: int) -> None:
@@ -91,20 +92,31 @@ class Windows:
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (size, size), axis=(1, 2))[:, ::stride, ::stride]
         c, i, j = windows.shape[:3]
         self.pixels = windows.transpose(0, 3, 4, 1, 2).reshape(c * size * size, i, j)
-        self.readers = _readers(self.pixels.ravel(), pixels.size).reshape(-1, *shape)
+        readers = _readers(self.pixels.ravel(), pixels.size).reshape(-1, *shape)
+        self.readers = np.ascontiguousarray(readers.transpose(1, 0, 2, 3))
 
     def gather(self, x: Array, out: Array) -> None:
         """Copy x[c,h,w,n] into its windows ``out``[cuv,i,j,n]."""
         x.reshape(-1, x.shape[-1]).take(self.pixels, 0, out, "clip")  # "raise" would buffer
 
-    def sum(self, dwindows: Array, gathered: Array, out: Array) -> None:
-        """Sum for each pixel the window entries that hold it: dx[c,h,w,n] from dwindows[cuvij,n] and a row of zeros.
+    def summation(self, dwindows: Array, out: Array) -> Product:
+        """Return the call that sums for each pixel the window entries that hold it, the transpose of ``gather``.
 
-        Each pixel gathers from its readers into ``gathered`` [reader,c,h,w,n], as scattering would take a Python call
-        for each u and v.
+        It is ``out``[c,h,w,n] from dwindows[cuvij,n] and a row of zeros. Each pixel gathers from its readers, as
+        scattering would take a Python call for each u and v; as many maps at a time as keep what they gather in cache.
         """
-        dwindows.take(self.readers, 0, gathered, "clip")
-        np.add.reduce(gathered, axis=0, out=out)
+        c, *one = *self.readers.shape, out.shape[-1]
+        maps = min(c, max(1, CACHE // (prod(one) * out.itemsize)))
+        gathered = np.empty((maps, *one), out.dtype)
+        parts = [(self.readers[first : first + maps], out[first : first + maps]) for first in range(0, c, maps)]
+        passes = [(read, gathered[: len(read)], summed) for read, summed in parts]
+
+        def compute() -> None:
+            for read, entries, summed in passes:
+                dwindows.take(read, 0, entries, "clip")
+                np.add.reduce(entries, axis=1, out=summed)
+
+        return compute
 
 
 def _readers(pixels: NDArray[np.intp], count: int) -> NDArray[np.intp]:

@@ -59,16 +59,15 @@ class Conv(Layer):
         x_windows[r:] = 1  # where the kernels of a tile have the bias
         self._x_windows = x_windows[:r]
         self._y, self._dz = (self._array(name, t, t, k, i, j, n) for name in ("y", "dz"))
-        self._dwindows = self._array("dwindows", r * i * j + 1, n)
-        self._dwindows[-1] = 0
-        self._gathered = self._array("gathered", *self._windows.readers.shape, n)
-        self._dx = self._array("dx", *self.input_shape, n)
-        dwindows = self._dwindows[:-1].reshape(r, i, j, n)
+        dwindows = self._array("dwindows", r * i * j + 1, n)
+        dwindows[-1] = 0
+        dx = self._array("dx", *self.input_shape, n)
         self._convolve = contraction("rpqk,rijn->pqkijn", kernels, x_windows, out=self._y)
         self._correlate = contraction("rijn,pqkijn->rpqk", x_windows, self._dz, out=dkernels)
-        self._spread = contraction("rpqk,pqkijn->rijn", kernels[:r], self._dz, out=dwindows)
+        self._spread = contraction("rpqk,pqkijn->rijn", kernels[:r], self._dz, out=dwindows[:-1].reshape(r, i, j, n))
+        self._sum = self._windows.summation(dwindows, out=dx)
         self._y_outside = self._y.transpose(5, 2, 3, 4, 0, 1) if t > 1 else images_first(self._y[0, 0])
-        self._dx_outside = images_first(self._dx)
+        self._dx_outside = images_first(dx)
 
     def _forward(self, x: Array) -> Array:
         self._windows.gather(images_last(x), out=self._x_windows)
@@ -95,7 +94,7 @@ class Conv(Layer):
     def backward_input(self) -> Array:
         """Return dx[n,c,h,w] = sum_kuv dz[n,k,h-u,w-v] weight[k,c,u,v], over the u and v that stay within dz."""
         self._spread()
-        self._windows.sum(self._dwindows, self._gathered, out=self._dx)
+        self._sum()
         return self._dx_outside
 
     @property
