@@ -44,8 +44,8 @@ class Layer(ABC):
         """
         self._check(x)
         if len(x) != self._images:
-            self._images = len(x)
             self._bind(len(x))
+            self._images = len(x)
         return self._forward(np.asarray(x, self.dtype))
 
     def backward(self, dy: Array) -> Array:
