@@ -1,5 +1,6 @@
 """LeNet-5: the report's seven layers, from a seed and a glyph sheet."""
 
+from itertools import pairwise
 from os import PathLike
 from typing import Any, Self
 
@@ -23,13 +24,15 @@ LECUN1998 = np.array([[str(c) in maps for c in range(6)] for maps in TABLE])
 
 SETTINGS = ("input", "activation", "connections", "loss")  # that a trained network depends on
 
-PIECE = 64  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
+PIECE = 50  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
 
 
 def pieces(images: int) -> list[slice]:
-    """Cut a batch into equal pieces, computed one by one or side by side: an even number, from 32 images on."""
+    """Cut a batch into equal pieces, computed one by one or side by side: an even number, from half a PIECE on."""
     count = min(images, 1) if images < PIECE // 2 else 2 * -(-images // (2 * PIECE))
-    return [slice(images * piece // count, images * (piece + 1) // count) for piece in range(count)]
+    size, larger = divmod(images, count or 1)  # the larger ones first, as layers bind anew where the size changes
+    starts = [piece * size + min(piece, larger) for piece in range(count + 1)]
+    return [slice(start, end) for start, end in pairwise(starts)]
 
 
 class LeNet5:
@@ -120,6 +123,8 @@ class LeNet5:
         self.layers.append(layer)
         self.parameters = self._flatten("params")
         self.gradients = self._flatten("grads")
+        for each in self.layers:
+            each.unbind()
         return self
 
     def forward(self, x: Array) -> Array:

@@ -9,6 +9,7 @@ import pytest
 from lenet5_cli import LeNet5, glyphs
 from lenet5_cli.checkpoint import Checkpoint, write
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.layers import RBF
 from lenet5_cli.losses import cross_entropy, softmax
 from lenet5_cli.network import LECUN1998
 from lenet5_cli.preprocessing import prepare
@@ -170,3 +171,14 @@ def test_maps_stay_when_the_network_goes_on() -> None:
     network.maps(IMAGES[3:6])
     for name, value in maps.items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_layers_follow_their_parameters_when_a_layer_is_added() -> None:
+    network, x = LeNet5(seed=0), np.ones((1, 1, 32, 32), np.float32)
+    network.forward(x)
+    network.add("again", RBF(np.zeros((3, 10))))
+    network.parameters[...] = 0
+    np.testing.assert_array_equal(network.layers[0].forward(x), 0.5)
+    network.backward(np.ones_like(network.forward(x)))
+    assert all(np.shares_memory(grad, network.gradients) for layer in network.layers for grad in layer.grads.values())
+    assert network.gradients.any()
