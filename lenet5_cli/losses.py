@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lenet5_cli.contraction import Array
 
 FLOOR = 1e-20
-RUBBISH = 20.0  # j of ``discriminative``
+RUBBISH = 5.0  # j of ``discriminative``
 
 Loss = Callable[[Array, NDArray[np.integer], float], tuple[float, Array]]
 
@@ -56,7 +56,7 @@ def discriminative(scores: Array, labels: NDArray[np.integer], _smoothing: float
     """Return the mean of the paper's criterion, and its gradient by the scores, which are minus its penalties.
 
     ``loss = mean_n (-scores[n,labels[n]] + log(exp(-j) + sum_k exp(scores[n,k])))``: the right penalty falls and the
-    others rise, but for those far above the constant j, here 20.
+    others rise, but for those far above the constant j, here 5.
 
     Source: LeCun et al. 1998, equation 9.
     """
