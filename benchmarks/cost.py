@@ -19,7 +19,7 @@ from speed import machine
 
 from lenet5_cli import LeNet5, handwriting, idx
 from lenet5_cli.commands.options import available_cores
-from lenet5_cli.contraction import Windows
+from lenet5_cli.contraction import Kernels, Windows, contraction
 from lenet5_cli.datasets import load
 from lenet5_cli.layers import SIGMOID, conv, dense, rbf
 from lenet5_cli.training import evaluate
@@ -54,9 +54,12 @@ def by_kind() -> None:
         return call
 
     for module in (conv, dense, rbf):
-        module.contract = timed("matrix products", module.contract)
+        module.contraction = lambda *arrays, **out: timed("matrix products", contraction(*arrays, **out))
     Windows.gather = timed("gathering windows", Windows.gather)
-    Windows.sum = timed("summing windows", Windows.sum)
+    summation = Windows.summation
+    Windows.summation = lambda *arrays, **out: timed("summing windows", summation(*arrays, **out))
+    Kernels.fill = timed("kernels of tiles and their gradients", Kernels.fill)
+    Kernels.sum = timed("kernels of tiles and their gradients", Kernels.sum)
     activation = replace(
         SIGMOID,
         apply=timed("sigmoid and its gradient", SIGMOID.apply),

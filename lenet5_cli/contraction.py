@@ -1,59 +1,69 @@
-"""The engine's tricks: einsum strings as matrix products, windows as gathered rows.
+"""The engine's tricks: einsum strings as matrix products, windows as gathered rows, kernels of a whole tile.
 
-Two decisions carry all the speed. Inside the engine an array keeps its images on the LAST axis, so that every
+Three decisions carry all the speed. Inside the engine an array keeps its images on the LAST axis, so that every
 elementwise loop and every copied row is at least as long as the batch; outside, the image is the first axis as
-everywhere else, and the two are views of the same memory. And windows are gathered by ``np.take`` with indices made
-once: one call for a whole layer, which for a single image costs a few microseconds where strided copies cost a loop.
+everywhere else, and the two are views of the same memory. Windows are gathered by ``take`` with indices made once: one
+call for a whole layer, which for a single image costs a few microseconds where strided copies cost a loop. And what a
+product needs beside its numbers, such as the views of its operands as matrices, is found once for a batch size: for a
+single image it would take longer than the arithmetic.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 LONG = 1024  # terms of a sum
+CACHE = 1 << 18  # bytes
 
 Array = NDArray[np.float32] | NDArray[np.float64]
+Product = Callable[[], object]
+
+_LAST = [(*range(1, axes), 0) for axes in range(7)]
+_FIRST = [(axes - 1, *range(axes - 1)) for axes in range(7)]
 
 
 def images_last(x: Array) -> Array:
     """Return x[n, ...] as the view [..., n]."""
-    return x.transpose(*range(1, x.ndim), 0)
+    return x.transpose(_LAST[x.ndim])
 
 
 def images_first(x: Array) -> Array:
     """Return x[..., n] as the view [n, ...]."""
-    return x.transpose(-1, *range(x.ndim - 1))
+    return x.transpose(_FIRST[x.ndim])
 
 
-def repeat(x: Array, size: int) -> Array:
-    """Return x[...] as the read-only view y[p, q, ...] = x[...], p and q < size, that takes no memory of its own."""
-    y: Array = np.ndarray((size, size, *x.shape), x.dtype, x, 0, (0, 0, *x.strides))  # np.broadcast_to takes 5 us
-    y.flags.writeable = False
-    return y
-
-
-def contract(subscripts: str, a: Array, b: Array, out: Array) -> Array:
-    """Compute ``np.einsum(subscripts, a, b, out=out)`` as one matrix product, and return ``out``.
+def contraction(subscripts: str, a: Array, b: Array, out: Array) -> Product:
+    """Return the call that computes ``np.einsum(subscripts, a, b, out=out)`` of what a and b then hold.
 
     The letters that a and b share are summed over. In either operand they stand side by side, before or behind the
-    letters that it keeps, and ``out`` has those of a, then those of b: so each operand reshapes into a matrix.
+    letters that it keeps, and ``out`` has those of a, then those of b: so it is a product of two matrices.
+
+    Raises:
+        ValueError: the string is not one matrix product, or an array's memory is not that of a matrix.
     """
     summed, a_first, b_first = _plan(subscripts)
     terms = prod(a.shape[:summed] if a_first else a.shape[-summed:])
-    left = a.reshape(terms, -1).T if a_first else a.reshape(-1, terms)
-    right = b.reshape(terms, -1) if b_first else b.reshape(-1, terms).T
-    result = out.reshape(len(left), -1)
-    if terms == 1:  # an outer product, which BLAS computes ten times slower than a broadcast does
-        np.multiply(left, right, out=result)
-    elif terms <= LONG:
-        np.matmul(left, right, out=result)
-    else:  # BLAS sums a few rows over so many terms at half its speed, unless they come in blocks
-        blocks = next(count for count in range(-(-terms // LONG), terms + 1) if terms % count == 0)
-        lefts = left.reshape(len(left), blocks, -1).transpose(1, 0, 2)
-        np.add.reduce(lefts @ right.reshape(blocks, -1, right.shape[1]), axis=0, out=result)
-    return out
+    left = _matrix(a, terms).T if a_first else _matrix(a, a.size // terms)
+    right = _matrix(b, terms) if b_first else _matrix(b, b.size // terms).T
+    result = _matrix(out, len(left))
+    if not result.flags.c_contiguous:  # as the product must be written
+        left, right, result = right.T, left.T, result.T
+    if terms <= LONG:
+        return partial(left.dot, right, result)  # ``dot`` and not ``matmul``, which is slow at outer products
+    # BLAS sums a few rows over so many terms at half its speed, unless they come in blocks.
+    blocks = next(count for count in range(-(-terms // LONG), terms + 1) if terms % count == 0)
+    lefts = left.reshape(len(left), blocks, -1).transpose(1, 0, 2)
+    rights = right.T.reshape(right.shape[1], blocks, -1).transpose(1, 2, 0)
+    sums = np.empty((blocks, *result.shape), result.dtype)
+    return lambda: np.add.reduce(np.matmul(lefts, rights, out=sums), axis=0, out=result)
+
+
+def _matrix(x: Array, rows: int) -> Array:
+    return x.reshape(rows, x.size // rows, copy=False)
 
 
 @cache
@@ -69,29 +79,44 @@ def _plan(subscripts: str) -> tuple[int, bool, bool]:
 
 
 class Windows:
-    """The windows of x[c,h,w,n] as w[c,u,v,i,j,n] = x[c, s i + u, s j + v, n], and the sum that is its transpose."""
+    """The windows of x[c,h,w,n] as w[cuv,i,j,n] = x[c, s i + u, s j + v, n], and the sum that is its transpose.
+
+    Attributes:
+        pixels: [cuv,i,j], which pixel of (c, h, w) is read.
+        readers: [c,reader,h,w], where ``pixels`` holds each pixel, filled up with a row past the last.
+    """
 
     def __init__(self, shape: tuple[int, int, int], size: int, stride: int) -> None:
         """Find the windows of ``size`` x ``size`` pixels, ``stride`` apart, of a map of ``shape`` (c, h, w)."""
         pixels = np.arange(prod(shape)).reshape(shape)
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (size, size), axis=(1, 2))[:, ::stride, ::stride]
-        self.pixels = np.ascontiguousarray(windows.transpose(0, 3, 4, 1, 2))
-        self.readers = _readers(self.pixels.ravel(), pixels.size)
+        c, i, j = windows.shape[:3]
+        self.pixels = windows.transpose(0, 3, 4, 1, 2).reshape(c * size * size, i, j)
+        readers = _readers(self.pixels.ravel(), pixels.size).reshape(-1, *shape)
+        self.readers = np.ascontiguousarray(readers.transpose(1, 0, 2, 3))
 
-    def gather(self, x: Array, out: Array) -> Array:
-        """Copy x[c,h,w,n] into its windows ``out``[c,u,v,i,j,n]."""
-        np.take(x.reshape(-1, x.shape[-1]), self.pixels, axis=0, out=out, mode="clip")  # "raise" would buffer
-        return out
+    def gather(self, x: Array, out: Array) -> None:
+        """Copy x[c,h,w,n] into its windows ``out``[cuv,i,j,n]."""
+        x.reshape(-1, x.shape[-1]).take(self.pixels, 0, out, "clip")  # "raise" would buffer
 
-    def sum(self, dwindows: Array, gathered: Array, out: Array) -> Array:
-        """Sum for each pixel the window entries that hold it: dx[chw,n] from dwindows[cuvij,n] and a row of zeros.
+    def summation(self, dwindows: Array, out: Array) -> Product:
+        """Return the call that sums for each pixel the window entries that hold it, the transpose of ``gather``.
 
-        Each pixel gathers from its readers into ``gathered`` [reader,chw,n], as scattering would take a Python call for
-        each u and v.
+        It is ``out``[c,h,w,n] from dwindows[cuvij,n] and a row of zeros. Each pixel gathers from its readers, as
+        scattering would take a Python call for each u and v; as many maps at a time as keep what they gather in cache.
         """
-        np.take(dwindows, self.readers, axis=0, out=gathered, mode="clip")
-        np.add.reduce(gathered, axis=0, out=out)
-        return out
+        c, *one = *self.readers.shape, out.shape[-1]
+        maps = min(c, max(1, CACHE // (prod(one) * out.itemsize)))
+        gathered = np.empty((maps, *one), out.dtype)
+        parts = [(self.readers[first : first + maps], out[first : first + maps]) for first in range(0, c, maps)]
+        passes = [(read, gathered[: len(read)], summed) for read, summed in parts]
+
+        def compute() -> None:
+            for read, entries, summed in passes:
+                dwindows.take(read, 0, entries, "clip")
+                np.add.reduce(entries, axis=1, out=summed)
+
+        return compute
 
 
 def _readers(pixels: NDArray[np.intp], count: int) -> NDArray[np.intp]:
@@ -102,3 +127,37 @@ def _readers(pixels: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     readers = np.full((rank.max() + 1, count), len(pixels), dtype=np.intp)
     readers[rank, ordered] = order
     return readers
+
+
+class Kernels:
+    """The kernels of a tile of t x t outputs, which read one window of size + t - 1 pixels a side, as one matrix.
+
+    Attributes:
+        matrix: [r,p,q,k], what output (p, q) of map k multiplies entry r of the window with: where r is (c,u,v), with
+            weight[k,c,u-p,v-q], or 0 outside the kernel; the last r is a 1 after the window, multiplied with the bias.
+    """
+
+    def __init__(self, weight: Array, bias: Array, tile: int) -> None:
+        """Make the matrix of weight[k,c,u,v] and bias[k], or of their gradients."""
+        k, c, size, _ = weight.shape
+        side = size + tile - 1
+        dtype: np.dtype[Any] = weight.dtype
+        self.matrix: Array = np.zeros((c * side * side + 1, tile, tile, k), dtype)
+        dc, du, dv, dp, dq, dk = self.matrix[:-1].reshape(c, side, side, tile, tile, k).strides
+        self._weights = np.lib.stride_tricks.as_strided(
+            self.matrix, (tile, tile, c, size, size, k), (dp + du, dq + dv, dc, du, dv, dk)
+        )
+        self._biases = self.matrix[-1]
+        self._weight, self._bias = weight.transpose(1, 2, 3, 0), bias
+        self._sum: Array = np.empty((c, size, size, k), dtype)
+
+    def fill(self) -> None:
+        """Write weight and bias where each output of the tile wants them."""
+        self._weights[...] = self._weight
+        self._biases[...] = self._bias
+
+    def sum(self) -> None:
+        """Sum the matrix over the outputs of the tile into weight and bias: the transpose of ``fill``."""
+        # Not at once into the weight, whose order of axes would take twice as long.
+        self._weight[...] = np.add.reduce(self._weights, axis=(0, 1), out=self._sum)
+        np.add.reduce(self._biases, axis=(0, 1), out=self._bias)

@@ -1,33 +1,51 @@
-"""Pictures of a training run, drawn by matplotlib."""
+"""Pictures of a network, of its training and of what it gets wrong, drawn by matplotlib."""
 
 import io
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet5_cli.contraction import Array
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import replacing
+from lenet5_cli.glyphs import COLUMNS, ROWS, Codes, closest, distances
+from lenet5_cli.metrics import BINS, Tally, Wrong, wilson
 
-BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by the colour-blind, and in grey
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from matplotlib.patches import Rectangle
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#b8b8b8"  # told apart by the colour-blind, and in grey
+AROUND_ZERO = ["#0b2c5f", "#3f6fae", "#9a9a9a", "#f0b45a", "#fff6cf"]  # grey is 0; ever lighter, so that grey shows it
+DOTS = 150  # an inch
+SHEET = 10  # wrong answers a row
+ACROSS = {"input": 1, "c1": 3, "s2": 3, "c3": 4, "s4": 4}  # maps of a layer side by side
 
 
-def require_matplotlib() -> None:
-    """Raise LeNet5Error where matplotlib is missing."""
+def require(option: str, path: Path | None = None) -> None:
+    """Raise LeNet5Error where matplotlib, which an option needs, is missing, or cannot write files such as ``path``."""
     try:
-        import matplotlib  # noqa: F401, PLC0415 - it is optional
+        from matplotlib import backend_bases  # noqa: PLC0415 - it is optional
     except ImportError:
-        raise LeNet5Error("matplotlib is not installed; pip install 'lenet5[plot]' or leave out --plot") from None
+        raise LeNet5Error(f"matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}") from None
+    known = backend_bases.FigureCanvasBase.get_supported_filetypes()
+    if path and path.suffix.lower()[1:] not in known:
+        there = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
+        raise LeNet5Error(f"{path}: {there}; .png was wanted, or another of {', '.join(sorted(known))}")
 
 
 def history(epochs: list[dict[str, Any]], path: Path) -> None:
-    """Draw loss and accuracy over epochs, as the report's figure does; the file's ending says which format.
+    """Draw loss and accuracy over epochs, as the report's figure does.
 
-    Raises:
-        LeNet5Error: matplotlib is missing, does not know the ending, or the file cannot be written.
+    Here as in all pictures the file's ending says which format, and LeNet5Error is raised where it cannot be written.
     """
-    require_matplotlib()
-    from matplotlib.figure import Figure  # noqa: PLC0415 - it is optional, and slow to import
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = _figure(9, 3.6, layout="constrained")
     panels = figure.subplots(1, 2)
     numbers = [epoch["epoch"] for epoch in epochs]
     for panel, key, colour in zip(panels, ("loss", "accuracy"), (ORANGE, BLUE), strict=True):
@@ -37,18 +55,256 @@ def history(epochs: list[dict[str, Any]], path: Path) -> None:
         panel.grid(alpha=0.3)
     panels[0].set_ylim(bottom=0)
     accuracies = [epoch["accuracy"] for epoch in epochs]
-    if "validation_accuracy" in epochs[0]:
-        validated = [epoch["validation_accuracy"] for epoch in epochs]
+    if any("validation_accuracy" in epoch for epoch in epochs):
+        validated = [epoch.get("validation_accuracy", np.nan) for epoch in epochs]
         panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", label="held out")
         panels[1].legend(loc="lower right")
         panels[1].set_title("accuracy on the training set, and held out")
         accuracies += validated
-    lowest = min(accuracies)
+    lowest = min(np.nanmin(accuracies), 0.999)
     panels[1].set_ylim(0 if lowest < 0.9 else lowest - (1 - lowest) / 10, 1)
+    _write(figure, path)
+
+
+def evaluation(tally: Tally, path: Path) -> None:
+    """Draw which digits are taken for which, and how often answers of each confidence are right."""
+    figure = _figure(9, 4.4, layout="constrained")
+    panels = figure.subplot_mosaic(
+        [["confusion", "calibration"], ["confusion", "images"]], width_ratios=[1.2, 1], height_ratios=[3, 1]
+    )
+    _confusion(panels["confusion"], tally.confusion)
+    _calibration(panels["calibration"], panels["images"], tally)
+    _write(figure, path)
+
+
+def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) -> None:
+    """Draw the pictures (m, 28, 28) of wrong answers in the order given, each with its digit, answer and distances."""
+    wrong, drawn = tally.images - tally.right, len(worst.labels)
+    side, left, top, wide, high = 28 * 4 / DOTS, 0.33, 0.85, 0.84, 1.3
+    figure, canvas = _canvas(9, top + high * -(-drawn // SHEET))
+    which = f"the {drawn} worst of {wrong:,}" if drawn < wrong else f"{wrong:,}"
+    _text(canvas, left, 0.25, f"wrong answers: {which}; images: {tally.images:,}", ha="left", fontsize=12)
+    if wrong:
+        said = "true digit → answer, squared distances to their glyphs, place of the image in the data (from 0)"
+        _text(canvas, left, 0.55, said, ha="left", fontsize=9)
+    for at, (place, label, scores) in enumerate(zip(worst.images, worst.labels, worst.scores, strict=True)):
+        x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
+        _place(canvas, pictures[at], x, y, side, **_grey(np.array([0, 255])))
+        _text(canvas, x + side / 2, y + side + 0.1, f"{label} → {answer}", fontsize=11)
+        _text(canvas, x + side / 2, y + side + 0.25, f"{-scores[label]:.1f} → {-scores[answer]:.1f}")
+        _text(canvas, x + side / 2, y + side + 0.38, f"#{place}", fontsize=7)
+    _write(figure, path)
+
+
+def kernels(c1: Array, c3: Array, path: Path) -> None:
+    """Draw the kernels of c1, (6, 1, 5, 5), and of c3, (16, 6, 5, 5), but for those of no connection: all zeros."""
+    figure, canvas = _canvas(9, 5.4)
+    side, step, left = 0.44, 0.5, 0.75
+    c1_top, c3_top = 0.7, 2.3
+    _text(canvas, left, c1_top - 0.4, "c1: a kernel for each map", ha="left", fontsize=11)
+    _colour_bar(canvas, c1, 6.5, c1_top - 0.4)
+    for k, kernel in enumerate(c1[:, 0]):
+        _text(canvas, left + 2 * step * k + side, c1_top - 0.12, f"{k}")
+        _place(canvas, kernel, left + 2 * step * k, c1_top, side + step, **_around_zero(c1))
+    _text(canvas, left, c3_top - 0.4, "c3: from the maps of s2, down, to its own, across", ha="left", fontsize=11)
+    _colour_bar(canvas, c3, 6.5, c3_top - 0.4)
+    for k in range(16):
+        _text(canvas, left + step * k + side / 2, c3_top - 0.12, f"{k}")
+    for c in range(6):
+        _text(canvas, left - 0.15, c3_top + step * c + side / 2, f"{c}")
+    for k, c in np.argwhere(c3.any(axis=(2, 3))):
+        _place(canvas, c3[k, c], left + step * k, c3_top + step * c, side, **_around_zero(c3))
+    _write(figure, path)
+
+
+def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], codes: Codes, path: Path) -> None:
+    """Draw what each layer makes of some images: all maps by name as ``LeNet5.maps`` gives them, and the glyphs.
+
+    labels is (n,), the images' digits; codes is (10, 84).
+    """
+    high, step, gap, top = 0.73, 0.85, 0.13, 0.4
+    figure, canvas = _canvas(9, top + step * len(labels) + 0.25)
+    scores = layers["output"]
+    blocks: dict[str, Iterable[NDArray[np.floating]]] = {
+        **{name: [_side_by_side(one, across) for one in layers[name]] for name, across in ACROSS.items()},
+        "c5": layers["c5"].reshape(-1, 12, 10),
+        "f6": layers["f6"].reshape(-1, ROWS, COLUMNS),
+        "glyph": codes[scores.argmax(axis=1)].reshape(-1, ROWS, COLUMNS),
+    }
+    x = 0.4
+    for name, images in blocks.items():
+        colours = _grey(codes if name == "glyph" else layers[name])
+        for row, image in enumerate(images):
+            wide = _place(canvas, image, x, top + step * row, high, **colours)
+        _text(canvas, x + wide / 2, top - 0.15, name, fontsize=10)
+        x += wide + gap
+    _text(canvas, x + 0.6, top - 0.15, "squared distances", fontsize=10)
+    for row, (label, distance) in enumerate(zip(labels, -scores, strict=True)):
+        y = top + step * row
+        _text(canvas, 0.2, y + high / 2, f"{label}", fontsize=13)
+        _bars(canvas, distance, -scores.min(), x, y, high, BLUE if distance.argmin() == label else ORANGE)
+    said = "Black is the least of a layer's values, white the greatest."
+    nearest = "Blue is the nearest glyph where it is right, orange where it is wrong."
+    _text(canvas, 0.4, top + step * len(labels) + 0.07, f"{said} {nearest}", ha="left")
+    _write(figure, path)
+
+
+def glyphs(codes: Codes, path: Path) -> None:
+    """Draw the ten glyphs of codes (10, 84), and in how many pixels each two differ."""
+    from matplotlib.colors import Normalize  # noqa: PLC0415 - it is optional
+
+    figure, canvas = _canvas(9, 4.4)
+    for k, code in enumerate(codes):
+        x, y = 0.3 + 0.84 * (k % 5), 0.65 + 1.75 * (k // 5)
+        _place(canvas, 1 - code.reshape(ROWS, COLUMNS), x, y, 1.2, **_grey(codes))
+        _text(canvas, x + 0.35, y + 1.36, f"{k}", fontsize=11)
+    a, b, least = closest(codes)
+    apart = distances(codes)
+    panel = figure.add_axes((0.55, 0.08, 0.42, 0.42 * 9 / 4.4))
+    _matrix(panel, apart, apart, Normalize(0, apart.max()))
+    for x, y in ((a, b), (b, a)):
+        panel.add_patch(_frame(x - 0.5, y - 0.5, 1, 1, edgecolor=ORANGE, linewidth=2))
+    panel.set_title(f"pixels that differ, of 84: {a} and {b} least, in {least}", fontsize=10)
+    _write(figure, path)
+
+
+def _confusion(panel: "Axes", confusion: NDArray[np.int64]) -> None:
+    from matplotlib.colors import LogNorm  # noqa: PLC0415 - it is optional
+
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    cells = _matrix(panel, confusion, shares, LogNorm(1e-3, 1, clip=True))
+    panel.set(
+        title="which digit is taken for which",
+        xlabel="answer (colour: share of the digit's images)",
+        ylabel="true digit",
+    )
+    bar = panel.figure.colorbar(cells, ax=panel, pad=0.04, aspect=30)
+    bar.set_ticks([1e-3, 1e-2, 1e-1, 1], labels=["0.1 %", "1 %", "10 %", "100 %"], fontsize=8)
+    bar.ax.tick_params(which="minor", length=0)
+
+
+def _calibration(above: "Axes", below: "Axes", tally: Tally) -> None:
+    filled = np.flatnonzero(tally.bins[0])
+    images, right, confidence = tally.bins[:, filled]
+    ends = np.array([wilson(*one) for one in zip(right, images, strict=True)]).T
+    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="right as often as sure")
+    above.errorbar(
+        confidence / images,
+        right / images,
+        abs(ends - right / images),
+        fmt="o",
+        markersize=4,
+        color=BLUE,
+        capsize=2,
+        label="95 % interval",
+    )
+    above.set(xlim=(0, 1.02), xticklabels=[], ylim=(-0.03, 1.03), ylabel="share of right answers")
+    above.set_title(f"expected calibration error: {tally.calibration_error:.4f}", pad=20)
+    above.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=8)
+    above.grid(alpha=0.3)
+    most = images.max()
+    bars = below.bar((filled + 0.5) / BINS, images, 0.85 / BINS, color=BLUE)
+    below.bar_label(bars, [f"{int(count):,}" for count in images], fontsize=7, rotation=90, padding=2)
+    below.set(yscale="log", xlim=(0, 1.02), ylim=(0.5, most * (2 * most) ** 1.4))  # the numbers stand in the upper half
+    below.set(xlabel="confidence", ylabel="images")
+    below.yaxis.set_ticks([])
+    below.yaxis.set_ticks([], minor=True)
+
+
+def _matrix(panel: "Axes", counts: NDArray[np.integer], shades: NDArray[np.number], norm: "Normalize") -> "AxesImage":
+    """Draw counts [10, 10] in cells, the darker the greater their shade; a cell is blank where the count is 0."""
+    cells = panel.imshow(np.ma.masked_where(counts == 0, shades), cmap="cividis_r", norm=norm)
+    panel.set(xticks=range(10), yticks=range(10))
+    panel.tick_params(length=0)
+    size = min(8, 33 / len(str(counts.max())))  # points, at which the longest number fits its cell
+    for row, column in np.argwhere(counts):
+        light = np.array(cells.to_rgba(shades[row, column])[:3]) @ (0.2126, 0.7152, 0.0722)
+        colour = "black" if light > 0.45 else "white"
+        _text(panel, column, row, f"{counts[row, column]}", color=colour, fontsize=size)
+    return cells
+
+
+def _bars(
+    canvas: "Axes", distances: NDArray[np.floating], most: float, x: float, y: float, high: float, colour: str
+) -> None:
+    """Draw ten distances as bars above their digits, and the least in a colour and in numbers."""
+    nearest, step = distances.argmin(), 0.12
+    for k, distance in enumerate(distances):
+        tall, middle = (high - 0.16) * distance / most, x + step * (k + 0.5)
+        canvas.bar(middle, -tall, 0.75 * step, y + high - 0.14, color=colour if k == nearest else GREY)
+        _text(canvas, middle, y + high - 0.05, f"{k}", fontsize=7, weight="bold" if k == nearest else "normal")
+    _text(canvas, x + step * 10 + 0.04, y + high - 0.25, f"{distances[nearest]:.1f}", ha="left", color=colour)
+
+
+def _colour_bar(canvas: "Axes", values: Array, x: float, y: float) -> None:
+    """Draw the colours of ``_around_zero`` with the values that they stand for."""
+    colours = _around_zero(values)
+    most = colours["vmax"]
+    wide = _place(canvas, np.linspace(-most, most, 201)[None].repeat(18, axis=0), x, y - 0.07, 0.14, **colours)
+    _text(canvas, x - 0.08, y, f"{-most:.3g}", ha="right")
+    _text(canvas, x + wide / 2, y, "0")
+    _text(canvas, x + wide + 0.08, y, f"{most:.3g}", ha="left")
+
+
+def _around_zero(values: Array) -> dict[str, Any]:
+    """Return how to colour values whose sign matters."""
+    from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415 - it is optional
+
+    most = float(np.abs(values).max()) or 1
+    return {"cmap": LinearSegmentedColormap.from_list("around zero", AROUND_ZERO), "vmin": -most, "vmax": most}
+
+
+def _grey(values: NDArray[Any]) -> dict[str, Any]:
+    """Return how to colour values from black, the least, to white, the greatest."""
+    from matplotlib import colormaps  # noqa: PLC0415 - it is optional
+
+    return {"cmap": colormaps["gray"].with_extremes(bad=GREY), "vmin": values.min(), "vmax": values.max()}
+
+
+def _side_by_side(maps: Array, across: int) -> NDArray[np.float64]:
+    """Return maps [k, h, w] in one image, ``across`` a row, with gaps of nan."""
+    k, h, w = maps.shape
+    gap = 1 + h // 16
+    image = np.full((k // across, h + gap, across, w + gap), np.nan)
+    image[:, :h, :, :w] = maps.reshape(-1, across, h, w).transpose(0, 2, 1, 3)
+    return image.reshape(k // across * (h + gap), across * (w + gap))[:-gap, :-gap]
+
+
+def _place(canvas: "Axes", image: NDArray[Any], x: float, y: float, high: float, **colours: Any) -> float:
+    """Draw an image with its upper left corner at x and y, in inches, with square pixels; return how wide it is."""
+    wide: float = high * image.shape[1] / image.shape[0]
+    canvas.imshow(image, extent=(x, x + wide, y + high, y), aspect="auto", interpolation="nearest", **colours)
+    canvas.add_patch(_frame(x, y, wide, high, edgecolor=GREY, linewidth=0.8))
+    return wide
+
+
+def _frame(x: float, y: float, wide: float, high: float, **how: Any) -> "Rectangle":
+    from matplotlib.patches import Rectangle  # noqa: PLC0415 - it is optional
+
+    return Rectangle((x, y), wide, high, fill=False, **how)
+
+
+def _text(panel: "Axes", x: float, y: float, text: str, **how: Any) -> None:
+    usual: dict[str, Any] = {"fontsize": 8, "ha": "center", "va": "center"}
+    panel.text(x, y, text, **usual | how)
+
+
+def _canvas(width: float, height: float) -> "tuple[Figure, Axes]":
+    """Return a blank picture to place things on, in inches from its upper left corner."""
+    figure = _figure(width, height)
+    canvas = figure.add_axes((0, 0, 1, 1), autoscale_on=False, xlim=(0, width), ylim=(height, 0))
+    canvas.set_axis_off()
+    return figure, canvas
+
+
+def _figure(width: float, height: float, **options: Any) -> "Figure":
+    from matplotlib.figure import Figure  # noqa: PLC0415 - it is optional, and slow to import
+
+    return Figure(figsize=(width, height), dpi=DOTS, **options)
+
+
+def _write(figure: "Figure", path: Path) -> None:
     content = io.BytesIO()
-    try:
-        figure.savefig(content, format=path.suffix[1:] or "png", dpi=150)
-    except ValueError as error:
-        raise LeNet5Error(f"{path}: {error}") from None
+    figure.savefig(content, format=path.suffix[1:].lower())
     with replacing(path) as file:
         file.write(content.getvalue())

@@ -17,7 +17,7 @@ import sys
 import zlib
 from contextlib import nullcontext
 from io import FileIO
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -86,6 +86,12 @@ class Stored:
     def __len__(self) -> int:
         """Return the size of the first dimension."""
         return self.shape[0]
+
+    @overload
+    def __getitem__(self, wanted: slice) -> Stored: ...
+
+    @overload
+    def __getitem__(self, wanted: NDArray[np.integer] | int) -> NDArray[Any]: ...
 
     def __getitem__(self, wanted: slice | NDArray[np.integer] | int) -> Stored | NDArray[Any]:
         """Return a view by a slice without steps, a copy by indices (n,), or one element by its index."""

@@ -2,9 +2,32 @@
 
 from dataclasses import dataclass, field
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+BINS = 20  # of confidence, equally wide
+
+
+class Wrong(NamedTuple):
+    """Some wrong answers.
+
+    Attributes:
+        images: (m,), the places of the images, counted from 0 in the order in which they came.
+        labels: (m,), their true digits.
+        scores: (m, 10), what the network gave each digit; the largest is its answer.
+    """
+
+    images: NDArray[np.integer]
+    labels: NDArray[np.integer]
+    scores: NDArray[np.floating]
+
+    @property
+    def margins(self) -> NDArray[np.floating]:
+        """By how much the answer's score is above that of the true digit, (m,)."""
+        margins: NDArray[np.floating] = self.scores.max(axis=1) - self.scores[np.arange(len(self.labels)), self.labels]
+        return margins
 
 
 @dataclass
@@ -12,17 +35,41 @@ class Tally:
     """What is counted while images are classified; sums, divided only when asked.
 
     Attributes:
+        keep: how many of the wrong answers to keep whole.
         loss_sum: the sum of the images' losses.
         confusion: confusion[true digit, answer], images.
+        bins: bins[what, bin], the answers by their confidence, the softmax of their score: bin b holds those above
+            ``b / BINS`` up to ``(b + 1) / BINS``; what they sum up is 0 images, 1 right answers, 2 confidence.
+        worst: the ``keep`` wrong answers of largest margin, largest first.
     """
 
+    keep: int = 0
     loss_sum: float = 0.0
     confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((10, 10), np.int64))
+    bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, BINS)))
+    worst: Wrong = field(default_factory=lambda: Wrong(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 10))))
 
-    def add(self, loss_sum: float, labels: NDArray[np.integer], answers: NDArray[np.integer]) -> None:
-        """Count a batch: the sum of its losses, its labels (n,) and its answers (n,)."""
+    def add(self, loss_sum: float, labels: NDArray[np.integer], scores: NDArray[np.floating]) -> None:
+        """Count a batch: the sum of its losses, its labels (n,) and its scores (n, 10)."""
+        answers = scores.argmax(axis=1)
+        self._keep_worst(labels, scores, np.flatnonzero(answers != labels))
         self.loss_sum += loss_sum
         np.add.at(self.confusion, (labels, answers), 1)
+        confidences = 1 / np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1, dtype=np.float64)
+        bins = np.searchsorted(np.arange(1, BINS) / BINS, confidences)
+        self.bins += [np.bincount(bins, what, minlength=BINS) for what in (None, answers == labels, confidences)]
+
+    def _keep_worst(
+        self, labels: NDArray[np.integer], scores: NDArray[np.floating], wrong: NDArray[np.integer]
+    ) -> None:
+        if self.keep:
+            both = Wrong(
+                np.concatenate([self.worst.images, self.images + wrong]),
+                np.concatenate([self.worst.labels, labels[wrong]]),
+                np.concatenate([self.worst.scores, scores[wrong]]),
+            )
+            order = np.argsort(-both.margins, kind="stable")[: self.keep]
+            self.worst = Wrong(both.images[order], both.labels[order], both.scores[order])
 
     @property
     def images(self) -> int:
@@ -41,11 +88,8 @@ class Tally:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The accuracy's 95 % confidence interval (Wilson 1927)."""
-        z, n, p = 1.959964, self.images, self.accuracy
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return middle - half, middle + half
+        """The accuracy's 95 % confidence interval."""
+        return wilson(self.right, self.images)
 
     @property
     def loss(self) -> float:
@@ -62,5 +106,38 @@ class Tally:
         """For each digit, right answers over images of that digit; 0 where there was none."""
         return self._share(self.confusion.sum(axis=1))
 
-    def _share(self, of: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self.confusion.diagonal() / np.maximum(of, 1)
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """For each digit, 2 / (1 / precision + 1 / recall); 0 where nothing was right."""
+        return self._share((self.confusion.sum(axis=0) + self.confusion.sum(axis=1)) / 2)
+
+    @property
+    def confused(self) -> list[tuple[int, int, int]]:
+        """What was taken for what: true digit, wrong answer, in how many images; the most first."""
+        pairs = [
+            (int(digit), int(answer), int(self.confusion[digit, answer]))
+            for digit, answer in np.argwhere(self.confusion)
+            if digit != answer
+        ]
+        return sorted(pairs, key=lambda pair: -pair[2])
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error: the mean over all answers of |accuracy - mean confidence| of their bin.
+
+        Source: Guo et al. 2017, equation 3.
+        """
+        _, right, confidence = self.bins
+        return float(abs(right - confidence).sum()) / self.images
+
+    def _share(self, of: NDArray[np.integer] | NDArray[np.floating]) -> NDArray[np.float64]:
+        share: NDArray[np.float64] = self.confusion.diagonal() / np.maximum(of, 1)
+        return share
+
+
+def wilson(right: float, images: float) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share, ``right`` of ``images`` (Wilson 1927)."""
+    z, n, p = 1.959964, images, right / images
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return middle - half, middle + half

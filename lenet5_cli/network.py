@@ -1,5 +1,6 @@
 """LeNet-5: the report's seven layers, from a seed and a glyph sheet."""
 
+from itertools import pairwise
 from os import PathLike
 from typing import Any, Self
 
@@ -23,13 +24,15 @@ LECUN1998 = np.array([[str(c) in maps for c in range(6)] for maps in TABLE])
 
 SETTINGS = ("input", "activation", "connections", "loss")  # that a trained network depends on
 
-PIECE = 64  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
+PIECE = 50  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
 
 
 def pieces(images: int) -> list[slice]:
-    """Cut a batch into equal pieces, computed one by one or side by side: an even number, from 32 images on."""
+    """Cut a batch into equal pieces, computed one by one or side by side: an even number, from half a PIECE on."""
     count = min(images, 1) if images < PIECE // 2 else 2 * -(-images // (2 * PIECE))
-    return [slice(images * piece // count, images * (piece + 1) // count) for piece in range(count)]
+    size, larger = divmod(images, count or 1)  # the larger ones first, as layers bind anew where the size changes
+    starts = [piece * size + min(piece, larger) for piece in range(count + 1)]
+    return [slice(start, end) for start, end in pairwise(starts)]
 
 
 class LeNet5:
@@ -120,6 +123,8 @@ class LeNet5:
         self.layers.append(layer)
         self.parameters = self._flatten("params")
         self.gradients = self._flatten("grads")
+        for each in self.layers:
+            each.unbind()
         return self
 
     def forward(self, x: Array) -> Array:
@@ -149,6 +154,20 @@ class LeNet5:
     def probabilities(self, images: NDArray[np.uint8]) -> Array:
         """Return the ten probabilities (n, 10) of each picture (n, 28, 28), white on black."""
         return softmax(self.scores(images))
+
+    def maps(self, images: NDArray[np.uint8]) -> dict[str, Array]:
+        """Return what each layer makes of pictures (n, 28, 28), white on black: by name, (n, *output_shape), copies.
+
+        The first is ``input``, the prepared pictures (n, 1, 32, 32).
+        """
+        x = self.prepare(images)
+        maps: dict[str, Array] = {"input": x.copy()}
+        for layer in self.layers:
+            x = layer.forward(x)
+            # A tiled convolution's y[n,k,i,j,p,q] has its rows at 2i+p and its columns at 2j+q.
+            untiled = x.transpose(0, 1, 2, 4, 3, 5) if x.ndim > 4 else x
+            maps[layer.name] = untiled.copy().reshape(len(x), *layer.output_shape)
+        return maps
 
     def pairs(self) -> list[list[Array]]:
         """Return ``[weight, bias]`` of each trainable layer, copied, in the shapes of the report."""

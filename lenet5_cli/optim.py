@@ -19,8 +19,9 @@ class SGD:
         self.state: dict[str, Array] = {}
 
     def step(self, parameters: Array, gradients: Array, lr: float) -> None:
-        """Change ``parameters`` in place."""
-        parameters -= lr * gradients
+        """Change ``parameters`` in place; ``gradients`` are used up: they become the step."""
+        gradients *= lr
+        parameters -= gradients
 
 
 class Momentum(SGD):
@@ -31,11 +32,12 @@ class Momentum(SGD):
         self.state = {"velocity": np.zeros_like(parameters)}
 
     def step(self, parameters: Array, gradients: Array, lr: float) -> None:
-        """Change ``parameters`` in place."""
+        """Change ``parameters`` in place; ``gradients`` are used up."""
         velocity = self.state["velocity"]
         velocity *= self.momentum
         velocity += gradients
-        super().step(parameters, velocity, lr)
+        gradients[...] = velocity
+        super().step(parameters, gradients, lr)
 
 
 class Adam(SGD):

@@ -18,12 +18,11 @@ def prepare(images: NDArray[np.uint8], kind: str = "binary", dtype: DTypeLike = 
     """
     n, h, w = images.shape
     low, high = SCALES[kind]
-    x = np.full((h + 2 * PADDING, w + 2 * PADDING, n), low, dtype)
+    x = np.zeros((h + 2 * PADDING, w + 2 * PADDING, n), dtype)
     # Turned as bytes: it takes a quarter of the time.
     pixels = np.ascontiguousarray((images >= THRESHOLD if kind == "binary" else images).reshape(n, -1).T)
-    inside = x[PADDING:-PADDING, PADDING:-PADDING]
-    inside[...] = pixels.reshape(h, w, n)
+    x[PADDING:-PADDING, PADDING:-PADDING] = pixels.reshape(h, w, n)
     if kind != "binary":
-        inside *= (high - low) / 255
-        inside += low
+        x *= (high - low) / 255
+        x += low
     return images_first(x[None])

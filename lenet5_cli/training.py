@@ -17,6 +17,7 @@ from lenet5_cli.optim import SGD, learning_rate
 from lenet5_cli.workers import Workers
 
 EVALUATED = 4096  # images read at a time where nothing is learned from them
+DRAWN = 1 << 20  # images whose chances are drawn at a time: memory stays flat however many there are
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Track = Callable[[Iterator[Batch], int, str], Iterator[Batch]]
@@ -96,33 +97,37 @@ def fit(
             yield Epoch(number, loss, accuracy, lr, len(chosen), perf_counter() - start, validated)
 
 
-def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.intp]:
+def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.signedinteger]:
     """Return the images of an epoch, at least one.
 
     In file order each with chance samples_per_epoch / images (report, training); or as many, shuffled.
     """
     if config.order == "shuffled":
-        return rng.permutation(images)[: config.samples_per_epoch]
-    chosen = np.flatnonzero(rng.random(images) < config.samples_per_epoch / images)
-    return chosen if len(chosen) else rng.integers(images, size=1)
+        every: NDArray[np.signedinteger] = np.arange(images, dtype=np.int32 if images < 2**31 else np.int64)
+        rng.shuffle(every)
+        return every[: config.samples_per_epoch]
+    part = config.samples_per_epoch / images
+    starts = range(0, images, DRAWN)
+    chosen = [start + np.flatnonzero(rng.random(min(DRAWN, images - start)) < part) for start in starts]
+    return np.concatenate(chosen) if any(map(len, chosen)) else rng.integers(images, size=1)
 
 
-def evaluate(network: LeNet5, split: Split, *, threads: int = 1, track: Track = untracked) -> Tally:
-    """Classify every image of a split."""
+def evaluate(network: LeNet5, split: Split, *, keep: int = 0, threads: int = 1, track: Track = untracked) -> Tally:
+    """Classify every image of a split; the ``keep`` worst of the wrong answers are kept whole."""
     with Workers(network, threads) as workers:
-        return _tally(workers, split, track)
+        return _tally(workers, split, track, keep)
 
 
-def _tally(workers: Workers, split: Split, track: Track) -> Tally:
-    tally = Tally()
+def _tally(workers: Workers, split: Split, track: Track, keep: int = 0) -> Tally:
+    tally = Tally(keep)
     for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
         scores = workers.scores(images)
         loss, _ = workers.network.loss(scores, labels, 0)
-        tally.add(loss * len(labels), labels, scores.argmax(axis=1))
+        tally.add(loss * len(labels), labels, scores)
     return tally
 
 
-def batches(split: Split, size: int, chosen: NDArray[np.intp] | None = None) -> Iterator[Batch]:
+def batches(split: Split, size: int, chosen: NDArray[np.signedinteger] | None = None) -> Iterator[Batch]:
     """Yield the images and labels of a split, ``size`` at a time and in file order; only those ``chosen``, if given."""
     images, labels = split.images, split.labels
     for start in range(0, len(labels if chosen is None else chosen), size):

@@ -7,12 +7,14 @@ takes and drops Python's lock, and two threads lose a third of their time to wai
 import contextlib
 import mmap
 import os
+import select
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, reduce
 from tempfile import TemporaryFile
+from time import perf_counter
 from types import SimpleNamespace
 from typing import IO, Any, NamedTuple, Self
 
@@ -27,6 +29,7 @@ from lenet5_cli.network import LeNet5, pieces
 
 CAPACITY = 4096  # images that lie on the board at a time
 DONE = b"."
+AWAKE = 1e-3  # seconds
 
 Distortions = NDArray[np.float32]
 REQUEST = struct.Struct("=II??dII")  # place, workers, task
@@ -49,9 +52,8 @@ class Workers:
         self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Hold BLAS to one thread; what overflows is found in what comes out."""
+        """Hold BLAS to one thread."""
         self._resources.enter_context(threadpool_limits(1, user_api="blas"))
-        self._resources.enter_context(np.errstate(over="ignore", invalid="ignore"))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,15 +66,19 @@ class Workers:
         Raises:
             LeNet5Error: a score is not finite.
         """
-        if len(pieces(len(images))) == 1:
-            scores = self.network.scores(images)
-        else:
-            scores = np.empty((len(images), 10), self.network.dtype)
-            for turn in _turns(len(images)):
-                self._share_out(images[turn], _Task(False, False, 0, len(images[turn]), len(images)))
-                scores[turn] = self._board.scores[: len(scores[turn])]
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and told, below
+            scores = self._scores(images)
         if not np.isfinite(scores).all():
             raise LeNet5Error(f"the scores are not finite: the parameters are too large for {self.network.dtype}")
+        return scores
+
+    def _scores(self, images: NDArray[np.uint8]) -> Array:
+        if len(pieces(len(images))) == 1:
+            return self.network.scores(images)
+        scores = np.empty((len(images), 10), self.network.dtype)
+        for turn in _turns(len(images)):
+            self._share_out(images[turn], _Task(False, False, 0, len(images[turn]), len(images)))
+            scores[turn] = self._board.scores[: len(scores[turn])]
         return scores
 
     def differentiate(
@@ -88,16 +94,16 @@ class Workers:
         """
         if len(pieces(len(labels))) == 1:
             return differentiate(self.network, images, labels, distortions, smoothing, len(labels))
-        total, loss_sum = np.zeros_like(self.network.gradients), 0.0
+        found, loss_sum = [], 0.0
         for turn in _turns(len(labels)):
             if distortions is not None:
                 self._board.distortions[: len(labels[turn])] = distortions[turn]
             task = _Task(True, distortions is not None, smoothing, len(labels[turn]), len(labels))
             self._board.labels[: task.images] = labels[turn]
             count = self._share_out(images[turn], task)
-            total += np.add.reduce(self._board.gradients[:count], axis=0)
+            found.append(np.add.reduce(self._board.gradients[:count], axis=0))
             loss_sum += float(self._board.losses[:count].sum())
-        self.network.gradients[...] = total
+        self.network.gradients[...] = reduce(np.add, found)
         return loss_sum
 
     @cached_property
@@ -198,7 +204,9 @@ class _Helper:
 
     def has_done(self) -> bool:
         """Wait for the answer; return whether it came."""
-        return _pipe(self._process.stdout).read(1) == DONE
+        answer = _pipe(self._process.stdout)
+        _await(answer)
+        return answer.read(1) == DONE
 
 
 def serve(rank: int, handle: int, parameters: int, dtype: str, **settings: Any) -> None:
@@ -208,11 +216,24 @@ def serve(rank: int, handle: int, parameters: int, dtype: str, **settings: Any) 
     network = LeNet5(board.codes, dtype=dtype, **settings)
     with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):  # the parent looks at what comes out
         board.ready[rank] = True
-        while request := sys.stdin.buffer.read(REQUEST.size):
+        while request := _request():
             network.parameters[...] = board.parameters
             place, workers, *task = REQUEST.unpack(request)
             _compute(network, board, place, workers, _Task(*task))
             os.write(sys.stdout.fileno(), DONE)
+
+
+def _request() -> bytes:
+    _await(sys.stdin.buffer)
+    return sys.stdin.buffer.read(REQUEST.size)
+
+
+def _await(stream: IO[bytes]) -> None:
+    """Wait a moment for something to read, awake: to be woken from sleep takes a tenth of a millisecond."""
+    ready, end = select.poll(), perf_counter() + AWAKE
+    ready.register(stream, select.POLLIN)
+    while perf_counter() < end and not ready.poll(0):
+        os.sched_yield()
 
 
 def _compute(network: LeNet5, board: SimpleNamespace, place: int, workers: int, task: _Task) -> None:
@@ -226,7 +247,7 @@ def _compute(network: LeNet5, board: SimpleNamespace, place: int, workers: int, 
             )
             board.gradients[number] = network.gradients
         else:
-            board.scores[piece] = network.scores(images)
+            board.scores[piece] = network.forward(network.prepare(images))
 
 
 def _turns(images: int) -> list[slice]:

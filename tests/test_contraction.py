@@ -5,46 +5,68 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet5_cli.contraction import Windows, contract, images_first, images_last, repeat
+from lenet5_cli.contraction import Kernels, Windows, contraction, images_first, images_last
 
-SIZES = dict(zip("pqkcuvijn", (2, 2, 4, 3, 5, 5, 3, 6, 7), strict=True))
+SIZES = dict(zip("rpqkcijn", (75, 2, 2, 4, 3, 3, 6, 7), strict=True))
 STRINGS = [
-    "pqkcuv,cuvijn->pqkijn",
-    "pqkijn,cuvijn->pqkcuv",
-    "pqkcuv,pqkijn->cuvijn",
+    "rpqk,rijn->pqkijn",
+    "rijn,pqkijn->rpqk",
+    "rpqk,pqkijn->rijn",
     "ck,cn->kn",
     "cn,kn->ck",
     "ck,kn->cn",
-    "kc,kn->cn",
+    "nk,kc->nc",
 ]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("images", [1, 7])
 @pytest.mark.parametrize("subscripts", STRINGS)
-def test_contract_is_einsum(subscripts: str, images: int, dtype: type) -> None:
+def test_contraction_is_einsum_of_what_the_arrays_then_hold(subscripts: str, images: int, dtype: type) -> None:
     rng = np.random.default_rng(0)
     operands, result = subscripts.split("->")
     sizes = SIZES | {"n": images}
-    a, b = (rng.standard_normal([sizes[letter] for letter in letters]).astype(dtype) for letters in operands.split(","))
+    a, b = (np.empty([sizes[letter] for letter in letters], dtype) for letters in operands.split(","))
     out = np.empty([sizes[letter] for letter in result], dtype)
-    reference = np.einsum(subscripts, a.astype(np.float64), b.astype(np.float64))
-    assert contract(subscripts, a, b, out=out) is out
-    terms = a.size * b.size // max(out.size, 1)
-    np.testing.assert_allclose(out, reference, rtol=0, atol=np.finfo(dtype).eps * (10 + terms))
+    compute = contraction(subscripts, a, b, out=out)
+    terms = a.size * b.size // out.size
+    for _ in range(2):
+        a[...], b[...] = rng.standard_normal(a.shape), rng.standard_normal(b.shape)
+        compute()
+        reference = np.einsum(subscripts, a.astype(np.float64), b.astype(np.float64))
+        np.testing.assert_allclose(out, reference, rtol=0, atol=np.finfo(dtype).eps * (10 + terms))
 
 
-@given(st.integers(1, 5000))
-def test_a_sum_of_any_length_is_complete(terms: int) -> None:
-    a, b = np.arange(2.0 * terms).reshape(2, terms), np.ones((3, terms))
-    found = contract("kn,cn->kc", a, b, out=np.empty((2, 3)))
-    np.testing.assert_allclose(found, np.einsum("kn,cn->kc", a, b), rtol=1e-12)
+@given(st.integers(1, 5000), st.sampled_from(["kn,cn->kc", "nk,nc->kc", "kn,nc->kc", "nk,cn->kc"]))
+def test_a_sum_of_any_length_is_complete(terms: int, subscripts: str) -> None:
+    sizes = {"n": terms, "k": 2, "c": 3}
+    a, b = (np.zeros([sizes[letter] for letter in letters]) for letters in subscripts[:5].split(","))
+    found = np.empty((2, 3))
+    compute = contraction(subscripts, a, b, out=found)
+    a[...], b[...] = np.arange(2.0 * terms).reshape(a.shape), 1
+    compute()
+    np.testing.assert_allclose(found, np.einsum(subscripts, a, b), rtol=1e-12)
+
+
+@pytest.mark.parametrize("terms", [7, 5000])
+def test_contraction_writes_into_a_transposed_matrix(terms: int) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, terms)), rng.standard_normal((3, terms))
+    out = np.empty((3, 2)).T
+    contraction("kn,cn->kc", a, b, out=out)()
+    np.testing.assert_allclose(out, a @ b.T, atol=1e-11)
+
+
+def test_contraction_refuses_memory_that_is_not_a_matrix() -> None:
+    """A copy would be of what the array holds now, or be written in vain."""
+    with pytest.raises(ValueError, match="copy"):
+        contraction("kij,cij->kc", np.ones((2, 4, 4))[:, :, :2], np.ones((3, 4, 2)), out=np.ones((2, 3)))
 
 
 @pytest.mark.parametrize("subscripts", ["kc,kc->kc", "kcn,kn->cn", "ckc,cn->kn", "kc,kn->nc", "k,c->kc"])
-def test_contract_refuses_what_is_not_one_product(subscripts: str) -> None:
+def test_contraction_refuses_what_is_not_one_product(subscripts: str) -> None:
     with pytest.raises(ValueError, match="not one matrix product"):
-        contract(subscripts, np.ones((2, 2)), np.ones((2, 2)), out=np.ones((2, 2)))
+        contraction(subscripts, np.ones((2, 2)), np.ones((2, 2)), out=np.ones((2, 2)))
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.data())
@@ -54,15 +76,16 @@ def test_windows_gather_what_their_formula_says(
     h, w = (data.draw(st.integers(size, 8)) for _ in "hw")
     x = np.random.default_rng(0).standard_normal((c, h, w, images))
     windows = Windows((c, h, w), size, stride)
-    shape = (*windows.pixels.shape, images)
-    gathered = windows.gather(x, np.empty(shape))
-    for i, j in np.ndindex(shape[3:5]):
+    gathered = np.empty((*windows.pixels.shape, images))
+    windows.gather(x, out=gathered)
+    gathered = gathered.reshape(c, size, size, *gathered.shape[1:])
+    for i, j in np.ndindex(gathered.shape[3:5]):
         top, left = stride * i, stride * j
         np.testing.assert_array_equal(gathered[:, :, :, i, j], x[:, top : top + size, left : left + size])
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.data())
-def test_windows_sum_is_the_transpose_of_gather(c: int, stride: int, size: int, data: st.DataObject) -> None:
+def test_summation_is_the_transpose_of_gather(c: int, stride: int, size: int, data: st.DataObject) -> None:
     """<gather(x), d> = <x, sum(d)> for every x and d; whole numbers, so that equal means equal."""
     h, w = (data.draw(st.integers(size, 8)) for _ in "hw")
     rng = np.random.default_rng(0)
@@ -70,9 +93,27 @@ def test_windows_sum_is_the_transpose_of_gather(c: int, stride: int, size: int, 
     x = rng.integers(-9, 10, (c, h, w, 2)).astype(float)
     d = np.zeros((windows.pixels.size + 1, 2))
     d[:-1] = rng.integers(-9, 10, (windows.pixels.size, 2))
-    gathered = windows.gather(x, np.empty((*windows.pixels.shape, 2)))
-    summed = windows.sum(d, np.empty((*windows.readers.shape, 2)), np.empty((c * h * w, 2)))
-    assert (gathered.reshape(-1, 2) * d[:-1]).sum() == (x.reshape(-1, 2) * summed).sum()
+    gathered, summed = np.empty((*windows.pixels.shape, 2)), np.empty((c, h, w, 2))
+    windows.gather(x, out=gathered)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lenet5_cli.contraction.CACHE", data.draw(st.integers(0, 10_000)))  # one map at a time or more
+        windows.summation(d, out=summed)()
+    assert (gathered.reshape(-1, 2) * d[:-1]).sum() == (x * summed).sum()
+
+
+def test_kernels_of_a_tile_are_its_outputs_kernels_each_in_its_place() -> None:
+    weight, bias = np.arange(1.0, 55).reshape(3, 2, 3, 3), np.array([7.0, 8, 9])
+    kernels = Kernels(weight, bias, 2)
+    kernels.fill()
+    window = kernels.matrix[:-1].reshape(2, 4, 4, 2, 2, 3)
+    for p, q, k in np.ndindex(2, 2, 3):
+        np.testing.assert_array_equal(window[:, p : p + 3, q : q + 3, p, q, k], weight[k])
+        assert kernels.matrix[-1, p, q, k] == bias[k]
+        assert abs(kernels.matrix[:, p, q, k]).sum() == weight[k].sum() + bias[k]  # 0 everywhere else
+    before = weight.copy(), bias.copy()
+    kernels.sum()
+    np.testing.assert_array_equal(weight, 4 * before[0])
+    np.testing.assert_array_equal(bias, 4 * before[1])
 
 
 def test_image_axis_moves_without_a_copy() -> None:
@@ -80,12 +121,3 @@ def test_image_axis_moves_without_a_copy() -> None:
     assert images_last(x).shape == (3, 4, 2)
     assert np.shares_memory(images_first(images_last(x)), x)
     np.testing.assert_array_equal(images_first(images_last(x)), x)
-
-
-def test_repeat_takes_no_memory_and_cannot_be_written() -> None:
-    x = np.arange(6.0).reshape(2, 3)
-    y = repeat(x, 2)
-    np.testing.assert_array_equal(y, np.broadcast_to(x, (2, 2, 2, 3)))
-    assert np.shares_memory(x, y)
-    with pytest.raises(ValueError, match="read-only"):
-        y[0] = 1

@@ -3,18 +3,22 @@
 import hashlib
 import json
 import pickle
+import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 import lenet5_cli
-from lenet5_cli import LeNet5, checkpoint, config, glyphs
+from lenet5_cli import LeNet5, checkpoint, config, figures, glyphs, idx
 from lenet5_cli.checkpoint import Checkpoint
 from lenet5_cli.commands import lenet5
 from lenet5_cli.config import Config
+from tests.conftest import bars
 
 SHA256 = hashlib.sha256(b"").hexdigest()
 REPORT = asdict(Config(**config.read("report")))
@@ -245,6 +249,121 @@ def test_a_recipe_of_a_file_shows_where_it_differs() -> None:
     Path("mine.toml").write_text('glyphs = ""', encoding="utf-8")
     assert 'glyphs "" digits' in words(run("--config", "mine.toml"))
     assert lines[-1][:3] == ["2", "of", str(len(REPORT))]
+
+
+FIGURES = ["curves.png", "glyphs.png", "kernels.png", "maps.png"]
+
+
+def drawn(folder: str) -> list[str]:
+    """Return the names of the pictures in a folder, each of which can be decoded and is 1350 pixels wide."""
+    for path in Path(folder).iterdir():
+        with Image.open(path) as image:
+            image.load()
+            assert image.width == 1350
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return, once ``maps`` was drawn, the labels of the images that are on it, and its input."""
+    caught, maps = [], figures.maps
+
+    def catching(layers: Any, labels: Any, *rest: Any) -> None:
+        caught.extend([labels, layers["input"]])
+        maps(layers, labels, *rest)
+
+    monkeypatch.setattr(figures, "maps", catching)
+    return caught
+
+
+def test_figures_are_drawn_into_a_folder_that_is_made(bars_folder: Path, shown: list[Any]) -> None:
+    path = model(data={"name": str(bars_folder)})
+    result = run(path, "--figures", "some/where")
+    assert result.stdout == run(path).stdout
+    assert result.stderr.endswith(
+        "".join(f"some/where/{name}.png: written\n" for name in ("kernels", "maps", "curves", "glyphs"))
+    )
+    assert drawn("some/where") == FIGURES
+    np.testing.assert_array_equal(shown[0], np.arange(10))
+    np.testing.assert_array_equal(shown[1], LeNet5(seed=1).prepare(bars(50, seed=1).images[:10]))
+
+
+def test_figures_replace_no_file(bars_folder: Path) -> None:
+    path = model()
+    Path("out").mkdir()
+    Path("out/maps.png").write_bytes(b"mine")
+    options = ["--figures", "out", "--data", bars_folder]
+    result = run(path, *options, code=2)
+    assert result.stderr.endswith("Error: out/maps.png exists; --overwrite replaces it\n")
+    assert result.stdout == ""
+    assert Path("out/maps.png").read_bytes() == b"mine"
+    assert [file.name for file in Path("out").iterdir()] == ["maps.png"]
+    run(path, *options, "--overwrite")
+    assert drawn("out") == FIGURES
+
+
+def test_of_a_file_of_the_reports_there_are_no_curves_and_the_samples_are_built_in(shown: list[Any]) -> None:
+    Path("foreign.pkl").write_bytes(pickle.dumps(LeNet5(seed=1).pairs(), protocol=3))
+    result = run("foreign.pkl", "--figures", "out")
+    assert drawn("out") == [name for name in FIGURES if name != "curves.png"]
+    assert result.stderr.startswith(
+        "The file has no history; out/curves.png is left out.\n"
+        "The file does not say what the network was trained on.\n"
+        "It is shown built-in digits instead.\n"
+    )
+    np.testing.assert_array_equal(shown[0], np.arange(10))
+
+
+def test_data_that_is_gone_gives_way_to_built_in_digits_but_not_data_that_is_named(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = model(data={"name": "gone"})
+    result = run(path, "--figures", "out")
+    assert result.stderr.startswith("gone: ")
+    assert "\nIt is shown built-in digits instead.\n" in result.stderr
+    assert run(path, "--figures", "other", "--data", "gone", code=1).stderr.startswith("Error: gone: ")
+    monkeypatch.setenv("LENET5_DATA", "gone")
+    assert run(path, "--figures", "other", code=1).stderr.startswith("Error: gone: ")
+    assert not Path("other").exists()
+    run(path)
+    assert "built-in" not in run(path, "--figures", "other", "--data", bars_folder).stderr
+
+
+def test_digits_that_the_data_does_not_have_are_left_out(bars_folder: Path, shown: list[Any]) -> None:
+    idx.write(bars_folder / "t10k-labels-idx1-ubyte", np.repeat(np.array([7, 2], np.uint8), 25))
+    run(model(), "--figures", "out", "--data", bars_folder)
+    np.testing.assert_array_equal(shown[0], [2, 7])
+
+
+def test_a_history_that_no_run_writes_does_not_stop_the_figures(bars_folder: Path) -> None:
+    options = ["--figures", "out", "--data", bars_folder, "--overwrite"]
+    entries = [{}, {"epoch": 1, "loss": 1e300, "accuracy": 1.0}, {"epoch": 2, "loss": float("nan"), "accuracy": 1.0}]
+    result = run(model(history=entries), *options)
+    assert "The file has no history; out/curves.png is left out." in result.stderr
+    odd = [*history(2), {"epoch": 9, "loss": 3.0, "accuracy": 7.0, "validation_accuracy": float("nan")}]
+    run(model(history=entries + odd), *options)
+    assert drawn("out") == FIGURES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "report", "--figures", "out"], "--figures draws a checkpoint; MODEL was wanted"),
+        (["model.pkl", "--data", "builtin"], "--data is what --figures shows the network; FOLDER was wanted"),
+        (["model.pkl", "--figures", "model.pkl"], "Invalid value for '--figures': Directory 'model.pkl' is a file."),
+    ],
+)
+def test_figures_are_of_a_model_and_go_into_a_folder(arguments: list[str], message: str) -> None:
+    model()
+    assert run(*arguments, code=2).stderr.endswith(f"Error: {message}\n")
+
+
+def test_figures_without_matplotlib_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run(model(), "--figures", "out", code=1)
+    assert result.stderr == "Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out --figures\n"
+    assert result.stdout == ""
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["model.pkl", "--config", "report"], ["--json"]])

@@ -1,5 +1,6 @@
 """What every layer promises, over a table of all of them; and each against its formula written out."""
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -125,6 +126,23 @@ def test_work_arrays_follow_the_batch(make: Callable[[type], Layer], x_shape: tu
         layer.backward(dy[:images])
     np.testing.assert_array_equal(layer.forward(x), fresh.forward(x))
     np.testing.assert_array_equal(layer.backward(dy), fresh.backward(dy))
+
+
+@every_layer
+def test_a_copy_works_on_arrays_of_its_own(make: Callable[[type], Layer], x_shape: tuple, y_shape: tuple) -> None:
+    layer = make(np.float64)
+    x, dy = normal(4, *x_shape), normal(4, *y_shape)
+    y, dx = layer.forward(x), layer.backward(dy)
+    expected = y.copy(), dx.copy()
+    twin = copy.deepcopy(layer)
+    np.testing.assert_array_equal(twin.forward(x), expected[0])
+    np.testing.assert_array_equal(twin.backward(dy), expected[1])
+    for param in twin.params.values():
+        param[...] = 1
+    twin.forward(-x)
+    twin.backward(-dy)
+    np.testing.assert_array_equal(y, expected[0])
+    np.testing.assert_array_equal(dx, expected[1])
 
 
 @every_layer

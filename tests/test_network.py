@@ -9,6 +9,7 @@ import pytest
 from lenet5_cli import LeNet5, glyphs
 from lenet5_cli.checkpoint import Checkpoint, write
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.layers import RBF
 from lenet5_cli.losses import cross_entropy, softmax
 from lenet5_cli.network import LECUN1998
 from lenet5_cli.preprocessing import prepare
@@ -142,3 +143,42 @@ def test_settings_in_a_checkpoint_are_checked(tmp_path: Path) -> None:
     write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes, {"activation": "relu"}))
     with pytest.raises(LeNet5Error, match=r"model.pkl: config: activation: 'relu'; sigmoid or tanh was wanted$"):
         LeNet5.load(tmp_path / "model.pkl")
+
+
+@pytest.mark.parametrize("settings", [{}, {"activation": "tanh", "connections": "lecun1998", "input": "lecun"}])
+def test_maps_are_what_each_layer_gives(settings: dict[str, str]) -> None:
+    network = LeNet5(seed=1, dtype=np.float64, **settings)
+    pictures = IMAGES[:3]
+    maps = network.maps(pictures)
+    assert list(maps) == ["input", "c1", "s2", "c3", "s4", "c5", "f6", "output"]
+    assert [maps[layer.name].shape for layer in network.layers] == [
+        (3, *layer.output_shape) for layer in network.layers
+    ]
+    np.testing.assert_array_equal(maps["input"], network.prepare(pictures))
+    for name, below in (("c1", "input"), ("c3", "s2")):  # the two that come as windows of four
+        layer = next(layer for layer in network.layers if layer.name == name)
+        windows = np.lib.stride_tricks.sliding_window_view(maps[below], (5, 5), axis=(2, 3))
+        y = np.einsum("ncijuv,kcuv->nkij", windows, layer.params["weight"]) + layer.params["bias"][:, None, None]
+        layer.activation.apply(y)
+        np.testing.assert_allclose(maps[name], y)
+    np.testing.assert_array_equal(maps["output"], network.scores(pictures))
+
+
+def test_maps_stay_when_the_network_goes_on() -> None:
+    network = LeNet5(seed=1)
+    maps = network.maps(IMAGES[:3])
+    before = {name: value.copy() for name, value in maps.items()}
+    network.maps(IMAGES[3:6])
+    for name, value in maps.items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_layers_follow_their_parameters_when_a_layer_is_added() -> None:
+    network, x = LeNet5(seed=0), np.ones((1, 1, 32, 32), np.float32)
+    network.forward(x)
+    network.add("again", RBF(np.zeros((3, 10))))
+    network.parameters[...] = 0
+    np.testing.assert_array_equal(network.layers[0].forward(x), 0.5)
+    network.backward(np.ones_like(network.forward(x)))
+    assert all(np.shares_memory(grad, network.gradients) for layer in network.layers for grad in layer.grads.values())
+    assert network.gradients.any()

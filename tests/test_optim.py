@@ -11,7 +11,7 @@ def test_sgd_by_hand() -> None:
     parameters, gradients = np.array([1.0, 2.0]), np.array([10.0, -4.0])
     SGD().step(parameters, gradients, 0.5)
     np.testing.assert_array_equal(parameters, [-4, 4])  # 1 - 0.5 10, 2 + 0.5 4
-    np.testing.assert_array_equal(gradients, [10, -4])
+    np.testing.assert_array_equal(gradients, [5, -2])  # the step
 
 
 def test_momentum_by_hand() -> None:
@@ -21,6 +21,7 @@ def test_momentum_by_hand() -> None:
     assert parameters[0] == pytest.approx(0.8)
     momentum.step(parameters, np.array([4.0]), 0.1)  # velocity 0.5 2 + 4 = 5: 0.8 - 0.5
     assert parameters[0] == pytest.approx(0.3)
+    assert momentum.state["velocity"] == [5]
 
 
 def test_adam_by_hand() -> None:

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lenet5_cli import LeNet5
+from lenet5_cli import LeNet5, training
 from lenet5_cli.config import Config
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.losses import cross_entropy
-from lenet5_cli.metrics import Tally
 from lenet5_cli.network import PIECE
 from lenet5_cli.optim import SGD, optimizer
 from lenet5_cli.preprocessing import prepare
@@ -50,6 +49,12 @@ def test_every_image_is_taken_where_there_are_no_more_than_asked_for_and_never_n
     assert max(counts) > 1
 
 
+def test_drawing_a_part_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = chosen(1000, samples_per_epoch=300)
+    monkeypatch.setattr(training, "DRAWN", 7)
+    np.testing.assert_array_equal(chosen(1000, samples_per_epoch=300), at_once)
+
+
 def test_shuffled_epochs_take_exactly_the_asked_number_each_once() -> None:
     every = chosen(100, order="shuffled")
     assert sorted(every) == list(range(100))
@@ -76,25 +81,19 @@ def test_evaluate_counts_every_image_once() -> None:
     assert tally.loss == pytest.approx(loss)
     assert tally.right == (scores.argmax(axis=1) == split.labels).sum()
     np.testing.assert_array_equal(tally.confusion.sum(axis=1), np.bincount(split.labels, minlength=10))
+    assert tally.bins[0].sum() == tally.images
+    assert len(tally.worst.images) == 0
 
 
-def test_tally_by_hand() -> None:
-    tally = Tally()
-    tally.add(1.5, np.array([0, 0, 1]), np.array([0, 1, 1]))
-    tally.add(0.5, np.array([2]), np.array([1]))
-    assert (tally.images, tally.right, tally.accuracy, tally.loss) == (4, 2, 0.5, 0.5)
-    np.testing.assert_allclose(tally.precision[:3], [1, 1 / 3, 0])  # 0: 1 of 1; 1: 1 of 3; 2: never answered
-    np.testing.assert_allclose(tally.recall[:3], [1 / 2, 1, 0])
-
-
-@pytest.mark.parametrize(
-    ("right", "images", "low", "high"), [(0, 10, 0, 0.2775), (5, 10, 0.2366, 0.7634), (95, 100, 0.8882, 0.9785)]
-)
-def test_wilson_interval(right: int, images: int, low: float, high: float) -> None:
-    """Against Wilson's interval worked out by hand: (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)."""
-    tally = Tally()
-    tally.add(0, np.zeros(images, int), np.r_[np.zeros(right, int), np.ones(images - right, int)])
-    assert tally.interval == pytest.approx((low, high), abs=1e-4)
+def test_evaluate_keeps_the_worst_of_the_wrong_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "EVALUATED", 64)
+    network = LeNet5(seed=0, dtype=np.float64)
+    scores = network.scores(SPLIT.images)
+    margins = scores.max(axis=1) - scores[np.arange(300), SPLIT.labels]
+    worst = evaluate(network, SPLIT, keep=7).worst
+    np.testing.assert_array_equal(worst.images, np.argsort(-margins, kind="stable")[:7])
+    np.testing.assert_array_equal(worst.labels, SPLIT.labels[worst.images])
+    np.testing.assert_allclose(worst.scores, scores[worst.images])
 
 
 def test_fit_yields_an_epoch_at_a_time() -> None:

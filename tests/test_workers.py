@@ -35,7 +35,7 @@ def start_helpers(workers: Workers) -> None:
     until(lambda: workers._board.ready.sum() == workers._count - 1)
 
 
-@pytest.mark.parametrize("images", [0, 1, 31, 32, 33, 127, 128, 129, CAPACITY])
+@pytest.mark.parametrize("images", [0, 1, 24, 25, 33, 99, 100, 101, CAPACITY])
 def test_pieces_are_the_whole_batch_in_nearly_equal_parts(images: int) -> None:
     parts = pieces(images)
     sizes = [part.stop - part.start for part in parts]

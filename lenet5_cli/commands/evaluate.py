@@ -1,62 +1,104 @@
 """``lenet5 eval``."""
 
 import json
-from typing import TYPE_CHECKING, Literal
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from lenet5_cli.commands.options import DATA_VARIABLE, FILE, bar, console, load, threads_option
+from lenet5_cli.commands.options import (
+    FILE,
+    bar,
+    console,
+    data_option,
+    load,
+    overwrite_option,
+    refuse_existing,
+    threads_option,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
+    from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
     from lenet5_cli.metrics import Tally
+
+DRAWN = 200  # wrong answers, at most
+PAIRS = 5  # of digits that are confused, shown
+
+# How a confusion looks that is less than so much of the digit's images. Blue and orange are told apart by the
+# colour-blind; as the ink is set with the ground, both are read on a light and on a dark terminal.
+HEAT = {
+    0.003: "#000000 on #fff3c4",
+    0.01: "#000000 on #fdc871",
+    0.03: "#000000 on #f08c2e",
+    inf: "#ffffff on #a02800",
+}
+RIGHT = "bold #ffffff on #003c9e"
 
 
 @click.command("eval")
 @click.argument("model", type=FILE)
-@click.option(
-    "--data",
-    metavar="NAME|FOLDER",
-    envvar=DATA_VARIABLE,
-    show_envvar=True,
-    help="Data set or folder.  [default: what it was trained on]",
-)
+@data_option
 @click.option(
     "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which part of it."
 )
 @threads_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def evaluate(model: "Path", data: str | None, split: Literal["test", "train"], threads: int, as_json: bool) -> None:
+@click.option("--plot", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
+@click.option("--errors", type=FILE, help=f"Draw the wrong answers, the {DRAWN} worst at most (needs matplotlib).")
+@overwrite_option
+def evaluate(
+    model: Path,
+    data: str | None,
+    split: Literal["test", "train"],
+    threads: int,
+    as_json: bool,
+    plot: Path | None,
+    errors: Path | None,
+    overwrite: bool,
+) -> None:
     """Measure a checkpoint on a data set.
 
-    Accuracy and mean loss, precision and recall of each digit, and which digits are taken for which.
+    Accuracy and mean loss, precision, recall and F1 of each digit, and which digits are taken for which. The
+    calibration error says by how much the answers' probabilities are off.
 
     \b
     Examples:
       lenet5 eval model.pkl
       lenet5 eval model.pkl --data builtin --split train
+      lenet5 eval model.pkl --plot confusion.png --errors errors.png
       lenet5 eval model.pkl --json | jq .accuracy
     """
-    from lenet5_cli import checkpoint, training
+    refuse_existing(overwrite, plot, errors)
+    from lenet5_cli import checkpoint, figures, training
     from lenet5_cli.network import LeNet5
 
+    for option, path in (("--plot", plot), ("--errors", errors)):
+        if path:
+            figures.require(option, path)
     saved = checkpoint.read(model)
-    source = data or saved.data.get("name", "mnist")
-    tally = training.evaluate(LeNet5.restore(saved), load(source, split), threads=threads, track=bar)
+    source = data or str(saved.data.get("name", "mnist"))
+    images = load(source, split)
+    tally = training.evaluate(LeNet5.restore(saved), images, keep=DRAWN if errors else 0, threads=threads, track=bar)
+    if plot:
+        figures.evaluation(tally, plot)
+    if errors:
+        figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
     if as_json:
         click.echo(json.dumps({"model": str(model), "data": source, "split": split, **_figures(tally)}))
-        return
-    low, high = tally.interval
-    click.echo(f"{split} accuracy: {tally.accuracy:.4f} ({tally.right} of {tally.images})")
-    click.echo(f"95 % interval: {low:.4f} to {high:.4f}\nloss: {tally.loss:.5f}")
-    screen = console()
-    screen.print(_digits(tally), _confusions(tally))
+    else:
+        _show(tally, split)
+    for path in filter(None, (plot, errors)):
+        click.echo(f"{path}: written", err=True)
 
 
-def _figures(tally: "Tally") -> dict[str, object]:
+def _figures(tally: "Tally") -> dict[str, Any]:
+    of = tally.confusion.sum(axis=1).tolist()
     return {
         "images": tally.images,
         "right": tally.right,
@@ -65,26 +107,103 @@ def _figures(tally: "Tally") -> dict[str, object]:
         "loss": tally.loss,
         "precision": tally.precision.tolist(),
         "recall": tally.recall.tolist(),
+        "f1": tally.f1.tolist(),
         "confusion": tally.confusion.tolist(),
+        "confused": [
+            {"digit": digit, "answer": answer, "count": count, "of": of[digit]}
+            for digit, answer, count in tally.confused
+        ],
+        "calibration": {"error": tally.calibration_error, "bins": list(_bins(tally))},
     }
 
 
-def _digits(tally: "Tally") -> "Table":
-    from rich.table import Table
+def _bins(tally: "Tally") -> "Iterator[dict[str, Any]]":
+    """Yield each bin of confidence that is not empty."""
+    count = tally.bins.shape[1]
+    for number, (images, right, confidence) in enumerate(tally.bins.T.tolist()):
+        if images:
+            yield {
+                "above": number / count,
+                "to": (number + 1) / count,
+                "images": int(images),
+                "accuracy": right / images,
+                "confidence": confidence / images,
+            }
 
-    table = Table("digit", "images", "precision", "recall", title="Each digit")
-    for digit, (images, precision, recall) in enumerate(
-        zip(tally.confusion.sum(axis=1), tally.precision, tally.recall, strict=True)
-    ):
-        table.add_row(str(digit), str(images), f"{precision:.4f}", f"{recall:.4f}")
+
+def _show(tally: "Tally", split: str) -> None:
+    low, high = tally.interval
+    click.echo(f"{split} accuracy: {tally.accuracy:.4f} ({tally.right} of {tally.images})")
+    click.echo(f"95 % interval: {low:.4f} to {high:.4f}\nloss: {tally.loss:.5f}")
+    click.echo(f"calibration error: {tally.calibration_error:.4f}")
+    screen = console()
+    screen.print(_digits(screen, tally), *_confusions(screen, tally))
+    if screen.color_system and not screen.no_color:
+        screen.print(_legend())
+    of = tally.confusion.sum(axis=1)
+    for digit, answer, count in tally.confused[:PAIRS]:
+        click.echo(f"{digit} read as {answer}: {count} of {of[digit]} ({count / of[digit]:.2%})".replace("%", " %"))
+
+
+def _digits(screen: "Console", tally: "Tally") -> "Table":
+    table = _table(screen, "digit", "images", "precision", "recall", "F1", title="Each digit")
+    columns = (tally.confusion.sum(axis=1), tally.precision, tally.recall, tally.f1)
+    for digit, (images, *shares) in enumerate(zip(*columns, strict=True)):
+        table.add_row(str(digit), str(images), *(f"{share:.4f}" for share in shares))
     return table
 
 
-def _confusions(tally: "Tally") -> "Table":
-    from rich.table import Table
+def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
+    """Yield the table of confusions, in parts if the terminal is too narrow for all ten answers side by side."""
+    from rich.padding import Padding
+    from rich.text import Text
 
-    table = Table("", *map(str, range(10)), title="Confusions: true digit down, answer across")
-    for digit, row in enumerate(tally.confusion):
-        cells = [f"[bold]{count}[/]" if answer == digit else str(count or "·") for answer, count in enumerate(row)]
-        table.add_row(str(digit), *cells)
-    return table
+    of = tally.confusion.sum(axis=1)
+    widths = [len(str(count)) for count in tally.confusion.max(axis=0)]
+    none = "." if screen.options.ascii_only else "·"
+    title = "Confusions: true digit down, answer across"
+    for answers in _parts([width + 3 for width in widths], screen.width - 5):
+        table = _table(screen, "", *(Padding(str(answer), (0, 1)) for answer in answers), title=title, padding=0)
+        for digit, row in enumerate(tally.confusion):
+            cells = []
+            for answer in answers:
+                heat = RIGHT if answer == digit else _heat(row[answer] / max(of[digit], 1))
+                count = Text(str(row[answer] or none), justify="right")
+                cells.append(Padding(count, (0, 1), style=heat if row[answer] else ""))
+            table.add_row(Padding(str(digit), (0, 1)), *cells)
+        yield table
+        title = ""
+
+
+def _parts(widths: list[int], room: int) -> list[range]:
+    """Cut columns into runs that have room side by side, of at least one column."""
+    parts, start = [], 0
+    for column in range(1, len(widths) + 1):
+        if column == len(widths) or sum(widths[start : column + 1]) > room:
+            parts.append(range(start, column))
+            start = column
+    return parts
+
+
+def _heat(share: float) -> str:
+    return next(style for less, style in HEAT.items() if share < less)
+
+
+def _legend() -> "Text":
+    from rich.text import Text
+
+    legend = Text("share of the digit's images: ")
+    for less, style in HEAT.items():
+        legend.append(f" <{less:.1%} " if less < 1 else " more ", style)
+    return legend
+
+
+def _table(screen: "Console", *headers: "RenderableType", title: str, padding: int = 1) -> "Table":
+    """Return a table of numbers, without lines where there is no room for them."""
+    from rich import box
+    from rich.table import Column, Table
+
+    columns = (Column(header, justify="right", no_wrap=True) for header in headers)
+    if screen.width < 60:
+        return Table(*columns, title=title, box=None, padding=(0, padding, 0, 0), pad_edge=False)
+    return Table(*columns, title=title, box=box.HEAVY_HEAD, padding=(0, padding))

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lenet5_cli import __version__, config
-from lenet5_cli.commands.options import FILE, console
+from lenet5_cli.commands.options import (
+    FILE,
+    console,
+    data_option,
+    load,
+    overwrite_option,
+    refuse_existing,
+    source_of,
+)
+from lenet5_cli.errors import LeNet5Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +27,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from lenet5_cli.checkpoint import Checkpoint
     from lenet5_cli.network import LeNet5
+    from lenet5_cli.training import Batch
 
 CURVES = {"loss": min, "accuracy": max, "validation_accuracy": max}  # what is drawn of a history, and its best
 WIDTH = 60  # columns of a curve, at most
@@ -30,21 +41,40 @@ ASCII_LEVELS = ".:-=+*#@"
 @click.argument("model", type=FILE, required=False)
 @click.option("--config", "recipe", metavar="NAME|FILE", help="Show a preset, such as report, or a TOML file instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def info(model: Path | None, recipe: str | None, as_json: bool) -> None:
+@click.option(
+    "--figures",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Draw its kernels, maps, curves and glyphs into this folder (needs matplotlib).",
+)
+@data_option
+@overwrite_option
+def info(
+    model: Path | None, recipe: str | None, as_json: bool, folder: Path | None, data: str | None, overwrite: bool
+) -> None:
     """Show how a checkpoint was made, or what a recipe sets.
 
     Of a checkpoint: its layers, the settings that differ from the nearest preset, the training data, loss and accuracy
     over the epochs, and the versions it was made with. Of a recipe: every setting, and where it differs from the
     defaults.
 
+    With --figures, pictures of the checkpoint: kernels.png; maps.png, what each layer makes of the first test image of
+    each digit of --data; curves.png, loss and accuracy over the epochs; glyphs.png.
+
     \b
     Examples:
       lenet5 info model.pkl
+      lenet5 info model.pkl --figures pictures
       lenet5 info model.pkl --json | jq .settings
       lenet5 info --config report
     """
+    if folder and not model:
+        raise click.UsageError("--figures draws a checkpoint; MODEL was wanted")
+    if source_of("data") == "COMMANDLINE" and not folder:
+        raise click.UsageError("--data is what --figures shows the network; FOLDER was wanted")
     if model and not recipe:
-        _model(model, as_json)
+        _model(model, as_json, folder, data, overwrite)
     elif recipe and not model:
         _recipe(recipe, as_json)
     else:
@@ -70,15 +100,29 @@ def _recipe(name: str, as_json: bool) -> None:
         _say(screen, f"All {len(settings)} settings are the defaults.")
 
 
-def _model(path: Path, as_json: bool) -> None:
-    import hashlib
-
+def _model(path: Path, as_json: bool, folder: Path | None, data: str | None, overwrite: bool) -> None:
     from lenet5_cli import checkpoint
     from lenet5_cli.network import LeNet5
 
     saved = checkpoint.read(path)
     network = LeNet5.restore(saved)
-    facts = {
+    facts = _facts(path, saved, network)
+    if folder:
+        _draw(network, saved, facts["history"], folder, data, overwrite)
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    screen = console()
+    _show_network(screen, facts)
+    if saved.codes is None:
+        _say(screen, "The file holds no glyphs; the shipped sheet is its output layer.")
+    _show_origin(screen, facts)
+
+
+def _facts(path: Path, saved: "Checkpoint", network: "LeNet5") -> dict[str, Any]:
+    import hashlib
+
+    return {
         "model": str(path),
         "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(b"".join(value.tobytes() for pair in saved.pairs for value in pair)).hexdigest(),
@@ -91,14 +135,50 @@ def _model(path: Path, as_json: bool) -> None:
         "history": [_plain(entry) for entry in saved.history],
         "versions": _plain(saved.versions),
     }
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    screen = console()
-    _show_network(screen, facts)
-    if saved.codes is None:
-        _say(screen, "The file holds no glyphs; the shipped sheet is its output layer.")
-    _show_origin(screen, facts)
+
+
+def _draw(
+    network: "LeNet5", saved: "Checkpoint", history: list[Any], folder: Path, data: str | None, overwrite: bool
+) -> None:
+    """Draw a network into a folder, which is made if it is not there."""
+    from lenet5_cli import figures
+
+    figures.require("--figures")
+    epochs = [_numbers(entry) for entry in history]
+    drawn = [epoch for epoch in epochs if {"epoch", "loss", "accuracy"} <= epoch.keys()]
+    paths = {name: folder / f"{name}.png" for name in ("kernels", "maps", "curves", "glyphs")}
+    if not drawn:
+        click.echo(f"The file has no history; {paths.pop('curves')} is left out.", err=True)
+    if folder.exists():
+        refuse_existing(overwrite, *paths.values())
+    images, labels = _samples(saved, data)
+    folder.mkdir(parents=True, exist_ok=True)
+    (c1, _), _, (c3, _), *_ = network.pairs()
+    figures.kernels(c1, c3, paths["kernels"])
+    figures.maps(network.maps(images), labels, network.codes, paths["maps"])
+    figures.glyphs(network.codes, paths["glyphs"])
+    if drawn:
+        figures.history(drawn, paths["curves"])
+    for path in paths.values():
+        click.echo(f"{path}: written", err=True)
+
+
+def _samples(saved: "Checkpoint", data: str | None) -> "Batch":
+    """Return the first test image of each digit: of the data named, of the model's own, or else of the built-in."""
+    import numpy as np
+
+    own = saved.data.get("name")
+    try:
+        if not data and not isinstance(own, str):
+            raise LeNet5Error("The file does not say what the network was trained on.")
+        split = load(data or str(own), "test")
+    except LeNet5Error as error:
+        if data:
+            raise
+        click.echo(f"{error}\nIt is shown built-in digits instead.", err=True)
+        split = load("builtin", "test")
+    _, first = np.unique(split.labels, return_index=True)
+    return split.images[first], split.labels[first]
 
 
 def _layers(network: "LeNet5") -> list[dict[str, Any]]:
@@ -187,10 +267,9 @@ def _show_curve(screen: "Console", name: str, history: list[Any]) -> None:
     """Show one number of every epoch: first, last, best, and a line of blocks; nothing if no epoch has it."""
     epochs, values = [], []
     for at, entry in enumerate(history, 1):
-        value = entry.get(name) if type(entry) is dict else None
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9:
+        if name in (numbers := _numbers(entry)):
             epochs.append(entry.get("epoch", at))
-            values.append(float(value))
+            values.append(numbers[name])
     if not values:
         return
     best = CURVES[name](values)
@@ -198,6 +277,16 @@ def _show_curve(screen: "Console", name: str, history: list[Any]) -> None:
     _say(screen, f"{name}: first {values[0]:.5f}, last {values[-1]:.5f}, best {best:.5f} in epoch {at_best}")
     levels = ASCII_LEVELS if screen.options.ascii_only else LEVELS
     screen.print(_text(screen, _curve(values, min(WIDTH, screen.width), levels)))
+
+
+def _numbers(entry: Any) -> dict[str, float]:
+    """Return those numbers of an epoch that can be drawn; in a file it may be anything."""
+    numbers = {}
+    for name in ("epoch", *CURVES):
+        value = entry.get(name) if type(entry) is dict else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9:
+            numbers[name] = float(value)
+    return numbers
 
 
 def _curve(values: list[float], width: int, levels: str) -> str:

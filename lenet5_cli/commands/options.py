@@ -40,6 +40,13 @@ threads_option = click.option(
     show_default="the cores this process may use",
     help="Cores to compute on; the results are the same for any number.",
 )
+data_option = click.option(
+    "--data",
+    metavar="NAME|FOLDER",
+    envvar=DATA_VARIABLE,
+    show_envvar=True,
+    help="Data set or folder.  [default: what it was trained on]",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
 

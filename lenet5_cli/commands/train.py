@@ -74,7 +74,7 @@ def train(
     from lenet5_cli.files import only_writer
 
     if plot:
-        figures.require_matplotlib()
+        figures.require("--plot", plot)
     values["data"] = datasets.absolute(values["data"])
     if resume:
         checkpoint.read(output)  # what is none is refused before anything is written
@@ -236,7 +236,8 @@ def _epochs(
             del record["validation_accuracy"]
         if validated is None or validated > max((past["validation_accuracy"] for past in saved.history), default=-1):
             saved.pairs = network.pairs()
-        saved.epoch, saved.state = epoch.epoch, state
+        ended = config.schedule == "cosine" and epoch.epoch == config.epochs  # --epochs cannot ask for more
+        saved.epoch, saved.state = epoch.epoch, {} if ended else state
         saved.history.append(record)
         checkpoint.write(output, saved)
         shown = "" if validated is None else f"  val: {validated:.5f}"

@@ -23,12 +23,15 @@ class Activation:
     gradient: Callable[[Array, Array, Array], None]
 
 
+HALF = np.array(0.5, np.float32)  # exact in float64 too; an array, as NumPy takes twice as long over a Python number
+
+
 def _sigmoid(z: Array) -> None:
     """Replace z by 1 / (1 + exp(-z)), as (1 + tanh(z / 2)) / 2: the same, and nothing overflows."""
-    z *= 0.5
+    z *= HALF
     np.tanh(z, out=z)
-    z *= 0.5
-    z += 0.5
+    z *= HALF
+    z += HALF
 
 
 def _sigmoid_gradient(y: Array, dy: Array, dz: Array) -> None:

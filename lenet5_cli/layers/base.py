@@ -1,6 +1,7 @@
 """What every layer is: parameters and gradients by name, forward, backward."""
 
 from abc import ABC, abstractmethod
+from math import prod
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -32,7 +33,8 @@ class Layer(ABC):
         self.dtype = np.dtype(dtype)
         self.params = {name: value.astype(self.dtype) for name, value in params.items()}
         self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
-        self._buffers: dict[str, Array] = {}
+        self._images: int | None = None
+        self._memory: dict[str, Array] = {}
 
     def forward(self, x: Array) -> Array:
         """Return y[n, ...] for x[n, ...], and remember what ``backward`` will need.
@@ -41,12 +43,27 @@ class Layer(ABC):
             LeNet5Error: the shape of an image in x is not ``input_shape``.
         """
         self._check(x)
+        if len(x) != self._images:
+            self._bind(len(x))
+            self._images = len(x)
         return self._forward(np.asarray(x, self.dtype))
 
     def backward(self, dy: Array) -> Array:
         """Set ``grads`` and return dx, from dy and the latest ``forward``."""
         self.backward_params(dy)
         return self.backward_input()
+
+    def unbind(self) -> None:
+        """Have the next ``forward`` take up arrays that were put in the place of ``params`` and ``grads``."""
+        self._images = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy takes over: not the binding, which is to these arrays."""
+        return self.__dict__ | {"_images": None}
+
+    @abstractmethod
+    def _bind(self, n: int) -> None:
+        """Make the work arrays for batches of n images, and the products of these arrays."""
 
     @abstractmethod
     def _forward(self, x: Array) -> Array:
@@ -70,12 +87,12 @@ class Layer(ABC):
             wanted = ", ".join(map(str, ("n", *self.input_shape)))
             raise LeNet5Error(f"{self.name}: x has shape {x.shape}; ({wanted}) was wanted")
 
-    def _buffer(self, name: str, shape: Shape) -> Array:
-        """Return the work array of this name, zeros when new; made once for as long as its shape stays."""
-        buffer = self._buffers.get(name)
-        if buffer is None or buffer.shape != shape:
-            buffer = self._buffers[name] = np.zeros(shape, self.dtype)
-        return buffer
+    def _array(self, name: str, *shape: int) -> Array:
+        """Return the work array of this name, uninitialised, in memory that is kept while it is large enough."""
+        size = prod(shape)
+        if name not in self._memory or self._memory[name].size < size:
+            self._memory[name] = np.empty(size, self.dtype)
+        return self._memory[name][:size].reshape(shape)
 
 
 def drawn(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, terms: int) -> dict[str, Array]:

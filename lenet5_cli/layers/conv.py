@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet5_cli.contraction import Array, Windows, contract, images_first, images_last
+from lenet5_cli.contraction import Array, Kernels, Windows, contraction, images_first, images_last
 from lenet5_cli.layers.activations import SIGMOID, Activation
 from lenet5_cli.layers.base import Layer, drawn
 
@@ -46,70 +46,59 @@ class Conv(Layer):
         self.connections = connections
         self._windows = Windows(input_shape, size + tile - 1, tile)
 
-    def _forward(self, x: Array) -> Array:
-        n = len(x)
-        c, u, v, i, j = self._windows.pixels.shape
-        t, k = self.tile, len(self.params["bias"])
-        self._x_windows = self._windows.gather(images_last(x), self._buffer("x_windows", (c, u, v, i, j, n)))
-        self._kernels = self._tiled("kernels", self.params["weight"])
+    def _bind(self, n: int) -> None:
+        (weight, bias), (dweight, dbias) = self.params.values(), self.grads.values()
+        t, k = self.tile, len(bias)
+        r, i, j = self._windows.pixels.shape
         if t > 1:
-            _diagonal(self._kernels)[...] = self.params["weight"]
-        y = self._buffer("y", (t, t, k, i, j, n))
-        contract("pqkcuv,cuvijn->pqkijn", self._kernels, self._x_windows, out=y)
-        y += self.params["bias"][:, None, None, None]
-        self.activation.apply(y)
-        self._y = y
-        return self._outside(y)
+            self._kernels, self._dkernels = Kernels(weight, bias, t), Kernels(dweight, dbias, t)
+            kernels, dkernels = self._kernels.matrix, self._dkernels.matrix
+        else:
+            kernels, dkernels = (array.reshape(k, r).T[:, None, None] for array in (weight, dweight))
+        x_windows = self._array("x_windows", len(kernels), i, j, n)  # r is c, u and v
+        x_windows[r:] = 1  # where the kernels of a tile have the bias
+        self._x_windows = x_windows[:r]
+        self._y, self._dz = (self._array(name, t, t, k, i, j, n) for name in ("y", "dz"))
+        dwindows = self._array("dwindows", r * i * j + 1, n)
+        dwindows[-1] = 0
+        dx = self._array("dx", *self.input_shape, n)
+        self._convolve = contraction("rpqk,rijn->pqkijn", kernels, x_windows, out=self._y)
+        self._correlate = contraction("rijn,pqkijn->rpqk", x_windows, self._dz, out=dkernels)
+        self._spread = contraction("rpqk,pqkijn->rijn", kernels[:r], self._dz, out=dwindows[:-1].reshape(r, i, j, n))
+        self._sum = self._windows.summation(dwindows, out=dx)
+        self._y_outside = self._y.transpose(5, 2, 3, 4, 0, 1) if t > 1 else images_first(self._y[0, 0])
+        self._dx_outside = images_first(dx)
+
+    def _forward(self, x: Array) -> Array:
+        self._windows.gather(images_last(x), out=self._x_windows)
+        if self.tile > 1:
+            self._kernels.fill()
+        self._convolve()
+        if self.tile == 1:
+            self._y += self.params["bias"][:, None, None, None]
+        self.activation.apply(self._y)
+        return self._y_outside
 
     def backward_params(self, dy: Array) -> None:
         """Set dweight[k,c,u,v] = sum_nij x[n,c,i+u,j+v] dz[n,k,i,j] and dbias[k] = sum_nij dz[n,k,i,j]."""
-        dz = self._dz = self._buffer("dz", self._y.shape)
-        self.activation.gradient(self._y, self._inside(dy), dz)
-        dkernels = self._tiled("dkernels", self.grads["weight"])
-        contract("pqkijn,cuvijn->pqkcuv", dz, self._x_windows, out=dkernels)
+        dy = dy.transpose(4, 5, 1, 2, 3, 0) if self.tile > 1 else images_last(dy)
+        self.activation.gradient(self._y, dy, self._dz)
+        self._correlate()
         if self.tile > 1:
-            np.add.reduce(_diagonal(dkernels), axis=(0, 1), out=self.grads["weight"])
+            self._dkernels.sum()
+        else:
+            np.add.reduce(self._dz, axis=(0, 1, 3, 4, 5), out=self.grads["bias"])
         if self.connections is not None:
             self.grads["weight"] *= self.connections[:, :, None, None]
-        np.add.reduce(dz, axis=(0, 1, 3, 4, 5), out=self.grads["bias"])
 
     def backward_input(self) -> Array:
         """Return dx[n,c,h,w] = sum_kuv dz[n,k,h-u,w-v] weight[k,c,u,v], over the u and v that stay within dz."""
-        shape, n = self._x_windows.shape, len(self._dz.T)
-        rows = self._windows.pixels.size
-        dwindows = self._buffer("dwindows", (rows + 1, n))
-        contract("pqkcuv,pqkijn->cuvijn", self._kernels, self._dz, out=dwindows[:rows].reshape(shape))
-        dx = self._buffer("dx", (self._windows.readers.shape[1], n))
-        gathered = self._buffer("gathered", (*self._windows.readers.shape, n))
-        return images_first(self._windows.sum(dwindows, gathered, out=dx).reshape(*self.input_shape, n))
+        self._spread()
+        self._sum()
+        return self._dx_outside
 
     @property
     def size(self) -> int:
         """The number of trainable parameters."""
         missing = 0 if self.connections is None else int((~self.connections).sum())
         return super().size - missing * int(self.params["weight"][0, 0].size)
-
-    def _tiled(self, name: str, weight: Array) -> Array:
-        """Return [p,q,k,c,u,v] for the kernels of a whole tile: a work array, or a view where the tile is one pixel."""
-        if self.tile == 1:
-            return weight[None, None]
-        k, c, size, _ = weight.shape
-        window = size + self.tile - 1
-        return self._buffer(name, (self.tile, self.tile, k, c, window, window))
-
-    def _outside(self, y: Array) -> Array:
-        """Return y[p,q,k,i,j,n] as the view [n,k,i,j,p,q], without p and q where a tile is one pixel."""
-        return y.transpose(5, 2, 3, 4, 0, 1) if self.tile > 1 else images_first(y[0, 0])
-
-    def _inside(self, dy: Array) -> Array:
-        """Undo ``_outside``."""
-        return dy.transpose(4, 5, 1, 2, 3, 0) if self.tile > 1 else images_last(dy)[None, None]
-
-
-def _diagonal(kernels: Array) -> Array:
-    """Return the view d[p,q,k,c,u,v] = kernels[p,q,k,c,u+p,v+q]: where in a tile's window each output's kernel lies."""
-    t, _, k, c, size, _ = kernels.shape
-    p, q, *rest = kernels.strides
-    u, v = rest[2:]
-    kernel = size - t + 1
-    return np.ndarray((t, t, k, c, kernel, kernel), kernels.dtype, kernels, 0, (p + u, q + v, *rest))

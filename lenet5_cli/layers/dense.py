@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet5_cli.contraction import Array, contract, images_first, images_last
+from lenet5_cli.contraction import Array, contraction, images_first, images_last
 from lenet5_cli.layers.activations import SIGMOID, Activation
 from lenet5_cli.layers.base import Layer, Shape, drawn
 
@@ -33,23 +33,30 @@ class Dense(Layer):
         super().__init__(input_shape, (units,), params, dtype)
         self.activation = activation
 
+    def _bind(self, n: int) -> None:
+        weight, dweight = self.params["weight"], self.grads["weight"]
+        self._x, self._dx = (self._array(name, *self.input_shape, n) for name in ("x", "dx"))
+        self._y, self._dz = (self._array(name, *self.output_shape, n) for name in ("y", "dz"))
+        x, dx = (array.reshape(len(weight), n) for array in (self._x, self._dx))
+        self._multiply = contraction("ck,cn->kn", weight, x, out=self._y)
+        self._correlate = contraction("cn,kn->ck", x, self._dz, out=dweight)
+        self._spread = contraction("ck,kn->cn", weight, self._dz, out=dx)
+        self._y_outside, self._dx_outside = images_first(self._y), images_first(self._dx)
+
     def _forward(self, x: Array) -> Array:
-        self._x = images_last(x).reshape(-1, len(x))
-        y = self._buffer("y", (*self.output_shape, len(x)))
-        contract("ck,cn->kn", self.params["weight"], self._x, out=y)
-        y += self.params["bias"][:, None]
-        self.activation.apply(y)
-        self._y = y
-        return images_first(y)
+        self._x[...] = images_last(x)
+        self._multiply()
+        self._y += self.params["bias"][:, None]
+        self.activation.apply(self._y)
+        return self._y_outside
 
     def backward_params(self, dy: Array) -> None:
         """Set dweight[c,k] = sum_n x[n,c] dz[n,k] and dbias[k] = sum_n dz[n,k]."""
-        dz = self._dz = self._buffer("dz", self._y.shape)
-        self.activation.gradient(self._y, images_last(dy), dz)
-        contract("cn,kn->ck", self._x, dz, out=self.grads["weight"])
-        np.add.reduce(dz, axis=1, out=self.grads["bias"])
+        self.activation.gradient(self._y, images_last(dy), self._dz)
+        self._correlate()
+        np.add.reduce(self._dz, axis=1, out=self.grads["bias"])
 
     def backward_input(self) -> Array:
         """Return dx[n,c] = sum_k dz[n,k] weight[c,k]."""
-        dx = contract("ck,kn->cn", self.params["weight"], self._dz, out=self._buffer("dx", self._x.shape))
-        return images_first(dx.reshape(*self.input_shape, -1))
+        self._spread()
+        return self._dx_outside

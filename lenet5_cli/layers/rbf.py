@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet5_cli.contraction import Array, contract, images_first, images_last
+from lenet5_cli.contraction import Array, contraction
 from lenet5_cli.layers.base import Layer
 
 
@@ -22,23 +22,27 @@ class RBF(Layer):
         super().__init__((c,), (k,), {}, dtype)
         self.codes: Array = codes.astype(self.dtype)
 
-    def _forward(self, x: Array) -> Array:
-        self._x = images_last(x)
-        n = len(x)
+    def _bind(self, n: int) -> None:
         k, c = self.codes.shape
-        squares = self._buffer("squares", (k, c, n))
-        np.subtract(self._x, self.codes[:, :, None], out=squares)
-        squares *= squares
-        y = np.add.reduce(squares, axis=1, out=self._buffer("y", (k, n)))
-        return images_first(np.negative(y, out=y))
+        self._x, self._dx = (self._array(name, n, c) for name in ("x", "dx"))
+        self._y, self._dy = (self._array(name, n, k) for name in ("y", "dy"))
+        self._differences = self._array("differences", n, k, c)
+        self._spread = contraction("nk,kc->nc", self._dy, self.codes, out=self._dx)
+
+    def _forward(self, x: Array) -> Array:
+        self._x[...] = x
+        differences = np.subtract(self._x[:, None], self.codes, out=self._differences)
+        np.vecdot(differences, differences, out=self._y)
+        np.negative(self._y, out=self._y)
+        return self._y
 
     def backward_params(self, dy: Array) -> None:
         """Keep dy: there is no parameter to set a gradient for."""
-        self._dy = np.ascontiguousarray(images_last(dy), self.dtype)
+        self._dy[...] = dy
 
     def backward_input(self) -> Array:
         """Return dx[n,c] = -2 sum_k dy[n,k] (x[n,c] - codes[k,c])."""
-        dx = contract("kc,kn->cn", self.codes, self._dy, out=self._buffer("dx", self._x.shape))
-        dx -= self._x * self._dy.sum(axis=0)
-        dx *= 2
-        return images_first(dx)
+        self._spread()
+        self._dx -= self._x * np.add.reduce(self._dy, axis=1, keepdims=True)
+        self._dx *= 2
+        return self._dx

@@ -1,9 +1,11 @@
 """The sub-sampling layer."""
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet5_cli.contraction import Array, images_first, images_last, repeat
+from lenet5_cli.contraction import Array, images_first, images_last
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.layers.activations import SIGMOID, Activation
 from lenet5_cli.layers.base import Layer, drawn
@@ -44,28 +46,35 @@ class Subsampling(Layer):
         if x.shape[1:] != (*self.output_shape, self.kernel_size, self.kernel_size):
             super()._check(x)
 
+    def _bind(self, n: int) -> None:
+        c, i, j = self.output_shape
+        s = self.kernel_size
+        self._weight, self._bias = (param[:, None] for param in self.params.values())
+        self._sums, self._y, self._dz = (self._array(name, c, i * j * n) for name in ("sums", "y", "dz"))
+        self._ones_uv, self._ones_ijn = np.ones(s * s, self.dtype), np.ones(i * j * n, self.dtype)
+        self._y_outside = images_first(self._y.reshape(c, i, j, n))
+        self._dx = cast("Array", np.broadcast_to(self._dz.reshape(c, i, j, n), (s, s, c, i, j, n)))
+        self._dx_windows = self._dx.transpose(5, 2, 3, 4, 0, 1)
+
     def _forward(self, x: Array) -> Array:
         self._windowed = x.ndim > 4
-        shape = (*self.output_shape, len(x))
-        self._sums = np.add.reduce(self._inside(x), axis=(0, 1), out=self._buffer("sums", shape))
-        y = np.multiply(self._sums, self.params["weight"][:, None, None, None], out=self._buffer("y", shape))
-        y += self.params["bias"][:, None, None, None]
-        self.activation.apply(y)
-        self._y = y
-        return images_first(y)
+        # A product with ones: BLAS sums in half the time of ``np.add.reduce``.
+        np.dot(self._ones_uv, self._inside(x).reshape(len(self._ones_uv), -1), out=self._sums.reshape(-1))
+        np.multiply(self._sums, self._weight, out=self._y)
+        self._y += self._bias
+        self.activation.apply(self._y)
+        return self._y_outside
 
     def backward_params(self, dy: Array) -> None:
         """Set dweight[c] = sum_nij dz[n,c,i,j] sum_uv x[n,c,s i+u,s j+v] and dbias[c] = sum_nij dz[n,c,i,j]."""
-        dz = self._dz = self._buffer("dz", self._y.shape)
-        self.activation.gradient(self._y, images_last(dy), dz)
-        np.einsum("cijn,cijn->c", dz, self._sums, out=self.grads["weight"])
-        np.add.reduce(dz, axis=(1, 2, 3), out=self.grads["bias"])
+        self.activation.gradient(self._y, images_last(dy).reshape(self._y.shape), self._dz)
+        np.vecdot(self._dz, self._sums, out=self.grads["weight"])
+        np.dot(self._dz, self._ones_ijn, out=self.grads["bias"])
 
     def backward_input(self) -> Array:
         """Return dx[n,c,s i+u,s j+v] = dz[n,c,i,j] weight[c], the same for every u and v."""
-        self._dz *= self.params["weight"][:, None, None, None]
-        dx = repeat(self._dz, self.kernel_size)
-        return dx.transpose(5, 2, 3, 4, 0, 1) if self._windowed else images_first(self._outside(dx))
+        self._dz *= self._weight
+        return self._dx_windows if self._windowed else images_first(self._outside(self._dx))
 
     def _inside(self, x: Array) -> Array:
         """Return x as the view [u,v,c,i,j,n] of its windows."""

@@ -1,0 +1,242 @@
+"""``lenet5 eval``: what it prints, in colour and without, and the pictures it leaves behind."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from rich.cells import cell_len
+
+from lenet5_cli import LeNet5, checkpoint, datasets, glyphs, idx, training
+from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli.commands import lenet5
+from lenet5_cli.metrics import Tally
+from tests.conftest import bars
+
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+IN_COLOUR = {"FORCE_COLOR": "1", "COLORTERM": "truecolor", "TERM": "xterm-256color"}
+CONFUSION = [  # 200 images of 4, of which 1 % is read as 1, 4 % as 9; 1,000 of 9; 1 of 7
+    *[[0] * 10] * 4,
+    [0, 2, 0, 0, 190, 0, 0, 0, 0, 8],
+    *[[0] * 10] * 2,
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+    [0] * 10,
+    [0, 0, 0, 0, 2, 0, 0, 0, 0, 998],
+]
+# precision: 4: 190 / 192; 9: 998 / 1007. recall: 190 / 200; 998 / 1000. F1: 2 * 190 / 392; 2 * 998 / 2007.
+# Wilson's interval of 1188 of 1201. Calibration: every answer sure by 0.98: 0.98 - 1188 / 1201 = -0.0092.
+SHOWN = """\
+test accuracy: 0.9892 (1188 of 1201)
+95 % interval: 0.9816 to 0.9937
+loss: 0.25000
+calibration error: 0.0092
+                   Each digit
+┏━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━┓
+┃ digit ┃ images ┃ precision ┃ recall ┃     F1 ┃
+┡━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━┩
+│     0 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
+│     1 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
+│     2 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
+│     3 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
+│     4 │    200 │    0.9896 │ 0.9500 │ 0.9694 │
+│     5 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
+│     6 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
+│     7 │      1 │    0.0000 │ 0.0000 │ 0.0000 │
+│     8 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
+│     9 │   1000 │    0.9911 │ 0.9980 │ 0.9945 │
+└───────┴────────┴───────────┴────────┴────────┘
+   Confusions: true digit down, answer across
+┏━━━┳━━━┳━━━┳━━━┳━━━┳━━━━━┳━━━┳━━━┳━━━┳━━━┳━━━━━┓
+┃   ┃ 0 ┃ 1 ┃ 2 ┃ 3 ┃   4 ┃ 5 ┃ 6 ┃ 7 ┃ 8 ┃   9 ┃
+┡━━━╇━━━╇━━━╇━━━╇━━━╇━━━━━╇━━━╇━━━╇━━━╇━━━╇━━━━━┩
+│ 0 │ · │ · │ · │ · │   · │ · │ · │ · │ · │   · │
+│ 1 │ · │ · │ · │ · │   · │ · │ · │ · │ · │   · │
+│ 2 │ · │ · │ · │ · │   · │ · │ · │ · │ · │   · │
+│ 3 │ · │ · │ · │ · │   · │ · │ · │ · │ · │   · │
+│ 4 │ · │ 2 │ · │ · │ 190 │ · │ · │ · │ · │   8 │
+│ 5 │ · │ · │ · │ · │   · │ · │ · │ · │ · │   · │
+│ 6 │ · │ · │ · │ · │   · │ · │ · │ · │ · │   · │
+│ 7 │ · │ · │ · │ · │   · │ · │ · │ · │ · │   1 │
+│ 8 │ · │ · │ · │ · │   · │ · │ · │ · │ · │   · │
+│ 9 │ · │ · │ · │ · │   2 │ · │ · │ · │ · │ 998 │
+└───┴───┴───┴───┴───┴─────┴───┴───┴───┴───┴─────┘
+"""
+PAIRS = """\
+4 read as 9: 8 of 200 (4.00 %)
+4 read as 1: 2 of 200 (1.00 %)
+9 read as 4: 2 of 1000 (0.20 %)
+7 read as 9: 1 of 1 (100.00 %)
+"""
+
+
+def counted(confusion: list[list[int]], times: int = 1) -> Tally:
+    """Return a tally of a confusion matrix, every answer sure by 0.98, the loss a quarter."""
+    matrix = times * np.array(confusion)
+    tally = Tally(loss_sum=matrix.sum() / 4, confusion=matrix)
+    tally.bins[:, 19] = matrix.sum(), matrix.trace(), 0.98 * matrix.sum()
+    return tally
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every model measured as ``CONFUSION`` says."""
+    monkeypatch.setattr(training, "evaluate", lambda *_, **__: counted(CONFUSION))
+    monkeypatch.setattr(datasets, "load", lambda *_, **__: bars(10))
+
+
+@pytest.fixture(autouse=True)
+def _model() -> None:
+    checkpoint.write("model.pkl", Checkpoint(LeNet5(seed=1).pairs(), glyphs.read()))
+
+
+def run(*arguments: object, code: int = 0, charset: str = "utf-8", **environment: str) -> Result:
+    result = CliRunner(charset=charset).invoke(lenet5, ["eval", "model.pkl", *map(str, arguments)], env=environment)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def folder_with(wrong: int, images: int = 50) -> Path:
+    """Write a test set whose labels are the model's answers, but for some that are not."""
+    pictures = bars(images).images
+    labels = LeNet5.load("model.pkl").scores(pictures).argmax(axis=1).astype(np.uint8)
+    labels[:wrong] = (labels[:wrong] + 1) % 10
+    folder = Path("data")
+    folder.mkdir()
+    idx.write(folder / "t10k-images-idx3-ubyte", pictures)
+    idx.write(folder / "t10k-labels-idx1-ubyte", labels)
+    return folder
+
+
+def left_behind() -> set[str]:
+    return {path.name for path in Path().iterdir()} - {"model.pkl", "data"}
+
+
+@pytest.mark.usefixtures("measured")
+def test_it_shows_what_was_measured() -> None:
+    lines = [line.rstrip() for line in run().stdout.splitlines()]
+    assert lines == (SHOWN + PAIRS).splitlines()
+
+
+@pytest.mark.usefixtures("measured")
+def test_json_holds_the_same() -> None:
+    facts = json.loads(run("--json").stdout)
+    tally = counted(CONFUSION)
+    assert facts.pop("calibration") == {
+        "error": pytest.approx(1188 / 1201 - 0.98),
+        "bins": [
+            {"above": 0.95, "to": 1.0, "images": 1201, "accuracy": 1188 / 1201, "confidence": pytest.approx(0.98)}
+        ],
+    }
+    assert facts == {
+        "model": "model.pkl",
+        "data": "mnist",
+        "split": "test",
+        "images": 1201,
+        "right": 1188,
+        "accuracy": 1188 / 1201,
+        "interval": list(tally.interval),
+        "loss": 0.25,
+        "precision": tally.precision.tolist(),
+        "recall": tally.recall.tolist(),
+        "f1": [0, 0, 0, 0, pytest.approx(380 / 392), 0, 0, 0, 0, pytest.approx(1996 / 2007)],
+        "confusion": CONFUSION,
+        "confused": [
+            {"digit": 4, "answer": 9, "count": 8, "of": 200},
+            {"digit": 4, "answer": 1, "count": 2, "of": 200},
+            {"digit": 9, "answer": 4, "count": 2, "of": 1000},
+            {"digit": 7, "answer": 9, "count": 1, "of": 1},
+        ],
+    }
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_terminal_gets_colours_and_what_they_mean() -> None:
+    shown = run(**IN_COLOUR).stdout
+    legend = "share of the digit's images:  <0.3%  <1.0%  <3.0%  more \n"
+    plain = [line.rstrip() for line in ESCAPE.sub("", shown).splitlines()]
+    assert plain == (SHOWN + legend + PAIRS).replace(" \n", "\n").splitlines()
+    # (ground) count: 2 of 1000 are less than 0.3 %, 2 of 200 less than 3 %, 8 of 200 and 1 of 1 more; right in blue
+    cells = {}
+    for ground, count in re.findall(r"48;2;(\d+;\d+;\d+)m *\x1b[^ ]*m *(\d+)\x1b", shown):
+        cells.setdefault(ground, []).append(int(count))
+    assert cells == {"240;140;46": [2], "0;60;158": [190, 998], "160;40;0": [8, 1], "255;243;196": [2]}
+
+
+@pytest.mark.usefixtures("measured")
+def test_no_color_is_honoured() -> None:
+    shown = run(NO_COLOR="1", **IN_COLOUR).stdout
+    assert not re.search(r"\x1b\[[0-9;]*[34]8;", shown)
+    assert [line.rstrip() for line in ESCAPE.sub("", shown).splitlines()] == (SHOWN + PAIRS).splitlines()
+
+
+@pytest.mark.usefixtures("measured")
+def test_without_unicode_the_tables_are_ascii() -> None:
+    shown = run(charset="ascii").stdout
+    assert "| 4 | . | 2 | . | . | 190 | . | . | . | . |   8 |" in shown
+    assert re.findall(r"[\w.%]+", shown) == re.findall(r"[\w.%]+", (SHOWN + PAIRS).replace("·", "."))
+
+
+@pytest.mark.parametrize("columns", [40, 59, 60, 80, 200])
+@pytest.mark.parametrize("times", [1, 1000, 1_000_000])
+def test_it_fits_the_terminal_and_leaves_no_number_out(
+    columns: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confusion = np.arange(100, 200).reshape(10, 10) + 800 * np.eye(10, dtype=int)
+    monkeypatch.setattr(training, "evaluate", lambda *_, **__: counted(confusion.tolist(), times))
+    monkeypatch.setattr(datasets, "load", lambda *_, **__: bars(10))
+    tables = run(COLUMNS=str(columns)).stdout.splitlines()[4:-5]  # what is before and behind may wrap anywhere
+    assert max(map(cell_len, tables)) <= columns
+    start = next(number for number, line in enumerate(tables) if "Confusions" in line)
+    numbers = re.findall(r"\d{3,}", "\n".join(tables[start:]))
+    assert sorted(map(int, numbers)) == sorted((times * confusion).ravel())
+    assert "…" not in "".join(tables)
+
+
+def test_the_pictures_are_drawn() -> None:
+    folder = folder_with(wrong=12)
+    result = run("--data", folder, "--plot", "confusion.png", "--errors", "errors.png")
+    assert result.stdout.startswith("test accuracy: 0.7600 (38 of 50)\n")
+    assert result.stderr.endswith("confusion.png: written\nerrors.png: written\n")
+    assert left_behind() == {"confusion.png", "errors.png"}
+    for name, height in (("confusion.png", 660), ("errors.png", (0.85 + 2 * 1.3) * 150)):
+        with Image.open(name) as image:
+            assert image.size == (1350, pytest.approx(height, abs=1))
+
+
+def test_no_more_than_200_wrong_answers_are_drawn() -> None:
+    result = run("--data", folder_with(wrong=230, images=300), "--errors", "errors.png")
+    assert "test accuracy: 0.2333 (70 of 300)" in result.stdout
+    with Image.open("errors.png") as image:
+        assert image.size == (1350, pytest.approx((0.85 + 20 * 1.3) * 150, abs=1))
+
+
+def test_a_sheet_without_wrong_answers_is_written_too() -> None:
+    """Who asks for a file finds it, and an older one of other errors does not stay."""
+    folder = folder_with(wrong=0)
+    Path("errors.png").write_bytes(b"of another model")
+    assert "test accuracy: 1.0000 (50 of 50)" in run("--data", folder, "--errors", "errors.png", "--overwrite").stdout
+    with Image.open("errors.png") as image:
+        assert image.size == (1350, pytest.approx(0.85 * 150, abs=1))
+
+
+def test_a_picture_replaces_no_file() -> None:
+    Path("mine.png").write_bytes(b"mine")
+    for option in ("--plot", "--errors"):
+        assert run(option, "mine.png", code=2).stderr.endswith("Error: mine.png exists; --overwrite replaces it\n")
+        assert run(option, "none/a.png", code=2).stderr.endswith("Error: none/a.png: there is no folder none\n")
+    assert left_behind() == {"mine.png"}
+    assert Path("mine.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("option", ["--plot", "--errors"])
+def test_what_a_picture_needs_is_told_before_anything_is_measured(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(option, "a.txt", code=1)
+    assert result.stderr.startswith("Error: a.txt: ends in '.txt'; .png was wanted, or another of ")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    message = f"Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}\n"
+    assert run(option, "a.png", code=1).stderr == message
+    assert left_behind() == set()

@@ -1,0 +1,196 @@
+"""The pictures: what is on them, how large they are, and what is refused."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from lenet5_cli import LeNet5, figures, glyphs
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.metrics import Tally
+from tests.conftest import bars
+
+PICTURES = bars(30).images
+
+
+def size(path: str) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for panel in figure.axes for text in panel.texts]
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, draw: Callable[..., None], *arguments: Any) -> Figure:
+    """Return what a function of ``figures`` draws, which it also writes."""
+    caught, write = [], figures._write
+
+    def catching(figure: Figure, path: Path) -> None:
+        caught.append(figure)
+        write(figure, path)
+
+    monkeypatch.setattr(figures, "_write", catching)
+    draw(*arguments, Path("drawn.png"))
+    inches = caught[0].get_size_inches()
+    assert inches[0] == 9
+    assert size("drawn.png") == pytest.approx(inches * 150, abs=1)
+    return caught[0]
+
+
+def tally(labels: list[int], answers: list[int], keep: int = 200) -> Tally:
+    """Return a tally where each answer is sure by ever less: of wrong ones, the first are the worst."""
+    scores = np.full((len(labels), 10), -30.0)
+    scores[np.arange(len(labels)), answers] = np.arange(len(labels)) / len(labels) - 20
+    measured = Tally(keep)
+    measured.add(0.0, np.array(labels), scores)
+    return measured
+
+
+@pytest.mark.parametrize("option", ["--plot", "--errors", "--figures"])
+def test_without_matplotlib_the_option_is_named(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(LeNet5Error) as error:
+        figures.require(option)
+    assert str(error.value) == f"matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}"
+
+
+@pytest.mark.parametrize(("name", "there"), [("a.txt", "ends in '.txt'"), ("a", "has no ending")])
+def test_an_ending_that_cannot_be_drawn_is_told(name: str, there: str) -> None:
+    with pytest.raises(LeNet5Error, match=rf"^{name}: {there}; \.png was wanted, or another of .*pdf.*svg"):
+        figures.require("--plot", Path(name))
+    figures.require("--plot", Path("a.PNG"))
+
+
+def test_the_ending_says_the_format() -> None:
+    for name, start in (("a.PNG", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")):
+        figures.glyphs(glyphs.read(), Path(name))
+        assert Path(name).read_bytes().startswith(start)
+
+
+def test_wrong_answers_are_drawn_each_with_what_is_known_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = tally([4, 7, 3], [9, 7, 5])
+    figure = drawn(monkeypatch, figures.errors, PICTURES[measured.worst.images], measured.worst, measured)
+    assert texts(figure) == [
+        "wrong answers: 2; images: 3",
+        "true digit → answer, squared distances to their glyphs, place of the image in the data (from 0)",
+        "3 → 5", "30.0 → 19.3", "#2",
+        "4 → 9", "30.0 → 20.0", "#0",
+    ]  # fmt: skip
+    first, second = figure.axes[0].images
+    np.testing.assert_array_equal(first.get_array(), PICTURES[2])
+    np.testing.assert_array_equal(second.get_array(), PICTURES[0])
+
+
+@pytest.mark.parametrize(("wrong", "rows"), [(0, 0), (1, 1), (10, 1), (11, 2), (25, 3)])
+def test_the_sheet_has_ten_wrong_answers_a_row(wrong: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = tally([1] * 30, [2] * wrong + [1] * (30 - wrong))
+    figure = drawn(monkeypatch, figures.errors, PICTURES[measured.worst.images], measured.worst, measured)
+    assert len(figure.axes[0].images) == wrong
+    assert figure.get_size_inches()[1] == pytest.approx(0.85 + 1.3 * rows)
+
+
+def test_the_title_says_how_many_wrong_answers_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = tally([1] * 30, [2] * 25 + [1] * 5, keep=12)
+    figure = drawn(monkeypatch, figures.errors, PICTURES[measured.worst.images], measured.worst, measured)
+    assert len(figure.axes[0].images) == 12
+    assert texts(figure)[0] == "wrong answers: the 12 worst of 25; images: 30"
+    measured = tally([1] * 30, [1] * 30)
+    figure = drawn(monkeypatch, figures.errors, PICTURES[:0], measured.worst, measured)
+    assert texts(figure) == ["wrong answers: 0; images: 30"]
+
+
+def test_the_evaluation_shows_every_count_and_every_bin(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = tally([4] * 12 + [9] * 18, [9] * 2 + [4] * 10 + [9] * 18)
+    figure = drawn(monkeypatch, figures.evaluation, measured)
+    confusion, calibration, images, scale = figure.axes
+    assert sorted((text.get_position()[::-1], text.get_text()) for text in confusion.texts) == [
+        ((4, 4), "10"), ((4, 9), "2"), ((9, 9), "18"),
+    ]  # fmt: skip
+    # A lead of 10 to 11 over nine others is a confidence of 0.9996 and more: one bin, 28 of 30 right.
+    assert calibration.get_title() == f"expected calibration error: {measured.calibration_error:.4f}"
+    assert measured.calibration_error == pytest.approx(1 - 28 / 30, abs=5e-4)
+    assert [bar.get_height() for bar in images.patches] == [30]
+    assert [text.get_text() for text in images.texts] == ["30"]
+    assert [text.get_text() for text in scale.get_yticklabels()] == ["0.1 %", "1 %", "10 %", "100 %"]
+
+
+@pytest.mark.parametrize(("labels", "answers"), [([0], [0]), ([0], [1]), (list(range(10)) * 3, [0] * 30)])
+def test_the_evaluation_of_few_images_or_of_one_answer_is_drawn(labels: list[int], answers: list[int]) -> None:
+    figures.evaluation(tally(labels, answers), Path("drawn.png"))
+    assert size("drawn.png") == (1350, 660)
+
+
+@pytest.mark.parametrize(("connections", "count"), [("full", 96), ("lecun1998", 60)])
+def test_every_kernel_is_drawn_but_those_of_no_connection(
+    connections: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = LeNet5(seed=1, connections=connections)
+    (c1, _), _, (c3, _), *_ = network.pairs()
+    canvas = drawn(monkeypatch, figures.kernels, c1, c3).axes[0]
+    kernels = [image for image in canvas.images if image.get_array().shape == (5, 5)]
+    assert len(kernels) == 6 + count
+    np.testing.assert_array_equal(kernels[0].get_array(), c1[0, 0])
+    for image in kernels[:6]:  # 0 has the colour in the middle
+        assert (image.norm.vmin, image.norm.vmax) == (-abs(c1).max(), abs(c1).max())
+
+
+def test_the_colours_around_zero_are_told_apart_in_grey() -> None:
+    cmap = figures._around_zero(np.ones(1))["cmap"]
+    light = cmap(np.linspace(0, 1, 256))[:, :3] @ (0.2126, 0.7152, 0.0722)
+    assert (np.diff(light) > 0).all()
+    assert np.ptp(cmap(0.5)[:3]) < 0.02  # 0 is grey
+
+
+def test_the_maps_of_every_layer_are_drawn_and_the_nearest_glyph(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = LeNet5(seed=1)
+    maps = network.maps(PICTURES[:4])
+    answers = maps["output"].argmax(axis=1)
+    labels = answers.copy()
+    labels[2] = (labels[2] + 1) % 10
+    canvas = drawn(monkeypatch, figures.maps, maps, labels, network.codes).axes[0]
+    blocks = [image.get_array() for image in canvas.images]
+    # c1: 2 rows of 3 maps of 28 and gaps of 2 between them; s2: 14 and 1; c3 and s4: 4 rows of 4, 10 and 5, and 1
+    shapes = [(32, 32), (58, 88), (29, 44), (43, 43), (23, 23), (12, 10), (12, 7), (12, 7)]
+    assert [block.shape for block in blocks] == [shape for shape in shapes for _ in range(4)]
+    assert blocks[6].mask.sum() == 58 * 88 - 6 * 28 * 28
+    np.testing.assert_array_equal(blocks[6][30:58, 60:88], maps["c1"][2, 5])
+    np.testing.assert_array_equal(blocks[-3], network.codes[answers[1]].reshape(12, 7))
+    shown = [text.get_text() for text in canvas.texts]
+    assert shown[:9] == ["input", "c1", "s2", "c3", "s4", "c5", "f6", "glyph", "squared distances"]
+    bars = [patch for patch in canvas.patches if isinstance(patch, Rectangle) and patch.get_fill()]
+    heights = -np.array([bar.get_height() for bar in bars]).reshape(4, 10)
+    np.testing.assert_allclose(heights / heights.max(), maps["output"] / maps["output"].min(), rtol=1e-5)
+    for row, colour in enumerate([figures.BLUE, figures.BLUE, figures.ORANGE, figures.BLUE]):
+        assert bars[10 * row + answers[row]].get_facecolor()[:3] == to_rgb(colour)
+        assert f"{-maps['output'][row].max():.1f}" in shown
+
+
+def test_the_glyphs_are_drawn_and_the_closest_two_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = glyphs.read()
+    canvas, matrix = drawn(monkeypatch, figures.glyphs, codes).axes
+    assert [text.get_text() for text in canvas.texts] == [str(digit) for digit in range(10)]
+    np.testing.assert_array_equal(canvas.images[7].get_array(), 1 - codes[7].reshape(12, 7))
+    a, b, least = glyphs.closest(codes)
+    assert matrix.get_title() == f"pixels that differ, of 84: {a} and {b} least, in {least}"
+    assert len(matrix.texts) == 90
+    assert {patch.get_xy() for patch in matrix.patches} == {(a - 0.5, b - 0.5), (b - 0.5, a - 0.5)}
+
+
+@pytest.mark.parametrize("accuracies", [[1.0], [1.0, 1.0], [0.2, 0.99], [0.95, 0.97]])
+def test_the_curves_of_any_run_are_drawn(accuracies: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = [{"epoch": at, "loss": 1 / at, "accuracy": one} for at, one in enumerate(accuracies, 1)]
+    loss, accuracy = drawn(monkeypatch, figures.history, epochs).axes
+    np.testing.assert_array_equal(accuracy.lines[0].get_ydata(), accuracies)
+    assert len(accuracy.lines) == 1
+    assert loss.get_ylim()[0] == 0
+    epochs[0]["validation_accuracy"] = 0.5
+    accuracy = drawn(monkeypatch, figures.history, epochs).axes[1]
+    np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5] + [np.nan] * (len(epochs) - 1))
