@@ -139,10 +139,10 @@ def _checkpoint(items: Any) -> Checkpoint:
     if len(items) == 6:
         return Checkpoint(_alike(pairs))
     record = items[6]
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
+    if not isinstance(record, dict) or type(record.get("format")) is not int or record["format"] != FORMAT:
         raise LeNet5Error(f"a checkpoint of another format; this lenet5 reads format {FORMAT}")
     saved = Checkpoint(pairs, **{each.name: _part(record, each.name) for each in fields(Checkpoint)[1:]})
-    if record.get("sha256") != _sha256(saved):
+    if type(record.get("sha256")) is not str or record["sha256"] != _sha256(saved):
         raise LeNet5Error("damaged: what is in it does not have the SHA-256 that was stored with it")
     _check_record(saved)
     saved.pairs = _alike(pairs)
@@ -160,6 +160,7 @@ def _part(record: dict[str, Any], name: str) -> Any:
     if type(value) is not wanted:
         raise LeNet5Error(f"damaged: {name} is of type {type(value).__name__}; {wanted.__name__} was wanted")
     if name == "state" and isinstance(value, dict):
+        _demand_plain("state", list(value))
         return {key: _numbers(f"state.{key}", array) for key, array in value.items()}
     _demand_plain(name, value)
     return value

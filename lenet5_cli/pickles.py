@@ -27,6 +27,7 @@ NAMES = {
     "builtins.bytearray",
     "_codecs.encode",  # bytes in protocols 0 to 2
 }
+BYTE_ORDERS = {(3, "<"), (3, ">"), (3, "|")}  # as in the state of a type of numbers, after its version
 DTYPES = {"<f4", "<f8", ">f4", ">f8", "|u1", "|b1"}
 
 
@@ -178,20 +179,22 @@ class _Machine:
         self.memo[place] = self.top(object)
 
     def recall(self, place: int) -> None:
-        """Push a value again that was noted; never a list or dict, which might hold itself, or grow without end."""
+        """Push a value again that was noted; never one that holds others: it might hold itself, or grow endlessly."""
         value = self.memo[place]
         if type(value) is _Call and value.array is not None:
             value = value.array
-        if isinstance(value, list | dict):
+        if isinstance(value, list | dict | tuple):
             raise _MisfitError(f"one {_kind(value)} is used twice")
         if isinstance(value, str | bytes | bytearray):
             self.spend(len(value))
+        elif isinstance(value, np.ndarray):
+            self.spend(value.nbytes)
         self.stack.append(value)
 
     def spend(self, length: int) -> None:
         self.spare -= length
         if self.spare < 0:
-            raise _MisfitError("texts are used again and again")
+            raise _MisfitError("what is large is used again and again")
 
     def name(self, full: str) -> None:
         known = full.replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins.")
@@ -211,7 +214,7 @@ class _Machine:
         args = self.pop(tuple)
         name = self.pop(_Name).name
         match name, args:
-            case "_codecs.encode", (str(text), "latin1"):
+            case "_codecs.encode", (str(text), str(encoding)) if encoding == "latin1":
                 self.spend(len(text))
                 self.stack.append(_latin1(text))
             case "builtins.bytearray", (bytes() | bytearray() as data,):
@@ -221,11 +224,11 @@ class _Machine:
             case "numpy.ndarray", (shape, kind, data):
                 self.stack.append(_array(shape, kind, data))
             case "numpy.core.numeric._frombuffer", (data, kind, shape, order):
-                self.stack.append(_array(shape, kind, data, fortran=order == "F"))
+                self.stack.append(_array(shape, kind, data, fortran=type(order) is str and order == "F"))
             case (("numpy.core.multiarray._reconstruct" | "numpy.dtype"), _):
                 self.stack.append(_Call(name, args))
             case _:
-                raise _MisfitError(f"{name} of {', '.join(map(_kind, args))}")
+                raise _MisfitError(f"{name} of {len(args)} values that do not fit")
 
     def build(self, _: object) -> None:
         """Take the state of a type of numbers or of an array, which is then complete."""
@@ -234,9 +237,9 @@ class _Machine:
             raise LeNet5Error(f"it would change {self.stack[-1].name}; nothing was executed")
         call = self.top(_Call)
         match call.name, call.args, state:
-            case "numpy.dtype", (str(kind), *_), (3, "<" | ">" | "|" as order, *_):
+            case "numpy.dtype", (str(kind), *_), (int(version), str(order), *_) if (version, order) in BYTE_ORDERS:
                 call.args = (order + kind,)
-            case "numpy.core.multiarray._reconstruct", _, (1, shape, kind, fortran, data):
+            case "numpy.core.multiarray._reconstruct", _, (int(version), shape, kind, fortran, data) if version == 1:
                 self.stack[-1] = call.array = _array(shape, kind, data, fortran=fortran is True)
             case _:
                 raise _MisfitError(f"the state of {call.name} is not as NumPy writes it")

@@ -81,6 +81,7 @@ def train(
     with ExitStack() as locks:
         for path in {output, *outputs}:
             locks.enter_context(only_writer(path))
+        refuse_existing(overwrite or resume, output, *outputs)  # another run may just have ended
         _run(output, outputs, resume, threads, log, plot, values)
 
 
@@ -133,8 +134,10 @@ def _log(path: Path | None) -> "Iterator[Note]":
         raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
 
     def note(record: dict[str, Any]) -> None:
+        line = json.dumps(record).encode() + b"\n"
         try:
-            file.write(json.dumps(record).encode() + b"\n")
+            while line:
+                line = line[file.write(line) :]
         except OSError as error:
             raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
 
