@@ -7,15 +7,13 @@ The listing would take most of an hour, so it is timed over some images and step
 
 import argparse
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 
 from peers import SEED, Listing
 from speed import machine, timed
+from watch import watched
 
 from lenet5_cli import LeNet5, handwriting
 
@@ -30,20 +28,20 @@ def main() -> None:
     options = parser.parse_args()
     listing = Listing(LeNet5(seed=SEED))
     batch, targets = listing.prepare(*handwriting.draw(50, seed=0))
-    seconds, listed = [], []
+    seconds, peaks, listed = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "lenet5_cli", "train", "--data", options.data, "--seed", "1", "--overwrite"]
         for _ in range(options.runs):
             a_step = timed(lambda: listing.train(batch, targets), 1) / len(batch)
             an_image = timed(lambda: listing.scores(batch), 1) / len(batch)
             listed.append(STEPS * a_step + SCORED * an_image)
-            start = time.perf_counter()
-            subprocess.run([*command, "--output", f"{folder}/model.pkl"], check=True, capture_output=True)
-            seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            duration, memory = watched([*command, "--output", f"{folder}/model.pkl"])
+            seconds.append(duration)
+            peaks.append(memory)
     ratio = statistics.median(theirs / ours for theirs, ours in zip(listed, seconds, strict=True))
     print(f"{machine()}; {options.runs} runs\n\n| | seconds | peak memory |\n|---|--:|--:|")
-    print(f"| lenet5 | {statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f}) | {peak:.0f} MiB |")
+    took = f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
+    print(f"| lenet5 | {took} | {max(peaks):.0f} MiB |")
     print(f"| the report's listing, scaled up, **{ratio:.0f}x** | {statistics.median(listed):,.0f} | |")
 
 
