@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "lenet5_cli"
 ROWS = [
     {"errors", "resources"},
     {"files"},
-    {"contraction", "config", "glyphs", "idx", "metrics", "handwriting", "pickles"},
+    {"contraction", "config", "glyphs", "idx", "metrics", "handwriting", "ink", "pickles"},
     {"datasets", "preprocessing", "layers", "losses", "optim", "checkpoint", "photo", "augmentation"},
     {"network", "figures"},
     {"workers"},
