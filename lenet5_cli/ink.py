@@ -11,6 +11,7 @@ Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 EDGE = 0.04  # of a digit's longer side: how far soft edges reach
+EVEN = 0.12  # of the contrast: paper that varies by less has one shade
 FAINTEST = 0.08  # as a part of the paper's shade: less is no ink
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 THUMB = 96  # the longer side of the small copy on which polarity and evenness are judged
@@ -90,6 +91,20 @@ def slide(pick: np.ufunc, x: Plane, size: int) -> Plane:
             x = pick(x[: span - size], x[size - span :])
         x = np.ascontiguousarray(x.T)
     return x
+
+
+def on_even_paper(plane: Plane) -> tuple[bool, Plane] | None:
+    """Return whether the paper is lighter than the ink, and the ink, 0 to 1, if the paper has one shade everywhere.
+
+    The shade is the middle one along the border, which most of the border then has, and no pixel lies beyond it.
+    """
+    border = np.concatenate([plane[0], plane[-1], plane[1:-1, 0], plane[1:-1, -1]])
+    paper = np.median(border)
+    low, high = float(paper - plane.min()), float(plane.max() - paper)
+    light, most = low > high, max(low, high)
+    if min(low, high) > EVEN * most or _quantile(abs(border - paper), 0.6) > EVEN / 2 * most:
+        return None
+    return light, np.asarray(np.clip((paper - plane) / (most if light else -most), 0, 1), np.float32)
 
 
 def looks(plane: Plane) -> list[tuple[bool, float]]:

@@ -13,6 +13,7 @@ from lenet5_cli.contraction import Array
 from lenet5_cli.layers import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling
 from lenet5_cli.losses import LOSSES, softmax
 from lenet5_cli.preprocessing import prepare
+from lenet5_cli.resources import BOXED_MODEL
 
 # Which maps of s2 each map of c3 reads: LeCun et al. 1998, table I.
 TABLE = [
@@ -99,13 +100,13 @@ class LeNet5:
         return cls(codes, seed=config.seed, dtype=config.dtype, init=config.init, **_settings(config))
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> Self:
-        """Return the network of a checkpoint, ready to classify.
+    def load(cls, path: str | PathLike[str] | None = None) -> Self:
+        """Return the network of a checkpoint, or of the model in the box, ready to classify.
 
         Raises:
             LeNet5Error: the file is missing, damaged or not a checkpoint; nothing in it is executed.
         """
-        return cls.restore(checkpoint.read(path))
+        return cls.restore(checkpoint.read(path or BOXED_MODEL))
 
     @classmethod
     def restore(cls, saved: checkpoint.Checkpoint) -> Self:

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from lenet5_cli import ink as inks
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.ink import Plane
+from lenet5_cli.ink import Mask, Plane
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none that starts another program, as EPS does
 MOST_PIXELS: Final = 36_000_000  # that are decoded: 300 MB while they are reduced; of a large JPEG only some are
@@ -21,6 +21,9 @@ NARROWEST: Final = 40  # the longer side by the shorter
 PAGE: Final = 2048  # the longer side of what is kept of a picture
 LOOK: Final = 512  # and of what is looked at
 NEAR: Final = 80  # a digit of fewer pixels is looked at again from nearer, where the page has more
+FAINT: Final = 0.25  # of the strongest ink on even paper: what is surely ink
+ALIKE: Final = 0.4  # of the larger box: what two boxes around the same digit share
+STEEP: Final = 1.3  # of the full ink, a pixel of the box: less is the slope of a blurred edge
 CONTRAST: Final = 20  # of 255: the faintest ink that is told from paper
 
 SIDE, BOX = 28, 20  # MNIST's picture, and the box in it that a digit fills
@@ -220,18 +223,42 @@ def _found(look: Image.Image, name: str) -> Reading:
     grey = np.rint(plane).astype(np.uint8) if look.mode == "F" else np.asarray(look.convert("L"))
     reasons = []
     for light, part in inks.looks(plane):
-        answer = _read(grey, plane, light, part)
+        ink = inks.darkness(plane, light, part)
+        answer = _read(grey, ink, ink > inks.threshold(ink), light, soft=False)
         if isinstance(answer, str):
             reasons.append(answer)
         elif not reasons or _inside(answer):  # around what was refused lies something, too
-            return answer
+            return _softer(answer, plane)
     raise LeNet5Error(f"{name}: {reasons[0]}; a digit on a plain background was wanted")
 
 
-def _read(grey: Grey, plane: Plane, light: bool, part: float) -> Reading | str:
-    """Return the reading with this polarity, or why there can be none."""
-    ink = inks.darkness(plane, light, part)
-    mask = ink > inks.threshold(ink)
+def _softer(reading: Reading, plane: Plane) -> Reading:
+    """Return the reading with every shade of its ink, where the paper is even, and the digit small or blurred.
+
+    What is faint there is a stroke seen dimly, and not the paper's.
+    """
+    even = inks.on_even_paper(plane)
+    if even is None or even[0] != reading.light:
+        return reading
+    light, ink = even
+    top, left, bottom, right = reading.box
+    digit = ink[top:bottom, left:right]
+    steepest = max(float(abs(np.diff(digit, axis=axis)).max(initial=0)) for axis in (0, 1))
+    if steepest * max(digit.shape) > STEEP * BOX:
+        return reading
+    softer = _read(reading.grey, ink, ink > FAINT, light, soft=True)
+    return reading if isinstance(softer, str) or not _alike(softer.box, reading.box) else softer
+
+
+def _alike(a: Box, b: Box) -> bool:
+    """Tell whether two boxes hold the same."""
+    height, width = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    areas = [(bottom - top) * (right - left) for top, left, bottom, right in (a, b)]
+    return min(height, width) > 0 and height * width > ALIKE * max(areas)
+
+
+def _read(grey: Grey, ink: Plane, mask: Mask, light: bool, *, soft: bool) -> Reading | str:
+    """Return the reading of some ink, or why there can be none; ``mask`` is where it is surely ink."""
     labels, pieces = inks.things(inks.unruled(mask))
     if not pieces:
         return "nothing on it stands out"
@@ -240,7 +267,7 @@ def _read(grey: Grey, plane: Plane, light: bool, part: float) -> Reading | str:
         return doubt
     ink = inks.only(ink, mask, labels, digit)
     box = (digit.top, digit.left, digit.bottom, digit.right)
-    shape = _shape(ink, box)
+    shape = _shape(ink, box, soft=soft)
     if 2 * shape.sum() > TANGLE * SHAPE * _pen(shape):
         return "a tangle of lines"
     others = sum(inks.comparable(piece, digit) for piece in rest)
@@ -269,8 +296,8 @@ def _nearer(page: Image.Image, size: tuple[int, int], far: Reading, name: str) -
     return Reading(near.grey, near.ink, near.box, near.image, near.light, far.others, unchanged=False)
 
 
-def _shape(ink: Plane, box: Box) -> Plane:
-    """Return the digit alone with a margin, about SHAPE pixels long, its edges sharp."""
+def _shape(ink: Plane, box: Box, *, soft: bool) -> Plane:
+    """Return the digit alone with a margin, about SHAPE pixels long, its edges sharp or as soft as they are."""
     top, left, bottom, right = box
     margin = 2
     crop = np.pad(ink[top:bottom, left:right], margin)
@@ -278,6 +305,8 @@ def _shape(ink: Plane, box: Box) -> Plane:
     size = (max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale)))
     kind = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
     x = np.asarray(Image.fromarray(crop).resize(size, kind))
+    if soft:
+        return x.clip(0, 1)
     # The fewer pixels a digit had, the more its grey ones say.
     gain = np.float32(np.interp(1 / scale, (0.2, 0.6), (1.2, 3)))
     return np.clip((x - MIDDLE) * gain + 0.5, 0, 1)

@@ -1,8 +1,10 @@
-"""Where the glyph sheets and presets are: beside the package in a checkout, inside it in a wheel."""
+"""What comes with lenet5: a model; glyph sheets and presets, in a checkout beside the package, in a wheel inside."""
 
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
+
+BOXED_MODEL = _PACKAGE / "boxed.pkl"  # made by the command that the README names
 
 
 def folder(name: str) -> Path:

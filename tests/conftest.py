@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from PIL import Image, ImageDraw
 
 from lenet5_cli import idx
+from lenet5_cli.commands import lenet5
 from lenet5_cli.datasets import Split
 
 
@@ -22,6 +23,13 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 @pytest.fixture
 def runner() -> CliRunner:
     return CliRunner()
+
+
+def run(*arguments: object, code: int = 0) -> Result:
+    """Run a command in this process, and check its exit code."""
+    result = CliRunner().invoke(lenet5, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
 
 
 def bars(count: int, seed: int = 0) -> Split:

@@ -12,7 +12,7 @@ ROWS = [
     {"files"},
     {"contraction", "config", "glyphs", "idx", "metrics", "handwriting", "ink", "pickles"},
     {"datasets", "preprocessing", "layers", "losses", "optim", "checkpoint", "photo", "augmentation"},
-    {"network", "figures"},
+    {"network", "figures", "explanation"},
     {"workers"},
     {"training"},
     {"commands"},

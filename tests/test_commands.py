@@ -14,12 +14,12 @@ from typing import Any
 import click
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 import lenet5_cli
 from lenet5_cli import LeNet5, checkpoint, datasets, idx
 from lenet5_cli.commands import lenet5
-from tests.conftest import bars, drawing
+from tests.conftest import bars, drawing, run
 
 EPOCH = re.compile(r"^epoch: \d+  loss: \d+\.\d{5}  acc: [01]\.\d{5}$")
 SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3"]
@@ -27,12 +27,6 @@ SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3"]
 
 def left_behind() -> list[str]:
     return sorted(path.name for path in Path().iterdir())
-
-
-def run(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(lenet5, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 def train(folder: Path, *arguments: object, code: int = 0) -> Result:
@@ -386,45 +380,6 @@ def test_eval_shows_tables(trained: tuple[Path, str], bars_folder: Path) -> None
     assert "precision" in result.stdout
     assert "Confusions" in result.stdout
     assert "\x1b" not in result.stdout
-
-
-def test_predict_reads_clean_drawings(trained: tuple[Path, str]) -> None:
-    for digit in range(10):
-        drawing(digit, size=80 + 40 * digit, ink=digit % 2 * 255, paper=(1 - digit % 2) * 255).save(f"{digit}.png")
-    result = run("predict", "--model", trained[0], "--json", *(f"{digit}.png" for digit in range(10)))
-    answers = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [answer["file"] for answer in answers] == [f"{digit}.png" for digit in range(10)]
-    assert sum(answer["digit"] == digit for digit, answer in enumerate(answers)) >= 9
-    for answer in answers:
-        assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
-        assert answer["probability"] == max(answer["probabilities"])
-        assert answer["distances"][answer["digit"]] == min(answer["distances"])
-
-
-def test_predict_shows_a_table(trained: tuple[Path, str]) -> None:
-    drawing(3).save("[red]three.png")
-    result = run("predict", "--model", trained[0], "--top", 3, "[red]three.png")
-    assert "[red]three.png" in result.stdout
-    assert len(re.findall(r"[01]\.\d{4}", result.stdout)) == 3
-
-
-def test_predict_takes_model_pkl_or_says_how_to_make_one(trained: tuple[Path, str]) -> None:
-    drawing(3).save("three.png")
-    result = run("predict", "three.png", code=1)
-    assert result.stderr == "Error: model.pkl: no such file; lenet5 train makes it, or --model names another\n"
-    Path("model.pkl").write_bytes(trained[0].read_bytes())
-    assert "three.png" in run("predict", "three.png").stdout
-
-
-def test_predict_goes_on_after_a_bad_picture(trained: tuple[Path, str]) -> None:
-    drawing(3).save("three.png")
-    Path("bad.png").write_bytes(b"hello")
-    result = run("predict", "--model", trained[0], "bad.png", "three.png", code=1)
-    assert result.stderr == "bad.png: not a picture; one of PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM was wanted\n"
-    assert "three.png" in result.stdout
-    answers = run("predict", "--model", trained[0], "--json", "bad.png", "three.png", code=1).stdout.splitlines()
-    assert json.loads(answers[0]) == {"file": "bad.png", "error": result.stderr.strip()}
-    assert "digit" in json.loads(answers[1])
 
 
 def test_a_checkpoint_that_is_none_is_told() -> None:

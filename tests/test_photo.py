@@ -202,6 +202,15 @@ def test_specks_are_no_ink() -> None:
     assert_reads(Image.fromarray(image), 6, 0.85)
 
 
+def test_faint_strokes_on_even_paper_stay_as_faint_as_they_are() -> None:
+    dark, pale = np.asarray(drawing(0, 64)), np.asarray(drawing(0, 64, ink=130))
+    ring = np.concatenate([dark[:, :36], pale[:, 36:]], axis=1)
+    picture = read(Image.fromarray(ring).filter(ImageFilter.GaussianBlur(1)))
+    strength = [int(picture[12:16, columns].max()) for columns in (slice(14), slice(14, 28))]
+    assert strength[0] > 200
+    assert 60 < strength[1] < 200  # 125 of 255, a little less or more by the blur
+
+
 def test_broken_strokes_stay_together() -> None:
     image = np.array(drawing(5, 300))
     whole = read(Image.fromarray(image))
