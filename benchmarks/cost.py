@@ -90,10 +90,9 @@ def by_kind() -> None:
 def by_batch() -> None:
     """Print the time of a step by batch and cores."""
     counts = range(1, available_cores() + 1)
+    heads = ["one core", *(f"{count} cores" for count in counts[1:])]
     print("A training step, microseconds an image, by batch:\n")
-    print(
-        f"| batch | {' | '.join(f'{count} core{"s" * (count > 1)}' for count in counts)} |\n|--:|{'--:|' * len(counts)}"
-    )
+    print(f"| batch | {' | '.join(heads)} |\n|--:|{'--:|' * len(counts)}")
     for size in (1, 4, 16, 64, 128, 256, 1024, 4096):
         cells = []
         for threads in counts:
