@@ -1,6 +1,6 @@
 """Draw pictures of digits as people take and make them, have them read, and print what is read right, by kind.
 
-    LENET5_DATA=mnist_data python benchmarks/pictures.py --model model.pkl [--count 200] [--seed 0] [--without]
+    LENET5_DATA=mnist_data python benchmarks/pictures.py [--model model.pkl] [--count 200] [--seed 0] [--without]
 
 The digits are MNIST's test images, made large and smooth, in their own pen or along their middle lines in a pen of any
 width, those of several pieces and those whose loops have run together left out; for every fifth picture, neat strokes
@@ -660,6 +660,7 @@ STEPS: dict[str, tuple[object, str, object]] = {
     "joining: one piece is the digit": (ink, "_reach", lambda *_: -1.0),
     "nearer: small digits from afar": (photo, "NEAR", 0),
     "own pixels: enlarged ones stay": (photo, "_own_pixels", lambda page: page),
+    "shades: soft ink is cut sharp": (photo, "_softer", lambda reading, _: reading),
     "stroke width: thin pens stay thin": (photo, "thickened", lambda shape: shape),
     "centre of mass: the box's middle": (photo, "centred", _middle),
 }
@@ -710,7 +711,7 @@ def main() -> None:
     """Draw, read and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("LENET5_DATA", "mnist"))
-    parser.add_argument("--model", default="model.pkl")
+    parser.add_argument("--model", help="else the model in the box")
     parser.add_argument("--count", type=int, default=200, help="pictures of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without", action="store_true", help="leave out one step of the normaliser at a time")
