@@ -108,7 +108,8 @@ def test_every_mode_is_read_alike(mode: str, ink: object, paper: object) -> None
     if mode == "P":
         image.putpalette([255, 255, 255, 0, 0, 0])
     form = "PNG" if mode in ("RGB", "RGBA", "LA", "1", "P", "I;16") else "TIFF"
-    assert same(read(image, form), read(drawing(7))) > 0.95
+    options = {"compression": "tiff_lzw"} if mode == "YCbCr" else {}  # Pillow 12 cannot read its own plain ones
+    assert same(read(image, form, **options), read(drawing(7))) > 0.95
 
 
 def test_a_transparent_colour_of_a_palette_is_paper() -> None:
