@@ -282,24 +282,31 @@ def pencil(rng: Rng, hand: Hand) -> bytes:
 
 def ballpoint(rng: Rng, hand: Hand) -> bytes:
     """Return a thin stroke in ink."""
-    shape = sides(rng)
-    length = round(min(shape) * rng.uniform(0.3, 0.7))
-    mark = hand.drawn(length, length * rng.uniform(0.025, 0.06))
-    sheet = written(
-        page(rng, shape, pick(rng, WHITE)), mark, *place(rng, shape, mark), pick(rng, DARK), rng.uniform(0.75, 1)
-    )
-    return jpeg(camera(rng, sheet * uneven(rng, shape, 0.3)[..., None], 1, 5), 85)
+    return _inked(rng, hand, (0.3, 0.7), (0.025, 0.06), place, 0.75, 1.0)
 
 
 def marker(rng: Rng, hand: Hand) -> bytes:
     """Return a thick stroke."""
+    return _inked(rng, hand, (0.4, 0.85), (0.1, 0.2), middling, 0.85, 1.5)
+
+
+def _inked(
+    rng: Rng,
+    hand: Hand,
+    lengths: tuple[float, float],
+    pens: tuple[float, float],
+    where: Callable[[Rng, tuple[int, int], Plane], tuple[int, int]],
+    palest: float,
+    blur: float,
+) -> bytes:
+    """Return a photo of a stroke in ink: lengths are parts of the paper's shorter side, pens of the digit's length."""
     shape = sides(rng)
-    length = round(min(shape) * rng.uniform(0.4, 0.85))
-    mark = hand.drawn(length, length * rng.uniform(0.1, 0.2))
+    length = round(min(shape) * rng.uniform(*lengths))
+    mark = hand.drawn(length, length * rng.uniform(*pens))
     sheet = written(
-        page(rng, shape, pick(rng, WHITE)), mark, *middling(rng, shape, mark), pick(rng, DARK), rng.uniform(0.85, 1)
+        page(rng, shape, pick(rng, WHITE)), mark, *where(rng, shape, mark), pick(rng, DARK), rng.uniform(palest, 1)
     )
-    return jpeg(camera(rng, sheet * uneven(rng, shape, 0.3)[..., None], 1.5, 5), 85)
+    return jpeg(camera(rng, sheet * uneven(rng, shape, 0.3)[..., None], blur, 5), 85)
 
 
 def lined(rng: Rng, hand: Hand, squares: bool = False) -> bytes:

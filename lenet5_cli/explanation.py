@@ -30,16 +30,15 @@ def in_words(reading: "Reading", distances: NDArray[np.floating]) -> str:
         found = f"{background}; ink {'under 1' if share < 0.01 else f'{100 * share:.0f}'} % of the picture"
     first, second = np.argsort(distances)[:2]
     nearest = f"nearest {first} at {distances[first]:.1f}, then {second} at {distances[second]:.1f}"
-    return f"{found}; {nearest}{others_in_words(reading)}"
+    others = f"; the largest of {reading.others + 1} things that could be digits" if reading.others else ""
+    return f"{found}; {nearest}{others}"
 
 
-def others_in_words(reading: "Reading") -> str:
-    """Return what is to be said of other digits in the picture; nothing where there are none."""
-    return f"; the largest of {reading.others + 1} things that could be digits" if reading.others else ""
+def draw(reading: "Reading", distances: NDArray[np.floating], codes: NDArray[np.uint8], words: str) -> Image.Image:
+    """Return the picture, the ink found in it, the 28x28 input and the distance (10,) to each of codes (10, 84).
 
-
-def draw(reading: "Reading", distances: NDArray[np.floating], codes: NDArray[np.uint8], title: str) -> Image.Image:
-    """Return the picture, the ink found in it, the 28x28 input and the distance (10,) to each of codes (10, 84)."""
+    Under it stands a line of words.
+    """
     image = Image.new("RGB", (WIDTH, HEAD + SIDE + FOOT), PAPER)
     panels = {
         "the picture": _picture(reading),
@@ -54,7 +53,6 @@ def draw(reading: "Reading", distances: NDArray[np.floating], codes: NDArray[np.
         image.paste(panel, (left + (SIDE - panel.width) // 2, HEAD + (SIDE - panel.height) // 2))
         if place < 3:
             pen.rectangle((left - 1, HEAD - 1, left + SIDE, HEAD + SIDE), outline=FAINT)
-    words = f"{title}: {in_words(reading, distances)}"
     pen.text((GAP, HEAD + SIDE + FOOT // 2), words, INK, _fitting(words, WIDTH - 2 * GAP), anchor="lm")
     return image
 

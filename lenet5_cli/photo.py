@@ -2,7 +2,7 @@
 
 import stat
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import IO, Final
@@ -293,7 +293,7 @@ def _nearer(page: Image.Image, size: tuple[int, int], far: Reading, name: str) -
         near = _found(_reduced(page.crop((box[0], box[1], box[2], box[3])), LOOK), name)
     except LeNet5Error:
         return far
-    return Reading(near.grey, near.ink, near.box, near.image, near.light, far.others, unchanged=False)
+    return replace(near, others=far.others)
 
 
 def _shape(ink: Plane, box: Box, *, soft: bool) -> Plane:

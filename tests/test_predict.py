@@ -130,6 +130,12 @@ def test_explain_draws_what_was_seen_and_says_it() -> None:
         assert {(0, 114, 178), (213, 94, 0)} <= {colour for _, colour in seen.getcolors(1 << 20)}  # a bar, the frame
 
 
+def test_explain_takes_any_name_of_a_file() -> None:
+    drawing(3).save("a\nb.png")
+    assert "a\\nb.png: light background" in run("predict", "--explain", "seen.png", "a\nb.png").stderr
+    assert Path("seen.png").exists()
+
+
 def test_explain_is_for_one_picture_and_replaces_nothing_unasked() -> None:
     drawing(3).save("three.png")
     result = run("predict", "--explain", "seen.png", "three.png", "three.png", code=2)

@@ -15,6 +15,7 @@ from lenet5_cli.commands.options import (
     load,
     overwrite_option,
     refuse_existing,
+    say_written,
     threads_option,
 )
 
@@ -93,8 +94,7 @@ def evaluate(
         click.echo(json.dumps({"model": str(model), "data": source, "split": split, **_figures(tally)}))
     else:
         _show(tally, split)
-    for path in filter(None, (plot, errors)):
-        click.echo(f"{path}: written", err=True)
+    say_written(plot, errors)
 
 
 def _figures(tally: "Tally") -> dict[str, Any]:

@@ -16,9 +16,10 @@ from lenet5_cli.commands.options import (
     load,
     overwrite_option,
     refuse_existing,
+    say_written,
     source_of,
 )
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -159,8 +160,7 @@ def _draw(
     figures.glyphs(network.codes, paths["glyphs"])
     if drawn:
         figures.history(drawn, paths["curves"])
-    for path in paths.values():
-        click.echo(f"{path}: written", err=True)
+    say_written(*paths.values())
 
 
 def _samples(saved: "Checkpoint", data: str | None) -> "Batch":
@@ -329,8 +329,7 @@ def _text(screen: "Console", value: Any) -> "Text":
             shown = _joined(f"{name} {item}" for name, item in value.items())
         case _:
             shown = str(value)
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
-    return Text(safe.encode(screen.encoding, "backslashreplace").decode(screen.encoding))
+    return Text(printable(shown).encode(screen.encoding, "backslashreplace").decode(screen.encoding))
 
 
 def _joined(items: "Iterable[Any]") -> str:

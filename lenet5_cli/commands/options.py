@@ -99,6 +99,12 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
             raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
 
 
+def say_written(*paths: Path | None) -> None:
+    """Say on stderr which files were written."""
+    for path in filter(None, paths):
+        click.echo(printable(f"{path}: written"), err=True)
+
+
 def load(source: str, split: Literal["train", "test"]) -> "Split":
     """Load a split, with a bar for a download, and say what was loaded."""
     from tqdm import tqdm

@@ -153,8 +153,9 @@ def _explain(path: Path, reading: "Reading", distances: "NDArray[np.floating]", 
     from lenet5_cli import explanation
     from lenet5_cli.files import replacing
 
-    click.echo(f"{printable(str(file))}: {explanation.in_words(reading, distances)}", err=True)
-    image = explanation.draw(reading, distances, network.codes, file.name)
+    words = explanation.in_words(reading, distances)
+    click.echo(printable(f"{file}: {words}"), err=True)
+    image = explanation.draw(reading, distances, network.codes, printable(f"{file.name}: {words}"))
     with replacing(path) as picture:
         image.save(picture, format="PNG", optimize=True)
 

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lenet5_cli.commands.options import FILE, console, overwrite_option, refuse_existing
-from lenet5_cli.errors import printable
+from lenet5_cli.commands.options import FILE, console, overwrite_option, refuse_existing, say_written
 
 if TYPE_CHECKING:
     from rich.columns import Columns
@@ -50,7 +49,7 @@ def render_glyphs(sheet: Path | None, font: Path | None, output: Path, scale: in
 
     codes = glyphs.from_font(font) if font else glyphs.read(sheet or "digits")
     glyphs.write(output, codes, scale)
-    click.echo(printable(f"{output}: written"), err=True)
+    say_written(output)
     screen = console()
     screen.print(_pictures(codes, ascii_only=screen.options.ascii_only))
     a, b, apart = glyphs.closest(codes)
