@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from speed import machine
 from watch import watched
 
-from lenet5_cli.datasets import load
+from lenet5_cli.data.sources import load
 
 SMALL = 60_000
 SETTINGS = ["--config", "quick", "--augment", "none", "--epochs", "1", "--seed", "1"]

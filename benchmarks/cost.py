@@ -17,15 +17,17 @@ import numpy as np
 from peers import take_step
 from speed import machine
 
-from lenet5_cli import LeNet5, handwriting, idx
+from lenet5_cli import LeNet5
 from lenet5_cli.commands.options import available_cores
-from lenet5_cli.contraction import Kernels, Windows, contraction
-from lenet5_cli.datasets import load
-from lenet5_cli.layers import SIGMOID, conv, dense, rbf
-from lenet5_cli.training import evaluate
-from lenet5_cli.workers import Workers
+from lenet5_cli.data import drawn, idx
+from lenet5_cli.data.sources import load
+from lenet5_cli.engine import SIGMOID, conv, dense, rbf
+from lenet5_cli.engine.einsum import contraction
+from lenet5_cli.engine.windows import Kernels, Windows
+from lenet5_cli.training.loop import evaluate
+from lenet5_cli.training.parallel import Workers
 
-IMAGES, LABELS = handwriting.draw(4096, seed=0)
+IMAGES, LABELS = drawn.draw(4096, seed=0)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import lenet5_cli
-from lenet5_cli import checkpoint
+from lenet5_cli.storage import checkpoint
 
 TRAIN = [sys.executable, "-m", "lenet5_cli", "train", "--data", "builtin:300", "--seed", "1"]
 SMALL = {  # so many epochs that most of the time goes into them, so few images that a checkpoint is often written

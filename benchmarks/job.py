@@ -15,7 +15,8 @@ from peers import SEED, Listing
 from speed import machine, timed
 from watch import watched
 
-from lenet5_cli import LeNet5, handwriting
+from lenet5_cli import LeNet5
+from lenet5_cli.data import drawn
 
 STEPS, SCORED = 20 * 6000, 20 * 60_000
 
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     listing = Listing(LeNet5(seed=SEED))
-    batch, targets = listing.prepare(*handwriting.draw(50, seed=0))
+    batch, targets = listing.prepare(*drawn.draw(50, seed=0))
     seconds, peaks, listed = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "lenet5_cli", "train", "--data", options.data, "--seed", "1", "--overwrite"]

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from lenet5_cli import LeNet5
-from lenet5_cli.losses import cross_entropy
-from lenet5_cli.optim import SGD
-from lenet5_cli.preprocessing import prepare
-from lenet5_cli.workers import Workers
+from lenet5_cli.engine.losses import cross_entropy
+from lenet5_cli.engine.optim import SGD
+from lenet5_cli.engine.preprocessing import prepare
+from lenet5_cli.training.parallel import Workers
 
 LR = 0.01
 SEED = 1

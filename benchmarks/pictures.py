@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from lenet5_cli import LeNet5, datasets, handwriting, ink, photo
+from lenet5_cli import LeNet5
+from lenet5_cli.data import drawn, sources
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.pictures import ink, photo
 
 Plane = NDArray[np.float32]
 Rng = np.random.Generator
@@ -145,7 +147,7 @@ def skeleton(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def from_strokes(digit: int, rng: Rng) -> Hand:
     """Return a neat hand: one of the built-in styles, a little moved and slanted."""
-    table = handwriting._table()
+    table = drawn._table()
     style = int(rng.integers(table.first[digit], table.first[digit + 1]))
     points = (table.points[style] - (5, 7)) / 7 + rng.normal(0, 0.03, table.points[style].shape)
     curve = table.basis[style] @ points
@@ -724,7 +726,7 @@ def main() -> None:
     parser.add_argument("--without", action="store_true", help="leave out one step of the normaliser at a time")
     parser.add_argument("--sheet", help="write two pictures of each kind and what the network reads to this file")
     options = parser.parse_args()
-    split = datasets.load(options.data, "test")
+    split = sources.load(options.data, "test")
     network = LeNet5.load(options.model)
     drawn = pictures(split.images, split.labels, options.count, options.seed)
     if options.sheet:

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from peers import Peer, installed
 
-from lenet5_cli import handwriting
 from lenet5_cli.commands.options import available_cores
+from lenet5_cli.data import drawn
 
 JOBS = [("train", size) for size in (1, 64, 256, 1024)] + [("infer", size) for size in (1, 100, 1000)]
 LISTING = "the report's listing"  # takes one image at a time, so that a larger batch would tell nothing new
@@ -36,7 +36,7 @@ def main() -> None:
         "--quick", action="store_true", help="leave out the compiled PyTorch, which takes minutes to compile"
     )
     options = parser.parse_args()
-    images, labels = handwriting.draw(1024, seed=0)
+    images, labels = drawn.draw(1024, seed=0)
     makers = installed(available_cores())
     if options.quick:
         makers.pop("PyTorch compiled", None)

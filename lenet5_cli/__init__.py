@@ -6,14 +6,14 @@ The Python interface: ``LeNet5`` and ``read_picture``; see the README for an exa
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.errors import LeNet5Error
-    from lenet5_cli.network import LeNet5
-    from lenet5_cli.photo import read_picture
+    from lenet5_cli.pictures.photo import read_picture
 
 __all__ = ["LeNet5", "LeNet5Error", "read_picture"]
 __version__ = "0.1.0"
 
-_MODULES = {"LeNet5": "network", "LeNet5Error": "errors", "read_picture": "photo"}
+_MODULES = {"LeNet5": "engine.network", "LeNet5Error": "errors", "read_picture": "pictures.photo"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import content, likeness
-from lenet5_cli.resources import folder
+from lenet5_cli.files import content, likeness, shipped_folder
 
 SIZE_LIMIT = 1 << 20  # bytes of a configuration file; a real one has a few hundred
 MAX_COUNT = 2**63 - 1  # what a whole number can be everywhere: here, in NumPy, in a checkpoint
@@ -99,7 +98,7 @@ class Config:
 
 def presets() -> list[str]:
     """Return the names of the shipped presets."""
-    return sorted(path.stem for path in folder("configs").glob("*.toml"))
+    return sorted(path.stem for path in shipped_folder("configs").glob("*.toml"))
 
 
 def read(name: str) -> dict[str, Any]:
@@ -108,7 +107,7 @@ def read(name: str) -> dict[str, Any]:
     Raises:
         LeNet5Error: no such file, not TOML, a key that is no setting, a value of the wrong type or out of bounds.
     """
-    path = folder("configs") / f"{name}.toml" if name in presets() else Path(name)
+    path = shipped_folder("configs") / f"{name}.toml" if name in presets() else Path(name)
     if not os.path.exists(path):  # noqa: PTH110 - of a name that no file can have, this says so too
         raise LeNet5Error(f"{path}: no such file or preset; the presets are: {', '.join(presets())}")
     text = _text(path)

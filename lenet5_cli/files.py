@@ -1,4 +1,4 @@
-"""Files that are opened only if they are files, and that appear whole or not at all."""
+"""Files that are opened only if they are files, that appear whole or not at all, and that come with lenet5."""
 
 import os
 import stat
@@ -13,6 +13,10 @@ try:
     import fcntl
 except ImportError:  # there are no such locks outside POSIX
     fcntl = None  # type: ignore[assignment]
+
+_PACKAGE = Path(__file__).parent
+
+BUNDLED_MODEL = _PACKAGE / "bundled.pkl"  # made by the command that the README names
 
 # What lies under the name of a file when something went wrong on the way, by its first bytes.
 _LIKENESSES = {
@@ -32,6 +36,12 @@ _LIKENESSES = {
     b"{": "JSON",
     b"[": "JSON",
 }
+
+
+def shipped_folder(name: str) -> Path:
+    """Return the folder ``glyphs`` or ``configs``: beside the package in a checkout, inside it in a wheel."""
+    packed = _PACKAGE / "shipped" / name
+    return packed if packed.is_dir() else _PACKAGE.parent / name
 
 
 def likeness(start: bytes) -> str | None:

@@ -7,15 +7,15 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image, ImageDraw
 
-from lenet5_cli import idx
 from lenet5_cli.commands import lenet5
-from lenet5_cli.datasets import Split
+from lenet5_cli.data import idx
+from lenet5_cli.data.sources import Split
 
 
 @pytest.fixture(autouse=True)
 def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Run every test in an empty folder, without the settings of the machine."""
-    for variable in ("LENET5_DATA", "LENET5_CACHE", "NO_COLOR", "FORCE_COLOR"):
+    for variable in ("LENET5_DATA", "LENET5_CACHE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
 

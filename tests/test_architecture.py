@@ -1,29 +1,32 @@
-"""The order of the modules, and what may not be imported or printed where."""
+"""The order of the modules, and what may not be imported or printed where; each check is shown to fail on a breach."""
 
 import ast
+import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "lenet5_cli"
-ROWS = [
-    {"errors", "resources"},
+FLOORS = [
+    {"errors"},
     {"files"},
-    {"contraction", "config", "glyphs", "idx", "metrics", "handwriting", "ink", "pickles"},
-    {"datasets", "preprocessing", "layers", "losses", "optim", "checkpoint", "photo", "augmentation"},
-    {"network", "figures", "explanation"},
-    {"workers"},
-    {"training"},
+    {"config", "data"},
+    {"storage"},
+    {"engine"},
+    {"pictures", "training", "export"},
+    {"reports"},
     {"commands"},
-    {"__main__", "__init__"},
+    {"__init__", "__main__"},
 ]
-ROW = {module: row for row, modules in enumerate(ROWS) for module in modules}
-FILES = sorted(PACKAGE.rglob("*.py"))
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+MAX_LINES = 40  # of a function
 
 
-def module_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def parsed(file: str) -> ast.Module:
+    return ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
 
 
 def imports(tree: ast.AST) -> set[str]:
@@ -38,36 +41,105 @@ def imports(tree: ast.AST) -> set[str]:
     for node in set(ast.walk(tree)) - guarded:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "a relative import"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_rows_above_its_own(path: Path) -> None:
-    module = module_of(path)
-    for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
-        top, _, rest = name.partition(".")
-        other = rest.split(".")[0]
-        if top == "lenet5_cli" and other in ROW and other != module:
-            assert ROW[other] < ROW[module], f"{module} imports {other}"
+def upward_imports(file: str, tree: ast.AST) -> set[str]:
+    """Return what a file imports from its own floor or one that stands on it, its own folder apart."""
+    own = Path(file).with_suffix("").parts[0]
+    names = {name.split(".")[1] for name in imports(tree) if name.startswith("lenet5_cli.")}
+    return {name for name in names - {own} if name in FLOOR and FLOOR[name] >= FLOOR[own]}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_commands_print_exit_or_know_the_terminal(path: Path) -> None:
-    module = module_of(path)
-    if ROW[module] >= ROW["commands"]:
-        return
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert not {name.partition(".")[0] for name in imports(tree)} & {"click", "tqdm", "rich", "sys.exit"}
+def forbidden_outside_commands(tree: ast.AST) -> set[str]:
+    """Return what a file does that only commands may: print, exit, know the terminal."""
+    libraries = {name.partition(".")[0] for name in imports(tree)} & {"click", "tqdm", "rich"}
+    exits = imports(tree) & {"sys.exit", "os._exit"}
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    assert not called & {"print", "exit", "sys.exit", "os._exit"}
+    return libraries | exits | called & {"print", "exit", "quit", "sys.exit", "os._exit", "input"}
+
+
+def long_functions(tree: ast.AST) -> dict[str, int]:
+    """Return the functions that have more lines than one sees at a glance, docstring and signature apart."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            start = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+            found[node.name] = (node.end_lineno or 0) - start.lineno + 1
+    return {name: lines for name, lines in found.items() if lines > MAX_LINES}
+
+
+def test_every_name_has_a_floor() -> None:
+    assert {Path(file).with_suffix("").parts[0] for file in FILES} <= FLOOR.keys()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_imports_go_down(file: str) -> None:
+    assert not upward_imports(file, parsed(file))
+
+
+def test_modules_import_in_no_circle() -> None:
+    modules = {f"lenet5_cli.{file.removesuffix('.py').replace('/', '.')}": imports(parsed(file)) for file in FILES}
+    known = {
+        module: {other for name in names for other in (name, name.rpartition(".")[0]) if other in modules}
+        for module, names in modules.items()
+    }
+    TopologicalSorter({module: others - {module} for module, others in known.items()}).prepare()
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if FLOOR[Path(file).parts[0].removesuffix(".py")] < 7])
+def test_only_commands_print_exit_or_know_the_terminal(file: str) -> None:
+    assert not forbidden_outside_commands(parsed(file))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_function_is_long(file: str) -> None:
+    assert not long_functions(parsed(file))
+
+
+@pytest.mark.parametrize(
+    ("breach", "found"),
+    [
+        ("from lenet5_cli.training.loop import fit", {"training"}),
+        ("import lenet5_cli.commands.train", {"commands"}),
+        ("def load():\n    from lenet5_cli.pictures import read", {"pictures"}),
+    ],
+)
+def test_an_import_upward_is_found(breach: str, found: set[str]) -> None:
+    assert upward_imports("engine/network.py", ast.parse(breach)) == found
+
+
+@pytest.mark.parametrize(
+    ("breach", "found"),
+    [
+        ("import click", {"click"}),
+        ("from rich.table import Table", {"rich"}),
+        ("print(1)", {"print"}),
+        ("import sys\nsys.exit(1)", {"sys.exit"}),
+        ("from sys import exit", {"sys.exit"}),
+        ("def stop():\n    import os\n    os._exit(1)", {"os._exit"}),
+    ],
+)
+def test_a_module_that_prints_or_exits_is_found(breach: str, found: set[str]) -> None:
+    assert forbidden_outside_commands(ast.parse(breach)) == found
+
+
+def test_a_long_function_is_found() -> None:
+    body = "    x = 1\n" * (MAX_LINES + 1)
+    assert long_functions(ast.parse(f'def f():\n    """Do."""\n{body}')) == {"f": MAX_LINES + 1}
+
+
+def test_a_circle_is_found() -> None:
+    with pytest.raises(CycleError):
+        TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()
 
 
 def test_help_waits_for_nothing_heavy() -> None:
     """NumPy, Pillow, tqdm and rich are imported by the commands that need them, not by ``lenet5 --help``."""
-    import subprocess
-
     code = "import sys, lenet5_cli.__main__; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not set(loaded) & {"numpy", "PIL", "tqdm", "rich", "pooch", "matplotlib", "threadpoolctl"}
+    heavy = {"numpy", "PIL", "tqdm", "rich", "pooch", "matplotlib", "threadpoolctl", "cv2", "onnx", "mpi4py", "optuna"}
+    assert not set(loaded) & heavy

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lenet5_cli.augmentation import KINDS, NUMBERS, distort, draw
+from lenet5_cli.data.augmentation import KINDS, NUMBERS, distort, draw
 from lenet5_cli.errors import LeNet5Error
 
 ANGLE, WIDER, TALLER, SLANT, RIGHT, DOWN, THICKNESS, *NODES = range(NUMBERS)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet5_cli import handwriting
+from lenet5_cli.data import drawn
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
@@ -26,7 +26,7 @@ def test_the_listing_computes_the_same_scores_and_gradients() -> None:
 
     makers = {name: made for name, made in peers.installed(1).items() if name in ("lenet5", speed.LISTING)}
     assert len(makers) == 2
-    speed.check(makers, *handwriting.draw(3, seed=0))
+    speed.check(makers, *drawn.draw(3, seed=0))
 
 
 def test_a_wrong_peer_is_found() -> None:
@@ -41,7 +41,7 @@ def test_a_wrong_peer_is_found() -> None:
 
     makers = {"lenet5": [lambda: peers.Listing(LeNet5(seed=1))], "wrong": [lambda: Wrong(LeNet5(seed=1))]}
     with pytest.raises(AssertionError, match="wrong"):
-        speed.check(makers, *handwriting.draw(3, seed=0))
+        speed.check(makers, *drawn.draw(3, seed=0))
 
 
 def test_runs_that_are_killed_end_with_the_same_bytes() -> None:

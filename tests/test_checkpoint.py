@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet5_cli import LeNet5, checkpoint, glyphs
-from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli import LeNet5
+from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint
 
 PAIRS = LeNet5(seed=1).pairs()
 FULL = Checkpoint(

@@ -9,7 +9,7 @@ import pytest
 
 from lenet5_cli.config import Config, presets, read
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.resources import folder
+from lenet5_cli.files import shipped_folder
 
 
 def test_defaults_are_the_reports() -> None:
@@ -31,7 +31,7 @@ def test_every_preset_loads(name: str) -> None:
 
 
 def test_presets_are_the_files_in_the_folder() -> None:
-    assert presets() == sorted(path.stem for path in folder("configs").iterdir())
+    assert presets() == sorted(path.stem for path in shipped_folder("configs").iterdir())
 
 
 def test_file_sets_what_it_names(tmp_path: Path) -> None:
@@ -115,5 +115,5 @@ def test_what_editors_add_is_no_harm(tmp_path: Path) -> None:
 
 
 def test_comments_in_the_preset_cost_nothing() -> None:
-    text = (folder("configs") / "report.toml").read_text(encoding="utf-8")
+    text = (shipped_folder("configs") / "report.toml").read_text(encoding="utf-8")
     assert tomllib.loads(text) == read("report")

@@ -11,10 +11,13 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from rich.cells import cell_len
 
-from lenet5_cli import LeNet5, checkpoint, datasets, glyphs, idx, training
-from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
-from lenet5_cli.metrics import Tally
+from lenet5_cli.data import glyphs, idx, sources
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint
+from lenet5_cli.training import loop
+from lenet5_cli.training.metrics import Tally
 from tests.conftest import bars
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -84,8 +87,8 @@ def counted(confusion: list[list[int]], times: int = 1) -> Tally:
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every model measured as ``CONFUSION`` says."""
-    monkeypatch.setattr(training, "evaluate", lambda *_, **__: counted(CONFUSION))
-    monkeypatch.setattr(datasets, "load", lambda *_, **__: bars(10))
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: counted(CONFUSION))
+    monkeypatch.setattr(sources, "load", lambda *_, **__: bars(10))
 
 
 @pytest.fixture(autouse=True)
@@ -186,8 +189,8 @@ def test_it_fits_the_terminal_and_leaves_no_number_out(
     columns: int, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     confusion = np.arange(100, 200).reshape(10, 10) + 800 * np.eye(10, dtype=int)
-    monkeypatch.setattr(training, "evaluate", lambda *_, **__: counted(confusion.tolist(), times))
-    monkeypatch.setattr(datasets, "load", lambda *_, **__: bars(10))
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: counted(confusion.tolist(), times))
+    monkeypatch.setattr(sources, "load", lambda *_, **__: bars(10))
     tables = run(COLUMNS=str(columns)).stdout.splitlines()[4:-5]  # what is before and behind may wrap anywhere
     assert max(map(cell_len, tables)) <= columns
     start = next(number for number, line in enumerate(tables) if "Confusions" in line)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from lenet5_cli import LeNet5, LeNet5Error, checkpoint, glyphs, idx
-from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli import LeNet5, LeNet5Error
 from lenet5_cli.commands import lenet5
-from lenet5_cli.workers import Workers
+from lenet5_cli.data import glyphs, idx
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint
+from lenet5_cli.training.parallel import Workers
 from tests.conftest import bars, drawing
 
 SHORT = ["--data", "bars", "--epochs", "2", "--samples-per-epoch", "20", "--seed", "1", "--threads", "1"]

@@ -14,8 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import lenet5_cli
-from lenet5_cli import LeNet5Error, checkpoint, figures, files, glyphs, idx
+from lenet5_cli import LeNet5Error, files
 from lenet5_cli.commands import lenet5 as group
+from lenet5_cli.data import glyphs, idx
+from lenet5_cli.reports import figures
+from lenet5_cli.storage import checkpoint
 from tests.conftest import bars
 
 SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3", "--threads", "1"]

@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from lenet5_cli import LeNet5, figures, glyphs
+from lenet5_cli import LeNet5
+from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.metrics import Tally
+from lenet5_cli.reports import figures
+from lenet5_cli.training.metrics import Tally
 from tests.conftest import bars
 
 PICTURES = bars(30).images

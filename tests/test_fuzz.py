@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet5_cli import LeNet5, checkpoint, config, glyphs, idx
+from lenet5_cli import LeNet5, config
+from lenet5_cli.data import glyphs, idx
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.storage import checkpoint
 from tests.conftest import bars
 from tests.fuzzing import damaged, edits, fuzz
 from tests.test_hostile_checkpoints import GOOD
@@ -70,7 +72,7 @@ def test_data(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["report.toml", "best.toml"])
 def test_settings(name: str, tmp_path: Path) -> None:
-    good = (config.folder("configs") / name).read_bytes()
+    good = (config.shipped_folder("configs") / name).read_bytes()
     path = tmp_path / "mine.toml"
 
     def check(changes: list[tuple[str, float, bytes]]) -> None:
@@ -83,7 +85,7 @@ def test_settings(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["digits.txt", "digits.png"])
 def test_glyphs(name: str, tmp_path: Path) -> None:
-    good = (glyphs.folder("glyphs") / name).read_bytes()
+    good = (glyphs.shipped_folder("glyphs") / name).read_bytes()
     path = tmp_path / name
 
     def check(changes: list[tuple[str, float, bytes]]) -> None:

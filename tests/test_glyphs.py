@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lenet5_cli import glyphs
+from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.resources import folder
+from lenet5_cli.files import shipped_folder
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 SHIPPED = glyphs.read()
@@ -55,9 +55,9 @@ def test_shipped_sheets_are_the_same_digits():
     assert glyphs.shipped() == ["digits"]
     assert SHIPPED.shape == (10, 84)
     assert SHIPPED.dtype == np.uint8
-    np.testing.assert_array_equal(glyphs.read(folder("glyphs") / "digits.png"), SHIPPED)
-    assert (folder("glyphs") / "digits.txt").read_text(encoding="utf-8") == TEXT
-    with Image.open(folder("glyphs") / "digits.png") as image:
+    np.testing.assert_array_equal(glyphs.read(shipped_folder("glyphs") / "digits.png"), SHIPPED)
+    assert (shipped_folder("glyphs") / "digits.txt").read_text(encoding="utf-8") == TEXT
+    with Image.open(shipped_folder("glyphs") / "digits.png") as image:
         assert (image.size, image.mode) == ((70, 12), "1")
 
 

@@ -21,10 +21,12 @@ import numpy as np
 import pytest
 
 import lenet5_cli
-from lenet5_cli import LeNet5, checkpoint, glyphs, pickles
-from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli import LeNet5
 from lenet5_cli.config import Config
+from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.storage import checkpoint, safe_pickle
+from lenet5_cli.storage.checkpoint import Checkpoint
 
 PAIRS = LeNet5(seed=1).pairs()
 ENTRY = {"epoch": 1, "loss": 2.5, "accuracy": 0.5, "lr": 0.5, "images": 6, "seconds": 0.25}
@@ -450,7 +452,8 @@ FLOODS: dict[str, tuple[Callable[[], bytes], str]] = {
 MEASURED = r"""
 import re, sys
 from pathlib import Path
-from lenet5_cli import LeNet5Error, checkpoint
+from lenet5_cli import LeNet5Error
+from lenet5_cli.storage import checkpoint
 
 def most():
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
@@ -484,6 +487,6 @@ def test_the_longest_run_can_be_read_back(tmp_path: Path) -> None:
     checkpoint.write(tmp_path / "model.pkl", replace(GOOD, history=history))
     content = (tmp_path / "model.pkl").read_bytes()
     an_epoch = sum(1 for _ in pickletools.genops(content)) / 1000
-    assert an_epoch * 100_000 < pickles.OPERATIONS
+    assert an_epoch * 100_000 < safe_pickle.OPERATIONS
     assert len(content) / 1000 * 100_000 < checkpoint.SIZE_LIMIT
     assert checkpoint.read(tmp_path / "model.pkl").history == history

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lenet5_cli import idx
+from lenet5_cli.data import idx
 from lenet5_cli.errors import LeNet5Error
 
 TYPES = ("uint8", "int8", "int16", "int32", "float32", "float64")
@@ -24,7 +24,7 @@ def idx_bytes(code: int, shape: tuple[int, ...], elements: bytes) -> bytes:
     return struct.pack(f">2xBB{len(shape)}I", code, len(shape), *shape) + elements
 
 
-GZIPPED = gzip.compress(idx_bytes(0x08, (300,), bytes(range(100)) * 3))
+GZIPPED = gzip.compress(idx_bytes(0x08, (300,), bytes(range(100)) * 3), mtime=0)
 
 
 def refusal(path: Path, data: bytes, **options: int) -> str:

@@ -14,10 +14,13 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import lenet5_cli
-from lenet5_cli import LeNet5, checkpoint, config, figures, glyphs, idx
-from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli import LeNet5, config
 from lenet5_cli.commands import lenet5
 from lenet5_cli.config import Config
+from lenet5_cli.data import glyphs, idx
+from lenet5_cli.reports import figures
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint
 from tests.conftest import bars
 
 SHA256 = hashlib.sha256(b"").hexdigest()

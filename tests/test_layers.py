@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from lenet5_cli.engine import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.layers import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling
 
 RNG = np.random.default_rng(7)
 SPARSE = np.array([[True, False], [False, True], [True, True], [True, False]])

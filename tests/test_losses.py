@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet5_cli.losses import cross_entropy, discriminative, softmax
+from lenet5_cli.engine.losses import cross_entropy, discriminative, softmax
 
 
 def test_by_hand() -> None:

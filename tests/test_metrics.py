@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lenet5_cli.losses import softmax
-from lenet5_cli.metrics import BINS, Tally
+from lenet5_cli.engine.losses import softmax
+from lenet5_cli.training.metrics import BINS, Tally
 
 
 def sure(answers: list[int], confidences: list[float]) -> NDArray[np.float64]:

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet5_cli import LeNet5, glyphs
-from lenet5_cli.checkpoint import Checkpoint, write
+from lenet5_cli import LeNet5
+from lenet5_cli.data import glyphs
+from lenet5_cli.engine import RBF
+from lenet5_cli.engine.losses import cross_entropy, softmax
+from lenet5_cli.engine.network import LECUN1998
+from lenet5_cli.engine.preprocessing import prepare
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.layers import RBF
-from lenet5_cli.losses import cross_entropy, softmax
-from lenet5_cli.network import LECUN1998
-from lenet5_cli.preprocessing import prepare
+from lenet5_cli.storage.checkpoint import Checkpoint, write
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (70, 28, 28), dtype=np.uint8)
 

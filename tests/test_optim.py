@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lenet5_cli.config import Config
-from lenet5_cli.optim import SGD, Adam, Momentum, learning_rate, optimizer
+from lenet5_cli.engine.optim import SGD, Adam, Momentum, learning_rate, optimizer
 
 
 def test_sgd_by_hand() -> None:

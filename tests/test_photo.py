@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from lenet5_cli import handwriting, idx, photo
+from lenet5_cli.data import drawn, idx
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.photo import Reading, examine, read_picture
+from lenet5_cli.pictures import photo
+from lenet5_cli.pictures.photo import Reading, examine, read_picture
 from tests.conftest import drawing
 
 DATA = os.environ.get("LENET5_DATA")
@@ -264,7 +265,7 @@ def test_exif_orientation_is_followed(turn: int, form: str) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
 def test_pictures_in_mnists_form_pass_unchanged(mode: str) -> None:
-    images, _ = handwriting.draw(20, seed=0)
+    images, _ = drawn.draw(20, seed=0)
     for image in images:
         for light, shown in ((False, image), (True, 255 - image)):
             reading = examine(file(Image.fromarray(shown).convert(mode)))
@@ -283,7 +284,7 @@ def test_all_of_mnist_has_mnists_form() -> None:
 
 
 def test_enlarged_pixels_are_read_in_their_own_size() -> None:
-    small = np.pad(handwriting.draw(1, seed=0)[0][0], ((0, 4), (3, 1)))
+    small = np.pad(drawn.draw(1, seed=0)[0][0], ((0, 4), (3, 1)))
     for factor in (2, 10, 33):
         large = Image.fromarray(small).resize((32 * factor, 32 * factor), Image.Resampling.NEAREST)
         np.testing.assert_array_equal(read(large), read(Image.fromarray(small)))

@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from lenet5_cli import LeNet5, checkpoint, glyphs
-from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
-from lenet5_cli.resources import BOXED_MODEL
+from lenet5_cli.data import glyphs
+from lenet5_cli.files import BUNDLED_MODEL
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint
 from tests.conftest import drawing, run
 
 
@@ -56,12 +58,12 @@ def test_the_model_is_the_one_named_then_model_pkl_then_the_one_in_the_box() -> 
 
 
 def test_the_model_in_the_box_is_small_and_says_how_it_was_made() -> None:
-    assert BOXED_MODEL.stat().st_size < 300_000
-    saved = checkpoint.read(BOXED_MODEL)
+    assert BUNDLED_MODEL.stat().st_size < 300_000
+    saved = checkpoint.read(BUNDLED_MODEL)
     assert saved.epoch == saved.config["epochs"] == len(saved.history)
     assert saved.config["data"] == "mnist"
     pictures = np.zeros((2, 28, 28), np.uint8)
-    boxed, named = LeNet5.load(), LeNet5.load(BOXED_MODEL)
+    boxed, named = LeNet5.load(), LeNet5.load(BUNDLED_MODEL)
     assert (boxed.probabilities(pictures) == named.probabilities(pictures)).all()
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lenet5_cli.preprocessing import prepare
+from lenet5_cli.engine.preprocessing import prepare
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from lenet5_cli import LeNet5, checkpoint, glyphs
-from lenet5_cli.checkpoint import Checkpoint
+from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.data import glyphs
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

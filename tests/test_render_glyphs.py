@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from lenet5_cli import glyphs
 from lenet5_cli.commands import lenet5
+from lenet5_cli.data import glyphs
 
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
 ZERO_TO_FOUR = """\

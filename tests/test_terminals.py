@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 import lenet5_cli
-from lenet5_cli import LeNet5, checkpoint, glyphs
+from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.data import glyphs
+from lenet5_cli.storage import checkpoint
 from tests.conftest import drawing
 
 COMMANDS = {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from lenet5_cli.metrics import Tally
+    from lenet5_cli.training.metrics import Tally
 
 DRAWN = 200  # wrong answers, at most
 PAIRS = 5  # of digits that are confused, shown
@@ -76,8 +76,10 @@ def evaluate(
       lenet5 eval model.pkl --json | jq .accuracy
     """
     refuse_existing(overwrite, plot, errors)
-    from lenet5_cli import checkpoint, figures, training
-    from lenet5_cli.network import LeNet5
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.reports import figures
+    from lenet5_cli.storage import checkpoint
+    from lenet5_cli.training import loop
 
     for option, path in (("--plot", plot), ("--errors", errors)):
         if path:
@@ -85,7 +87,7 @@ def evaluate(
     saved = checkpoint.read(model)
     source = data or str(saved.data.get("name", "mnist"))
     images = load(source, split)
-    tally = training.evaluate(LeNet5.restore(saved), images, keep=DRAWN if errors else 0, threads=threads, track=bar)
+    tally = loop.evaluate(LeNet5.restore(saved), images, keep=DRAWN if errors else 0, threads=threads, track=bar)
     if plot:
         figures.evaluation(tally, plot)
     if errors:

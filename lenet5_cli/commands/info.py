@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from lenet5_cli.checkpoint import Checkpoint
-    from lenet5_cli.network import LeNet5
-    from lenet5_cli.training import Batch
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.storage.checkpoint import Checkpoint
+    from lenet5_cli.training.loop import Batch
 
 CURVES = {"loss": min, "accuracy": max, "validation_accuracy": max}  # what is drawn of a history, and its best
 WIDTH = 60  # columns of a curve, at most
@@ -102,8 +102,8 @@ def _recipe(name: str, as_json: bool) -> None:
 
 
 def _model(path: Path, as_json: bool, folder: Path | None, data: str | None, overwrite: bool) -> None:
-    from lenet5_cli import checkpoint
-    from lenet5_cli.network import LeNet5
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.storage import checkpoint
 
     saved = checkpoint.read(path)
     network = LeNet5.restore(saved)
@@ -142,7 +142,7 @@ def _draw(
     network: "LeNet5", saved: "Checkpoint", history: list[Any], folder: Path, data: str | None, overwrite: bool
 ) -> None:
     """Draw a network into a folder, which is made if it is not there."""
-    from lenet5_cli import figures
+    from lenet5_cli.reports import figures
 
     figures.require("--figures")
     epochs = [_numbers(entry) for entry in history]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from lenet5_cli.datasets import Split
-    from lenet5_cli.training import Batch
+    from lenet5_cli.data.sources import Split
+    from lenet5_cli.training.loop import Batch
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -109,12 +109,12 @@ def load(source: str, split: Literal["train", "test"]) -> "Split":
     """Load a split, with a bar for a download, and say what was loaded."""
     from tqdm import tqdm
 
-    from lenet5_cli import datasets
+    from lenet5_cli.data import sources
 
     with tqdm(
         unit="B", unit_scale=True, leave=False, disable=None, desc=printable(f"download {source}"), total=1
     ) as bar:
-        loaded = datasets.load(source, split, progress=None if bar.disable else bar)
+        loaded = sources.load(source, split, progress=None if bar.disable else bar)
     for kind, path, array in (
         ("images", loaded.images_path, loaded.images),
         ("labels", loaded.labels_path, loaded.labels),

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lenet5_cli.network import LeNet5
-    from lenet5_cli.photo import Reading
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.pictures.photo import Reading
 
 DEFAULT_MODEL = Path("model.pkl")
 STANDARD_INPUT = Path("-")
@@ -87,7 +87,7 @@ def _files(sources: Iterable[Path], recursive: bool) -> Iterator[Path]:
 
 
 def _network(model: Path | None) -> "LeNet5":
-    from lenet5_cli.network import LeNet5
+    from lenet5_cli.engine.network import LeNet5
 
     if not model and DEFAULT_MODEL.exists():
         model = DEFAULT_MODEL
@@ -101,7 +101,7 @@ def _answers(network: "LeNet5", files: list[Path], threads: int, explain: Path |
     import numpy as np
     from tqdm import tqdm
 
-    from lenet5_cli.workers import Workers
+    from lenet5_cli.training.parallel import Workers
 
     with (
         Workers(network, threads) as workers,
@@ -125,7 +125,7 @@ def _answers(network: "LeNet5", files: list[Path], threads: int, explain: Path |
 
 
 def _answer(distances: "NDArray[np.floating]") -> dict[str, Any]:
-    from lenet5_cli.losses import softmax
+    from lenet5_cli.engine.losses import softmax
 
     probabilities = softmax(-distances[None])[0]
     return {
@@ -139,7 +139,7 @@ def _answer(distances: "NDArray[np.floating]") -> dict[str, Any]:
 def _found(file: Path) -> "Reading | LeNet5Error":
     from io import BytesIO
 
-    from lenet5_cli.photo import examine
+    from lenet5_cli.pictures.photo import examine
 
     try:
         if file == STANDARD_INPUT:
@@ -150,8 +150,8 @@ def _found(file: Path) -> "Reading | LeNet5Error":
 
 
 def _explain(path: Path, reading: "Reading", distances: "NDArray[np.floating]", network: "LeNet5", file: Path) -> None:
-    from lenet5_cli import explanation
     from lenet5_cli.files import replacing
+    from lenet5_cli.reports import explanation
 
     words = explanation.in_words(reading, distances)
     click.echo(printable(f"{file}: {words}"), err=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.columns import Columns
     from rich.table import Table
 
-    from lenet5_cli.glyphs import Codes
+    from lenet5_cli.data.glyphs import Codes
 
 # A character of a picture shows two pixels, the upper worth 2 and the lower worth 1.
 BLOCKS = " ▄▀█"
@@ -45,7 +45,7 @@ def render_glyphs(sheet: Path | None, font: Path | None, output: Path, scale: in
     if sheet and font:
         raise click.UsageError("--sheet and --font; one of them was wanted")
     refuse_existing(overwrite, output)
-    from lenet5_cli import glyphs
+    from lenet5_cli.data import glyphs
 
     codes = glyphs.from_font(font) if font else glyphs.read(sheet or "digits")
     glyphs.write(output, codes, scale)

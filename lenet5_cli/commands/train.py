@@ -28,9 +28,9 @@ from lenet5_cli.errors import LeNet5Error, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lenet5_cli.checkpoint import Checkpoint
-    from lenet5_cli.datasets import Split
-    from lenet5_cli.metrics import Tally
+    from lenet5_cli.data.sources import Split
+    from lenet5_cli.storage.checkpoint import Checkpoint
+    from lenet5_cli.training.metrics import Tally
 
     Note = Callable[[dict[str, Any]], None]
 
@@ -70,12 +70,14 @@ def train(
     outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
     refuse_existing(overwrite or resume, output, *outputs)
     refuse_existing(overwrite, log, plot)
-    from lenet5_cli import checkpoint, datasets, figures
+    from lenet5_cli.data import sources
     from lenet5_cli.files import only_writer
+    from lenet5_cli.reports import figures
+    from lenet5_cli.storage import checkpoint
 
     if plot:
         figures.require("--plot", plot)
-    values["data"] = datasets.absolute(values["data"])
+    values["data"] = sources.absolute(values["data"])
     if resume:
         checkpoint.read(output)  # what is none is refused before anything is written
     with ExitStack() as locks:
@@ -95,7 +97,8 @@ def _run(
     values: dict[str, Any],
 ) -> None:
     """Train, once nobody else writes the checkpoints."""
-    from lenet5_cli import checkpoint, figures
+    from lenet5_cli.reports import figures
+    from lenet5_cli.storage import checkpoint
 
     saved = checkpoint.read(output) if resume else None
     config = _continued(output, saved, values) if saved else _seeded(Config(**values))
@@ -153,8 +156,8 @@ class _Run(NamedTuple):
 
 def _train(saved: "Checkpoint", output: Path, splits: "list[Split]", threads: int, note: "Note", stop: Stop) -> "Tally":
     """Train one network to its end, and return what it does on the test set."""
-    from lenet5_cli.network import LeNet5
-    from lenet5_cli.training import evaluate
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.training.loop import evaluate
 
     config = Config(**saved.config)
     try:
@@ -205,10 +208,10 @@ def _epochs(
     saved: "Checkpoint", split: "Split", config: Config, output: Path, threads: int, stop: Stop
 ) -> "Iterator[dict[str, Any]]":
     """Train the epochs that are missing; print and save each, and yield its record."""
-    from lenet5_cli import checkpoint
-    from lenet5_cli.network import LeNet5
-    from lenet5_cli.optim import optimizer
-    from lenet5_cli.training import fit
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.engine.optim import optimizer
+    from lenet5_cli.storage import checkpoint
+    from lenet5_cli.training.loop import fit
 
     network = LeNet5.restore(saved) if saved.epoch else LeNet5.new(config)
     steps = optimizer(config, network.parameters)
@@ -302,7 +305,7 @@ def _demand_history(output: Path, saved: "Checkpoint", config: Config) -> None:
 
 def _load(source: str, *, fall_back: bool) -> tuple["Split", "Split", str | None]:
     """Load both splits; or else the built-in digits, and a notice that says so, where that is allowed."""
-    from lenet5_cli.datasets import DownloadError
+    from lenet5_cli.data.sources import DownloadError
 
     try:
         return load(source, "train"), load(source, "test"), None
@@ -320,8 +323,8 @@ def _begun(config: Config, split: "Split") -> "Checkpoint":
 
     import numpy as np
 
-    from lenet5_cli import glyphs
-    from lenet5_cli.checkpoint import Checkpoint
+    from lenet5_cli.data import glyphs
+    from lenet5_cli.storage.checkpoint import Checkpoint
 
     return Checkpoint(
         [],

@@ -12,7 +12,7 @@ import numpy as np
 import pooch
 import pytest
 
-from lenet5_cli import datasets, idx
+from lenet5_cli.data import idx, sources
 from lenet5_cli.errors import LeNet5Error
 
 REAL_MNIST = Path(os.environ.get("LENET5_DATA") or "(none)").absolute()
@@ -34,7 +34,7 @@ def fill(folder: Path, images: np.ndarray, labels: np.ndarray, *, prefix: str = 
 
 def refusal(source: str | Path, split: str = "train") -> str:
     with pytest.raises(LeNet5Error) as refused:
-        datasets.load(str(source), split)
+        sources.load(str(source), split)
     return str(refused.value)
 
 
@@ -88,7 +88,7 @@ def published(folder, monkeypatch):
     held = fill(folder / "published", *digits(7), suffix=".gz")
     files = {path.name: path.read_bytes() for path in held.iterdir()}
     for name, data in files.items():
-        monkeypatch.setitem(datasets._REMOTES["mnist"].sha256, name, hashlib.sha256(data).hexdigest())
+        monkeypatch.setitem(sources._REMOTES["mnist"].sha256, name, hashlib.sha256(data).hexdigest())
     return files
 
 
@@ -103,7 +103,7 @@ def test_each_spelling_is_found(folder, split, suffix, separator):
     fill(folder, images, labels, prefix=PREFIXES[split], suffix=suffix)
     for path in folder.glob("*-idx*"):
         path.rename(str(path).replace("-idx", f"{separator}idx"))
-    found = datasets.load(str(folder), split)
+    found = sources.load(str(folder), split)
     np.testing.assert_array_equal(found.images, images)
     np.testing.assert_array_equal(found.labels, labels)
     assert found.source == str(folder)
@@ -114,29 +114,29 @@ def test_each_spelling_is_found(folder, split, suffix, separator):
 def test_the_plain_file_comes_first(folder):
     fill(folder, *digits(3), suffix=".gz")
     fill(folder, *digits(3))
-    assert datasets.load(".", "train").images_path == "train-images-idx3-ubyte"
+    assert sources.load(".", "train").images_path == "train-images-idx3-ubyte"
 
 
 def test_a_folder_named_like_a_data_set(folder):
     fill(folder / "mnist", *digits(2))
-    assert len(datasets.load("./mnist", "train").images) == 2
+    assert len(sources.load("./mnist", "train").images) == 2
 
 
 def test_the_sha256_is_of_the_elements_however_they_are_stored(folder, monkeypatch):
     images, labels = digits(9)
-    monkeypatch.setattr(datasets, "_CHUNK", 2)
-    plain = datasets.load(str(fill(folder / "plain", images, labels)), "train")
-    packed = datasets.load(str(fill(folder / "packed", images, labels, suffix=".gz")), "train")
+    monkeypatch.setattr(sources, "_CHUNK", 2)
+    plain = sources.load(str(fill(folder / "plain", images, labels)), "train")
+    packed = sources.load(str(fill(folder / "packed", images, labels, suffix=".gz")), "train")
     assert plain.sha256 == packed.sha256 == hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
 
 def test_a_large_file_is_the_same_data(folder, monkeypatch):
     images, labels = digits(9)
     fill(folder, images, labels)
-    small = datasets.load(".", "train")
+    small = sources.load(".", "train")
     monkeypatch.setattr(idx, "MEMORY_LIMIT", 100)
-    monkeypatch.setattr(datasets, "_CHUNK", 2)
-    large = datasets.load(".", "train")
+    monkeypatch.setattr(sources, "_CHUNK", 2)
+    large = sources.load(".", "train")
     assert isinstance(large.images, idx.Stored)
     assert large.sha256 == small.sha256
     for piece in (slice(3), slice(3, None)):
@@ -148,14 +148,14 @@ IN_LITTLE_MEMORY = """
 import re
 from pathlib import Path
 import numpy as np
-from lenet5_cli import datasets
-from lenet5_cli.training import batches
+from lenet5_cli.data import sources
+from lenet5_cli.training.loop import batches
 
 def most():
     return int(re.search(r"VmHWM:[^0-9]+([0-9]+) kB", Path("/proc/self/status").read_text())[1])
 
 before = most()
-split = datasets.load(".", "train")
+split = sources.load(".", "train")
 part = split.part(slice(1_000_000, None))
 chosen = np.random.default_rng(1).permutation(len(part.labels))[:20_000]
 ink = sum(int(images.sum()) for images, _ in batches(part, 128, chosen))
@@ -171,7 +171,7 @@ def test_a_file_of_two_gigabytes_takes_little_memory():
     with Path("train-images-idx3-ubyte").open("wb") as file:
         file.write(struct.pack(">4B3I", 0, 0, 8, 3, count, 28, 28))
         file.truncate(16 + count * 784)  # a hole, which takes no disk
-    environment = {**os.environ, "PYTHONPATH": str(Path(datasets.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(sources.__file__).parents[1])}
     command = [sys.executable, "-c", IN_LITTLE_MEMORY]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     images, ink, digest, grown = result.stdout.split()
@@ -186,7 +186,7 @@ def test_a_file_of_two_gigabytes_takes_little_memory():
 def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
     fill(folder, *digits(2), suffix=".gz")
     (folder / "train-images-idx3-ubyte").mkdir()
-    assert len(datasets.load(".", "train").images) == 2
+    assert len(sources.load(".", "train").images) == 2
     (folder / "train-labels-idx1-ubyte").symlink_to("train-labels-idx1-ubyte.gz")
     assert refusal(".") == (
         "train-labels-idx1-ubyte: a symbolic link to train-labels-idx1-ubyte.gz; the file itself was wanted"
@@ -275,13 +275,13 @@ def test_a_label_over_nine(folder):
 )
 def test_how_many_digits_are_drawn(monkeypatch, source, split, count):
     drawn = []
-    monkeypatch.setattr(datasets.handwriting, "draw", lambda count, seed: drawn.append((count, seed)) or digits(1))
-    datasets.load(source, split)
+    monkeypatch.setattr(sources.drawn, "draw", lambda count, seed: drawn.append((count, seed)) or digits(1))
+    sources.load(source, split)
     assert drawn == [(count, {"train": 1, "test": 2}[split])]
 
 
 def test_builtin_digits_need_no_file_and_repeat():
-    train, again = (datasets.load("builtin:40", "train") for _ in range(2))
+    train, again = (sources.load("builtin:40", "train") for _ in range(2))
     assert train.images.shape == (40, 28, 28)
     assert train.images.dtype == train.labels.dtype == np.uint8
     assert (train.source, train.images_path, train.labels_path) == ("builtin:40", "builtin", "builtin")
@@ -300,7 +300,7 @@ def test_a_number_of_builtin_digits_that_is_none(source):
 
 def test_mnist_data_in_the_current_folder_comes_first(folder, internet):
     fill(folder / "mnist_data", *digits(5))
-    assert datasets.load("mnist", "train").images_path == str(Path("mnist_data/train-images-idx3-ubyte"))
+    assert sources.load("mnist", "train").images_path == str(Path("mnist_data/train-images-idx3-ubyte"))
     assert internet.asked == []
 
 
@@ -308,21 +308,21 @@ def test_a_download_goes_into_the_cache_and_is_the_last(folder, internet, publis
     internet.files = {MIRRORS[0] + name: data for name, data in published.items()}
     (folder / "mnist_data").mkdir()
     bar = object()
-    first = datasets.load("mnist", "train", progress=bar)
+    first = sources.load("mnist", "train", progress=bar)
     assert internet.progressbar is bar
     assert first.source == "mnist"
     assert first.images_path == str(folder / "cache" / "mnist" / "train-images-idx3-ubyte.gz")
     assert sorted(path.name for path in (folder / "cache" / "mnist").iterdir()) == sorted(published)
     internet.files.clear()
-    assert datasets.load("mnist", "train").sha256 == first.sha256
+    assert sources.load("mnist", "train").sha256 == first.sha256
 
 
 @pytest.mark.parametrize("at_first", [b"another file", b"", None])
 def test_a_mirror_that_fails_gives_way_to_the_next(internet, published, monkeypatch, at_first):
-    monkeypatch.setattr(datasets, "_PATIENCE", 0.05)
+    monkeypatch.setattr(sources, "_PATIENCE", 0.05)
     internet.files = {MIRRORS[0] + name: at_first for name in published}
     internet.files |= {MIRRORS[1] + name: data for name, data in published.items()}
-    assert len(datasets.load("mnist", "train").images) == 7
+    assert len(sources.load("mnist", "train").images) == 7
 
 
 def test_a_damaged_file_in_the_cache_is_replaced(folder, internet, published):
@@ -330,7 +330,7 @@ def test_a_damaged_file_in_the_cache_is_replaced(folder, internet, published):
     cached = folder / "cache" / "mnist" / "train-images-idx3-ubyte.gz"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"damaged")
-    datasets.load("mnist", "train")
+    sources.load("mnist", "train")
     assert cached.read_bytes() == published[cached.name]
 
 
@@ -344,10 +344,10 @@ def test_a_damaged_file_in_the_cache_is_replaced(folder, internet, published):
     ],
 )
 def test_a_download_that_fails_everywhere(folder, internet, monkeypatch, first, reason):
-    monkeypatch.setattr(datasets, "_PATIENCE", 0.05)
+    monkeypatch.setattr(sources, "_PATIENCE", 0.05)
     internet.files = {MIRRORS[0] + name: data for name, data in first.items()}
-    with pytest.raises(datasets.DownloadError) as refused:
-        datasets.load("mnist", "train")
+    with pytest.raises(sources.DownloadError) as refused:
+        sources.load("mnist", "train")
     assert str(refused.value) == (
         f"mnist: train-images-idx3-ubyte.gz cannot be downloaded (ossci-datasets.s3.amazonaws.com: {reason};"
         " storage.googleapis.com: Network is unreachable); get the four files from"
@@ -368,7 +368,7 @@ def test_fashion_mnist_has_its_own_mirrors_and_advice(internet):
 
 
 def test_downloads_are_over_https_with_a_sha256_for_each_file():
-    for remote in datasets._REMOTES.values():
+    for remote in sources._REMOTES.values():
         assert len(remote.mirrors) >= 2
         assert all(url.startswith("https://") and url.endswith("/") for url in remote.mirrors)
         assert sorted(map(len, remote.sha256.values())) == [64] * 4
@@ -376,6 +376,6 @@ def test_downloads_are_over_https_with_a_sha256_for_each_file():
 
 @pytest.mark.skipif(not REAL_MNIST.is_dir(), reason="LENET5_DATA names no folder")
 def test_the_real_mnist():
-    train, test = (datasets.load(str(REAL_MNIST), split) for split in ("train", "test"))
+    train, test = (sources.load(str(REAL_MNIST), split) for split in ("train", "test"))
     assert (len(train.images), len(test.images)) == (60_000, 10_000)
     assert np.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

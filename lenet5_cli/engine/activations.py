@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lenet5_cli.contraction import Array
+from lenet5_cli.engine.einsum import Array
 
 
 @dataclass(frozen=True)

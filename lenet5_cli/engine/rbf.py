@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet5_cli.contraction import Array, contraction
-from lenet5_cli.layers.base import Layer
+from lenet5_cli.engine.base import Layer
+from lenet5_cli.engine.einsum import Array, contraction
 
 
 class RBF(Layer):

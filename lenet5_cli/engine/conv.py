@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet5_cli.contraction import Array, Kernels, Windows, contraction, images_first, images_last
-from lenet5_cli.layers.activations import SIGMOID, Activation
-from lenet5_cli.layers.base import Layer, drawn
+from lenet5_cli.engine.activations import SIGMOID, Activation
+from lenet5_cli.engine.base import Layer, drawn
+from lenet5_cli.engine.einsum import Array, contraction, images_first, images_last
+from lenet5_cli.engine.windows import Kernels, Windows
 
 
 class Conv(Layer):

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from lenet5_cli import ink as inks
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.ink import Mask, Plane
+from lenet5_cli.pictures import ink as inks
+from lenet5_cli.pictures.ink import Mask, Plane
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none that starts another program, as EPS does
 MOST_PIXELS: Final = 36_000_000  # that are decoded: 300 MB while they are reduced; of a large JPEG only some are

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from lenet5_cli import handwriting, idx
+from lenet5_cli.data import drawn, idx
 from lenet5_cli.errors import LeNet5Error
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _draw(source: str, split: str) -> Split:
                 " as in builtin:60000"
             )
         count = wanted if split == "train" else count
-    images, labels = handwriting.draw(count, _BUILTIN_SEEDS[split])
+    images, labels = drawn.draw(count, _BUILTIN_SEEDS[split])
     return Split(source, images, labels, "builtin", "builtin")
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet5_cli.contraction import Array, contraction, images_first, images_last
-from lenet5_cli.layers.activations import SIGMOID, Activation
-from lenet5_cli.layers.base import Layer, Shape, drawn
+from lenet5_cli.engine.activations import SIGMOID, Activation
+from lenet5_cli.engine.base import Layer, Shape, drawn
+from lenet5_cli.engine.einsum import Array, contraction, images_first, images_last
 
 
 class Dense(Layer):

@@ -17,8 +17,10 @@ import pytest
 from click.testing import Result
 
 import lenet5_cli
-from lenet5_cli import LeNet5, checkpoint, datasets, idx
+from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.data import idx, sources
+from lenet5_cli.storage import checkpoint
 from tests.conftest import bars, drawing, run
 
 EPOCH = re.compile(r"^epoch: \d+  loss: \d+\.\d{5}  acc: [01]\.\d{5}$")
@@ -64,7 +66,7 @@ def test_train_records_how_the_model_was_made(bars_folder: Path) -> None:
     train(bars_folder, "--lr", 0.25, "--log", "run.jsonl")
     saved = checkpoint.read("model.pkl")
     assert (saved.epoch, saved.config["lr"], saved.config["seed"]) == (2, 0.25, 3)
-    split = datasets.load(str(bars_folder), "train")
+    split = sources.load(str(bars_folder), "train")
     assert saved.data == {"name": str(bars_folder), "images": 300, "sha256": split.sha256}
     assert saved.versions["lenet5"] == lenet5_cli.__version__
     lines = [json.loads(line) for line in Path("run.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -319,15 +321,15 @@ def test_max_time_starts_no_epoch_that_would_end_too_late(bars_folder: Path) -> 
 
 def no_network(source: str, *_: object, **__: object) -> Any:
     if source == "mnist":
-        raise datasets.DownloadError("mnist: cannot be downloaded")
+        raise sources.DownloadError("mnist: cannot be downloaded")
     return BUILTIN(source if source != "builtin" else "builtin:100", *_, **__)
 
 
-BUILTIN = datasets.load
+BUILTIN = sources.load
 
 
 def test_without_network_the_default_data_falls_back_and_says_so_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "load", no_network)
+    monkeypatch.setattr(sources, "load", no_network)
     result = run("train", *SHORT)
     notice = (
         "NOTE: {} on the built-in drawn digits, not on MNIST, as that could not be had.\nmnist: cannot be downloaded\n"
@@ -340,7 +342,7 @@ def test_without_network_the_default_data_falls_back_and_says_so_twice(monkeypat
 
 @pytest.mark.parametrize("how", ["option", "variable", "config"])
 def test_data_that_was_asked_for_never_falls_back(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "load", no_network)
+    monkeypatch.setattr(sources, "load", no_network)
     arguments = {"option": ["--data", "mnist"], "variable": [], "config": ["--config", "mine.toml"]}[how]
     Path("mine.toml").write_text('data = "mnist"', encoding="utf-8")
     if how == "variable":

@@ -7,14 +7,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.augmentation import draw
 from lenet5_cli.config import Config
-from lenet5_cli.datasets import Split
+from lenet5_cli.data.augmentation import draw
+from lenet5_cli.data.sources import Split
+from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.optim import SGD, learning_rate
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.metrics import Tally
-from lenet5_cli.network import LeNet5
-from lenet5_cli.optim import SGD, learning_rate
-from lenet5_cli.workers import Workers
+from lenet5_cli.training.metrics import Tally
+from lenet5_cli.training.parallel import Workers
 
 EVALUATED = 4096  # images read at a time where nothing is learned from them
 DRAWN = 1 << 20  # images whose chances are drawn at a time: memory stays flat however many there are

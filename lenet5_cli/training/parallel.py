@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from lenet5_cli.augmentation import NUMBERS, distort
-from lenet5_cli.contraction import Array
+from lenet5_cli.data.augmentation import NUMBERS, distort
+from lenet5_cli.engine.einsum import Array
+from lenet5_cli.engine.network import LeNet5, pieces
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.network import LeNet5, pieces
 
 CAPACITY = 4096  # images that lie on the board at a time
 DONE = b"."
@@ -181,7 +181,7 @@ class _Helper:
             [
                 sys.executable,
                 "-c",
-                f"import sys; sys.path[:] = {sys.path!r}; from lenet5_cli.workers import serve; {call}",
+                f"import sys; sys.path[:] = {sys.path!r}; from lenet5_cli.training.parallel import serve; {call}",
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

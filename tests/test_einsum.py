@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet5_cli.contraction import Kernels, Windows, contraction, images_first, images_last
+from lenet5_cli.engine.einsum import contraction, images_first, images_last
 
 SIZES = dict(zip("rpqkcijn", (75, 2, 2, 4, 3, 3, 6, 7), strict=True))
 STRINGS = [
@@ -67,53 +67,6 @@ def test_contraction_refuses_memory_that_is_not_a_matrix() -> None:
 def test_contraction_refuses_what_is_not_one_product(subscripts: str) -> None:
     with pytest.raises(ValueError, match="not one matrix product"):
         contraction(subscripts, np.ones((2, 2)), np.ones((2, 2)), out=np.ones((2, 2)))
-
-
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.data())
-def test_windows_gather_what_their_formula_says(
-    c: int, stride: int, size: int, images: int, data: st.DataObject
-) -> None:
-    h, w = (data.draw(st.integers(size, 8)) for _ in "hw")
-    x = np.random.default_rng(0).standard_normal((c, h, w, images))
-    windows = Windows((c, h, w), size, stride)
-    gathered = np.empty((*windows.pixels.shape, images))
-    windows.gather(x, out=gathered)
-    gathered = gathered.reshape(c, size, size, *gathered.shape[1:])
-    for i, j in np.ndindex(gathered.shape[3:5]):
-        top, left = stride * i, stride * j
-        np.testing.assert_array_equal(gathered[:, :, :, i, j], x[:, top : top + size, left : left + size])
-
-
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.data())
-def test_summation_is_the_transpose_of_gather(c: int, stride: int, size: int, data: st.DataObject) -> None:
-    """<gather(x), d> = <x, sum(d)> for every x and d; whole numbers, so that equal means equal."""
-    h, w = (data.draw(st.integers(size, 8)) for _ in "hw")
-    rng = np.random.default_rng(0)
-    windows = Windows((c, h, w), size, stride)
-    x = rng.integers(-9, 10, (c, h, w, 2)).astype(float)
-    d = np.zeros((windows.pixels.size + 1, 2))
-    d[:-1] = rng.integers(-9, 10, (windows.pixels.size, 2))
-    gathered, summed = np.empty((*windows.pixels.shape, 2)), np.empty((c, h, w, 2))
-    windows.gather(x, out=gathered)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lenet5_cli.contraction.CACHE", data.draw(st.integers(0, 10_000)))  # one map at a time or more
-        windows.summation(d, out=summed)()
-    assert (gathered.reshape(-1, 2) * d[:-1]).sum() == (x * summed).sum()
-
-
-def test_kernels_of_a_tile_are_its_outputs_kernels_each_in_its_place() -> None:
-    weight, bias = np.arange(1.0, 55).reshape(3, 2, 3, 3), np.array([7.0, 8, 9])
-    kernels = Kernels(weight, bias, 2)
-    kernels.fill()
-    window = kernels.matrix[:-1].reshape(2, 4, 4, 2, 2, 3)
-    for p, q, k in np.ndindex(2, 2, 3):
-        np.testing.assert_array_equal(window[:, p : p + 3, q : q + 3, p, q, k], weight[k])
-        assert kernels.matrix[-1, p, q, k] == bias[k]
-        assert abs(kernels.matrix[:, p, q, k]).sum() == weight[k].sum() + bias[k]  # 0 everywhere else
-    before = weight.copy(), bias.copy()
-    kernels.sum()
-    np.testing.assert_array_equal(weight, 4 * before[0])
-    np.testing.assert_array_equal(bias, 4 * before[1])
 
 
 def test_image_axis_moves_without_a_copy() -> None:

@@ -7,13 +7,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet5_cli import checkpoint, glyphs
 from lenet5_cli.config import Config
-from lenet5_cli.contraction import Array
-from lenet5_cli.layers import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling
-from lenet5_cli.losses import LOSSES, softmax
-from lenet5_cli.preprocessing import prepare
-from lenet5_cli.resources import BOXED_MODEL
+from lenet5_cli.data import glyphs
+from lenet5_cli.engine import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling
+from lenet5_cli.engine.einsum import Array
+from lenet5_cli.engine.losses import LOSSES, softmax
+from lenet5_cli.engine.preprocessing import prepare
+from lenet5_cli.files import BUNDLED_MODEL
+from lenet5_cli.storage import checkpoint
 
 # Which maps of s2 each map of c3 reads: LeCun et al. 1998, table I.
 TABLE = [
@@ -106,7 +107,7 @@ class LeNet5:
         Raises:
             LeNet5Error: the file is missing, damaged or not a checkpoint; nothing in it is executed.
         """
-        return cls.restore(checkpoint.read(path or BOXED_MODEL))
+        return cls.restore(checkpoint.read(path or BUNDLED_MODEL))
 
     @classmethod
     def restore(cls, saved: checkpoint.Checkpoint) -> Self:

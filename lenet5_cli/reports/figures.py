@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.contraction import Array
+from lenet5_cli.data.glyphs import COLUMNS, ROWS, Codes, closest, distances
+from lenet5_cli.engine.einsum import Array
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import replacing
-from lenet5_cli.glyphs import COLUMNS, ROWS, Codes, closest, distances
-from lenet5_cli.metrics import BINS, Tally, Wrong, wilson
+from lenet5_cli.training.metrics import BINS, Tally, Wrong, wilson
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from math import cos, pi
 import numpy as np
 
 from lenet5_cli.config import Config
-from lenet5_cli.contraction import Array
+from lenet5_cli.engine.einsum import Array
 
 
 class SGD:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5
-from lenet5_cli.losses import cross_entropy
-from lenet5_cli.network import PIECE, pieces
-from lenet5_cli.preprocessing import prepare
-from lenet5_cli.workers import CAPACITY, Workers
+from lenet5_cli.engine.losses import cross_entropy
+from lenet5_cli.engine.network import PIECE, pieces
+from lenet5_cli.engine.preprocessing import prepare
+from lenet5_cli.training.parallel import CAPACITY, Workers
 from tests.conftest import bars
 
 SPLIT = bars(300)
@@ -115,7 +115,7 @@ def test_helpers_end_when_their_parent_is_killed() -> None:
     code = """
 import sys, time, numpy as np
 from lenet5_cli import LeNet5
-from lenet5_cli.workers import Workers
+from lenet5_cli.training.parallel import Workers
 with Workers(LeNet5(seed=0), 2) as workers:
     images = np.zeros((100, 28, 28), np.uint8)
     workers.scores(images)

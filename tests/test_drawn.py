@@ -3,64 +3,64 @@
 import numpy as np
 import pytest
 
-from lenet5_cli import handwriting
+from lenet5_cli.data import drawn
 
 COUNT = 1200
 
 
 @pytest.fixture(scope="module")
-def drawn() -> tuple[np.ndarray, np.ndarray]:
-    return handwriting.draw(COUNT, seed=1)
+def sample() -> tuple[np.ndarray, np.ndarray]:
+    return drawn.draw(COUNT, seed=1)
 
 
-def test_images_and_labels_are_bytes_of_mnists_shape(drawn):
-    images, labels = drawn
+def test_images_and_labels_are_bytes_of_mnists_shape(sample):
+    images, labels = sample
     assert (images.shape, images.dtype) == ((COUNT, 28, 28), np.uint8)
     assert (labels.shape, labels.dtype) == ((COUNT,), np.uint8)
 
 
 def test_nothing_drawn_is_still_an_array():
-    images, labels = handwriting.draw(0, seed=1)
+    images, labels = drawn.draw(0, seed=1)
     assert (images.shape, images.dtype) == ((0, 28, 28), np.uint8)
     assert (labels.shape, labels.dtype) == ((0,), np.uint8)
 
 
 # Within the first block of a thousand, at its end and beyond it.
 @pytest.mark.parametrize("count", [1, 999, 1000, 1001])
-def test_a_short_draw_begins_a_longer_one(drawn, count):
-    images, labels = handwriting.draw(count, seed=1)
-    np.testing.assert_array_equal(images, drawn[0][:count])
-    np.testing.assert_array_equal(labels, drawn[1][:count])
+def test_a_short_draw_begins_a_longer_one(sample, count):
+    images, labels = drawn.draw(count, seed=1)
+    np.testing.assert_array_equal(images, sample[0][:count])
+    np.testing.assert_array_equal(labels, sample[1][:count])
 
 
-def test_another_seed_draws_other_images(drawn):
-    images, labels = handwriting.draw(COUNT, seed=2)
-    assert (images != drawn[0]).any((1, 2)).all()
-    assert (labels != drawn[1]).any()
+def test_another_seed_draws_other_images(sample):
+    images, labels = drawn.draw(COUNT, seed=2)
+    assert (images != sample[0]).any((1, 2)).all()
+    assert (labels != sample[1]).any()
 
 
-def test_no_two_images_are_equal(drawn):
-    assert len({image.tobytes() for image in drawn[0]}) == COUNT
+def test_no_two_images_are_equal(sample):
+    assert len({image.tobytes() for image in sample[0]}) == COUNT
 
 
-def test_every_thousand_images_hold_a_hundred_of_each_digit(drawn):
-    assert np.bincount(drawn[1][:1000]).tolist() == [100] * 10
+def test_every_thousand_images_hold_a_hundred_of_each_digit(sample):
+    assert np.bincount(sample[1][:1000]).tolist() == [100] * 10
 
 
-def test_digits_come_in_no_order(drawn):
-    assert len(set(drawn[1][:30].tolist())) > 5
-    assert (np.diff(drawn[1].astype(int)) == 1).mean() < 0.2
+def test_digits_come_in_no_order(sample):
+    assert len(set(sample[1][:30].tolist())) > 5
+    assert (np.diff(sample[1].astype(int)) == 1).mean() < 0.2
 
 
-def test_the_ink_just_fits_in_twenty_pixels(drawn):
-    images, _ = drawn
+def test_the_ink_just_fits_in_twenty_pixels(sample):
+    images, _ = sample
     height = np.array([np.ptp(np.flatnonzero(image.any(1))) + 1 for image in images])
     width = np.array([np.ptp(np.flatnonzero(image.any(0))) + 1 for image in images])
     assert set(np.maximum(height, width).tolist()) <= {19, 20}
 
 
-def test_the_centre_of_mass_is_in_the_middle(drawn):
-    images = drawn[0].astype(float)
+def test_the_centre_of_mass_is_in_the_middle(sample):
+    images = sample[0].astype(float)
     mass = images.sum((1, 2))
     for axis in (1, 2):
         centre = images.sum(axis) @ np.arange(28) / mass
@@ -68,8 +68,8 @@ def test_the_centre_of_mass_is_in_the_middle(drawn):
         assert np.median(np.abs(centre - 14)) < 0.5
 
 
-def test_ink_is_white_on_black_with_grey_edges(drawn):
-    images, _ = drawn
+def test_ink_is_white_on_black_with_grey_edges(sample):
+    images, _ = sample
     assert (images.max((1, 2)) == 255).mean() > 0.95
     assert ((images > 0) & (images < 255)).any((1, 2)).all()
     assert ((images >= 40).mean((1, 2)) > 0.01).all()
@@ -82,19 +82,19 @@ def test_centring_never_pushes_ink_over_the_edge(shift):
     image = np.zeros((1, 28, 28), np.uint8)
     image[0, 14 + shift[0], 14 + shift[1]] = 255
     image[0, 14 - shift[0], 14 - shift[1]] = 1
-    moved = handwriting._centre(image)
+    moved = drawn._centre(image)
     down, right = np.argwhere(moved[0] == 255)[0] - np.argwhere(image[0] == 255)[0]
     assert (down, right) == (-4 * np.sign(shift[0]), -4 * np.sign(shift[1]))
     assert np.count_nonzero(moved) == 2
 
 
 def test_a_curve_passes_through_its_control_points_and_turns_sharply_only_where_marked():
-    points, basis, down = handwriting._compile("0,0 4,0! 4,4 / 9,9 9,1")
+    points, basis, down = drawn._compile("0,0 4,0! 4,4 / 9,9 9,1")
     curve = basis @ points
     for point in points:
         assert np.isclose(curve, point).all(1).any()
     # The corner ends one piece and starts the next; the pen is up between pieces and after the last.
-    steps = handwriting._STEPS
+    steps = drawn._STEPS
     assert np.flatnonzero(~down).tolist() == [steps, 2 * steps + 1, 3 * steps + 2]
     # Two points alone make a straight line, walked evenly.
     np.testing.assert_allclose(curve[: steps + 1, 0], np.linspace(0, 4, steps + 1))
@@ -102,8 +102,8 @@ def test_a_curve_passes_through_its_control_points_and_turns_sharply_only_where_
 
 
 def test_a_smooth_curve_keeps_its_direction_at_a_control_point():
-    points, basis, _ = handwriting._compile("0,0 4,4 8,0")
-    before, after = np.diff(basis @ points, axis=0)[handwriting._STEPS - 1 : handwriting._STEPS + 1]
+    points, basis, _ = drawn._compile("0,0 4,4 8,0")
+    before, after = np.diff(basis @ points, axis=0)[drawn._STEPS - 1 : drawn._STEPS + 1]
     # By symmetry the curve is level at its middle point: it rises before it as much as it falls after it.
     np.testing.assert_allclose(before * (1, -1), after)
     assert abs(before[1]) < abs(before[0])

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import content, replacing
-from lenet5_cli.resources import folder
+from lenet5_cli.files import content, replacing, shipped_folder
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
@@ -43,7 +42,7 @@ _HEADER = """\
 
 def shipped() -> list[str]:
     """Return the names of the shipped sheets."""
-    return sorted(path.stem for path in folder("glyphs").glob("*.txt"))
+    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt"))
 
 
 def read(sheet: str | PathLike[str] = "digits") -> Codes:
@@ -55,7 +54,7 @@ def read(sheet: str | PathLike[str] = "digits") -> Codes:
     Raises:
         LeNet5Error: the file cannot be read, or is not ten digits of 12x7 pixels, none blank and no two equal.
     """
-    path = folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped() else Path(sheet)
+    path = shipped_folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped() else Path(sheet)
     sheet_bytes = content(path, _MAX_SHEET_BYTES, "a glyph sheet")
     codes = (_from_image if sheet_bytes.startswith(_SIGNATURES) else _from_text)(sheet_bytes, path)
     return _checked(codes, path)

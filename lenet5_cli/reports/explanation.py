@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lenet5_cli.glyphs import COLUMNS, ROWS
+from lenet5_cli.data.glyphs import COLUMNS, ROWS
 
 if TYPE_CHECKING:
-    from lenet5_cli.photo import Reading
+    from lenet5_cli.pictures.photo import Reading
 
 SIDE, GAP, HEAD, FOOT = 280, 24, 44, 56  # pixels: of a panel, between panels, above and below them
 WIDTH = 4 * SIDE + 5 * GAP

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.contraction import Array
+from lenet5_cli.engine.einsum import Array
 
 FLOOR = 1e-20
 RUBBISH = 5.0  # j of ``discriminative``

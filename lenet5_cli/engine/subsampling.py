@@ -5,10 +5,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet5_cli.contraction import Array, images_first, images_last
+from lenet5_cli.engine.activations import SIGMOID, Activation
+from lenet5_cli.engine.base import Layer, drawn
+from lenet5_cli.engine.einsum import Array, images_first, images_last
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.layers.activations import SIGMOID, Activation
-from lenet5_cli.layers.base import Layer, drawn
 
 
 class Subsampling(Layer):

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lenet5_cli import LeNet5, training
+from lenet5_cli import LeNet5
 from lenet5_cli.config import Config
+from lenet5_cli.engine.losses import cross_entropy
+from lenet5_cli.engine.network import PIECE
+from lenet5_cli.engine.optim import SGD, optimizer
+from lenet5_cli.engine.preprocessing import prepare
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.losses import cross_entropy
-from lenet5_cli.network import PIECE
-from lenet5_cli.optim import SGD, optimizer
-from lenet5_cli.preprocessing import prepare
-from lenet5_cli.training import Epoch, batches, choose, evaluate, fit
+from lenet5_cli.training import loop
+from lenet5_cli.training.loop import Epoch, batches, choose, evaluate, fit
 from tests.conftest import bars
 
 SPLIT = bars(300)
@@ -51,7 +52,7 @@ def test_every_image_is_taken_where_there_are_no_more_than_asked_for_and_never_n
 
 def test_drawing_a_part_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     at_once = chosen(1000, samples_per_epoch=300)
-    monkeypatch.setattr(training, "DRAWN", 7)
+    monkeypatch.setattr(loop, "DRAWN", 7)
     np.testing.assert_array_equal(chosen(1000, samples_per_epoch=300), at_once)
 
 
@@ -86,7 +87,7 @@ def test_evaluate_counts_every_image_once() -> None:
 
 
 def test_evaluate_keeps_the_worst_of_the_wrong_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "EVALUATED", 64)
+    monkeypatch.setattr(loop, "EVALUATED", 64)
     network = LeNet5(seed=0, dtype=np.float64)
     scores = network.scores(SPLIT.images)
     margins = scores.max(axis=1) - scores[np.arange(300), SPLIT.labels]

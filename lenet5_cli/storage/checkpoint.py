@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli import pickles
 from lenet5_cli.config import Config
-from lenet5_cli.contraction import Array
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import content, likeness, replacing
+from lenet5_cli.storage import safe_pickle
+
+Array = NDArray[np.float32] | NDArray[np.float64]
 
 FORMAT = 1
 SIZE_LIMIT = 64 << 20  # bytes; a checkpoint has about 250,000
@@ -114,8 +115,8 @@ def _value(content: bytes) -> Any:
     if found := _foreign(start):
         raise LeNet5Error(f"looks like {found}; a checkpoint was wanted")
     try:
-        return pickles.read(content)
-    except pickles.DamageError:
+        return safe_pickle.read(content)
+    except safe_pickle.DamageError:
         text = "".join(start.decode("utf-8", "surrogateescape")[: _START - 3].split())
         if start[:1] not in (b"(", b"]") and printable(text) == text:  # a pickle of protocol 0 is a text too
             raise LeNet5Error("looks like a text; a checkpoint was wanted") from None

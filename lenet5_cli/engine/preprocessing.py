@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lenet5_cli.contraction import Array, images_first
+from lenet5_cli.engine.einsum import Array, images_first
 
 THRESHOLD = 40
 PADDING = 2

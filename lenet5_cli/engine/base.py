@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lenet5_cli.contraction import Array
+from lenet5_cli.engine.einsum import Array
 from lenet5_cli.errors import LeNet5Error
 
 Shape = tuple[int, ...]

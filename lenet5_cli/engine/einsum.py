@@ -1,0 +1,74 @@
+"""Einsum strings as matrix products.
+
+Two decisions carry the speed. Inside the engine an array keeps its images on the LAST axis, so that every elementwise
+loop and every copied row is at least as long as the batch; outside, the image is the first axis as everywhere else, and
+the two are views of the same memory. And what a product needs beside its numbers, such as the views of its operands as
+matrices, is found once for a batch size: for a single image it would take longer than the arithmetic.
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+LONG = 1024  # terms of a sum
+
+Array = NDArray[np.float32] | NDArray[np.float64]
+Product = Callable[[], object]
+
+_LAST = [(*range(1, axes), 0) for axes in range(7)]
+_FIRST = [(axes - 1, *range(axes - 1)) for axes in range(7)]
+
+
+def images_last(x: Array) -> Array:
+    """Return x[n, ...] as the view [..., n]."""
+    return x.transpose(_LAST[x.ndim])
+
+
+def images_first(x: Array) -> Array:
+    """Return x[..., n] as the view [n, ...]."""
+    return x.transpose(_FIRST[x.ndim])
+
+
+def contraction(subscripts: str, a: Array, b: Array, out: Array) -> Product:
+    """Return the call that computes ``np.einsum(subscripts, a, b, out=out)`` of what a and b then hold.
+
+    The letters that a and b share are summed over. In either operand they stand side by side, before or behind the
+    letters that it keeps, and ``out`` has those of a, then those of b: so it is a product of two matrices.
+
+    Raises:
+        ValueError: the string is not one matrix product, or an array's memory is not that of a matrix.
+    """
+    summed, a_first, b_first = _plan(subscripts)
+    terms = prod(a.shape[:summed] if a_first else a.shape[-summed:])
+    left = _matrix(a, terms).T if a_first else _matrix(a, a.size // terms)
+    right = _matrix(b, terms) if b_first else _matrix(b, b.size // terms).T
+    result = _matrix(out, len(left))
+    if not result.flags.c_contiguous:  # as the product must be written
+        left, right, result = right.T, left.T, result.T
+    if terms <= LONG:
+        return partial(left.dot, right, result)  # ``dot`` and not ``matmul``, which is slow at outer products
+    # BLAS sums a few rows over so many terms at half its speed, unless they come in blocks.
+    blocks = next(count for count in range(-(-terms // LONG), terms + 1) if terms % count == 0)
+    lefts = left.reshape(len(left), blocks, -1).transpose(1, 0, 2)
+    rights = right.T.reshape(right.shape[1], blocks, -1).transpose(1, 2, 0)
+    sums = np.empty((blocks, *result.shape), result.dtype)
+    return lambda: np.add.reduce(np.matmul(lefts, rights, out=sums), axis=0, out=result)
+
+
+def _matrix(x: Array, rows: int) -> Array:
+    return x.reshape(rows, x.size // rows, copy=False)
+
+
+@cache
+def _plan(subscripts: str) -> tuple[int, bool, bool]:
+    """Return how many letters are summed, and whether they come first in a and in b."""
+    operands, out = subscripts.split("->")
+    a, b = operands.split(",")
+    summed = "".join(letter for letter in a if letter in b)
+    kept = [operand.replace(summed, "") for operand in (a, b)]
+    if not summed or out != "".join(kept) or {a, b} - {summed + k for k in kept} - {k + summed for k in kept}:
+        raise ValueError(f"{subscripts}: not one matrix product")
+    return len(summed), a == summed + kept[0], b == summed + kept[1]
