@@ -720,7 +720,7 @@ def main() -> None:
     """Draw, read and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("LENET5_DATA", "mnist"))
-    parser.add_argument("--model", help="else the model in the box")
+    parser.add_argument("--model", help="else the bundled model")
     parser.add_argument("--count", type=int, default=200, help="pictures of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without", action="store_true", help="leave out one step of the normaliser at a time")

@@ -91,7 +91,7 @@ class Config:
             return inf
         time = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?", self.max_time)
         if not time:
-            raise LeNet5Error(f"max_time: {_shown(self.max_time)}; a time such as 90s, 10m or 1h30m was wanted")
+            raise LeNet5Error(f"max_time: {_shown(self.max_time)}; expected a time such as 90s, 10m or 1h30m")
         hours, minutes, seconds = (int(number or 0) for number in time.groups())
         return 3600 * hours + 60 * minutes + seconds
 
@@ -130,16 +130,16 @@ def nearest(word: str, known: set[str] | list[str]) -> str:
 
 
 def _text(path: Path) -> str:
-    wanted = "a TOML file of settings"
-    read = content(path, SIZE_LIMIT, wanted)
+    expected = "a TOML file of settings"
+    read = content(path, SIZE_LIMIT, expected)
     try:
         text = read.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, found = 1 + read[: error.start].count(b"\n"), likeness(read)
         there = f"looks like {found}" if found else f"line {line}: byte 0x{read[error.start]:02x} is not UTF-8"
-        raise LeNet5Error(f"{path}: {there}; {wanted} was wanted") from None
+        raise LeNet5Error(f"{path}: {there}; expected {expected}") from None
     if text.startswith(("{", "<")):
-        raise LeNet5Error(f"{path}: looks like {likeness(read)}; {wanted} was wanted")
+        raise LeNet5Error(f"{path}: looks like {likeness(read)}; expected {expected}")
     return text
 
 
@@ -168,17 +168,17 @@ def _shown(value: object) -> str:
     return shown if len(shown) <= 60 else f"{shown[:60]}..."
 
 
-def _check(name: str, value: object, wanted: Any, limits: Mapping[str, Any]) -> None:
-    kinds = get_args(wanted) or (wanted,)
+def _check(name: str, value: object, expected: Any, limits: Mapping[str, Any]) -> None:
+    kinds = get_args(expected) or (expected,)
     fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
     if not fits:
         names = {int: "a whole number", float: "a number", str: "a text"}
-        raise LeNet5Error(f"{name}: {_shown(value)}; {names[kinds[0]]} was wanted")
+        raise LeNet5Error(f"{name}: {_shown(value)}; expected {names[kinds[0]]}")
     low, high, choices = limits["min"], limits["max"], limits["choices"]
     if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]
-        raise LeNet5Error(f"{name}: {_shown(value)}; {low} or more was wanted")
+        raise LeNet5Error(f"{name}: {_shown(value)}; expected {low} or more")
     high = MAX_COUNT if high is None and isinstance(value, int) else high
     if high is not None and value is not None and value > high:  # type: ignore[operator]
-        raise LeNet5Error(f"{name}: {_shown(value)}; {high} or less was wanted")
+        raise LeNet5Error(f"{name}: {_shown(value)}; expected {high} or less")
     if choices and value not in choices:
-        raise LeNet5Error(f"{name}: {_shown(value)}; {' or '.join(choices)} was wanted")
+        raise LeNet5Error(f"{name}: {_shown(value)}; expected {' or '.join(choices)}")

@@ -49,7 +49,7 @@ def likeness(start: bytes) -> str | None:
     return next((name for first, name in _LIKENESSES.items() if start.startswith(first)), None)
 
 
-def open_regular(path: str | os.PathLike[str], wanted: str, *, follow: bool = True) -> IO[bytes]:
+def open_regular(path: str | os.PathLike[str], expected: str, *, follow: bool = True) -> IO[bytes]:
     """Open a regular file to be read, unbuffered; a pipe is not waited for, and a device is not touched.
 
     Raises:
@@ -59,7 +59,7 @@ def open_regular(path: str | os.PathLike[str], wanted: str, *, follow: bool = Tr
     try:
         kind = _kind(Path(path).stat(follow_symlinks=follow).st_mode)
         if kind == "a symbolic link":
-            raise LeNet5Error(f"{path}: a symbolic link to {Path(path).readlink()}; the file itself was wanted")
+            raise LeNet5Error(f"{path}: a symbolic link to {Path(path).readlink()}; expected the file itself")
         if kind is None:
             flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
             handle = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
@@ -69,27 +69,27 @@ def open_regular(path: str | os.PathLike[str], wanted: str, *, follow: bool = Tr
                 return file
             file.close()
     except FileNotFoundError:
-        raise LeNet5Error(f"{path}: no such file; {wanted} was wanted") from None
+        raise LeNet5Error(f"{path}: no such file; expected {expected}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise LeNet5Error(f"{path}: cannot be read: {reason}; {wanted} was wanted") from None
-    raise LeNet5Error(f"{path}: {kind}; {wanted} was wanted")
+        raise LeNet5Error(f"{path}: cannot be read: {reason}; expected {expected}") from None
+    raise LeNet5Error(f"{path}: {kind}; expected {expected}")
 
 
-def content(path: str | os.PathLike[str], limit: int, wanted: str) -> bytes:
+def content(path: str | os.PathLike[str], limit: int, expected: str) -> bytes:
     """Return the bytes of a regular file that has at most ``limit`` of them; of a larger one, nothing is read.
 
     Raises:
         LeNet5Error: it is larger, no regular file, or cannot be read.
     """
-    with open_regular(path, wanted) as file:
+    with open_regular(path, expected) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
-            raise LeNet5Error(f"{path}: {size:,} bytes; {wanted} of at most {limit:,} was wanted")
+            raise LeNet5Error(f"{path}: {size:,} bytes; expected {expected} of at most {limit:,}")
         try:
             return file.read(limit)
         except OSError as error:
-            raise LeNet5Error(f"{path}: cannot be read: {error.strerror}; {wanted} was wanted") from None
+            raise LeNet5Error(f"{path}: cannot be read: {error.strerror}; expected {expected}") from None
 
 
 def _kind(mode: int) -> str | None:
@@ -177,7 +177,7 @@ def _target(path: str | os.PathLike[str]) -> Path:
     """Return the file that is to be written, at the end of all links."""
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
-        raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'no regular file'}; a file was wanted")
+        raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'no regular file'}; expected a file")
     return target
 
 

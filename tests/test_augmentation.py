@@ -212,4 +212,4 @@ def test_the_same_stream_gives_the_same_numbers(kind):
 def test_an_unknown_kind_is_refused():
     with pytest.raises(LeNet5Error) as error:
         draw("elastik", 1, np.random.default_rng(0))
-    assert str(error.value) == "augment: 'elastik'; one of none, affine, elastic was wanted"
+    assert str(error.value) == "augment: 'elastik'; expected one of none, affine, elastic"

@@ -120,17 +120,17 @@ def changed(place: int, item: Any) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "empty; a checkpoint was wanted"),
-        (pickle.dumps([1, 2]), "a pickle, but not a checkpoint: a list of six [weight, bias] pairs was wanted"),
-        (pickle.dumps({"a": 1}), "a pickle, but not a checkpoint: a list of six [weight, bias] pairs was wanted"),
+        (b"", "empty; expected a checkpoint"),
+        (pickle.dumps([1, 2]), "a pickle, but not a checkpoint; expected a list of six [weight, bias] pairs"),
+        (pickle.dumps({"a": 1}), "a pickle, but not a checkpoint; expected a list of six [weight, bias] pairs"),
         (pickle.dumps(PAIRS) + b"x", "1 bytes follow the end of the pickle"),
-        (changed(2, [7]), "c3: a pair [weight, bias] was wanted"),
-        (changed(2, [[1, 2]]), "c3.weight: int where an array was wanted"),
-        (changed(0, [[np.zeros((6, 1, 5, 4)), np.zeros(6)]]), "c1.weight: shape (6, 1, 5, 4); (6, 1, 5, 5) was wanted"),
+        (changed(2, [7]), "c3: not a pair; expected [weight, bias]"),
+        (changed(2, [[1, 2]]), "c3.weight: int found; expected an array"),
+        (changed(0, [[np.zeros((6, 1, 5, 4)), np.zeros(6)]]), "c1.weight: shape (6, 1, 5, 4); expected (6, 1, 5, 5)"),
         (changed(1, [[np.zeros(6), np.full(6, np.nan)]]), "s2.bias: holds NaN or infinity"),
-        (changed(1, [[np.zeros(6, np.int32), np.zeros(6)]]), "numbers of type <i4; float32 or float64 was wanted"),
-        (changed(1, [[np.zeros(6, np.uint8), np.zeros(6)]]), "s2.weight: uint8 numbers; float32 or float64 was wanted"),
-        (changed(1, [[np.array([None] * 6), np.zeros(6)]]), "numbers of type |O8; float32 or float64 was wanted"),
+        (changed(1, [[np.zeros(6, np.int32), np.zeros(6)]]), "numbers of type <i4; expected float32 or float64"),
+        (changed(1, [[np.zeros(6, np.uint8), np.zeros(6)]]), "s2.weight: uint8 numbers; expected float32 or float64"),
+        (changed(1, [[np.array([None] * 6), np.zeros(6)]]), "numbers of type |O8; expected float32 or float64"),
         (changed(6, [{"format": 99}]), "a checkpoint of another format; this lenet5 reads format 1"),
         (
             changed(6, [{"format": 1, "sha256": ""}]),
@@ -158,16 +158,16 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x89PNG\r\n\x1a\n", "looks like a PNG image; a checkpoint was wanted"),
-        (b"PK\x03\x04 weights.npy", "looks like an archive of NumPy; a checkpoint was wanted"),
-        (b"PK\x03\x04 archive/data.pkl", "looks like a file of PyTorch; a checkpoint was wanted"),
-        (pickle.dumps(0x1950A86A20F9469CFC6C, 2), "looks like a file of PyTorch; a checkpoint was wanted"),
-        (b"PK\x03\x04 letter.docx", "looks like a zip archive; a checkpoint was wanted"),
-        (gzip.compress(pickle.dumps(PAIRS)), "looks like gzip data; a checkpoint was wanted"),
-        (b"\0\0\x08\x03\0\0", "looks like an IDX file; a checkpoint was wanted"),
-        (b'{"epochs": 20}', "looks like JSON; a checkpoint was wanted"),
-        ("hello, später\n".encode(), "looks like a text; a checkpoint was wanted"),
-        (b"\x01\x02\x03\x04\x05", "begins with the bytes 01 02 03 04, as no pickle does; a checkpoint was wanted"),
+        (b"\x89PNG\r\n\x1a\n", "looks like a PNG image; expected a checkpoint"),
+        (b"PK\x03\x04 weights.npy", "looks like an archive of NumPy; expected a checkpoint"),
+        (b"PK\x03\x04 archive/data.pkl", "looks like a file of PyTorch; expected a checkpoint"),
+        (pickle.dumps(0x1950A86A20F9469CFC6C, 2), "looks like a file of PyTorch; expected a checkpoint"),
+        (b"PK\x03\x04 letter.docx", "looks like a zip archive; expected a checkpoint"),
+        (gzip.compress(pickle.dumps(PAIRS)), "looks like gzip data; expected a checkpoint"),
+        (b"\0\0\x08\x03\0\0", "looks like an IDX file; expected a checkpoint"),
+        (b'{"epochs": 20}', "looks like JSON; expected a checkpoint"),
+        ("hello, später\n".encode(), "looks like a text; expected a checkpoint"),
+        (b"\x01\x02\x03\x04\x05", "begins with the bytes 01 02 03 04, as no pickle does; expected a checkpoint"),
         (b"\x80\x05.", "damaged: STOP at byte 2 takes what is not there"),
         (b"]", "cut off after 1 bytes; get the file again"),
         (b"](", "cut off after 2 bytes; get the file again"),
@@ -242,21 +242,21 @@ def test_damage_anywhere_is_a_message_or_harmless(
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(LeNet5Error, match=r"model.pkl: no such file; a checkpoint was wanted$"):
+    with pytest.raises(LeNet5Error, match=r"model.pkl: no such file; expected a checkpoint$"):
         checkpoint.read(tmp_path / "model.pkl")
-    with pytest.raises(LeNet5Error, match=r": a folder; a checkpoint was wanted$"):
+    with pytest.raises(LeNet5Error, match=r": a folder; expected a checkpoint$"):
         checkpoint.read(tmp_path)
-    with pytest.raises(LeNet5Error, match=r"^/dev/null: a device or socket; a checkpoint was wanted$"):
+    with pytest.raises(LeNet5Error, match=r"^/dev/null: a device or socket; expected a checkpoint$"):
         checkpoint.read("/dev/null")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(LeNet5Error, match=r"pipe: a pipe; a checkpoint was wanted$"):
+    with pytest.raises(LeNet5Error, match=r"pipe: a pipe; expected a checkpoint$"):
         checkpoint.read(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("nowhere")
-    with pytest.raises(LeNet5Error, match=r"link: no such file; a checkpoint was wanted$"):
+    with pytest.raises(LeNet5Error, match=r"link: no such file; expected a checkpoint$"):
         checkpoint.read(tmp_path / "link")
     with (tmp_path / "large.pkl").open("wb") as file:
         file.truncate((64 << 20) + 1)
-    with pytest.raises(LeNet5Error, match=r": 67,108,865 bytes; a checkpoint of at most 67,108,864 was wanted$"):
+    with pytest.raises(LeNet5Error, match=r": 67,108,865 bytes; expected a checkpoint of at most 67,108,864$"):
         checkpoint.read(tmp_path / "large.pkl")
 
 

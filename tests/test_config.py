@@ -52,37 +52,37 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
         (b"lr = 1\n[epoch]\nx = 1", "line 2: epoch is not a setting; epochs is"),
         (b"x\\ = 1", "line 1, column 2: not TOML: Expected '=' after a key in a key/value pair"),
         (b'"\\u001b[31m" = 1', r"\x1b[31m is not a setting; these are: " + ", ".join(sorted(asdict(Config())))),
-        (b'lr = "fast"', "line 1: lr: 'fast'; a number was wanted"),
-        (b"\nlr.x = 1", "line 2: lr: {'x': 1}; a number was wanted"),
-        (b"epochs = 2.5", "line 1: epochs: 2.5; a whole number was wanted"),
-        (b"epochs = [1]", "line 1: epochs: [1]; a whole number was wanted"),
-        (b"epochs = 2020-01-01", "line 1: epochs: datetime.date(2020, 1, 1); a whole number was wanted"),
-        (b"epochs = true", "line 1: epochs: True; a whole number was wanted"),
-        (b"epochs = 0", "line 1: epochs: 0; 1 or more was wanted"),
-        (b"epochs = 100001", "line 1: epochs: 100001; 100000 or less was wanted"),
-        (b"seed = 9223372036854775808", "line 1: seed: 9223372036854775808; 9223372036854775807 or less was wanted"),
+        (b'lr = "fast"', "line 1: lr: 'fast'; expected a number"),
+        (b"\nlr.x = 1", "line 2: lr: {'x': 1}; expected a number"),
+        (b"epochs = 2.5", "line 1: epochs: 2.5; expected a whole number"),
+        (b"epochs = [1]", "line 1: epochs: [1]; expected a whole number"),
+        (b"epochs = 2020-01-01", "line 1: epochs: datetime.date(2020, 1, 1); expected a whole number"),
+        (b"epochs = true", "line 1: epochs: True; expected a whole number"),
+        (b"epochs = 0", "line 1: epochs: 0; expected 1 or more"),
+        (b"epochs = 100001", "line 1: epochs: 100001; expected 100000 or less"),
+        (b"seed = 9223372036854775808", "line 1: seed: 9223372036854775808; expected 9223372036854775807 or less"),
         (b"samples_per_epoch = 1" + b"0" * 400, "line 1: samples_per_epoch: 1" + "0" * 59
-         + "...; 9223372036854775807 or less was wanted"),
+         + "...; expected 9223372036854775807 or less"),
         (b"samples_per_epoch = 1" + b"0" * 5000, "not settings: a whole number of more than 4,300 digits"),
-        (b"lr = -1.0", "line 1: lr: -1.0; 0 or more was wanted"),
-        (b"lr = nan", "line 1: lr: nan; 0 or more was wanted"),
-        (b"lr = inf", "line 1: lr: inf; 0 or more was wanted"),
-        (b"lr = 1e999", "line 1: lr: inf; 0 or more was wanted"),
-        (b"data = 1", "line 1: data: 1; a text was wanted"),
-        (b'epochs = 3\ndtype = "float16"', "line 2: dtype: 'float16'; float32 or float64 was wanted"),
-        (b'dtype = "' + b"x" * 99999 + b'"', "line 1: dtype: '" + "x" * 59 + "...; float32 or float64 was wanted"),
-        (b'max_time = "9999999999s"', "line 1: max_time: '9999999999s'; a time such as 90s, 10m or 1h30m was wanted"),
+        (b"lr = -1.0", "line 1: lr: -1.0; expected 0 or more"),
+        (b"lr = nan", "line 1: lr: nan; expected 0 or more"),
+        (b"lr = inf", "line 1: lr: inf; expected 0 or more"),
+        (b"lr = 1e999", "line 1: lr: inf; expected 0 or more"),
+        (b"data = 1", "line 1: data: 1; expected a text"),
+        (b'epochs = 3\ndtype = "float16"', "line 2: dtype: 'float16'; expected float32 or float64"),
+        (b'dtype = "' + b"x" * 99999 + b'"', "line 1: dtype: '" + "x" * 59 + "...; expected float32 or float64"),
+        (b'max_time = "9999999999s"', "line 1: max_time: '9999999999s'; expected a time such as 90s, 10m or 1h30m"),
         (b'loss = "discriminative"\nsmoothing = 0.1', "line 2: smoothing: goes with the loss cross-entropy, "
          "not with discriminative"),
         (b"lr = 1\n\nlr = ", "line 3: not TOML: Invalid value"),
         (b"lr = 1\nlr = 2\n", "line 2, column 7: not TOML: Cannot overwrite a value"),
         (b"lr = 1\n\x00", "line 2, column 1: not TOML: Invalid statement"),
         (b"lr = " + b"[" * 5000, "not settings: nested too deeply; a setting is a number or a text"),
-        (b"lr = 1\n\xff", "line 2: byte 0xff is not UTF-8; a TOML file of settings was wanted"),
-        ("lr = 1".encode("utf-16"), "line 1: byte 0xff is not UTF-8; a TOML file of settings was wanted"),
-        (b"\x89PNG\r\n\x1a\n", "looks like a PNG image; a TOML file of settings was wanted"),
-        (b'{"lr": 1}', "looks like JSON; a TOML file of settings was wanted"),
-        (b"#" * (1 << 20) + b"!", "1,048,577 bytes; a TOML file of settings of at most 1,048,576 was wanted"),
+        (b"lr = 1\n\xff", "line 2: byte 0xff is not UTF-8; expected a TOML file of settings"),
+        ("lr = 1".encode("utf-16"), "line 1: byte 0xff is not UTF-8; expected a TOML file of settings"),
+        (b"\x89PNG\r\n\x1a\n", "looks like a PNG image; expected a TOML file of settings"),
+        (b'{"lr": 1}', "looks like JSON; expected a TOML file of settings"),
+        (b"#" * (1 << 20) + b"!", "1,048,577 bytes; expected a TOML file of settings of at most 1,048,576"),
     ],
 )  # fmt: skip
 def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
@@ -96,13 +96,13 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(LeNet5Error, match=r"^reprot: no such file or preset; the presets are: .*report"):
         read("reprot")
-    with pytest.raises(LeNet5Error, match=r": a folder; a TOML file of settings was wanted$"):
+    with pytest.raises(LeNet5Error, match=r": a folder; expected a TOML file of settings$"):
         read(str(tmp_path))
     os.mkfifo(tmp_path / "pipe")
     for name, there in {str(tmp_path / "pipe"): "a pipe", "/dev/zero": "a device or socket"}.items():
         with pytest.raises(LeNet5Error) as error:
             read(name)
-        assert str(error.value) == f"{name}: {there}; a TOML file of settings was wanted"
+        assert str(error.value) == f"{name}: {there}; expected a TOML file of settings"
     with pytest.raises(LeNet5Error, match=r"^a\\x00b: no such file or preset; "):
         read("a\0b")
 

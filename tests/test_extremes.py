@@ -44,7 +44,7 @@ def test_no_images_are_told() -> None:
     idx.write("bars/train-images-idx3-ubyte", np.zeros((0, 28, 28), np.uint8))
     idx.write("bars/train-labels-idx1-ubyte", np.zeros(0, np.uint8))
     result = run("train", *SHORT, code=1)
-    assert result.stderr.endswith("bars/train-images-idx3-ubyte: no images; at least one was wanted\n")
+    assert result.stderr.endswith("bars/train-images-idx3-ubyte: no images; expected at least one\n")
 
 
 @pytest.mark.parametrize("value", [0.5, np.nan, np.inf])
@@ -52,7 +52,7 @@ def test_images_of_fractions_are_told(value: float) -> None:
     idx.write("bars/train-images-idx3-ubyte", np.full((300, 28, 28), value, np.float32))
     result = run("train", *SHORT, code=1)
     assert result.stderr.endswith(
-        "float32 of shape (300, 28, 28); images were wanted, uint8 of shape (n, rows, columns)\n"
+        "float32 of shape (300, 28, 28); expected images, uint8 of shape (n, rows, columns)\n"
     )
 
 
@@ -70,13 +70,13 @@ def test_any_rate_trains_and_what_it_trained_can_be_read(rate: str, optimizer: s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--lr", "nan"], "lr: nan; 0 or more was wanted"),
-        (["--lr", "inf"], "lr: inf; 0 or more was wanted"),
+        (["--lr", "nan"], "lr: nan; expected 0 or more"),
+        (["--lr", "inf"], "lr: inf; expected 0 or more"),
         (["--lr", "1e300"], "epoch 1: the loss is no longer finite at learning rate 1e+300; try a smaller --lr"),
-        (["--seed", str(2**63)], f"seed: {2**63}; {2**63 - 1} or less was wanted"),
-        (["--batch-size", str(10**30)], f"batch_size: {10**30}; {2**63 - 1} or less was wanted"),
+        (["--seed", str(2**63)], f"seed: {2**63}; expected {2**63 - 1} or less"),
+        (["--batch-size", str(10**30)], f"batch_size: {10**30}; expected {2**63 - 1} or less"),
         (["--samples-per-epoch", str(10**400)],
-         f"samples_per_epoch: {str(10**400)[:60]}...; {2**63 - 1} or less was wanted"),
+         f"samples_per_epoch: {str(10**400)[:60]}...; expected {2**63 - 1} or less"),
         (["--validation", str(2**63 - 1)], f"validation: {2**63 - 1} of 300 images; none would be left"),
     ],
 )  # fmt: skip

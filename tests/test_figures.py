@@ -66,7 +66,7 @@ def test_without_matplotlib_the_option_is_named(option: str, monkeypatch: pytest
 
 @pytest.mark.parametrize(("name", "there"), [("a.txt", "ends in '.txt'"), ("a", "has no ending")])
 def test_an_ending_that_cannot_be_drawn_is_told(name: str, there: str) -> None:
-    with pytest.raises(LeNet5Error, match=rf"^{name}: {there}; \.png was wanted, or another of .*pdf.*svg"):
+    with pytest.raises(LeNet5Error, match=rf"^{name}: {there}; expected \.png, or another of .*pdf.*svg"):
         figures.require("--plot", Path(name))
     figures.require("--plot", Path("a.PNG"))
 

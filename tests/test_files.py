@@ -39,7 +39,7 @@ def test_a_device_or_folder_is_never_replaced(tmp_path: Path) -> None:
     for path, there in ((pipe, "no regular file"), (tmp_path, "a folder")):
         with pytest.raises(LeNet5Error) as refused:
             write(path)
-        assert str(refused.value) == f"{path}: {there}; a file was wanted"
+        assert str(refused.value) == f"{path}: {there}; expected a file"
     assert list(tmp_path.iterdir()) == [pipe]
 
 

@@ -139,60 +139,60 @@ def test_text_may_be_written_otherwise(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "0 digits; 10 were wanted, a blank line after each"),
-        ("\n".join(LINES[:128]).encode(), "9 digits; 10 were wanted, a blank line after each"),
-        (with_line(7, ""), "line 5: 2 rows in the digit 0 that begins here; 12 were wanted, then a blank line"),
+        (b"", "0 digits; expected 10, a blank line after each"),
+        ("\n".join(LINES[:128]).encode(), "9 digits; expected 10, a blank line after each"),
+        (with_line(7, ""), "line 5: 2 rows in the digit 0 that begins here; expected 12, then a blank line"),
         (
             with_line(17, ";"),
-            "line 5: 24 rows in the digit 0 that begins here; 12 were wanted, then a blank line",
+            "line 5: 24 rows in the digit 0 that begins here; expected 12, then a blank line",
         ),
-        (with_line(20, "######"), "line 20: 6 columns in digit 1; 7 were wanted"),
-        (with_line(20, "########"), "line 20: 8 columns in digit 1; 7 were wanted"),
-        (with_line(20, "..##o.."), "line 20: 'o' in column 5 of digit 1; '#' for ink or '.' for paper was wanted"),
-        (b"one\x00", "line 1: 'o' in column 1 of digit 0; '#' for ink or '.' for paper was wanted"),
+        (with_line(20, "######"), "line 20: 6 columns in digit 1; expected 7"),
+        (with_line(20, "########"), "line 20: 8 columns in digit 1; expected 7"),
+        (with_line(20, "..##o.."), "line 20: 'o' in column 5 of digit 1; expected '#' for ink or '.' for paper"),
+        (b"one\x00", "line 1: 'o' in column 1 of digit 0; expected '#' for ink or '.' for paper"),
         (
             TEXT.encode("utf-16"),
-            "byte 0 is 0xff, not UTF-8; a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image was wanted",
+            "byte 0 is 0xff, not UTF-8; expected a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image",
         ),
-        (glyphs.to_text(0 * SHIPPED).encode(), "digit 0 is blank; ink in every digit was wanted"),
+        (glyphs.to_text(0 * SHIPPED).encode(), "digit 0 is blank; expected ink in every digit"),
         (
             glyphs.to_text(SHIPPED[[0, 1, 2, 3, 4, 5, 6, 7, 3, 9]]).encode(),
-            "digits 3 and 8 are equal; ten different digits were wanted",
+            "digits 3 and 8 are equal; expected ten different digits",
         ),
         (
             encoded(glyphs.to_image(SHIPPED[[0, 1, 2, 3, 4, 5, 6, 7, 8, 0]])),
-            "digits 0 and 9 are equal; ten different digits were wanted",
+            "digits 0 and 9 are equal; expected ten different digits",
         ),
         (
             encoded(Image.new("1", (71, 12))),
-            "71x12 pixels; 70x12 were wanted, or that enlarged 2 to 100 times",
+            "71x12 pixels; expected 70x12, or that enlarged 2 to 100 times",
         ),
         (
             encoded(Image.new("1", (140, 12))),
-            "140x12 pixels; 70x12 were wanted, or that enlarged 2 to 100 times",
+            "140x12 pixels; expected 70x12, or that enlarged 2 to 100 times",
         ),
         (
             encoded(Image.new("1", (7070, 1212))),
-            "7070x1212 pixels; 70x12 were wanted, or that enlarged 2 to 100 times",
+            "7070x1212 pixels; expected 70x12, or that enlarged 2 to 100 times",
         ),
         (
             encoded(Image.new("I;16", (70, 12))),
-            "pixels of mode I;16; grey or RGB of 8 bits a channel was wanted",
+            "pixels of mode I;16; expected grey or RGB of 8 bits a channel",
         ),
         (
             with_pixel(strip(), (69, 3), (127, 128, 255)),
-            "the pixel at x=69, y=3 is #7f80ff; black (#000000) or white (#ffffff) was wanted",
+            "the pixel at x=69, y=3 is #7f80ff; expected black (#000000) or white (#ffffff)",
         ),
         (
             with_pixel(strip(mode="RGBA"), (0, 11), (0, 0, 0, 127)),
-            "the pixel at x=0, y=11 is #808080; black (#000000) or white (#ffffff) was wanted",
+            "the pixel at x=0, y=11 is #808080; expected black (#000000) or white (#ffffff)",
         ),
         (
             with_pixel(strip(scale=2), (1, 0), (0, 0, 0)),
-            "the pixel at x=1, y=0 differs from the rest of its 2x2 block; blocks of one colour were wanted",
+            "the pixel at x=1, y=0 differs from the rest of its 2x2 block; expected blocks of one colour",
         ),
-        (encoded(strip())[:60], "a damaged image; a strip of 70x12 pixels, black on white, was wanted"),
-        (bytes(2**20 + 1), "1,048,577 bytes; a glyph sheet of at most 1,048,576 was wanted"),
+        (encoded(strip())[:60], "a damaged image; expected a strip of 70x12 pixels, black on white,"),
+        (bytes(2**20 + 1), "1,048,577 bytes; expected a glyph sheet of at most 1,048,576"),
     ],
 )
 def test_sheet_is_refused(tmp_path, content, message):
@@ -204,22 +204,22 @@ def test_sheet_is_refused(tmp_path, content, message):
 def test_huge_image_is_refused_by_its_header(tmp_path):
     path = tmp_path / "sheet"
     path.write_bytes(b"P4 100000 100000\n")  # 1.25 GB, if it were decoded
-    expected = f"{path}: a damaged image; a strip of 70x12 pixels, black on white, was wanted"
+    expected = f"{path}: a damaged image; expected a strip of 70x12 pixels, black on white,"
     assert refusal(glyphs.read, path) == expected
 
 
-@pytest.mark.parametrize(("function", "wanted"), [(glyphs.read, "a glyph sheet"), (glyphs.from_font, "a font")])
-def test_missing_file_and_folder_are_refused(tmp_path, function, wanted):
+@pytest.mark.parametrize(("function", "expected"), [(glyphs.read, "a glyph sheet"), (glyphs.from_font, "a font")])
+def test_missing_file_and_folder_are_refused(tmp_path, function, expected):
     path = tmp_path / "none"
-    assert refusal(function, path) == f"{path}: no such file; {wanted} was wanted"
-    assert refusal(function, tmp_path) == f"{tmp_path}: a folder; {wanted} was wanted"
-    assert refusal(function, "a\0b") == rf"a\x00b: cannot be read: embedded null byte; {wanted} was wanted"
+    assert refusal(function, path) == f"{path}: no such file; expected {expected}"
+    assert refusal(function, tmp_path) == f"{tmp_path}: a folder; expected {expected}"
+    assert refusal(function, "a\0b") == rf"a\x00b: cannot be read: embedded null byte; expected {expected}"
 
 
 @pytest.mark.parametrize("name", ["sheet.jpg", "sheet"])
 def test_other_endings_are_not_written(tmp_path, name):
     path = tmp_path / name
-    expected = f"{path}: ends in {path.suffix!r}; '.png' for an image or '.txt' for a text was wanted"
+    expected = f"{path}: ends in {path.suffix!r}; expected '.png' for an image or '.txt' for a text"
     assert refusal(glyphs.write, path, SHIPPED) == expected
     assert not path.exists()
 
@@ -252,13 +252,13 @@ def test_font_digits_stand_on_one_line_and_are_centred():
 def test_file_that_is_no_font_is_refused(tmp_path):
     path = tmp_path / "font.ttf"
     path.write_text(TEXT, encoding="utf-8")
-    expected = f"{path}: not a font that can be drawn at any size; a TrueType or OpenType font was wanted"
+    expected = f"{path}: not a font that can be drawn at any size; expected a TrueType or OpenType font"
     assert refusal(glyphs.from_font, path) == expected
 
 
 def test_font_without_digits_is_refused():
     path = FONTS / "STIXSizOneSymReg.ttf"
-    assert refusal(glyphs.from_font, path) == f"{path}: digit 0 is blank; ink in every digit was wanted"
+    assert refusal(glyphs.from_font, path) == f"{path}: digit 0 is blank; expected ink in every digit"
 
 
 def test_distances_by_hand():

@@ -120,15 +120,15 @@ def test_images_and_labels(path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "empty; an IDX file was wanted"),
+        (b"", "empty; expected an IDX file"),
         (b"\0\0\x08", "cut off in the header, after 3 of its 4 bytes; get the file again"),
         (b"\0\0\x08\x03\0\0\0\x05\0", "cut off in the header, after 9 of its 16 bytes; get the file again"),
-        (b"\x12\0\x08\x01", "begins with the bytes 12 00 08 01; an IDX file, which begins with 00 00, was wanted"),
-        (b"\x89PNG\r\n", "looks like a PNG image; an IDX file, which begins with 00 00, was wanted"),
-        (b"PK\x03\x04rest", "looks like a zip archive; an IDX file, which begins with 00 00, was wanted"),
-        (b"<html>", "looks like a web page; an IDX file, which begins with 00 00, was wanted"),
-        (b"\x93NUMPY", "looks like a NumPy file; an IDX file, which begins with 00 00, was wanted"),
-        (b"version https", "looks like a Git LFS pointer; an IDX file, which begins with 00 00, was wanted"),
+        (b"\x12\0\x08\x01", "begins with the bytes 12 00 08 01; expected an IDX file, which begins with 00 00"),
+        (b"\x89PNG\r\n", "looks like a PNG image; expected an IDX file, which begins with 00 00"),
+        (b"PK\x03\x04rest", "looks like a zip archive; expected an IDX file, which begins with 00 00"),
+        (b"<html>", "looks like a web page; expected an IDX file, which begins with 00 00"),
+        (b"\x93NUMPY", "looks like a NumPy file; expected an IDX file, which begins with 00 00"),
+        (b"version https", "looks like a Git LFS pointer; expected an IDX file, which begins with 00 00"),
         (
             b"\0\0\x0a\x01",
             "element type 0x0A; IDX has 0x08 uint8, 0x09 int8, 0x0B int16, 0x0C int32, 0x0D float32, 0x0E float64",
@@ -202,7 +202,7 @@ def test_gzip_data_that_is_damaged(path, data):
 
 def test_gzip_data_compressed_twice(path):
     assert refusal(path, gzip.compress(gzip.compress(b"\0\0\x08\0\0"))) == (
-        "looks like gzip data, compressed twice; an IDX file, which begins with 00 00, was wanted"
+        "looks like gzip data, compressed twice; expected an IDX file, which begins with 00 00"
     )
 
 
@@ -233,7 +233,7 @@ def test_what_is_no_regular_file(tmp_path):
     for path, kind in {tmp_path: "a folder", tmp_path / "pipe": "a pipe", "/dev/null": "a device or socket"}.items():
         with pytest.raises(LeNet5Error) as refused:
             idx.read(path)
-        assert str(refused.value) == f"{path}: {kind}; an IDX file was wanted"
+        assert str(refused.value) == f"{path}: {kind}; expected an IDX file"
 
 
 @pytest.mark.parametrize("target", ["array", "/dev/zero", "nowhere", "link"])
@@ -242,7 +242,7 @@ def test_a_link_is_refused_wherever_it_leads(tmp_path, target):
     (tmp_path / "link").symlink_to(target)
     with pytest.raises(LeNet5Error) as refused:
         idx.read(tmp_path / "link")
-    assert str(refused.value) == f"{tmp_path / 'link'}: a symbolic link to {target}; the file itself was wanted"
+    assert str(refused.value) == f"{tmp_path / 'link'}: a symbolic link to {target}; expected the file itself"
 
 
 def test_a_folder_may_be_a_link(tmp_path):
@@ -255,7 +255,7 @@ def test_a_folder_may_be_a_link(tmp_path):
 def test_a_missing_file(path):
     with pytest.raises(LeNet5Error) as refused:
         idx.read(path)
-    assert str(refused.value) == f"{path}: no such file; an IDX file was wanted"
+    assert str(refused.value) == f"{path}: no such file; expected an IDX file"
 
 
 # Large files
@@ -276,15 +276,15 @@ def test_a_large_file_is_read_as_numpy_would_index_it(stored):
     assert (back.shape, back.ndim, len(back), back.dtype) == (array.shape, 3, 40, np.uint8)
     np.testing.assert_array_equal(np.asarray(back), array)
     np.testing.assert_array_equal(np.asarray(back, np.float32), array.astype(np.float32))
-    for wanted in (0, -1, 7, np.int64(3), [3], [5, 1, 1, -2], np.array([], int), np.arange(40)[::-1]):
-        np.testing.assert_array_equal(back[wanted], array[wanted])
+    for expected in (0, -1, 7, np.int64(3), [3], [5, 1, 1, -2], np.array([], int), np.arange(40)[::-1]):
+        np.testing.assert_array_equal(back[expected], array[expected])
     for piece in (slice(None), slice(5), slice(5, 9), slice(-3, None), slice(9, 5), slice(38, 99)):
         np.testing.assert_array_equal(np.asarray(back[piece]), array[piece])
         np.testing.assert_array_equal(np.asarray(back[10:30][piece]), array[10:30][piece])
         np.testing.assert_array_equal(back[10:30][[0, -1]], array[10:30][[0, -1]])
-    for wanted in (40, -41, [0, 40]):
+    for expected in (40, -41, [0, 40]):
         with pytest.raises(IndexError):
-            back[wanted]
+            back[expected]
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -303,7 +303,7 @@ def test_a_large_file_that_is_cut_short_meanwhile_is_told(stored, path):
     array, back = stored
     os.truncate(path, 16 + 100)  # sixteen images of six bytes, and four bytes
     np.testing.assert_array_equal(np.asarray(back[:16]), array[:16])
-    for read, wanted in (
+    for read, expected in (
         (lambda: back[[2, 16]], 118),
         (lambda: back[30], 202),
         (lambda: np.asarray(back[20:]), 256),
@@ -312,7 +312,8 @@ def test_a_large_file_that_is_cut_short_meanwhile_is_told(stored, path):
         with pytest.raises(LeNet5Error) as refused:
             read()
         assert str(refused.value) == (
-            f"{path}: ends at byte 116, and went on to {wanted} when it was opened; it must not change while it is read"
+            f"{path}: ends at byte 116, and went on to {expected} when it was opened;"
+            " it must not change while it is read"
         )
 
 
@@ -330,7 +331,7 @@ def test_an_unreadable_file(path, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(LeNet5Error) as refused:
         idx.read(path)
-    assert str(refused.value) == f"{path}: cannot be read: Permission denied; an IDX file was wanted"
+    assert str(refused.value) == f"{path}: cannot be read: Permission denied; expected an IDX file"
 
 
 @pytest.mark.parametrize(
@@ -351,12 +352,12 @@ def test_an_unreadable_file(path, monkeypatch):
         (
             idx.read_images,
             np.zeros((2, 28, 28), np.float32),
-            "float32 of shape (2, 28, 28); images were wanted, uint8 of shape (n, rows, columns)",
+            "float32 of shape (2, 28, 28); expected images, uint8 of shape (n, rows, columns)",
         ),
         (
             idx.read_labels,
             np.zeros((3, 4), np.uint8),
-            "uint8 of shape (3, 4); labels were wanted, uint8 of shape (n,)",
+            "uint8 of shape (3, 4); expected labels, uint8 of shape (n,)",
         ),
     ],
 )

@@ -351,8 +351,8 @@ def test_a_history_that_no_run_writes_does_not_stop_the_figures(bars_folder: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config", "report", "--figures", "out"], "--figures draws a checkpoint; MODEL was wanted"),
-        (["model.pkl", "--data", "builtin"], "--data is what --figures shows the network; FOLDER was wanted"),
+        (["--config", "report", "--figures", "out"], "--figures draws a checkpoint; give a MODEL"),
+        (["model.pkl", "--data", "builtin"], "--data is what --figures shows the network; give --figures FOLDER too"),
         (["model.pkl", "--figures", "model.pkl"], "Invalid value for '--figures': Directory 'model.pkl' is a file."),
     ],
 )
@@ -372,12 +372,12 @@ def test_figures_without_matplotlib_are_told_at_once(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("arguments", [[], ["model.pkl", "--config", "report"], ["--json"]])
 def test_a_model_or_a_recipe_is_wanted(arguments: list[str]) -> None:
     result = run(*arguments, code=2)
-    assert result.stderr.endswith("Error: MODEL or --config; one of them was wanted\n")
+    assert result.stderr.endswith("Error: expected either MODEL or --config\n")
     assert result.stdout == ""
 
 
 def test_what_cannot_be_read_is_told() -> None:
-    assert run("model.pkl", code=1).stderr == "Error: model.pkl: no such file; a checkpoint was wanted\n"
+    assert run("model.pkl", code=1).stderr == "Error: model.pkl: no such file; expected a checkpoint\n"
     assert run("--config", "bets", code=1).stderr.startswith("Error: bets: no such file or preset; the presets are: ")
     Path("mine.toml").write_text("epoch = 1\n", encoding="utf-8")
     result = run("--config", "mine.toml", code=1)

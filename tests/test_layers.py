@@ -149,10 +149,10 @@ def test_a_copy_works_on_arrays_of_its_own(make: Callable[[type], Layer], x_shap
 def test_wrong_shape_is_refused(make: Callable[[type], Layer], x_shape: tuple, y_shape: tuple) -> None:  # noqa: ARG001
     layer = make(np.float32)
     layer.name = "c9"
-    wanted = ", ".join(map(str, ("n", *layer.input_shape)))
+    expected = ", ".join(map(str, ("n", *layer.input_shape)))
     with pytest.raises(LeNet5Error) as error:
         layer.forward(np.zeros((3, 1, 1, 2)))
-    assert str(error.value) == f"c9: x has shape (3, 1, 1, 2); ({wanted}) was wanted"
+    assert str(error.value) == f"c9: x has shape (3, 1, 1, 2); expected ({expected})"
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:

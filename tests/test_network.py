@@ -142,7 +142,7 @@ def test_a_network_of_the_papers_settings_comes_back_from_its_checkpoint(tmp_pat
 def test_settings_in_a_checkpoint_are_checked(tmp_path: Path) -> None:
     network = LeNet5(seed=3)
     write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes, {"activation": "relu"}))
-    with pytest.raises(LeNet5Error, match=r"model.pkl: config: activation: 'relu'; sigmoid or tanh was wanted$"):
+    with pytest.raises(LeNet5Error, match=r"model.pkl: config: activation: 'relu'; expected sigmoid or tanh$"):
         LeNet5.load(tmp_path / "model.pkl")
 
 

@@ -292,7 +292,7 @@ def test_enlarged_pixels_are_read_in_their_own_size() -> None:
 
 # --- what is refused
 
-WANTED = "; a digit on a plain background was wanted"
+WANTED = "; expected a digit on a plain background"
 
 
 def checkerboard(squares: int, side: int = 240) -> np.ndarray:
@@ -377,16 +377,16 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     formats = "PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM"
     for other in (b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"):
         path.write_bytes(other)
-        with pytest.raises(LeNet5Error, match=rf"digit.png: not a picture; one of {formats} was wanted$"):
+        with pytest.raises(LeNet5Error, match=rf"digit.png: not a picture; expected one of {formats}$"):
             read_picture(path)
     with pytest.raises(LeNet5Error, match=r"none.png: No such file or directory$"):
         read_picture(tmp_path / "none.png")
-    with pytest.raises(LeNet5Error, match=r": a folder; a picture was wanted$"):
+    with pytest.raises(LeNet5Error, match=r": a folder; expected a picture$"):
         read_picture(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(LeNet5Error, match=r"pipe: not a regular file; a picture was wanted$"):
+    with pytest.raises(LeNet5Error, match=r"pipe: not a regular file; expected a picture$"):
         read_picture(tmp_path / "pipe")
-    with pytest.raises(LeNet5Error, match=r"^/dev/zero: not a regular file; a picture was wanted$"):
+    with pytest.raises(LeNet5Error, match=r"^/dev/zero: not a regular file; expected a picture$"):
         read_picture("/dev/zero")
     drawing(3).save(path)
     path.write_bytes(path.read_bytes()[:-200])

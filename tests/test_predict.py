@@ -1,4 +1,4 @@
-"""``lenet5 predict``: pictures in, answers out; the model in the box."""
+"""``lenet5 predict``: pictures in, answers out; the bundled model."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def test_the_table_names_files_as_they_are() -> None:
 
 def test_the_model_is_the_one_named_then_model_pkl_then_the_one_in_the_box() -> None:
     drawing(3).save("three.png")
-    assert run("predict", "three.png").stderr == "Reading with the model in the box.\n"
+    assert run("predict", "three.png").stderr == "Reading with the bundled model.\n"
     untrained(Path("model.pkl"))
     assert run("predict", "three.png").stderr == "Reading with model.pkl.\n"
     untrained(Path("other.pkl"))

@@ -138,11 +138,11 @@ def test_existing_file_is_kept_unless_overwritten():
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
-        (["--sheet", "a.txt", "--font", "b.ttf"], 2, "--sheet and --font; one of them was wanted"),
+        (["--sheet", "a.txt", "--font", "b.ttf"], 2, "expected either --sheet or --font, not both"),
         (["--scale", "0"], 2, "Invalid value for '--scale': 0 is not in the range 1<=x<=100."),
-        (["--sheet", "none.txt"], 1, "none.txt: no such file; a glyph sheet was wanted"),
-        (["--font", "none.ttf"], 1, "none.ttf: no such file; a font was wanted"),
-        (["-o", "a.jpg"], 1, "a.jpg: ends in '.jpg'; '.png' for an image or '.txt' for a text was wanted"),
+        (["--sheet", "none.txt"], 1, "none.txt: no such file; expected a glyph sheet"),
+        (["--font", "none.ttf"], 1, "none.ttf: no such file; expected a font"),
+        (["-o", "a.jpg"], 1, "a.jpg: ends in '.jpg'; expected '.png' for an image or '.txt' for a text"),
         (["-o", "none/a.png"], 2, "none/a.png: there is no folder none"),
     ],
 )

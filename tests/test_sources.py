@@ -189,11 +189,11 @@ def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
     assert len(sources.load(".", "train").images) == 2
     (folder / "train-labels-idx1-ubyte").symlink_to("train-labels-idx1-ubyte.gz")
     assert refusal(".") == (
-        "train-labels-idx1-ubyte: a symbolic link to train-labels-idx1-ubyte.gz; the file itself was wanted"
+        "train-labels-idx1-ubyte: a symbolic link to train-labels-idx1-ubyte.gz; expected the file itself"
     )
     (folder / "train-labels-idx1-ubyte").unlink()
     os.mkfifo(folder / "train-labels-idx1-ubyte")
-    assert refusal(".") == "train-labels-idx1-ubyte: a pipe; an IDX file was wanted"
+    assert refusal(".") == "train-labels-idx1-ubyte: a pipe; expected an IDX file"
 
 
 def test_a_missing_file(folder):
@@ -220,7 +220,7 @@ def test_a_missing_file(folder):
         ),
         ("cifar", "cifar: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin"),
         ("", "(nothing): neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin"),
-        ("file", "file: a file; the folder that holds the images and labels files was wanted"),
+        ("file", "file: a file; expected the folder that holds the images and labels files"),
     ],
 )
 def test_a_source_that_is_not_there(folder, source, message):
@@ -239,26 +239,23 @@ def test_a_folder_that_cannot_be_read(monkeypatch):
 def test_counts_that_differ(folder):
     fill(folder, digits(12)[0], digits(11)[1])
     assert refusal(".") == (
-        "train-images-idx3-ubyte: 12 images, but 11 labels in train-labels-idx1-ubyte;"
-        " a label for each image was wanted"
+        "train-images-idx3-ubyte: 12 images, but 11 labels in train-labels-idx1-ubyte; expected a label for each image"
     )
 
 
 def test_no_images(folder):
     fill(folder, *digits(0))
-    assert refusal(".") == "train-images-idx3-ubyte: no images; at least one was wanted"
+    assert refusal(".") == "train-images-idx3-ubyte: no images; expected at least one"
 
 
 def test_images_of_another_size(folder):
     fill(folder, np.zeros((2, 32, 30), np.uint8), digits(2)[1])
-    assert refusal(".") == "train-images-idx3-ubyte: images of 32x30 pixels; 28x28 were wanted"
+    assert refusal(".") == "train-images-idx3-ubyte: images of 32x30 pixels; expected 28x28"
 
 
 def test_a_label_over_nine(folder):
     fill(folder, digits(4)[0], np.array([9, 0, 26, 10], np.uint8))
-    assert refusal(".") == (
-        "train-labels-idx1-ubyte: label 26 at index 2, counted from 0; digits from 0 to 9 were wanted"
-    )
+    assert refusal(".") == ("train-labels-idx1-ubyte: label 26 at index 2, counted from 0; expected digits from 0 to 9")
 
 
 # Built-in digits
@@ -291,7 +288,7 @@ def test_builtin_digits_need_no_file_and_repeat():
 @pytest.mark.parametrize("source", ["builtin:", "builtin:0", "builtin:-5", "builtin:many", "builtin:1000001"])
 def test_a_number_of_builtin_digits_that_is_none(source):
     assert refusal(source) == (
-        f"{source}: a number of training images from 1 to 1,000,000 was wanted after the colon, as in builtin:60000"
+        f"{source}: expected a number of training images from 1 to 1,000,000 after the colon, as in builtin:60000"
     )
 
 

@@ -14,13 +14,13 @@ LOCK = ROOT / ".ci" / "lock.txt"
 def test_every_dependency_is_locked_with_hashes_at_a_version_that_is_allowed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"].values()
-    wanted = [*project["dependencies"], *(each for extra in extras for each in extra)]
+    expected = [*project["dependencies"], *(each for extra in extras for each in extra)]
     locked = {}
     for entry in re.split(r"\n(?=\w)", LOCK.read_text(encoding="utf-8"))[1:]:
         name, version = re.match(r"([\w.-]+)==([\w.]+) ", entry).groups()
         assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}", entry)) >= 1, name
         locked[name] = version
-    for requirement in wanted:
+    for requirement in expected:
         name, _, lowest = requirement.partition(">=")
         if name != "lenet5[plot]":
             assert numbers(locked[name]) >= numbers(lowest), name

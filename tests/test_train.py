@@ -198,7 +198,7 @@ def test_resume_to_more_epochs(bars_folder: Path) -> None:
 
 def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     result = run("train", "--resume", code=1)
-    assert result.stderr == "Error: model.pkl: no such file; a checkpoint was wanted\n"
+    assert result.stderr == "Error: model.pkl: no such file; expected a checkpoint\n"
     train(bars_folder)
     before = Path("model.pkl").read_bytes()
     for arguments, message in (
@@ -316,7 +316,7 @@ def test_max_time_starts_no_epoch_that_would_end_too_late(bars_folder: Path) -> 
     assert "Another epoch would end later than 1s after the start." in result.stderr
     assert 1 <= len(checkpoint.read("model.pkl").history) < 100_000
     result = train(bars_folder, "--max-time", "soon", "--overwrite", code=1)
-    assert result.stderr == "Error: max_time: 'soon'; a time such as 90s, 10m or 1h30m was wanted\n"
+    assert result.stderr == "Error: max_time: 'soon'; expected a time such as 90s, 10m or 1h30m\n"
 
 
 def no_network(source: str, *_: object, **__: object) -> Any:
@@ -332,7 +332,8 @@ def test_without_network_the_default_data_falls_back_and_says_so_twice(monkeypat
     monkeypatch.setattr(sources, "load", no_network)
     result = run("train", *SHORT)
     notice = (
-        "NOTE: {} on the built-in drawn digits, not on MNIST, as that could not be had.\nmnist: cannot be downloaded\n"
+        "NOTE: {} on the built-in drawn digits, not on MNIST, which could not be downloaded.\n"
+        "mnist: cannot be downloaded\n"
     )
     assert notice.format("training") in result.stderr
     assert result.stderr.endswith(notice.format("trained"))
@@ -389,7 +390,7 @@ def test_a_checkpoint_that_is_none_is_told() -> None:
     drawing(3).save("three.png")
     for arguments in (["eval", "model.pkl"], ["predict", "three.png"]):
         result = run(*arguments, code=1)
-        assert result.stderr == "Error: model.pkl: looks like a text; a checkpoint was wanted\n"
+        assert result.stderr == "Error: model.pkl: looks like a text; expected a checkpoint\n"
 
 
 @pytest.mark.parametrize("command", [None, *lenet5.commands])

@@ -71,15 +71,15 @@ def info(
       lenet5 info --config report
     """
     if folder and not model:
-        raise click.UsageError("--figures draws a checkpoint; MODEL was wanted")
+        raise click.UsageError("--figures draws a checkpoint; give a MODEL")
     if source_of("data") == "COMMANDLINE" and not folder:
-        raise click.UsageError("--data is what --figures shows the network; FOLDER was wanted")
+        raise click.UsageError("--data is what --figures shows the network; give --figures FOLDER too")
     if model and not recipe:
         _model(model, as_json, folder, data, overwrite)
     elif recipe and not model:
         _recipe(recipe, as_json)
     else:
-        raise click.UsageError("MODEL or --config; one of them was wanted")
+        raise click.UsageError("expected either MODEL or --config")
 
 
 def _recipe(name: str, as_json: bool) -> None:

@@ -92,7 +92,7 @@ def _network(model: Path | None) -> "LeNet5":
     if not model and DEFAULT_MODEL.exists():
         model = DEFAULT_MODEL
     network = LeNet5.load(model)
-    click.echo(f"Reading with {printable(str(model)) if model else 'the model in the box'}.", err=True)
+    click.echo(f"Reading with {printable(str(model)) if model else 'the bundled model'}.", err=True)
     return network
 
 

@@ -43,7 +43,7 @@ def render_glyphs(sheet: Path | None, font: Path | None, output: Path, scale: in
       lenet5 render-glyphs --sheet bold.txt --output bold.png
     """
     if sheet and font:
-        raise click.UsageError("--sheet and --font; one of them was wanted")
+        raise click.UsageError("expected either --sheet or --font, not both")
     refuse_existing(overwrite, output)
     from lenet5_cli.data import glyphs
 

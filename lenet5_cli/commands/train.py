@@ -312,7 +312,7 @@ def _load(source: str, *, fall_back: bool) -> tuple["Split", "Split", str | None
     except DownloadError as error:
         if not fall_back:
             raise
-        notice = f"NOTE: trained on the built-in drawn digits, not on MNIST, as that could not be had.\n{error}"
+        notice = f"NOTE: trained on the built-in drawn digits, not on MNIST, which could not be downloaded.\n{error}"
         click.echo(notice.replace("trained", "training", 1), err=True)
     return load("builtin", "train"), load("builtin", "test"), notice
 

@@ -67,7 +67,7 @@ def draw(kind: str, count: int, rng: np.random.Generator) -> NDArray[np.float32]
         LeNet5Error: there is no such kind.
     """
     if kind not in KINDS:
-        raise LeNet5Error(f"augment: {kind!r}; one of {', '.join(KINDS)} was wanted")
+        raise LeNet5Error(f"augment: {kind!r}; expected one of {', '.join(KINDS)}")
     level = KINDS.index(kind)
     numbers = np.zeros((count, NUMBERS), np.float32)
     if level > 0:

@@ -74,7 +74,7 @@ def write(path: str | PathLike[str], codes: Codes, scale: int = 1) -> None:
         case ".txt":
             drawn.write(to_text(codes).encode())
         case suffix:
-            raise LeNet5Error(f"{path}: ends in {suffix!r}; '.png' for an image or '.txt' for a text was wanted")
+            raise LeNet5Error(f"{path}: ends in {suffix!r}; expected '.png' for an image or '.txt' for a text")
     with replacing(path) as file:
         file.write(drawn.getvalue())
 
@@ -107,7 +107,7 @@ def from_font(path: str | PathLike[str]) -> Codes:
     path = Path(path)
     font = content(path, _MAX_FONT_BYTES, "a font")
     codes = np.zeros((DIGITS, ROWS * COLUMNS), np.uint8)
-    with _refusal(f"{path}: not a font that can be drawn at any size; a TrueType or OpenType font was wanted"):
+    with _refusal(f"{path}: not a font that can be drawn at any size; expected a TrueType or OpenType font"):
         for size in range(1, _MAX_FONT_SIZE + 1):
             larger = _drawn(ImageFont.truetype(BytesIO(font), size, layout_engine=ImageFont.Layout.BASIC))
             if larger is None:
@@ -136,7 +136,7 @@ def _from_text(sheet: bytes, path: Path) -> Codes:
     except UnicodeDecodeError as error:
         there = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
         raise LeNet5Error(
-            f"{path}: {there}, not UTF-8; a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image was wanted"
+            f"{path}: {there}, not UTF-8; expected a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image"
         ) from None
     lines = [(number, line.rstrip()) for number, line in enumerate(StringIO(text, newline=None), start=1)]
     rows = [(number, row) for number, row in lines if not row.startswith(";")]
@@ -144,7 +144,7 @@ def _from_text(sheet: bytes, path: Path) -> Codes:
     for k, digit in enumerate(digits):
         _check_digit(digit, k, path)
     if len(digits) != DIGITS:
-        raise LeNet5Error(f"{path}: {len(digits)} digits; {DIGITS} were wanted, a blank line after each")
+        raise LeNet5Error(f"{path}: {len(digits)} digits; expected {DIGITS}, a blank line after each")
     return np.array([[pixel == "#" for _, row in digit for pixel in row] for digit in digits], np.uint8)
 
 
@@ -153,18 +153,18 @@ def _check_digit(digit: list[tuple[int, str]], k: int, path: Path) -> None:
         foreign = re.search("[^#.]", row)
         if foreign:
             there = f"{foreign[0]!r} in column {foreign.start() + 1} of digit {k}"
-            raise LeNet5Error(f"{path}: line {number}: {there}; '#' for ink or '.' for paper was wanted")
+            raise LeNet5Error(f"{path}: line {number}: {there}; expected '#' for ink or '.' for paper")
         if len(row) != COLUMNS:
-            raise LeNet5Error(f"{path}: line {number}: {len(row)} columns in digit {k}; {COLUMNS} were wanted")
+            raise LeNet5Error(f"{path}: line {number}: {len(row)} columns in digit {k}; expected {COLUMNS}")
     if len(digit) != ROWS:
         there = f"line {digit[0][0]}: {len(digit)} rows in the digit {k} that begins here"
-        raise LeNet5Error(f"{path}: {there}; {ROWS} were wanted, then a blank line")
+        raise LeNet5Error(f"{path}: {there}; expected {ROWS}, then a blank line")
 
 
 def _from_image(sheet: bytes, path: Path) -> Codes:
     from PIL import Image  # noqa: PLC0415  (a text sheet does without)
 
-    with _refusal(f"{path}: a damaged image; a strip of 70x12 pixels, black on white, was wanted"):
+    with _refusal(f"{path}: a damaged image; expected a strip of 70x12 pixels, black on white"):
         image = Image.open(BytesIO(sheet), formats=_FORMATS)
         scale = _scale(image, path)
         paper = Image.new("RGBA", image.size, "white")
@@ -172,11 +172,11 @@ def _from_image(sheet: bytes, path: Path) -> Codes:
     ink = (pixels == 0).all(axis=2)
     for y, x in np.argwhere(~ink & (pixels != 255).any(axis=2))[:1]:
         there = f"the pixel at x={x}, y={y} is #{pixels[y, x].tobytes().hex()}"
-        raise LeNet5Error(f"{path}: {there}; black (#000000) or white (#ffffff) was wanted")
+        raise LeNet5Error(f"{path}: {there}; expected black (#000000) or white (#ffffff)")
     strip = ink[::scale, ::scale]
     for y, x in np.argwhere(_enlarged(strip, scale) != ink)[:1]:
         there = f"the pixel at x={x}, y={y} differs from the rest of its {scale}x{scale} block"
-        raise LeNet5Error(f"{path}: {there}; blocks of one colour were wanted")
+        raise LeNet5Error(f"{path}: {there}; expected blocks of one colour")
     codes: Codes = strip.reshape(ROWS, DIGITS, COLUMNS).transpose(1, 0, 2).reshape(DIGITS, -1).astype(np.uint8)
     return codes
 
@@ -187,9 +187,9 @@ def _scale(image: "Image.Image", path: Path) -> int:
     scale = min(max(image.width // width, 1), MAX_SCALE)
     if image.size != (scale * width, scale * height):
         there = f"{image.width}x{image.height} pixels"
-        raise LeNet5Error(f"{path}: {there}; {width}x{height} were wanted, or that enlarged 2 to {MAX_SCALE} times")
+        raise LeNet5Error(f"{path}: {there}; expected {width}x{height}, or that enlarged 2 to {MAX_SCALE} times")
     if image.mode not in _MODES:
-        raise LeNet5Error(f"{path}: pixels of mode {image.mode}; grey or RGB of 8 bits a channel was wanted")
+        raise LeNet5Error(f"{path}: pixels of mode {image.mode}; expected grey or RGB of 8 bits a channel")
     return scale
 
 
@@ -220,10 +220,10 @@ def _enlarged(strip: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
 
 def _checked(codes: Codes, path: Path) -> Codes:
     for k in np.flatnonzero(~codes.any(axis=1))[:1]:
-        raise LeNet5Error(f"{path}: digit {k} is blank; ink in every digit was wanted")
+        raise LeNet5Error(f"{path}: digit {k} is blank; expected ink in every digit")
     a, b, apart = closest(codes)
     if apart == 0:
-        raise LeNet5Error(f"{path}: digits {a} and {b} are equal; ten different digits were wanted")
+        raise LeNet5Error(f"{path}: digits {a} and {b} are equal; expected ten different digits")
     return codes
 
 

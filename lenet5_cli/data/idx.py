@@ -88,25 +88,25 @@ class Stored:
         return self.shape[0]
 
     @overload
-    def __getitem__(self, wanted: slice) -> Stored: ...
+    def __getitem__(self, expected: slice) -> Stored: ...
 
     @overload
-    def __getitem__(self, wanted: NDArray[np.integer] | int) -> NDArray[Any]: ...
+    def __getitem__(self, expected: NDArray[np.integer] | int) -> NDArray[Any]: ...
 
-    def __getitem__(self, wanted: slice | NDArray[np.integer] | int) -> Stored | NDArray[Any]:
+    def __getitem__(self, expected: slice | NDArray[np.integer] | int) -> Stored | NDArray[Any]:
         """Return a view by a slice without steps, a copy by indices (n,), or one element by its index."""
-        if isinstance(wanted, slice):
-            first, last, step = wanted.indices(len(self))
+        if isinstance(expected, slice):
+            first, last, step = expected.indices(len(self))
             assert step == 1, "a file is read in its order"  # noqa: S101
             shape = (max(0, last - first), *self.shape[1:])
             return Stored(self._file, self._path, self._header._replace(shape=shape), self._start + first * self._row)
-        indices = np.atleast_1d(wanted)
+        indices = np.atleast_1d(expected)
         if len(out := indices[(indices < -len(self)) | (indices >= len(self))]):
             raise IndexError(f"index {out[0]} of {len(self)}")
         rows = np.empty((len(indices), math.prod(self.shape[1:])), self.dtype)
         for row, index in zip(rows, (indices % len(self)).tolist(), strict=True):
             _fill(row, self._file, self._start + index * self._row, self._path)
-        return rows.reshape(*np.shape(wanted), *self.shape[1:])
+        return rows.reshape(*np.shape(expected), *self.shape[1:])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read all of it."""
@@ -248,19 +248,19 @@ def _read_header(stream: IO[bytes] | gzip.GzipFile, path: str | os.PathLike[str]
 def _demand_magic(path: str | os.PathLike[str], start: bytes) -> None:
     """Refuse a file whose first four bytes are not those of an IDX file."""
     if not start:
-        raise LeNet5Error(f"{path}: empty; an IDX file was wanted")
+        raise LeNet5Error(f"{path}: empty; expected an IDX file")
     if any(start[:2]):
         likely = likeness(start)
         if likely == "gzip data":
             likely += ", compressed twice"
         found = f"looks like {likely}" if likely else f"begins with the bytes {start.hex(' ')}"
-        raise LeNet5Error(f"{path}: {found}; an IDX file, which begins with 00 00, was wanted")
+        raise LeNet5Error(f"{path}: {found}; expected an IDX file, which begins with 00 00")
     if len(start) < 4:
         raise _cut_header(path, len(start), 4)
 
 
-def _cut_header(path: str | os.PathLike[str], found: int, wanted: int) -> LeNet5Error:
-    return LeNet5Error(f"{path}: cut off in the header, after {found} of its {wanted:,} bytes; get the file again")
+def _cut_header(path: str | os.PathLike[str], found: int, expected: int) -> LeNet5Error:
+    return LeNet5Error(f"{path}: cut off in the header, after {found} of its {expected:,} bytes; get the file again")
 
 
 def _miscount(path: str | os.PathLike[str], following: str, header: _Header) -> LeNet5Error:
@@ -269,18 +269,18 @@ def _miscount(path: str | os.PathLike[str], following: str, header: _Header) -> 
     )
 
 
-def _read_kind(path: str | os.PathLike[str], wanted: str) -> NDArray[np.uint8] | Stored:
+def _read_kind(path: str | os.PathLike[str], expected: str) -> NDArray[np.uint8] | Stored:
     array = read(path)
     kind = {3: "images", 1: "labels"}.get(array.ndim) if array.dtype == np.uint8 else None
-    if kind == wanted:
+    if kind == expected:
         return array
     found = f"{array.dtype.name} of shape {array.shape}"
     if kind:
         raise LeNet5Error(
-            f"{path}: {kind}, {found}, where {wanted} belong, uint8 of shape {_SHAPES[wanted]};"
+            f"{path}: {kind}, {found}, where {expected} belong, uint8 of shape {_SHAPES[expected]};"
             " give the other file here: the two may have changed places"
         )
-    raise LeNet5Error(f"{path}: {found}; {wanted} were wanted, uint8 of shape {_SHAPES[wanted]}")
+    raise LeNet5Error(f"{path}: {found}; expected {expected}, uint8 of shape {_SHAPES[expected]}")
 
 
 def _pack_header(path: str | os.PathLike[str], array: NDArray[Any]) -> bytes:

@@ -155,13 +155,12 @@ def _draw(source: str, split: str) -> Split:
     count = _BUILTIN_COUNTS[split]
     _, colon, number = source.partition(":")
     if colon:
-        wanted = int(number) if number.isdecimal() and len(number) <= len(str(_BUILTIN_MAX)) else 0
-        if not 1 <= wanted <= _BUILTIN_MAX:
+        expected = int(number) if number.isdecimal() and len(number) <= len(str(_BUILTIN_MAX)) else 0
+        if not 1 <= expected <= _BUILTIN_MAX:
             raise LeNet5Error(
-                f"{source}: a number of training images from 1 to {_BUILTIN_MAX:,} was wanted after the colon,"
-                " as in builtin:60000"
+                f"{source}: expected a number of training images from 1 to {_BUILTIN_MAX:,} after the colon, as in builtin:60000"
             )
-        count = wanted if split == "train" else count
+        count = expected if split == "train" else count
     images, labels = drawn.draw(count, _BUILTIN_SEEDS[split])
     return Split(source, images, labels, "builtin", "builtin")
 
@@ -177,17 +176,17 @@ def _read(source: str, images_path: Path, labels_path: Path) -> Split:
     if len(images) != len(labels):
         raise LeNet5Error(
             f"{images_path}: {len(images):,} images, but {len(labels):,} labels in {labels_path};"
-            " a label for each image was wanted"
+            " expected a label for each image"
         )
     if not len(images):
-        raise LeNet5Error(f"{images_path}: no images; at least one was wanted")
+        raise LeNet5Error(f"{images_path}: no images; expected at least one")
     rows, columns = images.shape[1:]
     if (rows, columns) != (28, 28):
-        raise LeNet5Error(f"{images_path}: images of {rows}x{columns} pixels; 28x28 were wanted")
+        raise LeNet5Error(f"{images_path}: images of {rows}x{columns} pixels; expected 28x28")
     if len(wrong := np.flatnonzero(labels > 9)):
         index = wrong[0]
         raise LeNet5Error(
-            f"{labels_path}: label {labels[index]} at index {index:,}, counted from 0; digits from 0 to 9 were wanted"
+            f"{labels_path}: label {labels[index]} at index {index:,}, counted from 0; expected digits from 0 to 9"
         )
     return Split(source, images, labels, str(images_path), str(labels_path))
 
@@ -220,7 +219,7 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
     if not source or not folder.exists():
         raise _unknown(source)
     if not folder.is_dir():
-        raise LeNet5Error(f"{source}: a file; the folder that holds the images and labels files was wanted")
+        raise LeNet5Error(f"{source}: a file; expected the folder that holds the images and labels files")
     if found := _find(folder, split):
         return found
     missing = next(name for name in _names(split) if not _spelled(folder, name))

@@ -84,8 +84,8 @@ class Layer(ABC):
 
     def _check(self, x: Array) -> None:
         if x.shape[1:] != self.input_shape:
-            wanted = ", ".join(map(str, ("n", *self.input_shape)))
-            raise LeNet5Error(f"{self.name}: x has shape {x.shape}; ({wanted}) was wanted")
+            expected = ", ".join(map(str, ("n", *self.input_shape)))
+            raise LeNet5Error(f"{self.name}: x has shape {x.shape}; expected ({expected})")
 
     def _array(self, name: str, *shape: int) -> Array:
         """Return the work array of this name, uninitialised, in memory that is kept while it is large enough."""

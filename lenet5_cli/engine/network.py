@@ -102,7 +102,7 @@ class LeNet5:
 
     @classmethod
     def load(cls, path: str | PathLike[str] | None = None) -> Self:
-        """Return the network of a checkpoint, or of the model in the box, ready to classify.
+        """Return the network of a checkpoint, or of the bundled model, ready to classify.
 
         Raises:
             LeNet5Error: the file is missing, damaged or not a checkpoint; nothing in it is executed.

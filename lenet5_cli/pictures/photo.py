@@ -101,7 +101,7 @@ def _page(source: str | PathLike[str] | IO[bytes], name: str) -> Image.Image:
     try:
         if isinstance(source, str | PathLike) and not stat.S_ISREG(mode := Path(source).stat().st_mode):
             what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise LeNet5Error(f"{name}: {what}; a picture was wanted")
+            raise LeNet5Error(f"{name}: {what}; expected a picture")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -117,7 +117,7 @@ def _page(source: str | PathLike[str] | IO[bytes], name: str) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise LeNet5Error(f"{name}: more pixels than the {MOST_PIXELS:,} that are read; make it smaller") from None
     except UnidentifiedImageError:
-        raise LeNet5Error(f"{name}: not a picture; one of {', '.join(FORMATS)} was wanted") from None
+        raise LeNet5Error(f"{name}: not a picture; expected one of {', '.join(FORMATS)}") from None
     except MemoryError:
         raise LeNet5Error(f"{name}: more pixels than fit in memory; make it smaller") from None
     except OSError as error:
@@ -219,7 +219,7 @@ def _found(look: Image.Image, name: str) -> Reading:
     colours = np.asarray(look, np.float32)
     plane = inks.brightness(colours) if colours.ndim == 3 else colours
     if np.ptp(plane) < CONTRAST:
-        raise LeNet5Error(f"{name}: one even colour; a digit on a plain background was wanted")
+        raise LeNet5Error(f"{name}: one even colour; expected a digit on a plain background")
     grey = np.rint(plane).astype(np.uint8) if look.mode == "F" else np.asarray(look.convert("L"))
     reasons = []
     for light, part in inks.looks(plane):
@@ -229,7 +229,7 @@ def _found(look: Image.Image, name: str) -> Reading:
             reasons.append(answer)
         elif not reasons or _inside(answer):  # around what was refused lies something, too
             return _softer(answer, plane)
-    raise LeNet5Error(f"{name}: {reasons[0]}; a digit on a plain background was wanted")
+    raise LeNet5Error(f"{name}: {reasons[0]}; expected a digit on a plain background")
 
 
 def _softer(reading: Reading, plane: Plane) -> Reading:

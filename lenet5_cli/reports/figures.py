@@ -37,7 +37,7 @@ def require(option: str, path: Path | None = None) -> None:
     known = backend_bases.FigureCanvasBase.get_supported_filetypes()
     if path and path.suffix.lower()[1:] not in known:
         there = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
-        raise LeNet5Error(f"{path}: {there}; .png was wanted, or another of {', '.join(sorted(known))}")
+        raise LeNet5Error(f"{path}: {there}; expected .png, or another of {', '.join(sorted(known))}")
 
 
 def history(epochs: list[dict[str, Any]], path: Path) -> None:

@@ -110,16 +110,16 @@ def _pickled(value: object) -> bytes:
 def _value(content: bytes) -> Any:
     """Return the value in a pickle, or say what else the file is, if that can be seen."""
     if not content:
-        raise LeNet5Error("empty; a checkpoint was wanted")
+        raise LeNet5Error("empty; expected a checkpoint")
     start = content[:_START]
     if found := _foreign(start):
-        raise LeNet5Error(f"looks like {found}; a checkpoint was wanted")
+        raise LeNet5Error(f"looks like {found}; expected a checkpoint")
     try:
         return safe_pickle.read(content)
     except safe_pickle.DamageError:
         text = "".join(start.decode("utf-8", "surrogateescape")[: _START - 3].split())
         if start[:1] not in (b"(", b"]") and printable(text) == text:  # a pickle of protocol 0 is a text too
-            raise LeNet5Error("looks like a text; a checkpoint was wanted") from None
+            raise LeNet5Error("looks like a text; expected a checkpoint") from None
         raise
 
 
@@ -135,7 +135,7 @@ def _foreign(start: bytes) -> str | None:
 
 def _checkpoint(items: Any) -> Checkpoint:
     if not isinstance(items, list) or len(items) not in (6, 7):
-        raise LeNet5Error("a pickle, but not a checkpoint: a list of six [weight, bias] pairs was wanted")
+        raise LeNet5Error("a pickle, but not a checkpoint; expected a list of six [weight, bias] pairs")
     pairs = [_pair(item, *expected) for item, expected in zip(items, SHAPES, strict=False)]
     if len(items) == 6:
         return Checkpoint(_alike(pairs))
@@ -157,9 +157,9 @@ def _part(record: dict[str, Any], name: str) -> Any:
         if not isinstance(value, np.ndarray) or value.shape != (10, 84) or not np.isin(value, (0, 1)).all():
             raise LeNet5Error("damaged: the glyphs are not (10, 84) zeros and ones")
         return value.astype(np.uint8)
-    wanted = type(getattr(Checkpoint([]), name))
-    if type(value) is not wanted:
-        raise LeNet5Error(f"damaged: {name} is of type {type(value).__name__}; {wanted.__name__} was wanted")
+    expected = type(getattr(Checkpoint([]), name))
+    if type(value) is not expected:
+        raise LeNet5Error(f"damaged: {name} is of type {type(value).__name__}; expected {expected.__name__}")
     if name == "state" and isinstance(value, dict):
         _demand_plain("state", list(value))
         return {key: _numbers(f"state.{key}", array) for key, array in value.items()}
@@ -171,7 +171,7 @@ def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
     """Refuse what no run writes: what is long, deep, or neither a number nor a text."""
     match value:
         case str() if len(value) > MAX_TEXT:
-            raise LeNet5Error(f"{name}: a text of {len(value):,} characters; at most {MAX_TEXT:,} were wanted")
+            raise LeNet5Error(f"{name}: a text of {len(value):,} characters; expected at most {MAX_TEXT:,}")
         case None | bool() | int() | float() | str():
             pass
         case list() if depth:
@@ -182,7 +182,7 @@ def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
                 _demand_plain(name, key)
                 _demand_plain(f"{name}.{key}", item, depth - 1)
         case _:
-            raise LeNet5Error(f"{name}: {type(value).__name__}; a number or a text was wanted")
+            raise LeNet5Error(f"{name}: {type(value).__name__}; expected a number or a text")
 
 
 def _check_record(saved: Checkpoint) -> None:
@@ -193,24 +193,24 @@ def _check_record(saved: Checkpoint) -> None:
     except LeNet5Error as error:
         raise LeNet5Error(f"config: {error}") from None
     if saved.epoch < 0:
-        raise LeNet5Error(f"epoch: {saved.epoch}; 0 or more was wanted")
+        raise LeNet5Error(f"epoch: {saved.epoch}; expected 0 or more")
     if type(saved.data.get("name", "")) is not str:
-        raise LeNet5Error(f"data.name: {saved.data['name']!r}; a text was wanted")
+        raise LeNet5Error(f"data.name: {saved.data['name']!r}; expected a text")
     for place, entry in enumerate(saved.history):
         if type(entry) is not dict:
-            raise LeNet5Error(f"history[{place}]: {type(entry).__name__}; a dict was wanted")
+            raise LeNet5Error(f"history[{place}]: {type(entry).__name__}; expected a dict")
         for name in ("epoch", "loss", "accuracy", "lr", "images", "seconds", "validation_accuracy"):
             if type(entry.get(name, 0)) not in (int, float):
-                raise LeNet5Error(f"history[{place}].{name}: {entry[name]!r}; a number was wanted")
+                raise LeNet5Error(f"history[{place}].{name}: {entry[name]!r}; expected a number")
 
 
 def _pair(item: Any, name: str, *shapes: tuple[int, ...]) -> list[Array]:
     if not isinstance(item, list) or len(item) != 2:
-        raise LeNet5Error(f"{name}: a pair [weight, bias] was wanted")
+        raise LeNet5Error(f"{name}: not a pair; expected [weight, bias]")
     pair = []
     for what, value, shape in zip(("weight", "bias"), item, shapes, strict=True):
         if isinstance(value, np.ndarray) and value.shape != shape:
-            raise LeNet5Error(f"{name}.{what}: shape {value.shape}; {shape} was wanted")
+            raise LeNet5Error(f"{name}.{what}: shape {value.shape}; expected {shape}")
         pair.append(_numbers(f"{name}.{what}", value))
     return pair
 
@@ -218,9 +218,9 @@ def _pair(item: Any, name: str, *shapes: tuple[int, ...]) -> list[Array]:
 def _numbers(name: str, value: Any) -> Array:
     """Return an array of finite numbers in the byte order of this machine, copied."""
     if not isinstance(value, np.ndarray):
-        raise LeNet5Error(f"{name}: {type(value).__name__.strip('_').lower()} where an array was wanted")
+        raise LeNet5Error(f"{name}: {type(value).__name__.strip('_').lower()} found; expected an array")
     if value.dtype.kind != "f":
-        raise LeNet5Error(f"{name}: {value.dtype} numbers; float32 or float64 was wanted")
+        raise LeNet5Error(f"{name}: {value.dtype} numbers; expected float32 or float64")
     if not np.isfinite(value).all():
         raise LeNet5Error(f"{name}: holds NaN or infinity")
     return value.astype(value.dtype.newbyteorder("="), order="C")

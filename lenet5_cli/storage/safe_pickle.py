@@ -102,7 +102,7 @@ def _operations(content: bytes) -> Iterator[tuple[str, Any, int]]:
 def _broken(content: bytes, place: int, *, cut: bool) -> DamageError:
     """Say why no operation can be read at a place."""
     if place == 0 and content[:1].decode("latin1") not in CODES:
-        return DamageError(f"begins with the bytes {content[:4].hex(' ')}, as no pickle does; a checkpoint was wanted")
+        return DamageError(f"begins with the bytes {content[:4].hex(' ')}, as no pickle does; expected a checkpoint")
     if place == len(content):
         return DamageError(f"cut off after {place:,} bytes; get the file again")
     if content[place : place + 1].decode("latin1") not in CODES:
@@ -149,7 +149,7 @@ class _Machine:
         if len(self.stack) == (self.marks[-1] if self.marks else 0):
             raise IndexError
         if kind is not object and type(self.stack[-1]) is not kind:
-            raise _MisfitError(f"{_kind(self.stack[-1])} where {kind.__name__.strip('_').lower()} was wanted")
+            raise _MisfitError(f"{_kind(self.stack[-1])} found, {kind.__name__.strip('_').lower()} expected")
         return self.stack[-1]
 
     def take(self, length: int) -> None:
@@ -251,11 +251,11 @@ def _array(shape: Any, kind: Any, data: Any, *, fortran: bool = False) -> NDArra
         kind = kind.args[0] if kind.args else None
     if type(kind) is not str or kind not in DTYPES:
         named = kind[:20] if type(kind) is str else _kind(kind)
-        raise LeNet5Error(f"numbers of type {named}; float32 or float64 was wanted")
+        raise LeNet5Error(f"numbers of type {named}; expected float32 or float64")
     if type(shape) is not tuple or len(shape) > 4 or not all(type(size) is int for size in shape):
         raise _MisfitError("an array with no shape")
     if not isinstance(data, bytes | bytearray):
-        raise _MisfitError(f"{_kind(data)} where the bytes of an array were wanted")
+        raise _MisfitError(f"{_kind(data)} found, the bytes of an array expected")
     fits = all(0 <= size <= len(data) for size in shape)
     if not fits or prod(shape) * np.dtype(kind).itemsize != len(data):
         raise _MisfitError(f"{len(data):,} bytes for an array of {kind[1:]} of shape {shape}")
