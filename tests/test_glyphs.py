@@ -191,7 +191,7 @@ def test_text_may_be_written_otherwise(tmp_path, content):
             with_pixel(strip(scale=2), (1, 0), (0, 0, 0)),
             "the pixel at x=1, y=0 differs from the rest of its 2x2 block; expected blocks of one colour",
         ),
-        (encoded(strip())[:60], "a damaged image; expected a strip of 70x12 pixels, black on white,"),
+        (encoded(strip())[:60], "a damaged image; expected a strip of 70x12 pixels, black on white"),
         (bytes(2**20 + 1), "1,048,577 bytes; expected a glyph sheet of at most 1,048,576"),
     ],
 )
@@ -204,7 +204,7 @@ def test_sheet_is_refused(tmp_path, content, message):
 def test_huge_image_is_refused_by_its_header(tmp_path):
     path = tmp_path / "sheet"
     path.write_bytes(b"P4 100000 100000\n")  # 1.25 GB, if it were decoded
-    expected = f"{path}: a damaged image; expected a strip of 70x12 pixels, black on white,"
+    expected = f"{path}: a damaged image; expected a strip of 70x12 pixels, black on white"
     assert refusal(glyphs.read, path) == expected
 
 

@@ -158,7 +158,8 @@ def _draw(source: str, split: str) -> Split:
         expected = int(number) if number.isdecimal() and len(number) <= len(str(_BUILTIN_MAX)) else 0
         if not 1 <= expected <= _BUILTIN_MAX:
             raise LeNet5Error(
-                f"{source}: expected a number of training images from 1 to {_BUILTIN_MAX:,} after the colon, as in builtin:60000"
+                f"{source}: expected a number of training images from 1 to {_BUILTIN_MAX:,} after the colon,"
+                " as in builtin:60000"
             )
         count = expected if split == "train" else count
     images, labels = drawn.draw(count, _BUILTIN_SEEDS[split])
