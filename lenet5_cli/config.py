@@ -20,7 +20,7 @@ MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
 MAX_MAPS = 256  # of one layer: a network that a checkpoint asks for takes at most 60 MB
 
 
-# The choices of a setting are written here alone; the tables that implement them have the same keys, which a test holds.
+# The choices of a setting are written here alone; a test holds that the tables that implement them have these keys.
 Precision = Literal["float32", "float64"]
 Order = Literal["file", "shuffled"]
 Optimizer = Literal["sgd", "adam"]

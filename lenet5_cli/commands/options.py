@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from lenet5_cli.config import Config, choices, presets, read
 from lenet5_cli.errors import printable
-from lenet5_cli.files import shipped_folder
+from lenet5_cli.files import BUNDLED_MODEL, shipped_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,23 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is asked for
+
+
+class ModelFile(click.Path):
+    """A checkpoint: a file, or the bundled model by its name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path of the file."""
+        return Path(super().convert(BUNDLED_MODEL if value == BUNDLED else value, param, ctx))  # type: ignore[arg-type]
+
+
+MODEL = ModelFile(dir_okay=False, path_type=Path)
+
+
+def model_name(path: Path) -> str:
+    """Return how a user names a checkpoint."""
+    return BUNDLED if path == BUNDLED_MODEL else str(path)
 
 
 def available_cores() -> int:

@@ -46,7 +46,12 @@ if TYPE_CHECKING:
 @option("--plot", group="Output", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
 @option("--resume", group="Main", is_flag=True, help="Go on with the run whose checkpoint --output is.")
 @option(
-    "--runs", group="Main", type=click.IntRange(min=1), metavar="N", default=1, help="Train with N seeds, keep the best."
+    "--runs",
+    group="Main",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    help="Train with N seeds, keep the best.",
 )
 @threads_option
 def train(
@@ -193,10 +198,12 @@ def _train_several(
             note({"run": place + 1, "seed": configs[place].seed, **event.record()})
     if stop.exit_code:
         names = ", ".join(printable(str(path)) for path, history in zip(outputs, histories, strict=True) if history)
-        click.echo(f"Stopped; {names or 'nothing'} was saved. lenet5 train --resume --output goes on with one.", err=True)
+        click.echo(
+            f"Stopped; {names or 'nothing'} was saved. lenet5 train --resume --output goes on with one.", err=True
+        )
         click.get_current_context().exit(stop.exit_code)
-    done = [_Done(*run) for run in zip(configs, outputs, histories, tests, strict=True) if run[-1]]
-    return _best_of(done, output)
+    runs = zip(configs, outputs, histories, tests, strict=True)
+    return _best_of([_Done(config, path, history, test) for config, path, history, test in runs if test], output)
 
 
 def _line(epoch: "Epoch") -> str:

@@ -221,7 +221,7 @@ class LeNet5:
 def _shared_vector(arrays: list[dict[str, Array]], dtype: np.dtype[Any]) -> Array:
     """Return one vector with the numbers of all arrays, and put views of it in their place."""
     values = [value.ravel() for named in arrays for value in named.values()]
-    vector: Array = np.concatenate(values) if values else np.empty(0, dtype)
+    vector: Array = np.concatenate([np.empty(0, dtype), *values])
     start = 0
     for named in arrays:
         for name, value in named.items():

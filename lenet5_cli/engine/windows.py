@@ -16,7 +16,7 @@ CACHE = 1 << 18  # bytes
 
 
 def tiled(x: Array, size: int) -> Array:
-    """Return maps x[n,c,h,w] as tiles of ``size`` x ``size``: the view y[n,c,i,j,p,q] = x[n,c,size i + p,size j + q]."""
+    """Return maps x[n,c,h,w] as tiles of t x t, t being ``size``: the view y[n,c,i,j,p,q] = x[n,c,t i + p,t j + q]."""
     n, c, h, w = x.shape
     tiles: Array = x.reshape(n, c, h // size, size, w // size, size).transpose(0, 1, 2, 4, 3, 5)
     return tiles

@@ -209,7 +209,7 @@ def _entry(record: dict[str, Any], name: str) -> Any:
     expected = list if name == "history" else dict
     if type(value) is not expected:
         raise LeNet5Error(f"damaged: {name} is of type {type(value).__name__}; expected {expected.__name__}")
-    if name == "state":
+    if name == "state" and isinstance(value, dict):
         _demand_plain("state", list(value))
         return {key: _numbers(f"state.{key}", array) for key, array in value.items()}
     _demand_plain(name, value)

@@ -53,41 +53,32 @@ def fit(
     with Step(network, threads) as step:
         for number in range(first, config.epochs + 1):
             start = perf_counter()
-            rng = np.random.default_rng([config.seed or 0, number])
-            chosen = choose(len(split.labels), config, rng)
-            tracked = track(batches(split, config.batch_size, chosen), len(chosen), f"epoch {number}")
+            loss, images = _take_steps(step, optimizer, split, config, number, track)
             lr = learning_rate(config, number, 0.5)
-            loss = _pass(step, optimizer, tracked, len(chosen), config, number, rng)
             if not np.isfinite(loss) or not np.isfinite(network.parameters).all():
                 raise LeNet5Error(
                     f"epoch {number}: the loss is no longer finite at learning rate {lr:g}; try a smaller --lr"
                 )
             accuracy = _tally(step, split, track).accuracy
-            validated = _tally(step, validation, track) if validation else None
-            yield Epoch(
-                number,
-                loss,
-                accuracy,
-                lr,
-                len(chosen),
-                perf_counter() - start,
-                validated and validated.loss,
-                validated and validated.accuracy,
-            )
+            held_out = _tally(step, validation, track) if validation else None
+            validated = (held_out.loss, held_out.accuracy) if held_out else ()
+            yield Epoch(number, loss, accuracy, lr, images, perf_counter() - start, *validated)
 
 
-def _pass(
-    step: Step, optimizer: SGD, batches: Iterator[Batch], total: int, config: Config, epoch: int, rng: np.random.Generator
-) -> float:
-    """Take the steps of one epoch; return the mean loss an image."""
-    network, loss_sum, done = step.network, 0.0, 0
+def _take_steps(
+    step: Step, optimizer: SGD, split: Split, config: Config, epoch: int, track: Track
+) -> tuple[float, int]:
+    """Take the steps of one epoch; return the mean loss an image and the number of images."""
+    rng = np.random.default_rng([config.seed or 0, epoch])
+    chosen = choose(len(split.labels), config, rng)
+    network, total, loss_sum, done = step.network, len(chosen), 0.0, 0
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by the caller
-        for images, labels in batches:
+        for images, labels in track(batches(split, config.batch_size, chosen), total, f"epoch {epoch}"):
             distortions = None if config.augment == "none" else draw(config.augment, len(labels), rng)
             loss_sum += step.loss_and_gradient(images, labels, distortions) * len(labels)
             done += len(labels)
             optimizer.step(network.parameters, network.gradients, learning_rate(config, epoch, done / total))
-    return loss_sum / total
+    return loss_sum / total, total
 
 
 def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.signedinteger]:

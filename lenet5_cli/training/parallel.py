@@ -76,11 +76,11 @@ class Pool:
         work = pickle.dumps(self.work)  # behind the record: a pipe would fill up before the other end reads
         memory = shared_memory.SharedMemory(create=True, size=layout.itemsize + len(work))
         self._resources.callback(_release, memory)
-        memory.buf[layout.itemsize : layout.itemsize + len(work)] = work
+        _bytes(memory)[layout.itemsize : layout.itemsize + len(work)] = work
         for rank in range(1, self._count):
             process = _Process(rank, f"serve({rank}, {memory.name!r}, {layout.itemsize}, {len(work)})")
             self._others.append(self._resources.enter_context(process))
-        return _fields(memory.buf, layout)
+        return _fields(_bytes(memory), layout)
 
     @property
     def processes(self) -> list[int]:
@@ -155,10 +155,10 @@ class _Process:
 
 def serve(rank: int, name: str, start: int, size: int) -> None:
     """Be one of the other processes of a pool: compute each task that is submitted, until standard input ends."""
-    resource_tracker.register = lambda *_: None  # type: ignore[assignment] # its maker removes it (3.13: track=False)
+    resource_tracker.register = lambda *_: None  # its maker removes the memory (from Python 3.13 on: track=False)
     memory = shared_memory.SharedMemory(name)
-    work: Work = pickle.loads(memory.buf[start : start + size])  # noqa: S301 - from the process that started this one
-    buffer = _fields(memory.buf, _with_control(work.layout))
+    work: Work = pickle.loads(_bytes(memory)[start : start + size])  # noqa: S301 - from the process that started this one
+    buffer = _fields(_bytes(memory), _with_control(work.layout))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):  # the first process looks at what comes out
         buffer.ready[rank] = True
@@ -192,7 +192,12 @@ def _with_control(layout: np.dtype[np.void]) -> np.dtype[np.void]:
     return np.dtype([("chunks", np.int64), ("stride", np.int64), *by_rank, *layout.descr])
 
 
-def _fields(memory: Any, layout: np.dtype[np.void]) -> Buffer:
+def _bytes(memory: shared_memory.SharedMemory) -> memoryview:
+    assert memory.buf is not None  # noqa: S101 - it is, until it is closed
+    return memory.buf
+
+
+def _fields(memory: memoryview, layout: np.dtype[np.void]) -> Buffer:
     """Return the fields of a record by name, as arrays over some memory."""
     record = np.frombuffer(memory, layout, count=1)
     arrays = {name: record[name] for name in layout.names or ()}

@@ -15,7 +15,7 @@ import numpy as np
 from lenet5_cli import __version__
 from lenet5_cli.config import Config, known
 from lenet5_cli.data import sources
-from lenet5_cli.data.sources import Split
+from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.optim import optimizer
 from lenet5_cli.errors import LeNet5Error
@@ -39,7 +39,7 @@ class Run:
         ended: why it ended before its last epoch, in a sentence; empty where it did not.
     """
 
-    def __init__(self, config: Config, split: Split) -> None:
+    def __init__(self, config: Config, split: sources.Split) -> None:
         """Begin a run.
 
         Raises:
@@ -59,7 +59,7 @@ class Run:
         self._validation = split.part(slice(held_out, None)) if config.validation else None
 
     @classmethod
-    def resume(cls, saved: Checkpoint, split: Split, config: Config | None = None) -> Self:
+    def resume(cls, saved: Checkpoint, split: sources.Split, config: Config | None = None) -> Self:
         """Take up a run from its checkpoint: it goes on to the bytes of a run that was never broken off.
 
         Args:
@@ -84,10 +84,9 @@ class Run:
         self.network.assign(saved.pairs, saved.where)
         self._best = saved.pairs
         state = self._state()
-        if {name: value.shape for name, value in saved.state.items()} != {
-            name: value.shape for name, value in state.items()
-        }:
-            raise LeNet5Error(f"{saved.where}the state of its {self.config.optimizer} is not there; it cannot be resumed")
+        if _shapes(saved.state) != _shapes(state):
+            name = self.config.optimizer
+            raise LeNet5Error(f"{saved.where}the state of its {name} is not there; it cannot be resumed")
         for name, value in saved.state.items():
             state[name][...] = value
 
@@ -147,7 +146,7 @@ class Run:
             {} if finished else self._state(),
         )
 
-    def _state(self) -> dict[str, np.ndarray]:
+    def _state(self) -> dict[str, Array]:
         """Return the arrays that the next step depends on, beside the parameters that are kept."""
         latest = {"parameters": self.network.parameters} if self.config.validation else {}
         return self._optimizer.state | latest
@@ -177,6 +176,10 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
             f"{saved.where}has {saved.epoch} of {config.epochs} epochs already; --epochs can ask for more"
         )
     return config
+
+
+def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in arrays.items()}
 
 
 def _is_best(epoch: Epoch, history: list[Epoch]) -> bool:
