@@ -352,8 +352,8 @@ def watch(event, args):
     reading = event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     if reading and (str(args[0]) == allowed or type(args[0]) is int):  # of a number, once it is open
         return
-    if (reading or event in ("pathlib.Path.glob", "os.scandir")) and str(args[0]).startswith(SHEETS):  # of a file without its own
-        return
+    if (reading or event in ("pathlib.Path.glob", "os.scandir")) and str(args[0]).startswith(SHEETS):
+        return  # the shipped sheet, for a file that holds no glyphs
     seen.append([allowed, event, repr(args)])
 
 watching, allowed = False, None
