@@ -9,10 +9,14 @@ import click
 
 from lenet5_cli.commands.options import (
     FILE,
+    MODEL,
+    GroupedCommand,
     bar,
     console,
     data_option,
     load,
+    model_name,
+    option,
     overwrite_option,
     refuse_existing,
     say_written,
@@ -42,16 +46,21 @@ HEAT = {
 RIGHT = "bold #ffffff on #003c9e"
 
 
-@click.command("eval")
-@click.argument("model", type=FILE)
+@click.command("eval", cls=GroupedCommand)
+@click.argument("model", type=MODEL, metavar="MODEL|bundled")
 @data_option
-@click.option(
-    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which part of it."
+@option(
+    "--split",
+    group="Data",
+    type=click.Choice(["test", "train"]),
+    default="test",
+    show_default=True,
+    help="Which split of it.",
 )
 @threads_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-@click.option("--plot", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
-@click.option("--errors", type=FILE, help=f"Draw the wrong answers, the {DRAWN} worst at most (needs matplotlib).")
+@option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
+@option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
+@option("--errors", group="Output", type=FILE, help=f"Draw the {DRAWN} worst wrong answers (needs matplotlib).")
 @overwrite_option
 def evaluate(
     model: Path,
@@ -71,6 +80,7 @@ def evaluate(
     \b
     Examples:
       lenet5 eval model.pkl
+      lenet5 eval bundled
       lenet5 eval model.pkl --data builtin --split train
       lenet5 eval model.pkl --plot confusion.png --errors errors.png
       lenet5 eval model.pkl --json | jq .accuracy
@@ -81,9 +91,9 @@ def evaluate(
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training import loop
 
-    for option, path in (("--plot", plot), ("--errors", errors)):
+    for name, path in (("--plot", plot), ("--errors", errors)):
         if path:
-            figures.require(option, path)
+            figures.require(name, path)
     saved = checkpoint.read(model)
     source = data or str(saved.data.get("name", "mnist"))
     images = load(source, split)
@@ -93,7 +103,7 @@ def evaluate(
     if errors:
         figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
     if as_json:
-        click.echo(json.dumps({"model": str(model), "data": source, "split": split, **_figures(tally)}))
+        click.echo(json.dumps({"model": model_name(model), "data": source, "split": split, **_figures(tally)}))
     else:
         _show(tally, split)
     say_written(plot, errors)

@@ -101,10 +101,10 @@ def _answers(network: "LeNet5", files: list[Path], threads: int, explain: Path |
     import numpy as np
     from tqdm import tqdm
 
-    from lenet5_cli.training.parallel import Workers
+    from lenet5_cli.training.step import Step
 
     with (
-        Workers(network, threads) as workers,
+        Step(network, threads) as step,
         tqdm(total=len(files), desc="read", unit="picture", leave=False, disable=None, delay=0.5) as bar,
     ):
         for start in range(0, len(files), TOGETHER):
@@ -113,7 +113,7 @@ def _answers(network: "LeNet5", files: list[Path], threads: int, explain: Path |
                 found.append((file, _found(file)))
                 bar.update()
             pictures = [reading.image for _, reading in found if not isinstance(reading, LeNet5Error)]
-            scores = iter(workers.scores(np.stack(pictures)) if pictures else ())
+            scores = iter(step.scores(np.stack(pictures)) if pictures else ())
             for file, reading in found:
                 if isinstance(reading, LeNet5Error):
                     yield {"file": str(file), "error": str(reading)}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NAMES = ("mnist", "fashion-mnist", "builtin")
 
+VARIABLE = "LENET5_DATA"  # of the environment: the folder of the default data set, mnist
+
 _LOCAL_MNIST = Path("mnist_data")  # the report's place, in the current folder
 _PREFIXES = {"train": "train", "test": "t10k"}
 _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
@@ -129,8 +131,9 @@ def load(source: str, split: Literal["train", "test"], *, progress: Progress | N
     """Load one split of a data set.
 
     `source` is ``mnist``, ``fashion-mnist``, ``builtin``, ``builtin:N`` for N training images, or a folder; write a
-    folder that is named like a data set as ``./mnist``. ``mnist`` is taken from the folder ``mnist_data`` if the
-    split is there, else from the cache (`LENET5_CACHE`, or the user's cache folder), into which it is downloaded once.
+    folder that is named like a data set as ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names;
+    if it names none, from the folder ``mnist_data`` if the split is there, else from the cache (`LENET5_CACHE`, or the
+    user's cache folder), into which it is downloaded once.
     `progress` shows the download.
 
     Raises `DownloadError` if the files cannot be downloaded, `LeNet5Error` if there is no such data or it is damaged.
@@ -142,12 +145,6 @@ def load(source: str, split: Literal["train", "test"], *, progress: Progress | N
     except OSError as problem:
         raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
     return _read(source, images_path, labels_path)
-
-
-def absolute(source: str) -> str:
-    """Return a source that means the same in any working folder."""
-    named = source.partition(":")[0] in NAMES
-    return source if named or not Path(source).is_dir() else str(Path(source).resolve())
 
 
 def _draw(source: str, split: str) -> Split:
@@ -167,6 +164,11 @@ def _draw(source: str, split: str) -> Split:
 
 
 def _locate(source: str, split: str, progress: Progress | None) -> tuple[Path, Path]:
+    if source == "mnist" and (folder := os.environ.get(VARIABLE)):
+        try:
+            return _find_in_folder(folder, split)
+        except LeNet5Error as error:
+            raise LeNet5Error(f"{VARIABLE}: {error}") from None
     if source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
         return found
     return _fetch(source, split, progress) if source in _REMOTES else _find_in_folder(source, split)
@@ -229,7 +231,7 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
 
 def _unknown(source: str) -> LeNet5Error:
     if Path(source).name != source:
-        return LeNet5Error(f"{source}: no such folder")
+        return LeNet5Error(f"{source}: no such folder; --data says where the images are now")
     near = difflib.get_close_matches(source, NAMES, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return LeNet5Error(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lenet5_cli.engine.einsum import Array
 
@@ -14,18 +15,22 @@ class Activation:
 
     Attributes:
         name: its name in ``--activation``.
+        paper: what the codes of the output layer have where a glyph has paper; they have 1 where it has ink.
         apply: replaces z by f(z), in place.
         gradient: writes dz = dy f'(z) into its third argument, from y = f(z) and dy.
     """
 
     name: str
+    paper: float
     apply: Callable[[Array], None]
     gradient: Callable[[Array, Array, Array], None]
 
+    def code(self, glyphs: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return glyphs, ink 1 and paper 0, in the values that the function reaches."""
+        return np.where(glyphs, 1.0, self.paper)
 
-HALF = np.array(
-    0.5, np.float32
-)  # exact in float64 too; an array, because NumPy takes twice as long with a Python number
+
+HALF = np.array(0.5, np.float32)  # exact in float64 too; an array, as NumPy takes twice as long with a Python number
 
 
 def _sigmoid(z: Array) -> None:
@@ -61,5 +66,6 @@ def _tanh_gradient(y: Array, dy: Array, dz: Array) -> None:
     np.multiply(dz, dy, out=dz)
 
 
-SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_gradient)
-TANH = Activation("tanh", _tanh, _tanh_gradient)
+SIGMOID = Activation("sigmoid", 0, _sigmoid, _sigmoid_gradient)
+TANH = Activation("tanh", -1, _tanh, _tanh_gradient)
+ACTIVATIONS = {activation.name: activation for activation in (SIGMOID, TANH)}

@@ -12,7 +12,7 @@ from lenet5_cli.engine.einsum import Array
 FLOOR = 1e-20  # the report's smallest probability in a logarithm
 RUBBISH = 5.0  # j of ``discriminative``: the penalty of the paper's "rubbish" class
 
-Loss = Callable[[Array, NDArray[np.integer], float], tuple[float, Array]]
+Loss = Callable[[Array, NDArray[np.integer]], tuple[float, Array]]
 
 
 def softmax(scores: Array) -> Array:
@@ -23,14 +23,12 @@ def softmax(scores: Array) -> Array:
     return p
 
 
-def cross_entropy(scores: Array, labels: NDArray[np.integer], smoothing: float = 0) -> tuple[float, Array]:
+def cross_entropy(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
     """Return the mean cross-entropy of the softmax of ``scores``, and its gradient by the scores.
 
-    ``loss = -mean_n log max(p[n,labels[n]], 1e-20)``, ``dscores[n,k] = (p[n,k] - target[n,k]) / N``,
-    ``target[n,k] = (1 - smoothing) [k = labels[n]] + smoothing / K``
+    ``loss = -mean_n log max(p[n,labels[n]], 1e-20)``, ``dscores[n,k] = (p[n,k] - [k = labels[n]]) / N``
 
     scores is (n, k), labels (n,) from 0 to k - 1; the loss is in nats, the gradient has the shape and dtype of scores.
-    With smoothing, the gradient is that of the smoothed targets' cross-entropy; the loss stays that of the labels.
 
     Source: report, training.
     """
@@ -38,9 +36,6 @@ def cross_entropy(scores: Array, labels: NDArray[np.integer], smoothing: float =
     targets = _identity(classes, scores.dtype).take(labels, 0)
     dscores = softmax(scores)
     losses = np.log(np.maximum(np.vecdot(dscores, targets), FLOOR))
-    if smoothing:
-        targets *= 1 - smoothing
-        targets += smoothing / classes
     dscores -= targets
     dscores /= n
     return -float(np.add.reduce(losses, dtype=np.float64)) / n, dscores
@@ -52,7 +47,7 @@ def _identity(classes: int, dtype: np.dtype[Any]) -> Array:
     return np.eye(classes, dtype=dtype)
 
 
-def discriminative(scores: Array, labels: NDArray[np.integer], _smoothing: float = 0) -> tuple[float, Array]:
+def discriminative(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
     """Return the mean of the paper's criterion, and its gradient by the scores, which are its negated penalties.
 
     ``loss = mean_n (-scores[n,labels[n]] + log(exp(-j) + sum_k exp(scores[n,k])))``: the right

@@ -1,5 +1,6 @@
 """Optimisers, which update parameters from their gradients, and learning-rate schedules."""
 
+from collections.abc import Callable
 from math import cos, pi
 
 import numpy as np
@@ -15,29 +16,13 @@ class SGD:
         state: the arrays that the next step depends on besides the parameters, by name; updated in place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: Array) -> None:  # noqa: ARG002 - all optimisers are made alike
         self.state: dict[str, Array] = {}
 
     def step(self, parameters: Array, gradients: Array, lr: float) -> None:
         """Update ``parameters`` in place; ``gradients`` are overwritten."""
         gradients *= lr
         parameters -= gradients
-
-
-class Momentum(SGD):
-    """SGD with momentum: ``velocity = momentum velocity + gradients``, ``parameters -= lr velocity`` (Polyak 1964)."""
-
-    def __init__(self, parameters: Array, momentum: float) -> None:
-        self.momentum = momentum
-        self.state = {"velocity": np.zeros_like(parameters)}
-
-    def step(self, parameters: Array, gradients: Array, lr: float) -> None:
-        """Update ``parameters`` in place; ``gradients`` are overwritten."""
-        velocity = self.state["velocity"]
-        velocity *= self.momentum
-        velocity += gradients
-        gradients[...] = velocity
-        super().step(parameters, gradients, lr)
 
 
 class Adam(SGD):
@@ -67,15 +52,12 @@ class Adam(SGD):
         parameters -= lr / (1 - self.b1 ** float(steps[0])) * mean / root
 
 
+OPTIMIZERS: dict[str, Callable[[Array], SGD]] = {"sgd": SGD, "adam": Adam}
+
+
 def optimizer(config: Config, parameters: Array) -> SGD:
     """Return the optimiser that the settings name."""
-    match config.optimizer:
-        case "adam":
-            return Adam(parameters)
-        case "momentum":
-            return Momentum(parameters, config.momentum)
-        case _:
-            return SGD()
+    return OPTIMIZERS[config.optimizer](parameters)
 
 
 def learning_rate(config: Config, epoch: int, fraction: float) -> float:

@@ -7,6 +7,7 @@ from lenet5_cli.engine.einsum import Array, images_first
 
 THRESHOLD = 40
 PADDING = 2
+INPUT_SHAPE = (1, 32, 32)
 SCALES = {"binary": (0, 1), "grey": (0, 1), "lecun": (-0.1, 1.175)}
 
 

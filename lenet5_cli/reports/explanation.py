@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lenet5_cli.data.glyphs import COLUMNS, ROWS
+from lenet5_cli.reports import BLUE, ORANGE
 
 if TYPE_CHECKING:
     from lenet5_cli.pictures.photo import Reading
@@ -15,7 +16,6 @@ SIDE, GAP, HEAD, FOOT = 280, 24, 44, 56  # pixels: of a panel, between panels, a
 WIDTH = 4 * SIDE + 5 * GAP
 BAR = 120  # pixels of the longest distance's bar
 PAPER, INK, FAINT = "white", "black", "#999999"
-BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by the colour-blind, and in grey
 
 Panel: TypeAlias = Image.Image
 

@@ -1,7 +1,8 @@
 """Pictures of a network, of its training and of what it gets wrong, drawn by matplotlib."""
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from math import ceil, isqrt, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.data.glyphs import COLUMNS, ROWS, Codes, closest, distances
+from lenet5_cli.engine import Conv
 from lenet5_cli.engine.einsum import Array
+from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import replacing
+from lenet5_cli.reports import BLUE, GREY, ORANGE
+from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import BINS, Tally, Wrong, wilson
 
 if TYPE_CHECKING:
@@ -21,11 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from matplotlib.patches import Rectangle
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#b8b8b8"  # told apart by the colour-blind, and in grey
 AROUND_ZERO = ["#0b2c5f", "#3f6fae", "#9a9a9a", "#f0b45a", "#fff6cf"]  # grey is 0; ever lighter, so that grey shows it
 DOTS = 150  # an inch
 SHEET = 10  # wrong answers a row
-ACROSS = {"input": 1, "c1": 3, "s2": 3, "c3": 4, "s4": 4}  # maps of a layer side by side
+SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
 
 
 def require(option: str, path: Path | None = None) -> None:
@@ -40,23 +44,23 @@ def require(option: str, path: Path | None = None) -> None:
         raise LeNet5Error(f"{path}: {there}; expected .png, or another of {', '.join(sorted(known))}")
 
 
-def history(epochs: list[dict[str, Any]], path: Path) -> None:
+def history(epochs: list[Epoch], path: Path) -> None:
     """Draw loss and accuracy over epochs, as the report's figure does.
 
     Here as in all pictures the file's ending says which format, and LeNet5Error is raised where it cannot be written.
     """
     figure = _figure(9, 3.6, layout="constrained")
     panels = figure.subplots(1, 2)
-    numbers = [epoch["epoch"] for epoch in epochs]
+    numbers = [epoch.epoch for epoch in epochs]
     for panel, key, colour in zip(panels, ("loss", "accuracy"), (ORANGE, BLUE), strict=True):
-        panel.plot(numbers, [epoch[key] for epoch in epochs], color=colour, marker="o", markersize=3)
+        panel.plot(numbers, [getattr(epoch, key) for epoch in epochs], color=colour, marker="o", markersize=3)
         panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
     panels[0].set_ylim(bottom=0)
-    accuracies = [epoch["accuracy"] for epoch in epochs]
-    if any("validation_accuracy" in epoch for epoch in epochs):
-        validated = [epoch.get("validation_accuracy", np.nan) for epoch in epochs]
+    accuracies = [epoch.accuracy for epoch in epochs]
+    validated = [np.nan if epoch.validation_accuracy is None else epoch.validation_accuracy for epoch in epochs]
+    if not np.isnan(validated).all():
         panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", label="held out")
         panels[1].legend(loc="lower right")
         panels[1].set_title("accuracy on the training set, and held out")
@@ -96,21 +100,32 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) 
     _write(figure, path)
 
 
-def kernels(c1: Array, c3: Array, path: Path) -> None:
-    """Draw the kernels of c1, (6, 1, 5, 5), and of c3, (16, 6, 5, 5), but for those of no connection: all zeros."""
-    figure, canvas = _canvas(9, 5.4)
+def kernels(network: LeNet5, path: Path) -> None:
+    """Draw the kernels of a network's first two convolutions, but for those of no connection: all zeros.
+
+    Of the first, a row of kernels (k, 1, u, v), folded where there are many; of the second, (k, c, u, v), a table from
+    the maps that it reads, down, to its own, across.
+    """
+    first, second = [layer for layer in network.layers if isinstance(layer, Conv)][:2]
+    c1, c3 = first.params["weight"][:SHOWN], second.params["weight"][:SHOWN, :SHOWN]
     side, step, left = 0.44, 0.5, 0.75
-    c1_top, c3_top = 0.7, 2.3
-    _text(canvas, left, c1_top - 0.4, "c1: a kernel for each map", ha="left", fontsize=11)
-    _colour_bar(canvas, c1, 6.5, c1_top - 0.4)
+    across = max(6, min(len(c1), len(c3) // 2))  # kernels of the first in a row, which are drawn twice as large
+    rows = -(-len(c1) // across)
+    c1_top, c3_top = 0.7, 0.7 + 1.1 * rows + 0.5
+    figure, canvas = _canvas(left + step * max(len(c3), 2 * across) + 0.25, c3_top + step * c3.shape[1] + 0.1)
+    bar = left + step * (max(len(c3), 2 * across) - 5)
+    _text(canvas, left, c1_top - 0.4, f"{first.name}: a kernel for each map", ha="left", fontsize=11)
+    _colour_bar(canvas, c1, bar, c1_top - 0.4)
     for k, kernel in enumerate(c1[:, 0]):
-        _text(canvas, left + 2 * step * k + side, c1_top - 0.12, f"{k}")
-        _place(canvas, kernel, left + 2 * step * k, c1_top, side + step, **_around_zero(c1))
-    _text(canvas, left, c3_top - 0.4, "c3: from the maps of s2, down, to its own, across", ha="left", fontsize=11)
-    _colour_bar(canvas, c3, 6.5, c3_top - 0.4)
-    for k in range(16):
+        x, y = left + 2 * step * (k % across), c1_top + 1.1 * (k // across)
+        _text(canvas, x + side, y - 0.12, f"{k}")
+        _place(canvas, kernel, x, y, side + step, **_around_zero(c1))
+    table = f"{second.name}: from the maps that it reads, down, to its own, across"
+    _text(canvas, left, c3_top - 0.4, table, ha="left", fontsize=11)
+    _colour_bar(canvas, c3, bar, c3_top - 0.4)
+    for k in range(len(c3)):
         _text(canvas, left + step * k + side / 2, c3_top - 0.12, f"{k}")
-    for c in range(6):
+    for c in range(c3.shape[1]):
         _text(canvas, left - 0.15, c3_top + step * c + side / 2, f"{c}")
     for k, c in np.argwhere(c3.any(axis=(2, 3))):
         _place(canvas, c3[k, c], left + step * k, c3_top + step * c, side, **_around_zero(c3))
@@ -120,32 +135,29 @@ def kernels(c1: Array, c3: Array, path: Path) -> None:
 def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], codes: Codes, path: Path) -> None:
     """Draw what each layer makes of some images: all maps by name as ``LeNet5.maps`` gives them, and the glyphs.
 
-    labels is (n,), the images' digits; codes is (10, 84).
+    labels is (n,), the images' classes; codes is (k, 84).
     """
-    high, step, gap, top = 0.73, 0.85, 0.13, 0.4
-    figure, canvas = _canvas(9, top + step * len(labels) + 0.25)
-    scores = layers["output"]
-    blocks: dict[str, Iterable[NDArray[np.floating]]] = {
-        **{name: [_side_by_side(one, across) for one in layers[name]] for name, across in ACROSS.items()},
-        "c5": layers["c5"].reshape(-1, 12, 10),
-        "f6": layers["f6"].reshape(-1, ROWS, COLUMNS),
-        "glyph": codes[scores.argmax(axis=1)].reshape(-1, ROWS, COLUMNS),
-    }
-    x = 0.4
-    for name, images in blocks.items():
+    high, step, gap, left, top = 0.73, 0.85, 0.13, 0.4, 0.4
+    *hidden, (_, scores) = layers.items()
+    blocks = {name: [_in_one(one) for one in values] for name, values in hidden}
+    blocks["glyph"] = [*codes[scores.argmax(axis=1)].reshape(-1, ROWS, COLUMNS).astype(float)]
+    widths = [high * images[0].shape[1] / images[0].shape[0] + gap for images in blocks.values()]
+    figure, canvas = _canvas(max(9, left + sum(widths) + 1.8), top + step * len(labels) + 0.25)
+    x = left
+    for (name, images), wide in zip(blocks.items(), widths, strict=True):
         colours = _grey(codes if name == "glyph" else layers[name])
         for row, image in enumerate(images):
-            wide = _place(canvas, image, x, top + step * row, high, **colours)
-        _text(canvas, x + wide / 2, top - 0.15, name, fontsize=10)
-        x += wide + gap
+            _place(canvas, image, x, top + step * row, high, **colours)
+        _text(canvas, x + (wide - gap) / 2, top - 0.15, name, fontsize=10)
+        x += wide
     _text(canvas, x + 0.6, top - 0.15, "squared distances", fontsize=10)
     for row, (label, distance) in enumerate(zip(labels, -scores, strict=True)):
         y = top + step * row
         _text(canvas, 0.2, y + high / 2, f"{label}", fontsize=13)
         _bars(canvas, distance, -scores.min(), x, y, high, BLUE if distance.argmin() == label else ORANGE)
-    said = "Black is the least of a layer's values, white the greatest."
+    said = "Black is the minimum of a layer's values, white the maximum."
     nearest = "Blue is the nearest glyph where it is right, orange where it is wrong."
-    _text(canvas, 0.4, top + step * len(labels) + 0.07, f"{said} {nearest}", ha="left")
+    _text(canvas, left, top + step * len(labels) + 0.07, f"{said} {nearest}", ha="left")
     _write(figure, path)
 
 
@@ -227,13 +239,14 @@ def _matrix(panel: "Axes", counts: NDArray[np.integer], shades: NDArray[np.numbe
 def _bars(
     canvas: "Axes", distances: NDArray[np.floating], most: float, x: float, y: float, high: float, colour: str
 ) -> None:
-    """Draw ten distances as bars above their digits, and the least in a colour and in numbers."""
+    """Draw distances as bars above their classes, and the minimum in a colour and in numbers."""
     nearest, step = distances.argmin(), 0.12
     for k, distance in enumerate(distances):
         tall, middle = (high - 0.16) * distance / most, x + step * (k + 0.5)
         canvas.bar(middle, -tall, 0.75 * step, y + high - 0.14, color=colour if k == nearest else GREY)
         _text(canvas, middle, y + high - 0.05, f"{k}", fontsize=7, weight="bold" if k == nearest else "normal")
-    _text(canvas, x + step * 10 + 0.04, y + high - 0.25, f"{distances[nearest]:.1f}", ha="left", color=colour)
+    beside = x + step * len(distances) + 0.04
+    _text(canvas, beside, y + high - 0.25, f"{distances[nearest]:.1f}", ha="left", color=colour)
 
 
 def _colour_bar(canvas: "Axes", values: Array, x: float, y: float) -> None:
@@ -261,13 +274,18 @@ def _grey(values: NDArray[Any]) -> dict[str, Any]:
     return {"cmap": colormaps["gray"].with_extremes(bad=GREY), "vmin": values.min(), "vmax": values.max()}
 
 
-def _side_by_side(maps: Array, across: int) -> NDArray[np.float64]:
-    """Return maps [k, h, w] in one image, ``across`` a row, with gaps of nan."""
+def _in_one(maps: Array) -> NDArray[np.float64]:
+    """Return maps [k, h, w], or numbers [k], in one image: about as many down as across, with gaps of nan."""
+    if maps.size == ROWS * COLUMNS:  # what the glyphs are compared with
+        return maps.reshape(ROWS, COLUMNS).astype(float)
+    maps = maps.reshape(len(maps), *(maps.shape[1:] or (1, 1)))
     k, h, w = maps.shape
-    gap = 1 + h // 16
-    image = np.full((k // across, h + gap, across, w + gap), np.nan)
-    image[:, :h, :, :w] = maps.reshape(-1, across, h, w).transpose(0, 2, 1, 3)
-    return image.reshape(k // across * (h + gap), across * (w + gap))[:-gap, :-gap]
+    across = isqrt(k) if h == 1 else ceil(sqrt(k))
+    down, gap = -(-k // across), 0 if h == 1 else 1 + h // 16
+    image = np.full((down * across, h + gap, w + gap), np.nan)
+    image[:k, :h, :w] = maps
+    image = image.reshape(down, across, h + gap, w + gap).transpose(0, 2, 1, 3)
+    return image.reshape(down * (h + gap), across * (w + gap))[: -gap or None, : -gap or None]
 
 
 def _place(canvas: "Axes", image: NDArray[Any], x: float, y: float, high: float, **colours: Any) -> float:
