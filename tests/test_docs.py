@@ -3,7 +3,7 @@
 A console block shows commands behind "$ " and what they print; "..." on a line of its own stands for lines left out.
 Commands without "$ " are run for their exit code alone. A comment above a block says how it is run:
 
-    <!-- in small -->   on few images, for one epoch: each line shown must be printed, whatever its numbers
+    <!-- in small -->   on a few images, for one epoch: each line shown must be printed, whatever its numbers
     <!-- not run -->    not at all: it installs, downloads, or takes minutes
 
 The Python blocks of a page run in one namespace, one after the other; a text block right behind one is what it prints.
@@ -24,9 +24,8 @@ from click.testing import CliRunner
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
-from lenet5_cli.data import glyphs
+from lenet5_cli.data import drawn, idx
 from lenet5_cli.storage import checkpoint
-from lenet5_cli.storage.checkpoint import Checkpoint
 
 ROOT = Path(__file__).parent.parent
 README, SECURITY = ROOT / "README.md", ROOT / "SECURITY.md"
@@ -39,10 +38,7 @@ PRINTED = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<printed>
 COMMAND = re.compile(r"^(?:.*&& |\$ )?(lenet5 .*)$", re.MULTILINE)
 BENCHMARK_OPTIONS = {"--recipes", "--without", "--kills", "--seeds"}
 OTHER_OPTIONS = {"--help", "--version", "--strict", "--requirement"}  # of Click, mkdocs and pip-audit
-SMALL = {
-    "train": ["--data", "builtin:100", "--epochs", "1", "--samples-per-epoch", "100", "--overwrite"],
-    "eval": ["--data", "builtin"],
-}
+SMALL = {"train": ["--epochs", "1", "--overwrite"]}
 
 
 @dataclass
@@ -70,18 +66,29 @@ def _python_pages() -> list[Path]:
     return [page for page in PAGES if PRINTED.search(page.read_text(encoding="utf-8"))]
 
 
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the files of MNIST, of which each has 50 images."""
+    folder = tmp_path_factory.mktemp("few")
+    images, labels = drawn.draw(50, seed=1)
+    for prefix in ("train", "t10k"):
+        idx.write(folder / f"{prefix}-images-idx3-ubyte", images)
+        idx.write(folder / f"{prefix}-labels-idx1-ubyte", labels)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def _as_in_a_checkout(tmp_path: Path) -> None:
-    """Give the commands what lies beside the README."""
+def _as_in_a_checkout(tmp_path: Path, few_images: Path) -> None:
+    """Give the commands what lies beside the README, and data."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.md"))
-    (tmp_path / "lenet5_cli").mkdir()
-    shutil.copy(ROOT / "lenet5_cli" / "bundled.pkl", tmp_path / "lenet5_cli")
+    shutil.copytree(few_images, tmp_path / "mnist_data")
 
 
 @pytest.mark.parametrize("block", _consoles(), ids=lambda block: f"{block.page.name}-{block.line}")
 def test_commands_print_what_is_shown(block: Console) -> None:
     if "model.pkl" in block.text:  # trained by an earlier block
-        checkpoint.write(Path("model.pkl"), Checkpoint(LeNet5(seed=1).pairs(), glyphs.read()))
+        network = LeNet5()
+        checkpoint.write("model.pkl", checkpoint.Checkpoint(network.pairs(), network.codes))
     steps = re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]
     if not steps:
         for command in COMMAND.findall(block.text):
