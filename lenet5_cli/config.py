@@ -15,7 +15,7 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import content, likeness, shipped_folder
 
 SIZE_LIMIT = 1 << 20  # bytes of a configuration file; a real one has a few hundred
-MAX_COUNT = 2**63 - 1  # what a whole number can be everywhere: here, in NumPy, in a checkpoint
+MAX_COUNT = 2**63 - 1  # the largest integer everywhere: here, in NumPy, in a checkpoint
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
 MAX_MAPS = 256  # of one layer: a network that a checkpoint asks for takes at most 60 MB
 
@@ -108,7 +108,7 @@ class Config:
         counts = [int(count) for count in self.maps.split(",") if re.fullmatch(r"[0-9]{1,4}", count)]
         if len(counts) != 3 or self.maps.count(",") != 2 or not all(1 <= count <= MAX_MAPS for count in counts):
             raise LeNet5Error(
-                f"maps: {_shown(self.maps)}; expected three whole numbers from 1 to {MAX_MAPS}, such as 6,16,120"
+                f"maps: {_shown(self.maps)}; expected three integers from 1 to {MAX_MAPS}, such as 6,16,120"
             )
         return counts[0], counts[1], counts[2]
 
@@ -189,9 +189,9 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         where = f"line {line[1]}, column {line[2]}" if line else f"line {len(text.splitlines())}"
         raise LeNet5Error(f"{path}: {where}: not TOML: {what}") from None
     except RecursionError:
-        raise LeNet5Error(f"{path}: not settings: nested too deeply; a setting is a number or a text") from None
+        raise LeNet5Error(f"{path}: not settings: nested too deeply; a setting is a number or a string") from None
     except ValueError:
-        raise LeNet5Error(f"{path}: not settings: a whole number of more than 4,300 digits") from None
+        raise LeNet5Error(f"{path}: not settings: an integer of more than 4,300 digits") from None
 
 
 def _place(key: str, text: str) -> str:
@@ -214,7 +214,7 @@ def _check(setting: Field[Any], value: object) -> None:
     kinds = get_args(setting.type) or (setting.type,)
     fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
     if not fits:
-        names = {int: "a whole number", float: "a number", str: "a text"}
+        names = {int: "an integer", float: "a number", str: "a string"}
         raise LeNet5Error(f"{name}: {_shown(value)}; expected {names[kinds[0]]}")
     low, high = setting.metadata["min"], setting.metadata["max"]
     if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]

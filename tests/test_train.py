@@ -390,7 +390,7 @@ def test_a_checkpoint_that_is_none_is_told() -> None:
     drawing(3).save("three.png")
     for arguments in (["eval", "model.pkl"], ["predict", "three.png"]):
         result = run(*arguments, code=1)
-        assert result.stderr == "Error: model.pkl: looks like a text; expected a checkpoint\n"
+        assert result.stderr == "Error: model.pkl: looks like text; expected a checkpoint\n"
 
 
 @pytest.mark.parametrize("command", [None, *lenet5.commands])
