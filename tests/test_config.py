@@ -45,11 +45,11 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
     [
         (b"rate = 1", "line 1: rate is not a setting; these are: "
          + ", ".join(sorted(asdict(Config())))),
-        (b"# settings\n\nlr-decay = 1", "line 3: lr-decay is not a setting; lr_decay is"),
-        (b"epoch = 1", "line 1: epoch is not a setting; epochs is"),
-        (b"lr = 1\r\n\r\n  'epoch' = 1\r\n", "line 3: epoch is not a setting; epochs is"),
-        (b"\xef\xbb\xbfepoch = 1", "line 1: epoch is not a setting; epochs is"),
-        (b"lr = 1\n[epoch]\nx = 1", "line 2: epoch is not a setting; epochs is"),
+        (b"# settings\n\nlr-decay = 1", "line 3: lr-decay is not a setting; did you mean lr_decay?"),
+        (b"epoch = 1", "line 1: epoch is not a setting; did you mean epochs?"),
+        (b"lr = 1\r\n\r\n  'epoch' = 1\r\n", "line 3: epoch is not a setting; did you mean epochs?"),
+        (b"\xef\xbb\xbfepoch = 1", "line 1: epoch is not a setting; did you mean epochs?"),
+        (b"lr = 1\n[epoch]\nx = 1", "line 2: epoch is not a setting; did you mean epochs?"),
         (b"x\\ = 1", "line 1, column 2: not TOML: Expected '=' after a key in a key/value pair"),
         (b'"\\u001b[31m" = 1', r"\x1b[31m is not a setting; these are: " + ", ".join(sorted(asdict(Config())))),
         (b'lr = "fast"', "line 1: lr: 'fast'; expected a number"),

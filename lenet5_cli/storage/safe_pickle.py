@@ -102,9 +102,7 @@ def _operations(content: bytes) -> Iterator[tuple[str, Any, int]]:
 def _broken(content: bytes, place: int, *, cut: bool) -> DamageError:
     """Return why no operation can be read at a position."""
     if place == 0 and content[:1].decode("latin1") not in CODES:
-        return DamageError(
-            f"begins with the bytes {content[:4].hex(' ')}, which is not a pickle; expected a checkpoint"
-        )
+        return DamageError(f"begins with the bytes {content[:4].hex(' ')}, not a pickle; expected a checkpoint")
     if place == len(content):
         return DamageError(f"cut off after {place:,} bytes; get the file again")
     if content[place : place + 1].decode("latin1") not in CODES:
@@ -121,9 +119,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.spare = (
-            size  # characters and bytes that may still be reused: a file cannot grow by repeating itself
-        )
+        self.spare = size  # characters and bytes that may still be reused: a file cannot grow by repeating itself
 
     def nothing(self, _: object) -> None:
         """Ignore an operation that only describes the file."""
