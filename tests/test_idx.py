@@ -312,7 +312,7 @@ def test_a_large_file_that_is_cut_short_meanwhile_is_told(stored, path):
         with pytest.raises(LeNet5Error) as refused:
             read()
         assert str(refused.value) == (
-            f"{path}: ends at byte 116, and went on to {expected} when it was opened;"
+            f"{path}: ends at byte 116, but had at least {expected} bytes when it was opened;"
             " it must not change while it is read"
         )
 
@@ -340,14 +340,14 @@ def test_an_unreadable_file(path, monkeypatch):
         (
             idx.read_images,
             np.zeros(20, np.uint8),
-            "labels, uint8 of shape (20,), where images belong, uint8 of shape (n, rows, columns);"
-            " give the other file here: the two may have changed places",
+            "labels, uint8 of shape (20,); expected images, uint8 of shape (n, rows, columns);"
+            " the images and labels files may have been swapped",
         ),
         (
             idx.read_labels,
             np.zeros((20, 28, 28), np.uint8),
-            "images, uint8 of shape (20, 28, 28), where labels belong, uint8 of shape (n,);"
-            " give the other file here: the two may have changed places",
+            "images, uint8 of shape (20, 28, 28); expected labels, uint8 of shape (n,);"
+            " the images and labels files may have been swapped",
         ),
         (
             idx.read_images,

@@ -362,4 +362,4 @@ def test_what_cannot_be_read_is_told() -> None:
     assert run("--config", "bets", code=1).stderr.startswith("Error: bets: no such file or preset; the presets are: ")
     Path("mine.toml").write_text("epoch = 1\n", encoding="utf-8")
     result = run("--config", "mine.toml", code=1)
-    assert result.stderr == "Error: mine.toml: line 1: epoch is not a setting; epochs is\n"
+    assert result.stderr == "Error: mine.toml: line 1: epoch is not a setting; did you mean epochs?\n"

@@ -122,7 +122,7 @@ def test_config_gives_way_to_the_command_line(bars_folder: Path) -> None:
 def test_config_that_is_wrong_is_told() -> None:
     Path("mine.toml").write_text("epoch = 1\n", encoding="utf-8")
     result = run("train", "--config", "mine.toml", code=1)
-    assert result.stderr == "Error: mine.toml: line 1: epoch is not a setting; epochs is\n"
+    assert result.stderr == "Error: mine.toml: line 1: epoch is not a setting; did you mean epochs?\n"
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ def test_a_checkpoint_that_is_none_is_told() -> None:
     drawing(3).save("three.png")
     for arguments in (["eval", "model.pkl"], ["predict", "three.png"]):
         result = run(*arguments, code=1)
-        assert result.stderr == "Error: model.pkl: looks like a text; expected a checkpoint\n"
+        assert result.stderr == "Error: model.pkl: looks like text; expected a checkpoint\n"
 
 
 @pytest.mark.parametrize("command", [None, *lenet5.commands])

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from lenet5_cli.training.metrics import Tally
 
 DRAWN = 200  # wrong answers, at most
-PAIRS = 5  # of digits that are confused, shown
+PAIRS = 5  # of confused digits that are shown
 
-# How a confusion looks that is less than so much of the digit's images. Blue and orange are told apart by the
-# colour-blind; as the ink is set with the ground, both are read on a light and on a dark terminal.
+# The style of a confusion below each fraction of the digit's images. Colour-blind people can tell blue and orange
+# apart; as text and background are both set, they are readable on light and dark terminals.
 HEAT = {
     0.003: "#000000 on #fff3c4",
     0.01: "#000000 on #fdc871",
@@ -160,13 +160,13 @@ def _show(tally: "Tally", split: str) -> None:
 def _digits(screen: "Console", tally: "Tally") -> "Table":
     table = _table(screen, "digit", "images", "precision", "recall", "F1", title="Each digit")
     columns = (tally.confusion.sum(axis=1), tally.precision, tally.recall, tally.f1)
-    for digit, (images, *shares) in enumerate(zip(*columns, strict=True)):
-        table.add_row(str(digit), str(images), *(f"{share:.4f}" for share in shares))
+    for digit, (images, *ratios) in enumerate(zip(*columns, strict=True)):
+        table.add_row(str(digit), str(images), *(f"{ratio:.4f}" for ratio in ratios))
     return table
 
 
 def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
-    """Yield the table of confusions, in parts if the terminal is too narrow for all ten answers side by side."""
+    """Yield the table of confusions, split if the terminal is too narrow for all ten answers side by side."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -188,7 +188,7 @@ def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
 
 
 def _parts(widths: list[int], room: int) -> list[range]:
-    """Cut columns into runs that have room side by side, of at least one column."""
+    """Split columns into runs that fit side by side, of at least one column each."""
     parts, start = [], 0
     for column in range(1, len(widths) + 1):
         if column == len(widths) or sum(widths[start : column + 1]) > room:
@@ -197,21 +197,21 @@ def _parts(widths: list[int], room: int) -> list[range]:
     return parts
 
 
-def _heat(share: float) -> str:
-    return next(style for less, style in HEAT.items() if share < less)
+def _heat(fraction: float) -> str:
+    return next(style for bound, style in HEAT.items() if fraction < bound)
 
 
 def _legend() -> "Text":
     from rich.text import Text
 
-    legend = Text("share of the digit's images: ")
-    for less, style in HEAT.items():
-        legend.append(f" <{less:.1%} " if less < 1 else " more ", style)
+    legend = Text("fraction of the digit's images: ")
+    for bound, style in HEAT.items():
+        legend.append(f" <{bound:.1%} " if bound < 1 else " more ", style)
     return legend
 
 
 def _table(screen: "Console", *headers: "RenderableType", title: str, padding: int = 1) -> "Table":
-    """Return a table of numbers, without lines where there is no room for them."""
+    """Return a table of numbers, without borders where there is no room for them."""
     from rich import box
     from rich.table import Column, Table
 

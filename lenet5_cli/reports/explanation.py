@@ -25,9 +25,9 @@ def in_words(reading: "Reading", distances: NDArray[np.floating]) -> str:
     if reading.unchanged:
         found = "already as MNIST's pictures are"
     else:
-        share = reading.ink.mean()
+        fraction = reading.ink.mean()
         background = "light background, inverted" if reading.light else "dark background"
-        found = f"{background}; ink {'under 1' if share < 0.01 else f'{100 * share:.0f}'} % of the picture"
+        found = f"{background}; ink {'under 1' if fraction < 0.01 else f'{100 * fraction:.0f}'} % of the picture"
     first, second = np.argsort(distances)[:2]
     nearest = f"nearest {first} at {distances[first]:.1f}, then {second} at {distances[second]:.1f}"
     others = f"; the largest of {reading.others + 1} things that could be digits" if reading.others else ""
