@@ -109,7 +109,7 @@ def test_plot_draws_the_curves(bars_folder: Path) -> None:
 def test_plot_without_matplotlib_is_told_before_the_run(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = train(bars_folder, "--plot", "run.png", code=1)
-    assert result.stderr == ("Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out --plot\n")
+    assert result.stderr == ("Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out --plot\n")
     assert left_behind() == ["bars"]
 
 
