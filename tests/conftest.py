@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import settings
 from PIL import Image, ImageDraw
 from threadpoolctl import threadpool_limits
 
 from lenet5_cli.commands import lenet5
 from lenet5_cli.data import idx
 from lenet5_cli.data.sources import Split
+
+settings.register_profile("timeless", deadline=None)  # a busy machine is no failure
+settings.load_profile("timeless")
 
 
 @pytest.fixture(autouse=True, scope="session")
