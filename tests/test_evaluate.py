@@ -242,6 +242,6 @@ def test_what_a_picture_needs_is_told_before_anything_is_measured(option: str, m
     result = run(option, "a.txt", code=1)
     assert result.stderr.startswith("Error: a.txt: ends in '.txt'; expected .png, or another of ")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    message = f"Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}\n"
+    message = f"Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}\n"
     assert run(option, "a.png", code=1).stderr == message
     assert left_behind() == set()

@@ -63,7 +63,7 @@ def test_without_matplotlib_the_option_is_named(option: str, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(LeNet5Error) as error:
         figures.require(option)
-    assert str(error.value) == f"matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}"
+    assert str(error.value) == f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
 
 
 @pytest.mark.parametrize(("name", "there"), [("a.txt", "ends in '.txt'"), ("a", "has no ending")])

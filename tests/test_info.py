@@ -345,7 +345,8 @@ def test_figures_are_of_a_model_and_go_into_a_folder(arguments: list[str], messa
 def test_figures_without_matplotlib_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run(model(), "--figures", "out", code=1)
-    assert result.stderr == "Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out --figures\n"
+    message = "Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out --figures\n"
+    assert result.stderr == message
     assert result.stdout == ""
     assert not Path("out").exists()
 

@@ -37,7 +37,8 @@ def require(option: str, path: Path | None = None) -> None:
     try:
         from matplotlib import backend_bases  # noqa: PLC0415 - it is optional
     except ImportError:
-        raise LeNet5Error(f"matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}") from None
+        message = f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
+        raise LeNet5Error(message) from None
     known = backend_bases.FigureCanvasBase.get_supported_filetypes()
     if path and path.suffix.lower()[1:] not in known:
         there = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
