@@ -45,6 +45,7 @@ class LeNet5:
         codes: (10, 84), the glyphs of the output layer.
         settings: what else the scores depend on: input, activation, connections, loss.
         loss: the loss function.
+        threshold: the largest squared distance at which a picture still is a digit; None where none was found.
         parameters: every trainable number in one vector, of which the layers' ``params`` are views.
         gradients: likewise for their ``grads``.
 
@@ -80,6 +81,7 @@ class LeNet5:
         self.dtype = np.dtype(dtype)
         self.settings = {"input": input, "activation": activation, "connections": connections, "loss": loss}
         self.loss = LOSSES[loss]
+        self.threshold: float | None = None
         self.layers: list[Layer] = []
         tanh = activation == "tanh"
         common: dict[str, Any] = {"rng": rng, "init": init, "dtype": dtype, "activation": TANH if tanh else SIGMOID}

@@ -1,0 +1,60 @@
+"""A trained network in forms that other programs read: a target a module, each of which returns what is to be written.
+
+``onnx``, ``page`` and ``npz`` have ``render(network, saved) -> bytes``, the content of a file; ``c`` and ``hex``, which
+are written in one of several types of number, ``render(network, saved, kind, golden) -> {name: bytes}``, a folder's.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import replacing
+
+
+class Target(NamedTuple):
+    """What ``--to`` can name.
+
+    Attributes:
+        output: the file or folder that is written by default.
+        types: the types of number it can be written in, the default first; none where there is no choice.
+    """
+
+    output: str
+    types: tuple[str, ...] = ()
+
+
+TARGETS = {
+    "onnx": Target("lenet5.onnx"),
+    "c": Target("lenet5_c", ("float32", "int8", "int16")),
+    "page": Target("lenet5.html"),
+    "npz": Target("lenet5.npz"),
+    "hex": Target("lenet5_hex", ("int8", "int16")),
+}
+
+
+def write(path: Path, rendered: bytes | Mapping[str, bytes]) -> None:
+    """Write a file, or the files of a folder, which is made if need be: all of them or none.
+
+    Raises:
+        LeNet5Error: the disk is full, or the folder cannot be written; what was there before stays.
+    """
+    if isinstance(rendered, bytes):
+        with replacing(path) as file:
+            file.write(rendered)
+        return
+    made = not path.exists()
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        there = "a file; expected a folder" if path.exists() else f"cannot be made: {error.strerror}"
+        raise LeNet5Error(f"{path}: {there}") from None
+    try:
+        with ExitStack() as files:  # each takes its name only when all are written
+            for name, content in rendered.items():
+                files.enter_context(replacing(path / name)).write(content)
+    except BaseException:
+        if made:
+            path.rmdir()
+        raise
