@@ -8,6 +8,7 @@ import click
 from lenet5_cli.commands.options import FILE, overwrite_option, refuse_existing, say_written
 from lenet5_cli.export import TARGETS
 
+PATH = click.Path(path_type=Path)
 BUNDLED = "bundled"
 TYPES = sorted({kind for target in TARGETS.values() for kind in target.types})
 TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)

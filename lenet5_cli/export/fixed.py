@@ -11,7 +11,7 @@ scales, as the activation function bounds every output.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from lenet5_cli.engine import SIGMOID, TANH, Conv, Subsampling
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.export.layers import Scale, Weights, by_output, check, pixel_scale
+from lenet5_cli.export.layers import Scale, Weights, by_output, check, codes, pixel_scale, weighted
 
 Integers = NDArray[np.integer[Any]]
 Whole = NDArray[np.float64]  # whole numbers, which float64 holds and multiplies exactly, and BLAS fast
@@ -85,7 +85,7 @@ class FixedPoint:
         table: f at the ``INTERVALS + 1`` ends of the intervals.
         stages: the layers but the last, in order.
         codes: (k, c), the codes of the last layer.
-        threshold: the largest distance at which a picture still is a digit; None where the network has none.
+        threshold: the network's, in units of ``distances``.
     """
 
     def __init__(self, network: LeNet5, kind: str) -> None:
@@ -107,10 +107,12 @@ class FixedPoint:
         self.stages: list[Stage] = []
         scale = pixel_scale(network)
         scale, largest = Scale(scale.step, scale.low - scale.step * self.pixel_offset), 255 + self.pixel_offset
-        for layer in network.layers[:-1]:
-            self.stages.append(self._quantised(cast("Weights", layer), scale, max(largest, -self.pixel_offset)))
+        for layer in weighted(network):
+            self.stages.append(self._quantised(layer, scale, max(largest, -self.pixel_offset)))
             scale, largest = Scale(1 / self.one), int(table.max())
-        self.codes = np.rint(self.one * network.layers[-1].codes).astype(self.activation)
+        self.codes: Integers = np.rint(self.one * codes(network)).astype(self.activation)
+        threshold = network.threshold
+        self.threshold = None if threshold is None else int(min(threshold * self.one**2, INT32_MAX))
 
     def _quantised(self, layer: Weights, scale: Scale, largest: int) -> Stage:
         """Return a layer with the finest weights of which each fits its type and each sum an int32."""
@@ -140,7 +142,7 @@ class FixedPoint:
         return {name: y.astype(np.int32) for name, y in self._layers(images)}
 
     def distances(self, images: NDArray[np.uint8]) -> Integers:
-        """Return the squared distance (n, k) to each code, int32, ``one ** 2`` times that of the network, of pictures (n, 28, 28)."""
+        """Return the squared distances (n, k) of pictures (n, 28, 28) to each code, int32: ``one**2`` is 1."""
         pieces = [images[start : start + PIECE] for start in range(0, len(images), PIECE)]
         return np.concatenate([list(self._layers(piece))[-1][1].astype(np.int32) for piece in pieces])
 
@@ -160,7 +162,7 @@ class FixedPoint:
             x = self._activated(_sums(stage, x), stage.shift)
             yield stage.layer.name, x
         differences = x.reshape(len(x), 1, -1) - self.codes.astype(np.float64)
-        yield self.network.layers[-1].name, np.vecdot(differences, differences)
+        yield self.network.layers[-1].name, np.einsum("nkc,nkc->nk", differences, differences)
 
     def _activated(self, sums: Whole, shift: int) -> Whole:
         """Return f of sums, by the table."""
@@ -169,7 +171,8 @@ class FixedPoint:
         entry, along = position >> bits, position & ((1 << bits) - 1)
         table = self.table.astype(np.int64)
         rise = (table[entry + 1] - table[entry]) * along
-        return (table[entry] + ((rise + ((1 << bits) >> 1)) >> bits)).astype(np.float64)
+        y: Integers = table[entry] + ((rise + ((1 << bits) >> 1)) >> bits)
+        return y.astype(np.float64)
 
 
 def _sums(stage: Stage, x: Whole) -> Whole:
@@ -177,11 +180,12 @@ def _sums(stage: Stage, x: Whole) -> Whole:
     layer, weight = stage.layer, stage.weight.astype(np.float64)
     if isinstance(layer, Conv):
         windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(2, 3))
-        sums = np.einsum("ncijuv,kcuv->nkij", windows, weight, optimize=True)
+        sums: Whole = np.einsum("ncijuv,kcuv->nkij", windows, weight, optimize=True)
         return sums + stage.bias[:, None, None]
     if isinstance(layer, Subsampling):
         c, i, j = layer.output_shape
         s = layer.kernel_size
         windows = x.reshape(-1, c, i, s, j, s)
-        return np.einsum("nciujv,c->ncij", windows, weight) + stage.bias[:, None, None]
+        sums = np.einsum("nciujv,c->ncij", windows, weight)
+        return sums + stage.bias[:, None, None]
     return x.reshape(len(x), -1) @ weight.T + stage.bias

@@ -1,6 +1,6 @@
 """What the targets have in common: which layers they can describe, and how a picture becomes the network's input."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 KINDS: tuple[type[Layer], ...] = (Conv, Subsampling, Dense, RBF)
-ACTIVATIONS = ("sigmoid", "tanh")
 
 Weights = Conv | Subsampling | Dense
 
@@ -22,16 +21,16 @@ def check(network: LeNet5) -> None:
     """Refuse a network with a layer that no target can describe.
 
     Raises:
-        LeNet5Error: a layer or its activation function is of another kind than the engine's own, or the last layer is
-            not the only RBF.
+        LeNet5Error: a layer is of another kind than the engine's own, or has another activation function than the
+            settings say, or the last layer is not the only RBF.
     """
     for layer in network.layers:
         if type(layer) not in KINDS:
             expected = " or ".join(kind.__name__ for kind in KINDS)
             raise LeNet5Error(f"{layer.name}: {type(layer).__name__} cannot be exported; expected {expected}")
-        if isinstance(layer, Weights) and layer.activation.name not in ACTIVATIONS:
-            expected = " or ".join(ACTIVATIONS)
-            raise LeNet5Error(f"{layer.name}: {layer.activation.name} cannot be exported; expected {expected}")
+        if isinstance(layer, Weights) and layer.activation.name != network.settings["activation"]:
+            expected = f"expected {network.settings['activation']}, as in the settings"
+            raise LeNet5Error(f"{layer.name}: {layer.activation.name} cannot be exported; {expected}")
     if [layer for layer in network.layers if isinstance(layer, RBF)] != network.layers[-1:]:
         raise LeNet5Error(f"{network.layers[-1].name}: expected an RBF layer at the end, and only there")
 
@@ -44,9 +43,19 @@ class Scale(NamedTuple):
 
 
 def pixel_scale(network: LeNet5) -> Scale:
-    """Return what a pixel of 0 to 255 stands for in the input; of a binary one, after the threshold has made it 0 or 255."""
+    """Return what a pixel of 0 to 255 stands for; of a binary input, when the threshold has made it 0 or 255."""
     low, high = SCALES[network.settings["input"]]
     return Scale((high - low) / 255, low)
+
+
+def weighted(network: LeNet5) -> list[Weights]:
+    """Return all layers but the last."""
+    return [layer for layer in network.layers if isinstance(layer, Weights)]
+
+
+def codes(network: LeNet5) -> NDArray[Any]:
+    """Return the codes (k, c) that the last layer compares with, in float64."""
+    return cast("RBF", network.layers[-1]).codes.astype(np.float64)
 
 
 def by_output(layer: Weights) -> tuple[NDArray[Any], NDArray[Any]]:

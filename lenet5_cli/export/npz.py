@@ -17,7 +17,7 @@ DESCRIPTION = "network.json"
 def render(network: LeNet5, saved: Checkpoint) -> bytes:
     """Return an NPZ archive: ``c1.weight`` and so on, the codes as ``output.codes``, and ``network.json``.
 
-    It holds the shapes of the engine: weight is (k, c, u, v) of a convolution, (c,) of a sub-sampling, (c, k) of a fully
+    The shapes are the engine's: weight is (k, c, u, v) of a convolution, (c,) of a sub-sampling, (c, k) of a fully
     connected layer; codes are (k, c). The same network gives the same bytes.
     """
     arrays = {f"{layer.name}.{name}": value for layer in network.layers for name, value in layer.params.items()}
