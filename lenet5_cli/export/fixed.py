@@ -63,14 +63,14 @@ class Stage:
         weight: [k, ...], the output map or unit first.
         bias: [k], int32, with the table's start and the half that rounds already added.
         shift: how many bits of a sum are dropped to find the position in the table.
-        bits: a weight of 1 is ``2 ** bits`` over the step of the layer's input.
+        scale: what a whole weight is multiplied with to give the real one: a power of two over the step of the input.
     """
 
     layer: Weights
     weight: Integers
     bias: Integers
     shift: int
-    bits: int
+    scale: float
 
 
 class FixedPoint:
@@ -129,7 +129,9 @@ class FixedPoint:
                 biases = np.rint(bias * 2.0**bits + sums * (scale.low / scale.step)) + start
                 most = pixels * largest * abs(whole).sum(axis=axes) + abs(biases)
                 if abs(whole).max() <= np.iinfo(self.type.weight).max and most.max() <= INT32_MAX:
-                    return Stage(layer, whole.astype(self.type.weight), biases.astype(np.int32), shift, bits)
+                    return Stage(
+                        layer, whole.astype(self.type.weight), biases.astype(np.int32), shift, 0.5**bits / scale.step
+                    )
         raise LeNet5Error(
             f"{layer.name}: its weights, up to {abs(weight).max():.3g}, are too large for {self.type.weight}"
         )

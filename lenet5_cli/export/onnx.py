@@ -92,10 +92,10 @@ class _Graph:
         self.add("Unsqueeze", "input", np.array([1]))
         for layer in weighted(network):
             scale = self._add_layer(layer, scale)
-        self.add("Sub", "differences", (codes(network).T[None, :, :, None] / scale.step).astype(np.float32))
-        self.add("ReduceSumSquare", "distances" if scale.step == 1 else "distances.unscaled", axes=[1, 3], keepdims=0)
-        if scale.step != 1:
-            self.add("Mul", "distances", np.array(scale.step**2, np.float32))
+        if scale.step != 1:  # not in the codes and the distances, which would then be rounded
+            self.add("Mul", "outputs", np.array(scale.step, np.float32))
+        self.add("Sub", "differences", codes(network).T[None, :, :, None].astype(np.float32))
+        self.add("ReduceSumSquare", "distances", axes=[1, 3], keepdims=0)
         self.add("Neg", "scores")
         self.add("Softmax", "probabilities", axis=1)
         self.latest = "scores"
