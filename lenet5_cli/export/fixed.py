@@ -111,6 +111,10 @@ class FixedPoint:
             self.stages.append(self._quantised(layer, scale, max(largest, -self.pixel_offset)))
             scale, largest = Scale(1 / self.one), int(table.max())
         self.codes: Integers = np.rint(self.one * codes(network)).astype(self.activation)
+        apart = np.maximum(table.max() - self.codes, self.codes - table.min())
+        if (apart**2).sum(axis=1).max() > INT32_MAX:
+            there = f"{network.layers[-1].name}: distances to codes of {self.codes.shape[1]} numbers"
+            raise LeNet5Error(f"{there} are too large for {kind}; expected float32 or int8")
         threshold = network.threshold
         self.threshold = None if threshold is None else int(min(threshold * self.one**2, INT32_MAX))
 
@@ -132,9 +136,8 @@ class FixedPoint:
                     return Stage(
                         layer, whole.astype(self.type.weight), biases.astype(np.int32), shift, 0.5**bits / scale.step
                     )
-        raise LeNet5Error(
-            f"{layer.name}: its weights, up to {abs(weight).max():.3g}, are too large for {self.type.weight}"
-        )
+        there = f"{layer.name}: its weights, up to {abs(weight).max():.3g}, are too large for {self.type.weight}"
+        raise LeNet5Error(f"{there}; expected float32")
 
     def maps(self, images: NDArray[np.uint8]) -> dict[str, Integers]:
         """Return what each layer makes of pictures (n, 28, 28), white on black, in whole numbers, by name.
