@@ -1,0 +1,397 @@
+// What is drawn, or found on a picture, and its form as MNIST's pictures have it.
+
+const PAD = 280; // units of the pad's side, and pixels of the raster that is read
+const MNIST_BOX = 20; // pixels: the longer side of a digit
+const SPECK = 0.05; // of the largest connected component's area: what is smaller is dirt
+const PAPER_WINDOW = 0.3; // of a picture's side: wider than any stroke, narrower than most shadows
+const FAINTEST = 0.06; // of the paper's brightness: what is fainter is no ink
+
+/** Average the rows of x[rows,columns] to `to` values each; return them transposed, [to,rows]. */
+function averageRows(x, rows, columns, to) {
+  const y = new Float64Array(to * rows);
+  const step = columns / to;
+  for (let t = 0; t < to; t++) {
+    const start = t * step;
+    const end = Math.min(columns, start + step);
+    for (let r = 0; r < rows; r++) {
+      let sum = 0;
+      for (let p = Math.floor(start); p < end; p++) {
+        sum += x[r * columns + p] * (Math.min(end, p + 1) - Math.max(start, p));
+      }
+      y[t * rows + r] = sum / step;
+    }
+  }
+  return y;
+}
+
+/** Return x[rows,columns] averaged down to [toRows,toColumns]. */
+function resized(x, rows, columns, toRows, toColumns) {
+  return averageRows(averageRows(x, rows, columns, toColumns), toColumns, rows, toRows);
+}
+
+/** Return the rows and columns that ink reaches, at half of the strongest, or null where there is none. */
+function inkBox(ink, size) {
+  let strongest = 0;
+  for (const value of ink) if (value > strongest) strongest = value;
+  if (!strongest) return null;
+  let [top, left, bottom, right] = [size, size, 0, 0];
+  for (let row = 0, at = 0; row < size; row++) {
+    for (let column = 0; column < size; column++, at++) {
+      if (2 * ink[at] < strongest) continue;
+      if (row < top) top = row;
+      if (column < left) left = column;
+      if (column >= right) right = column + 1;
+      bottom = row + 1;
+    }
+  }
+  return { top, left, bottom, right };
+}
+
+/** Return ink[size,size] as MNIST has it: bytes, its longer side 20 pixels, its centre of mass in the middle. */
+function asMnist(ink, size, side) {
+  const image = new Uint8Array(side * side);
+  const box = inkBox(ink, size);
+  if (!box) return image;
+  const height = box.bottom - box.top;
+  const width = box.right - box.left;
+  const crop = new Float64Array(height * width);
+  for (let row = 0; row < height; row++) {
+    const start = (box.top + row) * size + box.left;
+    crop.set(ink.subarray(start, start + width), row * width);
+  }
+  const scale = MNIST_BOX / Math.max(height, width);
+  const rows = Math.max(1, Math.round(height * scale));
+  const columns = Math.max(1, Math.round(width * scale));
+  const small = resized(crop, height, width, rows, columns);
+  const strongest = small.reduce((a, b) => Math.max(a, b));
+  let [mass, down, right] = [0, 0, 0];
+  small.forEach((value, at) => {
+    mass += value;
+    down += value * (Math.floor(at / columns) + 0.5);
+    right += value * ((at % columns) + 0.5);
+  });
+  const top = Math.min(Math.max(Math.round(side / 2 - down / mass), 0), side - rows);
+  const left = Math.min(Math.max(Math.round(side / 2 - right / mass), 0), side - columns);
+  small.forEach((value, at) => {
+    image[(top + Math.floor(at / columns)) * side + left + (at % columns)] = Math.round((255 * value) / strongest);
+  });
+  return image;
+}
+
+/** Return the maximum (pick = Math.max) or minimum of each row's window of x[rows,columns], transposed. */
+function slide(pick, x, rows, columns, reach) {
+  const y = new Float64Array(x.length);
+  for (let r = 0; r < rows; r++) {
+    for (let p = 0; p < columns; p++) {
+      let value = x[r * columns + p];
+      const end = Math.min(columns - 1, p + reach);
+      for (let q = Math.max(0, p - reach); q <= end; q++) value = pick(value, x[r * columns + q]);
+      y[p * rows + r] = value;
+    }
+  }
+  return y;
+}
+
+/** Return a picture's brightness with all ink filled: the closing by a square. */
+function paperOf(plane, rows, columns) {
+  const reach = Math.ceil((PAPER_WINDOW * Math.max(rows, columns)) / 2);
+  let x = plane;
+  for (const pick of [Math.max, Math.min]) {
+    x = slide(pick, slide(pick, x, rows, columns, reach), columns, rows, reach);
+  }
+  return x;
+}
+
+/** Return the value that divides values from 0 to 1 into the two classes that are farthest apart (Otsu 1979). */
+function otsu(values) {
+  const counts = new Float64Array(64);
+  for (const value of values) counts[Math.min(63, Math.floor(value * 64))]++;
+  const total = counts.reduce((sum, count, bin) => sum + count * bin, 0);
+  let [below, sum, best, threshold] = [0, 0, -1, 0];
+  counts.forEach((count, bin) => {
+    below += count;
+    sum += count * bin;
+    const above = values.length - below;
+    const apart = below && above ? below * above * (sum / below - (total - sum) / above) ** 2 : 0;
+    if (apart > best) [best, threshold] = [apart, (bin + 1) / 64];
+  });
+  return threshold;
+}
+
+/** Set to 0 the connected components of ink, above a threshold, that are specks beside the largest. */
+function withoutSpecks(ink, rows, columns, threshold) {
+  const label = new Int32Array(ink.length);
+  const areas = [0];
+  for (let seed = 0; seed < ink.length; seed++) {
+    if (label[seed] || ink[seed] <= threshold) continue;
+    const stack = [seed];
+    label[seed] = areas.length;
+    let area = 0;
+    while (stack.length) {
+      const at = stack.pop();
+      area++;
+      const [row, column] = [Math.floor(at / columns), at % columns];
+      for (let r = Math.max(0, row - 1); r <= Math.min(rows - 1, row + 1); r++) {
+        for (let c = Math.max(0, column - 1); c <= Math.min(columns - 1, column + 1); c++) {
+          const next = r * columns + c;
+          if (label[next] || ink[next] <= threshold) continue;
+          label[next] = areas.length;
+          stack.push(next);
+        }
+      }
+    }
+    areas.push(area);
+  }
+  const least = SPECK * Math.max(...areas);
+  return ink.map((value, at) => (areas[label[at]] < least ? 0 : value));
+}
+
+/** Return a picture's brightness, 0 to 255: what is transparent lies on white, or on black under light ink. */
+function brightness({ data }) {
+  let [light, opaque] = [0, 0];
+  const luma = new Float64Array(data.length / 4);
+  for (let at = 0; at < luma.length; at++) {
+    const [red, green, blue, alpha] = data.subarray(4 * at, 4 * at + 4);
+    luma[at] = 0.299 * red + 0.587 * green + 0.114 * blue;
+    light += luma[at] * alpha;
+    opaque += alpha;
+  }
+  const transparent = opaque < 255 * luma.length;
+  const behind = transparent && light > 128 * opaque ? 0 : 255;
+  return luma.map((value, at) => behind + ((value - behind) * data[4 * at + 3]) / 255);
+}
+
+/** Return whether a picture's paper, the middle value of its border, is nearer to its lightest than to its darkest. */
+function onLightPaper(luma, rows, columns) {
+  const border = luma.filter((_, at) => {
+    const [row, column] = [Math.floor(at / columns), at % columns];
+    return row === 0 || column === 0 || row === rows - 1 || column === columns - 1;
+  });
+  const paper = border.sort()[Math.floor(border.length / 2)];
+  const [low, high] = luma.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [255, 0]);
+  return paper - low >= high - paper;
+}
+
+/** Return the ink of a picture, 0 to 1, in its pixels. */
+function inkOf(pixels) {
+  const { width, height } = pixels;
+  const luma = brightness(pixels);
+  const light = onLightPaper(luma, height, width);
+  const plane = light ? luma : luma.map((value) => 255 - value);
+  const paper = paperOf(plane, height, width);
+  const ink = plane.map((value, at) => Math.max(0, 1 - (value + 1) / (paper[at] + 1)));
+  const strongest = ink.reduce((a, b) => Math.max(a, b));
+  if (strongest < FAINTEST) return ink.fill(0);
+  const even = ink.map((value) => value / strongest);
+  const threshold = otsu(even);
+  const sharp = even.map((value) => Math.min(1, Math.max(0, (value - threshold) / threshold + 0.5)));
+  return withoutSpecks(sharp, height, width, 0.25);
+}
+
+/** Return pixels of a picture file, its longer side at most the pad's. */
+async function decoded(file) {
+  const bitmap = await createImageBitmap(file);
+  const scale = Math.min(1, PAD / Math.max(bitmap.width, bitmap.height));
+  const canvas = new OffscreenCanvas(Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale)));
+  const pen = canvas.getContext("2d");
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  bitmap.close();
+  return pen.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+/** Return a canvas that holds ink, 0 to 1, as the opacity of black. */
+function inkCanvas(ink, rows, columns) {
+  const canvas = new OffscreenCanvas(columns, rows);
+  const pixels = new ImageData(columns, rows);
+  ink.forEach((value, at) => (pixels.data[4 * at + 3] = 255 * value));
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+/** The square to draw on: strokes and pictures, one over the other, of which the latest can be taken back. */
+class Pad {
+  constructor(canvas, side, changed) {
+    this.canvas = canvas;
+    this.side = side;
+    this.changed = changed;
+    this.items = [];
+    this.width = 22; // of the pen, in units of the pad
+    this.cursor = null; // of the keyboard
+    canvas.width = canvas.height = 2 * PAD;
+    this.view = canvas.getContext("2d");
+    this.view.scale(2, 2);
+    this.raster = new OffscreenCanvas(PAD, PAD).getContext("2d", { willReadFrequently: true });
+    this.listen();
+  }
+
+  listen() {
+    const { canvas } = this;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || !event.isPrimary) return;
+      canvas.setPointerCapture(event.pointerId);
+      this.cursor = null;
+      this.box = canvas.getBoundingClientRect();
+      this.begin(this.point(event));
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!this.stroke || !event.isPrimary || this.cursor) return;
+      const passed = event.getCoalescedEvents?.() ?? [];
+      for (const each of passed.length ? passed : [event]) this.extend(this.point(each));
+    });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      canvas.addEventListener(end, () => this.cursor || (this.stroke = null));
+    }
+    canvas.addEventListener("keydown", (event) => this.key(event));
+    canvas.addEventListener("blur", () => this.lift());
+  }
+
+  /** Return where the pointer is, with the radius of the pen there. */
+  point(event) {
+    const { box } = this;
+    const pressed = event.pointerType === "pen" && event.pressure > 0 ? 0.5 + event.pressure : 1;
+    return {
+      x: ((event.clientX - box.left) / box.width) * PAD,
+      y: ((event.clientY - box.top) / box.height) * PAD,
+      radius: (pressed * this.width) / 2,
+    };
+  }
+
+  /** Draw by keyboard: arrows move the pen, the space bar puts it down and lifts it. */
+  key(event) {
+    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!move && event.key !== " ") return;
+    event.preventDefault();
+    this.cursor ??= { x: PAD / 2, y: PAD / 2, radius: 0 };
+    const { x, y } = this.cursor;
+    if (move) {
+      const step = event.shiftKey ? 2 : 8;
+      const inside = (value) => Math.min(PAD, Math.max(0, value));
+      this.cursor = { x: inside(x + step * move[0]), y: inside(y + step * move[1]), radius: this.width / 2 };
+      if (this.stroke) this.extend(this.cursor);
+    } else if (this.stroke) {
+      this.stroke = null;
+    } else {
+      this.begin({ x, y, radius: this.width / 2 });
+    }
+    this.redraw();
+  }
+
+  /** Lift the pen of the keyboard. */
+  lift() {
+    this.cursor = this.stroke = null;
+    this.redraw();
+  }
+
+  begin(point) {
+    this.stroke = [point];
+    this.items.push({ stroke: this.stroke });
+    this.segment(point, point);
+    this.changed();
+  }
+
+  extend(point) {
+    this.segment(this.stroke.at(-1), point);
+    this.stroke.push(point);
+    this.changed();
+  }
+
+  /** Put a picture on the pad: its ink as a canvas; `exact` if it already has the form of MNIST's. */
+  picture(ink, exact = null) {
+    this.items = [{ ink, exact }];
+    this.redraw();
+    this.changed();
+  }
+
+  undo() {
+    this.stroke = null;
+    this.items.pop();
+    this.redraw();
+    this.changed();
+  }
+
+  clear() {
+    this.items = [];
+    this.lift();
+    this.changed();
+  }
+
+  get empty() {
+    return !this.items.length;
+  }
+
+  segment(from, to) {
+    for (const pen of [this.view, this.raster]) {
+      pen.strokeStyle = pen === this.view ? this.colour : "black";
+      pen.lineCap = "round";
+      pen.lineWidth = from.radius + to.radius;
+      pen.beginPath();
+      pen.moveTo(from.x, from.y);
+      pen.lineTo(to.x, to.y);
+      pen.stroke();
+    }
+  }
+
+  redraw() {
+    this.colour = getComputedStyle(this.canvas).color;
+    for (const pen of [this.view, this.raster]) pen.clearRect(0, 0, PAD, PAD);
+    for (const { stroke, ink } of this.items) {
+      if (stroke) stroke.forEach((point, at) => this.segment(stroke[Math.max(0, at - 1)], point));
+      else this.place(ink);
+    }
+    if (this.cursor) this.cross();
+  }
+
+  /** Draw a picture's ink in the middle of the pad, as large as it allows. */
+  place(ink) {
+    const scale = PAD / Math.max(ink.width, ink.height);
+    const [width, height] = [ink.width * scale, ink.height * scale];
+    this.raster.drawImage(ink, (PAD - width) / 2, (PAD - height) / 2, width, height);
+    const coloured = new OffscreenCanvas(ink.width, ink.height);
+    const pen = coloured.getContext("2d");
+    pen.drawImage(ink, 0, 0);
+    pen.globalCompositeOperation = "source-in";
+    pen.fillStyle = this.colour;
+    pen.fillRect(0, 0, ink.width, ink.height);
+    this.view.drawImage(coloured, (PAD - width) / 2, (PAD - height) / 2, width, height);
+  }
+
+  /** Show where the keyboard's pen is. */
+  cross() {
+    const { x, y } = this.cursor;
+    this.view.strokeStyle = getComputedStyle(this.canvas).accentColor;
+    this.view.lineWidth = 2;
+    this.view.beginPath();
+    this.view.arc(x, y, Math.max(4, this.width / 2), 0, 2 * Math.PI);
+    this.view.stroke();
+  }
+
+  /** Return the picture that the network reads: bytes, white on black. */
+  image() {
+    if (this.items.length === 1 && this.items[0].exact) return this.items[0].exact;
+    const { data } = this.raster.getImageData(0, 0, PAD, PAD);
+    const ink = new Uint8Array(PAD * PAD);
+    for (let at = 0; at < ink.length; at++) ink[at] = data[4 * at + 3];
+    return asMnist(ink, PAD, this.side);
+  }
+
+  /** Put a picture file on the pad. */
+  async open(file) {
+    const pixels = await decoded(file);
+    const { width, height } = pixels;
+    if (width === this.side && height === this.side) {
+      const luma = brightness(pixels);
+      const light = onLightPaper(luma, height, width);
+      this.exact(Uint8Array.from(luma, (value) => (light ? 255 - value : value)));
+      return;
+    }
+    const ink = inkOf(pixels);
+    if (!ink.some((value) => value > 0.5)) throw new Error("no ink is found on this picture");
+    this.picture(inkCanvas(ink, height, width));
+  }
+
+  /** Put a picture that has MNIST's form on the pad. */
+  exact(image) {
+    this.picture(inkCanvas(Array.from(image, (value) => value / 255), this.side, this.side), image);
+  }
+}
