@@ -20,7 +20,7 @@ from lenet5_cli.data import drawn, glyphs
 from lenet5_cli.engine import RBF, Layer
 from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
 from lenet5_cli.engine.network import LeNet5
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.export.layers import description
 from lenet5_cli.storage.checkpoint import Checkpoint
 
@@ -134,4 +134,4 @@ def _about(network: LeNet5, saved: Checkpoint) -> list[tuple[str, str]]:
         facts["accuracy on its training images"] = f"{100 * accuracy:.2f} %"
     facts |= network.settings
     facts["written by"] = f"lenet5 {__version__}"
-    return [(name, str(value)) for name, value in facts.items()]
+    return [(name, printable(str(value))) for name, value in facts.items()]

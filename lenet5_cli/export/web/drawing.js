@@ -78,16 +78,22 @@ function asMnist(ink, size, side) {
   return image;
 }
 
-/** Return the maximum (pick = Math.max) or minimum of each row's window of x[rows,columns], transposed. */
+/** Return the maximum (pick = Math.max) or minimum of the 2 reach + 1 values around each, along rows; transposed. */
 function slide(pick, x, rows, columns, reach) {
   const y = new Float64Array(x.length);
+  const size = 2 * reach + 1;
+  const line = new Float64Array(columns + 2 * reach);
   for (let r = 0; r < rows; r++) {
-    for (let p = 0; p < columns; p++) {
-      let value = x[r * columns + p];
-      const end = Math.min(columns - 1, p + reach);
-      for (let q = Math.max(0, p - reach); q <= end; q++) value = pick(value, x[r * columns + q]);
-      y[p * rows + r] = value;
+    for (let p = 0; p < line.length; p++) {
+      line[p] = x[r * columns + Math.min(columns - 1, Math.max(0, p - reach))];
     }
+    let span = 1; // of the values that each place stands for, itself and those after it: doubled while it is too short
+    while (span < size) {
+      const step = Math.min(span, size - span);
+      for (let p = 0; p < line.length - step; p++) line[p] = pick(line[p], line[p + step]);
+      span += step;
+    }
+    for (let p = 0; p < columns; p++) y[p * rows + r] = line[p];
   }
   return y;
 }
@@ -382,7 +388,7 @@ class Pad {
     if (width === this.side && height === this.side) {
       const luma = brightness(pixels);
       const light = onLightPaper(luma, height, width);
-      this.exact(Uint8Array.from(luma, (value) => (light ? 255 - value : value)));
+      this.exact(Uint8Array.from(luma, (value) => Math.round(light ? 255 - value : value)));
       return;
     }
     const ink = inkOf(pixels);
