@@ -2,9 +2,13 @@
 
 const PAD = 280; // units of the pad's side, and pixels of the raster that is read
 const MNIST_BOX = 20; // pixels: the longer side of a digit
+const MNIST_DARK = 64; // of 255: the border of a picture of MNIST's is darker
+const MNIST_STROKE = 2.6; // pixels in the box: strokes on a picture that are thinner are made as wide
 const SPECK = 0.05; // of the largest connected component's area: what is smaller is dirt
+const DIGIT_LENGTH = 0.1; // of a picture's side: a connected component that may be a digit is longer
 const PAPER_WINDOW = 0.3; // of a picture's side: wider than any stroke, narrower than most shadows
 const FAINTEST = 0.06; // of the paper's brightness: what is fainter is no ink
+const OTHER_PAPER = 0.75; // of the distance to the nearest glyph: so much nearer it must be with paper unlike the border
 
 /** Average the rows of x[rows,columns] to `to` values each; return them transposed, [to,rows]. */
 function averageRows(x, rows, columns, to) {
@@ -30,13 +34,13 @@ function resized(x, rows, columns, toRows, toColumns) {
 }
 
 /** Return the rows and columns that ink reaches, at half of the strongest, or null where there is none. */
-function inkBox(ink, size) {
+function inkBox(ink, rows, columns) {
   let strongest = 0;
   for (const value of ink) if (value > strongest) strongest = value;
   if (!strongest) return null;
-  let [top, left, bottom, right] = [size, size, 0, 0];
-  for (let row = 0, at = 0; row < size; row++) {
-    for (let column = 0; column < size; column++, at++) {
+  let [top, left, bottom, right] = [rows, columns, 0, 0];
+  for (let row = 0, at = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++, at++) {
       if (2 * ink[at] < strongest) continue;
       if (row < top) top = row;
       if (column < left) left = column;
@@ -44,38 +48,50 @@ function inkBox(ink, size) {
       bottom = row + 1;
     }
   }
-  return { top, left, bottom, right };
+  return { top, left, height: bottom - top, width: right - left };
 }
 
-/** Return ink[size,size] as MNIST has it: bytes, its longer side 20 pixels, its centre of mass in the middle. */
-function asMnist(ink, size, side) {
-  const image = new Uint8Array(side * side);
-  const box = inkBox(ink, size);
-  if (!box) return image;
-  const height = box.bottom - box.top;
-  const width = box.right - box.left;
-  const crop = new Float64Array(height * width);
-  for (let row = 0; row < height; row++) {
-    const start = (box.top + row) * size + box.left;
-    crop.set(ink.subarray(start, start + width), row * width);
-  }
-  const scale = MNIST_BOX / Math.max(height, width);
-  const rows = Math.max(1, Math.round(height * scale));
-  const columns = Math.max(1, Math.round(width * scale));
-  const small = resized(crop, height, width, rows, columns);
-  const strongest = small.reduce((a, b) => Math.max(a, b));
+/** Return the row and column of the centre of mass of x[rows,columns]. */
+function centreOfMass(x, columns) {
   let [mass, down, right] = [0, 0, 0];
-  small.forEach((value, at) => {
+  x.forEach((value, at) => {
     mass += value;
     down += value * (Math.floor(at / columns) + 0.5);
     right += value * ((at % columns) + 0.5);
   });
-  const top = Math.min(Math.max(Math.round(side / 2 - down / mass), 0), side - rows);
-  const left = Math.min(Math.max(Math.round(side / 2 - right / mass), 0), side - columns);
+  return [down / mass, right / mass];
+}
+
+/** Return ink as MNIST has it: side x side bytes, its longer side 20 pixels, its centre of mass in the middle. */
+function asMnist(ink, rows, columns, side) {
+  const image = new Uint8Array(side * side);
+  const box = inkBox(ink, rows, columns);
+  if (!box) return image;
+  const crop = new Float64Array(box.height * box.width);
+  for (let row = 0; row < box.height; row++) {
+    const start = (box.top + row) * columns + box.left;
+    crop.set(ink.subarray(start, start + box.width), row * box.width);
+  }
+  const scale = MNIST_BOX / Math.max(box.height, box.width);
+  const height = Math.max(1, Math.round(box.height * scale));
+  const width = Math.max(1, Math.round(box.width * scale));
+  const small = resized(crop, box.height, box.width, height, width);
+  const strongest = small.reduce((a, b) => Math.max(a, b));
+  const [down, right] = centreOfMass(small, width);
+  const top = Math.min(Math.max(Math.round(side / 2 - down), 0), side - height);
+  const left = Math.min(Math.max(Math.round(side / 2 - right), 0), side - width);
   small.forEach((value, at) => {
-    image[(top + Math.floor(at / columns)) * side + left + (at % columns)] = Math.round((255 * value) / strongest);
+    image[(top + Math.floor(at / width)) * side + left + (at % width)] = Math.round((255 * value) / strongest);
   });
   return image;
+}
+
+/** Return whether a picture, bytes, white on black, has MNIST's form already. */
+function isMnist(image, side) {
+  const box = inkBox(image, side, side);
+  if (!box || onBorder(image, side, side).some((value) => value >= MNIST_DARK)) return false;
+  const length = Math.max(box.height, box.width);
+  return Math.abs(length - MNIST_BOX) <= 2 && centreOfMass(image, side).every((place) => Math.abs(place - side / 2) <= 1);
 }
 
 /** Return the maximum (pick = Math.max) or minimum of the 2 reach + 1 values around each, along rows; transposed. */
@@ -124,32 +140,63 @@ function otsu(values) {
   return threshold;
 }
 
-/** Set to 0 the connected components of ink, above a threshold, that are specks beside the largest. */
-function withoutSpecks(ink, rows, columns, threshold) {
-  const label = new Int32Array(ink.length);
-  const areas = [0];
+/** Return the connected components of ink above a threshold: the pixels of each, and the rows and columns it reaches. */
+function components(ink, rows, columns, threshold) {
+  const seen = ink.map((value) => Number(value <= threshold));
+  const found = [];
   for (let seed = 0; seed < ink.length; seed++) {
-    if (label[seed] || ink[seed] <= threshold) continue;
-    const stack = [seed];
-    label[seed] = areas.length;
-    let area = 0;
-    while (stack.length) {
-      const at = stack.pop();
-      area++;
+    if (seen[seed]) continue;
+    const pixels = [seed];
+    const one = { pixels, top: rows, left: columns, bottom: 0, right: 0 };
+    seen[seed] = 1;
+    for (const at of pixels) { // which grow on the way
       const [row, column] = [Math.floor(at / columns), at % columns];
+      one.top = Math.min(one.top, row);
+      one.left = Math.min(one.left, column);
+      one.bottom = Math.max(one.bottom, row + 1);
+      one.right = Math.max(one.right, column + 1);
       for (let r = Math.max(0, row - 1); r <= Math.min(rows - 1, row + 1); r++) {
         for (let c = Math.max(0, column - 1); c <= Math.min(columns - 1, column + 1); c++) {
           const next = r * columns + c;
-          if (label[next] || ink[next] <= threshold) continue;
-          label[next] = areas.length;
-          stack.push(next);
+          if (seen[next]) continue;
+          seen[next] = 1;
+          pixels.push(next);
         }
       }
     }
-    areas.push(area);
+    found.push(one);
   }
-  const least = SPECK * Math.max(...areas);
-  return ink.map((value, at) => (areas[label[at]] < least ? 0 : value));
+  return found;
+}
+
+/** Return ink without specks, and without what lies at the picture's edge where something else may be the digit. */
+function isolated(ink, rows, columns) {
+  const long = ({ top, left, bottom, right }) => Math.max(bottom - top, right - left) > DIGIT_LENGTH * Math.max(rows, columns);
+  const inside = ({ top, left, bottom, right }) => top > 0 && left > 0 && bottom < rows && right < columns;
+  const all = components(ink, rows, columns, 0.25);
+  const within = all.filter(inside);
+  const kept = within.some(long) ? within : all;
+  const least = SPECK * kept.reduce((area, { pixels }) => Math.max(area, pixels.length), 0);
+  const digit = new Float64Array(ink.length);
+  for (const { pixels } of kept) if (pixels.length >= least) for (const at of pixels) digit[at] = ink[at];
+  return digit;
+}
+
+/** Return ink with strokes at least as wide as MNIST's will be in the box; a stroke is twice its area by its outline. */
+function thickened(ink, rows, columns) {
+  const box = inkBox(ink, rows, columns);
+  if (!box) return ink;
+  let [area, outline] = [0, 0];
+  for (let row = 0; row < rows - 1; row++) {
+    for (let at = row * columns; at < (row + 1) * columns - 1; at++) {
+      area += ink[at];
+      outline += Math.hypot(ink[at + 1] - ink[at], ink[at + columns] - ink[at]);
+    }
+  }
+  const length = Math.max(box.height, box.width);
+  // (stroke + 2 reach) scaled by MNIST_BOX / (length + 2 reach) is MNIST_STROKE.
+  const reach = Math.round((MNIST_STROKE * length - (MNIST_BOX * 2 * area) / outline) / (MNIST_BOX - MNIST_STROKE) / 2);
+  return reach > 0 ? slide(Math.max, slide(Math.max, ink, rows, columns, reach), columns, rows, reach) : ink;
 }
 
 /** Return a picture's brightness, 0 to 255: what is transparent lies on white, or on black under light ink. */
@@ -167,37 +214,39 @@ function brightness({ data }) {
   return luma.map((value, at) => behind + ((value - behind) * data[4 * at + 3]) / 255);
 }
 
-/** Return whether a picture's paper, the middle value of its border, is nearer to its lightest than to its darkest. */
-function onLightPaper(luma, rows, columns) {
-  const border = luma.filter((_, at) => {
+/** Return the values along the border of x[rows,columns]. */
+function onBorder(x, rows, columns) {
+  return x.filter((_, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns];
     return row === 0 || column === 0 || row === rows - 1 || column === columns - 1;
   });
-  const paper = border.sort()[Math.floor(border.length / 2)];
+}
+
+/** Return whether a picture's paper, the middle value of its border, is nearer to its lightest than to its darkest. */
+function onLightPaper(luma, rows, columns) {
+  const border = onBorder(luma, rows, columns).sort();
+  const paper = border[Math.floor(border.length / 2)];
   const [low, high] = luma.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [255, 0]);
   return paper - low >= high - paper;
 }
 
-/** Return the ink of a picture, 0 to 1, in its pixels. */
-function inkOf(pixels) {
-  const { width, height } = pixels;
-  const luma = brightness(pixels);
-  const light = onLightPaper(luma, height, width);
+/** Return the digit's ink on a picture of luma[rows,columns], 0 to 1, by whether its paper is light. */
+function inkOf(luma, rows, columns, light) {
   const plane = light ? luma : luma.map((value) => 255 - value);
-  const paper = paperOf(plane, height, width);
+  const paper = paperOf(plane, rows, columns);
   const ink = plane.map((value, at) => Math.max(0, 1 - (value + 1) / (paper[at] + 1)));
   const strongest = ink.reduce((a, b) => Math.max(a, b));
   if (strongest < FAINTEST) return ink.fill(0);
   const even = ink.map((value) => value / strongest);
   const threshold = otsu(even);
   const sharp = even.map((value) => Math.min(1, Math.max(0, (value - threshold) / threshold + 0.5)));
-  return withoutSpecks(sharp, height, width, 0.25);
+  return thickened(isolated(sharp, rows, columns), rows, columns);
 }
 
-/** Return pixels of a picture file, its longer side at most the pad's. */
-async function decoded(file) {
+/** Return the pixels of a picture file, its longer side `length`. */
+async function decoded(file, length) {
   const bitmap = await createImageBitmap(file);
-  const scale = Math.min(1, PAD / Math.max(bitmap.width, bitmap.height));
+  const scale = length / Math.max(bitmap.width, bitmap.height);
   const canvas = new OffscreenCanvas(Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale)));
   const pen = canvas.getContext("2d");
   pen.imageSmoothingQuality = "high";
@@ -217,10 +266,9 @@ function inkCanvas(ink, rows, columns) {
 
 /** The square to draw on: strokes and pictures, one over the other, of which the latest can be taken back. */
 class Pad {
-  constructor(canvas, side, changed) {
-    this.canvas = canvas;
-    this.side = side;
-    this.changed = changed;
+  /** Take the canvas, the side of a picture, what judges one (the less, the better), and what to call on a change. */
+  constructor(canvas, side, judge, changed) {
+    Object.assign(this, { canvas, side, judge, changed });
     this.items = [];
     this.width = 22; // of the pen, in units of the pad
     this.cursor = null; // of the keyboard
@@ -378,22 +426,29 @@ class Pad {
     const { data } = this.raster.getImageData(0, 0, PAD, PAD);
     const ink = new Uint8Array(PAD * PAD);
     for (let at = 0; at < ink.length; at++) ink[at] = data[4 * at + 3];
-    return asMnist(ink, PAD, this.side);
+    return asMnist(ink, PAD, PAD, this.side);
   }
 
-  /** Put a picture file on the pad. */
+  /** Put a picture file on the pad: of dark ink and light ink, what the network finds nearer to a glyph. */
   async open(file) {
-    const pixels = await decoded(file);
-    const { width, height } = pixels;
-    if (width === this.side && height === this.side) {
-      const luma = brightness(pixels);
-      const light = onLightPaper(luma, height, width);
-      this.exact(Uint8Array.from(luma, (value) => Math.round(light ? 255 - value : value)));
-      return;
+    const small = await decoded(file, this.side);
+    for (const image of [brightness(small), brightness(small).map((value) => 255 - value)]) {
+      const bytes = Uint8Array.from(image, Math.round);
+      if (small.width === small.height && isMnist(bytes, this.side)) return this.exact(bytes);
     }
-    const ink = inkOf(pixels);
-    if (!ink.some((value) => value > 0.5)) throw new Error("no ink is found on this picture");
-    this.picture(inkCanvas(ink, height, width));
+    const pixels = await decoded(file, PAD);
+    const { width, height } = pixels;
+    const luma = brightness(pixels);
+    const border = onLightPaper(luma, height, width);
+    const found = [border, !border].map((light) => {
+      const ink = inkOf(luma, height, width, light);
+      const image = asMnist(ink, height, width, this.side);
+      const distance = image.some(Boolean) ? this.judge(image) : Infinity;
+      return { ink, distance: light === border ? OTHER_PAPER * distance : distance };
+    });
+    const { ink, distance } = found[0].distance <= found[1].distance ? found[0] : found[1];
+    if (distance === Infinity) throw new Error("no ink is found on this picture");
+    return this.picture(inkCanvas(ink, height, width));
   }
 
   /** Put a picture that has MNIST's form on the pad. */

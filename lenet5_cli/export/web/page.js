@@ -101,7 +101,7 @@ function addGlyphs() {
     const number = element("span", { className: "number" });
     const label = element("span", { className: "name" }, name);
     const card = element("button", { type: "button", className: "card", onclick: () => select(last, k, 0, 0) }, canvas, label, number);
-    const view = new MapView(canvas, { maps: 1, rows: glyphRows, columns: glyphColumns, ...outputRange(last - 1), scale: 6 });
+    const view = new MapView(canvas, { maps: 1, rows: glyphRows, columns: glyphColumns, ...outputRange(last - 1), scale: 5 });
     glyphs.push({ card, number, view });
     cards.append(card);
   });
@@ -350,7 +350,7 @@ function listen() {
 
 network.layers[last].names = classes;
 const farthest = widestDistance();
-const pad = new Pad(find("pad"), network.side, changed);
+const pad = new Pad(find("pad"), network.side, (image) => ranking(network.scores(image))[0].distance, changed);
 const seen = new MapView(find("seen"), { maps: 1, rows: network.side, columns: network.side, low: 0, high: 255, scale: 5 });
 const inspector = new Inspector(find("inspector"), network, glyphColumns, inspectorColours, changed);
 addInput();
