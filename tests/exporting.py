@@ -16,12 +16,12 @@ IMAGES = np.concatenate([drawn.draw(38, seed=5)[0], BLACK_AND_WHITE])
 
 def preset(name: str) -> LeNet5:
     """Return the untrained network of a preset."""
-    return LeNet5.new(Config(**config.read(name) | {"seed": 1}))
+    return LeNet5(Config(**config.read(name) | {"seed": 1}))
 
 
 def other_shapes() -> LeNet5:
     """Return a network whose layers have other sizes than LeNet-5's: windows, maps, units, codes."""
-    network = LeNet5(seed=1, input="lecun")
+    network = LeNet5(Config(seed=1, input="lecun"))
     common = {"rng": np.random.default_rng(2), "init": "normal", "activation": SIGMOID}
     network.layers = []
     network.add("c1", Conv((1, 32, 32), 3, 3, **common)).add("s2", Subsampling((3, 30, 30), 3, **common))
@@ -35,8 +35,8 @@ NETWORKS: dict[str, Callable[[], LeNet5]] = {
     "bundled": LeNet5.load,
     "other shapes": other_shapes,
     **{name: lambda name=name: preset(name) for name in config.presets()},
-    "tanh binary": lambda: LeNet5(seed=4, init="lecun", activation="tanh", input="binary"),
-    "float64": lambda: LeNet5(seed=5, init="normal", dtype=np.float64, input="grey"),
+    "tanh binary": lambda: LeNet5(Config(seed=4, init="lecun", activation="tanh", input="binary")),
+    "float64": lambda: LeNet5(Config(seed=5, init="normal", dtype="float64", input="grey")),
 }
 
 

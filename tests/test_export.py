@@ -72,7 +72,7 @@ def test_the_archive_holds_the_network() -> None:
 
 
 def test_the_archive_says_which_maps_are_read() -> None:
-    network = LeNet5(seed=1, connections="lecun1998", input="binary", activation="tanh")
+    network = LeNet5(Config(seed=1, connections="lecun1998", input="binary", activation="tanh"))
     archive = np.load(io.BytesIO(npz.render(network, Checkpoint(network.pairs()))), allow_pickle=False)
     described = json.loads(archive["network.json"])
     c3 = described["layers"][2]
@@ -125,7 +125,7 @@ def test_no_checkpoint_is_refused(target: str, content: bytes | None, message: s
 
 
 def test_a_foreign_layer_is_refused_by_name() -> None:
-    network = LeNet5(seed=1)
+    network = LeNet5(Config(seed=1))
     network.layers[1] = AveragePooling()
     network.layers[1].name = "s2"
     message = "s2: AveragePooling cannot be exported; expected Conv or Subsampling or Dense or RBF"
@@ -136,11 +136,11 @@ def test_a_foreign_layer_is_refused_by_name() -> None:
 
 
 def test_a_foreign_activation_and_a_missing_output_are_refused() -> None:
-    network = LeNet5(seed=1)
-    network.settings["activation"] = "tanh"
+    network = LeNet5(Config(seed=1))
+    network.config = replace(network.config, activation="tanh")
     with pytest.raises(LeNet5Error, match=r"^c1: sigmoid cannot be exported; expected tanh, as in the settings$"):
         layers.check(network)
-    network = LeNet5(seed=1)
+    network = LeNet5(Config(seed=1))
     del network.layers[-1]
     with pytest.raises(LeNet5Error, match=r"^f6: expected an RBF layer at the end, and only there$"):
         layers.check(network)

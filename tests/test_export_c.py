@@ -189,7 +189,7 @@ def plain_sums(layer: object, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", fixed.TYPES)
 def test_no_sum_overflows_where_weights_and_pixels_are_extreme(kind: str) -> None:
-    network = LeNet5(seed=1, input="grey")
+    network = LeNet5(Config(seed=1, input="grey"))
     for layer in network.layers[:-1]:
         layer.params["weight"][...] = np.sign(layer.params["weight"])
         layer.params["bias"][...] = 3
@@ -206,7 +206,7 @@ def test_an_output_is_quantised_as_worked_by_hand() -> None:
 
     z = 120 * 0.0625 - 7.5 = 0, whose sigmoid is 0.5: 255 * 0.5 = 127.5, in the table as 128 (the even one).
     """
-    network = LeNet5(seed=1, input="grey")
+    network = LeNet5(Config(seed=1, input="grey"))
     f6 = network.layers[5]
     f6.params["weight"][...] = 0.0625
     f6.params["bias"][...] = -7.5
@@ -229,7 +229,7 @@ def test_an_output_is_quantised_as_worked_by_hand() -> None:
 @pytest.mark.parametrize("kind", fixed.TYPES)
 @pytest.mark.parametrize("value", [1e6, 1e38])
 def test_weights_that_do_not_fit_are_refused(kind: str, value: float) -> None:
-    network = LeNet5(seed=1)
+    network = LeNet5(Config(seed=1))
     network.layers[2].params["weight"][0, 0, 0, 0] = value
     checkpoint.write("large.pkl", saved(network))
     message = f"Error: c3: its weights, up to {value:.3g}, are too large for {kind}; expected float32\n"
@@ -239,7 +239,7 @@ def test_weights_that_do_not_fit_are_refused(kind: str, value: float) -> None:
 
 def test_codes_that_are_too_long_are_refused() -> None:
     """128 differences of up to 4096 have squares that add up to 2^31."""
-    network = LeNet5(seed=1)
+    network = LeNet5(Config(seed=1))
     del network.layers[5:]
     network.add("f6", Dense((120, 1, 1), 128, rng=np.random.default_rng(1)))
     network.add("output", RBF(np.zeros((10, 128))))

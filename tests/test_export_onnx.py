@@ -56,8 +56,8 @@ def test_there_are_no_more_nodes_than_the_layers_need(name: str) -> None:
     """A layer and its function are two; pixels to numbers two or three; distances two or three, then three outputs."""
     network = NETWORKS[name]()
     model = onnx.load_model_from_string(target.render(network, saved(network)))
-    pixels = ["GreaterOrEqual"] * (network.settings["input"] == "binary") + ["Cast", "Unsqueeze"]
-    tanh = network.settings["activation"] == "tanh"
+    pixels = ["GreaterOrEqual"] * (network.config.input == "binary") + ["Cast", "Unsqueeze"]
+    tanh = network.config.activation == "tanh"
     hidden = ["Conv", "Tanh" if tanh else "Sigmoid"] * (len(network.layers) - 1)
     distances = ["Mul"] * tanh + ["Sub", "ReduceSumSquare"]
     assert [node.op_type for node in model.graph.node] == pixels + hidden + distances + ["Neg", "Softmax", "ArgMax"]
@@ -80,7 +80,7 @@ def test_the_model_says_what_it_takes_and_where_it_is_from() -> None:
 
 
 def test_the_licence_of_a_model_of_somebody_else_is_not_told() -> None:
-    network = LeNet5(seed=1)
+    network = LeNet5(Config(seed=1))
     model = onnx.load_model_from_string(target.render(network, saved(network)))
     assert "licence" not in {entry.key for entry in model.metadata_props}
 
@@ -95,7 +95,7 @@ def test_without_onnx_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(builtins, "__import__", without)
     result = run("export", "--to", "onnx", code=1)
-    assert result.stderr == "Error: onnx is not installed; pip install 'lenet5[onnx]'\n"
+    assert result.stderr == "Error: onnx is not installed; pip install 'lenet5-cli[onnx]'\n"
 
 
 @pytest.mark.skipif(not MNIST, reason="LENET5_DATA names no folder with MNIST")

@@ -79,11 +79,11 @@ def _floating(network: LeNet5, images: NDArray[np.uint8]) -> Form:
     layers = weighted(network)
     scale = pixel_scale(network)
     pixel = f"pixel < {THRESHOLD} ? 0.0f : 1.0f"
-    if network.settings["input"] != "binary":
+    if network.config.input != "binary":
         low = f" - {_literal(np.float32(-scale.low))}" if scale.low else ""
         pixel = f"{_literal(np.float32(scale.step))} * (float)pixel{low}"
     function = "1.0f / (1.0f + expf(-sum))"
-    if network.settings["activation"] == "tanh":
+    if network.config.activation == "tanh":
         function = f"{_literal(np.float32(AMPLITUDE))} * tanhf({_literal(np.float32(SLOPE))} * sum)"
     parameters = [(layer, by_output(layer)) for layer in layers]
     maps = network.maps(images)
@@ -109,7 +109,7 @@ def _floating(network: LeNet5, images: NDArray[np.uint8]) -> Form:
 
 def _fixed(fixed: FixedPoint, images: NDArray[np.uint8]) -> Form:
     number = f"{fixed.activation}_t"
-    binary = fixed.network.settings["input"] == "binary"
+    binary = fixed.network.config.input == "binary"
     pixel = f"pixel < {THRESHOLD} ? 0 : {PIXEL_ONE}" if binary else "pixel"
     if fixed.pixel_offset:
         pixel = f"({number})(({pixel}) - {-fixed.pixel_offset})"

@@ -96,7 +96,7 @@ class FixedPoint:
         """
         check(network)
         self.network, self.type = network, TYPES[kind]
-        function = SIGMOID if network.settings["activation"] == "sigmoid" else TANH
+        function = SIGMOID if network.config.activation == "sigmoid" else TANH
         self.one = self.type.one[function.name]
         table = np.arange(-TABLE_END, TABLE_END + 2**-TABLE_BITS, 2.0**-TABLE_BITS)
         function.apply(table)
@@ -158,7 +158,7 @@ class FixedPoint:
 
     def _layers(self, images: NDArray[np.uint8]) -> Iterator[tuple[str, Whole]]:
         """Yield the input and each layer's output, with its name."""
-        binary = self.network.settings["input"] == "binary"
+        binary = self.network.config.input == "binary"
         pixels = np.where(images >= THRESHOLD, PIXEL_ONE, 0) if binary else images
         around = ((0, 0), (0, 0), (PADDING, PADDING), (PADDING, PADDING))
         x = np.pad(pixels[:, None].astype(np.float64), around) + self.pixel_offset

@@ -97,7 +97,7 @@ def _text(name: str, array: NDArray[Any], order: str) -> str:
 def _readme(fixed: FixedPoint, saved: Checkpoint, files: list[str], golden: int) -> str:
     network, bits = fixed.network, fixed.type.line_bits
     pixel = "a pixel is a number from 0, the paper, to 255, the ink"
-    if network.settings["input"] == "binary":
+    if network.config.input == "binary":
         pixel = f"a pixel of {THRESHOLD} or more, of 255, becomes {PIXEL_ONE}, any other 0"
     if fixed.pixel_offset:
         pixel += f"; then {-fixed.pixel_offset} is subtracted from every number, those around it too"
@@ -119,7 +119,7 @@ def _readme(fixed: FixedPoint, saved: Checkpoint, files: list[str], golden: int)
         bits=bits,
         mask=(1 << bits) - 1,
         half=(1 << bits) >> 1,
-        function=network.settings["activation"],
+        function=network.config.activation,
         one=fixed.one,
         threshold=threshold,
         layers="\n".join(_row(stage) for stage in fixed.stages),

@@ -34,7 +34,7 @@ def render(network: LeNet5, saved: Checkpoint) -> bytes:
     try:
         from onnx import TensorProto, checker, helper  # noqa: PLC0415 - it is optional
     except ImportError:
-        raise LeNet5Error("onnx is not installed; pip install 'lenet5[onnx]'") from None
+        raise LeNet5Error("onnx is not installed; pip install 'lenet5-cli[onnx]'") from None
     graph = _Graph()
     graph.add_network(network)
     side = network.layers[0].input_shape[-1] - 2 * PADDING
@@ -85,7 +85,7 @@ class _Graph:
         from onnx import TensorProto  # noqa: PLC0415 - it is optional
 
         scale = pixel_scale(network)
-        if network.settings["input"] == "binary":
+        if network.config.input == "binary":
             self.add("GreaterOrEqual", "ink", np.array(THRESHOLD, np.uint8))
             scale = Scale(255 * scale.step)
         self.add("Cast", "pixels", to=TensorProto.FLOAT)
