@@ -48,6 +48,7 @@ class LeNet5:
         codes: (k, 84), the glyphs of the output layer, ink 1 and paper 0.
         layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
         dtype: float32 or float64.
+        threshold: the largest squared distance to the nearest code at which a picture still is a digit; None: any.
         parameters: every trainable number in one vector, of which the layers' ``params`` are views.
         gradients: likewise for their ``grads``.
 
@@ -64,6 +65,7 @@ class LeNet5:
         self.config = config = config or Config()
         self.codes = glyphs.read(config.glyphs) if codes is None else codes
         self.dtype = np.dtype(config.dtype)
+        self.threshold: float | None = None
         self.layers: list[Layer] = []
         activation = ACTIVATIONS[config.activation]
         filled: dict[str, Any] = {
