@@ -10,8 +10,8 @@ from lenet5_cli.pictures.segment import Plane
 SIDE: Final = 28  # pixels of MNIST's pictures
 BOX: Final = 20  # of the square in them that a digit fills
 DETAIL: Final = 6  # pixels for each of the box's while strokes are measured, widened and thinned
-PEN: Final = 2.2  # pixels of the box: thinner strokes are made as wide; the median of MNIST's
-THICK: Final = 4.5  # wider strokes are made as thin; 999 in 1,000 of MNIST's are thinner
+PEN: Final = 2.2  # pixels of the box: thinner strokes are made as wide; three quarters of MNIST's are wider
+THICK: Final = 5.0  # wider strokes are made as thin; 995 in 1,000 of MNIST's are thinner
 
 
 def normalise(ink: Plane) -> Plane:
@@ -33,10 +33,10 @@ def is_normal(picture: Plane) -> bool:
 
 
 def stroke_width(x: Plane) -> float:
-    """Return the mean width of strokes in pixels: twice their area by the length of their outline."""
-    ink = x.astype(np.float32) / 255
-    across, down = np.diff(ink, axis=1)[1:], np.diff(ink, axis=0)[:, 1:]
-    return float(2 * ink.sum() / max(float(np.hypot(across, down).sum()), 1.0))
+    """Return the mean width of strokes in pixels: across one, the mean distance to its outline is a quarter of it."""
+    mask = (x > 127).astype(np.uint8)
+    distances = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    return 4 * float(cv2.mean(distances, mask)[0]) - 1
 
 
 def _with_longer_side(x: Plane, side: int) -> Plane:

@@ -24,9 +24,10 @@ COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart 
 # The prior, in squared distance to a glyph: what a reading must be nearer by to be chosen over a plainer one.
 LIGHT: Final = 10  # light ink: paper is white more often than black
 LOCAL: Final = 20  # a local background: it takes the inside of a loop for ink
+UNEVEN: Final = 40  # one shade as the background of a page that has several
 FAINT: Final = 5  # faint ink: it may be the paper's grain
-UNEXPLAINED: Final = 5  # all of the page's ink left over; half of it counts half
-CUT: Final = 5  # ink along the page's edge for the length of the digit
+UNEXPLAINED: Final = 10  # all of the page's ink left over; half of it counts half
+CUT: Final = 20  # ink along the page's edge for the length of the digit
 
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom are exclusive
 
@@ -171,10 +172,10 @@ def _candidates(shades: Plane) -> Iterator[Candidate]:
             plane = segment.isolate(ink, labels, group)
             prior = (
                 LIGHT * (not ink.dark)
-                + LOCAL * ink.local
+                + (LOCAL if ink.local else UNEVEN * ink.uneven)
                 + FAINT * (ink.level < segment.LEVELS[0])
                 + UNEXPLAINED * (1 - sum(each.area for each in group) / total)
-                + CUT * any(each.edge for each in group)
+                + CUT * min(1, sum(each.edge for each in group) / length)
             )
             others = sum(
                 not each.edge and each not in group and each.length > COMPARABLE * length for each in components

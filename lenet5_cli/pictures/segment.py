@@ -29,6 +29,7 @@ class Ink(NamedTuple):
     mask: Plane  # (h, w), 1 where it is ink, else 0
     dark: bool  # dark on light
     local: bool  # told from the background near it, not from one shade everywhere
+    uneven: float  # the mean difference of the two backgrounds, by the full ink; at most 1
     level: float  # of the full ink, from which on it counts as ink
 
 
@@ -41,7 +42,7 @@ class Component(NamedTuple):
     right: int
     bottom: int
     area: int  # pixels
-    edge: bool  # touches the page's edge
+    edge: int  # pixels on the page's edge
 
     @property
     def length(self) -> int:
@@ -87,18 +88,20 @@ def inks(shades: Plane) -> Iterator[Ink]:
             full = float(np.partition(plane.ravel(), place)[place:].mean())
             if full >= CONTRAST:
                 plane = cv2.convertScaleAbs(plane, alpha=255 / full)
+                uneven = min(1.0, cv2.mean(cv2.absdiff(near, np.full_like(x, paper)))[0] / full)
                 for level in LEVELS:
-                    yield Ink(plane, (plane > 255 * level).astype(np.uint8), dark, local, level)
+                    yield Ink(plane, (plane > 255 * level).astype(np.uint8), dark, local, uneven, level)
 
 
 def components(mask: Plane) -> tuple[NDArray[Any], list[Component]]:
     """Return the labels (h, w) of a mask's connected components (of 8 neighbours) and these, the longest first."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    height, width = mask.shape
-    found = []
-    for label, (left, top, across, down, area) in enumerate(stats.tolist()):
-        edge = left == 0 or top == 0 or left + across == width or top + down == height
-        found.append(Component(label, left, top, left + across, top + down, area, edge))
+    border = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    edges = np.bincount(border, minlength=len(stats)).tolist()
+    found = [
+        Component(label, left, top, left + width, top + height, area, edge)
+        for label, ((left, top, width, height, area), edge) in enumerate(zip(stats.tolist(), edges, strict=True))
+    ]
     return labels, sorted(found[1:], key=lambda each: -each.length)  # the first is the paper
 
 
@@ -128,12 +131,13 @@ def isolate(ink: Ink, labels: NDArray[Any], group: list[Component]) -> Plane:
     margin = 2 + round(SOFT * max(right - left, bottom - top))
     near = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
     plane, around = ink.plane[near], labels[near]
-    mine = np.isin(around, [each.label for each in group]).astype(np.uint8)
+    chosen = np.zeros(int(around.max()) + 1, np.uint8)
+    chosen[[each.label for each in group]] = 1
+    mine = chosen[around]
     reach = cv2.dilate(mine, np.ones((2 * margin + 1,) * 2, np.uint8))
     away = cv2.dilate(((around > 0) & (mine == 0)).astype(np.uint8), np.ones((3, 3), np.uint8))
-    full = np.quantile(plane[mine > 0], 0.8)
-    kept = np.where((mine > 0) | (reach > away), plane, 0).astype(np.uint8)
-    return cv2.convertScaleAbs(kept, alpha=255 / max(1, full))
+    full = cv2.mean(plane, mine)[0]
+    return cv2.convertScaleAbs(plane * (mine | (reach > away)), alpha=255 / max(1.0, full))
 
 
 def box_of(group: list[Component]) -> tuple[int, int, int, int]:
