@@ -18,6 +18,7 @@ from peers import take_step
 from speed import machine
 
 from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
 from lenet5_cli.commands.options import available_cores
 from lenet5_cli.data import drawn, idx
 from lenet5_cli.data.sources import load
@@ -71,7 +72,7 @@ def by_kind() -> None:
     print("| | batch 1 | batch 64 |\n|---|--:|--:|")
     columns = []
     for size in (1, 64):
-        network = LeNet5(seed=1)
+        network = LeNet5(Config(seed=1))
         for layer in network.layers:
             if hasattr(layer, "activation"):
                 layer.activation = activation
@@ -98,7 +99,7 @@ def by_batch() -> None:
     for size in (1, 4, 16, 64, 128, 256, 1024, 4096):
         cells = []
         for threads in counts:
-            with Workers(LeNet5(seed=1), threads) as workers:
+            with Workers(LeNet5(Config(seed=1)), threads) as workers:
                 workers.scores(IMAGES[:64])
                 time.sleep(1)  # until the helpers that this starts are ready
                 run(workers, size, 3)
@@ -118,7 +119,7 @@ def by_images(most: int) -> None:
             idx.write(Path(folder) / "t10k-images-idx3-ubyte", np.tile(IMAGES, (repeats, 1, 1))[:count])
             idx.write(Path(folder) / "t10k-labels-idx1-ubyte", np.tile(LABELS, repeats)[:count])
             start = time.perf_counter()
-            evaluate(LeNet5(seed=1), load(folder, "test"), threads=available_cores())
+            evaluate(LeNet5(Config(seed=1)), load(folder, "test"), threads=available_cores())
             seconds = time.perf_counter() - start
             print(f"| {count:,} | {seconds:.2f} | {seconds / count * 1e6:.1f} |")
             count *= 10

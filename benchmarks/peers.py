@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
 from lenet5_cli.engine.losses import cross_entropy
 from lenet5_cli.engine.optim import SGD
 from lenet5_cli.engine.preprocessing import prepare
@@ -252,11 +253,13 @@ def values(network: LeNet5) -> list[Vector]:
 def installed(cores: int) -> dict[str, list[Callable[[], Peer]]]:
     """Return how to make each peer that is installed here, ours first: by name, one maker for each thread count."""
     counts = sorted({1, cores})
-    makers: dict[str, list[Callable[[], Peer]]] = {"lenet5": [partial(Ours, LeNet5(seed=SEED), t) for t in counts]}
+    makers: dict[str, list[Callable[[], Peer]]] = {
+        "lenet5": [partial(Ours, LeNet5(Config(seed=SEED)), t) for t in counts]
+    }
     if find_spec("torch"):
         for name, compiled in (("PyTorch eager", False), ("PyTorch compiled", True)):
-            makers[name] = [partial(Torch, LeNet5(seed=SEED), t, compiled=compiled) for t in counts]
+            makers[name] = [partial(Torch, LeNet5(Config(seed=SEED)), t, compiled=compiled) for t in counts]
     if find_spec("jax"):
-        makers["JAX jit"] = [partial(Jax, LeNet5(seed=SEED))]
-    makers["the report's listing"] = [partial(Listing, LeNet5(seed=SEED))]
+        makers["JAX jit"] = [partial(Jax, LeNet5(Config(seed=SEED)))]
+    makers["the report's listing"] = [partial(Listing, LeNet5(Config(seed=SEED)))]
     return makers

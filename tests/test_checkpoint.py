@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
 
-PAIRS = LeNet5(seed=1).pairs()
+PAIRS = LeNet5(Config(seed=1)).pairs()
 FULL = Checkpoint(
     PAIRS,
     glyphs.read(),
@@ -270,7 +271,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(LeNet5Error, match=r"model.pkl: cannot be written: No space left on device$"):
-        checkpoint.write(path, Checkpoint(LeNet5(seed=2).pairs(), FULL.codes))
+        checkpoint.write(path, Checkpoint(LeNet5(Config(seed=2)).pairs(), FULL.codes))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["model.pkl"]
 

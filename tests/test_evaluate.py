@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, idx, sources
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
@@ -93,7 +94,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _model() -> None:
-    checkpoint.write("model.pkl", Checkpoint(LeNet5(seed=1).pairs(), glyphs.read()))
+    checkpoint.write("model.pkl", Checkpoint(LeNet5(Config(seed=1)).pairs(), glyphs.read()))
 
 
 def run(*arguments: object, code: int = 0, charset: str = "utf-8", **environment: str) -> Result:

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.reports import figures
@@ -134,7 +135,7 @@ def test_the_evaluation_of_few_images_or_of_one_answer_is_drawn(labels: list[int
 def test_every_kernel_is_drawn_but_those_of_no_connection(
     connections: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = LeNet5(seed=1, connections=connections)
+    network = LeNet5(Config(seed=1, connections=connections))
     (c1, _), _, (c3, _), *_ = network.pairs()
     canvas = drawn(monkeypatch, figures.kernels, c1, c3).axes[0]
     kernels = [image for image in canvas.images if image.get_array().shape == (5, 5)]
@@ -152,7 +153,7 @@ def test_the_colours_around_zero_are_told_apart_in_grey() -> None:
 
 
 def test_the_maps_of_every_layer_are_drawn_and_the_nearest_glyph(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = LeNet5(seed=1)
+    network = LeNet5(Config(seed=1))
     maps = network.maps(PICTURES[:4])
     answers = maps["output"].argmax(axis=1)
     labels = answers.copy()

@@ -28,7 +28,7 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint, safe_pickle
 from lenet5_cli.storage.checkpoint import Checkpoint
 
-PAIRS = LeNet5(seed=1).pairs()
+PAIRS = LeNet5(Config(seed=1)).pairs()
 ENTRY = {"epoch": 1, "loss": 2.5, "accuracy": 0.5, "lr": 0.5, "images": 6, "seconds": 0.25}
 GOOD = Checkpoint(
     PAIRS,

@@ -66,7 +66,7 @@ def model(**changes: Any) -> Path:
         "versions": {"lenet5": "0.1.0", "python": "3.12.1", "numpy": "2.4.0"},
     }
     path = Path("model.pkl")
-    checkpoint.write(path, Checkpoint(LeNet5(seed=1).pairs(), glyphs.read(), **record | changes))
+    checkpoint.write(path, Checkpoint(LeNet5(Config(seed=1)).pairs(), glyphs.read(), **record | changes))
     return path
 
 
@@ -143,7 +143,9 @@ def test_without_unicode_the_curves_are_ascii() -> None:
 
 
 def test_a_file_of_the_reports_says_nothing_about_how_it_was_made() -> None:
-    Path("foreign.pkl").write_bytes(pickle.dumps([[w.astype("f8"), b] for w, b in LeNet5(seed=1).pairs()], protocol=3))
+    Path("foreign.pkl").write_bytes(
+        pickle.dumps([[w.astype("f8"), b] for w, b in LeNet5(Config(seed=1)).pairs()], protocol=3)
+    )
     shown = words(run("foreign.pkl"))
     assert "60,900 parameters in float64" in shown
     assert shown.endswith(
@@ -288,7 +290,7 @@ def test_figures_are_drawn_into_a_folder_that_is_made(bars_folder: Path, shown: 
     )
     assert drawn("some/where") == FIGURES
     np.testing.assert_array_equal(shown[0], np.arange(10))
-    np.testing.assert_array_equal(shown[1], LeNet5(seed=1).prepare(bars(50, seed=1).images[:10]))
+    np.testing.assert_array_equal(shown[1], LeNet5(Config(seed=1)).prepare(bars(50, seed=1).images[:10]))
 
 
 def test_figures_replace_no_file(bars_folder: Path) -> None:
@@ -306,7 +308,7 @@ def test_figures_replace_no_file(bars_folder: Path) -> None:
 
 
 def test_of_a_file_of_the_reports_there_are_no_curves_and_the_samples_are_built_in(shown: list[Any]) -> None:
-    Path("foreign.pkl").write_bytes(pickle.dumps(LeNet5(seed=1).pairs(), protocol=3))
+    Path("foreign.pkl").write_bytes(pickle.dumps(LeNet5(Config(seed=1)).pairs(), protocol=3))
     result = run("foreign.pkl", "--figures", "out")
     assert drawn("out") == [name for name in FIGURES if name != "curves.png"]
     assert result.stderr.startswith(

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ SMALL = {"train": ["--data", "builtin:100", "--epochs", "1", "--overwrite"], "ev
 def _as_in_the_checkout(tmp_path: Path) -> None:
     """Give the commands what they find beside the README, and a model."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
-    checkpoint.write(tmp_path / "model.pkl", Checkpoint(LeNet5(seed=1).pairs(), glyphs.read()))
+    checkpoint.write(tmp_path / "model.pkl", Checkpoint(LeNet5(Config(seed=1)).pairs(), glyphs.read()))
 
 
 def test_there_are_commands() -> None:

@@ -35,12 +35,8 @@ if TYPE_CHECKING:
     from lenet5_cli.storage.checkpoint import Checkpoint
     from lenet5_cli.training.loop import Batch
 
-CURVES = {
-    "loss": min,
-    "accuracy": max,
-    "validation_loss": min,
-    "validation_accuracy": max,
-}  # what is drawn of a history, and its best
+# What is drawn of a history, and which of its values is the best.
+CURVES = {"loss": min, "accuracy": max, "validation_loss": min, "validation_accuracy": max}
 WIDTH = 60  # columns of a curve, at most
 LEVELS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = ".:-=+*#@"

@@ -45,14 +45,7 @@ if TYPE_CHECKING:
 @option("--log", group="Output", type=FILE, help="Write a line an epoch: CSV if it ends in .csv, else JSON.")
 @option("--plot", group="Output", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
 @option("--resume", group="Main", is_flag=True, help="Go on with the run whose checkpoint --output is.")
-@option(
-    "--runs",
-    group="Main",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=1,
-    help="Train with N seeds, keep the best.",
-)
+@option("--runs", group="Main", type=click.IntRange(1), metavar="N", default=1, help="Train N seeds, keep the best.")
 @threads_option
 def train(
     output: Path,

@@ -131,8 +131,9 @@ def load(source: str, split: Literal["train", "test"], *, progress: Progress | N
     """Load one split of a data set.
 
     `source` is ``mnist``, ``fashion-mnist``, ``builtin``, ``builtin:N`` for N training images, or a folder; write a
-    folder that is named like a data set as ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names; if it names none, from the folder
-    ``mnist_data`` if the split is there, else from the cache (`LENET5_CACHE`, or the user's cache folder), into which it is downloaded once.
+    folder that is named like a data set as ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names,
+    else from the folder ``mnist_data`` if the split is there, else from the cache (`LENET5_CACHE`, or the user's cache
+    folder), into which it is downloaded once.
     `progress` shows the download.
 
     Raises `DownloadError` if no mirror gives the files, `LeNet5Error` if there is no such data or it is not right.

@@ -79,7 +79,7 @@ class Layer(ABC):
         lasting = self._lasting or self.__dict__.keys()
         return {name: self.__dict__[name] for name in lasting} | {"_images": None, "_memory": {}, "_lasting": None}
 
-    def _bind(self, n: int) -> None:
+    def _bind(self, n: int) -> None:  # noqa: B027 - a simple layer needs none
         """Make the work arrays for batches of n images, and the products of these arrays."""
 
     @abstractmethod

@@ -67,18 +67,16 @@ class LeNet5:
         self.dtype = np.dtype(config.dtype)
         self.threshold: float | None = None
         self.layers: list[Layer] = []
-        activation = ACTIVATIONS[config.activation]
-        filled: dict[str, Any] = {
-            "rng": np.random.default_rng(config.seed), "init": config.init, "activation": activation, "dtype": self.dtype
-        }  # fmt: skip
+        rng, activation = np.random.default_rng(config.seed), ACTIVATIONS[config.activation]
+        common: dict[str, Any] = {"rng": rng, "init": config.init, "activation": activation, "dtype": self.dtype}
         c1, c3, c5 = config.map_counts
         table = LECUN1998 if config.connections == "lecun1998" else None
-        self.add("c1", Conv(INPUT_SHAPE, 5, c1, tile=2, **filled))
-        self.add("s2", Subsampling(self.output_shape, 2, **filled))
-        self.add("c3", Conv(self.output_shape, 5, c3, tile=2, connections=table, **filled))
-        self.add("s4", Subsampling(self.output_shape, 2, **filled))
-        self.add("c5", Conv(self.output_shape, 5, c5, **filled))
-        self.add("f6", Dense(self.output_shape, self.codes.shape[1], **filled))
+        self.add("c1", Conv(INPUT_SHAPE, 5, c1, tile=2, **common))
+        self.add("s2", Subsampling(self.output_shape, 2, **common))
+        self.add("c3", Conv(self.output_shape, 5, c3, tile=2, connections=table, **common))
+        self.add("s4", Subsampling(self.output_shape, 2, **common))
+        self.add("c5", Conv(self.output_shape, 5, c5, **common))
+        self.add("f6", Dense(self.output_shape, self.codes.shape[1], **common))
         self.add("output", RBF(activation.code(self.codes), dtype=self.dtype))
 
     @classmethod

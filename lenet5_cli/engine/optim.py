@@ -64,7 +64,7 @@ def learning_rate(config: Config, epoch: int, fraction: float) -> float:
     """Return the learning rate after a fraction of an epoch, which is numbered from 1.
 
     ``exponential``: ``lr lr_decay^(epoch - 1)``, the same through an epoch (report, training).
-    ``cosine``: ``lr (1 + cos(pi t)) / 2``, t being the fraction of all epochs that is done (Loshchilov and Hutter 2017).
+    ``cosine``: ``lr (1 + cos(pi t)) / 2``, t being the fraction of all epochs done (Loshchilov and Hutter 2017).
     Either grows linearly from 0 over the first ``warmup`` epochs.
     """
     done = epoch - 1 + fraction

@@ -15,9 +15,9 @@ import numpy as np
 from lenet5_cli import __version__
 from lenet5_cli.config import Config, known
 from lenet5_cli.data import sources
+from lenet5_cli.engine import optim
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
-from lenet5_cli.engine.optim import optimizer
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
@@ -52,7 +52,7 @@ class Run:
         self.network = LeNet5(config)
         self.history: list[Epoch] = []
         self.ended = ""
-        self._optimizer = optimizer(config, self.network.parameters)
+        self._optimizer = optim.optimizer(config, self.network.parameters)
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         held_out = len(split.labels) - config.validation
         self._training = split.part(slice(held_out))
@@ -85,8 +85,8 @@ class Run:
         self._best = saved.pairs
         state = self._state()
         if _shapes(saved.state) != _shapes(state):
-            name = self.config.optimizer
-            raise LeNet5Error(f"{saved.where}the state of its {name} is not there; it cannot be resumed")
+            optimizer = self.config.optimizer
+            raise LeNet5Error(f"{saved.where}the state of its {optimizer} is not there; it cannot be resumed")
         for name, value in saved.state.items():
             state[name][...] = value
 
