@@ -166,7 +166,9 @@ def ledger(page: "Page") -> dict[str, float]:
 NETWORKS = {
     "bundled": LeNet5.load,
     "binary in float64": lambda: LeNet5(Config(seed=1, dtype="float64", init="normal")),
-    "the paper's": lambda: LeNet5(Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")),
+    "the paper's": lambda: LeNet5(
+        Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")
+    ),
 }
 
 
@@ -279,12 +281,12 @@ def test_the_models_threshold_decides_what_is_no_digit(opened: Open) -> None:
     network = LeNet5.load()
     images, _ = drawn.draw(20, seed=3)
     distances = -network.scores(images).max(1)
-    network.threshold = float(np.median(distances))
+    network.distances = np.full(2, np.median(distances))
     answers = of_images(opened(network), "answer", images)
     read = network.scores(images).argmax(1)
     expected = [str(k) if near else None for k, near in zip(read, distances <= network.threshold, strict=True)]
     assert answers == expected
-    network.threshold = 0.5
+    network.distances = np.full(2, 0.5)
     page = opened(network)
     draw(page, 2)
     assert answer(page) == "no digit"

@@ -135,11 +135,12 @@ class LeNet5:
         """Return ``[weight, bias]`` of each trainable layer, copied, in the shapes of the report."""
         return [[value.copy() for value in layer.params.values()] for layer in self.layers if layer.params]
 
-    def add(self, name: str, layer: Layer) -> None:
-        """Append a layer under a name."""
+    def add(self, name: str, layer: Layer) -> Self:
+        """Append a layer under a name, and return the network."""
         layer.name = name
         self.layers.append(layer)
         self._gather_vectors()
+        return self
 
     @property
     def output_shape(self) -> Any:

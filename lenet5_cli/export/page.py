@@ -129,9 +129,8 @@ def _about(network: LeNet5, saved: Checkpoint) -> list[tuple[str, str]]:
     facts: dict[str, Any] = {"parameters": f"{sum(layer.size for layer in network.layers):,}"}
     if saved.epoch:
         facts["trained on"] = f"{saved.data.get('name', 'unknown data')}, {saved.epoch:,} epochs"
-    accuracy = saved.history[-1].get("accuracy") if saved.history else None
-    if isinstance(accuracy, float):
-        facts["accuracy on its training images"] = f"{100 * accuracy:.2f} %"
-    facts |= network.settings
+    if saved.history:
+        facts["accuracy on its training images"] = f"{100 * saved.history[-1].accuracy:.2f} %"
+    facts |= {name: getattr(network.config, name) for name in ("input", "activation", "connections", "loss")}
     facts["written by"] = f"lenet5 {__version__}"
     return [(name, printable(str(value))) for name, value in facts.items()]
