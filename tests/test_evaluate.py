@@ -80,7 +80,8 @@ PAIRS = """\
 def counted(confusion: list[list[int]], times: int = 1) -> Tally:
     """Return a tally of a confusion matrix, every answer sure by 0.98, the loss a quarter."""
     matrix = times * np.array(confusion)
-    tally = Tally(loss_sum=matrix.sum() / 4, confusion=matrix)
+    tally = Tally(loss_sum=matrix.sum() / 4)
+    tally.confusion = matrix
     tally.bins[:, 19] = matrix.sum(), matrix.trace(), 0.98 * matrix.sum()
     return tally
 
@@ -241,6 +242,6 @@ def test_what_a_picture_needs_is_told_before_anything_is_measured(option: str, m
     result = run(option, "a.txt", code=1)
     assert result.stderr.startswith("Error: a.txt: ends in '.txt'; expected .png, or another of ")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    message = f"Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}\n"
+    message = f"Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}\n"
     assert run(option, "a.png", code=1).stderr == message
     assert left_behind() == set()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -51,7 +51,6 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["array", "array.gz"])
-@settings(deadline=None)
 @given(array=st.sampled_from(ORDERED).flatmap(lambda dtype: arrays(dtype, SHAPES)))
 def test_reading_gives_back_what_was_written(folder, name, array):
     idx.write(folder / name, array)
@@ -206,7 +205,6 @@ def test_gzip_data_compressed_twice(path):
     )
 
 
-@settings(deadline=None)
 @given(
     data=st.one_of(
         st.binary(max_size=40),

@@ -37,7 +37,8 @@ def require(option: str, path: Path | None = None) -> None:
     try:
         from matplotlib import backend_bases  # noqa: PLC0415 - it is optional
     except ImportError:
-        raise LeNet5Error(f"matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}") from None
+        message = f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
+        raise LeNet5Error(message) from None
     known = backend_bases.FigureCanvasBase.get_supported_filetypes()
     if path and path.suffix.lower()[1:] not in known:
         there = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
@@ -142,7 +143,7 @@ def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], codes: Codes, p
     blocks = {name: [_in_one(one) for one in values] for name, values in hidden}
     blocks["glyph"] = [*codes[scores.argmax(axis=1)].reshape(-1, ROWS, COLUMNS).astype(float)]
     widths = [high * images[0].shape[1] / images[0].shape[0] + gap for images in blocks.values()]
-    figure, canvas = _canvas(max(9, left + sum(widths) + 1.8), top + step * len(labels) + 0.25)
+    figure, canvas = _canvas(max(9, left + sum(widths) + 1.69), top + step * len(labels) + 0.25)
     x = left
     for (name, images), wide in zip(blocks.items(), widths, strict=True):
         colours = _grey(codes if name == "glyph" else layers[name])
