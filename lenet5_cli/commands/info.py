@@ -277,7 +277,7 @@ def _show_curve(screen: "Console", name: str, history: list[dict[str, Any]]) -> 
 
 
 def _curve(values: list[float], width: int, levels: str) -> str:
-    """Draw values as characters, the least the lowest; more values than columns are averaged a column."""
+    """Draw values as characters, higher for larger values; more values than columns are averaged."""
     from statistics import fmean
 
     columns, count = min(len(values), width), len(values)
