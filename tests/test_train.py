@@ -242,7 +242,7 @@ def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, cod
     assert process.returncode == code
     epochs = checkpoint.read("model.pkl").epoch
     assert messages.endswith(
-        "\nStopping at the end of this step; once more stops at once.\n"
+        "\nStopping at the end of this step; Ctrl-C again stops immediately.\n"
         f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl continues it.\n"
     )
     assert left_behind() == ["bars", "model.pkl"]

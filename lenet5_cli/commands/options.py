@@ -228,7 +228,7 @@ class Stop:
         if self.exit_code:
             raise SystemExit(self.exit_code)
         self.exit_code = 128 + number
-        click.echo("\nStopping at the end of this step; once more stops at once.", err=True)
+        click.echo("\nStopping at the end of this step; Ctrl-C again stops immediately.", err=True)
 
 
 def source_of(name: str) -> str:

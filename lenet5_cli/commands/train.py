@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 @settings
 @option("-o", "--output", group="Output", type=FILE, default="model.pkl", show_default=True, help="Checkpoint.")
 @overwrite_option
-@option("--log", group="Output", type=FILE, help="Write a line an epoch: CSV if it ends in .csv, else JSON.")
+@option("--log", group="Output", type=FILE, help="Write a line for each epoch: CSV if it ends in .csv, else JSON.")
 @option("--plot", group="Output", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
-@option("--resume", group="Main", is_flag=True, help="Go on with the run whose checkpoint --output is.")
+@option("--resume", group="Main", is_flag=True, help="Continue the run whose checkpoint is --output.")
 @option("--runs", group="Main", type=click.IntRange(1), metavar="N", default=1, help="Train N seeds, keep the best.")
 @threads_option
 def train(

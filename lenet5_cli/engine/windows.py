@@ -53,8 +53,8 @@ class Windows:
     def col2im(self, dwindows: Array, out: Array) -> Product:
         """Return a function that sums, for each pixel, the window entries that copy it.
 
-        It computes ``out``[c,h,w,n] from dwindows[cuvij,n] followed by a row of zeros. Each pixel gathers its entries, as
-        scattering would take a Python call for each u and v; as many maps at a time as keep what they gather in cache.
+        It computes ``out``[c,h,w,n] from dwindows[cuvij,n] followed by a row of zeros. Each pixel gathers its entries,
+        as scattering would take a Python call for each u and v; as many maps at a time as stay in cache.
         """
         c, *one = *self.entries.shape, out.shape[-1]
         maps = min(c, max(1, CACHE // (prod(one) * out.itemsize)))
@@ -71,7 +71,7 @@ class Windows:
 
 
 def _entries(pixels: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """Return [entry, pixel]: where ``pixels`` has each of ``count`` pixels, padded with the index of the row of zeros."""
+    """Return [entry, pixel]: where ``pixels`` has each of ``count`` pixels, padded with the row of zeros."""
     order = np.argsort(pixels, kind="stable")
     ordered = pixels[order]
     rank = np.arange(len(pixels)) - np.searchsorted(ordered, ordered)
