@@ -63,7 +63,7 @@ RIGHT = "bold #ffffff on #003c9e"
     "kind",
     group="Main",
     type=click.Choice(TARGETS["hex"].types),
-    help="Compute in whole numbers, as exports to c and hex do.",
+    help="Compute in integers, as exports to c and hex do.",
 )
 @threads_option
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
