@@ -22,6 +22,7 @@ from lenet5_cli.commands.options import (
     say_written,
     threads_option,
 )
+from lenet5_cli.export import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,13 @@ RIGHT = "bold #ffffff on #003c9e"
     show_default=True,
     help="Which split of it.",
 )
+@option(
+    "--type",
+    "kind",
+    group="Main",
+    type=click.Choice(TARGETS["hex"].types),
+    help="Compute in whole numbers, as exports to c and hex do.",
+)
 @threads_option
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
 @option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
@@ -66,6 +74,7 @@ def evaluate(
     model: Path,
     data: str | None,
     split: Literal["test", "train"],
+    kind: str | None,
     threads: int,
     as_json: bool,
     plot: Path | None,
@@ -83,10 +92,12 @@ def evaluate(
       lenet5 eval bundled
       lenet5 eval model.pkl --data builtin --split train
       lenet5 eval model.pkl --plot confusion.png --errors errors.png
+      lenet5 eval model.pkl --type int8
       lenet5 eval model.pkl --json | jq .accuracy
     """
     refuse_existing(overwrite, plot, errors)
     from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.export.fixed import FixedPoint
     from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training import loop
@@ -97,13 +108,16 @@ def evaluate(
     saved = checkpoint.read(model)
     source = data or str(saved.data.get("name", "mnist"))
     images = load(source, split)
-    tally = loop.evaluate(LeNet5.restore(saved), images, keep=DRAWN if errors else 0, threads=threads, track=bar)
+    network = LeNet5.restore(saved)
+    score = FixedPoint(network, kind).scores if kind else None
+    tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar, score=score)
     if plot:
         figures.evaluation(tally, plot)
     if errors:
         figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
     if as_json:
-        click.echo(json.dumps({"model": model_name(model), "data": source, "split": split, **_figures(tally)}))
+        measured = {"model": model_name(model), "data": source, "split": split, **({"type": kind} if kind else {})}
+        click.echo(json.dumps({**measured, **_figures(tally)}))
     else:
         _show(tally, split)
     say_written(plot, errors)
