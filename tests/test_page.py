@@ -118,7 +118,8 @@ def draw(page: "Page", digit: int) -> None:
 
 
 def clear(page: "Page") -> None:
-    """Take everything off the pad."""
+    """Take everything off the pad; the button can be used when what is on it has been shown."""
+    rendered(page)
     page.evaluate("document.getElementById('clear').click()")
 
 
