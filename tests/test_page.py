@@ -113,7 +113,7 @@ def draw(page: "Page", digit: int) -> None:
         page.mouse.move(*points[0])
         page.mouse.down()
         for point in points[1:]:
-            page.mouse.move(*point, steps=2)
+            page.mouse.move(*point)
         page.mouse.up()
 
 
@@ -355,6 +355,21 @@ def test_the_keyboard_draws(page: "Page") -> None:
         page.keyboard.press("ArrowDown")
     page.keyboard.press(" ")
     assert answer(page) == "1"
+
+
+def test_on_a_phone_the_inspector_opens_below_the_layer_that_stays_in_place(page: "Page") -> None:
+    page.set_viewport_size({"width": 360, "height": 700})
+    page.locator("#layers canvas").nth(1).click(position={"x": 5, "y": 5})
+    canvas = page.locator("#layers canvas").nth(4)
+    canvas.scroll_into_view_if_needed()
+    before = canvas.bounding_box()
+    canvas.click(position={"x": 5, "y": 5})
+    after, panel = canvas.bounding_box(), page.locator("#inspector").bounding_box()
+    assert before
+    assert after
+    assert panel
+    assert after["y"] == pytest.approx(before["y"], abs=1)
+    assert 0 < panel["y"] - after["y"] - after["height"] < 40
 
 
 @pytest.mark.parametrize("width", [360, 800, 1280])

@@ -4,9 +4,9 @@ const PAD = 280; // units of its side, and pixels of the raster that is read
 
 /** Strokes and pictures, one over the other, of which the latest can be taken back. */
 class Pad {
-  /** Take the canvas, the side of a picture, what judges one (the less, the better), and what to call on a change. */
-  constructor(canvas, side, judge, changed) {
-    Object.assign(this, { canvas, side, judge, changed });
+  /** Take the canvas, the side of a picture in pixels, and what to call on a change. */
+  constructor(canvas, side, changed) {
+    Object.assign(this, { canvas, side, changed });
     this.items = [];
     this.width = 22; // of the pen, in units of the pad
     this.cursor = null; // of the keyboard
@@ -167,7 +167,7 @@ class Pad {
     return asMnist(ink, PAD, PAD, this.side);
   }
 
-  /** Put a picture file on the pad: of dark ink and light ink, what the network finds nearer to a glyph. */
+  /** Put a picture file on the pad: its ink, or, if it has MNIST's form in black on white or white on black, itself. */
   async open(file) {
     const small = await decoded(file, this.side);
     for (const image of [brightness(small), brightness(small).map((value) => 255 - value)]) {
@@ -175,18 +175,9 @@ class Pad {
       if (small.width === small.height && isMnist(bytes, this.side)) return this.exact(bytes);
     }
     const pixels = await decoded(file, PAD);
-    const { width, height } = pixels;
-    const luma = brightness(pixels);
-    const border = onLightPaper(luma, height, width);
-    const found = [border, !border].map((light) => {
-      const ink = inkOf(luma, height, width, light);
-      const image = asMnist(ink, height, width, this.side);
-      const distance = image.some(Boolean) ? this.judge(image) : Infinity;
-      return { ink, distance: light === border ? OTHER_PAPER * distance : distance };
-    });
-    const { ink, distance } = found[0].distance <= found[1].distance ? found[0] : found[1];
-    if (distance === Infinity) throw new Error("no ink is found on this picture");
-    return this.picture(inkCanvas(ink, height, width));
+    const ink = inkOf(brightness(pixels), pixels.height, pixels.width);
+    if (!ink.some(Boolean)) throw new Error("no ink is found on this picture");
+    return this.picture(inkCanvas(ink, pixels.height, pixels.width));
   }
 
   /** Put a picture that has MNIST's form on the pad. */

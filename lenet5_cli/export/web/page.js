@@ -273,10 +273,12 @@ function changed() {
   requestAnimationFrame(render);
 }
 
-/** Inspect an output; on a narrow page, right below its layer. */
+/** Inspect an output; on a narrow page, right below its layer, which stays where it is on the screen. */
 function select(index, k, i, j) {
+  const { top } = sections[index + 1].getBoundingClientRect();
   inspector.select(index, k, i, j);
   placeInspector();
+  scrollBy(0, sections[index + 1].getBoundingClientRect().top - top);
   find("said").textContent = inspector.title.textContent;
 }
 
@@ -402,7 +404,7 @@ function listen() {
 
 network.layers[last].names = classes;
 const farthest = widestDistance();
-const pad = new Pad(find("pad"), network.side, (image) => ranking(network.scores(image))[0].distance, changed);
+const pad = new Pad(find("pad"), network.side, changed);
 const seen = new MapView(find("seen"), {
   maps: 1,
   rows: network.side,

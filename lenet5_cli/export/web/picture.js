@@ -10,7 +10,6 @@ const SPECK = 0.05; // of the largest connected component's area: what is smalle
 const DIGIT_LENGTH = 0.1; // of a picture's side: a connected component that may be a digit is longer
 const PAPER_WINDOW = 0.3; // of a picture's side: wider than any stroke, narrower than most shadows
 const FAINTEST = 0.06; // of the paper's brightness: what is fainter is no ink
-const OTHER_PAPER = 0.85; // of the distance to the nearest glyph: so much nearer it must be with paper unlike the border
 
 /** Average the rows of x[rows,columns] to `to` values each; return them transposed, [to,rows]. */
 function averageRows(x, rows, columns, to) {
@@ -237,9 +236,9 @@ function onLightPaper(luma, rows, columns) {
   return paper - low >= high - paper;
 }
 
-/** Return the digit's ink on a picture of luma[rows,columns], 0 to 1, by whether its paper is light. */
-function inkOf(luma, rows, columns, light) {
-  const plane = light ? luma : luma.map((value) => 255 - value);
+/** Return the digit's ink on a picture of luma[rows,columns], 0 to 1. */
+function inkOf(luma, rows, columns) {
+  const plane = onLightPaper(luma, rows, columns) ? luma : luma.map((value) => 255 - value);
   const paper = paperOf(plane, rows, columns);
   const ink = plane.map((value, at) => Math.max(0, 1 - (value + 1) / (paper[at] + 1)));
   const strongest = ink.reduce((a, b) => Math.max(a, b));
