@@ -282,7 +282,7 @@ function select(index, k, i, j) {
   find("said").textContent = inspector.title.textContent;
 }
 
-const narrow = matchMedia("(max-width: 1079px)");
+const narrow = matchMedia("(max-width: 1339px)");
 
 function placeInspector() {
   const panel = find("inspector");
