@@ -16,6 +16,7 @@ from speed import machine, timed
 from watch import watched
 
 from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import drawn
 
 STEPS, SCORED = 20 * 6000, 20 * 60_000
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("LENET5_DATA", "builtin:60000"), help="60,000 training images")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
-    listing = Listing(LeNet5(seed=SEED))
+    listing = Listing(LeNet5(Config(seed=SEED)))
     batch, targets = listing.prepare(*drawn.draw(50, seed=0))
     seconds, peaks, listed = [], [], []
     with tempfile.TemporaryDirectory() as folder:

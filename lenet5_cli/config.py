@@ -5,71 +5,90 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
+from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import content, likeness, shipped_folder
 
-SIZE_LIMIT = 1 << 20  # bytes of a configuration file; a real one has a few hundred
-MAX_COUNT = 2**63 - 1  # what a whole number can be everywhere: here, in NumPy, in a checkpoint
+SIZE_LIMIT = 1 << 20  # bytes of a settings file; a real one has a few hundred
+MAX_COUNT = 2**63 - 1  # the largest integer everywhere: here, in NumPy, in a checkpoint
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
+MAX_MAPS = 256  # of one layer: a network that a checkpoint asks for takes at most 60 MB
+
+
+# The choices of a setting are written here alone; a test holds that the tables that implement them have these keys.
+Precision = Literal["float32", "float64"]
+Order = Literal["file", "shuffled"]
+Optimizer = Literal["sgd", "adam"]
+Schedule = Literal["exponential", "cosine"]
+Init = Literal["uniform", "normal", "lecun"]
+Input = Literal["binary", "grey", "lecun"]
+Activation = Literal["sigmoid", "tanh"]
+Connections = Literal["full", "lecun1998"]
+Loss = Literal["cross-entropy", "discriminative"]
+Augment = Literal["none", "affine", "elastic"]
 
 
 def _setting(
+    group: str,
     default: Any,
     text: str,
     *,
     metavar: str | None = None,
     low: float | None = None,
     high: float | None = None,
-    choices: tuple[str, ...] = (),
 ) -> Any:
-    limits = {"min": low, "max": high, "choices": choices}
-    return field(default=default, metadata={"help": text, "metavar": metavar, **limits})
+    return field(default=default, metadata={"group": group, "help": text, "metavar": metavar, "min": low, "max": high})
+
+
+_main, _data, _optimisation, _network = (
+    partial(_setting, group) for group in ("Main", "Data", "Optimisation", "Network")
+)
 
 
 @dataclass(frozen=True)
 class Config:
     """Every setting that decides a result; the defaults are the report's.
 
-    A field, its option and its key in a TOML file share one name; its help, default and bounds are written here alone.
+    A field, its option and its key in a TOML file share one name; its help, default, choices and bounds are written
+    here alone.
     """
 
-    data: str = _setting("mnist", "mnist, fashion-mnist, builtin[:N], or a folder of IDX files.", metavar="NAME|FOLDER")
-    epochs: int = _setting(20, "Passes over the training data.", metavar="N", low=1, high=MAX_EPOCHS)
-    lr: float = _setting(0.5, "Learning rate of the first epoch.", metavar="RATE", low=0)
-    lr_decay: float = _setting(0.95, "Factor of the learning rate after each epoch.", metavar="FACTOR", low=0, high=1)
-    batch_size: int = _setting(1, "Images a step.", metavar="N", low=1)
-    samples_per_epoch: int = _setting(
-        6000, "Images an epoch, about: each is taken with this chance over all.", metavar="N", low=1
+    epochs: int = _main(20, "Passes over the training data.", metavar="N", low=1, high=MAX_EPOCHS)
+    lr: float = _main(0.5, "Learning rate of the first epoch.", metavar="RATE", low=0)
+    batch_size: int = _main(1, "Images in a step.", metavar="N", low=1)
+    seed: int | None = _main(
+        None, "Seed of the initial weights and of each epoch's images.  [default: random, printed]", metavar="N", low=0
     )
-    glyphs: str = _setting("digits", "Glyph sheet of the output layer: text, image or shipped.", metavar="NAME|FILE")
-    seed: int | None = _setting(
-        None, "Seed of the weights and of each epoch's images.  [default: drawn, and printed]", metavar="N", low=0
+    max_time: str = _main("", "Start no epoch that would end later than this: 90s, 10m, 1h30m.", metavar="TIME")
+    data: str = _data("mnist", "mnist, fashion-mnist, builtin[:N], or a folder of IDX files.", metavar="NAME|FOLDER")
+    samples_per_epoch: int = _data(
+        6000, "Images in an epoch; with --order file on average, each equally likely.", metavar="N", low=1
     )
-    dtype: str = _setting("float32", "Precision of the arithmetic.", choices=("float32", "float64"))
-    order: str = _setting("file", "Order of an epoch's images.", choices=("file", "shuffled"))
-    optimizer: str = _setting("sgd", "What takes the steps.", choices=("sgd", "momentum", "adam"))
-    momentum: float = _setting(
-        0.9, "Part of the velocity that --optimizer momentum keeps.", metavar="PART", low=0, high=1
+    order: Order = _data("file", "Order of an epoch's images.")
+    augment: Augment = _data("none", "Random distortions, new in each epoch.")
+    validation: int = _data(0, "Images at the end of the training set to hold out.", metavar="N", low=0)
+    patience: int = _data(0, "Stop after N epochs without a better validation accuracy; 0: never.", metavar="N", low=0)
+    optimizer: Optimizer = _optimisation("sgd", "Optimiser.")
+    lr_decay: float = _optimisation(
+        0.95, "Factor of the learning rate after each epoch.", metavar="FACTOR", low=0, high=1
     )
-    schedule: str = _setting("exponential", "How the learning rate falls.", choices=("exponential", "cosine"))
-    warmup: float = _setting(0.0, "Epochs over which the learning rate first grows.", metavar="EPOCHS", low=0)
-    init: str = _setting(
-        "uniform", "First weights: in [-1, 1), or scaled by fan-in.", choices=("uniform", "normal", "lecun")
+    schedule: Schedule = _optimisation("exponential", "Learning-rate schedule.")
+    warmup: float = _optimisation(
+        0.0, "Epochs over which the learning rate first rises from 0.", metavar="EPOCHS", low=0
     )
-    input: str = _setting("binary", "Pixels: 0 and 1, 0 to 1, or -0.1 to 1.175.", choices=("binary", "grey", "lecun"))
-    activation: str = _setting("sigmoid", "What follows a layer; with tanh, paper is -1.", choices=("sigmoid", "tanh"))
-    connections: str = _setting("full", "Which maps c3 reads.", choices=("full", "lecun1998"))
-    loss: str = _setting("cross-entropy", "What is minimised.", choices=("cross-entropy", "discriminative"))
-    augment: str = _setting("none", "Distortions drawn afresh each epoch.", choices=("none", "affine", "elastic"))
-    validation: int = _setting(0, "Images at the end of the training set to hold out.", metavar="N", low=0)
-    patience: int = _setting(0, "Stop after N epochs that validate no better; 0: never.", metavar="N", low=0)
-    max_time: str = _setting("", "Start no epoch that would end later than this: 90s, 10m, 1h30m.", metavar="TIME")
-    smoothing: float = _setting(0.0, "Part of a label that is spread over all ten.", metavar="PART", low=0, high=1)
+    loss: Loss = _optimisation("cross-entropy", "Loss function.")
+    maps: str = _network("6,16,120", "Numbers of maps of c1, c3 and c5.", metavar="N,N,N")
+    glyphs: str = _network("digits", "Glyph sheet of the output layer: text, image or shipped.", metavar="NAME|FILE")
+    input: Input = _network("binary", "Pixels: 0 and 1, 0 to 1, or -0.1 to 1.175.")
+    activation: Activation = _network("sigmoid", "Activation function; with tanh, the paper of a glyph is -1.")
+    connections: Connections = _network("full", "Which maps of s2 each map of c3 reads.")
+    init: Init = _network("uniform", "Initial weights: in [-1, 1), or scaled by fan-in.")
+    dtype: Precision = _network("float32", "Precision of the arithmetic.")
 
     def __post_init__(self) -> None:
         """Check every value against its type and bounds.
@@ -78,12 +97,22 @@ class Config:
             LeNet5Error: one does not fit.
         """
         for setting in fields(self):
-            _check(setting.name, getattr(self, setting.name), setting.type, setting.metadata)
+            _check(setting, getattr(self, setting.name))
         if self.patience and not self.validation:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")
-        if self.smoothing and self.loss != "cross-entropy":
-            raise LeNet5Error(f"smoothing: goes with the loss cross-entropy, not with {self.loss}")
+        if self.map_counts[:2] != (6, 16) and self.connections == "lecun1998":
+            raise LeNet5Error(f"connections: the table of lecun1998 has 6 and 16 maps; maps is {self.maps}")
         self.seconds()
+
+    @property
+    def map_counts(self) -> tuple[int, int, int]:
+        """How many maps c1, c3 and c5 have; s2 and s4 have those of the layer before."""
+        counts = [int(count) for count in self.maps.split(",") if re.fullmatch(r"[0-9]{1,4}", count)]
+        if len(counts) != 3 or self.maps.count(",") != 2 or not all(1 <= count <= MAX_MAPS for count in counts):
+            raise LeNet5Error(
+                f"maps: {_shown(self.maps)}; expected three integers from 1 to {MAX_MAPS}, such as 6,16,120"
+            )
+        return counts[0], counts[1], counts[2]
 
     def seconds(self) -> float:
         """Return ``max_time`` in seconds, infinity where it is not set."""
@@ -94,6 +123,16 @@ class Config:
             raise LeNet5Error(f"max_time: {_shown(self.max_time)}; expected a time such as 90s, 10m or 1h30m")
         hours, minutes, seconds = (int(number or 0) for number in time.groups())
         return 3600 * hours + 60 * minutes + seconds
+
+
+def choices(setting: Field[Any]) -> tuple[str, ...]:
+    """Return the words that a setting can be; none where it is not one of a few words."""
+    return get_args(setting.type) if get_origin(setting.type) is Literal else ()
+
+
+def known(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of some settings, such as a checkpoint's, that this lenet5 knows."""
+    return {setting.name: settings[setting.name] for setting in fields(Config) if setting.name in settings}
 
 
 def presets() -> list[str]:
@@ -112,10 +151,10 @@ def read(name: str) -> dict[str, Any]:
         raise LeNet5Error(f"{path}: no such file or preset; the presets are: {', '.join(presets())}")
     text = _text(path)
     settings = _parse(text, path)
-    known = {setting.name for setting in fields(Config)}
+    names = {setting.name for setting in fields(Config)}
     for key in settings:
-        if key not in known:
-            raise LeNet5Error(f"{path}: {_place(key, text)}{key[:60]} is not a setting{nearest(key[:60], known)}")
+        if key not in names:
+            raise LeNet5Error(f"{path}: {_place(key, text)}{key[:60]} is not a setting{nearest(key[:60], names)}")
     try:
         Config(**settings)
     except LeNet5Error as error:
@@ -123,10 +162,10 @@ def read(name: str) -> dict[str, Any]:
     return settings
 
 
-def nearest(word: str, known: set[str] | list[str]) -> str:
-    """Return ``; WORD is`` for the known word nearest to this one, or the list of all where none is near."""
+def nearest(word: str, known: set[str]) -> str:
+    """Return a hint at the known word that is closest to this one, or the list of all if none is close."""
     close = difflib.get_close_matches(word.replace("-", "_"), sorted(known), n=1)
-    return f"; {close[0]} is" if close else f"; these are: {', '.join(sorted(known))}"
+    return f"; did you mean {close[0]}?" if close else f"; these are: {', '.join(sorted(known))}"
 
 
 def _text(path: Path) -> str:
@@ -152,9 +191,9 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         where = f"line {line[1]}, column {line[2]}" if line else f"line {len(text.splitlines())}"
         raise LeNet5Error(f"{path}: {where}: not TOML: {what}") from None
     except RecursionError:
-        raise LeNet5Error(f"{path}: not settings: nested too deeply; a setting is a number or a text") from None
+        raise LeNet5Error(f"{path}: not settings: nested too deeply; a setting is a number or a string") from None
     except ValueError:
-        raise LeNet5Error(f"{path}: not settings: a whole number of more than 4,300 digits") from None
+        raise LeNet5Error(f"{path}: not settings: an integer of more than 4,300 digits") from None
 
 
 def _place(key: str, text: str) -> str:
@@ -168,17 +207,20 @@ def _shown(value: object) -> str:
     return shown if len(shown) <= 60 else f"{shown[:60]}..."
 
 
-def _check(name: str, value: object, expected: Any, limits: Mapping[str, Any]) -> None:
-    kinds = get_args(expected) or (expected,)
+def _check(setting: Field[Any], value: object) -> None:
+    name, expected = setting.name, choices(setting)
+    if expected:
+        if value not in expected:
+            raise LeNet5Error(f"{name}: {_shown(value)}; expected {' or '.join(expected)}")
+        return
+    kinds = get_args(setting.type) or (setting.type,)
     fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
     if not fits:
-        names = {int: "a whole number", float: "a number", str: "a text"}
+        names = {int: "an integer", float: "a number", str: "a string"}
         raise LeNet5Error(f"{name}: {_shown(value)}; expected {names[kinds[0]]}")
-    low, high, choices = limits["min"], limits["max"], limits["choices"]
+    low, high = setting.metadata["min"], setting.metadata["max"]
     if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]
         raise LeNet5Error(f"{name}: {_shown(value)}; expected {low} or more")
     high = MAX_COUNT if high is None and isinstance(value, int) else high
     if high is not None and value is not None and value > high:  # type: ignore[operator]
         raise LeNet5Error(f"{name}: {_shown(value)}; expected {high} or less")
-    if choices and value not in choices:
-        raise LeNet5Error(f"{name}: {_shown(value)}; expected {' or '.join(choices)}")

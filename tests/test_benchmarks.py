@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lenet5_cli.config import Config
 from lenet5_cli.data import drawn
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -39,7 +40,10 @@ def test_a_wrong_peer_is_found() -> None:
 
     from lenet5_cli import LeNet5
 
-    makers = {"lenet5": [lambda: peers.Listing(LeNet5(seed=1))], "wrong": [lambda: Wrong(LeNet5(seed=1))]}
+    makers = {
+        "lenet5": [lambda: peers.Listing(LeNet5(Config(seed=1)))],
+        "wrong": [lambda: Wrong(LeNet5(Config(seed=1)))],
+    }
     with pytest.raises(AssertionError, match="wrong"):
         speed.check(makers, *drawn.draw(3, seed=0))
 

@@ -15,18 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
-from lenet5_cli.storage.checkpoint import Checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
+from tests.conftest import history
 
-PAIRS = LeNet5(seed=1).pairs()
+PAIRS = LeNet5(Config(seed=1)).pairs()
 FULL = Checkpoint(
     PAIRS,
     glyphs.read(),
     {"epochs": 20, "lr": 0.5},
-    2,
-    [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 0.5}],
+    history(2, validation_loss=0.25, validation_accuracy=0.5),
     {"name": "mnist", "sha256": "ab"},
     {"numpy": np.__version__},
 )
@@ -95,7 +96,7 @@ def test_we_read_what_older_numpy_wrote(tmp_path: Path) -> None:
 def refusal(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     with pytest.raises(LeNet5Error) as error:
-        checkpoint.read(path)
+        LeNet5.load(path)
     message = str(error.value)
     assert message.startswith(f"{path}: ")
     return message.removeprefix(f"{path}: ")
@@ -121,8 +122,8 @@ def changed(place: int, item: Any) -> bytes:
     ("content", "message"),
     [
         (b"", "empty; expected a checkpoint"),
-        (pickle.dumps([1, 2]), "a pickle, but not a checkpoint; expected a list of six [weight, bias] pairs"),
-        (pickle.dumps({"a": 1}), "a pickle, but not a checkpoint; expected a list of six [weight, bias] pairs"),
+        (pickle.dumps([1, 2]), "a pickle, but not a checkpoint; expected a list of [weight, bias] pairs"),
+        (pickle.dumps({"a": 1}), "a pickle, but not a checkpoint; expected a list of [weight, bias] pairs"),
         (pickle.dumps(PAIRS) + b"x", "1 bytes follow the end of the pickle"),
         (changed(2, [7]), "c3: not a pair; expected [weight, bias]"),
         (changed(2, [[1, 2]]), "c3.weight: int found; expected an array"),
@@ -138,11 +139,11 @@ def changed(place: int, item: Any) -> bytes:
         ),
         (
             pickle.dumps(Calls(print, "hello")),
-            "it would call builtins.print; a checkpoint holds arrays, numbers and texts only; nothing was executed",
+            "it would call builtins.print; a checkpoint holds only arrays, numbers and strings; nothing was executed",
         ),
         (
             pickle.dumps(OrderedDict()),
-            "it would call collections.OrderedDict; a checkpoint holds arrays, numbers and texts only; "
+            "it would call collections.OrderedDict; a checkpoint holds only arrays, numbers and strings; "
             "nothing was executed",
         ),
         (b"(ios\nsystem\n.", "byte 1 is the pickle operation INST, which no checkpoint needs"),
@@ -166,15 +167,15 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
         (gzip.compress(pickle.dumps(PAIRS)), "looks like gzip data; expected a checkpoint"),
         (b"\0\0\x08\x03\0\0", "looks like an IDX file; expected a checkpoint"),
         (b'{"epochs": 20}', "looks like JSON; expected a checkpoint"),
-        ("hello, später\n".encode(), "looks like a text; expected a checkpoint"),
-        (b"\x01\x02\x03\x04\x05", "begins with the bytes 01 02 03 04, as no pickle does; expected a checkpoint"),
-        (b"\x80\x05.", "damaged: STOP at byte 2 takes what is not there"),
+        ("hello, später\n".encode(), "looks like text; expected a checkpoint"),
+        (b"\x01\x02\x03\x04\x05", "begins with the bytes 01 02 03 04, not a pickle; expected a checkpoint"),
+        (b"\x80\x05.", "damaged: STOP at byte 2 needs a value that is not there"),
         (b"]", "cut off after 1 bytes; get the file again"),
         (b"](", "cut off after 2 bytes; get the file again"),
-        (b"]\xff.", "damaged: byte 1, 0xff, is no pickle operation"),
+        (b"]\xff.", "damaged: byte 1, 0xff, is not a pickle operation"),
         (b"]Iseven\n.", "damaged: the pickle operation at byte 1 cannot be read"),
         (pickle.dumps(PAIRS)[:-1], f"cut off after {len(pickle.dumps(PAIRS)) - 1:,} bytes; get the file again"),
-        (b"(" * 100_000 + b".", "damaged: STOP at byte 100,000 takes what is not there"),
+        (b"(" * 100_000 + b".", "damaged: STOP at byte 100,000 needs a value that is not there"),
     ],
 )
 def test_what_is_no_pickle_is_told(content: bytes, message: str, tmp_path: Path) -> None:
@@ -208,7 +209,7 @@ def test_every_flipped_bit_of_a_parameter_is_found(tmp_path: Path) -> None:
 def test_every_flipped_bit_of_the_record_is_found(tmp_path: Path) -> None:
     """Of a rate and of the history as well; the seconds alone are free to differ."""
     path = tmp_path / "model.pkl"
-    checkpoint.write(path, replace(FULL, history=[{"epoch": 1, "loss": 2.5, "seconds": 3.75}]))
+    checkpoint.write(path, replace(FULL, history=[Epoch(1, 2.5, 0.5, 0.5, 60, 3.75)]))
     content = path.read_bytes()
     for number, found in ((0.5, True), (2.5, True), (3.75, False)):
         place = content.index(struct.pack(">d", number)) + 5
@@ -270,7 +271,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(LeNet5Error, match=r"model.pkl: cannot be written: No space left on device$"):
-        checkpoint.write(path, Checkpoint(LeNet5(seed=2).pairs(), FULL.codes))
+        checkpoint.write(path, Checkpoint(LeNet5(Config(seed=2)).pairs(), FULL.codes))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["model.pkl"]
 

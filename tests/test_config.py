@@ -2,12 +2,17 @@
 
 import os
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 
-from lenet5_cli.config import Config, presets, read
+from lenet5_cli.config import Config, choices, presets, read
+from lenet5_cli.data.augmentation import KINDS
+from lenet5_cli.engine import ACTIVATIONS
+from lenet5_cli.engine.losses import LOSSES
+from lenet5_cli.engine.optim import OPTIMIZERS
+from lenet5_cli.engine.preprocessing import SCALES
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import shipped_folder
 
@@ -45,39 +50,44 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
     [
         (b"rate = 1", "line 1: rate is not a setting; these are: "
          + ", ".join(sorted(asdict(Config())))),
-        (b"# settings\n\nlr-decay = 1", "line 3: lr-decay is not a setting; lr_decay is"),
-        (b"epoch = 1", "line 1: epoch is not a setting; epochs is"),
-        (b"lr = 1\r\n\r\n  'epoch' = 1\r\n", "line 3: epoch is not a setting; epochs is"),
-        (b"\xef\xbb\xbfepoch = 1", "line 1: epoch is not a setting; epochs is"),
-        (b"lr = 1\n[epoch]\nx = 1", "line 2: epoch is not a setting; epochs is"),
+        (b"# settings\n\nlr-decay = 1", "line 3: lr-decay is not a setting; did you mean lr_decay?"),
+        (b"epoch = 1", "line 1: epoch is not a setting; did you mean epochs?"),
+        (b"lr = 1\r\n\r\n  'epoch' = 1\r\n", "line 3: epoch is not a setting; did you mean epochs?"),
+        (b"\xef\xbb\xbfepoch = 1", "line 1: epoch is not a setting; did you mean epochs?"),
+        (b"lr = 1\n[epoch]\nx = 1", "line 2: epoch is not a setting; did you mean epochs?"),
         (b"x\\ = 1", "line 1, column 2: not TOML: Expected '=' after a key in a key/value pair"),
         (b'"\\u001b[31m" = 1', r"\x1b[31m is not a setting; these are: " + ", ".join(sorted(asdict(Config())))),
         (b'lr = "fast"', "line 1: lr: 'fast'; expected a number"),
         (b"\nlr.x = 1", "line 2: lr: {'x': 1}; expected a number"),
-        (b"epochs = 2.5", "line 1: epochs: 2.5; expected a whole number"),
-        (b"epochs = [1]", "line 1: epochs: [1]; expected a whole number"),
-        (b"epochs = 2020-01-01", "line 1: epochs: datetime.date(2020, 1, 1); expected a whole number"),
-        (b"epochs = true", "line 1: epochs: True; expected a whole number"),
+        (b"epochs = 2.5", "line 1: epochs: 2.5; expected an integer"),
+        (b"epochs = [1]", "line 1: epochs: [1]; expected an integer"),
+        (b"epochs = 2020-01-01", "line 1: epochs: datetime.date(2020, 1, 1); expected an integer"),
+        (b"epochs = true", "line 1: epochs: True; expected an integer"),
         (b"epochs = 0", "line 1: epochs: 0; expected 1 or more"),
         (b"epochs = 100001", "line 1: epochs: 100001; expected 100000 or less"),
         (b"seed = 9223372036854775808", "line 1: seed: 9223372036854775808; expected 9223372036854775807 or less"),
         (b"samples_per_epoch = 1" + b"0" * 400, "line 1: samples_per_epoch: 1" + "0" * 59
          + "...; expected 9223372036854775807 or less"),
-        (b"samples_per_epoch = 1" + b"0" * 5000, "not settings: a whole number of more than 4,300 digits"),
+        (b"samples_per_epoch = 1" + b"0" * 5000, "not settings: an integer of more than 4,300 digits"),
         (b"lr = -1.0", "line 1: lr: -1.0; expected 0 or more"),
         (b"lr = nan", "line 1: lr: nan; expected 0 or more"),
         (b"lr = inf", "line 1: lr: inf; expected 0 or more"),
         (b"lr = 1e999", "line 1: lr: inf; expected 0 or more"),
-        (b"data = 1", "line 1: data: 1; expected a text"),
+        (b"data = 1", "line 1: data: 1; expected a string"),
         (b'epochs = 3\ndtype = "float16"', "line 2: dtype: 'float16'; expected float32 or float64"),
         (b'dtype = "' + b"x" * 99999 + b'"', "line 1: dtype: '" + "x" * 59 + "...; expected float32 or float64"),
         (b'max_time = "9999999999s"', "line 1: max_time: '9999999999s'; expected a time such as 90s, 10m or 1h30m"),
-        (b'loss = "discriminative"\nsmoothing = 0.1', "line 2: smoothing: goes with the loss cross-entropy, "
-         "not with discriminative"),
+        (b'lr = 1\nmaps = "6,16"',
+         "line 2: maps: '6,16'; expected three whole numbers from 1 to 256, such as 6,16,120"),
+        (b'maps = "6,16,257"',
+         "line 1: maps: '6,16,257'; expected three whole numbers from 1 to 256, such as 6,16,120"),
+        (b'maps = "0,1,1"', "line 1: maps: '0,1,1'; expected three whole numbers from 1 to 256, such as 6,16,120"),
+        (b'maps = "6,10,120"\nconnections = "lecun1998"',
+         "line 2: connections: the table of lecun1998 has 6 and 16 maps; maps is 6,10,120"),
         (b"lr = 1\n\nlr = ", "line 3: not TOML: Invalid value"),
         (b"lr = 1\nlr = 2\n", "line 2, column 7: not TOML: Cannot overwrite a value"),
         (b"lr = 1\n\x00", "line 2, column 1: not TOML: Invalid statement"),
-        (b"lr = " + b"[" * 5000, "not settings: nested too deeply; a setting is a number or a text"),
+        (b"lr = " + b"[" * 5000, "not settings: nested too deeply; a setting is a number or a string"),
         (b"lr = 1\n\xff", "line 2: byte 0xff is not UTF-8; expected a TOML file of settings"),
         ("lr = 1".encode("utf-16"), "line 1: byte 0xff is not UTF-8; expected a TOML file of settings"),
         (b"\x89PNG\r\n\x1a\n", "looks like a PNG image; expected a TOML file of settings"),
@@ -117,3 +127,17 @@ def test_what_editors_add_is_no_harm(tmp_path: Path) -> None:
 def test_comments_in_the_preset_cost_nothing() -> None:
     text = (shipped_folder("configs") / "report.toml").read_text(encoding="utf-8")
     assert tomllib.loads(text) == read("report")
+
+
+def test_every_choice_of_a_setting_is_implemented_and_nothing_else() -> None:
+    tables = {
+        "loss": LOSSES,
+        "activation": ACTIVATIONS,
+        "optimizer": OPTIMIZERS,
+        "input": SCALES,
+        "augment": KINDS,
+    }
+    for setting in fields(Config):
+        if setting.name in tables:
+            assert tuple(tables.pop(setting.name)) == choices(setting)
+    assert not tables

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, idx, sources
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
@@ -79,7 +80,8 @@ PAIRS = """\
 def counted(confusion: list[list[int]], times: int = 1) -> Tally:
     """Return a tally of a confusion matrix, every answer sure by 0.98, the loss a quarter."""
     matrix = times * np.array(confusion)
-    tally = Tally(loss_sum=matrix.sum() / 4, confusion=matrix)
+    tally = Tally(loss_sum=matrix.sum() / 4)
+    tally.confusion = matrix
     tally.bins[:, 19] = matrix.sum(), matrix.trace(), 0.98 * matrix.sum()
     return tally
 
@@ -93,7 +95,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _model() -> None:
-    checkpoint.write("model.pkl", Checkpoint(LeNet5(seed=1).pairs(), glyphs.read()))
+    checkpoint.write("model.pkl", Checkpoint(LeNet5(Config(seed=1)).pairs(), glyphs.read()))
 
 
 def run(*arguments: object, code: int = 0, charset: str = "utf-8", **environment: str) -> Result:
@@ -159,7 +161,7 @@ def test_json_holds_the_same() -> None:
 @pytest.mark.usefixtures("measured")
 def test_a_terminal_gets_colours_and_what_they_mean() -> None:
     shown = run(**IN_COLOUR).stdout
-    legend = "share of the digit's images:  <0.3%  <1.0%  <3.0%  more \n"
+    legend = "fraction of the digit's images:  <0.3%  <1.0%  <3.0%  more \n"
     plain = [line.rstrip() for line in ESCAPE.sub("", shown).splitlines()]
     assert plain == (SHOWN + legend + PAIRS).replace(" \n", "\n").splitlines()
     # (ground) count: 2 of 1000 are less than 0.3 %, 2 of 200 less than 3 %, 8 of 200 and 1 of 1 more; right in blue
@@ -240,6 +242,6 @@ def test_what_a_picture_needs_is_told_before_anything_is_measured(option: str, m
     result = run(option, "a.txt", code=1)
     assert result.stderr.startswith("Error: a.txt: ends in '.txt'; expected .png, or another of ")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    message = f"Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}\n"
+    message = f"Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}\n"
     assert run(option, "a.png", code=1).stderr == message
     assert left_behind() == set()

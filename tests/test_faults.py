@@ -19,7 +19,7 @@ from lenet5_cli.commands import lenet5 as group
 from lenet5_cli.data import glyphs, idx
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
-from tests.conftest import bars
+from tests.conftest import bars, history
 
 SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3", "--threads", "1"]
 
@@ -86,7 +86,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(bars_folder: Path,
 def test_another_file_that_does_not_fit_leaves_the_one_before(name: str, tmp_path: Path) -> None:
     write: dict[str, Callable[[], object]] = {
         "glyphs": lambda: glyphs.write(name, glyphs.read()),
-        "run": lambda: figures.history([{"epoch": 1, "loss": 1.0, "accuracy": 0.5}], Path(name)),
+        "run": lambda: figures.history(history(1), Path(name)),
         "data": lambda: idx.write(name, np.random.default_rng(1).integers(0, 255, 1000, np.uint8)),
     }
     if name.startswith("run"):
@@ -117,7 +117,7 @@ def test_a_log_that_does_not_fit_is_told_by_name(bars_folder: Path) -> None:
 
 @pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
 def test_of_two_runs_that_write_one_checkpoint_the_second_is_refused(bars_folder: Path, tmp_path: Path) -> None:
-    told = "Error: {}: another run is writing it; wait for its end, or write another file\n"
+    told = "Error: {}: another run is writing it; wait until it ends, or write to another file\n"
     with training(bars_folder):
         assert ".model.pkl.lock" in left(tmp_path)
         for name in ("model.pkl", "link.pkl"):
@@ -182,7 +182,7 @@ def test_images_that_are_cut_short_during_a_run_end_it_with_a_message(
         patch.setattr(idx, "MEMORY_LIMIT", 1000)
         patch.setattr(checkpoint, "write", cutting)
         result = lenet5("train", "--data", bars_folder, *SHORT, code=1)
-    assert f"Error: {images}: ends at byte 100,000, and went on to " in result.stderr
+    assert f"Error: {images}: ends at byte 100,000, but had at least " in result.stderr
     assert checkpoint.read("model.pkl").epoch == 1
     idx.write(images, bars(300).images)
     lenet5("train", "--resume")
@@ -202,5 +202,5 @@ def test_the_log_of_a_run_that_went_on_is_whole(bars_folder: Path) -> None:
     assert len(Path("run.jsonl").read_text(encoding="utf-8").splitlines()) == done >= 4
     lenet5("train", "--resume", "--epochs", done + 2, "--log", "run.jsonl", "--overwrite")
     logged = [json.loads(line) for line in Path("run.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert logged == checkpoint.read("model.pkl").history
+    assert logged == [epoch.record() for epoch in checkpoint.read("model.pkl").history]
     assert [epoch["epoch"] for epoch in logged] == list(range(1, done + 3))

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.reports import figures
 from lenet5_cli.training.metrics import Tally
-from tests.conftest import bars
+from tests.conftest import bars, history
 
 PICTURES = bars(30).images
 
@@ -61,7 +63,7 @@ def test_without_matplotlib_the_option_is_named(option: str, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(LeNet5Error) as error:
         figures.require(option)
-    assert str(error.value) == f"matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}"
+    assert str(error.value) == f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
 
 
 @pytest.mark.parametrize(("name", "there"), [("a.txt", "ends in '.txt'"), ("a", "has no ending")])
@@ -82,7 +84,7 @@ def test_wrong_answers_are_drawn_each_with_what_is_known_of_it(monkeypatch: pyte
     figure = drawn(monkeypatch, figures.errors, PICTURES[measured.worst.images], measured.worst, measured)
     assert texts(figure) == [
         "wrong answers: 2; images: 3",
-        "true digit → answer, squared distances to their glyphs, place of the image in the data (from 0)",
+        "true digit → answer, squared distances to their glyphs, index of the image in the data (from 0)",
         "3 → 5", "30.0 → 19.3", "#2",
         "4 → 9", "30.0 → 20.0", "#0",
     ]  # fmt: skip
@@ -134,9 +136,9 @@ def test_the_evaluation_of_few_images_or_of_one_answer_is_drawn(labels: list[int
 def test_every_kernel_is_drawn_but_those_of_no_connection(
     connections: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = LeNet5(seed=1, connections=connections)
-    (c1, _), _, (c3, _), *_ = network.pairs()
-    canvas = drawn(monkeypatch, figures.kernels, c1, c3).axes[0]
+    network = LeNet5(Config(seed=1, connections=connections))
+    c1 = network.layers[0].params["weight"]
+    canvas = drawn(monkeypatch, figures.kernels, network).axes[0]
     kernels = [image for image in canvas.images if image.get_array().shape == (5, 5)]
     assert len(kernels) == 6 + count
     np.testing.assert_array_equal(kernels[0].get_array(), c1[0, 0])
@@ -152,7 +154,7 @@ def test_the_colours_around_zero_are_told_apart_in_grey() -> None:
 
 
 def test_the_maps_of_every_layer_are_drawn_and_the_nearest_glyph(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = LeNet5(seed=1)
+    network = LeNet5(Config(seed=1))
     maps = network.maps(PICTURES[:4])
     answers = maps["output"].argmax(axis=1)
     labels = answers.copy()
@@ -180,19 +182,19 @@ def test_the_glyphs_are_drawn_and_the_closest_two_marked(monkeypatch: pytest.Mon
     canvas, matrix = drawn(monkeypatch, figures.glyphs, codes).axes
     assert [text.get_text() for text in canvas.texts] == [str(digit) for digit in range(10)]
     np.testing.assert_array_equal(canvas.images[7].get_array(), 1 - codes[7].reshape(12, 7))
-    a, b, least = glyphs.closest(codes)
-    assert matrix.get_title() == f"pixels that differ, of 84: {a} and {b} least, in {least}"
+    a, b, minimum = glyphs.closest(codes)
+    assert matrix.get_title() == f"pixels that differ, of 84; minimum: {a} and {b}, {minimum}"
     assert len(matrix.texts) == 90
     assert {patch.get_xy() for patch in matrix.patches} == {(a - 0.5, b - 0.5), (b - 0.5, a - 0.5)}
 
 
 @pytest.mark.parametrize("accuracies", [[1.0], [1.0, 1.0], [0.2, 0.99], [0.95, 0.97]])
 def test_the_curves_of_any_run_are_drawn(accuracies: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    epochs = [{"epoch": at, "loss": 1 / at, "accuracy": one} for at, one in enumerate(accuracies, 1)]
+    epochs = [replace(epoch, accuracy=one) for epoch, one in zip(history(len(accuracies)), accuracies, strict=True)]
     loss, accuracy = drawn(monkeypatch, figures.history, epochs).axes
     np.testing.assert_array_equal(accuracy.lines[0].get_ydata(), accuracies)
     assert len(accuracy.lines) == 1
     assert loss.get_ylim()[0] == 0
-    epochs[0]["validation_accuracy"] = 0.5
+    epochs[0] = replace(epochs[0], validation_accuracy=0.5)
     accuracy = drawn(monkeypatch, figures.history, epochs).axes[1]
     np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5] + [np.nan] * (len(epochs) - 1))

@@ -1,12 +1,15 @@
 """What every layer promises, over a table of all of them; and each against its formula written out."""
 
 import copy
+import pickle
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from lenet5_cli.config import Config, read
 from lenet5_cli.engine import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling
+from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 
 RNG = np.random.default_rng(7)
@@ -17,6 +20,7 @@ CODES = np.random.default_rng(1).integers(0, 2, (4, 6))
 LAYERS: dict[str, tuple[Callable[[type], Layer], tuple[int, ...], tuple[int, ...]]] = {
     "conv": (lambda dtype: Conv((2, 8, 6), 3, 4, rng=RNG, dtype=dtype), (2, 8, 6), (4, 6, 4)),
     "conv, tile": (lambda dtype: Conv((2, 8, 6), 3, 4, rng=RNG, tile=2, dtype=dtype), (2, 8, 6), (4, 3, 2, 2, 2)),
+    "conv, of tiles": (lambda dtype: Conv((2, 8, 6), 3, 4, rng=RNG, dtype=dtype), (2, 4, 3, 2, 2), (4, 6, 4)),
     "conv, whole image": (lambda dtype: Conv((2, 5, 5), 5, 3, rng=RNG, dtype=dtype), (2, 5, 5), (3, 1, 1)),
     "conv, sparse": (
         lambda dtype: Conv((2, 8, 6), 3, 4, rng=RNG, tile=2, connections=SPARSE, activation=TANH, dtype=dtype),
@@ -24,12 +28,34 @@ LAYERS: dict[str, tuple[Callable[[type], Layer], tuple[int, ...], tuple[int, ...
         (4, 3, 2, 2, 2),
     ),
     "subsampling": (lambda dtype: Subsampling((3, 6, 4), 2, rng=RNG, dtype=dtype), (3, 6, 4), (3, 3, 2)),
-    "subsampling, windows": (lambda dtype: Subsampling((3, 6, 4), 2, rng=RNG, dtype=dtype), (3, 3, 2, 2, 2), (3, 3, 2)),
+    "subsampling, of tiles": (
+        lambda dtype: Subsampling((3, 6, 4), 2, rng=RNG, dtype=dtype),
+        (3, 3, 2, 2, 2),
+        (3, 3, 2),
+    ),
     "dense": (lambda dtype: Dense((5,), 4, rng=RNG, dtype=dtype), (5,), (4,)),
     "dense, maps": (lambda dtype: Dense((5, 1, 1), 4, rng=RNG, dtype=dtype), (5, 1, 1), (4,)),
     "dense, tanh": (lambda dtype: Dense((5,), 4, rng=RNG, activation=TANH, dtype=dtype), (5,), (4,)),
     "rbf": (lambda dtype: RBF(CODES, dtype=dtype), (6,), (4,)),
 }
+
+
+def layer_of_a_network(preset: str, place: int) -> Callable[[type], Layer]:
+    return lambda dtype: LeNet5(Config(**read(preset) | {"seed": 1, "dtype": np.dtype(dtype).name})).layers[place]
+
+
+def y_of(layer: Layer) -> tuple[int, ...]:
+    """Return the shape in which a layer gives the y of an image."""
+    k, *size = layer.output_shape
+    t = getattr(layer, "tile", 1)
+    return (k, *(side // t for side in size), t, t) if t > 1 else layer.output_shape
+
+
+# Every layer of the report's network and of the paper's: a new one is held to the contract as soon as it is in there.
+for preset in ("report", "lecun1998"):
+    for place, layer in enumerate(LeNet5(Config(**read(preset))).layers):
+        name = f"{preset}, {layer.name}"
+        LAYERS[name] = (layer_of_a_network(preset, place), layer.input_shape, y_of(layer))
 
 every_layer = pytest.mark.parametrize(("make", "x_shape", "y_shape"), LAYERS.values(), ids=LAYERS)
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -128,13 +154,18 @@ def test_work_arrays_follow_the_batch(make: Callable[[type], Layer], x_shape: tu
     np.testing.assert_array_equal(layer.backward(dy), fresh.backward(dy))
 
 
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))], ids=["copy", "pickle"]
+)
 @every_layer
-def test_a_copy_works_on_arrays_of_its_own(make: Callable[[type], Layer], x_shape: tuple, y_shape: tuple) -> None:
+def test_a_copy_works_on_arrays_of_its_own(
+    make: Callable[[type], Layer], x_shape: tuple, y_shape: tuple, copied: Callable[[Layer], Layer]
+) -> None:
     layer = make(np.float64)
     x, dy = normal(4, *x_shape), normal(4, *y_shape)
     y, dx = layer.forward(x), layer.backward(dy)
     expected = y.copy(), dx.copy()
-    twin = copy.deepcopy(layer)
+    twin = copied(layer)
     np.testing.assert_array_equal(twin.forward(x), expected[0])
     np.testing.assert_array_equal(twin.backward(dy), expected[1])
     for param in twin.params.values():
@@ -177,7 +208,7 @@ def test_conv_is_the_reports_einsum(tile: int) -> None:
     def tiled(a: np.ndarray) -> np.ndarray:
         return a if tile == 1 else a.reshape(3, 4, 3, 2, 2, 2).transpose(0, 1, 2, 4, 3, 5)
 
-    np.testing.assert_allclose(layer.forward(x), tiled(y), rtol=1e-13)
+    np.testing.assert_allclose(layer.forward(x), tiled(y), atol=1e-14)
     np.testing.assert_allclose(layer.backward(tiled(dy)), dx, atol=1e-13)
     np.testing.assert_allclose(layer.grads["weight"], np.einsum("ncijuv,nkij->kcuv", windows(x, 3), dz), atol=1e-12)
     np.testing.assert_allclose(layer.grads["bias"], np.einsum("nkij->k", dz), atol=1e-12)

@@ -50,13 +50,6 @@ def test_gradient_by_central_difference() -> None:
     assert slope == pytest.approx((cross_entropy(scores, labels)[1] * direction).sum(), rel=1e-8)
 
 
-def test_smoothing_spreads_a_part_of_the_label() -> None:
-    # p is 1/4 and 3/4; with 0.2 spread over two, the targets of label 1 are 0.1 and 0.9
-    loss, dscores = cross_entropy(np.array([[0, np.log(3)]]), np.array([1]), 0.2)
-    assert loss == pytest.approx(np.log(4 / 3))
-    np.testing.assert_allclose(dscores, [[0.25 - 0.1, 0.75 - 0.9]])
-
-
 def test_discriminative_by_hand() -> None:
     # Scores -1 and -3, j = 5, label 0: 1 + log(e^-5 + e^-1 + e^-3)
     loss, _ = discriminative(np.array([[-1.0, -3.0]]), np.array([0]))

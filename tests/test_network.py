@@ -1,12 +1,16 @@
 """The seven layers together."""
 
+import copy
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.engine import RBF
 from lenet5_cli.engine.losses import cross_entropy, softmax
@@ -19,7 +23,7 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (70, 28, 28), dtype=np.uint8)
 
 
 def test_layers_and_parameter_counts_of_the_paper() -> None:
-    network = LeNet5(seed=0)
+    network = LeNet5(Config(seed=0))
     assert [(layer.name, layer.size) for layer in network.layers] == [
         ("c1", 156),  # 6 (5 5 + 1)
         ("s2", 12),  # 6 2
@@ -36,7 +40,7 @@ def test_layers_and_parameter_counts_of_the_paper() -> None:
 
 
 def test_the_papers_table_leaves_60_000_parameters() -> None:
-    network = LeNet5(seed=0, connections="lecun1998")
+    network = LeNet5(Config(seed=0, connections="lecun1998"))
     sizes = {layer.name: layer.size for layer in network.layers}
     assert sizes["c3"] == 1516  # 60 kernels of 25, and 16 biases
     assert sum(sizes.values()) == 60_000
@@ -46,7 +50,7 @@ def test_the_papers_table_leaves_60_000_parameters() -> None:
 
 
 def test_parameters_and_gradients_are_one_vector_and_its_views() -> None:
-    network = LeNet5(seed=0)
+    network = LeNet5(Config(seed=0))
     network.parameters[:] = np.arange(60_900)
     network.gradients[:] = np.arange(60_900)
     for role in ("params", "grads"):
@@ -59,27 +63,27 @@ PAPER = {"init": "lecun", "input": "lecun", "activation": "tanh", "connections":
 
 @pytest.mark.parametrize("settings", [{}, PAPER, {"init": "normal", "input": "grey"}], ids=["report", "paper", "grey"])
 def test_gradient_of_the_whole_network_along_a_random_direction(settings: dict[str, str]) -> None:
-    network = LeNet5(seed=1, dtype=np.float64, **settings)
-    x, labels = network.prepare(IMAGES[:3]), np.array([3, 1, 4])
+    network = LeNet5(Config(seed=1, dtype="float64", **settings))
+    labels = np.array([3, 1, 4])
     start, h = network.parameters.copy(), 1e-6
     direction = np.random.default_rng(0).standard_normal(start.size) * (start != 0)
 
     def loss(shift: float) -> float:
         network.parameters[:] = start + shift * direction
-        return network.loss(network.forward(x), labels, 0)[0]
+        return network.loss(network.scores(IMAGES[:3]), labels)
 
     slope = (loss(h) - loss(-h)) / (2 * h)
     network.parameters[:] = start
-    network.backward(network.loss(network.forward(x), labels, 0)[1])
+    assert network.loss_and_gradient(IMAGES[:3], labels) == pytest.approx(loss(0))
     assert slope == pytest.approx(network.gradients @ direction, rel=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-4), (np.float64, 1e-12)])
-def test_equal_to_pytorch(dtype: type, tolerance: float) -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-4), ("float64", 1e-12)])
+def test_equal_to_pytorch(dtype: str, tolerance: float) -> None:
     """Scores, loss and every gradient, from the same parameters in PyTorch's own layers."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     functional = torch.nn.functional
-    network = LeNet5(seed=2, dtype=dtype)
+    network = LeNet5(Config(seed=2, dtype=dtype))
     params = [
         torch.tensor(value.copy(), requires_grad=True) for layer in network.layers for value in layer.params.values()
     ]
@@ -104,13 +108,15 @@ def test_equal_to_pytorch(dtype: type, tolerance: float) -> None:
 
 
 def test_the_same_seed_draws_the_same_network_and_another_seed_another() -> None:
-    np.testing.assert_array_equal(LeNet5(seed=5).parameters, LeNet5(seed=5).parameters)
-    assert not np.array_equal(LeNet5(seed=5).parameters, LeNet5(seed=6).parameters)
-    np.testing.assert_array_equal(LeNet5(seed=5).parameters, LeNet5(seed=5, dtype=np.float64).parameters.astype("f4"))
+    np.testing.assert_array_equal(LeNet5(Config(seed=5)).parameters, LeNet5(Config(seed=5)).parameters)
+    assert not np.array_equal(LeNet5(Config(seed=5)).parameters, LeNet5(Config(seed=6)).parameters)
+    np.testing.assert_array_equal(
+        LeNet5(Config(seed=5)).parameters, LeNet5(Config(seed=5, dtype="float64")).parameters.astype("f4")
+    )
 
 
 def test_scores_of_pictures_are_those_of_the_prepared_images_one_by_one() -> None:
-    network = LeNet5(seed=0, dtype=np.float64)
+    network = LeNet5(Config(seed=0, dtype="float64"))
     scores = network.scores(IMAGES)
     assert scores.shape == (70, 10)
     for image in (0, 31, 32, 69):
@@ -120,10 +126,10 @@ def test_scores_of_pictures_are_those_of_the_prepared_images_one_by_one() -> Non
     assert network.scores(IMAGES[:0]).shape == (0, 10)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_load_gives_back_the_network_that_was_saved(dtype: type, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_load_gives_back_the_network_that_was_saved(dtype: str, tmp_path: Path) -> None:
     codes = glyphs.read()[::-1].copy()
-    network = LeNet5(codes, seed=3, dtype=dtype)
+    network = LeNet5(Config(seed=3, dtype=dtype), codes)
     write(tmp_path / "model.pkl", Checkpoint(network.pairs(), codes))
     loaded = LeNet5.load(os.fspath(tmp_path / "model.pkl"))
     assert loaded.dtype == dtype
@@ -132,15 +138,15 @@ def test_load_gives_back_the_network_that_was_saved(dtype: type, tmp_path: Path)
 
 
 def test_a_network_of_the_papers_settings_comes_back_from_its_checkpoint(tmp_path: Path) -> None:
-    network = LeNet5(seed=3, **PAPER)
+    network = LeNet5(Config(seed=3, **PAPER))
     write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes, PAPER))
     loaded = LeNet5.load(tmp_path / "model.pkl")
-    assert loaded.settings == network.settings
+    assert all(getattr(loaded.config, name) == value for name, value in PAPER.items())
     np.testing.assert_array_equal(loaded.scores(IMAGES), network.scores(IMAGES))
 
 
 def test_settings_in_a_checkpoint_are_checked(tmp_path: Path) -> None:
-    network = LeNet5(seed=3)
+    network = LeNet5(Config(seed=3))
     write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes, {"activation": "relu"}))
     with pytest.raises(LeNet5Error, match=r"model.pkl: config: activation: 'relu'; expected sigmoid or tanh$"):
         LeNet5.load(tmp_path / "model.pkl")
@@ -148,7 +154,7 @@ def test_settings_in_a_checkpoint_are_checked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"activation": "tanh", "connections": "lecun1998", "input": "lecun"}])
 def test_maps_are_what_each_layer_gives(settings: dict[str, str]) -> None:
-    network = LeNet5(seed=1, dtype=np.float64, **settings)
+    network = LeNet5(Config(seed=1, dtype="float64", **settings))
     pictures = IMAGES[:3]
     maps = network.maps(pictures)
     assert list(maps) == ["input", "c1", "s2", "c3", "s4", "c5", "f6", "output"]
@@ -166,7 +172,7 @@ def test_maps_are_what_each_layer_gives(settings: dict[str, str]) -> None:
 
 
 def test_maps_stay_when_the_network_goes_on() -> None:
-    network = LeNet5(seed=1)
+    network = LeNet5(Config(seed=1))
     maps = network.maps(IMAGES[:3])
     before = {name: value.copy() for name, value in maps.items()}
     network.maps(IMAGES[3:6])
@@ -175,7 +181,7 @@ def test_maps_stay_when_the_network_goes_on() -> None:
 
 
 def test_layers_follow_their_parameters_when_a_layer_is_added() -> None:
-    network, x = LeNet5(seed=0), np.ones((1, 1, 32, 32), np.float32)
+    network, x = LeNet5(Config(seed=0)), np.ones((1, 1, 32, 32), np.float32)
     network.forward(x)
     network.add("again", RBF(np.zeros((3, 10))))
     network.parameters[...] = 0
@@ -183,3 +189,63 @@ def test_layers_follow_their_parameters_when_a_layer_is_added() -> None:
     network.backward(np.ones_like(network.forward(x)))
     assert all(np.shares_memory(grad, network.gradients) for layer in network.layers for grad in layer.grads.values())
     assert network.gradients.any()
+
+
+@pytest.mark.parametrize("batch_size", [None, 3, 12])
+def test_the_gradient_of_a_chunk_is_its_summand_in_that_of_the_batch(batch_size: int | None) -> None:
+    network, labels = LeNet5(Config(seed=0, dtype="float64")), np.array([3, 1, 4])
+    _, dscores = cross_entropy(network.forward(network.prepare(IMAGES[:3])), labels)
+    network.backward(dscores)
+    alone = network.gradients.copy()
+    network.loss_and_gradient(IMAGES[:3], labels, batch_size)
+    np.testing.assert_allclose(network.gradients, alone * 3 / (batch_size or 3), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))], ids=["copy", "pickle"]
+)
+@pytest.mark.parametrize("used", [False, True])
+def test_a_copy_of_a_network_learns_by_itself(copied: Callable[[LeNet5], LeNet5], used: bool) -> None:
+    network, labels = LeNet5(Config(seed=0, **PAPER)), np.arange(60) % 10
+    if used:
+        network.loss_and_gradient(IMAGES[:60], labels)
+    twin = copied(network)
+    before = network.parameters.copy()
+    losses = []
+    for _ in range(3):
+        losses.append(twin.loss_and_gradient(IMAGES[:60], labels))
+        twin.parameters -= 0.01 * twin.gradients
+    assert losses[0] > losses[1] > losses[2]
+    np.testing.assert_array_equal(network.parameters, before)
+    network.loss_and_gradient(IMAGES[:60], labels)
+    network.parameters -= 0.01 * network.gradients
+    assert network.loss_and_gradient(IMAGES[:60], labels) == losses[1]
+
+
+def test_a_network_is_shown_as_the_table_of_its_layers() -> None:
+    assert repr(LeNet5(Config(maps="6,10,84"))).splitlines() == [
+        "LeNet5, float32",
+        "  c1      Conv         1x32x32 -> 6x28x28         156",
+        "  s2      Subsampling  6x28x28 -> 6x14x14          12",
+        "  c3      Conv         6x14x14 -> 10x10x10      1,510",  # 10 (6 5 5 + 1)
+        "  s4      Subsampling  10x10x10 -> 10x5x5          20",
+        "  c5      Conv         10x5x5 -> 84x1x1        21,084",  # 84 (10 5 5 + 1)
+        "  f6      Dense        84x1x1 -> 84             7,140",  # 84 (84 + 1)
+        "  output  RBF          84 -> 10                     0",
+        "                                               29,922",
+    ]
+
+
+def test_a_checkpoint_is_read_by_the_shape_that_it_says(tmp_path: Path) -> None:
+    network = LeNet5(Config(seed=3, maps="6,10,120"))
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes, {"maps": "6,10,120"}))
+    loaded = LeNet5.load(tmp_path / "model.pkl")
+    np.testing.assert_array_equal(loaded.scores(IMAGES), network.scores(IMAGES))
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes))
+    with pytest.raises(LeNet5Error) as refused:
+        LeNet5.load(tmp_path / "model.pkl")
+    there = f"{tmp_path / 'model.pkl'}: c3.weight: shape (10, 6, 5, 5); expected (16, 6, 5, 5)"
+    assert str(refused.value) == there
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs()[:5], network.codes, {"maps": "6,10,120"}))
+    with pytest.raises(LeNet5Error, match=r"5 pairs \[weight, bias\]; expected 6, of c1 s2 c3 s4 c5 f6$"):
+        LeNet5.load(tmp_path / "model.pkl")

@@ -166,8 +166,8 @@ def ledger(page: "Page") -> dict[str, float]:
 
 NETWORKS = {
     "bundled": LeNet5.load,
-    "binary in float64": lambda: LeNet5(seed=1, dtype=np.float64, init="normal"),
-    "the paper's": lambda: LeNet5(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998"),
+    "binary in float64": lambda: LeNet5(Config(seed=1, dtype="float64", init="normal")),
+    "the paper's": lambda: LeNet5(Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")),
 }
 
 
@@ -470,7 +470,7 @@ def test_the_forward_pass_is_short() -> None:
 
 
 def test_a_number_beyond_float32_is_refused() -> None:
-    network = LeNet5(seed=1, dtype=np.float64)
+    network = LeNet5(Config(seed=1, dtype="float64"))
     network.layers[2].params["bias"][3] = 1e39
     with pytest.raises(
         LeNet5Error, match=r"^c3\.bias: holds a number too large for float32, in which the page computes$"

@@ -12,6 +12,7 @@ from PIL import Image
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
@@ -24,7 +25,7 @@ def answers(*arguments: object, code: int = 0) -> list[dict[str, object]]:
 
 
 def untrained(path: Path) -> Path:
-    checkpoint.write(path, Checkpoint(LeNet5(seed=1).pairs(), glyphs.read()))
+    checkpoint.write(path, Checkpoint(LeNet5(Config(seed=1)).pairs(), glyphs.read()))
     return path
 
 

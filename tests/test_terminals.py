@@ -14,6 +14,7 @@ from click.testing import CliRunner
 import lenet5_cli
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.storage import checkpoint
 from tests.conftest import drawing
@@ -35,7 +36,9 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="there are no such termina
 def _things(bars_folder: Path) -> None:
     checkpoint.write(
         "model.pkl",
-        checkpoint.Checkpoint(LeNet5(seed=1).pairs(), glyphs.read(), {"lr": 0.25}, 2, data={"name": str(bars_folder)}),
+        checkpoint.Checkpoint(
+            LeNet5(Config(seed=1)).pairs(), glyphs.read(), {"lr": 0.25}, data={"name": str(bars_folder)}
+        ),
     )
     drawing(3).save("three.png")
 

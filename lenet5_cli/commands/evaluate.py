@@ -9,15 +9,20 @@ import click
 
 from lenet5_cli.commands.options import (
     FILE,
+    MODEL,
+    GroupedCommand,
     bar,
     console,
     data_option,
     load,
+    model_name,
+    option,
     overwrite_option,
     refuse_existing,
     say_written,
     threads_option,
 )
+from lenet5_cli.export import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +34,10 @@ if TYPE_CHECKING:
     from lenet5_cli.training.metrics import Tally
 
 DRAWN = 200  # wrong answers, at most
-PAIRS = 5  # of digits that are confused, shown
+PAIRS = 5  # of confused digits that are shown
 
-# How a confusion looks that is less than so much of the digit's images. Blue and orange are told apart by the
-# colour-blind; as the ink is set with the ground, both are read on a light and on a dark terminal.
+# The style of a confusion below each fraction of the digit's images. Colour-blind people can tell blue and orange
+# apart; as text and background are both set, they are readable on light and dark terminals.
 HEAT = {
     0.003: "#000000 on #fff3c4",
     0.01: "#000000 on #fdc871",
@@ -42,21 +47,34 @@ HEAT = {
 RIGHT = "bold #ffffff on #003c9e"
 
 
-@click.command("eval")
-@click.argument("model", type=FILE)
+@click.command("eval", cls=GroupedCommand)
+@click.argument("model", type=MODEL, metavar="MODEL|bundled")
 @data_option
-@click.option(
-    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which part of it."
+@option(
+    "--split",
+    group="Data",
+    type=click.Choice(["test", "train"]),
+    default="test",
+    show_default=True,
+    help="Which split of it.",
+)
+@option(
+    "--type",
+    "kind",
+    group="Main",
+    type=click.Choice(TARGETS["hex"].types),
+    help="Compute in whole numbers, as exports to c and hex do.",
 )
 @threads_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-@click.option("--plot", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
-@click.option("--errors", type=FILE, help=f"Draw the wrong answers, the {DRAWN} worst at most (needs matplotlib).")
+@option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
+@option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
+@option("--errors", group="Output", type=FILE, help=f"Draw the {DRAWN} worst wrong answers (needs matplotlib).")
 @overwrite_option
 def evaluate(
     model: Path,
     data: str | None,
     split: Literal["test", "train"],
+    kind: str | None,
     threads: int,
     as_json: bool,
     plot: Path | None,
@@ -71,29 +89,35 @@ def evaluate(
     \b
     Examples:
       lenet5 eval model.pkl
+      lenet5 eval bundled
       lenet5 eval model.pkl --data builtin --split train
       lenet5 eval model.pkl --plot confusion.png --errors errors.png
+      lenet5 eval model.pkl --type int8
       lenet5 eval model.pkl --json | jq .accuracy
     """
     refuse_existing(overwrite, plot, errors)
     from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.export.fixed import FixedPoint
     from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training import loop
 
-    for option, path in (("--plot", plot), ("--errors", errors)):
+    for name, path in (("--plot", plot), ("--errors", errors)):
         if path:
-            figures.require(option, path)
+            figures.require(name, path)
     saved = checkpoint.read(model)
     source = data or str(saved.data.get("name", "mnist"))
     images = load(source, split)
-    tally = loop.evaluate(LeNet5.restore(saved), images, keep=DRAWN if errors else 0, threads=threads, track=bar)
+    network = LeNet5.restore(saved)
+    score = FixedPoint(network, kind).scores if kind else None
+    tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar, score=score)
     if plot:
         figures.evaluation(tally, plot)
     if errors:
         figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
     if as_json:
-        click.echo(json.dumps({"model": str(model), "data": source, "split": split, **_figures(tally)}))
+        measured = {"model": model_name(model), "data": source, "split": split, **({"type": kind} if kind else {})}
+        click.echo(json.dumps({**measured, **_figures(tally)}))
     else:
         _show(tally, split)
     say_written(plot, errors)
@@ -150,13 +174,13 @@ def _show(tally: "Tally", split: str) -> None:
 def _digits(screen: "Console", tally: "Tally") -> "Table":
     table = _table(screen, "digit", "images", "precision", "recall", "F1", title="Each digit")
     columns = (tally.confusion.sum(axis=1), tally.precision, tally.recall, tally.f1)
-    for digit, (images, *shares) in enumerate(zip(*columns, strict=True)):
-        table.add_row(str(digit), str(images), *(f"{share:.4f}" for share in shares))
+    for digit, (images, *ratios) in enumerate(zip(*columns, strict=True)):
+        table.add_row(str(digit), str(images), *(f"{ratio:.4f}" for ratio in ratios))
     return table
 
 
 def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
-    """Yield the table of confusions, in parts if the terminal is too narrow for all ten answers side by side."""
+    """Yield the table of confusions, split if the terminal is too narrow for all ten answers side by side."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -178,7 +202,7 @@ def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
 
 
 def _parts(widths: list[int], room: int) -> list[range]:
-    """Cut columns into runs that have room side by side, of at least one column."""
+    """Split columns into runs that fit side by side, of at least one column each."""
     parts, start = [], 0
     for column in range(1, len(widths) + 1):
         if column == len(widths) or sum(widths[start : column + 1]) > room:
@@ -187,21 +211,21 @@ def _parts(widths: list[int], room: int) -> list[range]:
     return parts
 
 
-def _heat(share: float) -> str:
-    return next(style for less, style in HEAT.items() if share < less)
+def _heat(fraction: float) -> str:
+    return next(style for bound, style in HEAT.items() if fraction < bound)
 
 
 def _legend() -> "Text":
     from rich.text import Text
 
-    legend = Text("share of the digit's images: ")
-    for less, style in HEAT.items():
-        legend.append(f" <{less:.1%} " if less < 1 else " more ", style)
+    legend = Text("fraction of the digit's images: ")
+    for bound, style in HEAT.items():
+        legend.append(f" <{bound:.1%} " if bound < 1 else " more ", style)
     return legend
 
 
 def _table(screen: "Console", *headers: "RenderableType", title: str, padding: int = 1) -> "Table":
-    """Return a table of numbers, without lines where there is no room for them."""
+    """Return a table of numbers, without borders where there is no room for them."""
     from rich import box
     from rich.table import Column, Table
 

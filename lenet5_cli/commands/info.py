@@ -10,10 +10,13 @@ import click
 
 from lenet5_cli import __version__, config
 from lenet5_cli.commands.options import (
-    FILE,
+    MODEL,
+    GroupedCommand,
     console,
     data_option,
     load,
+    model_name,
+    option,
     overwrite_option,
     refuse_existing,
     say_written,
@@ -32,19 +35,21 @@ if TYPE_CHECKING:
     from lenet5_cli.storage.checkpoint import Checkpoint
     from lenet5_cli.training.loop import Batch
 
-CURVES = {"loss": min, "accuracy": max, "validation_accuracy": max}  # what is drawn of a history, and its best
+# What is drawn of a history, and which of its values is the best.
+CURVES = {"loss": min, "accuracy": max, "validation_loss": min, "validation_accuracy": max}
 WIDTH = 60  # columns of a curve, at most
 LEVELS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = ".:-=+*#@"
 
 
-@click.command()
-@click.argument("model", type=FILE, required=False)
-@click.option("--config", "recipe", metavar="NAME|FILE", help="Show a preset, such as report, or a TOML file instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-@click.option(
+@click.command(cls=GroupedCommand)
+@click.argument("model", type=MODEL, required=False, metavar="[MODEL|bundled]")
+@option("--config", "recipe", group="Main", metavar="NAME|FILE", help="Show a preset or a TOML file instead.")
+@option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
+@option(
     "--figures",
     "folder",
+    group="Output",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
     help="Draw its kernels, maps, curves and glyphs into this folder (needs matplotlib).",
@@ -109,7 +114,7 @@ def _model(path: Path, as_json: bool, folder: Path | None, data: str | None, ove
     network = LeNet5.restore(saved)
     facts = _facts(path, saved, network)
     if folder:
-        _draw(network, saved, facts["history"], folder, data, overwrite)
+        _draw(network, saved, folder, data, overwrite)
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -124,7 +129,7 @@ def _facts(path: Path, saved: "Checkpoint", network: "LeNet5") -> dict[str, Any]
     import hashlib
 
     return {
-        "model": str(path),
+        "model": model_name(path),
         "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(b"".join(value.tobytes() for pair in saved.pairs for value in pair)).hexdigest(),
         "dtype": str(network.dtype),
@@ -132,34 +137,29 @@ def _facts(path: Path, saved: "Checkpoint", network: "LeNet5") -> dict[str, Any]
         "layers": _layers(network),
         "settings": _plain(saved.config),
         "data": _plain(saved.data),
-        "epoch": _plain(saved.epoch),
-        "history": [_plain(entry) for entry in saved.history],
+        "epoch": saved.epoch,
+        "history": [epoch.record() for epoch in saved.history],
         "versions": _plain(saved.versions),
     }
 
 
-def _draw(
-    network: "LeNet5", saved: "Checkpoint", history: list[Any], folder: Path, data: str | None, overwrite: bool
-) -> None:
+def _draw(network: "LeNet5", saved: "Checkpoint", folder: Path, data: str | None, overwrite: bool) -> None:
     """Draw a network into a folder, which is made if it is not there."""
     from lenet5_cli.reports import figures
 
     figures.require("--figures")
-    epochs = [_numbers(entry) for entry in history]
-    drawn = [epoch for epoch in epochs if {"epoch", "loss", "accuracy"} <= epoch.keys()]
     paths = {name: folder / f"{name}.png" for name in ("kernels", "maps", "curves", "glyphs")}
-    if not drawn:
+    if not saved.history:
         click.echo(f"The file has no history; {paths.pop('curves')} is left out.", err=True)
     if folder.exists():
         refuse_existing(overwrite, *paths.values())
     images, labels = _samples(saved, data)
     folder.mkdir(parents=True, exist_ok=True)
-    (c1, _), _, (c3, _), *_ = network.pairs()
-    figures.kernels(c1, c3, paths["kernels"])
+    figures.kernels(network, paths["kernels"])
     figures.maps(network.maps(images), labels, network.codes, paths["maps"])
     figures.glyphs(network.codes, paths["glyphs"])
-    if drawn:
-        figures.history(drawn, paths["curves"])
+    if saved.history:
+        figures.history(saved.history, paths["curves"])
     say_written(*paths.values())
 
 
@@ -263,30 +263,17 @@ def _preset(name: str) -> dict[str, Any]:
     return plain
 
 
-def _show_curve(screen: "Console", name: str, history: list[Any]) -> None:
+def _show_curve(screen: "Console", name: str, history: list[dict[str, Any]]) -> None:
     """Show one number of every epoch: first, last, best, and a line of blocks; nothing if no epoch has it."""
-    epochs, values = [], []
-    for at, entry in enumerate(history, 1):
-        if name in (numbers := _numbers(entry)):
-            epochs.append(entry.get("epoch", at))
-            values.append(numbers[name])
+    values = {epoch["epoch"]: epoch[name] for epoch in history if name in epoch}
     if not values:
         return
-    best = CURVES[name](values)
-    at_best = epochs[values.index(best)]
-    _say(screen, f"{name}: first {values[0]:.5f}, last {values[-1]:.5f}, best {best:.5f} in epoch {at_best}")
+    first, *_, last = [*values.values()] * 2
+    best = CURVES[name](values.values())
+    at_best = next(epoch for epoch, value in values.items() if value == best)
+    _say(screen, f"{name}: first {first:.5f}, last {last:.5f}, best {best:.5f} in epoch {at_best}")
     levels = ASCII_LEVELS if screen.options.ascii_only else LEVELS
-    screen.print(_text(screen, _curve(values, min(WIDTH, screen.width), levels)))
-
-
-def _numbers(entry: Any) -> dict[str, float]:
-    """Return those numbers of an epoch that can be drawn; in a file it may be anything."""
-    numbers = {}
-    for name in ("epoch", *CURVES):
-        value = entry.get(name) if type(entry) is dict else None
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9:
-            numbers[name] = float(value)
-    return numbers
+    screen.print(_text(screen, _curve([*values.values()], min(WIDTH, screen.width), levels)))
 
 
 def _curve(values: list[float], width: int, levels: str) -> str:

@@ -4,14 +4,15 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import Field, fields
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
 
 import click
+from click.shell_completion import CompletionItem
 
-from lenet5_cli.config import Config, read
+from lenet5_cli.config import Config, choices, presets, read
 from lenet5_cli.errors import printable
+from lenet5_cli.files import BUNDLED_MODEL, shipped_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,24 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DATA_VARIABLE = "LENET5_DATA"
 FILE = click.Path(dir_okay=False, path_type=Path)
+BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is asked for
+
+
+class ModelFile(click.Path):
+    """A checkpoint: a file, or the bundled model by its name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path of the file."""
+        return Path(super().convert(BUNDLED_MODEL if value == BUNDLED else value, param, ctx))  # type: ignore[arg-type]
+
+
+MODEL = ModelFile(dir_okay=False, path_type=Path)
+
+
+def model_name(path: Path) -> str:
+    """Return how a user names a checkpoint."""
+    return BUNDLED if path == BUNDLED_MODEL else str(path)
 
 
 def available_cores() -> int:
@@ -32,57 +49,109 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-threads_option = click.option(
+GROUPS = ("Main", "Data", "Optimisation", "Network", "Output", "Other")  # of options, in the order of --help
+
+
+class Option(click.Option):
+    """An option that says under which heading of --help it stands."""
+
+    def __init__(self, *names: Any, group: str = "Other", **how: Any) -> None:
+        super().__init__(*names, **how)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """A command whose --help shows its options by group."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each group that has options."""
+        for group in GROUPS:
+            members = [param for param in self.get_params(ctx) if getattr(param, "group", "Other") == group]
+            records = [record for param in members if (record := param.get_help_record(ctx))]
+            if records:
+                with formatter.section(group if group != "Other" else "Other options"):
+                    formatter.write_dl(records)
+
+
+def option(*names: str, group: str = "Other", **how: Any) -> Callable[[Command], Command]:
+    """Add an option under a heading of --help."""
+    return click.option(*names, cls=Option, group=group, **how)
+
+
+threads_option = option(
     "--threads",
+    group="Main",
     type=click.IntRange(min=1),
     metavar="N",
     default=available_cores,
     show_default="the cores this process may use",
     help="Cores to compute on; the results are the same for any number.",
 )
-data_option = click.option(
+overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace files that exist.")
+
+
+def _complete_data(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
+    from lenet5_cli.data.sources import NAMES
+
+    return [*(CompletionItem(name) for name in NAMES if name.startswith(start)), CompletionItem(start, type="dir")]
+
+
+def _complete_config(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
+    return [*(CompletionItem(name) for name in presets() if name.startswith(start)), CompletionItem(start, type="file")]
+
+
+data_option = option(
     "--data",
+    group="Data",
     metavar="NAME|FOLDER",
-    envvar=DATA_VARIABLE,
-    show_envvar=True,
+    shell_complete=_complete_data,
     help="Data set or folder.  [default: what it was trained on]",
 )
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
 
 def settings(command: Command) -> Command:
     """Add ``--config``, and an option for every field of ``Config``."""
     for setting in reversed(fields(Config)):
         command = _setting(setting)(command)
-    return click.option(
+    return option(
         "--config",
+        group="Main",
         metavar="NAME|FILE",
         is_eager=True,
         expose_value=False,
         callback=_use_config,
-        help="Take settings from a preset, such as report, or a TOML file; options given beside it win.",
+        shell_complete=_complete_config,
+        help=f"Settings of a preset ({', '.join(presets())}) or a TOML file; options given beside it win.",
     )(command)
 
 
 def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
     limits, default = setting.metadata, setting.default
     kind: click.ParamType[Any] = click.STRING
-    if limits["choices"]:
-        kind = click.Choice(limits["choices"])
+    text = limits["help"]
+    if choices(setting):
+        kind = click.Choice(choices(setting))
     elif int in (setting.type, *get_args(setting.type)):
         kind = click.IntRange(limits["min"], limits["max"])
     elif setting.type is float:
         kind = click.FloatRange(limits["min"], limits["max"])
-    return click.option(
+    if setting.name == "glyphs":
+        text = f"Glyph sheet of the output layer: a text or image file, or shipped: {', '.join(_sheets())}."
+    return option(
         f"--{setting.name.replace('_', '-')}",
+        group=limits["group"],
         type=kind,
         metavar=limits["metavar"],
         default=default,
-        show_default=default is not None,
-        envvar=DATA_VARIABLE if setting.name == "data" else None,
-        show_envvar=True,
-        help=limits["help"],
+        show_default=default not in (None, ""),
+        shell_complete=_complete_data if setting.name == "data" else None,
+        help=text,
     )
+
+
+def _sheets() -> list[str]:
+    """Return the names of the shipped glyph sheets."""
+    return sorted({path.stem for path in shipped_folder("glyphs").iterdir()})
 
 
 def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
@@ -115,13 +184,9 @@ def load(source: str, split: Literal["train", "test"]) -> "Split":
         unit="B", unit_scale=True, leave=False, disable=None, desc=printable(f"download {source}"), total=1
     ) as bar:
         loaded = sources.load(source, split, progress=None if bar.disable else bar)
-    for kind, path, array in (
-        ("images", loaded.images_path, loaded.images),
-        ("labels", loaded.labels_path, loaded.labels),
-    ):
-        columns = prod(array.shape[1:])
-        shown = printable(f"Load {kind} from {path}, number: {len(array)}, data shape: ({len(array)}, {columns})")
-        click.echo(shown, err=True)
+    n, *sides = loaded.images.shape
+    size = "x".join(map(str, sides))
+    click.echo(printable(f"Load {split}: {n:,} images of {size} pixels from {loaded.images_path}"), err=True)
     return loaded
 
 

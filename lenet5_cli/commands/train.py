@@ -1,21 +1,23 @@
 """``lenet5 train``."""
 
+import csv
+import io
 import json
 import secrets
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from lenet5_cli import __version__
 from lenet5_cli.commands.options import (
     FILE,
+    GroupedCommand,
     Stop,
     console,
     load,
+    option,
     overwrite_option,
     refuse_existing,
     settings,
@@ -29,21 +31,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lenet5_cli.data.sources import Split
-    from lenet5_cli.storage.checkpoint import Checkpoint
+    from lenet5_cli.storage.checkpoint import Epoch
     from lenet5_cli.training.metrics import Tally
+    from lenet5_cli.training.runs import Run
 
     Note = Callable[[dict[str, Any]], None]
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @settings
-@click.option("-o", "--output", type=FILE, default="model.pkl", show_default=True, help="Checkpoint, one an epoch.")
+@option("-o", "--output", group="Output", type=FILE, default="model.pkl", show_default=True, help="Checkpoint.")
 @overwrite_option
-@click.option("--runs", type=click.IntRange(min=1), metavar="N", default=1, help="Train with N seeds, keep the best.")
-@click.option("--resume", is_flag=True, help="Go on with the run whose checkpoint --output is.")
+@option("--log", group="Output", type=FILE, help="Write a line an epoch: CSV if it ends in .csv, else JSON.")
+@option("--plot", group="Output", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
+@option("--resume", group="Main", is_flag=True, help="Go on with the run whose checkpoint --output is.")
+@option("--runs", group="Main", type=click.IntRange(1), metavar="N", default=1, help="Train N seeds, keep the best.")
 @threads_option
-@click.option("--log", type=FILE, help="Write one JSON object an epoch to this file.")
-@click.option("--plot", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
 def train(
     output: Path,
     overwrite: bool,
@@ -70,245 +73,68 @@ def train(
     outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
     refuse_existing(overwrite or resume, output, *outputs)
     refuse_existing(overwrite, log, plot)
-    from lenet5_cli.data import sources
     from lenet5_cli.files import only_writer
     from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
 
     if plot:
         figures.require("--plot", plot)
-    values["data"] = sources.absolute(values["data"])
     if resume:
-        checkpoint.read(output)  # what is none is refused before anything is written
+        checkpoint.read(output)  # what is not a checkpoint is refused before anything is written
     with ExitStack() as locks:
         for path in {output, *outputs}:
             locks.enter_context(only_writer(path))
         refuse_existing(overwrite or resume, output, *outputs)  # another run may just have ended
-        _run(output, outputs, resume, threads, log, plot, values)
-
-
-def _run(
-    output: Path,
-    outputs: list[Path],
-    resume: bool,
-    threads: int,
-    log: Path | None,
-    plot: Path | None,
-    values: dict[str, Any],
-) -> None:
-    """Train, once nobody else writes the checkpoints."""
-    from lenet5_cli.reports import figures
-    from lenet5_cli.storage import checkpoint
-
-    saved = checkpoint.read(output) if resume else None
-    config = _continued(output, saved, values) if saved else _seeded(Config(**values))
-    fall_back = not resume and source_of("data") == "DEFAULT"
-    *splits, notice = _load(config.data, fall_back=fall_back)
-    if not saved:
-        config = replace(config, data=splits[0].source)
-    if config.validation >= len(splits[0].labels):
-        raise LeNet5Error(f"validation: {config.validation} of {len(splits[0].labels)} images; none would be left")
-    if saved and saved.data.get("sha256") != splits[0].sha256:
-        raise LeNet5Error(f"{output}: was trained on other images than those of {config.data}")
-    with _log(log) as note, Stop() as stop:
-        done = []
-        for run, path in enumerate(outputs):
-            begun = saved or _begun(replace(config, seed=(config.seed or 0) + run), splits[0])
-            done.append(_Run(path, begun, _train(begun, path, splits, threads, note, stop)))
-    if len(outputs) > 1:
-        saved = _best_of(done, output)
+        begin = _resumed(output, values) if resume else _begun(Config(**values))
+        with _log(log) as note, Stop() as stop:
+            if runs > 1:
+                history = _train_several(begin, output, outputs, threads, note, stop)
+            else:
+                history = _train_one(begin, output, threads, note, stop)
     if plot:
-        figures.history((saved or begun).history, plot)
+        figures.history(history, plot)
     name = printable(str(output))
     click.echo(f"The model is in {name}; lenet5 predict --model {name} digit.png reads a digit with it.", err=True)
-    if notice:
-        click.echo(notice, err=True)
+    if begin.notice:
+        click.echo(begin.notice, err=True)
 
 
-@contextmanager
-def _log(path: Path | None) -> "Iterator[Note]":
-    """Open a log, and return what writes the record of an epoch into it, or nowhere where none was asked for."""
-    if path is None:
-        yield lambda _: None
-        return
-    try:
-        file = path.open("wb", buffering=0)
-    except OSError as error:
-        raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+class _Begin(NamedTuple):
+    """What training begins with."""
 
-    def note(record: dict[str, Any]) -> None:
-        line = json.dumps(record).encode() + b"\n"
-        try:
-            while line:
-                line = line[file.write(line) :]
-        except OSError as error:
-            raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
-
-    with file:
-        yield note
+    run: "Run"
+    test: "Split"
+    notice: str  # that other data were taken than the default
 
 
-class _Run(NamedTuple):
-    path: Path
-    saved: "Checkpoint"
-    test: "Tally"
+def _begun(config: Config) -> _Begin:
+    from lenet5_cli.training.runs import Run
 
-
-def _train(saved: "Checkpoint", output: Path, splits: "list[Split]", threads: int, note: "Note", stop: Stop) -> "Tally":
-    """Train one network to its end, and return what it does on the test set."""
-    from lenet5_cli.engine.network import LeNet5
-    from lenet5_cli.training.loop import evaluate
-
-    config = Config(**saved.config)
-    try:
-        for record in saved.history:  # of a run that goes on: its log is whole
-            note(record)
-        for record in _epochs(saved, splits[0], config, output, threads, stop):
-            note(record)
-        tally = evaluate(LeNet5.restore(saved), splits[1], threads=threads, track=stop.track)
-    except Stop.Requested:
-        if saved.epoch:
-            name = printable(str(output))
-            click.echo(f"Stopped; {name} has {saved.epoch} of {config.epochs} epochs.", err=True)
-            click.echo(f"lenet5 train --resume --output {name} goes on.", err=True)
-        else:
-            click.echo("Stopped before the end of the first epoch; nothing was saved.", err=True)
-        click.get_current_context().exit(stop.exit_code)
-    click.echo(f"test accuracy: {tally.accuracy:.4f} ({tally.right} of {tally.images})")
-    return tally
-
-
-def _best_of(done: list[_Run], output: Path) -> "Checkpoint":
-    """Show a table of several runs, keep the best under the name asked for, and return it; the test set has no say."""
-    from statistics import mean, stdev
-
-    from rich.table import Table
-
-    if done[0].saved.config["validation"]:
-        name, reached = "validation", [max(epoch["validation_accuracy"] for epoch in run.saved.history) for run in done]
-    else:
-        name, reached = "training", [run.saved.history[-1]["accuracy"] for run in done]
-    best = done[reached.index(max(reached))]
-    table = Table("seed", "epochs", name, "test", title=f"{len(done)} runs; the best on the {name} images is kept")
-    for run, accuracy in zip(done, reached, strict=True):
-        kept = f"{accuracy:.4f}{' *' if run is best else ''}"
-        table.add_row(str(run.saved.config["seed"]), str(run.saved.epoch), kept, f"{run.test.accuracy:.4f}")
-    tests = [run.test.accuracy for run in done]
-    table.add_section()
-    table.add_row("mean", "", f"{mean(reached):.4f}", f"{mean(tests):.4f}")
-    table.add_row("deviation", "", f"{stdev(reached):.4f}", f"{stdev(tests):.4f}")
-    console().print(table)
-    best.path.replace(output)
-    for run in done:
-        run.path.unlink(missing_ok=True)
-    return best.saved
-
-
-def _epochs(
-    saved: "Checkpoint", split: "Split", config: Config, output: Path, threads: int, stop: Stop
-) -> "Iterator[dict[str, Any]]":
-    """Train the epochs that are missing; print and save each, and yield its record."""
-    from lenet5_cli.engine.network import LeNet5
-    from lenet5_cli.engine.optim import optimizer
-    from lenet5_cli.storage import checkpoint
-    from lenet5_cli.training.loop import fit
-
-    network = LeNet5.restore(saved) if saved.epoch else LeNet5.new(config)
-    steps = optimizer(config, network.parameters)
-    state = steps.state | ({"parameters": network.parameters} if config.validation else {})
-    if saved.epoch and {name: value.shape for name, value in saved.state.items()} != {
-        name: value.shape for name, value in state.items()
-    }:
-        raise LeNet5Error(f"{output}: the state of its {config.optimizer} is not there; it cannot be resumed")
-    for name, value in saved.state.items():
-        state[name][...] = value
-    held_out = len(split.labels) - config.validation
-    validation = split.part(slice(held_out, None)) if config.validation else None
-    deadline = monotonic() + config.seconds()
-    run = fit(
-        network,
-        steps,
-        split.part(slice(held_out)),
-        config,
-        first=saved.epoch + 1,
-        validation=validation,
-        threads=threads,
-        track=stop.track,
-    )
-    for epoch in run:
-        record = asdict(epoch)
-        validated = epoch.validation_accuracy
-        if validated is None:
-            del record["validation_accuracy"]
-        if validated is None or validated > max((past["validation_accuracy"] for past in saved.history), default=-1):
-            saved.pairs = network.pairs()
-        ended = config.schedule == "cosine" and epoch.epoch == config.epochs  # --epochs cannot ask for more
-        saved.epoch, saved.state = epoch.epoch, {} if ended else state
-        saved.history.append(record)
-        checkpoint.write(output, saved)
-        shown = "" if validated is None else f"  val: {validated:.5f}"
-        click.echo(f"epoch: {epoch.epoch}  loss: {epoch.loss:.5f}  acc: {epoch.accuracy:.5f}{shown}")
-        yield record
-        if _patience_is_out(saved.history, config):
-            click.echo(f"No epoch of the last {config.patience} validated better; the best is kept.", err=True)
-            return
-        if monotonic() + epoch.seconds > deadline and epoch.epoch < config.epochs:
-            click.echo(f"Another epoch would end later than {config.max_time} after the start.", err=True)
-            return
-
-
-def _patience_is_out(history: list[dict[str, Any]], config: Config) -> bool:
-    if not config.patience or len(history) <= config.patience:
-        return False
-    validated: list[float] = [epoch["validation_accuracy"] for epoch in history]
-    return max(validated[-config.patience :]) <= max(validated[: -config.patience])
-
-
-def _seeded(config: Config) -> Config:
-    """Draw the seed that was not given, and say which, so that any run can be run again."""
     if config.seed is None:
         config = replace(config, seed=secrets.randbelow(2**32))
     click.echo(f"seed: {config.seed}", err=True)
-    return config
+    split, test, notice = _load(config.data, fall_back=source_of("data") == "DEFAULT")
+    return _Begin(Run(replace(config, data=split.source), split), test, notice)
 
 
-def _continued(output: Path, saved: "Checkpoint", values: dict[str, Any]) -> Config:
-    """Return the settings of a run that goes on: its own, but for what says only when it ends."""
-    if not saved.config:
-        raise LeNet5Error(f"{output}: does not say how it was trained; a run of lenet5 can be resumed")
-    unknown = saved.config.keys() - asdict(Config()).keys()
-    if unknown:
-        raise LeNet5Error(f"{output}: {min(unknown)} is a setting that this lenet5 does not know")
-    config = Config(**saved.config)
-    _demand_history(output, saved, config)
-    free = {"epochs", "patience", "max_time"} if config.schedule == "exponential" else {"patience", "max_time"}
-    for name, value in values.items():
-        if source_of(name) in ("DEFAULT", "ENVIRONMENT") or value == getattr(config, name):
-            continue
-        if name not in free:
-            raise LeNet5Error(f"{output}: {name} is {getattr(config, name)} in this run; {value} would be another run")
-        config = replace(config, **{name: value})
-    if saved.epoch >= config.epochs:
-        raise LeNet5Error(f"{output}: has {saved.epoch} of {config.epochs} epochs already; --epochs can ask for more")
-    saved.config = asdict(config)
-    return config
+def _resumed(output: Path, values: dict[str, Any]) -> _Begin:
+    from lenet5_cli.storage import checkpoint
+    from lenet5_cli.training.runs import Run, continued
+
+    saved = checkpoint.read(output)
+    changes = {name: value for name, value in values.items() if source_of(name) not in ("DEFAULT", "ENVIRONMENT")}
+    data = changes.pop("data", None)  # known by its digest: it may have moved
+    config = continued(saved, changes)
+    split, test, notice = _load(data or config.data, fall_back=False)
+    return _Begin(Run.resume(saved, split, config), test, notice)
 
 
-def _demand_history(output: Path, saved: "Checkpoint", config: Config) -> None:
-    """Refuse to go on where the epochs that were trained are not told one by one, as every run tells them."""
-    told = {"epoch", "loss", "accuracy", "seconds"} | ({"validation_accuracy"} if config.validation else set())
-    missing = [entry for entry in saved.history if not told <= entry.keys()]
-    epochs = [entry.get("epoch") for entry in saved.history]
-    if missing or not epochs or epochs != list(range(1, saved.epoch + 1)):
-        raise LeNet5Error(f"{output}: its history is not of {saved.epoch} epochs; a run of lenet5 can be resumed")
-
-
-def _load(source: str, *, fall_back: bool) -> tuple["Split", "Split", str | None]:
+def _load(source: str, *, fall_back: bool) -> "tuple[Split, Split, str]":
     """Load both splits; or else the built-in digits, and a notice that says so, where that is allowed."""
     from lenet5_cli.data.sources import DownloadError
 
     try:
-        return load(source, "train"), load(source, "test"), None
+        return load(source, "train"), load(source, "test"), ""
     except DownloadError as error:
         if not fall_back:
             raise
@@ -317,19 +143,136 @@ def _load(source: str, *, fall_back: bool) -> tuple["Split", "Split", str | None
     return load("builtin", "train"), load("builtin", "test"), notice
 
 
-def _begun(config: Config, split: "Split") -> "Checkpoint":
-    """Return the checkpoint of a run that has not begun."""
-    import platform
+def _train_one(begin: _Begin, output: Path, threads: int, note: "Note", stop: Stop) -> "list[Epoch]":
+    """Train one network to its end, say what it does on the test set, and return its history."""
+    from lenet5_cli.training.loop import evaluate
 
-    import numpy as np
+    run = begin.run
+    try:
+        for epoch in run.history:  # of a run that goes on: its log is whole
+            note(epoch.record())
+        for epoch in run.train(output=output, threads=threads, track=stop.track):
+            click.echo(_line(epoch))
+            note(epoch.record())
+        if run.ended:
+            click.echo(run.ended, err=True)
+        tally = evaluate(run.kept(), begin.test, threads=threads, track=stop.track)
+    except Stop.Requested:
+        name, done = printable(str(output)), len(run.history)
+        if done:
+            click.echo(f"Stopped; {name} has {done} of {run.config.epochs} epochs.", err=True)
+            click.echo(f"lenet5 train --resume --output {name} goes on.", err=True)
+        else:
+            click.echo("Stopped before the end of the first epoch; nothing was saved.", err=True)
+        click.get_current_context().exit(stop.exit_code)
+    click.echo(_result(tally, run.config.data))
+    return run.history
 
-    from lenet5_cli.data import glyphs
-    from lenet5_cli.storage.checkpoint import Checkpoint
 
-    return Checkpoint(
-        [],
-        glyphs.read(config.glyphs),
-        asdict(config),
-        data={"name": split.source, "images": len(split.labels), "sha256": split.sha256},
-        versions={"lenet5": __version__, "python": platform.python_version(), "numpy": np.__version__},
-    )
+def _train_several(
+    begin: _Begin, output: Path, outputs: list[Path], threads: int, note: "Note", stop: Stop
+) -> "list[Epoch]":
+    """Train with several seeds, side by side; keep the best under the name asked for, and return its history."""
+    from lenet5_cli.training.metrics import Tally
+    from lenet5_cli.training.runs import side_by_side
+
+    first = begin.run.config
+    configs = [replace(first, seed=(first.seed or 0) + place) for place in range(len(outputs))]
+    histories: list[list[Epoch]] = [[] for _ in outputs]
+    tests: list[Tally | None] = [None for _ in outputs]
+    for place, event in side_by_side(configs, [str(path) for path in outputs], threads, lambda: bool(stop.exit_code)):
+        which = f"seed: {configs[place].seed}  "
+        if isinstance(event, Tally):
+            tests[place] = event
+            click.echo(which + _result(event, first.data))
+        else:
+            histories[place].append(event)
+            click.echo(which + _line(event))
+            note({"run": place + 1, "seed": configs[place].seed, **event.record()})
+    if stop.exit_code:
+        names = ", ".join(printable(str(path)) for path, history in zip(outputs, histories, strict=True) if history)
+        click.echo(
+            f"Stopped; {names or 'nothing'} was saved. lenet5 train --resume --output goes on with one.", err=True
+        )
+        click.get_current_context().exit(stop.exit_code)
+    runs = zip(configs, outputs, histories, tests, strict=True)
+    return _best_of([_Done(config, path, history, test) for config, path, history, test in runs if test], output)
+
+
+def _line(epoch: "Epoch") -> str:
+    validated = "" if epoch.validation_accuracy is None else f"  val: {epoch.validation_accuracy:.5f}"
+    return f"epoch: {epoch.epoch}  loss: {epoch.loss:.5f}  acc: {epoch.accuracy:.5f}{validated}"
+
+
+def _result(tally: "Tally", data: str) -> str:
+    where = " on the built-in digits" if data.partition(":")[0] == "builtin" else ""
+    return f"test accuracy{where}: {tally.accuracy:.4f} ({tally.right} of {tally.images})"
+
+
+class _Done(NamedTuple):
+    config: Config
+    path: Path
+    history: "list[Epoch]"
+    test: "Tally"
+
+
+def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
+    """Show a table of several runs, keep the best, and return its history; the test set has no say."""
+    from statistics import mean, stdev
+
+    from rich.table import Table
+
+    if done[0].config.validation:
+        name, reached = "validation", [max(epoch.validation_accuracy or 0 for epoch in run.history) for run in done]
+    else:
+        name, reached = "training", [run.history[-1].accuracy for run in done]
+    best = done[reached.index(max(reached))]
+    table = Table("seed", "epochs", name, "test", title=f"{len(done)} runs; the best on the {name} images is kept")
+    for run, accuracy in zip(done, reached, strict=True):
+        kept = f"{accuracy:.4f}{' *' if run is best else ''}"
+        table.add_row(str(run.config.seed), str(len(run.history)), kept, f"{run.test.accuracy:.4f}")
+    tests = [run.test.accuracy for run in done]
+    table.add_section()
+    table.add_row("mean", "", f"{mean(reached):.4f}", f"{mean(tests):.4f}")
+    table.add_row("deviation", "", f"{stdev(reached):.4f}", f"{stdev(tests):.4f}")
+    console().print(table)
+    best.path.replace(output)
+    for run in done:
+        run.path.unlink(missing_ok=True)
+    return best.history
+
+
+@contextmanager
+def _log(path: Path | None) -> "Iterator[Note]":
+    """Open a log, and return what writes the record of an epoch into it, or nowhere where none was asked for."""
+    if path is None:
+        yield lambda _: None
+        return
+    as_csv, columns = path.suffix.lower() == ".csv", list[str]()
+    try:
+        file = path.open("wb", buffering=0)
+    except OSError as error:
+        raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+
+    def note(record: dict[str, Any]) -> None:
+        line = _csv(record, columns) if as_csv else json.dumps(record) + "\n"
+        content = line.encode()
+        try:
+            while content:
+                content = content[file.write(content) :]
+        except OSError as error:
+            raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+
+    with file:
+        yield note
+
+
+def _csv(record: dict[str, Any], columns: list[str]) -> str:
+    """Return a record as a line of CSV, after a line of names if it is the first; every record has the same."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if not columns:
+        columns.extend(record)
+        writer.writerow(columns)
+    writer.writerow(record[name] for name in columns)
+    return text.getvalue()

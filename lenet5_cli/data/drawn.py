@@ -4,8 +4,8 @@ A style is a list of strokes on a sheet of squared paper, 10 squares wide and 14
 smooth curve through its control points. For each image the points are moved, the sheet is bent, tapered, stretched,
 slanted and turned, and a pen of random width follows the curve.
 
-The styles and the spreads were set by eye, and by how well a network trained on these images reads MNIST's training
-images; MNIST's test images had no part in it.
+The styles and the ranges of the random numbers were chosen by eye, and by how well a network trained on these images
+reads MNIST's training images; MNIST's test images were not used.
 """
 
 from functools import cache
@@ -106,8 +106,8 @@ _STYLES: Final = (
     ),
 )
 _BLOCK: Final = 1000  # images drawn from one random stream
-_STEPS: Final = 4  # straight pieces between two control points
-_SCALE: Final = 4  # pixels of the canvas for one of the image, each way
+_STEPS: Final = 4  # straight segments between two control points
+_SCALE: Final = 4  # canvas pixels for each image pixel, in either direction
 _SIDE: Final = 28
 _BOX: Final = 20  # the ink fits in a square of this side
 
@@ -121,7 +121,7 @@ class _Table(NamedTuple):
     down: np.ndarray  # (styles, P) bool: the pen draws from this point of the curve to the next
 
 
-def _piece(count: int) -> np.ndarray:
+def _spline_basis(count: int) -> np.ndarray:
     """Return the Catmull-Rom basis through ``count`` points: ``_STEPS`` rows a span, and one for the last point."""
     knots = np.eye(count)
     knots = np.vstack([2 * knots[0] - knots[1], knots, 2 * knots[-1] - knots[-2]])
@@ -141,7 +141,7 @@ def _compile(style: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         corners = [0, *(i for i, word in enumerate(stroke) if word.endswith("!")), len(stroke) - 1]
         for first, last in pairwise(corners):
             basis = np.zeros(((last - first) * _STEPS + 1, len(words)))
-            basis[:, start + first : start + last + 1] = _piece(last - first + 1)
+            basis[:, start + first : start + last + 1] = _spline_basis(last - first + 1)
             rows.append(basis)
             down.append(np.arange(len(basis)) < len(basis) - 1)
         start += len(stroke)
@@ -150,14 +150,14 @@ def _compile(style: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @cache
 def _table() -> _Table:
-    """Return all styles in one table, short ones filled up: the curve rests at its end and the pen is up."""
+    """Return all styles in one table, short ones padded: the curve stays at its end and the pen is up."""
     styles = [_compile(style) for digit in _STYLES for style in digit]
-    most = max(len(points) for points, _, _ in styles)
+    controls = max(len(points) for points, _, _ in styles)
     longest = max(len(down) for _, _, down in styles)
     table = _Table(
         first=np.cumsum([0, *(len(digit) for digit in _STYLES)]),
-        points=np.zeros((len(styles), most, 2)),
-        basis=np.zeros((len(styles), longest, most)),
+        points=np.zeros((len(styles), controls, 2)),
+        basis=np.zeros((len(styles), longest, controls)),
         down=np.zeros((len(styles), longest), bool),
     )
     for s, (points, basis, down) in enumerate(styles):
@@ -182,7 +182,7 @@ def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_block(count: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first ``count`` images and labels of a block; the random numbers are always the whole block's."""
+    """Return the first ``count`` images and labels of a block; the random numbers are those of the whole block."""
     rng = np.random.default_rng(seed)
     table = _table()
     labels = rng.permutation(np.arange(_BLOCK) % 10).astype(np.uint8)
@@ -197,7 +197,7 @@ def _move(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the control points, (n, K, 2), on a sheet from -1 to 1 in height, moved by a more or less steady hand."""
     n, k, _ = points.shape
     drift = rng.normal(0, 0.065, (n, k + 1, 2)) * rng.uniform(0.3, 1.4, (n, 1, 1))
-    # Neighbours move alike: a hand that drifts, not one that trembles.
+    # Neighbouring points move alike, as in a hand that drifts, not one that trembles.
     return (points - (5, 7)) / 7 + drift[:, 1:] + drift[:, :-1]
 
 
@@ -214,7 +214,7 @@ def _bend(curves: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _press(steps: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the pen's width on the sheet, (n, P): its own for each image, pressed more and less along the curve."""
+    """Return the pen's width on the sheet, (n, P): random for each image, with varying pressure along the curve."""
     width = np.clip(rng.lognormal(-1.2, 0.4, (_BLOCK, 1)), 0.14, 0.7)
     phase = rng.uniform(0, 2 * np.pi, (_BLOCK, 1))
     return width * (1 + 0.25 * np.sin(np.arange(steps) / 5 + phase))

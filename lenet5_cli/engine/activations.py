@@ -1,9 +1,10 @@
-"""Activation functions, in place on the array that a layer has just computed, with the gradient beside each."""
+"""Activation functions, applied in place to what a layer has just computed, each with its gradient."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lenet5_cli.engine.einsum import Array
 
@@ -13,21 +14,27 @@ class Activation:
     """An elementwise function y = f(z).
 
     Attributes:
-        name: what ``--activation`` calls it.
-        apply: replace z by f(z), in place.
-        gradient: write dz = dy f'(z) into its third argument, from y = f(z) and dy.
+        name: its name in ``--activation``.
+        paper: what the codes of the output layer have where a glyph has paper; they have 1 where it has ink.
+        apply: replaces z by f(z), in place.
+        gradient: writes dz = dy f'(z) into its third argument, from y = f(z) and dy.
     """
 
     name: str
+    paper: float
     apply: Callable[[Array], None]
     gradient: Callable[[Array, Array, Array], None]
 
+    def code(self, glyphs: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return glyphs, ink 1 and paper 0, in the values that the function reaches."""
+        return np.where(glyphs, 1.0, self.paper)
 
-HALF = np.array(0.5, np.float32)  # exact in float64 too; an array, as NumPy takes twice as long over a Python number
+
+HALF = np.array(0.5, np.float32)  # exact in float64 too; an array, as NumPy takes twice as long with a Python number
 
 
 def _sigmoid(z: Array) -> None:
-    """Replace z by 1 / (1 + exp(-z)), as (1 + tanh(z / 2)) / 2: the same, and nothing overflows."""
+    """Replace z by 1 / (1 + exp(-z)), as (1 + tanh(z / 2)) / 2, which is equal and never overflows."""
     z *= HALF
     np.tanh(z, out=z)
     z *= HALF
@@ -45,7 +52,7 @@ AMPLITUDE, SLOPE = 1.7159, 2 / 3
 
 
 def _tanh(z: Array) -> None:
-    """Replace z by 1.7159 tanh(2 z / 3), which is 1 at 1 and bends most there (LeCun et al. 1998, appendix A)."""
+    """Replace z by 1.7159 tanh(2 z / 3), which is 1 at z = 1, where it curves most (LeCun et al. 1998, appendix A)."""
     z *= SLOPE
     np.tanh(z, out=z)
     z *= AMPLITUDE
@@ -59,5 +66,6 @@ def _tanh_gradient(y: Array, dy: Array, dz: Array) -> None:
     np.multiply(dz, dy, out=dz)
 
 
-SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_gradient)
-TANH = Activation("tanh", _tanh, _tanh_gradient)
+SIGMOID = Activation("sigmoid", 0, _sigmoid, _sigmoid_gradient)
+TANH = Activation("tanh", -1, _tanh, _tanh_gradient)
+ACTIVATIONS = {activation.name: activation for activation in (SIGMOID, TANH)}

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lenet5_cli.engine.einsum import Array
+from lenet5_cli.engine.windows import tiled, untiled
 from lenet5_cli.errors import LeNet5Error
 
 Shape = tuple[int, ...]
@@ -15,16 +16,25 @@ Shape = tuple[int, ...]
 class Layer(ABC):
     """A differentiable function of a batch, with parameters that an optimiser may change in place.
 
+    A batch is x[n, *input_shape]; a layer's y is [n, *output_shape]. Maps x[n,c,h,w] may also come as tiles
+    x[n,c,i,j,p,q], which hold row ``t i + p`` and column ``t j + q`` at (p, q) of tile (i, j): the same numbers, in the
+    order in which a tiled convolution computes them. What a layer returns from ``backward`` has the form of its x; the
+    dy that it takes has the form of its y. Only a layer that says so by ``reads_tiles`` sees tiles: to the others,
+    ``forward`` and ``backward`` hand plain maps.
+
     Arrays handed out (y, dx, the gradients) are the layer's own: they hold until its next forward or backward.
 
     Attributes:
         name: what the network calls it, such as ``c1``.
         input_shape: the shape of one image in, such as (c, h, w).
         output_shape: the shape of one image out.
-        params: the trainable arrays by name; written in place, never replaced by the layer.
+        params: the trainable arrays by name; written in place, never replaced by the layer. It may be empty.
         grads: the gradient of the loss by each of ``params``, same keys and shapes; set by ``backward``, not added to.
         dtype: float32 or float64, of every array in and out.
+        reads_tiles: the side t of the tiles that it reads as they come; 0 where it reads none.
     """
+
+    reads_tiles = 0
 
     def __init__(self, input_shape: Shape, output_shape: Shape, params: dict[str, Array], dtype: DTypeLike) -> None:
         self.name = type(self).__name__
@@ -33,8 +43,10 @@ class Layer(ABC):
         self.dtype = np.dtype(dtype)
         self.params = {name: value.astype(self.dtype) for name, value in params.items()}
         self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
-        self._images: int | None = None
+        self._images: int | None = None  # of the batch that the work arrays are for
+        self._untiled = 0  # side of the tiles that ``forward`` made plain maps of, 0 where x was plain
         self._memory: dict[str, Array] = {}
+        self._lasting: frozenset[str] | None = None  # the attributes that are no work arrays
 
     def forward(self, x: Array) -> Array:
         """Return y[n, ...] for x[n, ...], and remember what ``backward`` will need.
@@ -42,8 +54,12 @@ class Layer(ABC):
         Raises:
             LeNet5Error: the shape of an image in x is not ``input_shape``.
         """
+        self._untiled = x.shape[-1] if x.ndim == 6 and x.shape[-1] != self.reads_tiles else 0
+        if self._untiled:
+            x = untiled(x)
         self._check(x)
         if len(x) != self._images:
+            self._lasting = self._lasting or frozenset(self.__dict__)
             self._bind(len(x))
             self._images = len(x)
         return self._forward(np.asarray(x, self.dtype))
@@ -51,18 +67,19 @@ class Layer(ABC):
     def backward(self, dy: Array) -> Array:
         """Set ``grads`` and return dx, from dy and the latest ``forward``."""
         self.backward_params(dy)
-        return self.backward_input()
+        dx = self.backward_input()
+        return tiled(dx, self._untiled) if self._untiled else dx
 
     def unbind(self) -> None:
         """Have the next ``forward`` take up arrays that were put in the place of ``params`` and ``grads``."""
         self._images = None
 
     def __getstate__(self) -> dict[str, object]:
-        """Return what a copy takes over: not the binding, which is to these arrays."""
-        return self.__dict__ | {"_images": None}
+        """Return what a copy or a pickle takes over: not the work arrays, which are views of this layer's own."""
+        lasting = self._lasting or self.__dict__.keys()
+        return {name: self.__dict__[name] for name in lasting} | {"_images": None, "_memory": {}, "_lasting": None}
 
-    @abstractmethod
-    def _bind(self, n: int) -> None:
+    def _bind(self, n: int) -> None:  # noqa: B027 - a simple layer needs none
         """Make the work arrays for batches of n images, and the products of these arrays."""
 
     @abstractmethod
@@ -71,7 +88,7 @@ class Layer(ABC):
 
     @abstractmethod
     def backward_params(self, dy: Array) -> None:
-        """Do the first half of ``backward``: set ``grads``."""
+        """Do the first half of ``backward``: set ``grads``, and keep what ``backward_input`` needs of dy."""
 
     @abstractmethod
     def backward_input(self) -> Array:
@@ -95,8 +112,8 @@ class Layer(ABC):
         return self._memory[name][:size].reshape(shape)
 
 
-def drawn(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, terms: int) -> dict[str, Array]:
-    """Draw first weights and biases of the shapes given, each output being a sum of ``terms`` products.
+def initial(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, terms: int) -> dict[str, Array]:
+    """Return random initial weights and biases of the shapes given, each output being a sum of ``terms`` products.
 
     ``uniform``: all in [-1, 1) (report, convolution layer). ``normal``: weights with standard deviation
     ``2 / sqrt(terms)``, as a sigmoid's slope is at most a quarter; biases 0. ``lecun``: all in plus or minus
@@ -104,5 +121,5 @@ def drawn(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, terms
     """
     if init == "normal":
         return {"weight": rng.normal(0, 2 / terms**0.5, weight), "bias": np.zeros(bias)}
-    most = 2.4 / terms if init == "lecun" else 1
-    return {"weight": rng.uniform(-most, most, weight), "bias": rng.uniform(-most, most, bias)}
+    bound = 2.4 / terms if init == "lecun" else 1
+    return {"weight": rng.uniform(-bound, bound, weight), "bias": rng.uniform(-bound, bound, bias)}

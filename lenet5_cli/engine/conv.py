@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lenet5_cli.engine.activations import SIGMOID, Activation
-from lenet5_cli.engine.base import Layer, drawn
+from lenet5_cli.engine.base import Layer, initial
 from lenet5_cli.engine.einsum import Array, contraction, images_first, images_last
 from lenet5_cli.engine.windows import Kernels, Windows
 
@@ -18,8 +18,8 @@ class Conv(Layer):
 
     With ``connections`` [k,c], an output map reads only some input maps: the other weights are 0 and stay so.
 
-    With ``tile=2``, y comes as the 2x2 windows that a sub-sampling reads, ``y[n,k,i,j,p,q] = y[n,k,2i+p,2j+q]``: the
-    same numbers for a third of the copies, as one window of x then serves four of y.
+    With ``tile=2``, y comes as tiles of 2x2, which are the windows that a sub-sampling reads: the same numbers for a
+    third of the copies, as one window of x then serves four of y.
 
     Source: report, convolution layer; LeCun et al. 1998, section II.B.
     """
@@ -38,7 +38,7 @@ class Conv(Layer):
         dtype: DTypeLike = np.float32,
     ) -> None:
         c, h, w = input_shape
-        params = drawn(init, rng, (maps, c, size, size), (maps,), c * size * size)
+        params = initial(init, rng, (maps, c, size, size), (maps,), c * size * size)
         if connections is not None:
             params["weight"] *= connections[:, :, None, None]
         super().__init__(input_shape, (maps, h - size + 1, w - size + 1), params, dtype)

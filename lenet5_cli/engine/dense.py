@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lenet5_cli.engine.activations import SIGMOID, Activation
-from lenet5_cli.engine.base import Layer, Shape, drawn
+from lenet5_cli.engine.base import Layer, Shape, initial
 from lenet5_cli.engine.einsum import Array, contraction, images_first, images_last
 
 
@@ -29,7 +29,7 @@ class Dense(Layer):
         dtype: DTypeLike = np.float32,
     ) -> None:
         c = int(np.prod(input_shape))
-        params = drawn(init, rng, (c, units), (units,), c)
+        params = initial(init, rng, (c, units), (units,), c)
         super().__init__(input_shape, (units,), params, dtype)
         self.activation = activation
 

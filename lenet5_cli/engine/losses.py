@@ -9,28 +9,26 @@ from numpy.typing import NDArray
 
 from lenet5_cli.engine.einsum import Array
 
-FLOOR = 1e-20
-RUBBISH = 5.0  # j of ``discriminative``
+FLOOR = 1e-20  # the report's smallest probability in a logarithm
+RUBBISH = 5.0  # j of ``discriminative``: the penalty of the paper's "rubbish" class
 
-Loss = Callable[[Array, NDArray[np.integer], float], tuple[float, Array]]
+Loss = Callable[[Array, NDArray[np.integer]], tuple[float, Array]]
 
 
 def softmax(scores: Array) -> Array:
-    """Return p[n,k] = exp(scores[n,k]) / sum_k exp(scores[n,k]), shifted by the maximum: no exponential overflows."""
+    """Return p[n,k] = exp(scores[n,k]) / sum_k exp(scores[n,k]), less the maximum so that nothing overflows."""
     p: Array = scores - np.maximum.reduce(scores, axis=1, keepdims=True)
     np.exp(p, out=p)
     p /= np.add.reduce(p, axis=1, keepdims=True)
     return p
 
 
-def cross_entropy(scores: Array, labels: NDArray[np.integer], smoothing: float = 0) -> tuple[float, Array]:
-    """Return the mean cross-entropy of the softmax of ``scores``, and the gradient to go down.
+def cross_entropy(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
+    """Return the mean cross-entropy of the softmax of ``scores``, and its gradient by the scores.
 
-    ``loss = -mean_n log max(p[n,labels[n]], 1e-20)``, ``dscores[n,k] = (p[n,k] - target[n,k]) / N``,
-    ``target[n,k] = (1 - smoothing) [k = labels[n]] + smoothing / K``
+    ``loss = -mean_n log max(p[n,labels[n]], 1e-20)``, ``dscores[n,k] = (p[n,k] - [k = labels[n]]) / N``
 
     scores is (n, k), labels (n,) from 0 to k - 1; the loss is in nats, the gradient has the shape and dtype of scores.
-    With smoothing, the gradient is that of the smoothed targets' cross-entropy, while the loss stays comparable.
 
     Source: report, training.
     """
@@ -38,9 +36,6 @@ def cross_entropy(scores: Array, labels: NDArray[np.integer], smoothing: float =
     targets = _identity(classes, scores.dtype).take(labels, 0)
     dscores = softmax(scores)
     losses = np.log(np.maximum(np.vecdot(dscores, targets), FLOOR))
-    if smoothing:
-        targets *= 1 - smoothing
-        targets += smoothing / classes
     dscores -= targets
     dscores /= n
     return -float(np.add.reduce(losses, dtype=np.float64)) / n, dscores
@@ -48,15 +43,15 @@ def cross_entropy(scores: Array, labels: NDArray[np.integer], smoothing: float =
 
 @cache
 def _identity(classes: int, dtype: np.dtype[Any]) -> Array:
-    """Return the targets of the labels in order."""
+    """Return the one-hot targets of labels 0 to classes - 1."""
     return np.eye(classes, dtype=dtype)
 
 
-def discriminative(scores: Array, labels: NDArray[np.integer], _smoothing: float = 0) -> tuple[float, Array]:
-    """Return the mean of the paper's criterion, and its gradient by the scores, which are minus its penalties.
+def discriminative(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
+    """Return the mean of the paper's criterion, and its gradient by the scores, which are its negated penalties.
 
-    ``loss = mean_n (-scores[n,labels[n]] + log(exp(-j) + sum_k exp(scores[n,k])))``: the right penalty falls and the
-    others rise, but for those far above the constant j, here 5.
+    ``loss = mean_n (-scores[n,labels[n]] + log(exp(-j) + sum_k exp(scores[n,k])))``: the right
+    penalty falls and the others rise, except those far above the constant j, here 5.
 
     Source: LeCun et al. 1998, equation 9.
     """
@@ -67,7 +62,7 @@ def discriminative(scores: Array, labels: NDArray[np.integer], _smoothing: float
     losses = top + np.log(total) - scores[images, labels]
     gradient /= total[:, None]
     gradient[images, labels] -= 1
-    gradient[abs(gradient) < FLOOR] = 0  # denormal numbers would slow the way back tenfold
+    gradient[abs(gradient) < FLOOR] = 0  # denormal numbers would make the backward pass ten times slower
     gradient /= len(scores)
     return float(np.add.reduce(losses, dtype=np.float64)) / len(scores), gradient
 

@@ -1,18 +1,20 @@
-"""LeNet-5: the report's seven layers, from a seed and a glyph sheet."""
+"""LeNet-5: the report's seven layers, from the settings and a glyph sheet."""
 
 from itertools import pairwise
 from os import PathLike
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from lenet5_cli.config import Config
+from lenet5_cli.config import Config, known
 from lenet5_cli.data import glyphs
-from lenet5_cli.engine import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling
+from lenet5_cli.engine import ACTIVATIONS, RBF, Conv, Dense, Layer, Subsampling
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.losses import LOSSES, softmax
-from lenet5_cli.engine.preprocessing import prepare
+from lenet5_cli.engine.preprocessing import INPUT_SHAPE, as_pictures, prepare
+from lenet5_cli.engine.windows import untiled
+from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
 
@@ -24,83 +26,61 @@ TABLE = [
 ]
 LECUN1998 = np.array([[str(c) in maps for c in range(6)] for maps in TABLE])
 
-SETTINGS = ("input", "activation", "connections", "loss")  # that a trained network depends on
+CHUNK = 50  # images computed together: enough to make long loops, few enough for their work arrays to stay in cache
+ACCEPT = 0.995  # of the digits held out: one in 200 is refused, about as many as are read wrong without refusal
 
-PIECE = 50  # images computed together: enough to make long loops, few enough for their buffers to stay in cache
 
+def chunks(images: int) -> list[slice]:
+    """Cut a batch into chunks of equal size, computed one by one or side by side: an even number, from half a CHUNK on.
 
-def pieces(images: int) -> list[slice]:
-    """Cut a batch into equal pieces, computed one by one or side by side: an even number, from half a PIECE on."""
-    count = min(images, 1) if images < PIECE // 2 else 2 * -(-images // (2 * PIECE))
+    They depend on the number of images alone, and so does everything that is computed of them.
+    """
+    count = min(images, 1) if images < CHUNK // 2 else 2 * -(-images // (2 * CHUNK))
     size, larger = divmod(images, count or 1)  # the larger ones first, as layers bind anew where the size changes
-    starts = [piece * size + min(piece, larger) for piece in range(count + 1)]
+    starts = [chunk * size + min(chunk, larger) for chunk in range(count + 1)]
     return [slice(start, end) for start, end in pairwise(starts)]
 
 
 class LeNet5:
-    """A stack of layers, added one by one; made with the seven of the report.
+    """The seven layers of the report, with the settings that made them.
 
     Attributes:
+        config: the settings.
+        codes: (k, 84), the glyphs of the output layer, ink 1 and paper 0.
         layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
-        codes: (10, 84), the glyphs of the output layer.
-        settings: what else the scores depend on: input, activation, connections, loss.
-        loss: the loss function.
-        threshold: the largest squared distance at which a picture still is a digit; None where none was found.
+        dtype: float32 or float64.
+        distances: quantiles of the squared distances of digits held out, as in ``Checkpoint``; None where none were.
+        accept: the fraction of such digits that ``threshold`` lets pass, 0 to 1.
         parameters: every trainable number in one vector, of which the layers' ``params`` are views.
         gradients: likewise for their ``grads``.
 
     Source: report, building LeNet5; LeCun et al. 1998, section II.B.
     """
 
-    def __init__(
-        self,
-        codes: NDArray[np.uint8] | None = None,
-        *,
-        seed: int | None = None,
-        dtype: DTypeLike = np.float32,
-        init: str = "uniform",
-        input: str = "binary",  # noqa: A002 - the setting's name
-        activation: str = "sigmoid",
-        connections: str = "full",
-        loss: str = "cross-entropy",
-    ) -> None:
-        """Draw the weights of a new network.
+    def __init__(self, config: Config | None = None, codes: NDArray[np.uint8] | None = None) -> None:
+        """Make a new network, with the initial weights of the seed.
 
         Args:
-            codes: (10, 84), one code a digit, ink 1 and paper 0; the shipped glyph sheet if not given.
-            seed: of the initial weights.
-            dtype: float32 or float64.
-            init: how they are drawn: ``uniform``, ``normal`` or ``lecun``.
-            input: how pictures are prepared: ``binary``, ``grey`` or ``lecun``.
-            activation: ``sigmoid``, or ``tanh``, with which paper is -1 in the codes.
-            connections: ``full``, or ``lecun1998``, the paper's sparse table for c3.
-            loss: ``cross-entropy`` or ``discriminative``.
+            config: the settings; the report's if not given.
+            codes: (k, 84), one code a class; those of the sheet that the settings name if not given.
         """
-        rng = np.random.default_rng(seed)
-        self.codes = glyphs.read() if codes is None else codes
-        self.dtype = np.dtype(dtype)
-        self.settings = {"input": input, "activation": activation, "connections": connections, "loss": loss}
-        self.loss = LOSSES[loss]
-        self.threshold: float | None = None
+        self.config = config = config or Config()
+        self.codes = glyphs.read(config.glyphs) if codes is None else codes
+        self.dtype = np.dtype(config.dtype)
+        self.accept = ACCEPT
+        self.distances: NDArray[np.floating] | None = None
         self.layers: list[Layer] = []
-        tanh = activation == "tanh"
-        common: dict[str, Any] = {"rng": rng, "init": init, "dtype": dtype, "activation": TANH if tanh else SIGMOID}
-        table = LECUN1998 if connections == "lecun1998" else None
-        (
-            self.add("c1", Conv((1, 32, 32), 5, 6, tile=2, **common))
-            .add("s2", Subsampling((6, 28, 28), 2, **common))
-            .add("c3", Conv((6, 14, 14), 5, 16, tile=2, connections=table, **common))
-            .add("s4", Subsampling((16, 10, 10), 2, **common))
-            .add("c5", Conv((16, 5, 5), 5, 120, **common))
-            .add("f6", Dense((120, 1, 1), 84, **common))
-            .add("output", RBF(2.0 * self.codes - 1 if tanh else self.codes, dtype=dtype))
-        )
-
-    @classmethod
-    def new(cls, config: Config) -> Self:
-        """Return a network as the settings of a run describe it, with the weights of its seed."""
-        codes = glyphs.read(config.glyphs)
-        return cls(codes, seed=config.seed, dtype=config.dtype, init=config.init, **_settings(config))
+        rng, activation = np.random.default_rng(config.seed), ACTIVATIONS[config.activation]
+        common: dict[str, Any] = {"rng": rng, "init": config.init, "activation": activation, "dtype": self.dtype}
+        c1, c3, c5 = config.map_counts
+        table = LECUN1998 if config.connections == "lecun1998" else None
+        self.add("c1", Conv(INPUT_SHAPE, 5, c1, tile=2, **common))
+        self.add("s2", Subsampling(self.output_shape, 2, **common))
+        self.add("c3", Conv(self.output_shape, 5, c3, tile=2, connections=table, **common))
+        self.add("s4", Subsampling(self.output_shape, 2, **common))
+        self.add("c5", Conv(self.output_shape, 5, c5, **common))
+        self.add("f6", Dense(self.output_shape, self.codes.shape[1], **common))
+        self.add("output", RBF(activation.code(self.codes), dtype=self.dtype))
 
     @classmethod
     def load(cls, path: str | PathLike[str] | None = None) -> Self:
@@ -113,81 +93,164 @@ class LeNet5:
 
     @classmethod
     def restore(cls, saved: checkpoint.Checkpoint) -> Self:
-        """Return the network of a checkpoint that has been read."""
-        settings = _settings(Config(**{name: saved.config[name] for name in SETTINGS if name in saved.config}))
-        network = cls(saved.codes, seed=0, dtype=saved.pairs[0][0].dtype, **settings)
-        for layer, pair in zip(network.layers, saved.pairs, strict=False):
-            for param, value in zip(layer.params.values(), pair, strict=True):
-                param[...] = value
+        """Return the network of a checkpoint that has been read.
+
+        Raises:
+            LeNet5Error: its parameters are not those of the network that its settings describe.
+        """
+        config = Config(**known(saved.config) | {"seed": 0, "dtype": saved.dtype})
+        network = cls(config, saved.codes)
+        network.assign(saved.pairs, where=saved.where)
         return network
 
-    def add(self, name: str, layer: Layer) -> Self:
-        """Append a layer under a name, and return the network."""
-        layer.name = name
-        self.layers.append(layer)
-        self.parameters = self._flatten("params")
-        self.gradients = self._flatten("grads")
-        for each in self.layers:
-            each.unbind()
-        return self
+    def assign(self, pairs: list[list[Array]], where: str = "") -> None:
+        """Take over parameters, ``[weight, bias]`` of each layer that has some.
 
-    def forward(self, x: Array) -> Array:
-        """Return scores (n, 10) for prepared images x (n, 1, 32, 32); the largest score is the answer."""
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def backward(self, dscores: Array) -> None:
-        """Set ``gradients`` from the gradient by the latest scores, (n, 10)."""
-        first, *rest = self.layers
-        for layer in reversed(rest):
-            dscores = layer.backward(dscores)
-        first.backward_params(dscores)
-
-    def prepare(self, images: NDArray[np.uint8]) -> Array:
-        """Return pictures (n, 28, 28) as the network's input (n, 1, 32, 32)."""
-        return prepare(images, self.settings["input"], self.dtype)
-
-    def scores(self, images: NDArray[np.uint8]) -> Array:
-        """Return scores (n, 10) of pictures (n, 28, 28), white on black: minus the squared distance to each code."""
-        scores = np.empty((len(images), 10), self.dtype)
-        for piece in pieces(len(images)):
-            scores[piece] = self.forward(self.prepare(images[piece]))
-        return scores
-
-    def probabilities(self, images: NDArray[np.uint8]) -> Array:
-        """Return the ten probabilities (n, 10) of each picture (n, 28, 28), white on black."""
-        return softmax(self.scores(images))
-
-    def maps(self, images: NDArray[np.uint8]) -> dict[str, Array]:
-        """Return what each layer makes of pictures (n, 28, 28), white on black: by name, (n, *output_shape), copies.
-
-        The first is ``input``, the prepared pictures (n, 1, 32, 32).
+        Raises:
+            LeNet5Error: there are too few or too many, or one has another shape; the message begins with ``where``.
         """
-        x = self.prepare(images)
-        maps: dict[str, Array] = {"input": x.copy()}
-        for layer in self.layers:
-            x = layer.forward(x)
-            # A tiled convolution's y[n,k,i,j,p,q] has its rows at 2i+p and its columns at 2j+q.
-            untiled = x.transpose(0, 1, 2, 4, 3, 5) if x.ndim > 4 else x
-            maps[layer.name] = untiled.copy().reshape(len(x), *layer.output_shape)
-        return maps
+        layers = [layer for layer in self.layers if layer.params]
+        if len(pairs) != len(layers):
+            names = " ".join(layer.name for layer in layers)
+            raise LeNet5Error(f"{where}{len(pairs)} pairs [weight, bias]; expected {len(layers)}, of {names}")
+        for layer, pair in zip(layers, pairs, strict=True):
+            for (name, param), value in zip(layer.params.items(), pair, strict=True):
+                if value.shape != param.shape:
+                    raise LeNet5Error(f"{where}{layer.name}.{name}: shape {value.shape}; expected {param.shape}")
+                param[...] = value
+
+    @property
+    def threshold(self) -> float | None:
+        """The largest squared distance to the nearest code at which a picture still is a digit; None: any is one.
+
+        So that the fraction ``accept`` of the digits held out in training pass; with 1, whatever there is.
+
+        Source: LeCun et al. 1998, section II.C.
+        """
+        if self.distances is None or self.accept >= 1:
+            return None
+        return float(np.interp(self.accept, np.linspace(0, 1, len(self.distances)), self.distances))
 
     def pairs(self) -> list[list[Array]]:
         """Return ``[weight, bias]`` of each trainable layer, copied, in the shapes of the report."""
         return [[value.copy() for value in layer.params.values()] for layer in self.layers if layer.params]
 
-    def _flatten(self, role: str) -> Array:
-        """Move every layer's ``params`` or ``grads`` into one vector: an optimiser then takes a step in two calls."""
-        arrays = [getattr(layer, role) for layer in self.layers]
-        vector = np.concatenate([value.ravel() for named in arrays for value in named.values()])
-        start = 0
-        for named in arrays:
-            for name, value in named.items():
-                named[name] = vector[start : start + value.size].reshape(value.shape)
-                start += value.size
-        return vector
+    def add(self, name: str, layer: Layer) -> None:
+        """Append a layer under a name."""
+        layer.name = name
+        self.layers.append(layer)
+        self._gather_vectors()
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of what the last layer gives for one image."""
+        return self.layers[-1].output_shape
+
+    def forward(self, x: Array) -> Array:
+        """Return scores (n, k) for prepared images x (n, 1, 32, 32); the largest score is the answer."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dscores: Array) -> None:
+        """Set ``gradients`` from the gradient by the latest scores, (n, k)."""
+        first, *rest = self.layers
+        for layer in reversed(rest):
+            dscores = layer.backward(dscores)
+        first.backward_params(dscores)
+
+    def loss_and_gradient(
+        self, images: NDArray[np.uint8], labels: NDArray[np.integer], batch_size: int | None = None
+    ) -> float:
+        """Return the mean loss of pictures (n, 28, 28) with labels (n,), and set ``gradients`` to its gradient.
+
+        Of a chunk of a larger batch, ``gradients`` become its summand in the gradient of the batch's mean loss:
+        n / ``batch_size`` of its own.
+        """
+        loss, dscores = LOSSES[self.config.loss](self.forward(self.prepare(images)), labels)
+        if batch_size and batch_size != len(labels):
+            dscores *= len(labels) / batch_size
+        self.backward(dscores)
+        return loss
+
+    def loss(self, scores: Array, labels: NDArray[np.integer]) -> float:
+        """Return the mean loss of scores (n, k) with labels (n,)."""
+        return LOSSES[self.config.loss](scores, labels)[0]
+
+    def prepare(self, images: NDArray[np.uint8]) -> Array:
+        """Return pictures (n, 28, 28) as the network's input (n, 1, 32, 32)."""
+        return prepare(images, self.config.input, self.dtype)
+
+    def scores(self, images: NDArray[Any]) -> Array:
+        """Return scores (n, k) of pictures, white on black: minus the squared distance to each code.
+
+        The pictures are (n, 28, 28), (n, 784) or one of (28, 28); uint8, or floats in [0, 1].
+
+        Raises:
+            LeNet5Error: they have another shape, or other numbers.
+        """
+        images = as_pictures(images)
+        scores = np.empty((len(images), len(self.codes)), self.dtype)
+        for chunk in chunks(len(images)):
+            scores[chunk] = self.forward(self.prepare(images[chunk]))
+        return scores
+
+    def probabilities(self, images: NDArray[Any]) -> Array:
+        """Return the probability (n, k) of each class for pictures, white on black, as ``scores`` takes them."""
+        return softmax(self.scores(images))
+
+    def maps(self, images: NDArray[Any]) -> dict[str, Array]:
+        """Return what each layer makes of pictures, as ``scores`` takes them: by name, (n, *output_shape), copies.
+
+        The first is ``input``, the prepared pictures (n, 1, 32, 32).
+        """
+        x = self.prepare(as_pictures(images))
+        maps: dict[str, Array] = {"input": x.copy()}
+        for layer in self.layers:
+            x = layer.forward(x)
+            maps[layer.name] = untiled(x) if x.ndim == 6 else x.copy()
+        return maps
+
+    def __repr__(self) -> str:
+        """Return a table of the layers: name, kind, shapes, trainable parameters."""
+        rows = [
+            (layer.name, type(layer).__name__, f"{_size(layer.input_shape)} -> {_size(layer.output_shape)}", layer.size)
+            for layer in self.layers
+        ]
+        total = ("", "", "", sum(layer.size for layer in self.layers))
+        return "\n".join(
+            [f"LeNet5, {self.dtype}"]
+            + [f"  {name:7} {kind:12} {shapes:20} {size:>9,}".rstrip() for name, kind, shapes, size in [*rows, total]]
+        )
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy or a pickle takes over: the two vectors are made anew of the layers' arrays."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("parameters", "gradients")}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Be a copy whose layers share its own vectors."""
+        self.__dict__.update(state)
+        self._gather_vectors()
+
+    def _gather_vectors(self) -> None:
+        """Move every layer's arrays into two vectors: an optimiser then takes a step in two calls."""
+        self.parameters = _shared_vector([layer.params for layer in self.layers], self.dtype)
+        self.gradients = _shared_vector([layer.grads for layer in self.layers], self.dtype)
+        for layer in self.layers:
+            layer.unbind()
 
 
-def _settings(config: Config) -> dict[str, str]:
-    return {name: getattr(config, name) for name in SETTINGS}
+def _shared_vector(arrays: list[dict[str, Array]], dtype: np.dtype[Any]) -> Array:
+    """Return one vector with the numbers of all arrays, and put views of it in their place."""
+    values = [value.ravel() for named in arrays for value in named.values()]
+    vector: Array = np.concatenate([np.empty(0, dtype), *values])
+    start = 0
+    for named in arrays:
+        for name, value in named.items():
+            named[name] = vector[start : start + value.size].reshape(value.shape)
+            start += value.size
+    return vector
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

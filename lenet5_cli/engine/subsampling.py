@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lenet5_cli.engine.activations import SIGMOID, Activation
-from lenet5_cli.engine.base import Layer, drawn
+from lenet5_cli.engine.base import Layer, initial
 from lenet5_cli.engine.einsum import Array, images_first, images_last
+from lenet5_cli.engine.windows import tiled, untiled
 from lenet5_cli.errors import LeNet5Error
 
 
@@ -16,8 +17,8 @@ class Subsampling(Layer):
 
     ``y[n,c,i,j] = f(weight[c] sum_uv x[n,c,s i+u,s j+v] + bias[c])``, s being ``size``
 
-    x is (n, c, h, w), y is (n, c, h / s, w / s), weight and bias are (c,). x may also come as its windows,
-    x[n,c,i,j,u,v], as ``Conv`` with a tile gives it; dx comes back in the form of x.
+    x is (n, c, h, w), or its tiles of ``size`` x ``size``: these are the windows. y is (n, c, h / s, w / s), weight and
+    bias are (c,).
 
     Source: report, sub-sampling layer; LeCun et al. 1998, section II.B.
     """
@@ -35,12 +36,12 @@ class Subsampling(Layer):
         c, h, w = input_shape
         if h % size or w % size:
             raise LeNet5Error(f"a map of {h}x{w} is not made of windows of {size}x{size}")
-        params = drawn(init, rng, (c,), (c,), size * size)
+        params = initial(init, rng, (c,), (c,), size * size)
         if init == "normal":  # the middle of a sigmoid's range is where a window sums up to half its size
             params = {"weight": np.ones(c), "bias": np.full(c, -size * size / 2)}
         super().__init__(input_shape, (c, h // size, w // size), params, dtype)
         self.activation = activation
-        self.kernel_size = size
+        self.kernel_size = self.reads_tiles = size
 
     def _check(self, x: Array) -> None:
         if x.shape[1:] != (*self.output_shape, self.kernel_size, self.kernel_size):
@@ -53,13 +54,15 @@ class Subsampling(Layer):
         self._sums, self._y, self._dz = (self._array(name, c, i * j * n) for name in ("sums", "y", "dz"))
         self._ones_uv, self._ones_ijn = np.ones(s * s, self.dtype), np.ones(i * j * n, self.dtype)
         self._y_outside = images_first(self._y.reshape(c, i, j, n))
-        self._dx = cast("Array", np.broadcast_to(self._dz.reshape(c, i, j, n), (s, s, c, i, j, n)))
-        self._dx_windows = self._dx.transpose(5, 2, 3, 4, 0, 1)
+        dx = cast("Array", np.broadcast_to(self._dz.reshape(c, i, j, n), (s, s, c, i, j, n)))
+        self._dx_windows = dx.transpose(5, 2, 3, 4, 0, 1)
 
     def _forward(self, x: Array) -> Array:
-        self._windowed = x.ndim > 4
+        self._plain = x.ndim == 4
+        windows = tiled(x, self.kernel_size) if self._plain else x
+        windows = windows.transpose(4, 5, 1, 2, 3, 0).reshape(len(self._ones_uv), -1)
         # A product with ones: BLAS sums in half the time of ``np.add.reduce``.
-        np.dot(self._ones_uv, self._inside(x).reshape(len(self._ones_uv), -1), out=self._sums.reshape(-1))
+        np.dot(self._ones_uv, windows, out=self._sums.reshape(-1))
         np.multiply(self._sums, self._weight, out=self._y)
         self._y += self._bias
         self.activation.apply(self._y)
@@ -74,16 +77,4 @@ class Subsampling(Layer):
     def backward_input(self) -> Array:
         """Return dx[n,c,s i+u,s j+v] = dz[n,c,i,j] weight[c], the same for every u and v."""
         self._dz *= self._weight
-        return self._dx_windows if self._windowed else images_first(self._outside(self._dx))
-
-    def _inside(self, x: Array) -> Array:
-        """Return x as the view [u,v,c,i,j,n] of its windows."""
-        if self._windowed:
-            return x.transpose(4, 5, 1, 2, 3, 0)
-        c, i, j = self.output_shape
-        s = self.kernel_size
-        return images_last(x).reshape(c, i, s, j, s, -1).transpose(2, 4, 0, 1, 3, 5)
-
-    def _outside(self, dx: Array) -> Array:
-        """Return dx[u,v,c,i,j,n] as a new [c,h,w,n]."""
-        return dx.transpose(2, 3, 0, 4, 1, 5).reshape(*self.input_shape, -1)
+        return untiled(self._dx_windows) if self._plain else self._dx_windows

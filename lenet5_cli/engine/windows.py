@@ -10,9 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.engine.einsum import Array, Product
+from lenet5_cli.engine.einsum import Array, Product, images_first
 
 CACHE = 1 << 18  # bytes
+
+
+def tiled(x: Array, size: int) -> Array:
+    """Return maps x[n,c,h,w] as tiles of t x t, t being ``size``: the view y[n,c,i,j,p,q] = x[n,c,t i + p,t j + q]."""
+    n, c, h, w = x.shape
+    tiles: Array = x.reshape(n, c, h // size, size, w // size, size).transpose(0, 1, 2, 4, 3, 5)
+    return tiles
+
+
+def untiled(y: Array) -> Array:
+    """Return tiles y[n,c,i,j,p,q] as maps x[n,c,h,w]: a copy, the transpose of ``tiled``."""
+    n, c, i, j, p, q = y.shape
+    return images_first(y.transpose(1, 2, 4, 3, 5, 0).reshape(c, i * p, j * q, n))
 
 
 class Windows:

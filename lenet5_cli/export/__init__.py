@@ -4,9 +4,10 @@
 are written in one of several types of number, ``render(network, saved, kind, golden) -> {name: bytes}``, a folder's.
 """
 
+import os
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
+from shutil import rmtree
 from typing import NamedTuple
 
 from lenet5_cli.errors import LeNet5Error
@@ -44,17 +45,29 @@ def write(path: Path, rendered: bytes | Mapping[str, bytes]) -> None:
         with replacing(path) as file:
             file.write(rendered)
         return
-    made = not path.exists()
+    if path.exists() and not path.is_dir():
+        raise LeNet5Error(f"{path}: a file; expected a folder")
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.part")
     try:
-        path.mkdir(exist_ok=True)
+        _fill(temporary, rendered)
+        if target.exists():
+            for name in rendered:
+                (temporary / name).replace(target / name)
+        else:
+            temporary.rename(target)
     except OSError as error:
-        there = "a file; expected a folder" if path.exists() else f"cannot be made: {error.strerror}"
-        raise LeNet5Error(f"{path}: {there}") from None
-    try:
-        with ExitStack() as files:  # each takes its name only when all are written
-            for name, content in rendered.items():
-                files.enter_context(replacing(path / name)).write(content)
-    except BaseException:
-        if made:
-            path.rmdir()
-        raise
+        raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        rmtree(temporary, ignore_errors=True)
+
+
+def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make a folder of files that are on the disk."""
+    rmtree(folder, ignore_errors=True)  # left by a run that was killed while it wrote
+    folder.mkdir()
+    for name, content in files.items():
+        with (folder / name).open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())

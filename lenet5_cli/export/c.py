@@ -79,11 +79,11 @@ def _floating(network: LeNet5, images: NDArray[np.uint8]) -> Form:
     layers = weighted(network)
     scale = pixel_scale(network)
     pixel = f"pixel < {THRESHOLD} ? 0.0f : 1.0f"
-    if network.settings["input"] != "binary":
+    if network.config.input != "binary":
         low = f" - {_literal(np.float32(-scale.low))}" if scale.low else ""
         pixel = f"{_literal(np.float32(scale.step))} * (float)pixel{low}"
     function = "1.0f / (1.0f + expf(-sum))"
-    if network.settings["activation"] == "tanh":
+    if network.config.activation == "tanh":
         function = f"{_literal(np.float32(AMPLITUDE))} * tanhf({_literal(np.float32(SLOPE))} * sum)"
     parameters = [(layer, by_output(layer)) for layer in layers]
     maps = network.maps(images)
@@ -109,8 +109,10 @@ def _floating(network: LeNet5, images: NDArray[np.uint8]) -> Form:
 
 def _fixed(fixed: FixedPoint, images: NDArray[np.uint8]) -> Form:
     number = f"{fixed.activation}_t"
-    binary = fixed.network.settings["input"] == "binary"
-    pixel = f"(pixel < {THRESHOLD} ? 0 : {PIXEL_ONE})" if binary else "pixel"
+    binary = fixed.network.config.input == "binary"
+    pixel = f"pixel < {THRESHOLD} ? 0 : {PIXEL_ONE}" if binary else "pixel"
+    if fixed.pixel_offset:
+        pixel = f"({number})(({pixel}) - {-fixed.pixel_offset})"
     bits = fixed.type.line_bits
     table = _array(f"{number} table[{INTERVALS + 1}]", fixed.table)
     return Form(
@@ -118,7 +120,7 @@ def _fixed(fixed: FixedPoint, images: NDArray[np.uint8]) -> Form:
         weight=f"{fixed.type.weight}_t",
         total="int32_t",
         one=fixed.one,
-        pixel=f"({number})({pixel} - {-fixed.pixel_offset})" if fixed.pixel_offset else f"({number}){pixel}",
+        pixel=pixel,
         activation=FIXED.format(
             table=table, last=(INTERVALS << bits) - 1, bits=bits, mask=(1 << bits) - 1, half=(1 << bits) >> 1
         ),
@@ -161,8 +163,10 @@ def _header(network: LeNet5, form: Form, made: str) -> str:
     k = len(form.codes)
     sizes = [prod(layer.input_shape) for layer in network.layers]
     side = network.layers[0].input_shape[-1] - 2 * PADDING
-    distance = "squared distance" if form.one == 1 else f"squared distance times {form.one} * {form.one}"
-    accept = f"is at most {form.threshold}" if form.threshold is not None else "is any: this model has no threshold"
+    unit = "" if form.one == 1 else f", in units of 1 / ({form.one} * {form.one})"
+    accept = "Returns 1: this model has no threshold, above which an image would be of no class."
+    if form.threshold is not None:
+        accept = f"Returns 1 if the nearest glyph is at most {_limit(form)} away; else 0, as the image is of no class."
     return f"""\
 /* LeNet-5 in C99, written by lenet5 {__version__}: {made}. */
 #ifndef LENET5_H
@@ -187,12 +191,12 @@ typedef struct {{
 }} lenet5_work;
 
 /*
- * Returns the class whose glyph is nearest to what the network makes of an image, and sets the {distance}
- * to each glyph. The image is {side} rows of {side} pixels, from 0, the paper, to 255, the ink.
+ * Returns the class whose glyph is nearest to what the network makes of an image, and sets the squared distances
+ * to all glyphs{unit}. The image is {side} rows of {side} pixels, from 0, the paper, to 255, the ink.
  */
 int lenet5_classify(const uint8_t image[LENET5_PIXELS], lenet5_distance distances[LENET5_CLASSES], lenet5_work *work);
 
-/* Returns 1 if an image with these distances is of some class at all, as the nearest {accept}; else 0. */
+/* {accept} */
 int lenet5_accept(const lenet5_distance distances[LENET5_CLASSES]);
 
 #ifdef __cplusplus
@@ -259,13 +263,16 @@ int lenet5_accept(const lenet5_distance distances[LENET5_CLASSES])
 def _accept(form: Form) -> str:
     if form.threshold is None:
         return "    (void)distances;\n    return 1;\n"
-    limit = _literal(np.float32(form.threshold)) if form.one == 1 else str(form.threshold)
     return f"""\
     for (int k = 0; k < LENET5_CLASSES; k++)
-        if (distances[k] <= {limit})
+        if (distances[k] <= {_limit(form)})
             return 1;
     return 0;
 """
+
+
+def _limit(form: Form) -> str:
+    return _literal(np.float32(form.threshold)) if form.one == 1 else str(form.threshold)
 
 
 def _buffer(layer: int) -> str:

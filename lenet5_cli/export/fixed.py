@@ -63,14 +63,14 @@ class Stage:
         weight: [k, ...], the output map or unit first.
         bias: [k], int32, with the table's start and the half that rounds already added.
         shift: how many bits of a sum are dropped to find the position in the table.
-        bits: a weight of 1 is ``2 ** bits`` over the step of the layer's input.
+        scale: what a whole weight is multiplied with to give the real one: a power of two over the step of the input.
     """
 
     layer: Weights
     weight: Integers
     bias: Integers
     shift: int
-    bits: int
+    scale: float
 
 
 class FixedPoint:
@@ -96,7 +96,7 @@ class FixedPoint:
         """
         check(network)
         self.network, self.type = network, TYPES[kind]
-        function = SIGMOID if network.settings["activation"] == "sigmoid" else TANH
+        function = SIGMOID if network.config.activation == "sigmoid" else TANH
         self.one = self.type.one[function.name]
         table = np.arange(-TABLE_END, TABLE_END + 2**-TABLE_BITS, 2.0**-TABLE_BITS)
         function.apply(table)
@@ -111,6 +111,10 @@ class FixedPoint:
             self.stages.append(self._quantised(layer, scale, max(largest, -self.pixel_offset)))
             scale, largest = Scale(1 / self.one), int(table.max())
         self.codes: Integers = np.rint(self.one * codes(network)).astype(self.activation)
+        apart = np.maximum(table.max() - self.codes, self.codes - table.min())
+        if (apart**2).sum(axis=1).max() > INT32_MAX:
+            there = f"{network.layers[-1].name}: distances to codes of {self.codes.shape[1]} numbers"
+            raise LeNet5Error(f"{there} are too large for {kind}; expected float32 or int8")
         threshold = network.threshold
         self.threshold = None if threshold is None else int(min(threshold * self.one**2, INT32_MAX))
 
@@ -129,10 +133,11 @@ class FixedPoint:
                 biases = np.rint(bias * 2.0**bits + sums * (scale.low / scale.step)) + start
                 most = pixels * largest * abs(whole).sum(axis=axes) + abs(biases)
                 if abs(whole).max() <= np.iinfo(self.type.weight).max and most.max() <= INT32_MAX:
-                    return Stage(layer, whole.astype(self.type.weight), biases.astype(np.int32), shift, bits)
-        raise LeNet5Error(
-            f"{layer.name}: its weights, up to {abs(weight).max():.3g}, are too large for {self.type.weight}"
-        )
+                    return Stage(
+                        layer, whole.astype(self.type.weight), biases.astype(np.int32), shift, 0.5**bits / scale.step
+                    )
+        there = f"{layer.name}: its weights, up to {abs(weight).max():.3g}, are too large for {self.type.weight}"
+        raise LeNet5Error(f"{there}; expected float32")
 
     def maps(self, images: NDArray[np.uint8]) -> dict[str, Integers]:
         """Return what each layer makes of pictures (n, 28, 28), white on black, in whole numbers, by name.
@@ -153,7 +158,7 @@ class FixedPoint:
 
     def _layers(self, images: NDArray[np.uint8]) -> Iterator[tuple[str, Whole]]:
         """Yield the input and each layer's output, with its name."""
-        binary = self.network.settings["input"] == "binary"
+        binary = self.network.config.input == "binary"
         pixels = np.where(images >= THRESHOLD, PIXEL_ONE, 0) if binary else images
         around = ((0, 0), (0, 0), (PADDING, PADDING), (PADDING, PADDING))
         x = np.pad(pixels[:, None].astype(np.float64), around) + self.pixel_offset

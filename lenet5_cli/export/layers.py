@@ -28,8 +28,8 @@ def check(network: LeNet5) -> None:
         if type(layer) not in KINDS:
             expected = " or ".join(kind.__name__ for kind in KINDS)
             raise LeNet5Error(f"{layer.name}: {type(layer).__name__} cannot be exported; expected {expected}")
-        if isinstance(layer, Weights) and layer.activation.name != network.settings["activation"]:
-            expected = f"expected {network.settings['activation']}, as in the settings"
+        if isinstance(layer, Weights) and layer.activation.name != network.config.activation:
+            expected = f"expected {network.config.activation}, as in the settings"
             raise LeNet5Error(f"{layer.name}: {layer.activation.name} cannot be exported; {expected}")
     if [layer for layer in network.layers if isinstance(layer, RBF)] != network.layers[-1:]:
         raise LeNet5Error(f"{network.layers[-1].name}: expected an RBF layer at the end, and only there")
@@ -44,7 +44,7 @@ class Scale(NamedTuple):
 
 def pixel_scale(network: LeNet5) -> Scale:
     """Return what a pixel of 0 to 255 stands for; of a binary input, when the threshold has made it 0 or 255."""
-    low, high = SCALES[network.settings["input"]]
+    low, high = SCALES[network.config.input]
     return Scale((high - low) / 255, low)
 
 
@@ -69,8 +69,8 @@ def description(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
     return {
         "lenet5": __version__,
         "input": {
-            "setting": network.settings["input"],
-            "threshold": THRESHOLD if network.settings["input"] == "binary" else None,
+            "setting": network.config.input,
+            "threshold": THRESHOLD if network.config.input == "binary" else None,
             "padding": PADDING,
             **pixel_scale(network)._asdict(),
         },

@@ -34,7 +34,7 @@ def render(network: LeNet5, saved: Checkpoint) -> bytes:
     try:
         from onnx import TensorProto, checker, helper  # noqa: PLC0415 - it is optional
     except ImportError:
-        raise LeNet5Error("onnx is not installed; pip install 'lenet5[onnx]'") from None
+        raise LeNet5Error("onnx is not installed; pip install 'lenet5-cli[onnx]'") from None
     graph = _Graph()
     graph.add_network(network)
     side = network.layers[0].input_shape[-1] - 2 * PADDING
@@ -85,17 +85,17 @@ class _Graph:
         from onnx import TensorProto  # noqa: PLC0415 - it is optional
 
         scale = pixel_scale(network)
-        if network.settings["input"] == "binary":
+        if network.config.input == "binary":
             self.add("GreaterOrEqual", "ink", np.array(THRESHOLD, np.uint8))
             scale = Scale(255 * scale.step)
         self.add("Cast", "pixels", to=TensorProto.FLOAT)
         self.add("Unsqueeze", "input", np.array([1]))
         for layer in weighted(network):
             scale = self._add_layer(layer, scale)
-        self.add("Sub", "differences", (codes(network).T[None, :, :, None] / scale.step).astype(np.float32))
-        self.add("ReduceSumSquare", "distances" if scale.step == 1 else "distances.unscaled", axes=[1, 3], keepdims=0)
-        if scale.step != 1:
-            self.add("Mul", "distances", np.array(scale.step**2, np.float32))
+        if scale.step != 1:  # not in the codes and the distances, which would then be rounded
+            self.add("Mul", "outputs", np.array(scale.step, np.float32))
+        self.add("Sub", "differences", codes(network).T[None, :, :, None].astype(np.float32))
+        self.add("ReduceSumSquare", "distances", axes=[1, 3], keepdims=0)
         self.add("Neg", "scores")
         self.add("Softmax", "probabilities", axis=1)
         self.latest = "scores"

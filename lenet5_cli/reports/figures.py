@@ -1,7 +1,8 @@
-"""Pictures of a network, of its training and of what it gets wrong, drawn by matplotlib."""
+"""Figures of a network, its training and its errors, drawn with matplotlib."""
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from math import ceil, isqrt, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.data.glyphs import COLUMNS, ROWS, Codes, closest, distances
+from lenet5_cli.engine import Conv
 from lenet5_cli.engine.einsum import Array
+from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import replacing
+from lenet5_cli.reports import BLUE, GREY, ORANGE
+from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import BINS, Tally, Wrong, wilson
 
 if TYPE_CHECKING:
@@ -21,11 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from matplotlib.patches import Rectangle
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#b8b8b8"  # told apart by the colour-blind, and in grey
 AROUND_ZERO = ["#0b2c5f", "#3f6fae", "#9a9a9a", "#f0b45a", "#fff6cf"]  # grey is 0; ever lighter, so that grey shows it
 DOTS = 150  # an inch
 SHEET = 10  # wrong answers a row
-ACROSS = {"input": 1, "c1": 3, "s2": 3, "c3": 4, "s4": 4}  # maps of a layer side by side
+SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
 
 
 def require(option: str, path: Path | None = None) -> None:
@@ -33,33 +37,34 @@ def require(option: str, path: Path | None = None) -> None:
     try:
         from matplotlib import backend_bases  # noqa: PLC0415 - it is optional
     except ImportError:
-        raise LeNet5Error(f"matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}") from None
+        message = f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
+        raise LeNet5Error(message) from None
     known = backend_bases.FigureCanvasBase.get_supported_filetypes()
     if path and path.suffix.lower()[1:] not in known:
         there = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
         raise LeNet5Error(f"{path}: {there}; expected .png, or another of {', '.join(sorted(known))}")
 
 
-def history(epochs: list[dict[str, Any]], path: Path) -> None:
+def history(epochs: list[Epoch], path: Path) -> None:
     """Draw loss and accuracy over epochs, as the report's figure does.
 
     Here as in all pictures the file's ending says which format, and LeNet5Error is raised where it cannot be written.
     """
     figure = _figure(9, 3.6, layout="constrained")
     panels = figure.subplots(1, 2)
-    numbers = [epoch["epoch"] for epoch in epochs]
+    numbers = [epoch.epoch for epoch in epochs]
     for panel, key, colour in zip(panels, ("loss", "accuracy"), (ORANGE, BLUE), strict=True):
-        panel.plot(numbers, [epoch[key] for epoch in epochs], color=colour, marker="o", markersize=3)
+        panel.plot(numbers, [getattr(epoch, key) for epoch in epochs], color=colour, marker="o", markersize=3)
         panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
     panels[0].set_ylim(bottom=0)
-    accuracies = [epoch["accuracy"] for epoch in epochs]
-    if any("validation_accuracy" in epoch for epoch in epochs):
-        validated = [epoch.get("validation_accuracy", np.nan) for epoch in epochs]
-        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", label="held out")
+    accuracies = [epoch.accuracy for epoch in epochs]
+    validated = [np.nan if epoch.validation_accuracy is None else epoch.validation_accuracy for epoch in epochs]
+    if not np.isnan(validated).all():
+        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", label="validation")
         panels[1].legend(loc="lower right")
-        panels[1].set_title("accuracy on the training set, and held out")
+        panels[1].set_title("training and validation accuracy")
         accuracies += validated
     lowest = min(np.nanmin(accuracies), 0.999)
     panels[1].set_ylim(0 if lowest < 0.9 else lowest - (1 - lowest) / 10, 1)
@@ -67,7 +72,7 @@ def history(epochs: list[dict[str, Any]], path: Path) -> None:
 
 
 def evaluation(tally: Tally, path: Path) -> None:
-    """Draw which digits are taken for which, and how often answers of each confidence are right."""
+    """Draw the confusion matrix, and the accuracy of answers by confidence."""
     figure = _figure(9, 4.4, layout="constrained")
     panels = figure.subplot_mosaic(
         [["confusion", "calibration"], ["confusion", "images"]], width_ratios=[1.2, 1], height_ratios=[3, 1]
@@ -85,7 +90,7 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) 
     which = f"the {drawn} worst of {wrong:,}" if drawn < wrong else f"{wrong:,}"
     _text(canvas, left, 0.25, f"wrong answers: {which}; images: {tally.images:,}", ha="left", fontsize=12)
     if wrong:
-        said = "true digit → answer, squared distances to their glyphs, place of the image in the data (from 0)"
+        said = "true digit → answer, squared distances to their glyphs, index of the image in the data (from 0)"
         _text(canvas, left, 0.55, said, ha="left", fontsize=9)
     for at, (place, label, scores) in enumerate(zip(worst.images, worst.labels, worst.scores, strict=True)):
         x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
@@ -96,21 +101,32 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) 
     _write(figure, path)
 
 
-def kernels(c1: Array, c3: Array, path: Path) -> None:
-    """Draw the kernels of c1, (6, 1, 5, 5), and of c3, (16, 6, 5, 5), but for those of no connection: all zeros."""
-    figure, canvas = _canvas(9, 5.4)
+def kernels(network: LeNet5, path: Path) -> None:
+    """Draw the kernels of a network's first two convolutions, except those without a connection, which are 0.
+
+    Of the first, a row of kernels (k, 1, u, v), wrapped where there are many; of the second, (k, c, u, v), a table with
+    a row for each map that it reads and a column for each of its own.
+    """
+    first, second = [layer for layer in network.layers if isinstance(layer, Conv)][:2]
+    c1, c3 = first.params["weight"][:SHOWN], second.params["weight"][:SHOWN, :SHOWN]
     side, step, left = 0.44, 0.5, 0.75
-    c1_top, c3_top = 0.7, 2.3
-    _text(canvas, left, c1_top - 0.4, "c1: a kernel for each map", ha="left", fontsize=11)
-    _colour_bar(canvas, c1, 6.5, c1_top - 0.4)
+    across = max(6, min(len(c1), len(c3) // 2))  # kernels of the first in a row, which are drawn twice as large
+    rows = -(-len(c1) // across)
+    c1_top, c3_top = 0.7, 0.7 + 1.1 * rows + 0.5
+    figure, canvas = _canvas(left + step * max(len(c3), 2 * across) + 0.25, c3_top + step * c3.shape[1] + 0.1)
+    bar = left + step * (max(len(c3), 2 * across) - 5)
+    _text(canvas, left, c1_top - 0.4, f"{first.name}: one kernel for each map", ha="left", fontsize=11)
+    _colour_bar(canvas, c1, bar, c1_top - 0.4)
     for k, kernel in enumerate(c1[:, 0]):
-        _text(canvas, left + 2 * step * k + side, c1_top - 0.12, f"{k}")
-        _place(canvas, kernel, left + 2 * step * k, c1_top, side + step, **_around_zero(c1))
-    _text(canvas, left, c3_top - 0.4, "c3: from the maps of s2, down, to its own, across", ha="left", fontsize=11)
-    _colour_bar(canvas, c3, 6.5, c3_top - 0.4)
-    for k in range(16):
+        x, y = left + 2 * step * (k % across), c1_top + 1.1 * (k // across)
+        _text(canvas, x + side, y - 0.12, f"{k}")
+        _place(canvas, kernel, x, y, side + step, **_around_zero(c1))
+    table = f"{second.name}: rows are the maps that it reads, columns its own maps"
+    _text(canvas, left, c3_top - 0.4, table, ha="left", fontsize=11)
+    _colour_bar(canvas, c3, bar, c3_top - 0.4)
+    for k in range(len(c3)):
         _text(canvas, left + step * k + side / 2, c3_top - 0.12, f"{k}")
-    for c in range(6):
+    for c in range(c3.shape[1]):
         _text(canvas, left - 0.15, c3_top + step * c + side / 2, f"{c}")
     for k, c in np.argwhere(c3.any(axis=(2, 3))):
         _place(canvas, c3[k, c], left + step * k, c3_top + step * c, side, **_around_zero(c3))
@@ -120,37 +136,34 @@ def kernels(c1: Array, c3: Array, path: Path) -> None:
 def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], codes: Codes, path: Path) -> None:
     """Draw what each layer makes of some images: all maps by name as ``LeNet5.maps`` gives them, and the glyphs.
 
-    labels is (n,), the images' digits; codes is (10, 84).
+    labels is (n,), the images' classes; codes is (k, 84).
     """
-    high, step, gap, top = 0.73, 0.85, 0.13, 0.4
-    figure, canvas = _canvas(9, top + step * len(labels) + 0.25)
-    scores = layers["output"]
-    blocks: dict[str, Iterable[NDArray[np.floating]]] = {
-        **{name: [_side_by_side(one, across) for one in layers[name]] for name, across in ACROSS.items()},
-        "c5": layers["c5"].reshape(-1, 12, 10),
-        "f6": layers["f6"].reshape(-1, ROWS, COLUMNS),
-        "glyph": codes[scores.argmax(axis=1)].reshape(-1, ROWS, COLUMNS),
-    }
-    x = 0.4
-    for name, images in blocks.items():
+    high, step, gap, left, top = 0.73, 0.85, 0.13, 0.4, 0.4
+    *hidden, (_, scores) = layers.items()
+    blocks = {name: [_in_one(one) for one in values] for name, values in hidden}
+    blocks["glyph"] = [*codes[scores.argmax(axis=1)].reshape(-1, ROWS, COLUMNS).astype(float)]
+    widths = [high * images[0].shape[1] / images[0].shape[0] + gap for images in blocks.values()]
+    figure, canvas = _canvas(max(9, left + sum(widths) + 1.69), top + step * len(labels) + 0.25)
+    x = left
+    for (name, images), wide in zip(blocks.items(), widths, strict=True):
         colours = _grey(codes if name == "glyph" else layers[name])
         for row, image in enumerate(images):
-            wide = _place(canvas, image, x, top + step * row, high, **colours)
-        _text(canvas, x + wide / 2, top - 0.15, name, fontsize=10)
-        x += wide + gap
+            _place(canvas, image, x, top + step * row, high, **colours)
+        _text(canvas, x + (wide - gap) / 2, top - 0.15, name, fontsize=10)
+        x += wide
     _text(canvas, x + 0.6, top - 0.15, "squared distances", fontsize=10)
     for row, (label, distance) in enumerate(zip(labels, -scores, strict=True)):
         y = top + step * row
         _text(canvas, 0.2, y + high / 2, f"{label}", fontsize=13)
         _bars(canvas, distance, -scores.min(), x, y, high, BLUE if distance.argmin() == label else ORANGE)
-    said = "Black is the least of a layer's values, white the greatest."
+    said = "Black is the minimum of a layer's values, white the maximum."
     nearest = "Blue is the nearest glyph where it is right, orange where it is wrong."
-    _text(canvas, 0.4, top + step * len(labels) + 0.07, f"{said} {nearest}", ha="left")
+    _text(canvas, left, top + step * len(labels) + 0.07, f"{said} {nearest}", ha="left")
     _write(figure, path)
 
 
 def glyphs(codes: Codes, path: Path) -> None:
-    """Draw the ten glyphs of codes (10, 84), and in how many pixels each two differ."""
+    """Draw the ten glyphs of codes (10, 84), and the number of pixels in which each pair differs."""
     from matplotlib.colors import Normalize  # noqa: PLC0415 - it is optional
 
     figure, canvas = _canvas(9, 4.4)
@@ -158,24 +171,24 @@ def glyphs(codes: Codes, path: Path) -> None:
         x, y = 0.3 + 0.84 * (k % 5), 0.65 + 1.75 * (k // 5)
         _place(canvas, 1 - code.reshape(ROWS, COLUMNS), x, y, 1.2, **_grey(codes))
         _text(canvas, x + 0.35, y + 1.36, f"{k}", fontsize=11)
-    a, b, least = closest(codes)
+    a, b, minimum = closest(codes)
     apart = distances(codes)
     panel = figure.add_axes((0.55, 0.08, 0.42, 0.42 * 9 / 4.4))
     _matrix(panel, apart, apart, Normalize(0, apart.max()))
     for x, y in ((a, b), (b, a)):
         panel.add_patch(_frame(x - 0.5, y - 0.5, 1, 1, edgecolor=ORANGE, linewidth=2))
-    panel.set_title(f"pixels that differ, of 84: {a} and {b} least, in {least}", fontsize=10)
+    panel.set_title(f"pixels that differ, of 84; minimum: {a} and {b}, {minimum}", fontsize=10)
     _write(figure, path)
 
 
 def _confusion(panel: "Axes", confusion: NDArray[np.int64]) -> None:
     from matplotlib.colors import LogNorm  # noqa: PLC0415 - it is optional
 
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    cells = _matrix(panel, confusion, shares, LogNorm(1e-3, 1, clip=True))
+    fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    cells = _matrix(panel, confusion, fractions, LogNorm(1e-3, 1, clip=True))
     panel.set(
-        title="which digit is taken for which",
-        xlabel="answer (colour: share of the digit's images)",
+        title="confusion matrix",
+        xlabel="answer (colour: fraction of the digit's images)",
         ylabel="true digit",
     )
     bar = panel.figure.colorbar(cells, ax=panel, pad=0.04, aspect=30)
@@ -187,7 +200,7 @@ def _calibration(above: "Axes", below: "Axes", tally: Tally) -> None:
     filled = np.flatnonzero(tally.bins[0])
     images, right, confidence = tally.bins[:, filled]
     ends = np.array([wilson(*one) for one in zip(right, images, strict=True)]).T
-    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="right as often as sure")
+    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
     above.errorbar(
         confidence / images,
         right / images,
@@ -198,21 +211,23 @@ def _calibration(above: "Axes", below: "Axes", tally: Tally) -> None:
         capsize=2,
         label="95 % interval",
     )
-    above.set(xlim=(0, 1.02), xticklabels=[], ylim=(-0.03, 1.03), ylabel="share of right answers")
+    above.set(xlim=(0, 1.02), xticklabels=[], ylim=(-0.03, 1.03), ylabel="accuracy")
     above.set_title(f"expected calibration error: {tally.calibration_error:.4f}", pad=20)
     above.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=8)
     above.grid(alpha=0.3)
-    most = images.max()
+    tallest = images.max()
     bars = below.bar((filled + 0.5) / BINS, images, 0.85 / BINS, color=BLUE)
     below.bar_label(bars, [f"{int(count):,}" for count in images], fontsize=7, rotation=90, padding=2)
-    below.set(yscale="log", xlim=(0, 1.02), ylim=(0.5, most * (2 * most) ** 1.4))  # the numbers stand in the upper half
+    below.set(
+        yscale="log", xlim=(0, 1.02), ylim=(0.5, tallest * (2 * tallest) ** 1.4)
+    )  # the numbers are in the upper half
     below.set(xlabel="confidence", ylabel="images")
     below.yaxis.set_ticks([])
     below.yaxis.set_ticks([], minor=True)
 
 
 def _matrix(panel: "Axes", counts: NDArray[np.integer], shades: NDArray[np.number], norm: "Normalize") -> "AxesImage":
-    """Draw counts [10, 10] in cells, the darker the greater their shade; a cell is blank where the count is 0."""
+    """Draw counts [10, 10] in cells, darker for larger shades; a cell is blank where the count is 0."""
     cells = panel.imshow(np.ma.masked_where(counts == 0, shades), cmap="cividis_r", norm=norm)
     panel.set(xticks=range(10), yticks=range(10))
     panel.tick_params(length=0)
@@ -225,49 +240,55 @@ def _matrix(panel: "Axes", counts: NDArray[np.integer], shades: NDArray[np.numbe
 
 
 def _bars(
-    canvas: "Axes", distances: NDArray[np.floating], most: float, x: float, y: float, high: float, colour: str
+    canvas: "Axes", distances: NDArray[np.floating], largest: float, x: float, y: float, high: float, colour: str
 ) -> None:
-    """Draw ten distances as bars above their digits, and the least in a colour and in numbers."""
+    """Draw distances as bars above their classes, and the minimum in a colour and in numbers."""
     nearest, step = distances.argmin(), 0.12
     for k, distance in enumerate(distances):
-        tall, middle = (high - 0.16) * distance / most, x + step * (k + 0.5)
+        tall, middle = (high - 0.16) * distance / largest, x + step * (k + 0.5)
         canvas.bar(middle, -tall, 0.75 * step, y + high - 0.14, color=colour if k == nearest else GREY)
         _text(canvas, middle, y + high - 0.05, f"{k}", fontsize=7, weight="bold" if k == nearest else "normal")
-    _text(canvas, x + step * 10 + 0.04, y + high - 0.25, f"{distances[nearest]:.1f}", ha="left", color=colour)
+    beside = x + step * len(distances) + 0.04
+    _text(canvas, beside, y + high - 0.25, f"{distances[nearest]:.1f}", ha="left", color=colour)
 
 
 def _colour_bar(canvas: "Axes", values: Array, x: float, y: float) -> None:
     """Draw the colours of ``_around_zero`` with the values that they stand for."""
     colours = _around_zero(values)
-    most = colours["vmax"]
-    wide = _place(canvas, np.linspace(-most, most, 201)[None].repeat(18, axis=0), x, y - 0.07, 0.14, **colours)
-    _text(canvas, x - 0.08, y, f"{-most:.3g}", ha="right")
+    bound = colours["vmax"]
+    wide = _place(canvas, np.linspace(-bound, bound, 201)[None].repeat(18, axis=0), x, y - 0.07, 0.14, **colours)
+    _text(canvas, x - 0.08, y, f"{-bound:.3g}", ha="right")
     _text(canvas, x + wide / 2, y, "0")
-    _text(canvas, x + wide + 0.08, y, f"{most:.3g}", ha="left")
+    _text(canvas, x + wide + 0.08, y, f"{bound:.3g}", ha="left")
 
 
 def _around_zero(values: Array) -> dict[str, Any]:
     """Return how to colour values whose sign matters."""
     from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415 - it is optional
 
-    most = float(np.abs(values).max()) or 1
-    return {"cmap": LinearSegmentedColormap.from_list("around zero", AROUND_ZERO), "vmin": -most, "vmax": most}
+    bound = float(np.abs(values).max()) or 1
+    return {"cmap": LinearSegmentedColormap.from_list("around zero", AROUND_ZERO), "vmin": -bound, "vmax": bound}
 
 
 def _grey(values: NDArray[Any]) -> dict[str, Any]:
-    """Return how to colour values from black, the least, to white, the greatest."""
+    """Return how to colour values from black, the minimum, to white, the maximum."""
     from matplotlib import colormaps  # noqa: PLC0415 - it is optional
 
     return {"cmap": colormaps["gray"].with_extremes(bad=GREY), "vmin": values.min(), "vmax": values.max()}
 
 
-def _side_by_side(maps: Array, across: int) -> NDArray[np.float64]:
-    """Return maps [k, h, w] in one image, ``across`` a row, with gaps of nan."""
+def _in_one(maps: Array) -> NDArray[np.float64]:
+    """Return maps [k, h, w], or numbers [k], in one image: with about as many rows as columns, and gaps of nan."""
+    if maps.size == ROWS * COLUMNS:  # what the glyphs are compared with
+        return maps.reshape(ROWS, COLUMNS).astype(float)
+    maps = maps.reshape(len(maps), *(maps.shape[1:] or (1, 1)))
     k, h, w = maps.shape
-    gap = 1 + h // 16
-    image = np.full((k // across, h + gap, across, w + gap), np.nan)
-    image[:, :h, :, :w] = maps.reshape(-1, across, h, w).transpose(0, 2, 1, 3)
-    return image.reshape(k // across * (h + gap), across * (w + gap))[:-gap, :-gap]
+    across = isqrt(k) if h == 1 else ceil(sqrt(k))
+    down, gap = -(-k // across), 0 if h == 1 else 1 + h // 16
+    image = np.full((down * across, h + gap, w + gap), np.nan)
+    image[:k, :h, :w] = maps
+    image = image.reshape(down, across, h + gap, w + gap).transpose(0, 2, 1, 3)
+    return image.reshape(down * (h + gap), across * (w + gap))[: -gap or None, : -gap or None]
 
 
 def _place(canvas: "Axes", image: NDArray[Any], x: float, y: float, high: float, **colours: Any) -> float:

@@ -1,20 +1,21 @@
 """The checkpoint: a pickle that the report's own ``load`` reads, read here without executing anything it names.
 
-The file is a list: six ``[weight, bias]`` pairs in the report's shapes, then one dict that says how they were made. The
-six pairs alone, as the report's ``dump`` writes them, are read too.
+The file is a list: a pair ``[weight, bias]`` for each layer that has parameters, six in the report's network and in its
+shapes, then one dict that says how they were made. The pairs alone, as the report's ``dump`` writes them, are read too.
 """
 
 import hashlib
 import os
 import pickle
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from io import BytesIO
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.config import Config
+from lenet5_cli.config import Config, known
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import content, likeness, replacing
 from lenet5_cli.storage import safe_pickle
@@ -24,17 +25,40 @@ Array = NDArray[np.float32] | NDArray[np.float64]
 FORMAT = 1
 SIZE_LIMIT = 64 << 20  # bytes; a checkpoint has about 250,000
 MAX_TEXT = 4096  # characters; the longest that a run writes is the name of a folder
-SHAPES = [
-    ("c1", (6, 1, 5, 5), (6,)),
-    ("s2", (6,), (6,)),
-    ("c3", (16, 6, 5, 5), (16,)),
-    ("s4", (16,), (16,)),
-    ("c5", (120, 16, 5, 5), (120,)),
-    ("f6", (120, 84), (84,)),
-]
+MAX_PAIRS = 32  # layers with parameters
+LAYERS = ("c1", "s2", "c3", "s4", "c5", "f6")  # that have some in the report's network
 
 _START = 1024  # bytes that tell what a file is
 _TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # before version 1.6
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass of training.
+
+    Attributes:
+        epoch: numbered from 1.
+        loss: the mean over the images taken, each before its step.
+        accuracy: of the network after the epoch, on the whole training set, 0 to 1.
+        lr: the learning rate in the middle of it.
+        images: how many were taken.
+        seconds: wall time of the pass and its evaluation.
+        validation_loss: the mean loss on the images held out; None where there are none.
+        validation_accuracy: likewise.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    lr: float
+    images: int
+    seconds: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+    def record(self) -> dict[str, int | float]:
+        """Return what there is to say, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass
@@ -42,24 +66,44 @@ class Checkpoint:
     """A trained network and how it came about.
 
     Attributes:
-        pairs: ``[weight, bias]`` of c1, s2, c3, s4, c5 and f6.
-        codes: (10, 84), the glyphs of the output layer; None in a file of the report's, which does not keep them.
-        config: the settings of the run.
-        epoch: how many epochs were trained.
-        history: one dict an epoch: epoch, loss, accuracy, lr, images, seconds.
-        data: the training data's name and SHA-256.
+        pairs: ``[weight, bias]`` of each layer that has parameters: c1, s2, c3, s4, c5 and f6.
+        codes: (k, 84), the glyphs of the output layer; None in a file of the report's, which does not keep them.
+        config: the settings of the run, by name.
+        history: the epochs that were trained.
+        data: the training data's name, number of images and SHA-256.
         state: arrays by name that a resumed run needs beside the parameters.
         versions: of lenet5, Python and NumPy.
+        path: of the file that it was read from.
     """
 
     pairs: list[list[Array]]
     codes: NDArray[np.uint8] | None = None
     config: dict[str, Any] = field(default_factory=dict)
-    epoch: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     state: dict[str, Array] = field(default_factory=dict)
+    path: str = field(default="", compare=False)
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs were trained."""
+        return len(self.history)
+
+    @property
+    def dtype(self) -> str:
+        """The type of the parameters: float32 or float64."""
+        return self.pairs[0][0].dtype.name
+
+    @property
+    def where(self) -> str:
+        """What a message about it begins with."""
+        return f"{self.path}: " if self.path else ""
+
+
+_EPOCH = [each.name for each in fields(Epoch)]
+_EPOCH_REQUIRED = [each.name for each in fields(Epoch) if each.default is MISSING]
+_RECORD = [each.name for each in fields(Checkpoint) if each.name not in ("pairs", "path")]  # beside the pairs
 
 
 def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
@@ -68,10 +112,11 @@ def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
     Raises:
         LeNet5Error: the disk is full or the folder cannot be written; what was there before stays.
     """
-    record = {"format": FORMAT, **{each.name: getattr(saved, each.name) for each in fields(saved)}}
+    record = {"format": FORMAT, **{name: getattr(saved, name) for name in _RECORD}}
+    record["history"] = [epoch.record() for epoch in saved.history]
     record["sha256"] = _sha256(saved)
     record["glyphs"] = record.pop("codes")
-    pickled = _pickled([*record.pop("pairs"), record])
+    pickled = _pickled([*saved.pairs, record])
     with replacing(path) as file:
         file.write(pickled)
 
@@ -82,11 +127,13 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         LeNet5Error: it cannot be read, is not a checkpoint, is damaged, or names what is no array; nothing is executed.
     """
-    saved = content(path, SIZE_LIMIT, "a checkpoint")
+    pickled = content(path, SIZE_LIMIT, "a checkpoint")
     try:
-        return _checkpoint(_value(saved))
+        saved = _checkpoint(_value(pickled))
     except LeNet5Error as error:
         raise LeNet5Error(f"{path}: {error}") from None
+    saved.path = str(path)
+    return saved
 
 
 class _Pickler(pickle.Pickler):
@@ -118,8 +165,8 @@ def _value(content: bytes) -> Any:
         return safe_pickle.read(content)
     except safe_pickle.DamageError:
         text = "".join(start.decode("utf-8", "surrogateescape")[: _START - 3].split())
-        if start[:1] not in (b"(", b"]") and printable(text) == text:  # a pickle of protocol 0 is a text too
-            raise LeNet5Error("looks like a text; expected a checkpoint") from None
+        if start[:1] not in (b"(", b"]") and printable(text) == text:  # a pickle of protocol 0 is text too
+            raise LeNet5Error("looks like text; expected a checkpoint") from None
         raise
 
 
@@ -134,44 +181,64 @@ def _foreign(start: bytes) -> str | None:
 
 
 def _checkpoint(items: Any) -> Checkpoint:
-    if not isinstance(items, list) or len(items) not in (6, 7):
-        raise LeNet5Error("a pickle, but not a checkpoint; expected a list of six [weight, bias] pairs")
-    pairs = [_pair(item, *expected) for item, expected in zip(items, SHAPES, strict=False)]
-    if len(items) == 6:
+    first = items[0] if isinstance(items, list) and 1 <= len(items) <= MAX_PAIRS + 1 else None
+    if not isinstance(first, list) or len(first) != 2:
+        raise LeNet5Error("a pickle, but not a checkpoint; expected a list of [weight, bias] pairs")
+    record = items.pop() if isinstance(items[-1], dict) else None
+    names = LAYERS if len(items) == len(LAYERS) else [f"pair {place}" for place in range(1, len(items) + 1)]
+    pairs = [_pair(item, name) for item, name in zip(items, names, strict=True)]
+    if record is None:
         return Checkpoint(_alike(pairs))
-    record = items[6]
-    if not isinstance(record, dict) or type(record.get("format")) is not int or record["format"] != FORMAT:
+    if type(record.get("format")) is not int or record["format"] != FORMAT:
         raise LeNet5Error(f"a checkpoint of another format; this lenet5 reads format {FORMAT}")
-    saved = Checkpoint(pairs, **{each.name: _part(record, each.name) for each in fields(Checkpoint)[1:]})
+    saved = Checkpoint(pairs, **{name: _entry(record, name) for name in _RECORD})
     if type(record.get("sha256")) is not str or record["sha256"] != _sha256(saved):
         raise LeNet5Error("damaged: what is in it does not have the SHA-256 that was stored with it")
-    _check_record(saved)
+    _check_config(saved)
     saved.pairs = _alike(pairs)
     return saved
 
 
-def _part(record: dict[str, Any], name: str) -> Any:
-    """Return a part of the record: arrays, or numbers and texts."""
+def _entry(record: dict[str, Any], name: str) -> Any:
+    """Return an entry of the record: arrays, or numbers and texts."""
     value = record.get("glyphs" if name == "codes" else name)
     if name == "codes":
         if not isinstance(value, np.ndarray) or value.shape != (10, 84) or not np.isin(value, (0, 1)).all():
             raise LeNet5Error("damaged: the glyphs are not (10, 84) zeros and ones")
         return value.astype(np.uint8)
-    expected = type(getattr(Checkpoint([]), name))
+    expected = list if name == "history" else dict
     if type(value) is not expected:
         raise LeNet5Error(f"damaged: {name} is of type {type(value).__name__}; expected {expected.__name__}")
     if name == "state" and isinstance(value, dict):
         _demand_plain("state", list(value))
         return {key: _numbers(f"state.{key}", array) for key, array in value.items()}
     _demand_plain(name, value)
-    return value
+    return [_epoch(item, number) for number, item in enumerate(value, 1)] if name == "history" else value
+
+
+def _epoch(entry: Any, number: int) -> Epoch:
+    """Return an epoch of the history, numbered from 1 as it must be."""
+    where = f"history[{number - 1}]"
+    if type(entry) is not dict:
+        raise LeNet5Error(f"{where}: {type(entry).__name__}; expected a dict")
+    missing = [name for name in _EPOCH_REQUIRED if name not in entry]
+    if missing:
+        raise LeNet5Error(f"{where}: no {missing[0]}; expected {', '.join(_EPOCH_REQUIRED)}")
+    for name, value in entry.items():
+        if name not in _EPOCH:
+            raise LeNet5Error(f"{where}: {name!r}; expected {', '.join(_EPOCH)}")
+        if type(value) not in (int, float) or not isfinite(value):
+            raise LeNet5Error(f"{where}.{name}: {value!r}; expected a finite number")
+    if entry["epoch"] != number:
+        raise LeNet5Error(f"{where}.epoch: {entry['epoch']}; expected {number}")
+    return Epoch(**entry)
 
 
 def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
-    """Refuse what no run writes: what is long, deep, or neither a number nor a text."""
+    """Refuse what no run writes: what is long, deep, or neither a number nor a string."""
     match value:
         case str() if len(value) > MAX_TEXT:
-            raise LeNet5Error(f"{name}: a text of {len(value):,} characters; expected at most {MAX_TEXT:,}")
+            raise LeNet5Error(f"{name}: a string of {len(value):,} characters; expected at most {MAX_TEXT:,}")
         case None | bool() | int() | float() | str():
             pass
         case list() if depth:
@@ -182,37 +249,23 @@ def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
                 _demand_plain(name, key)
                 _demand_plain(f"{name}.{key}", item, depth - 1)
         case _:
-            raise LeNet5Error(f"{name}: {type(value).__name__}; expected a number or a text")
+            raise LeNet5Error(f"{name}: {type(value).__name__}; expected a number or a string")
 
 
-def _check_record(saved: Checkpoint) -> None:
-    """Check what the commands compute with: the settings, the epochs, the name of the data."""
-    known = {setting.name for setting in fields(Config)}
+def _check_config(saved: Checkpoint) -> None:
+    """Check what the commands compute with: the settings, the name of the data."""
     try:
-        Config(**{name: value for name, value in saved.config.items() if name in known})
+        Config(**known(saved.config))
     except LeNet5Error as error:
         raise LeNet5Error(f"config: {error}") from None
-    if saved.epoch < 0:
-        raise LeNet5Error(f"epoch: {saved.epoch}; expected 0 or more")
     if type(saved.data.get("name", "")) is not str:
-        raise LeNet5Error(f"data.name: {saved.data['name']!r}; expected a text")
-    for place, entry in enumerate(saved.history):
-        if type(entry) is not dict:
-            raise LeNet5Error(f"history[{place}]: {type(entry).__name__}; expected a dict")
-        for name in ("epoch", "loss", "accuracy", "lr", "images", "seconds", "validation_accuracy"):
-            if type(entry.get(name, 0)) not in (int, float):
-                raise LeNet5Error(f"history[{place}].{name}: {entry[name]!r}; expected a number")
+        raise LeNet5Error(f"data.name: {saved.data['name']!r}; expected a string")
 
 
-def _pair(item: Any, name: str, *shapes: tuple[int, ...]) -> list[Array]:
+def _pair(item: Any, where: str) -> list[Array]:
     if not isinstance(item, list) or len(item) != 2:
-        raise LeNet5Error(f"{name}: not a pair; expected [weight, bias]")
-    pair = []
-    for what, value, shape in zip(("weight", "bias"), item, shapes, strict=True):
-        if isinstance(value, np.ndarray) and value.shape != shape:
-            raise LeNet5Error(f"{name}.{what}: shape {value.shape}; expected {shape}")
-        pair.append(_numbers(f"{name}.{what}", value))
-    return pair
+        raise LeNet5Error(f"{where}: not a pair; expected [weight, bias]")
+    return [_numbers(f"{where}.{name}", value) for name, value in zip(("weight", "bias"), item, strict=True)]
 
 
 def _numbers(name: str, value: Any) -> Array:
@@ -234,10 +287,7 @@ def _alike(pairs: list[list[Array]]) -> list[list[Array]]:
 
 def _sha256(saved: Checkpoint) -> str:
     """Return the SHA-256 of all that is saved but the seconds: these differ between runs that are the same."""
-    history = [
-        {name: value for name, value in entry.items() if name != "seconds"} if isinstance(entry, dict) else entry
-        for entry in saved.history
-    ]
+    history = [{name: value for name, value in epoch.record().items() if name != "seconds"} for epoch in saved.history]
     said = [saved.config, saved.epoch, history, saved.data, saved.versions, list(saved.state)]
     digest = hashlib.sha256(_pickled(said))
     codes = () if saved.codes is None else (saved.codes,)

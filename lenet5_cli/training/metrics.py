@@ -16,7 +16,7 @@ class Wrong(NamedTuple):
     Attributes:
         images: (m,), the places of the images, counted from 0 in the order in which they came.
         labels: (m,), their true digits.
-        scores: (m, 10), what the network gave each digit; the largest is its answer.
+        scores: (m, k), what the network gave each class; the largest is its answer.
     """
 
     images: NDArray[np.integer]
@@ -36,21 +36,28 @@ class Tally:
 
     Attributes:
         keep: how many of the wrong answers to keep whole.
+        classes: how many there are, k.
         loss_sum: the sum of the images' losses.
-        confusion: confusion[true digit, answer], images.
+        confusion: confusion[true class, answer], images.
         bins: bins[what, bin], the answers by their confidence, the softmax of their score: bin b holds those above
             ``b / BINS`` up to ``(b + 1) / BINS``; what they sum up is 0 images, 1 right answers, 2 confidence.
         worst: the ``keep`` wrong answers of largest margin, largest first.
     """
 
     keep: int = 0
+    classes: int = 10
     loss_sum: float = 0.0
-    confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((10, 10), np.int64))
+    confusion: NDArray[np.int64] = field(init=False)
     bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, BINS)))
-    worst: Wrong = field(default_factory=lambda: Wrong(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 10))))
+    worst: Wrong = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing counted."""
+        self.confusion = np.zeros((self.classes, self.classes), np.int64)
+        self.worst = Wrong(np.zeros(0, int), np.zeros(0, int), np.zeros((0, self.classes)))
 
     def add(self, loss_sum: float, labels: NDArray[np.integer], scores: NDArray[np.floating]) -> None:
-        """Count a batch: the sum of its losses, its labels (n,) and its scores (n, 10)."""
+        """Count a batch: the sum of its losses, its labels (n,) and its scores (n, k)."""
         answers = scores.argmax(axis=1)
         self._keep_worst(labels, scores, np.flatnonzero(answers != labels))
         self.loss_sum += loss_sum

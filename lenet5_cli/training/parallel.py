@@ -1,54 +1,60 @@
-"""A batch computed on several cores, with the same bits on any number of them.
+"""Work shared by the cores of this machine: processes that compute the chunks of a task over one shared buffer.
 
-The helpers are processes over one shared memory and not threads: a step is a hundred short NumPy calls, each of which
-takes and drops Python's lock, and two threads lose a third of their time to waiting for it.
+They are processes and not threads, as a step is a hundred short NumPy calls, each of which takes and releases Python's
+lock: two threads lose a third of their time waiting for it. They are neither ``multiprocessing.Pool`` nor joblib: these
+hand a task over by pickling it through a queue and waking a process that sleeps, which takes as long as a chunk does;
+here a task is a few numbers in the shared buffer, and a process that has just finished one spins before it blocks.
 """
 
 import contextlib
-import mmap
 import os
-import select
-import struct
+import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cached_property, reduce
-from tempfile import TemporaryFile
-from time import perf_counter
+from functools import cached_property, partial
+from multiprocessing import resource_tracker, shared_memory
+from time import perf_counter, sleep
 from types import SimpleNamespace
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from lenet5_cli.data.augmentation import NUMBERS, distort
-from lenet5_cli.engine.einsum import Array
-from lenet5_cli.engine.network import LeNet5, pieces
-from lenet5_cli.errors import LeNet5Error
+SPIN = 1e-3  # seconds before a process blocks: to wake one that does takes a tenth of a millisecond
+MAX_PROCESSES = 1024
+_SIGNAL = b"."
+_yield_core = getattr(os, "sched_yield", partial(sleep, 0))
 
-CAPACITY = 4096  # images that lie on the board at a time
-DONE = b"."
-AWAKE = 1e-3  # seconds
-
-Distortions = NDArray[np.float32]
-REQUEST = struct.Struct("=II??dII")  # place, workers, task
+Buffer = SimpleNamespace
+"""The fields of a shared record by name, as arrays that every process sees; a field of one number has shape (1,)."""
 
 
-class Workers:
-    """This process and its helpers, which compute a network's scores and gradients: a context manager.
+class Work(Protocol):
+    """What a pool computes: it is pickled for each process, and reads and writes the fields of the shared buffer."""
 
-    A batch is cut into pieces that depend on its size alone. Each is computed whole by one worker, and what they find
-    is added in the order of the pieces: it does not matter how many workers there are, nor if one is lost on the way.
+    layout: np.dtype[np.void]
+    """The fields of the shared buffer, a record."""
 
-    BLAS is held to one thread meanwhile: products as small as these lose more to waking its threads than they gain.
+    def begin(self, buffer: Buffer) -> None:
+        """Take up what the chunks of a task have in common: called in the other processes, before the first chunk."""
+
+    def compute(self, buffer: Buffer, chunk: int) -> None:
+        """Compute one chunk of the task that the buffer describes, whole: what comes out depends on nothing else."""
+
+
+class Pool:
+    """This process and others like it, which share the chunks of a task: a context manager.
+
+    A chunk is computed whole by one process, and which one does it changes nothing: the results are the same for any
+    number of processes, and if one is lost on the way. Meanwhile BLAS is held to one thread a process: products as
+    small as these lose more to waking its threads than they gain.
     """
 
-    def __init__(self, network: LeNet5, count: int = 1) -> None:
-        """Make ``count`` workers, of which this process is one; without POSIX it is the only one."""
-        self.network = network
-        self._count = count if os.name == "posix" else 1
-        self._helpers: list[_Helper] = []
+    def __init__(self, work: Work, processes: int = 1) -> None:
+        """Share ``work`` among ``processes``, of which this is one; the others start when ``buffer`` is first used."""
+        self.work = work
+        self._count = min(processes, MAX_PROCESSES)
+        self._others: list[_Process] = []
         self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -57,137 +63,67 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the helpers, and let BLAS have its threads again."""
+        """End the other processes, and let BLAS have its threads again."""
+        self.__dict__.pop("buffer", None)  # before the memory below it
         self._resources.close()
 
-    def scores(self, images: NDArray[np.uint8]) -> Array:
-        """Return scores (n, 10) of pictures (n, 28, 28), as ``LeNet5.scores`` does.
-
-        Raises:
-            LeNet5Error: a score is not finite.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and told, below
-            scores = self._scores(images)
-        if not np.isfinite(scores).all():
-            raise LeNet5Error(f"the scores are not finite: the parameters are too large for {self.network.dtype}")
-        return scores
-
-    def _scores(self, images: NDArray[np.uint8]) -> Array:
-        if len(pieces(len(images))) == 1:
-            return self.network.scores(images)
-        scores = np.empty((len(images), 10), self.network.dtype)
-        for turn in _turns(len(images)):
-            self._share_out(images[turn], _Task(False, False, 0, len(images[turn]), len(images)))
-            scores[turn] = self._board.scores[: len(scores[turn])]
-        return scores
-
-    def differentiate(
-        self,
-        images: NDArray[np.uint8],
-        labels: NDArray[np.uint8],
-        distortions: Distortions | None = None,
-        smoothing: float = 0,
-    ) -> float:
-        """Set the network's ``gradients`` to those of the mean loss of a batch; return the sum of its losses.
-
-        ``distortions`` are the numbers of ``augmentation.distort`` for each image, ``smoothing`` is of its label.
-        """
-        if len(pieces(len(labels))) == 1:
-            return differentiate(self.network, images, labels, distortions, smoothing, len(labels))
-        found, loss_sum = [], 0.0
-        for turn in _turns(len(labels)):
-            if distortions is not None:
-                self._board.distortions[: len(labels[turn])] = distortions[turn]
-            task = _Task(True, distortions is not None, smoothing, len(labels[turn]), len(labels))
-            self._board.labels[: task.images] = labels[turn]
-            count = self._share_out(images[turn], task)
-            found.append(np.add.reduce(self._board.gradients[:count], axis=0))
-            loss_sum += float(self._board.losses[:count].sum())
-        self.network.gradients[...] = reduce(np.add, found)
-        return loss_sum
-
     @cached_property
-    def _board(self) -> SimpleNamespace:
-        """Make the memory that all workers share, and start the helpers, for the first batch of several pieces.
-
-        While a helper is not ready yet, the others do its share.
-        """
-        layout = _layout(self.network.parameters)
+    def buffer(self) -> Buffer:
+        """The shared buffer; a process that is not ready yet gets no chunks."""
+        layout = _with_control(self.work.layout)
         if self._count == 1:
-            return _over(mmap.mmap(-1, layout.itemsize), layout)
-        file = self._resources.enter_context(_shared_memory(layout.itemsize))
-        board = _over(mmap.mmap(file.fileno(), layout.itemsize), layout)
-        board.codes[...] = self.network.codes
+            return _fields(memoryview(bytearray(layout.itemsize)), layout)
+        work = pickle.dumps(self.work)  # behind the record: a pipe would fill up before the other end reads
+        memory = shared_memory.SharedMemory(create=True, size=layout.itemsize + len(work))
+        self._resources.callback(_release, memory)
+        _bytes(memory)[layout.itemsize : layout.itemsize + len(work)] = work
         for rank in range(1, self._count):
-            helper = _Helper(rank, file.fileno(), self.network)
-            self._helpers.append(self._resources.enter_context(helper))
-        return board
+            process = _Process(rank, f"serve({rank}, {memory.name!r}, {layout.itemsize}, {len(work)})")
+            self._others.append(self._resources.enter_context(process))
+        return _fields(_bytes(memory), layout)
 
-    def _share_out(self, images: NDArray[np.uint8], task: "_Task") -> int:
-        """Have every piece of what is put on the board computed; return how many there are."""
-        board = self._board
-        board.parameters[...] = self.network.parameters
-        board.images[: task.images] = images
-        ready = [helper for helper in self._helpers if board.ready[helper.rank]]
-        workers = len(ready) + 1
-        for place, helper in enumerate(ready, 1):
-            helper.ask(REQUEST.pack(place, workers, *task))
-        _compute(self.network, board, 0, workers, task)
-        for place, helper in enumerate(ready, 1):
-            if not helper.has_done():
-                self._helpers.remove(helper)
-                _compute(self.network, board, place, workers, task)
-        return len(pieces(task.images))
+    @property
+    def processes(self) -> list[int]:
+        """The process IDs of the others that are ready to compute."""
+        ready = self.buffer.ready
+        return [other.pid for other in self._others if ready[other.rank]]
 
+    def wait_until_ready(self) -> None:
+        """Start the processes, and wait until each is ready or has ended: a measurement begins here."""
+        while len(self.processes) < sum(other.is_alive() for other in self._others):
+            sleep(SPIN)
 
-class _Task(NamedTuple):
-    """What is to be done with the images on the board."""
-
-    gradients: bool  # or else scores
-    distorted: bool
-    smoothing: float
-    images: int  # on the board
-    batch: int  # of which those are a part
+    def run(self, chunks: int) -> None:
+        """Compute the chunks, 0 to ``chunks`` - 1, of the task that the buffer describes."""
+        buffer = self.buffer
+        ready = [other for other in self._others if buffer.ready[other.rank]][: max(0, chunks - 1)]
+        buffer.chunks[0], buffer.stride[0] = chunks, len(ready) + 1
+        for first, other in enumerate(ready, 1):
+            other.submit(buffer, first)
+        _compute(self.work, buffer, 0)
+        for first, other in enumerate(ready, 1):
+            if not other.wait(buffer):
+                self._others.remove(other)
+                _compute(self.work, buffer, first)
 
 
-def differentiate(
-    network: LeNet5,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
-    distortions: Distortions | None,
-    smoothing: float,
-    batch: int,
-) -> float:
-    """Set ``gradients`` to the part of some images in those of a batch's mean loss; return the sum of their losses."""
-    if distortions is not None:
-        images = distort(images, distortions)
-    loss, dscores = network.loss(network.forward(network.prepare(images)), labels, smoothing)
-    if len(labels) != batch:
-        dscores *= len(labels) / batch
-    network.backward(dscores)
-    return loss * len(labels)
+class _Process:
+    """A process that computes what is submitted to it, until its input ends.
 
+    A byte through a pipe says that a task is there, and another that it is done: whoever has read it sees all that was
+    written to the buffer before. The counters in the buffer only say when reading will not block.
+    """
 
-class _Helper:
-    """A process that computes what lies on the board when it is asked to; it ends when its input does."""
-
-    def __init__(self, rank: int, handle: int, network: LeNet5) -> None:
+    def __init__(self, rank: int, call: str) -> None:
         self.rank = rank
-        call = (
-            f"serve({rank}, {handle}, {network.parameters.size}, dtype={network.dtype.str!r}, **{network.settings!r})"
-        )
-        # It imports from the same places as this process, and leaves Ctrl-C to it.
+        # Not by ``multiprocessing``, which would run the user's script again. It imports from the same places as this
+        # process, and leaves Ctrl-C to it.
+        code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; {call}"
+        alone: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         self._process = subprocess.Popen(  # noqa: S603
-            [
-                sys.executable,
-                "-c",
-                f"import sys; sys.path[:] = {sys.path!r}; from lenet5_cli.training.parallel import serve; {call}",
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            pass_fds=[handle],
-            start_new_session=True,
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, **alone
         )
 
     def __enter__(self) -> Self:
@@ -197,93 +133,89 @@ class _Helper:
         self._process.kill()
         self._process.communicate()
 
-    def ask(self, request: bytes) -> None:
-        """Send a request; if the process is gone, ``has_done`` will tell."""
-        with contextlib.suppress(BrokenPipeError):
-            _pipe(self._process.stdin).write(request)
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
-    def has_done(self) -> bool:
-        """Wait for the answer; return whether it came."""
-        answer = _pipe(self._process.stdout)
-        _await(answer)
-        return answer.read(1) == DONE
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
 
+    def submit(self, buffer: Buffer, first: int) -> None:
+        """Have it compute every ``stride``-th chunk from ``first`` on; if it is gone, ``wait`` will tell."""
+        buffer.first[self.rank] = first
+        buffer.submitted[self.rank] += 1
+        with contextlib.suppress(OSError):
+            _pipe(self._process.stdin).write(_SIGNAL)
 
-def serve(rank: int, handle: int, parameters: int, dtype: str, **settings: Any) -> None:
-    """Be a helper: answer each request on standard input, until it ends."""
-    layout = _layout(np.empty(parameters, dtype))
-    board = _over(mmap.mmap(handle, layout.itemsize), layout)
-    network = LeNet5(board.codes, dtype=dtype, **settings)
-    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):  # the parent looks at what comes out
-        board.ready[rank] = True
-        while request := _request():
-            network.parameters[...] = board.parameters
-            place, workers, *task = REQUEST.unpack(request)
-            _compute(network, board, place, workers, _Task(*task))
-            os.write(sys.stdout.fileno(), DONE)
+    def wait(self, buffer: Buffer) -> bool:
+        """Wait until it is done; return False if it has ended instead."""
+        _spin(buffer.done, self.rank, buffer.submitted[self.rank])
+        return _pipe(self._process.stdout).read(1) == _SIGNAL
 
 
-def _request() -> bytes:
-    _await(sys.stdin.buffer)
-    return sys.stdin.buffer.read(REQUEST.size)
+def serve(rank: int, name: str, start: int, size: int) -> None:
+    """Be one of the other processes of a pool: compute each task that is submitted, until standard input ends."""
+    resource_tracker.register = lambda *_: None  # its maker removes the memory (from Python 3.13 on: track=False)
+    memory = shared_memory.SharedMemory(name)
+    _unmap_last(memory)
+    work: Work = pickle.loads(_bytes(memory)[start : start + size])  # noqa: S301 - from the process that started this one
+    buffer = _fields(_bytes(memory), _with_control(work.layout))
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):  # the first process looks at what comes out
+        buffer.ready[rank] = True
+        while True:
+            _spin(buffer.submitted, rank, buffer.done[rank] + 1)
+            if source.read(1) != _SIGNAL:
+                break
+            work.begin(buffer)
+            _compute(work, buffer, int(buffer.first[rank]))
+            buffer.done[rank] += 1
+            sink.write(_SIGNAL)
+            sink.flush()
 
 
-def _await(stream: IO[bytes]) -> None:
-    """Wait a moment for something to read, awake: to be woken from sleep takes a tenth of a millisecond."""
-    ready, end = select.poll(), perf_counter() + AWAKE
-    ready.register(stream, select.POLLIN)
-    while perf_counter() < end and not ready.poll(0):
-        os.sched_yield()
+def _compute(work: Work, buffer: Buffer, first: int) -> None:
+    for chunk in range(first, int(buffer.chunks[0]), int(buffer.stride[0])):
+        work.compute(buffer, chunk)
 
 
-def _compute(network: LeNet5, board: SimpleNamespace, place: int, workers: int, task: _Task) -> None:
-    """Compute every ``workers``-th piece on the board, from ``place`` on."""
-    for number, piece in list(enumerate(pieces(task.images)))[place::workers]:
-        images = board.images[piece]
-        if task.gradients:
-            distortions = board.distortions[piece] if task.distorted else None
-            board.losses[number] = differentiate(
-                network, images, board.labels[piece], distortions, task.smoothing, task.batch
-            )
-            board.gradients[number] = network.gradients
-        else:
-            board.scores[piece] = network.forward(network.prepare(images))
+def _spin(counters: Any, rank: int, value: int) -> None:
+    """Return when a counter has reached a value, or after a while."""
+    end = perf_counter() + SPIN
+    while counters[rank] < value and perf_counter() < end:
+        _yield_core()
 
 
-def _turns(images: int) -> list[slice]:
-    return [slice(start, start + CAPACITY) for start in range(0, images, CAPACITY)]
+def _with_control(layout: np.dtype[np.void]) -> np.dtype[np.void]:
+    """Return a layout with the fields by which a pool controls its processes, most of them by rank, in front."""
+    by_rank = [(name, np.int64, MAX_PROCESSES) for name in ("ready", "first", "submitted", "done")]
+    return np.dtype([("chunks", np.int64), ("stride", np.int64), *by_rank, *layout.descr])
 
 
-def _layout(parameters: Array) -> np.dtype[np.void]:
-    """Return what is on the board, as the fields of a record."""
-    most = len(pieces(CAPACITY))
-    return np.dtype(
-        [
-            ("losses", np.float64, most),
-            ("parameters", parameters.dtype, parameters.size),
-            ("gradients", parameters.dtype, (most, parameters.size)),
-            ("scores", parameters.dtype, (CAPACITY, 10)),
-            ("images", np.uint8, (CAPACITY, 28, 28)),
-            ("labels", np.uint8, CAPACITY),
-            ("distortions", np.float32, (CAPACITY, NUMBERS)),
-            ("codes", np.uint8, (10, 84)),
-            ("ready", np.bool_, 1024),  # by rank
-        ]
-    )
+def _bytes(memory: shared_memory.SharedMemory) -> memoryview:
+    assert memory.buf is not None  # noqa: S101 - it is, until it is closed
+    return memory.buf
 
 
-def _over(memory: mmap.mmap, layout: np.dtype[np.void]) -> SimpleNamespace:
-    """Return the fields of the board by name, as arrays over some memory."""
-    record = np.frombuffer(memory, layout)
-    return SimpleNamespace(**{name: record[name][0] for name in layout.names or ()})
+def _fields(memory: memoryview, layout: np.dtype[np.void]) -> Buffer:
+    """Return the fields of a record by name, as arrays over some memory."""
+    record = np.frombuffer(memory, layout, count=1)
+    arrays = {name: record[name] for name in layout.names or ()}
+    return SimpleNamespace(**{name: array[0] if array.ndim > 1 else array for name, array in arrays.items()})
 
 
-@contextlib.contextmanager
-def _shared_memory(size: int) -> Iterator[IO[bytes]]:
-    """Open a nameless file to map: in memory where the system has such."""
-    with os.fdopen(os.memfd_create("lenet5"), "r+b") if hasattr(os, "memfd_create") else TemporaryFile() as file:
-        file.truncate(size)
-        yield file
+def _release(memory: shared_memory.SharedMemory) -> None:
+    """Remove shared memory."""
+    try:
+        memory.close()
+    except BufferError:  # a traceback still has an array over it
+        _unmap_last(memory)
+    memory.unlink()
+
+
+def _unmap_last(memory: shared_memory.SharedMemory) -> None:
+    """Leave it to the last array over some memory to unmap it: before, that would fail."""
+    memory.close = lambda: None  # type: ignore[method-assign]
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
