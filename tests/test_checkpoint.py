@@ -218,7 +218,7 @@ def test_every_flipped_bit_of_the_record_is_found(tmp_path: Path) -> None:
             assert refusal(path, damaged) == DAMAGED
         else:
             path.write_bytes(damaged)
-            assert checkpoint.read(path).history[0]["seconds"] != 3.75
+            assert checkpoint.read(path).history[0].seconds != 3.75
 
 
 @given(place=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))

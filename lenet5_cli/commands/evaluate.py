@@ -106,9 +106,9 @@ def evaluate(
         if path:
             figures.require(name, path)
     saved = checkpoint.read(model)
+    network = LeNet5.restore(saved)
     source = data or str(saved.data.get("name", "mnist"))
     images = load(source, split)
-    network = LeNet5.restore(saved)
     score = FixedPoint(network, kind).scores if kind else None
     tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar, score=score)
     if plot:
