@@ -288,12 +288,12 @@ def test_the_models_threshold_decides_what_is_no_digit(opened: Open) -> None:
     network = LeNet5.load()
     images, _ = drawn.draw(20, seed=3)
     distances = -network.scores(images).max(1)
-    network.distances = np.median(distances, keepdims=True)
+    network.distances = np.full(2, np.median(distances))
     answers = of_images(opened(network), "answer", images)
     read = network.scores(images).argmax(1)
-    expected = [str(k) if near else None for k, near in zip(read, distances <= network.distances, strict=True)]
+    expected = [str(k) if near else None for k, near in zip(read, distances <= network.threshold, strict=True)]
     assert answers == expected
-    network.distances = np.array([0.5])
+    network.distances = np.full(2, 0.5)
     page = opened(network)
     draw(page, 2)
     assert answer(page) == "no digit"
