@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
 from lenet5_cli.data.sources import load
 from lenet5_cli.export import onnx as target
 from lenet5_cli.files import BUNDLED_MODEL
@@ -74,7 +75,7 @@ def test_the_model_says_what_it_takes_and_where_it_is_from() -> None:
     metadata: dict[str, Any] = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert metadata["config"] == trained.config
     assert metadata["data"]["sha256"] == trained.data["sha256"]
-    assert metadata["training_accuracy"] == trained.history[-1]["accuracy"]
+    assert metadata["training_accuracy"] == trained.history[-1].accuracy
     assert metadata["licence"] == "MIT"
     assert metadata["codes"] == ["".join(map(str, code)) for code in LeNet5.load().codes.tolist()]
 
