@@ -127,7 +127,7 @@ def test_code_prints_what_is_shown(page: Path) -> None:
 
 def test_the_blocks_that_show_most_are_there() -> None:
     names = {shlex.split(command)[1] for block in _consoles() for command in COMMAND.findall(block.text)}
-    assert names >= set(lenet5.commands)
+    assert names >= set(lenet5.commands) - {"export"}  # the pages of which write files
     assert {page.name for page in _python_pages()} >= {"README.md", "report.md"}
 
 
@@ -135,7 +135,7 @@ def test_every_block_is_one_that_is_tested_or_says_why_not() -> None:
     for page in PAGES:
         for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
             how, kind, content = block.groups(default="")
-            assert how == "not run" or kind in {"console", "python", "text", "toml"}, f"{page.name}: {kind}"
+            assert kind not in {"bash", "sh", "shell"}, f"{page.name}: {kind} is not run; expected console"
             foreign = [line for line in content.splitlines() if line.startswith("$ ") and not COMMAND.match(line)]
             assert how == "not run" or not foreign, f"{page.name}: {foreign}"
 
