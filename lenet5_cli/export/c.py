@@ -15,7 +15,7 @@ from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
 from lenet5_cli.export.fixed import INTERVALS, PIXEL_ONE, FixedPoint
-from lenet5_cli.export.layers import Weights, by_output, codes, pixel_scale, weighted
+from lenet5_cli.export.layers import Weights, by_output, check_float32, codes, pixel_scale, weighted
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 WIDTH = 116  # characters a line of numbers
@@ -62,7 +62,7 @@ def render(network: LeNet5, saved: Checkpoint, kind: str, golden: int) -> dict[s
     """Return ``lenet5.h`` and ``lenet5.c``, and ``lenet5_test.c`` with the values of ``golden`` images to check by.
 
     Raises:
-        LeNet5Error: the weights are too large for the type.
+        LeNet5Error: a number is too large for the type.
     """
     images, _ = drawn.draw(golden, seed=GOLDEN_SEED)
     form = _floating(network, images) if kind == "float32" else _fixed(FixedPoint(network, kind), images)
@@ -76,6 +76,7 @@ def render(network: LeNet5, saved: Checkpoint, kind: str, golden: int) -> dict[s
 
 
 def _floating(network: LeNet5, images: NDArray[np.uint8]) -> Form:
+    check_float32(network)
     layers = weighted(network)
     scale = pixel_scale(network)
     pixel = f"pixel < {THRESHOLD} ? 0.0f : 1.0f"
