@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lenet5_cli.config import Config
 from lenet5_cli.data import drawn
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error, printable
