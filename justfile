@@ -25,12 +25,11 @@ docs:
 # small changes, drawn at random, to engine, training, storage and data: the tests must notice each
 mutants count="120":
     mutmut run lenet5_cli.engine.losses.x_softmax__mutmut_1 # makes them all
-    grep -rhoE '"lenet5_cli[^"]+__mutmut_[0-9]+"' --include='*.meta' mutants | tr -d '"' | sort -u \
-        | shuf -n {{ count }} | xargs mutmut run
+    mutmut results --all true | grep -oE 'lenet5_cli[^: ]+' | shuf -n {{ count }} | xargs mutmut run
 
 # the changes of `just mutants` that no test noticed
 survivors:
-    mutmut results | sed 's/:.*//' | xargs -n 1 mutmut show
+    mutmut results | grep -oP 'lenet5_cli[^: ]+(?=: survived)' | xargs -n 1 mutmut show
 
 # seconds of training and inference against peers that are installed
 bench *arguments:
