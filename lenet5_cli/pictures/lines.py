@@ -37,6 +37,7 @@ CUT_INK: Final = 0.45  # in a column that is cut, at most: a cut along a stroke 
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
+EVIDENCE: Final = 3.5  # below the threshold: what is nearer to its glyph is hardly ever noise
 SKIPPED: Final = 10.0  # for a component that is no digit, or each DIGIT_WIDTH of it: above what any digit costs
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
 SPECK: Final = 0.15  # of SKIPPED at least, in proportion to its longer side, for a sign
@@ -118,7 +119,7 @@ def read_page(page: Page, network: LeNet5, name: str) -> Text:
     limit = UNTRAINED if network.threshold is None else network.threshold
     factor = page.size[0] / shades.shape[1]
     read = [[_best(row, [next(distances) for _ in row.windows], limit, factor) for row in rows] for rows in found]
-    best = max(read, key=lambda rows: sum(max(0.0, gain) for gain, _ in rows))
+    best = max(read, key=lambda rows: sum(evidence for evidence, _ in rows))
     return Text([digits for _, digits in best if digits], page)
 
 
@@ -251,7 +252,7 @@ def _cut(labels: Plane, component: Component, height: float) -> Iterator[tuple[C
 
 
 def _best(row: Row, distances: list[Plane], limit: float, factor: float) -> tuple[float, list[Digit]]:
-    """Return how well the best path through a row explains its ink, in nats, and the digits on it."""
+    """Return how much speaks for the best path through a row, in nats, and the digits on it."""
     count = len(row.pieces)
     steps: list[list[tuple[int, float, list[Digit]]]] = [
         [(last, cost, []) for last, cost in skips] for skips in row.skips
@@ -267,5 +268,5 @@ def _best(row: Row, distances: list[Plane], limit: float, factor: float) -> tupl
             cost = paths[i][0] + step + row.cuts[last - 1]
             if cost < paths[last][0]:
                 paths[last] = (cost, paths[i][1] + digits)
-    cost, digits = paths[-1]
-    return CERTAIN * len(digits) - cost, digits
+    digits = paths[-1][1]
+    return sum(max(0.0, limit - each.distance - EVIDENCE) for each in digits), digits

@@ -18,6 +18,7 @@ BEYOND: Final = 0.4  # that a rule may go on unseen
 DETAIL: Final = 64  # pixels of a digit's height in the copy in which rules are looked for: at 32, arcs count as straight
 VOTES: Final = 0.8  # heights of ink on a line before it is followed (Hough transform)
 COVERED: Final = 0.8  # of a rule: its ink; digits side by side on one line cover less
+BROKEN: Final = 0.25  # heights: the longest gap without any ink in a rule; between two digits there is more
 SLOPE: Final = 0.15  # of a rule at most: 9 degrees
 WIDENED: Final = 1.3  # of its median width: what a rule is removed up to, so that strokes that cross it stay
 USUAL: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhere strokes lie on it
@@ -56,7 +57,8 @@ def _rules(mask: Plane, height: float, ends: Plane | None) -> Plane:
     for x0, y0, x1, y1 in lines.reshape(-1, 4).tolist():
         slope, count = (y1 - y0) / max(1, x1 - x0), x1 - x0 + 1
         x, y = np.arange(x0, x1 + 1), np.rint(np.linspace(y0, y1, max(0, count))).astype(int)
-        if abs(slope) > SLOPE or ink[y, x].mean() < COVERED:
+        inked = np.flatnonzero(np.concatenate([[1], ink[y, x], [1]]))
+        if abs(slope) > SLOPE or len(inked) < COVERED * count or np.diff(inked).max() > BROKEN * unit:
             continue
         if count < LENGTH * unit and not (between is not None and between[y0, x0] and between[y1, x1]):
             continue
