@@ -26,7 +26,7 @@ LIGHT: Final = 10  # light ink: paper is white more often than black
 LOCAL: Final = 20  # a local background: it takes the inside of a loop for ink
 UNEVEN: Final = 40  # one shade as the background of a page that has several
 FAINT: Final = 5  # faint ink: it may be the paper's grain
-UNEXPLAINED: Final = 10  # all of the page's ink left over; half of it counts half
+UNEXPLAINED: Final = 5  # all of the page's ink left over; half of it counts half
 CUT: Final = 20  # ink along the page's edge for the length of the digit
 
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom are exclusive
@@ -77,6 +77,12 @@ class Reading:
         """The ten probabilities of the chosen candidate."""
         probabilities: NDArray[Any] = softmax(-self.chosen.distances[None])[0]
         return probabilities
+
+    @property
+    def beside(self) -> str:
+        """What to say of comparable components beside the digit; nothing where there are none."""
+        others = self.chosen.others if self.candidates else 0
+        return f"; {others} more like it beside it: --all reads them" if others else ""
 
 
 def read_picture(source: Source, network: LeNet5 | None = None, *, rotate: int = 0) -> Plane:

@@ -137,7 +137,8 @@ def isolate(ink: Ink, labels: NDArray[Any], group: list[Component]) -> Plane:
     reach = cv2.dilate(mine, np.ones((2 * margin + 1,) * 2, np.uint8))
     away = cv2.dilate(((around > 0) & (mine == 0)).astype(np.uint8), np.ones((3, 3), np.uint8))
     full = cv2.mean(plane, mine)[0]
-    return cv2.convertScaleAbs(plane * (mine | (reach > away)), alpha=255 / max(1.0, full))
+    kept: Plane = cv2.bitwise_and(plane, plane, mask=mine | (reach > away).astype(np.uint8))
+    return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, full))
 
 
 def box_of(group: list[Component]) -> tuple[int, int, int, int]:
