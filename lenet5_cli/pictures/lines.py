@@ -37,13 +37,17 @@ CUT_INK: Final = 0.45  # in a column that is cut, at most: a cut along a stroke 
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
-EVIDENCE: Final = 3.5  # below the threshold: what is nearer to its glyph is hardly ever noise
+EVIDENCE: Final = 2.5  # below the threshold: what is nearer to its glyph is hardly ever noise
 SKIPPED: Final = 10.0  # for a component that is no digit, or each DIGIT_WIDTH of it: above what any digit costs
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
 SPECK: Final = 0.15  # of SKIPPED at least, in proportion to its longer side, for a sign
 CUT: Final = 0.5  # for a cut, and
 CUT_THROUGH: Final = 6.0  # for each height of ink in it
 UNTRAINED: Final = 20.0  # the threshold where the network has none: the j of the bundled model's training
+# What an ink hypothesis must explain more to be chosen over a plainer one:
+LIGHT: Final = 4.0  # light ink: paper is white more often than black
+LOCAL: Final = 1.0  # a local background: it takes the inside of a loop for ink
+FAINT: Final = 1.0  # faint ink: it may be the paper's grain
 STROKES_MAX: Final = 4  # components that are joined into one digit
 
 
@@ -106,11 +110,10 @@ def read_page(page: Page, network: LeNet5, name: str) -> Text:
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     found, crowded = [], False
     for ink in segment.inks(shades):
-        if ink.level == segment.LEVELS[0]:
-            rows = _rows(ink)
-            crowded |= rows is None
-            found.append(rows or [])
-    windows = [window for rows in found for row in rows for window in row.windows]
+        rows = _rows(ink)
+        crowded |= rows is None
+        found.append((LIGHT * (not ink.dark) + LOCAL * ink.local + FAINT * (ink.level < segment.LEVELS[0]), rows or []))
+    windows = [window for _, rows in found for row in rows for window in row.windows]
     if crowded and not windows:
         raise LeNet5Error(f"{name}: more than {COMPONENTS_MAX:,} separate marks; crop it to the digits")
     if not windows:
@@ -118,9 +121,11 @@ def read_page(page: Page, network: LeNet5, name: str) -> Text:
     distances = iter(-network.scores(np.stack([window.image for window in windows])))
     limit = UNTRAINED if network.threshold is None else network.threshold
     factor = page.size[0] / shades.shape[1]
-    read = [[_best(row, [next(distances) for _ in row.windows], limit, factor) for row in rows] for rows in found]
-    best = max(read, key=lambda rows: sum(evidence for evidence, _ in rows))
-    return Text([digits for _, digits in best if digits], page)
+    texts = []
+    for prior, rows in found:
+        read = [_best(row, [next(distances) for _ in row.windows], limit, factor) for row in rows]
+        texts.append((sum(evidence for evidence, _ in read) - prior, [digits for _, digits in read if digits]))
+    return Text(max(texts, key=lambda text: text[0])[1], page)
 
 
 def _rows(ink: Ink) -> list[Row] | None:
@@ -269,4 +274,4 @@ def _best(row: Row, distances: list[Plane], limit: float, factor: float) -> tupl
             if cost < paths[last][0]:
                 paths[last] = (cost, paths[i][1] + digits)
     digits = paths[-1][1]
-    return sum(max(0.0, limit - each.distance - EVIDENCE) for each in digits), digits
+    return max(0.0, sum(min(CERTAIN, limit - each.distance) - EVIDENCE for each in digits)), digits
