@@ -266,14 +266,19 @@ def _answer(reading: "Reading") -> dict[str, Any]:
 
 def _explain(path: Path, reading: "Reading | Text", network: "LeNet5", file: Path) -> None:
     from lenet5_cli.files import replacing
+    from lenet5_cli.pictures.lines import Text
     from lenet5_cli.reports import explanation
 
-    words = printable(f"{file}: {explanation.in_words(reading)}")
-    click.echo(words, err=True)
-    if reading.candidates:
+    words = explanation.text_in_words(reading) if isinstance(reading, Text) else explanation.in_words(reading)
+    click.echo(words := printable(f"{file}: {words}"), err=True)
+    if isinstance(reading, Text):
+        image = explanation.draw_text(reading)
+    elif reading.candidates:
         image = explanation.draw(reading, network.codes, words)
-        with replacing(path) as picture:
-            image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
+    else:
+        return
+    with replacing(path) as picture:
+        image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
 
 
 def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
@@ -281,54 +286,62 @@ def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
     refused = 0
     for answer in answers:
         click.echo(json.dumps(answer))
-        refused += answer.get("digit") is None
+        refused += "error" in answer or "reason" in answer
     return refused
 
 
-def _print_csv(answers: Iterable[dict[str, Any]]) -> int:
-    """Print a row a picture; return how many showed no digit."""
+def _print_csv(answers: Iterable[dict[str, Any]], every: bool) -> int:
+    """Print a row a picture, or a digit where every one is read; return how many pictures showed none."""
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(["file", "digit", "probability", "distance", "reason"])
+    edges = ("left", "top", "right", "bottom")
+    rows.writerow(["file", "digit", "probability", "distance", *(edges if every else ()), "reason"])
     refused = 0
     for answer in answers:
-        digit, why = answer.get("digit"), answer.get("reason", answer.get("error", ""))
-        figures = [f"{answer[name]:.4f}" if name in answer else "" for name in ("probability", "distance")]
-        rows.writerow([answer["file"], "" if digit is None else digit, *figures, why])
+        why = answer.get("reason", answer.get("error", ""))
+        for each in answer.get("digits") or [answer]:
+            digit = each.get("digit")
+            figures = [f"{each[name]:.4f}" if name in each else "" for name in ("probability", "distance")]
+            box = each.get("box", [""] * len(edges)) if every else ()
+            rows.writerow([answer["file"], "" if digit is None else digit, *figures, *box, why])
         sys.stdout.flush()
-        refused += digit is None
+        refused += bool(why)
     return refused
 
 
-def _print_table(answers: Iterable[dict[str, Any]], top: int) -> int:
+def _print_table(answers: Iterable[dict[str, Any]], top: int, every: bool) -> int:
     """Print a row for every digit as it is read, and why there is none; return how many showed none."""
     refused = 0
-    row = _rows()
+    row = _rows("digits" if every else "digit  probability")
     for answer in answers:
         file = printable(answer["file"])
-        if answer.get("digit") is None:
+        if "error" in answer or "reason" in answer:
             refused += 1
             click.echo(answer.get("error") or f"{file}: no digit: {answer['reason']}", err=True)
+            continue
+        if every:
+            for place, text in enumerate(answer["text"].split("\n")):
+                row("" if place else file, text)
             continue
         if others := answer["others"]:
             click.echo(f"{file}: {others} more like it beside it; --all reads them", err=True)
         order = sorted(range(len(answer["probabilities"])), key=lambda digit: -answer["probabilities"][digit])
         for place, digit in enumerate(order[:top]):
             if not place or answer["probabilities"][digit] >= LOWEST_SHOWN:
-                row("" if place else file, str(digit), f"{answer['probabilities'][digit]:.4f}")
+                row("" if place else file, f"{digit:<5}  {answer['probabilities'][digit]:.4f}")
     return refused
 
 
-def _rows() -> Callable[[str, str, str], None]:
+def _rows(head: str) -> Callable[[str, str], None]:
     """Return what prints a row of the table, with its head before the first."""
     width = max(NAME_MIN, min(NAME_WIDTH, console().width - 22))
     printed = 0
 
-    def row(file: str, digit: str, probability: str) -> None:
+    def row(file: str, answer: str) -> None:
         nonlocal printed
         if not printed:
-            click.echo(f"{'file':{width}}  digit  probability")
+            click.echo(f"{'file':{width}}  {head}")
         printed += 1
-        click.echo(f"{_cut(file, width):{width}}  {digit:5}  {probability}")
+        click.echo(f"{_cut(file, width):{width}}  {answer}")
 
     return row
 

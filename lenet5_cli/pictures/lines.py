@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import LeNet5
@@ -44,10 +43,10 @@ SPECK: Final = 0.15  # of SKIPPED at least, in proportion to its longer side, fo
 CUT: Final = 0.5  # for a cut, and
 CUT_THROUGH: Final = 6.0  # for each height of ink in it
 UNTRAINED: Final = 20.0  # the threshold where the network has none: the j of the bundled model's training
-# What an ink hypothesis must explain more to be chosen over a plainer one:
-LIGHT: Final = 4.0  # light ink: paper is white more often than black
-LOCAL: Final = 1.0  # a local background: it takes the inside of a loop for ink
-FAINT: Final = 1.0  # faint ink: it may be the paper's grain
+AGAINST: Final = 2.0  # a digit, for ink that the page's contrast speaks against
+MISFIT: Final = 1.0  # a digit, for a background that is evener or less even than the page
+FAINT: Final = 0.5  # a digit, for faint ink: it may be the paper's grain
+UNLIKELY: Final = 0.5  # of ``against`` or ``misfit``: more, and an ink hypothesis is not followed
 STROKES_MAX: Final = 4  # components that are joined into one digit
 
 
@@ -63,6 +62,8 @@ class Digit(NamedTuple):
 @dataclass(frozen=True)
 class Text:
     """The digits on a page, in rows from the top, each from the left."""
+
+    NO_DIGIT: ClassVar = "nothing on it is one"  # the reason if there is none
 
     rows: list[list[Digit]]
     page: Page
@@ -108,11 +109,14 @@ def read_page(page: Page, network: LeNet5, name: str) -> Text:
     """Return all digits on a decoded page."""
     scale = max(1, ENLARGED // max(page.pixels.shape[:2]))
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    found, crowded = [], False
+    found: list[tuple[float, list[Row]]] = []
+    crowded = False
     for ink in segment.inks(shades):
-        rows = _rows(ink)
-        crowded |= rows is None
-        found.append((LIGHT * (not ink.dark) + LOCAL * ink.local + FAINT * (ink.level < segment.LEVELS[0]), rows or []))
+        if max(ink.against, ink.misfit) <= UNLIKELY:
+            rows = _rows(ink)
+            crowded |= rows is None
+            prior = AGAINST * ink.against + MISFIT * ink.misfit + FAINT * (ink.level < segment.LEVELS[0])
+            found.append((prior, rows or []))
     windows = [window for _, rows in found for row in rows for window in row.windows]
     if crowded and not windows:
         raise LeNet5Error(f"{name}: more than {COMPONENTS_MAX:,} separate marks; crop it to the digits")
@@ -121,11 +125,13 @@ def read_page(page: Page, network: LeNet5, name: str) -> Text:
     distances = iter(-network.scores(np.stack([window.image for window in windows])))
     limit = UNTRAINED if network.threshold is None else network.threshold
     factor = page.size[0] / shades.shape[1]
-    texts = []
+    texts, evidence = [], []
     for prior, rows in found:
         read = [_best(row, [next(distances) for _ in row.windows], limit, factor) for row in rows]
-        texts.append((sum(evidence for evidence, _ in read) - prior, [digits for _, digits in read if digits]))
-    return Text(max(texts, key=lambda text: text[0])[1], page)
+        texts.append([digits for digits in read if digits])
+        near = [min(CERTAIN, limit - each.distance) for digits in read for each in digits]
+        evidence.append(sum(near) - (EVIDENCE + prior) * len(near))
+    return Text(texts[int(np.argmax(evidence))], page)
 
 
 def _rows(ink: Ink) -> list[Row] | None:
@@ -142,8 +148,8 @@ def _rows(ink: Ink) -> list[Row] | None:
     if len(places) > COMPONENTS_MAX:
         return None
     found = [
-        Component(int(place), *map(int, (left, top, left + width, top + tall, area)), edge=0)
-        for place, (left, top, width, tall, area) in zip(places, stats[places], strict=True)
+        Component(int(place), left, top, left + width, top + tall, area, 0)
+        for place, (left, top, width, tall, area) in zip(places, stats[places].tolist(), strict=True)
     ]
     bodies = [each for each in found if each.bottom - each.top >= BODY * height]
     rows = _in_rows([each for each in bodies if not any(_holds(each, other) for other in bodies)])
@@ -164,7 +170,9 @@ def _measured(mask: Plane) -> tuple[float, Plane, Plane]:
 
 def _holds(frame: Component, other: Component) -> bool:
     """Tell whether a component is a frame around another one."""
-    return frame.left < other.left and other.right < frame.right and frame.top < other.top and other.bottom < frame.bottom
+    return (
+        frame.left < other.left and other.right < frame.right and frame.top < other.top and other.bottom < frame.bottom
+    )
 
 
 def _cut_off(sign: Component, shape: tuple[int, ...]) -> bool:
@@ -213,7 +221,7 @@ def _row(ink: Ink, labels: Plane, row: list[Component]) -> Row:
             group = pieces[first:last]
             left, top, right, bottom = box = segment.box_of(group)
             gap = pieces[last - 1].left - max((each.right for each in group[:-1]), default=right)
-            if gap > GAP * height or last > first + 1 and right - left > WIDE * max(height, bottom - top):
+            if gap > GAP * height or (last > first + 1 and right - left > WIDE * max(height, bottom - top)):
                 break
             if len({each.label for each in whole[first:last]}) > STROKES_MAX:
                 break
@@ -251,21 +259,22 @@ def _cut(labels: Plane, component: Component, height: float) -> Iterator[tuple[C
         rows, columns = np.nonzero(mine[:, start:stop])
         new = int(labels.max()) + 1
         labels[top:bottom, left + start : left + stop][mine[:, start:stop]] = new
-        box = (left + start + columns.min(), top + rows.min(), left + start + columns.max() + 1, top + rows.max() + 1)
+        first, last = int(columns.min()), int(columns.max()) + 1
         cost = 0.0 if stop == len(ink) else CUT + CUT_THROUGH * float(ink[stop]) / height
-        yield Component(new, *map(int, box), len(rows), 0), cost
+        box = (left + start + first, top + int(rows.min()), left + start + last, top + int(rows.max()) + 1)
+        yield Component(new, *box, len(rows), 0), cost
 
 
-def _best(row: Row, distances: list[Plane], limit: float, factor: float) -> tuple[float, list[Digit]]:
-    """Return how much speaks for the best path through a row, in nats, and the digits on it."""
+def _best(row: Row, distances: list[Plane], limit: float, factor: float) -> list[Digit]:
+    """Return the digits on the best path through a row."""
     count = len(row.pieces)
     steps: list[list[tuple[int, float, list[Digit]]]] = [
         [(last, cost, []) for last, cost in skips] for skips in row.skips
     ]
     for window, each in zip(row.windows, distances, strict=True):
         if (distance := float(each.min())) <= limit:
-            box = tuple(round(factor * edge) for edge in window.box)
-            digit = Digit(int(each.argmin()), float(softmax(-each[None]).max()), distance, box)
+            left, top, right, bottom = (round(factor * edge) for edge in window.box)
+            digit = Digit(int(each.argmin()), float(softmax(-each[None]).max()), distance, (left, top, right, bottom))
             steps[window.first].append((window.last, max(0.0, distance - limit + CERTAIN), [digit]))
     paths: list[tuple[float, list[Digit]]] = [(0.0, []), *[(np.inf, [])] * count]
     for i in range(count):
@@ -273,5 +282,4 @@ def _best(row: Row, distances: list[Plane], limit: float, factor: float) -> tupl
             cost = paths[i][0] + step + row.cuts[last - 1]
             if cost < paths[last][0]:
                 paths[last] = (cost, paths[i][1] + digits)
-    digits = paths[-1][1]
-    return max(0.0, sum(min(CERTAIN, limit - each.distance) - EVIDENCE for each in digits)), digits
+    return paths[-1][1]

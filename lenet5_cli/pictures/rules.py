@@ -15,7 +15,9 @@ STROKES: Final = 0.25  # of a rule at least between two gaps
 THIN: Final = 0.15  # of a rule at most
 BEYOND: Final = 0.4  # that a rule may go on unseen
 
-DETAIL: Final = 64  # pixels of a digit's height in the copy in which rules are looked for: at 32, arcs count as straight
+DETAIL: Final = (
+    64  # pixels of a digit's height in the copy in which rules are looked for: at 32, arcs count as straight
+)
 VOTES: Final = 0.8  # heights of ink on a line before it is followed (Hough transform)
 COVERED: Final = 0.8  # of a rule: its ink; digits side by side on one line cover less
 BROKEN: Final = 0.25  # heights: the longest gap without any ink in a rule; between two digits there is more
@@ -70,7 +72,8 @@ def _rules(mask: Plane, height: float, ends: Plane | None) -> Plane:
         return none
     kernel = np.ones((round(WIDENED * float(np.median(widths)) + 2), 1), np.uint8)
     lean = mask & ~cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel)
-    return lean & cv2.resize(along, mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    rules: Plane = lean & cv2.resize(along, mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return rules
 
 
 def _shrunk(mask: Plane, size: list[int]) -> Plane:
@@ -82,6 +85,8 @@ def _widths(mask: Plane, rows: Plane, columns: Plane) -> Plane:
     """Return the length of the vertical run of ink through each place."""
     reach = 40
     padded = np.pad(mask, ((reach, reach + 1), (0, 0)))
-    around = padded[np.minimum(rows, len(mask) - 1) + np.arange(2 * reach + 1)[:, None], np.minimum(columns, mask.shape[1] - 1)]
+    around = padded[
+        np.minimum(rows, len(mask) - 1) + np.arange(2 * reach + 1)[:, None], np.minimum(columns, mask.shape[1] - 1)
+    ]
     up, down = around[reach::-1].cumprod(axis=0).sum(axis=0), around[reach + 1 :].cumprod(axis=0).sum(axis=0)
     return (up + down)[up > 0] if up.any() else np.ones(1)
