@@ -110,7 +110,10 @@ def read_page(page: Page, network: LeNet5, name: str) -> Text:
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     found: list[tuple[float, list[Row]]] = []
     crowded = False
-    for ink in segment.inks(shades):
+    inks: dict[tuple[object, ...], Ink] = {}
+    for ink in segment.inks(shades):  # the first of each kind: rules are removed here, by the digits' height
+        inks.setdefault((ink.dark, ink.local, ink.level), ink)
+    for ink in inks.values():
         if max(ink.against, ink.misfit) <= UNLIKELY:
             rows = _rows(ink)
             crowded |= rows is None
