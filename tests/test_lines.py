@@ -138,7 +138,7 @@ def test_specks_are_bounded_work(network: Nearest) -> None:
         marks[row : row + 12, column : column + 3] = 0
     with pytest.raises(LeNet5Error) as caught:
         read_digits(marks, network)  # type: ignore[arg-type]
-    assert str(caught.value) == "picture: more than 1,000 separate marks; crop it to the digits"
+    assert str(caught.value) == "picture: more than 2,000 marks that may be digits; crop it to the digits"
     assert network.images == before
 
 

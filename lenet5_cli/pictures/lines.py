@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import ClassVar, Final, NamedTuple
 
 import cv2
@@ -19,7 +19,9 @@ from lenet5_cli.pictures.rules import without_rules
 from lenet5_cli.pictures.segment import Component, Ink, Plane
 
 ENLARGED: Final = 400  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
-COMPONENTS_MAX: Final = 1000  # on a page: a full sheet has some hundred digits; it bounds the work and the memory
+PIECES_MAX: Final = (
+    2000  # of components that are cut, on a page: a full sheet has some hundred digits; it bounds the work
+)
 DUST: Final = 8  # pixels of height: what is lower does not count when the height of the digits is estimated
 
 # In heights of a digit: of all, the median; of a row, the median of its components.
@@ -28,6 +30,7 @@ LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # lower components are signs, dots or broken strokes: they neither make a row nor are a digit
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
 NEAR: Final = 0.15  # of a sign above or below its row
+THIN: Final = 0.3  # of a row's median area by length, an upright 1 having about half: less is another pen's
 GAP: Final = 0.25  # between strokes of one digit at most
 WIDE: Final = 1.6  # of a digit at most
 TOUCHING: Final = 0.85  # wider components may be several digits
@@ -121,7 +124,7 @@ def read_page(page: Page, network: LeNet5, name: str) -> Text:
             found.append((prior, rows or []))
     windows = [window for _, rows in found for row in rows for window in row.windows]
     if crowded and not windows:
-        raise LeNet5Error(f"{name}: more than {COMPONENTS_MAX:,} separate marks; crop it to the digits")
+        raise LeNet5Error(f"{name}: more than {PIECES_MAX:,} marks that may be digits; crop it to the digits")
     if not windows:
         return Text([], page)
     scores = network.scores(np.stack([window.image for window in windows]))
@@ -148,7 +151,8 @@ def _rows(ink: Ink) -> list[Row] | None:
         return []
     longest = stats[:, 2:4].max(axis=1)
     places = 1 + np.flatnonzero((longest[1:] >= SMALL * height) & (stats[1:, 3] <= LARGE * height))
-    if len(places) > COMPONENTS_MAX:
+    wide = stats[places, 2][stats[places, 2] > TOUCHING * height]
+    if len(places) + wide.sum() / (STEP * height) > PIECES_MAX:
         return None
     found = [
         Component(int(place), left, top, left + width, top + tall, area, 0)
@@ -159,7 +163,8 @@ def _rows(ink: Ink) -> list[Row] | None:
     for sign in found:
         if sign.bottom - sign.top < BODY * height and not _cut_off(sign, mask.shape):
             _add_sign(rows, sign, NEAR * height)
-    return [_row(ink._replace(mask=mask), labels, row) for row in rows]
+    fresh = count(int(labels.max()) + 1)
+    return [_row(ink._replace(mask=mask), labels, _inked_alike(row), fresh) for row in rows]
 
 
 def _measured(mask: Plane) -> tuple[float, Plane, Plane]:
@@ -197,6 +202,12 @@ def _in_rows(bodies: list[Component]) -> list[list[Component]]:
     return sorted(rows, key=lambda row: np.mean([each.top + each.bottom for each in row]))
 
 
+def _inked_alike(row: list[Component]) -> list[Component]:
+    """Return a row without what is drawn with a much thinner pen: margins and sides of boxes that look like a 1."""
+    usual = np.median([each.area / each.length for each in row])
+    return [each for each in row if each.area / each.length >= THIN * usual]
+
+
 def _add_sign(rows: list[list[Component]], sign: Component, reach: float) -> None:
     """Add a low component to the row in which its middle lies, if there is one."""
     x, y = (sign.left + sign.right) / 2, (sign.top + sign.bottom) / 2
@@ -207,12 +218,12 @@ def _add_sign(rows: list[list[Component]], sign: Component, reach: float) -> Non
             return
 
 
-def _row(ink: Ink, labels: Plane, row: list[Component]) -> Row:
+def _row(ink: Ink, labels: Plane, row: list[Component], fresh: Iterator[int]) -> Row:
     """Return a row's pieces, costs and windows; ``labels`` are changed where a component is cut."""
     height = float(np.median([each.bottom - each.top for each in row]))
     pieces, parents, costs = [], {}, {}
     for each in row:
-        for piece, cost in _cut(labels, each, height):
+        for piece, cost in _cut(labels, each, height, fresh):
             pieces.append(piece)
             parents[piece.label], costs[piece.label] = each, cost
     pieces.sort(key=lambda each: each.left + each.right)
@@ -247,7 +258,7 @@ def _skips(pieces: list[Component], whole: list[Component], i: int, height: floa
     return skips
 
 
-def _cut(labels: Plane, component: Component, height: float) -> Iterator[tuple[Component, float]]:
+def _cut(labels: Plane, component: Component, height: float, fresh: Iterator[int]) -> Iterator[tuple[Component, float]]:
     """Yield the pieces of a component, each with the cost of the cut behind it, and give them labels of their own."""
     label, left, top, right, bottom, *_ = component
     if bottom - top < BODY * height or right - left <= TOUCHING * min(height, bottom - top):
@@ -260,7 +271,7 @@ def _cut(labels: Plane, component: Component, height: float) -> Iterator[tuple[C
     edges = sorted({0, *(place for place in places if ink[place] <= CUT_INK * height), len(ink)})
     for start, stop in pairwise(edges):
         rows, columns = np.nonzero(mine[:, start:stop])
-        new = int(labels.max()) + 1
+        new = next(fresh)
         labels[top:bottom, left + start : left + stop][mine[:, start:stop]] = new
         first, last = int(columns.min()), int(columns.max()) + 1
         cost = 0.0 if stop == len(ink) else CUT + CUT_THROUGH * float(ink[stop]) / height
@@ -270,7 +281,7 @@ def _cut(labels: Plane, component: Component, height: float) -> Iterator[tuple[C
 
 def _best(row: Row, distances: list[Plane], limit: float, factor: float) -> list[Digit]:
     """Return the digits on the best path through a row."""
-    count = len(row.pieces)
+    end = len(row.pieces)
     steps: list[list[tuple[int, float, list[Digit]]]] = [
         [(last, cost, []) for last, cost in skips] for skips in row.skips
     ]
@@ -279,8 +290,8 @@ def _best(row: Row, distances: list[Plane], limit: float, factor: float) -> list
             left, top, right, bottom = (round(factor * edge) for edge in window.box)
             digit = Digit(int(each.argmin()), float(softmax(-each[None]).max()), distance, (left, top, right, bottom))
             steps[window.first].append((window.last, max(0.0, distance - limit + CERTAIN), [digit]))
-    paths: list[tuple[float, list[Digit]]] = [(0.0, []), *[(np.inf, [])] * count]
-    for i in range(count):
+    paths: list[tuple[float, list[Digit]]] = [(0.0, []), *[(np.inf, [])] * end]
+    for i in range(end):
         for last, step, digits in steps[i]:
             cost = paths[i][0] + step + row.cuts[last - 1]
             if cost < paths[last][0]:
