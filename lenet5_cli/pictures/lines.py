@@ -18,7 +18,7 @@ from lenet5_cli.pictures.read import Box
 from lenet5_cli.pictures.rules import without_rules
 from lenet5_cli.pictures.segment import Component, Ink, Plane
 
-ENLARGED: Final = 400  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
+ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
 PIECES_MAX: Final = (
     2000  # of components that are cut, on a page: a full sheet has some hundred digits; it bounds the work
 )

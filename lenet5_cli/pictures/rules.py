@@ -19,6 +19,7 @@ BEYOND: Final = 0.4  # that a rule may go on unseen
 DETAIL: Final = (
     64  # pixels of a digit's height in the copy in which rules are looked for: at 32, arcs count as straight
 )
+NEAR: Final = 3  # pixels of the copy across a rule that belong to it: no rule is quite straight
 VOTES: Final = 0.8  # heights of ink on a line before it is followed (Hough transform)
 COVERED: Final = 0.8  # of a rule: its ink; digits side by side on one line cover less
 BROKEN: Final = 0.25  # heights: the longest gap without any ink in a rule; between two digits there is more
@@ -52,12 +53,12 @@ def _rules(mask: Plane, height: float, ends: Plane | None) -> Plane:
     thick = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((max(4, round(THIN * height)), 1), np.uint8))
     thin = _shrunk(cv2.subtract(mask, thick), size)
     strokes = np.ones((1, max(3, round(STROKES * unit))), np.uint8)
-    thin &= cv2.morphologyEx(cv2.dilate(thin, np.ones((3, 1), np.uint8)), cv2.MORPH_OPEN, strokes)
+    thin &= cv2.morphologyEx(cv2.dilate(thin, np.ones((NEAR, 1), np.uint8)), cv2.MORPH_OPEN, strokes)
     lines = cv2.HoughLinesP(thin, 1, np.pi / 180, round(VOTES * unit), None, shortest * unit, GAP * unit)
     if lines is None:
         return none
-    ink = cv2.dilate(_shrunk(mask, size), np.ones((3, 1), np.uint8))
-    between = None if ends is None else cv2.dilate(_shrunk(ends, size), np.ones((5, 5), np.uint8))
+    ink = cv2.dilate(_shrunk(mask, size), np.ones((NEAR, 1), np.uint8))
+    between = None if ends is None else cv2.dilate(_shrunk(ends, size), np.ones((NEAR, NEAR), np.uint8))
     along, widths = np.zeros_like(thin), []
     for y, x in _runs(lines.reshape(-1, 4).astype(int).tolist(), ink, BROKEN * unit):
         joins = between is not None and between[y[0], x[0]] and between[y[-1], x[-1]]
@@ -65,7 +66,7 @@ def _rules(mask: Plane, height: float, ends: Plane | None) -> Plane:
             widths.append(np.quantile(_widths(mask, (y / scale).astype(int), (x / scale).astype(int)), USUAL))
             right, down = BEYOND * unit, BEYOND * unit * (y[-1] - y[0]) / len(x)
             start, stop = (round(x[0] - right), round(y[0] - down)), (round(x[-1] + right), round(y[-1] + down))
-            cv2.line(along, start, stop, 1, 3)
+            cv2.line(along, start, stop, 1, NEAR)
     if not widths:
         return none
     kernel = np.ones((round(WIDENED * float(np.median(widths)) + 2), 1), np.uint8)
