@@ -45,6 +45,7 @@ DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
 SPECK: Final = 0.15  # of SKIPPED at least, in proportion to its longer side, for a sign
 CUT: Final = 0.5  # for a cut, and
 CUT_THROUGH: Final = 6.0  # for each height of ink in it
+NEAREST: Final = 0.03  # quantile of the windows' distances that is a digit's, where the network keeps no threshold
 AGAINST: Final = 2.0  # a digit, for ink that the page's contrast speaks against
 MISFIT: Final = 1.0  # a digit, for a background that is evener or less even than the page
 FAINT: Final = 0.5  # a digit, for faint ink: it may be the paper's grain
@@ -128,7 +129,8 @@ def read_page(page: Page, network: LeNet5, name: str) -> Text:
     if not windows:
         return Text([], page)
     scores = network.scores(np.stack([window.image for window in windows]))
-    limit = CERTAIN - float(np.median(scores.max(axis=1))) if network.threshold is None else network.threshold
+    nearest = -float(np.quantile(scores.max(axis=1), 1 - NEAREST))
+    limit = nearest + CERTAIN if network.threshold is None else network.threshold
     distances = iter(-scores)
     factor = page.size[0] / shades.shape[1]
     texts, evidence = [], []
