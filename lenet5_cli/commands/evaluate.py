@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from lenet5_cli.training.metrics import Tally
+    from lenet5_cli.training.metrics import Rejection, Tally
 
 DRAWN = 200  # wrong answers, at most
+COVERAGES = (1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)  # of --reject: fractions of the images answered
 PAIRS = 5  # of digits that are confused, shown
 
 # How a confusion looks that is less than so much of the digit's images. Blue and orange are told apart by the
@@ -58,6 +59,7 @@ RIGHT = "bold #ffffff on #003c9e"
     help="Which split of it.",
 )
 @threads_option
+@option("--reject", group="Output", is_flag=True, help="Show coverage and error where far answers are refused.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
 @option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
 @option("--errors", group="Output", type=FILE, help=f"Draw the {DRAWN} worst wrong answers (needs matplotlib).")
@@ -67,6 +69,7 @@ def evaluate(
     data: str | None,
     split: Literal["test", "train"],
     threads: int,
+    reject: bool,
     as_json: bool,
     plot: Path | None,
     errors: Path | None,
@@ -75,7 +78,8 @@ def evaluate(
     """Measure a checkpoint on a data set.
 
     Accuracy and mean loss, precision, recall and F1 of each digit, and which digits are taken for which. The
-    calibration error says by how much the answers' probabilities are off.
+    calibration error says by how much the answers' probabilities are off. --reject adds what is wrong of the answers
+    that are left when those farthest from every glyph are refused; the coverage is the fraction of images answered.
 
     \b
     Examples:
@@ -83,6 +87,7 @@ def evaluate(
       lenet5 eval bundled
       lenet5 eval model.pkl --data builtin --split train
       lenet5 eval model.pkl --plot confusion.png --errors errors.png
+      lenet5 eval bundled --reject
       lenet5 eval model.pkl --json | jq .accuracy
     """
     refuse_existing(overwrite, plot, errors)
@@ -97,15 +102,19 @@ def evaluate(
     saved = checkpoint.read(model)
     source = data or str(saved.data.get("name", "mnist"))
     images = load(source, split)
-    tally = loop.evaluate(LeNet5.restore(saved), images, keep=DRAWN if errors else 0, threads=threads, track=bar)
+    network = LeNet5.restore(saved)
+    tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar)
     if plot:
         figures.evaluation(tally, plot)
     if errors:
         figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
     if as_json:
-        click.echo(json.dumps({"model": model_name(model), "data": source, "split": split, **_figures(tally)}))
+        measured = _figures(tally) | ({"reject": _refusals(tally, network.threshold)} if reject else {})
+        click.echo(json.dumps({"model": model_name(model), "data": source, "split": split, **measured}))
     else:
         _show(tally, split)
+        if reject:
+            _show_refusals(tally, network.threshold)
     say_written(plot, errors)
 
 
@@ -141,6 +150,34 @@ def _bins(tally: "Tally") -> "Iterator[dict[str, Any]]":
                 "accuracy": right / images,
                 "confidence": confidence / images,
             }
+
+
+def _refusals(tally: "Tally", threshold: float | None) -> dict[str, Any]:
+    """Return what ``--reject`` says: the curve, and the point on it at the model's own threshold, where it has one."""
+    import numpy as np
+
+    def point(refusal: "Rejection") -> dict[str, Any]:
+        return {"coverage": refusal.coverage, "error": refusal.error, **refusal._asdict()}
+
+    own = None if threshold is None else point(tally.refusing(np.array([threshold]))[0])
+    return {"model": own, "curve": [point(refusal) for refusal in tally.covering(np.array(COVERAGES))]}
+
+
+def _show_refusals(tally: "Tally", threshold: float | None) -> None:
+    found, screen = _refusals(tally, threshold), console()
+    title = "Refusing what is far from every glyph"
+    table = _table(screen, "coverage", "distance up to", "answered", "wrong", "error", title=title)
+    for point in found["curve"]:
+        cells = (f"{point['coverage']:.4f}", f"{point['threshold']:.2f}", str(point["accepted"]), str(point["wrong"]))
+        table.add_row(*cells, f"{point['error']:.4f}")
+    screen.print(table)
+    if own := found["model"]:
+        click.echo(
+            f"The model's own threshold, {own['threshold']:.2f}, answers {own['accepted']} of {own['images']},"
+            f" {own['wrong']} of them wrong ({own['error']:.4f})."
+        )
+    else:
+        click.echo("The model has no threshold of its own: it was trained without --validation.")
 
 
 def _show(tally: "Tally", split: str) -> None:

@@ -1,7 +1,7 @@
 """Losses: the mean over a batch and its gradient, in one call."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lenet5_cli.engine.einsum import Array
 
 FLOOR = 1e-20
-RUBBISH = 5.0  # j of ``discriminative``
+RUBBISH = 5.0  # j of ``discriminative``: a squared distance
 
 Loss = Callable[[Array, NDArray[np.integer]], tuple[float, Array]]
 
@@ -47,24 +47,32 @@ def _identity(classes: int, dtype: np.dtype[Any]) -> Array:
     return np.eye(classes, dtype=dtype)
 
 
-def discriminative(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
+def discriminative(scores: Array, labels: NDArray[np.integer], rubbish: float = RUBBISH) -> tuple[float, Array]:
     """Return the mean of the paper's criterion, and its gradient by the scores, which are minus its penalties.
 
-    ``loss = mean_n (-scores[n,labels[n]] + log(exp(-j) + sum_k exp(scores[n,k])))``: the right penalty falls and the
-    others rise, but for those far above the constant j, here 5.
+    ``loss = mean_n (log(exp(-j) + sum_k exp(scores[n,k])) - scores[n,labels[n]])``: the penalty of the right class
+    falls and the others rise, but for those far above the constant j, ``rubbish``. It stands for one more class, that
+    of what belongs to none: with label k, where ``scores[n,k]`` is -j, all penalties rise.
+
+    scores is (n, k), labels (n,) from 0 to k; the loss is in nats, the gradient has the shape and dtype of scores.
 
     Source: LeCun et al. 1998, equation 9.
     """
-    images = np.arange(len(scores))
-    top = np.maximum(np.maximum.reduce(scores, axis=1), -RUBBISH)
-    gradient = np.exp(scores - top[:, None])
-    total = np.add.reduce(gradient, axis=1) + np.exp(-RUBBISH - top)
-    losses = top + np.log(total) - scores[images, labels]
+    n, classes = scores.shape
+    images = np.arange(n)
+    extended = np.full((n, classes + 1), -rubbish, scores.dtype)
+    extended[:, :classes] = scores
+    top = np.maximum.reduce(extended, axis=1)
+    gradient = np.exp(extended - top[:, None])
+    total = np.add.reduce(gradient, axis=1)
+    losses = top + np.log(total) - extended[images, labels]
     gradient /= total[:, None]
     gradient[images, labels] -= 1
     gradient[abs(gradient) < FLOOR] = 0  # denormal numbers would slow the way back tenfold
-    gradient /= len(scores)
-    return float(np.add.reduce(losses, dtype=np.float64)) / len(scores), gradient
+    gradient /= n
+    return float(np.add.reduce(losses, dtype=np.float64)) / n, np.ascontiguousarray(gradient[:, :classes])
 
 
-LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "discriminative": discriminative}
+def criterion(name: str, rubbish: float = RUBBISH) -> Loss:
+    """Return the loss of a name, ``cross-entropy`` or ``discriminative``, with the constant that the latter takes."""
+    return partial(discriminative, rubbish=rubbish) if name == "discriminative" else cross_entropy

@@ -11,7 +11,7 @@ from lenet5_cli.config import Config, known
 from lenet5_cli.data import glyphs
 from lenet5_cli.engine import ACTIVATIONS, RBF, Conv, Dense, Layer, Subsampling
 from lenet5_cli.engine.einsum import Array
-from lenet5_cli.engine.losses import LOSSES, softmax
+from lenet5_cli.engine.losses import criterion, softmax
 from lenet5_cli.engine.preprocessing import INPUT_SHAPE, prepare
 from lenet5_cli.engine.windows import untiled
 from lenet5_cli.errors import LeNet5Error
@@ -27,6 +27,7 @@ TABLE = [
 LECUN1998 = np.array([[str(c) in maps for c in range(6)] for maps in TABLE])
 
 CHUNK = 50  # images computed together: enough to make long loops, few enough for their work arrays to stay in cache
+ACCEPT = 0.995  # of the digits held out: one in 200 is refused, about as many as are read wrong without refusal
 
 
 def chunks(images: int) -> list[slice]:
@@ -48,6 +49,8 @@ class LeNet5:
         codes: (k, 84), the glyphs of the output layer, ink 1 and paper 0.
         layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
         dtype: float32 or float64.
+        distances: quantiles of the squared distances of digits held out, as in ``Checkpoint``; None where none were.
+        accept: the fraction of such digits that ``threshold`` lets pass, 0 to 1.
         parameters: every trainable number in one vector, of which the layers' ``params`` are views.
         gradients: likewise for their ``grads``.
 
@@ -64,6 +67,9 @@ class LeNet5:
         self.config = config = config or Config()
         self.codes = glyphs.read(config.glyphs) if codes is None else codes
         self.dtype = np.dtype(config.dtype)
+        self.accept = ACCEPT
+        self.distances: NDArray[np.floating] | None = None
+        self._criterion = criterion(config.loss, config.rubbish)
         self.layers: list[Layer] = []
         rng, activation = np.random.default_rng(config.seed), ACTIVATIONS[config.activation]
         common: dict[str, Any] = {"rng": rng, "init": config.init, "activation": activation, "dtype": self.dtype}
@@ -96,6 +102,7 @@ class LeNet5:
         config = Config(**known(saved.config) | {"seed": 0, "dtype": saved.dtype})
         network = cls(config, saved.codes)
         network.assign(saved.pairs, where=saved.where)
+        network.distances = saved.distances
         return network
 
     def assign(self, pairs: list[list[Array]], where: str = "") -> None:
@@ -113,6 +120,18 @@ class LeNet5:
                 if value.shape != param.shape:
                     raise LeNet5Error(f"{where}{layer.name}.{name}: shape {value.shape}; expected {param.shape}")
                 param[...] = value
+
+    @property
+    def threshold(self) -> float | None:
+        """The largest squared distance to the nearest code at which a picture still is a digit; None: any is one.
+
+        So that the fraction ``accept`` of the digits held out in training pass; with 1, whatever there is.
+
+        Source: LeCun et al. 1998, section II.C.
+        """
+        if self.distances is None or self.accept >= 1:
+            return None
+        return float(np.interp(self.accept, np.linspace(0, 1, len(self.distances)), self.distances))
 
     def pairs(self) -> list[list[Array]]:
         """Return ``[weight, bias]`` of each trainable layer, copied, in the shapes of the report."""
@@ -150,7 +169,7 @@ class LeNet5:
         Of a chunk of a larger batch, ``gradients`` become its summand in the gradient of the batch's mean loss:
         n / ``batch_size`` of its own.
         """
-        loss, dscores = LOSSES[self.config.loss](self.forward(self.prepare(images)), labels)
+        loss, dscores = self._criterion(self.forward(self.prepare(images)), labels)
         if batch_size and batch_size != len(labels):
             dscores *= len(labels) / batch_size
         self.backward(dscores)
@@ -158,7 +177,7 @@ class LeNet5:
 
     def loss(self, scores: Array, labels: NDArray[np.integer]) -> float:
         """Return the mean loss of scores (n, k) with labels (n,)."""
-        return LOSSES[self.config.loss](scores, labels)[0]
+        return self._criterion(scores, labels)[0]
 
     def prepare(self, images: NDArray[np.uint8]) -> Array:
         """Return pictures (n, 28, 28) as the network's input (n, 1, 32, 32)."""
