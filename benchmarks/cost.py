@@ -18,15 +18,15 @@ from peers import take_step
 from speed import machine
 
 from lenet5_cli import LeNet5
-from lenet5_cli.config import Config
 from lenet5_cli.commands.options import available_cores
+from lenet5_cli.config import Config
 from lenet5_cli.data import drawn, idx
 from lenet5_cli.data.sources import load
 from lenet5_cli.engine import SIGMOID, conv, dense, rbf
 from lenet5_cli.engine.einsum import contraction
 from lenet5_cli.engine.windows import Kernels, Windows
 from lenet5_cli.training.loop import evaluate
-from lenet5_cli.training.parallel import Workers
+from lenet5_cli.training.step import Step
 
 IMAGES, LABELS = drawn.draw(4096, seed=0)
 
@@ -76,10 +76,10 @@ def by_kind() -> None:
         for layer in network.layers:
             if hasattr(layer, "activation"):
                 layer.activation = activation
-        with Workers(network) as workers:
-            run(workers, size, 20)
+        with Step(network) as step:
+            run(step, size, 20)
             kinds.clear()
-            kinds["all"] = run(workers, size, max(20, 2000 // size)) * max(20, 2000 // size) * size
+            kinds["all"] = run(step, size, max(20, 2000 // size)) * max(20, 2000 // size) * size
         calls = max(20, 2000 // size) * size
         columns.append({kind: seconds / calls * 1e6 for kind, seconds in kinds.items()})
     for kind in columns[0]:
@@ -99,12 +99,11 @@ def by_batch() -> None:
     for size in (1, 4, 16, 64, 128, 256, 1024, 4096):
         cells = []
         for threads in counts:
-            with Workers(LeNet5(Config(seed=1)), threads) as workers:
-                workers.scores(IMAGES[:64])
-                time.sleep(1)  # until the helpers that this starts are ready
-                run(workers, size, 3)
+            with Step(LeNet5(Config(seed=1)), threads) as step:
+                step.pool.wait_until_ready()
+                run(step, size, 3)
                 calls = max(2, 1000 // size)
-                cells.append(f"{statistics.median(run(workers, size, calls) for _ in range(5)) * 1e6:.1f}")
+                cells.append(f"{statistics.median(run(step, size, calls) for _ in range(5)) * 1e6:.1f}")
         print(f"| {size:,} | {' | '.join(cells)} |")
     print()
 
@@ -125,11 +124,11 @@ def by_images(most: int) -> None:
             count *= 10
 
 
-def run(workers: Workers, size: int, calls: int) -> float:
+def run(step: Step, size: int, calls: int) -> float:
     """Return the seconds an image of some training steps."""
     start = time.perf_counter()
     for _ in range(calls):
-        take_step(workers, IMAGES[:size], LABELS[:size])
+        take_step(step, IMAGES[:size], LABELS[:size])
     return (time.perf_counter() - start) / calls / size
 
 

@@ -70,7 +70,7 @@ def without_seconds(path: Path) -> bytes:
     """Return the bytes of a checkpoint, the seconds of its epochs struck out."""
     content = path.read_bytes()
     for epoch in checkpoint.read(path).history:
-        content = content.replace(struct.pack(">d", epoch["seconds"]), b"*" * 8)
+        content = content.replace(struct.pack(">d", epoch.seconds), b"*" * 8)
     return content
 
 

@@ -4,7 +4,6 @@ Each peer starts from the parameters of a ``LeNet5`` and offers the same three c
 ``scores`` of one, and ``gradients`` of one as a single vector in our order, for the check that all compute the same.
 """
 
-import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -17,7 +16,7 @@ from lenet5_cli.config import Config
 from lenet5_cli.engine.losses import cross_entropy
 from lenet5_cli.engine.optim import SGD
 from lenet5_cli.engine.preprocessing import prepare
-from lenet5_cli.training.parallel import Workers
+from lenet5_cli.training.step import Step
 
 LR = 0.01
 SEED = 1
@@ -45,18 +44,17 @@ class Ours:
 
     def __init__(self, network: LeNet5, threads: int) -> None:
         self.network = network
-        self.workers = Workers(network, threads).__enter__()
-        self.workers.scores(np.zeros((64, 28, 28), np.uint8))
-        time.sleep(1)  # until the helpers that this starts are ready
+        self.step = Step(network, threads).__enter__()
+        self.step.pool.wait_until_ready()
 
     def prepare(self, images: Vector, labels: Vector) -> tuple[Any, Any]:
         return images, labels
 
     def train(self, batch: Any, labels: Any) -> None:
-        take_step(self.workers, batch, labels)
+        take_step(self.step, batch, labels)
 
     def scores(self, batch: Any) -> Vector:
-        return self.workers.scores(batch)
+        return self.step.scores(batch)
 
     def gradients(self, batch: Any, labels: Any) -> Vector:
         scores = self.network.forward(prepare(batch, dtype=self.network.dtype))
@@ -234,10 +232,10 @@ class Listing:
         return gradients[::-1]
 
 
-def take_step(workers: Workers, images: Vector, labels: Vector) -> None:
+def take_step(step: Step, images: Vector, labels: Vector) -> None:
     """Take a step of plain SGD with lenet5."""
-    workers.differentiate(images, labels)
-    SGD().step(workers.network.parameters, workers.network.gradients, LR)
+    step.loss_and_gradient(images, labels)
+    SGD(step.network.parameters).step(step.network.parameters, step.network.gradients, LR)
 
 
 def split(x: Vector, size: int, stride: int) -> Vector:

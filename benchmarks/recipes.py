@@ -19,7 +19,7 @@ from speed import machine
 
 from lenet5_cli.config import Config, read
 
-INGREDIENTS = ("augment", "input", "order", "schedule", "init", "smoothing")
+INGREDIENTS = ("augment", "input", "order", "schedule", "init")
 
 
 def main() -> None:

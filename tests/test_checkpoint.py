@@ -19,15 +19,15 @@ from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
-from lenet5_cli.storage.checkpoint import Checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
+from tests.conftest import history
 
 PAIRS = LeNet5(Config(seed=1)).pairs()
 FULL = Checkpoint(
     PAIRS,
     glyphs.read(),
     {"epochs": 20, "lr": 0.5},
-    2,
-    [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 0.5}],
+    history(2, validation_loss=0.25, validation_accuracy=0.5),
     {"name": "mnist", "sha256": "ab"},
     {"numpy": np.__version__},
 )
@@ -96,7 +96,7 @@ def test_we_read_what_older_numpy_wrote(tmp_path: Path) -> None:
 def refusal(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     with pytest.raises(LeNet5Error) as error:
-        checkpoint.read(path)
+        LeNet5.load(path)
     message = str(error.value)
     assert message.startswith(f"{path}: ")
     return message.removeprefix(f"{path}: ")
@@ -122,8 +122,8 @@ def changed(place: int, item: Any) -> bytes:
     ("content", "message"),
     [
         (b"", "empty; expected a checkpoint"),
-        (pickle.dumps([1, 2]), "a pickle, but not a checkpoint; expected a list of six [weight, bias] pairs"),
-        (pickle.dumps({"a": 1}), "a pickle, but not a checkpoint; expected a list of six [weight, bias] pairs"),
+        (pickle.dumps([1, 2]), "a pickle, but not a checkpoint; expected a list of [weight, bias] pairs"),
+        (pickle.dumps({"a": 1}), "a pickle, but not a checkpoint; expected a list of [weight, bias] pairs"),
         (pickle.dumps(PAIRS) + b"x", "1 bytes follow the end of the pickle"),
         (changed(2, [7]), "c3: not a pair; expected [weight, bias]"),
         (changed(2, [[1, 2]]), "c3.weight: int found; expected an array"),
@@ -209,7 +209,7 @@ def test_every_flipped_bit_of_a_parameter_is_found(tmp_path: Path) -> None:
 def test_every_flipped_bit_of_the_record_is_found(tmp_path: Path) -> None:
     """Of a rate and of the history as well; the seconds alone are free to differ."""
     path = tmp_path / "model.pkl"
-    checkpoint.write(path, replace(FULL, history=[{"epoch": 1, "loss": 2.5, "seconds": 3.75}]))
+    checkpoint.write(path, replace(FULL, history=[Epoch(1, 2.5, 0.5, 0.5, 60, 3.75)]))
     content = path.read_bytes()
     for number, found in ((0.5, True), (2.5, True), (3.75, False)):
         place = content.index(struct.pack(">d", number)) + 5

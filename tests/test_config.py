@@ -2,12 +2,17 @@
 
 import os
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 
-from lenet5_cli.config import Config, presets, read
+from lenet5_cli.config import Config, choices, presets, read
+from lenet5_cli.data.augmentation import KINDS
+from lenet5_cli.engine import ACTIVATIONS
+from lenet5_cli.engine.losses import LOSSES
+from lenet5_cli.engine.optim import OPTIMIZERS
+from lenet5_cli.engine.preprocessing import SCALES
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import shipped_folder
 
@@ -72,8 +77,13 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
         (b'epochs = 3\ndtype = "float16"', "line 2: dtype: 'float16'; expected float32 or float64"),
         (b'dtype = "' + b"x" * 99999 + b'"', "line 1: dtype: '" + "x" * 59 + "...; expected float32 or float64"),
         (b'max_time = "9999999999s"', "line 1: max_time: '9999999999s'; expected a time such as 90s, 10m or 1h30m"),
-        (b'loss = "discriminative"\nsmoothing = 0.1', "line 2: smoothing: goes with the loss cross-entropy, "
-         "not with discriminative"),
+        (b'lr = 1\nmaps = "6,16"',
+         "line 2: maps: '6,16'; expected three whole numbers from 1 to 256, such as 6,16,120"),
+        (b'maps = "6,16,257"',
+         "line 1: maps: '6,16,257'; expected three whole numbers from 1 to 256, such as 6,16,120"),
+        (b'maps = "0,1,1"', "line 1: maps: '0,1,1'; expected three whole numbers from 1 to 256, such as 6,16,120"),
+        (b'maps = "6,10,120"\nconnections = "lecun1998"',
+         "line 2: connections: the table of lecun1998 has 6 and 16 maps; maps is 6,10,120"),
         (b"lr = 1\n\nlr = ", "line 3: not TOML: Invalid value"),
         (b"lr = 1\nlr = 2\n", "line 2, column 7: not TOML: Cannot overwrite a value"),
         (b"lr = 1\n\x00", "line 2, column 1: not TOML: Invalid statement"),
@@ -117,3 +127,17 @@ def test_what_editors_add_is_no_harm(tmp_path: Path) -> None:
 def test_comments_in_the_preset_cost_nothing() -> None:
     text = (shipped_folder("configs") / "report.toml").read_text(encoding="utf-8")
     assert tomllib.loads(text) == read("report")
+
+
+def test_every_choice_of_a_setting_is_implemented_and_nothing_else() -> None:
+    tables = {
+        "loss": LOSSES,
+        "activation": ACTIVATIONS,
+        "optimizer": OPTIMIZERS,
+        "input": SCALES,
+        "augment": KINDS,
+    }
+    for setting in fields(Config):
+        if setting.name in tables:
+            assert tuple(tables.pop(setting.name)) == choices(setting)
+    assert not tables

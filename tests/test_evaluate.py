@@ -80,7 +80,8 @@ PAIRS = """\
 def counted(confusion: list[list[int]], times: int = 1) -> Tally:
     """Return a tally of a confusion matrix, every answer sure by 0.98, the loss a quarter."""
     matrix = times * np.array(confusion)
-    tally = Tally(loss_sum=matrix.sum() / 4, confusion=matrix)
+    tally = Tally(loss_sum=matrix.sum() / 4)
+    tally.confusion = matrix
     tally.bins[:, 19] = matrix.sum(), matrix.trace(), 0.98 * matrix.sum()
     return tally
 

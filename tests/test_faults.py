@@ -19,7 +19,7 @@ from lenet5_cli.commands import lenet5 as group
 from lenet5_cli.data import glyphs, idx
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
-from tests.conftest import bars
+from tests.conftest import bars, history
 
 SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3", "--threads", "1"]
 
@@ -86,7 +86,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(bars_folder: Path,
 def test_another_file_that_does_not_fit_leaves_the_one_before(name: str, tmp_path: Path) -> None:
     write: dict[str, Callable[[], object]] = {
         "glyphs": lambda: glyphs.write(name, glyphs.read()),
-        "run": lambda: figures.history([{"epoch": 1, "loss": 1.0, "accuracy": 0.5}], Path(name)),
+        "run": lambda: figures.history(history(1), Path(name)),
         "data": lambda: idx.write(name, np.random.default_rng(1).integers(0, 255, 1000, np.uint8)),
     }
     if name.startswith("run"):
@@ -202,5 +202,5 @@ def test_the_log_of_a_run_that_went_on_is_whole(bars_folder: Path) -> None:
     assert len(Path("run.jsonl").read_text(encoding="utf-8").splitlines()) == done >= 4
     lenet5("train", "--resume", "--epochs", done + 2, "--log", "run.jsonl", "--overwrite")
     logged = [json.loads(line) for line in Path("run.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert logged == checkpoint.read("model.pkl").history
+    assert logged == [epoch.record() for epoch in checkpoint.read("model.pkl").history]
     assert [epoch["epoch"] for epoch in logged] == list(range(1, done + 3))

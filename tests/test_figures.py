@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.reports import figures
 from lenet5_cli.training.metrics import Tally
-from tests.conftest import bars
+from tests.conftest import bars, history
 
 PICTURES = bars(30).images
 
@@ -136,8 +137,8 @@ def test_every_kernel_is_drawn_but_those_of_no_connection(
     connections: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = LeNet5(Config(seed=1, connections=connections))
-    (c1, _), _, (c3, _), *_ = network.pairs()
-    canvas = drawn(monkeypatch, figures.kernels, c1, c3).axes[0]
+    c1 = network.layers[0].params["weight"]
+    canvas = drawn(monkeypatch, figures.kernels, network).axes[0]
     kernels = [image for image in canvas.images if image.get_array().shape == (5, 5)]
     assert len(kernels) == 6 + count
     np.testing.assert_array_equal(kernels[0].get_array(), c1[0, 0])
@@ -189,11 +190,11 @@ def test_the_glyphs_are_drawn_and_the_closest_two_marked(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("accuracies", [[1.0], [1.0, 1.0], [0.2, 0.99], [0.95, 0.97]])
 def test_the_curves_of_any_run_are_drawn(accuracies: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    epochs = [{"epoch": at, "loss": 1 / at, "accuracy": one} for at, one in enumerate(accuracies, 1)]
+    epochs = [replace(epoch, accuracy=one) for epoch, one in zip(history(len(accuracies)), accuracies, strict=True)]
     loss, accuracy = drawn(monkeypatch, figures.history, epochs).axes
     np.testing.assert_array_equal(accuracy.lines[0].get_ydata(), accuracies)
     assert len(accuracy.lines) == 1
     assert loss.get_ylim()[0] == 0
-    epochs[0]["validation_accuracy"] = 0.5
+    epochs[0] = replace(epochs[0], validation_accuracy=0.5)
     accuracy = drawn(monkeypatch, figures.history, epochs).axes[1]
     np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5] + [np.nan] * (len(epochs) - 1))

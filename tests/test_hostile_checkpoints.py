@@ -26,7 +26,7 @@ from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint, safe_pickle
-from lenet5_cli.storage.checkpoint import Checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 
 PAIRS = LeNet5(Config(seed=1)).pairs()
 ENTRY = {"epoch": 1, "loss": 2.5, "accuracy": 0.5, "lr": 0.5, "images": 6, "seconds": 0.25}
@@ -34,8 +34,7 @@ GOOD = Checkpoint(
     PAIRS,
     glyphs.read(),
     asdict(Config(data="builtin:20", seed=1, epochs=2)),
-    1,
-    [ENTRY],
+    [Epoch(**ENTRY)],
     {"name": "builtin:20", "images": 20, "sha256": "0" * 64},
     {"lenet5": "0.1.0"},
 )
@@ -102,7 +101,7 @@ def record(**changes: Any) -> bytes:
 
 def unsigned(**changes: Any) -> bytes:
     """Return a checkpoint with values that cannot be digested."""
-    described = {"format": 1, **asdict(GOOD), "glyphs": GOOD.codes, **changes}
+    described = {"format": 1, **asdict(GOOD), "history": [ENTRY], "glyphs": GOOD.codes, **changes}
     return pickle.dumps([*PAIRS, described])
 
 
@@ -199,7 +198,6 @@ def corpus() -> dict[str, bytes]:
         "a format that is a list": unsigned(format=[1]),
         "a format that is an array": unsigned(format=np.zeros(2)),
         "a digest that is an array": unsigned(sha256=np.zeros(2)),
-        "epochs that are an array": unsigned(epoch=np.zeros(2)),
         "a setting that is an array": unsigned(config={"lr": np.zeros(2)}),
         "a history of arrays": unsigned(history=[np.zeros(2)]),
         "a name of a state as long as a book": unsigned(state={"x" * 1_000_000: 1}),
@@ -222,12 +220,9 @@ def corpus() -> dict[str, bytes]:
         "glyphs of twos": record(codes=np.full((10, 84), 2, np.uint8)),
         "a digest that is none": unsigned(sha256=None),
         **{f"settings: {name}": record(config={**GOOD.config, **wrong}) for name, wrong in SETTINGS.items()},
-        **{f"history: {name}": record(history=wrong) for name, wrong in HISTORIES.items()},
+        **{f"history: {name}": unsigned(history=wrong) for name, wrong in HISTORIES.items()},
         "settings that are a list": unsigned(config=[]),
         "a setting of bytes": unsigned(config={"data": b"x"}),
-        "epochs as text": unsigned(epoch="7"),
-        "epochs that are true": unsigned(epoch=True),
-        "minus seven epochs": record(epoch=-7),
         "data that is a text": unsigned(data="mnist"),
         "data without a name": record(data={"name": ["mnist"]}),
         "data as a dict": record(data={"name": {"a": 1}}),
@@ -261,6 +256,10 @@ HISTORIES: dict[str, list[Any]] = {
     "texts": [{**ENTRY, "loss": "low"}],
     "nothing": [{**ENTRY, "accuracy": None}],
     "a truth": [{**ENTRY, "epoch": True}],
+    "an array": [{**ENTRY, "loss": np.zeros(2)}],
+    "a number that is not the next": [ENTRY, {**ENTRY}],
+    "infinity": [{**ENTRY, "seconds": float("inf")}],
+    "no loss": [{"epoch": 1}],
     "a list": [{**ENTRY, "validation_accuracy": [1]}],
     "a long text": [{**ENTRY, "note": "x" * 5000}],
     "a deep list": [{**ENTRY, "note": [[[[]]]]}],
@@ -293,7 +292,7 @@ def test_as_many_are_tried_as_is_told(name: str, files: dict[str, Path]) -> None
 def test_each_is_refused_with_a_message_of_ours(files: dict[str, Path]) -> None:
     for name, path in files.items():
         with pytest.raises(LeNet5Error) as refused:
-            checkpoint.read(path)
+            LeNet5.load(path)
         message = str(refused.value)
         assert message.startswith(f"{path}: "), name
         assert message.isprintable()
@@ -313,20 +312,23 @@ def test_each_is_refused_with_a_message_of_ours(files: dict[str, Path]) -> None:
         ("a number of 8 million bits", "damaged: a whole number of 8,388,607 bits, at byte 0"),
         ("keys that are numbers", "damaged: the key of a dict is of type int, at byte 6"),
         ("settings: a count that is a text", "config: epochs: 'x'; expected a whole number"),
-        ("settings: a list", "config: activation: ['sigmoid']; expected a text"),
+        ("settings: a list", "config: activation: ['sigmoid']; expected sigmoid or tanh"),
         ("settings: NaN", "config: lr: nan; expected 0 or more"),
         ("settings: a text of a million letters",
          "config.data: a text of 1,000,000 characters; expected at most 4,096"),
         ("history: not dicts", "history[0]: int; expected a dict"),
-        ("history: texts", "history[0].loss: 'low'; expected a number"),
-        ("minus seven epochs", "epoch: -7; expected 0 or more"),
+        ("history: texts", "history[0].loss: 'low'; expected a finite number"),
+        ("history: infinity", "history[0].seconds: inf; expected a finite number"),
+        ("history: no loss", "history[0]: no loss; expected epoch, loss, accuracy, lr, images, seconds"),
+        ("history: a number that is not the next", "history[1].epoch: 1; expected 2"),
+        ("weights transposed", "c1.weight: shape (5, 5, 1, 6); expected (6, 1, 5, 5)"),
         ("data without a name", "data.name: ['mnist']; expected a text"),
         ("weights of NaN", "c1.weight: holds NaN or infinity"),
     ],
 )  # fmt: skip
 def test_the_message_is_precise(name: str, message: str, files: dict[str, Path]) -> None:
     with pytest.raises(LeNet5Error) as refused:
-        checkpoint.read(files[name])
+        LeNet5.load(files[name])
     assert str(refused.value) == f"{files[name]}: {message}"
 
 
@@ -335,9 +337,11 @@ import json, os, pickle, sys
 from pathlib import Path
 from click.testing import CliRunner
 from lenet5_cli.commands import lenet5
+from lenet5_cli.files import shipped_folder
 from PIL import Image
 
 good, picture, files = sys.argv[1], sys.argv[2], sys.argv[3:]
+SHEETS = str(shipped_folder("glyphs"))
 seen = []
 HARMLESS = {"sys._getframe", "object.__getattr__", "object.__setattr__", "object.__delattr__", "code.__new__",
             "builtins.id", "gc.get_objects", "cpython.run_interactivehook", "signal.pthread_kill"}
@@ -348,6 +352,8 @@ def watch(event, args):
     reading = event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     if reading and (str(args[0]) == allowed or type(args[0]) is int):  # of a number, once it is open
         return
+    if (reading or event in ("pathlib.Path.glob", "os.scandir")) and str(args[0]).startswith(SHEETS):
+        return  # the shipped sheet, for a file that holds no glyphs
     seen.append([allowed, event, repr(args)])
 
 watching, allowed = False, None
@@ -442,7 +448,7 @@ FLOODS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a long text": (
         lambda: b"X" + struct.pack("<I", SIZE - 6) + b"x" * (SIZE - 6) + b".",
-        "a pickle, but not a checkpoint; expected a list of six [weight, bias] pairs",
+        "a pickle, but not a checkpoint; expected a list of [weight, bias] pairs",
     ),
     "a long number": (
         lambda: b"\x8b" + struct.pack("<i", SIZE - 6) + b"\x7f" * (SIZE - 6) + b".",
@@ -483,7 +489,9 @@ def test_a_large_hostile_file_takes_memory_for_a_few_of_its_size(
 
 def test_the_longest_run_can_be_read_back(tmp_path: Path) -> None:
     """As many epochs as a run can have are fewer operations than a file may have."""
-    history = [{**ENTRY, "epoch": epoch, "validation_accuracy": 0.5} for epoch in range(1, 1001)]
+    history = [
+        Epoch(**{**ENTRY, "epoch": epoch}, validation_loss=0.5, validation_accuracy=0.5) for epoch in range(1, 1001)
+    ]
     checkpoint.write(tmp_path / "model.pkl", replace(GOOD, history=history))
     content = (tmp_path / "model.pkl").read_bytes()
     an_epoch = sum(1 for _ in pickletools.genops(content)) / 1000

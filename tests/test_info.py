@@ -4,7 +4,7 @@ import hashlib
 import json
 import pickle
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, idx
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
-from lenet5_cli.storage.checkpoint import Checkpoint
-from tests.conftest import bars
+from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
+from tests.conftest import bars, history
 
 SHA256 = hashlib.sha256(b"").hexdigest()
 REPORT = asdict(Config(**config.read("report")))
@@ -47,20 +47,10 @@ def words(result: Result) -> str:
     return " ".join(result.stdout.split())
 
 
-def history(epochs: int, **more: Any) -> list[dict[str, Any]]:
-    """Return a loss that falls from 1 and an accuracy that rises from 0, in equal steps."""
-    return [
-        {"epoch": at + 1, "loss": 1 - at / epochs, "accuracy": at / epochs, "lr": 0.5, "images": 60, "seconds": 0.1}
-        | more
-        for at in range(epochs)
-    ]
-
-
 def model(**changes: Any) -> Path:
     """Write a model of eight epochs on the report's settings, but for what is given."""
     record: dict[str, Any] = {
         "config": REPORT | {"epochs": 20, "seed": 3},
-        "epoch": 8,
         "history": history(8),
         "data": {"name": "mnist", "images": 60000, "sha256": SHA256},
         "versions": {"lenet5": "0.1.0", "python": "3.12.1", "numpy": "2.4.0"},
@@ -118,7 +108,7 @@ def test_json_holds_the_same() -> None:
         "settings": saved.config,
         "data": saved.data,
         "epoch": 8,
-        "history": saved.history,
+        "history": [epoch.record() for epoch in saved.history],
         "versions": saved.versions,
     }
 
@@ -158,7 +148,7 @@ def test_a_file_of_the_reports_says_nothing_about_how_it_was_made() -> None:
 
 
 def test_a_record_that_is_empty_says_nothing_either() -> None:
-    shown = words(run(model(config={}, epoch=0, history=[], data={}, versions={})))
+    shown = words(run(model(config={}, history=[], data={}, versions={})))
     assert shown.endswith("total 60,900 The file says nothing about how it was made.")
 
 
@@ -167,8 +157,8 @@ def test_a_model_is_compared_with_the_preset_nearest_to_it(preset: str) -> None:
     settings = asdict(Config(**config.read(preset)))
     shown = words(run(model(config=settings)))
     assert f"All {len(settings)} settings as in the {preset} preset (lenet5 info --config {preset})." in shown
-    shown = words(run(model(config=settings | {"momentum": 0.5})))
-    assert f"setting value {preset} preset momentum 0.5 0.9 The other {len(settings) - 1} as in" in shown
+    shown = words(run(model(config=settings | {"warmup": 3.5})))
+    assert f"setting value {preset} preset warmup 3.5 {settings['warmup']} The other {len(settings) - 1} as in" in shown
 
 
 def test_settings_of_other_versions_are_shown() -> None:
@@ -180,8 +170,8 @@ def test_settings_of_other_versions_are_shown() -> None:
 
 def test_every_number_of_the_history_that_has_a_meaning_is_drawn() -> None:
     entries = history(4, validation_accuracy=0.5)
-    entries[2]["validation_accuracy"] = 0.75
-    del entries[3]["validation_accuracy"]
+    entries[2] = replace(entries[2], validation_accuracy=0.75)
+    entries[3] = replace(entries[3], validation_accuracy=None)
     shown = words(run(model(history=entries)))
     assert "validation_accuracy: first 0.50000, last 0.75000, best 0.75000 in epoch 3 ▁▁█" in shown
     assert "validation" not in words(run(model()))
@@ -189,7 +179,7 @@ def test_every_number_of_the_history_that_has_a_meaning_is_drawn() -> None:
 
 def test_a_curve_of_one_epoch_and_of_one_height() -> None:
     assert "in epoch 1 ▁" in words(run(model(history=history(1))))
-    same = [{"epoch": at, "loss": 2} for at in (1, 2, 3)]
+    same = [Epoch(at, 2, 0.5, 0.5, 60, 0.1) for at in (1, 2, 3)]
     assert "loss: first 2.00000, last 2.00000, best 2.00000 in epoch 1 ▁▁▁" in words(run(model(history=same)))
 
 
@@ -199,7 +189,6 @@ def test_text_in_a_file_is_shown_literally_and_steers_nothing(monkeypatch: pytes
     path = model(
         config=REPORT | {"glyphs": hostile, hostile: hostile},
         data={"name": hostile, hostile: [hostile]},
-        history=[{"epoch": 7, "loss": 1.0, hostile: hostile}],
         versions={hostile: hostile},
     )
     result = run(path)
@@ -212,13 +201,12 @@ def test_text_in_a_file_is_shown_literally_and_steers_nothing(monkeypatch: pytes
 def test_numbers_that_no_run_writes_do_not_stop_it() -> None:
     path = model(
         config={"epochs": 3, "deep": {"a": {"b": 1}}},
-        history=[{}, {"loss": float("inf")}, {"loss": 0.25}, {"loss": 1e300}],
+        history=[Epoch(1, 1e300, -5, 0, 1 << 60, 0.1)],
         data={"images": "many", "sha256": None},
-        epoch=1 << 60,
     )
     shown = words(run(path))
-    assert f"epochs trained: {1 << 60} of 3" in shown
-    assert "loss: first 0.25000, last 0.25000, best 0.25000 in epoch 3" in shown
+    assert "epochs trained: 1 of 3" in shown
+    assert "accuracy: first -5.00000, last -5.00000, best -5.00000 in epoch 1" in shown
     facts = json.loads(run(path, "--json").stdout, parse_constant=pytest.fail)
     assert facts["settings"] == {"epochs": 3, "deep": {"a": "<dict>"}}
 
@@ -319,18 +307,13 @@ def test_of_a_file_of_the_reports_there_are_no_curves_and_the_samples_are_built_
     np.testing.assert_array_equal(shown[0], np.arange(10))
 
 
-def test_data_that_is_gone_gives_way_to_built_in_digits_but_not_data_that_is_named(
-    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_that_is_gone_gives_way_to_built_in_digits_but_not_data_that_is_named(bars_folder: Path) -> None:
     path = model(data={"name": "gone"})
     result = run(path, "--figures", "out")
     assert result.stderr.startswith("gone: ")
     assert "\nIt is shown built-in digits instead.\n" in result.stderr
     assert run(path, "--figures", "other", "--data", "gone", code=1).stderr.startswith("Error: gone: ")
-    monkeypatch.setenv("LENET5_DATA", "gone")
-    assert run(path, "--figures", "other", code=1).stderr.startswith("Error: gone: ")
     assert not Path("other").exists()
-    run(path)
     assert "built-in" not in run(path, "--figures", "other", "--data", bars_folder).stderr
 
 
@@ -341,12 +324,8 @@ def test_digits_that_the_data_does_not_have_are_left_out(bars_folder: Path, show
 
 
 def test_a_history_that_no_run_writes_does_not_stop_the_figures(bars_folder: Path) -> None:
-    options = ["--figures", "out", "--data", bars_folder, "--overwrite"]
-    entries = [{}, {"epoch": 1, "loss": 1e300, "accuracy": 1.0}, {"epoch": 2, "loss": float("nan"), "accuracy": 1.0}]
-    result = run(model(history=entries), *options)
-    assert "The file has no history; out/curves.png is left out." in result.stderr
-    odd = [*history(2), {"epoch": 9, "loss": 3.0, "accuracy": 7.0, "validation_accuracy": float("nan")}]
-    run(model(history=entries + odd), *options)
+    odd = [*history(2), Epoch(3, 1e300, 7.0, 0.5, 60, 0.1, validation_accuracy=-1e300)]
+    run(model(history=odd), "--figures", "out", "--data", bars_folder)
     assert drawn("out") == FIGURES
 
 

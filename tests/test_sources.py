@@ -15,6 +15,10 @@ import pytest
 from lenet5_cli.data import idx, sources
 from lenet5_cli.errors import LeNet5Error
 
+NEITHER = (
+    "neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin;"
+    " --data says where the images are now"
+)
 REAL_MNIST = Path(os.environ.get("LENET5_DATA") or "(none)").absolute()
 PREFIXES = {"train": "train", "test": "t10k"}
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
@@ -211,15 +215,15 @@ def test_a_missing_file(folder):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("data/digits", "data/digits: no such folder"),
-        ("./mnist", "./mnist: no such folder"),
+        ("data/digits", "data/digits: no such folder; --data says where the images are now"),
+        ("./mnist", "./mnist: no such folder; --data says where the images are now"),
         (
             "fashion_mnist",
             "fashion_mnist: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin;"
             " did you mean fashion-mnist?",
         ),
-        ("cifar", "cifar: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin"),
-        ("", "(nothing): neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin"),
+        ("cifar", f"cifar: {NEITHER}"),
+        ("", f"(nothing): {NEITHER}"),
         ("file", "file: a file; expected the folder that holds the images and labels files"),
     ],
 )

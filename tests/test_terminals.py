@@ -37,7 +37,7 @@ def _things(bars_folder: Path) -> None:
     checkpoint.write(
         "model.pkl",
         checkpoint.Checkpoint(
-            LeNet5(Config(seed=1)).pairs(), glyphs.read(), {"lr": 0.25}, 2, data={"name": str(bars_folder)}
+            LeNet5(Config(seed=1)).pairs(), glyphs.read(), {"lr": 0.25}, data={"name": str(bars_folder)}
         ),
     )
     drawing(3).save("three.png")

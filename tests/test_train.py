@@ -1,5 +1,6 @@
 """The commands: exit code, stdout, stderr, files left behind."""
 
+import csv
 import json
 import os
 import re
@@ -53,10 +54,8 @@ def test_train_prints_an_epoch_a_line_and_the_test_accuracy(bars_folder: Path) -
     assert f"test accuracy: {right / 50:.4f} " in last
     assert result.stderr.splitlines() == [
         "seed: 3",
-        f"Load images from {bars_folder}/train-images-idx3-ubyte, number: 300, data shape: (300, 784)",
-        f"Load labels from {bars_folder}/train-labels-idx1-ubyte, number: 300, data shape: (300, 1)",
-        f"Load images from {bars_folder}/t10k-images-idx3-ubyte, number: 50, data shape: (50, 784)",
-        f"Load labels from {bars_folder}/t10k-labels-idx1-ubyte, number: 50, data shape: (50, 1)",
+        f"Load train: 300 images of 28x28 pixels from {bars_folder}/train-images-idx3-ubyte",
+        f"Load test: 50 images of 28x28 pixels from {bars_folder}/t10k-images-idx3-ubyte",
         "The model is in model.pkl; lenet5 predict --model model.pkl digit.png reads a digit with it.",
     ]
     assert left_behind() == ["bars", "model.pkl"]
@@ -70,7 +69,7 @@ def test_train_records_how_the_model_was_made(bars_folder: Path) -> None:
     assert saved.data == {"name": str(bars_folder), "images": 300, "sha256": split.sha256}
     assert saved.versions["lenet5"] == lenet5_cli.__version__
     lines = [json.loads(line) for line in Path("run.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert lines == saved.history
+    assert lines == [epoch.record() for epoch in saved.history]
     assert [line["epoch"] for line in lines] == [1, 2]
     assert lines[0].keys() == {"epoch", "loss", "accuracy", "lr", "images", "seconds"}
 
@@ -156,14 +155,25 @@ def without_seconds(path: str) -> bytes:
     """Return the bytes of a checkpoint, the seconds of its epochs struck out."""
     content = Path(path).read_bytes()
     for epoch in checkpoint.read(path).history:
-        content = content.replace(struct.pack(">d", epoch["seconds"]), b"*" * 8)
+        content = content.replace(struct.pack(">d", epoch.seconds), b"*" * 8)
     return content
 
 
 SETTINGS = {
     "report": [],
     "adam": ["--optimizer", "adam", "--lr", "0.01", "--schedule", "cosine", "--warmup", "1", "--batch-size", "16"],
-    "validation": ["--validation", "60", "--augment", "affine", "--order", "shuffled", "--optimizer", "momentum"],
+    "validation": [
+        "--validation",
+        "60",
+        "--augment",
+        "affine",
+        "--order",
+        "shuffled",
+        "--optimizer",
+        "adam",
+        "--lr",
+        "0.01",
+    ],
 }
 
 
@@ -204,9 +214,9 @@ def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     for arguments, message in (
         ([], "has 2 of 2 epochs already; --epochs can ask for more"),
         (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
-        (["--epochs", "3", "--data", "builtin"], f"data is {bars_folder} in this run; builtin would be another run"),
+        (["--epochs", "3", "--data", "builtin"], "was trained on other images than those of builtin"),
     ):
-        assert run("train", "--resume", *arguments, code=1).stderr == f"Error: model.pkl: {message}\n"
+        assert run("train", "--resume", *arguments, code=1).stderr.endswith(f"Error: model.pkl: {message}\n")
     idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=5).images)
     result = run("train", "--resume", "--epochs", "3", code=1)
     assert result.stderr.endswith(f"Error: model.pkl: was trained on other images than those of {bars_folder}\n")
@@ -233,14 +243,73 @@ def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, cod
     assert left_behind() == ["bars", "model.pkl"]
 
 
-def test_a_folder_is_remembered_from_wherever_it_was_named(bars_folder: Path, tmp_path: Path) -> None:
+def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_path: Path) -> None:
     run("train", "--data", "bars", *SHORT)
-    assert checkpoint.read("model.pkl").data["name"] == str(bars_folder)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    os.chdir(elsewhere)
-    assert json.loads(run("eval", "../model.pkl", "--json").stdout)["images"] == 50
-    run("train", "--resume", "--output", "../model.pkl", "--data", "../bars", "--epochs", 3)
+    assert checkpoint.read("model.pkl").data["name"] == "bars"
+    bars_folder.rename(tmp_path / "moved")
+    gone = "bars: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin;"
+    for arguments in (["eval", "model.pkl"], ["train", "--resume", "--epochs", 3]):
+        assert run(*arguments, code=1).stderr == f"Error: {gone} --data says where the images are now\n"
+    assert json.loads(run("eval", "model.pkl", "--data", "moved", "--json").stdout)["images"] == 50
+    run("train", "--resume", "--data", "moved", "--epochs", 3)
+    assert checkpoint.read("model.pkl").data["name"] == "moved"
+
+
+def test_the_variable_names_the_folder_of_the_default_data_only(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(bars_folder, "-o", "bars.pkl")
+    monkeypatch.setenv("LENET5_DATA", str(bars_folder))
+    result = run("train", *SHORT)
+    assert f"Load train: 300 images of 28x28 pixels from {bars_folder}/train-images-idx3-ubyte\n" in result.stderr
+    assert checkpoint.read("model.pkl").data["name"] == "mnist"
+    monkeypatch.setenv("LENET5_DATA", "gone")
+    assert run("eval", "bars.pkl").stdout == run("eval", "bars.pkl", "--data", bars_folder).stdout
+    gone = "LENET5_DATA: gone: neither a data set nor a folder"
+    assert run("eval", "model.pkl", code=1).stderr.startswith(f"Error: {gone}")
+
+
+def test_another_network_trains_and_goes_on_and_is_drawn(bars_folder: Path) -> None:
+    train(bars_folder, "--maps", "6,10,120", "-o", "whole.pkl", "--epochs", 3)
+    train(bars_folder, "--maps", "6,10,120")
+    run("train", "--resume", "--epochs", 3)
+    assert without_seconds("model.pkl") == without_seconds("whole.pkl")
+    assert json.loads(run("eval", "model.pkl", "--json").stdout)["images"] == 50
+    assert "6x14x14 -> 10x10x10" in run("info", "model.pkl", "--figures", "drawn").stdout
+    assert sorted(path.name for path in Path("drawn").iterdir()) == [
+        "curves.png",
+        "glyphs.png",
+        "kernels.png",
+        "maps.png",
+    ]
+    drawing(3).save("three.png")
+    assert run("predict", "--model", "model.pkl", "three.png", "--json").exit_code == 0
+
+
+def test_a_log_is_csv_where_its_name_says_so(bars_folder: Path) -> None:
+    train(bars_folder, "--validation", 60, "--log", "run.csv")
+    rows = list(csv.DictReader(Path("run.csv").read_text(encoding="utf-8").splitlines()))
+    assert [{name: float(value) for name, value in row.items()} for row in rows] == [
+        epoch.record() for epoch in checkpoint.read("model.pkl").history
+    ]
+    assert "validation_loss" in rows[0]
+
+
+def test_several_runs_log_which_is_which(bars_folder: Path) -> None:
+    train(bars_folder, "--runs", 2, "--threads", 2, "--log", "run.jsonl")
+    lines = [json.loads(line) for line in Path("run.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert sorted((line["run"], line["seed"], line["epoch"]) for line in lines) == [
+        (1, 3, 1), (1, 3, 2), (2, 4, 1), (2, 4, 2),
+    ]  # fmt: skip
+
+
+def test_a_run_of_several_that_fails_is_named_and_ends_the_others(bars_folder: Path) -> None:
+    result = train(bars_folder, "--runs", 2, "--lr", 1e39, code=1)
+    assert re.search(
+        r"Error: seed [34]: epoch 1: the loss is no longer finite at learning rate 1e\+39; try a smaller --lr\n$",
+        result.stderr,
+    )
+    assert left_behind() == ["bars"]
 
 
 def test_several_runs_write_over_nothing(bars_folder: Path) -> None:
@@ -258,8 +327,7 @@ def test_several_runs_keep_the_best_on_the_images_held_out(bars_folder: Path) ->
     for seed in (3, 4, 5):
         train(bars_folder, "--validation", 60, "--seed", seed, "-o", f"{seed}.pkl")
     reached = {
-        seed: max(epoch["validation_accuracy"] for epoch in checkpoint.read(f"{seed}.pkl").history)
-        for seed in (3, 4, 5)
+        seed: max(epoch.validation_accuracy for epoch in checkpoint.read(f"{seed}.pkl").history) for seed in (3, 4, 5)
     }
     assert saved.config["seed"] == max(reached, key=lambda seed: reached[seed])
     assert without_seconds("model.pkl") == without_seconds(f"{saved.config['seed']}.pkl")
@@ -298,9 +366,9 @@ def test_validation_keeps_the_best_epoch_and_patience_ends_the_run(bars_folder: 
     history = checkpoint.read("model.pkl").history
     assert 3 <= len(history) < 30
     assert "No epoch of the last 2 validated better; the best is kept." in result.stderr
-    assert result.stdout.splitlines()[0].endswith(f"  val: {history[0]['validation_accuracy']:.5f}")
-    best = max(history, key=lambda epoch: epoch["validation_accuracy"])
-    train(bars_folder, "--validation", 50, "--epochs", best["epoch"], "-o", "best.pkl")
+    assert result.stdout.splitlines()[0].endswith(f"  val: {history[0].validation_accuracy:.5f}")
+    best = max(history, key=lambda epoch: epoch.validation_accuracy)
+    train(bars_folder, "--validation", 50, "--epochs", best.epoch, "-o", "best.pkl")
     np.testing.assert_array_equal(LeNet5.load("model.pkl").parameters, LeNet5.load("best.pkl").parameters)
 
 
@@ -339,15 +407,14 @@ def test_without_network_the_default_data_falls_back_and_says_so_twice(monkeypat
     assert result.stderr.endswith(notice.format("trained"))
     assert checkpoint.read("model.pkl").data["name"].startswith("builtin")
     assert len(result.stdout.splitlines()) == 3
+    assert result.stdout.splitlines()[-1].startswith("test accuracy on the built-in digits: ")
 
 
-@pytest.mark.parametrize("how", ["option", "variable", "config"])
+@pytest.mark.parametrize("how", ["option", "config"])
 def test_data_that_was_asked_for_never_falls_back(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "load", no_network)
-    arguments = {"option": ["--data", "mnist"], "variable": [], "config": ["--config", "mine.toml"]}[how]
+    arguments = {"option": ["--data", "mnist"], "config": ["--config", "mine.toml"]}[how]
     Path("mine.toml").write_text('data = "mnist"', encoding="utf-8")
-    if how == "variable":
-        monkeypatch.setenv("LENET5_DATA", "mnist")
     result = run("train", *SHORT, *arguments, code=1)
     assert result.stderr == "seed: 3\nError: mnist: cannot be downloaded\n"
     assert not Path("model.pkl").exists()
@@ -356,7 +423,7 @@ def test_data_that_was_asked_for_never_falls_back(how: str, monkeypatch: pytest.
 def test_the_default_job_learns_the_built_in_digits(trained: tuple[Path, str]) -> None:
     *epochs, last = trained[1].splitlines()
     assert len(epochs) == 20
-    assert float(re.match(r"test accuracy: (\S+)", last).group(1)) > 0.75
+    assert float(re.match(r"test accuracy on the built-in digits: (\S+)", last).group(1)) > 0.75
 
 
 def test_eval_measures_what_training_measured(trained: tuple[Path, str]) -> None:
@@ -364,14 +431,15 @@ def test_eval_measures_what_training_measured(trained: tuple[Path, str]) -> None
     result = run("eval", path, "--json")
     measured = json.loads(result.stdout)
     last = stdout.splitlines()[-1]
-    assert last == f"test accuracy: {measured['accuracy']:.4f} ({measured['right']} of {measured['images']})"
+    counts = f"({measured['right']} of {measured['images']})"
+    assert last == f"test accuracy on the built-in digits: {measured['accuracy']:.4f} {counts}"
     assert measured["data"] == "builtin"
     confusion = np.array(measured["confusion"])
     assert confusion.sum() == measured["images"] == 2000
     assert confusion.trace() == measured["right"]
     np.testing.assert_allclose(measured["recall"], confusion.diagonal() / confusion.sum(axis=1))
     training = json.loads(run("eval", path, "--json", "--split", "train").stdout)
-    assert training["accuracy"] == checkpoint.read(path).history[-1]["accuracy"]
+    assert training["accuracy"] == checkpoint.read(path).history[-1].accuracy
 
 
 def test_eval_shows_tables(trained: tuple[Path, str], bars_folder: Path) -> None:

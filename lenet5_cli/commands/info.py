@@ -265,7 +265,7 @@ def _preset(name: str) -> dict[str, Any]:
 
 def _show_curve(screen: "Console", name: str, history: list[dict[str, Any]]) -> None:
     """Show one number of every epoch: first, last, best, and a line of blocks; nothing if no epoch has it."""
-    values = {epoch["epoch"]: epoch[name] for epoch in history if name in epoch and isfinite(epoch[name])}
+    values = {epoch["epoch"]: epoch[name] for epoch in history if name in epoch}
     if not values:
         return
     first, *_, last = [*values.values()] * 2

@@ -33,6 +33,7 @@ _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
 _ADDED_SEED = 3  # of the drawn images added to others
 _BUILTIN_MAX = 1_000_000
+_WHERE = "--data says where the images are now"
 _CHUNK = 4096  # images hashed at a time
 _PATIENCE = 3.0  # seconds for a mirror's first answer
 _STALL = 10.0  # seconds without a byte in the middle of a file
@@ -248,11 +249,11 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
 
 def _unknown(source: str) -> LeNet5Error:
     if Path(source).name != source:
-        return LeNet5Error(f"{source}: no such folder; --data says where the images are now")
+        return LeNet5Error(f"{source}: no such folder; {_WHERE}")
     near = difflib.get_close_matches(source, NAMES, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = f"did you mean {near[0]}?" if near else _WHERE
     return LeNet5Error(
-        f"{source or '(nothing)'}: neither a data set nor a folder; the data sets are {', '.join(NAMES)}{hint}"
+        f"{source or '(nothing)'}: neither a data set nor a folder; the data sets are {', '.join(NAMES)}; {hint}"
     )
 
 

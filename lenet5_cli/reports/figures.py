@@ -142,7 +142,7 @@ def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], codes: Codes, p
     blocks = {name: [_in_one(one) for one in values] for name, values in hidden}
     blocks["glyph"] = [*codes[scores.argmax(axis=1)].reshape(-1, ROWS, COLUMNS).astype(float)]
     widths = [high * images[0].shape[1] / images[0].shape[0] + gap for images in blocks.values()]
-    figure, canvas = _canvas(max(9, left + sum(widths) + 1.8), top + step * len(labels) + 0.25)
+    figure, canvas = _canvas(max(9, left + sum(widths) + 1.69), top + step * len(labels) + 0.25)
     x = left
     for (name, images), wide in zip(blocks.items(), widths, strict=True):
         colours = _grey(codes if name == "glyph" else layers[name])

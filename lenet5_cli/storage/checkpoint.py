@@ -9,6 +9,7 @@ import os
 import pickle
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from io import BytesIO
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -184,13 +185,12 @@ def _foreign(start: bytes) -> str | None:
 
 
 def _checkpoint(items: Any) -> Checkpoint:
-    if not isinstance(items, list) or not 1 <= len(items) <= MAX_PAIRS + 1:
+    first = items[0] if isinstance(items, list) and 1 <= len(items) <= MAX_PAIRS + 1 else None
+    if not isinstance(first, list) or len(first) != 2:
         raise LeNet5Error("a pickle, but not a checkpoint; expected a list of [weight, bias] pairs")
     record = items.pop() if isinstance(items[-1], dict) else None
     names = LAYERS if len(items) == len(LAYERS) else [f"pair {place}" for place in range(1, len(items) + 1)]
     pairs = [_pair(item, name) for item, name in zip(items, names, strict=True)]
-    if not pairs:
-        raise LeNet5Error("a pickle, but not a checkpoint; expected a list of [weight, bias] pairs")
     if record is None:
         return Checkpoint(_alike(pairs))
     if type(record.get("format")) is not int or record["format"] != FORMAT:
@@ -241,8 +241,8 @@ def _epoch(entry: Any, number: int) -> Epoch:
     for name, value in entry.items():
         if name not in _EPOCH:
             raise LeNet5Error(f"{where}: {name!r}; expected {', '.join(_EPOCH)}")
-        if type(value) not in (int, float):
-            raise LeNet5Error(f"{where}.{name}: {value!r}; expected a number")
+        if type(value) not in (int, float) or not isfinite(value):
+            raise LeNet5Error(f"{where}.{name}: {value!r}; expected a finite number")
     if entry["epoch"] != number:
         raise LeNet5Error(f"{where}.epoch: {entry['epoch']}; expected {number}")
     return Epoch(**entry)

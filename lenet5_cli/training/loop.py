@@ -104,7 +104,7 @@ def evaluate(network: LeNet5, split: Split, *, keep: int = 0, threads: int = 1, 
 
 
 def _tally(step: Step, split: Split, track: Track, keep: int = 0) -> Tally:
-    tally = Tally(len(step.network.codes), keep)
+    tally = Tally(keep, len(step.network.codes))
     for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
         scores = step.scores(images)
         tally.add(step.network.loss(scores, labels) * len(labels), labels, scores)

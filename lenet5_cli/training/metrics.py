@@ -61,8 +61,8 @@ class Tally:
     """What is counted while images are classified; sums, divided only when asked.
 
     Attributes:
-        classes: how many there are, k.
         keep: how many of the wrong answers to keep whole.
+        classes: how many there are, k.
         loss_sum: the sum of the images' losses.
         confusion: confusion[true class, answer], images.
         bins: bins[what, bin], the answers by their confidence, the softmax of their score: bin b holds those above
@@ -71,8 +71,8 @@ class Tally:
         worst: the ``keep`` wrong answers of largest margin, largest first.
     """
 
-    classes: int = 10
     keep: int = 0
+    classes: int = 10
     loss_sum: float = 0.0
     confusion: NDArray[np.int64] = field(init=False)
     bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, BINS)))

@@ -157,6 +157,7 @@ def serve(rank: int, name: str, start: int, size: int) -> None:
     """Be one of the other processes of a pool: compute each task that is submitted, until standard input ends."""
     resource_tracker.register = lambda *_: None  # its maker removes the memory (from Python 3.13 on: track=False)
     memory = shared_memory.SharedMemory(name)
+    _unmap_last(memory)
     work: Work = pickle.loads(_bytes(memory)[start : start + size])  # noqa: S301 - from the process that started this one
     buffer = _fields(_bytes(memory), _with_control(work.layout))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
@@ -171,7 +172,6 @@ def serve(rank: int, name: str, start: int, size: int) -> None:
             buffer.done[rank] += 1
             sink.write(_SIGNAL)
             sink.flush()
-    os._exit(0)  # the arrays over the memory are alive: to take it apart would fail
 
 
 def _compute(work: Work, buffer: Buffer, first: int) -> None:
@@ -208,9 +208,14 @@ def _release(memory: shared_memory.SharedMemory) -> None:
     """Remove shared memory."""
     try:
         memory.close()
-    except BufferError:  # a traceback still has an array over it; it is unmapped with the last of them
-        memory.close = lambda: None  # type: ignore[method-assign]
+    except BufferError:  # a traceback still has an array over it
+        _unmap_last(memory)
     memory.unlink()
+
+
+def _unmap_last(memory: shared_memory.SharedMemory) -> None:
+    """Leave it to the last array over some memory to unmap it: before, that would fail."""
+    memory.close = lambda: None  # type: ignore[method-assign]
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
