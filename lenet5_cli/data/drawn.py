@@ -108,7 +108,9 @@ def draw(count: int, seed: int, *, evenly: bool = False) -> tuple[NDArray[np.uin
 
     Styles have their shares in MNIST or, ``evenly``, all the same: rare ones are then as frequent as common ones.
     """
-    blocks = [_draw_block(min(_BLOCK, count - start), [seed, start // _BLOCK], evenly) for start in range(0, count, _BLOCK)]
+    blocks = [
+        _draw_block(min(_BLOCK, count - start), [seed, start // _BLOCK], evenly) for start in range(0, count, _BLOCK)
+    ]
     images = [np.empty((0, _SIDE, _SIDE), np.uint8), *(images for images, _ in blocks)]
     labels = [np.empty(0, np.uint8), *(labels for _, labels in blocks)]
     return np.concatenate(images), np.concatenate(labels)

@@ -73,6 +73,9 @@ def discriminative(scores: Array, labels: NDArray[np.integer], rubbish: float = 
     return float(np.add.reduce(losses, dtype=np.float64)) / n, np.ascontiguousarray(gradient[:, :classes])
 
 
+LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "discriminative": discriminative}
+
+
 def criterion(name: str, rubbish: float = RUBBISH) -> Loss:
-    """Return the loss of a name, ``cross-entropy`` or ``discriminative``, with the constant that the latter takes."""
-    return partial(discriminative, rubbish=rubbish) if name == "discriminative" else cross_entropy
+    """Return one of ``LOSSES``, with the constant that ``discriminative`` takes."""
+    return partial(discriminative, rubbish=rubbish) if name == "discriminative" else LOSSES[name]
