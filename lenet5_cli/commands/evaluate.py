@@ -173,7 +173,7 @@ def _show_refusals(tally: "Tally", threshold: float | None) -> None:
     screen.print(table)
     if own := found["model"]:
         click.echo(
-            f"The model's own threshold, {own['threshold']:.2f}, answers {own['accepted']} of {own['images']},"
+            f"The model's own threshold, {own['threshold']:.2f}, answers {own['accepted']} of {own['images']} images,"
             f" {own['wrong']} of them wrong ({own['error']:.4f})."
         )
     else:
