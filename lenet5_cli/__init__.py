@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.errors import LeNet5Error
-    from lenet5_cli.pictures.photo import read_picture
+    from lenet5_cli.pictures.read import read_picture
 
 __all__ = ["LeNet5", "LeNet5Error", "read_picture"]
 __version__ = "0.1.0"
 
-_MODULES = {"LeNet5": "engine.network", "LeNet5Error": "errors", "read_picture": "pictures.photo"}
+_MODULES = {"LeNet5": "engine.network", "LeNet5Error": "errors", "read_picture": "pictures.read"}
 
 
 def __getattr__(name: str) -> Any:

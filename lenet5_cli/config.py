@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args, get_origin
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import content, likeness, shipped_folder
 
-SIZE_LIMIT = 1 << 20  # bytes of a configuration file; a real one has a few hundred
-MAX_COUNT = 2**63 - 1  # what a whole number can be everywhere: here, in NumPy, in a checkpoint
+SIZE_LIMIT = 1 << 20  # bytes of a settings file; a real one has a few hundred
+MAX_COUNT = 2**63 - 1  # the largest integer everywhere: here, in NumPy, in a checkpoint
 MAX_DRAWN = 1_000_000  # images of 784 bytes, kept in memory
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
 MAX_MAPS = 256  # of one layer: a network that a checkpoint asks for takes at most 60 MB
@@ -61,14 +61,14 @@ class Config:
 
     epochs: int = _main(20, "Passes over the training data.", metavar="N", low=1, high=MAX_EPOCHS)
     lr: float = _main(0.5, "Learning rate of the first epoch.", metavar="RATE", low=0)
-    batch_size: int = _main(1, "Images a step.", metavar="N", low=1)
+    batch_size: int = _main(1, "Images in a step.", metavar="N", low=1)
     seed: int | None = _main(
         None, "Seed of the initial weights and of each epoch's images.  [default: random, printed]", metavar="N", low=0
     )
     max_time: str = _main("", "Start no epoch that would end later than this: 90s, 10m, 1h30m.", metavar="TIME")
     data: str = _data("mnist", "mnist, fashion-mnist, builtin[:N], or a folder of IDX files.", metavar="NAME|FOLDER")
     samples_per_epoch: int = _data(
-        6000, "Images an epoch: with --order file about as many, each equally likely.", metavar="N", low=1
+        6000, "Images in an epoch; with --order file on average, each equally likely.", metavar="N", low=1
     )
     order: Order = _data("file", "Order of an epoch's images.")
     augment: Augment = _data("none", "Random distortions, new in each epoch.")
@@ -77,21 +77,23 @@ class Config:
         0, "Drawn pictures of no digit added likewise, to be far from each.", metavar="N", low=0, high=MAX_DRAWN
     )
     validation: int = _data(0, "Images at the end of the training set to hold out.", metavar="N", low=0)
-    patience: int = _data(0, "Stop after N epochs that validate no better; 0: never.", metavar="N", low=0)
+    patience: int = _data(0, "Stop after N epochs without a better validation accuracy; 0: never.", metavar="N", low=0)
     optimizer: Optimizer = _optimisation("sgd", "Optimiser.")
     lr_decay: float = _optimisation(
         0.95, "Factor of the learning rate after each epoch.", metavar="FACTOR", low=0, high=1
     )
-    schedule: Schedule = _optimisation("exponential", "How the learning rate falls.")
-    warmup: float = _optimisation(0.0, "Epochs over which the learning rate first grows.", metavar="EPOCHS", low=0)
-    loss: Loss = _optimisation("cross-entropy", "What is minimised.")
+    schedule: Schedule = _optimisation("exponential", "Learning-rate schedule.")
+    warmup: float = _optimisation(
+        0.0, "Epochs over which the learning rate first rises from 0.", metavar="EPOCHS", low=0
+    )
+    loss: Loss = _optimisation("cross-entropy", "Loss function.")
     rubbish: float = _optimisation(
         5.0, "Squared distance that stands for no class in --loss discriminative.", metavar="DISTANCE", low=0
     )
     maps: str = _network("6,16,120", "Numbers of maps of c1, c3 and c5.", metavar="N,N,N")
     glyphs: str = _network("digits", "Glyph sheet of the output layer: text, image or shipped.", metavar="NAME|FILE")
     input: Input = _network("binary", "Pixels: 0 and 1, 0 to 1, or -0.1 to 1.175.")
-    activation: Activation = _network("sigmoid", "Function after each layer but the last; with tanh, paper is -1.")
+    activation: Activation = _network("sigmoid", "Activation function; with tanh, the paper of a glyph is -1.")
     connections: Connections = _network("full", "Which maps of s2 each map of c3 reads.")
     init: Init = _network("uniform", "Initial weights: in [-1, 1), or scaled by fan-in.")
     dtype: Precision = _network("float32", "Precision of the arithmetic.")
@@ -118,7 +120,7 @@ class Config:
         counts = [int(count) for count in self.maps.split(",") if re.fullmatch(r"[0-9]{1,4}", count)]
         if len(counts) != 3 or self.maps.count(",") != 2 or not all(1 <= count <= MAX_MAPS for count in counts):
             raise LeNet5Error(
-                f"maps: {_shown(self.maps)}; expected three whole numbers from 1 to {MAX_MAPS}, such as 6,16,120"
+                f"maps: {_shown(self.maps)}; expected three integers from 1 to {MAX_MAPS}, such as 6,16,120"
             )
         return counts[0], counts[1], counts[2]
 
@@ -134,7 +136,7 @@ class Config:
 
 
 def choices(setting: Field[Any]) -> tuple[str, ...]:
-    """Return what a setting can be, where it is one of a few words; nothing elsewhere."""
+    """Return the words that a setting can be; none where it is not one of a few words."""
     return get_args(setting.type) if get_origin(setting.type) is Literal else ()
 
 
@@ -170,10 +172,10 @@ def read(name: str) -> dict[str, Any]:
     return settings
 
 
-def nearest(word: str, known: set[str] | list[str]) -> str:
-    """Return ``; WORD is`` for the known word nearest to this one, or the list of all where none is near."""
+def nearest(word: str, known: set[str]) -> str:
+    """Return a hint at the known word that is closest to this one, or the list of all if none is close."""
     close = difflib.get_close_matches(word.replace("-", "_"), sorted(known), n=1)
-    return f"; {close[0]} is" if close else f"; these are: {', '.join(sorted(known))}"
+    return f"; did you mean {close[0]}?" if close else f"; these are: {', '.join(sorted(known))}"
 
 
 def _text(path: Path) -> str:
@@ -199,9 +201,9 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         where = f"line {line[1]}, column {line[2]}" if line else f"line {len(text.splitlines())}"
         raise LeNet5Error(f"{path}: {where}: not TOML: {what}") from None
     except RecursionError:
-        raise LeNet5Error(f"{path}: not settings: nested too deeply; a setting is a number or a text") from None
+        raise LeNet5Error(f"{path}: not settings: nested too deeply; a setting is a number or a string") from None
     except ValueError:
-        raise LeNet5Error(f"{path}: not settings: a whole number of more than 4,300 digits") from None
+        raise LeNet5Error(f"{path}: not settings: an integer of more than 4,300 digits") from None
 
 
 def _place(key: str, text: str) -> str:
@@ -224,7 +226,7 @@ def _check(setting: Field[Any], value: object) -> None:
     kinds = get_args(setting.type) or (setting.type,)
     fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
     if not fits:
-        names = {int: "a whole number", float: "a number", str: "a text"}
+        names = {int: "an integer", float: "a number", str: "a string"}
         raise LeNet5Error(f"{name}: {_shown(value)}; expected {names[kinds[0]]}")
     low, high = setting.metadata["min"], setting.metadata["max"]
     if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]

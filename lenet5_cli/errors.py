@@ -5,9 +5,8 @@ class LeNet5Error(Exception):
     """Something that the user can put right.
 
     The message says where, then what is there, then what was expected, then what to do if that is known:
-    ``model.pkl: empty; expected a checkpoint``. It is raised
-    where the fact is known; the command line prints it and exits with 1. Names and texts of files can stand in it as
-    they are: what would steer a terminal is shown escaped.
+    ``model.pkl: empty; expected a checkpoint``. It is raised where the fact is known; the command line prints it and
+    exits with 1. It can contain any file name and any text from a file: what could control a terminal is escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -15,5 +14,5 @@ class LeNet5Error(Exception):
 
 
 def printable(text: str) -> str:
-    """Return a text with everything escaped that does not show: control characters, unpaired surrogates."""
+    """Return a text with its unprintable characters escaped: control characters, unpaired surrogates."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

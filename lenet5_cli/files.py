@@ -1,4 +1,4 @@
-"""Files that are opened only if they are files, that appear whole or not at all, and that come with lenet5."""
+"""Opening regular files, writing files whole or not at all, locking them, finding those that come with lenet5."""
 
 import os
 import stat
@@ -11,14 +11,14 @@ from lenet5_cli.errors import LeNet5Error
 
 try:
     import fcntl
-except ImportError:  # there are no such locks outside POSIX
+except ImportError:  # outside POSIX there are no such locks
     fcntl = None  # type: ignore[assignment]
 
 _PACKAGE = Path(__file__).parent
 
-BUNDLED_MODEL = _PACKAGE / "bundled.pkl"  # made by the command that the README names
+BUNDLED_MODEL = _PACKAGE / "bundled.pkl"  # made by ``lenet5 train --config best --seed 1``
 
-# What lies under the name of a file when something went wrong on the way, by its first bytes.
+# What a wrong or failed download leaves under a file's name, by its first bytes.
 _LIKENESSES = {
     b"\x1f\x8b": "gzip data",
     b"BZh": "bzip2 data",
@@ -45,16 +45,16 @@ def shipped_folder(name: str) -> Path:
 
 
 def likeness(start: bytes) -> str | None:
-    """Return what a file looks like by its first bytes, ``a zip archive``, or None where they tell nothing."""
+    """Return what a file looks like by its first bytes, ``a zip archive``, or None if they are not known."""
     return next((name for first, name in _LIKENESSES.items() if start.startswith(first)), None)
 
 
 def open_regular(path: str | os.PathLike[str], expected: str, *, follow: bool = True) -> IO[bytes]:
-    """Open a regular file to be read, unbuffered; a pipe is not waited for, and a device is not touched.
+    """Open a regular file for unbuffered reading, without waiting for a pipe or touching a device.
 
     Raises:
         LeNet5Error: there is no such file, it is a folder, a pipe or a device, or it cannot be read; or it is a
-            symbolic link, unless these are to be followed.
+            symbolic link and ``follow`` is false.
     """
     try:
         kind = _kind(Path(path).stat(follow_symlinks=follow).st_mode)
@@ -64,7 +64,7 @@ def open_regular(path: str | os.PathLike[str], expected: str, *, follow: bool = 
             flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
             handle = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
             file: IO[bytes] = os.fdopen(handle, "rb", buffering=0)
-            kind = _kind(os.fstat(file.fileno()).st_mode)  # it may have been replaced in between
+            kind = _kind(os.fstat(file.fileno()).st_mode)  # it may have been replaced meanwhile
             if kind is None:
                 return file
             file.close()
@@ -77,10 +77,10 @@ def open_regular(path: str | os.PathLike[str], expected: str, *, follow: bool = 
 
 
 def content(path: str | os.PathLike[str], limit: int, expected: str) -> bytes:
-    """Return the bytes of a regular file that has at most ``limit`` of them; of a larger one, nothing is read.
+    """Return the bytes of a regular file of at most ``limit`` bytes; nothing of a larger one is read.
 
     Raises:
-        LeNet5Error: it is larger, no regular file, or cannot be read.
+        LeNet5Error: it is larger, not a regular file, or cannot be read.
     """
     with open_regular(path, expected) as file:
         size = os.fstat(file.fileno()).st_size
@@ -93,25 +93,25 @@ def content(path: str | os.PathLike[str], limit: int, expected: str) -> bytes:
 
 
 def _kind(mode: int) -> str | None:
-    """Return what a file is that is no regular one."""
+    """Return what kind of file this is, or None for a regular one."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a pipe"}
     return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a device or socket")
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open what shall be the new content of a file: it takes the name at the end, when it is on the disk.
+    """Replace a file whole or not at all: a temporary file beside it is written, synced to disk and then renamed.
 
-    A symbolic link stays, and what it leads to is replaced.
+    A symbolic link stays, and its target is replaced.
 
     Raises:
-        LeNet5Error: the disk is full, the folder cannot be written, or the name is of a device or pipe; what was there
-            before stays.
+        LeNet5Error: the disk is full, the folder cannot be written, or the name is that of a device or pipe; the old
+            file stays.
     """
     try:
         target = _target(path)
         temporary = target.with_name(f".{target.name}.part")
-        temporary.unlink(missing_ok=True)  # left by a run that was killed while it wrote
+        temporary.unlink(missing_ok=True)  # left by a run that was killed while writing
         try:
             with temporary.open("xb") as file:
                 yield file
@@ -128,13 +128,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Be the only run that writes a file, until the end of the block or of the process, however it ends.
+    """Lock a file for writing until the block or the process ends, however it ends.
 
-    The lock is the system's, on an empty file beside it. It does not outlive a process that is killed, though the empty
-    file stays then, for the next run to take and remove. Where the system has no such locks, nothing is locked.
+    The lock is the operating system's, on an empty file beside it. It does not outlive a killed process; the empty
+    file does, and the next run takes and removes it. Where the system has no such locks, nothing is locked.
 
     Raises:
-        LeNet5Error: another process writes it, or the folder cannot be written.
+        LeNet5Error: another process holds the lock, or the folder cannot be written.
     """
     try:
         target = _target(path)
@@ -147,13 +147,13 @@ def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         if handle is not None:
-            # While it is locked: whoever opened it in the meantime sees that it is gone, and makes another.
+            # While still locked: another process that has opened it sees that it is gone, and makes a new one.
             lock.unlink(missing_ok=True)
             os.close(handle)
 
 
 def _locked(lock: Path, path: str | os.PathLike[str]) -> int | None:
-    """Return a handle to a lock file that is locked, or None where the system or the disk has no locks."""
+    """Return a handle to the locked lock file, or None where the system or the disk has no locks."""
     while fcntl:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
@@ -162,8 +162,10 @@ def _locked(lock: Path, path: str | os.PathLike[str]) -> int | None:
                 return handle
         except BlockingIOError:
             os.close(handle)
-            raise LeNet5Error(f"{path}: another run is writing it; wait for its end, or write another file") from None
-        except FileNotFoundError:  # its owner has removed it
+            raise LeNet5Error(
+                f"{path}: another run is writing it; wait until it ends, or write to another file"
+            ) from None
+        except FileNotFoundError:  # its owner has just removed it
             pass
         except OSError:
             lock.unlink(missing_ok=True)
@@ -174,10 +176,10 @@ def _locked(lock: Path, path: str | os.PathLike[str]) -> int | None:
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
-    """Return the file that is to be written, at the end of all links."""
+    """Return the file to write, with all links resolved."""
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
-        raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'no regular file'}; expected a file")
+        raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'not a regular file'}; expected a file")
     return target
 
 
@@ -186,7 +188,7 @@ def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> Le
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a loss of power, where the system can."""
+    """Make a new name in a folder survive a power failure, where the system can."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,17 +1,30 @@
 """What several test files use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import settings
 from PIL import Image, ImageDraw
+from threadpoolctl import threadpool_limits
 
 from lenet5_cli.commands import lenet5
 from lenet5_cli.data import idx
 from lenet5_cli.data.sources import Split
 from lenet5_cli.storage.checkpoint import Epoch
+
+settings.register_profile("timeless", deadline=None)  # a busy machine is no failure
+settings.load_profile("timeless")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_blas_thread() -> Iterator[None]:
+    """Leave the other cores to the other processes that test."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(autouse=True)

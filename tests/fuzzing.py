@@ -49,7 +49,7 @@ def fuzz(name: str, check: Callable[..., None], examples: int = 300, **strategie
         next(tried)
         check(**drawn)
 
-    test = settings(max_examples=examples, deadline=None, database=None)(given(**strategies)(counted))
+    test = settings(max_examples=examples, database=None)(given(**strategies)(counted))
     end = monotonic() + SECONDS
     test()
     while monotonic() < end:

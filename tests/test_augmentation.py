@@ -49,7 +49,7 @@ def field(nodes):
 
 
 @given(st.integers(0, 70), st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_zeros_change_nothing(count, seed):
     images = noise(count, seed)
     np.testing.assert_array_equal(distort(images, np.zeros((count, NUMBERS), np.float32)), images)
@@ -76,7 +76,7 @@ def test_any_layout_of_the_images_gives_the_same():
 
 
 @given(st.integers(-30, 30), st.integers(-30, 30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_whole_pixels_move_an_image_exactly(right, down):
     image = noise(1)[0]
     expected = np.zeros((90, 90), np.uint8)
@@ -127,7 +127,7 @@ def test_slant_moves_the_top_to_the_right():
 
 
 @given(st.floats(0, 1, width=32), st.integers(0, 2**32))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_thickening_never_darkens_and_thinning_never_brightens(thickness, seed):
     image = noise(1, seed)[0]
     assert (only(image, THICKNESS=thickness) >= image).all()

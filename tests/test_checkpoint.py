@@ -139,11 +139,11 @@ def changed(place: int, item: Any) -> bytes:
         ),
         (
             pickle.dumps(Calls(print, "hello")),
-            "it would call builtins.print; a checkpoint holds arrays, numbers and texts only; nothing was executed",
+            "it would call builtins.print; a checkpoint holds only arrays, numbers and strings; nothing was executed",
         ),
         (
             pickle.dumps(OrderedDict()),
-            "it would call collections.OrderedDict; a checkpoint holds arrays, numbers and texts only; "
+            "it would call collections.OrderedDict; a checkpoint holds only arrays, numbers and strings; "
             "nothing was executed",
         ),
         (b"(ios\nsystem\n.", "byte 1 is the pickle operation INST, which no checkpoint needs"),
@@ -167,15 +167,15 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
         (gzip.compress(pickle.dumps(PAIRS)), "looks like gzip data; expected a checkpoint"),
         (b"\0\0\x08\x03\0\0", "looks like an IDX file; expected a checkpoint"),
         (b'{"epochs": 20}', "looks like JSON; expected a checkpoint"),
-        ("hello, später\n".encode(), "looks like a text; expected a checkpoint"),
-        (b"\x01\x02\x03\x04\x05", "begins with the bytes 01 02 03 04, as no pickle does; expected a checkpoint"),
-        (b"\x80\x05.", "damaged: STOP at byte 2 takes what is not there"),
+        ("hello, später\n".encode(), "looks like text; expected a checkpoint"),
+        (b"\x01\x02\x03\x04\x05", "begins with the bytes 01 02 03 04, not a pickle; expected a checkpoint"),
+        (b"\x80\x05.", "damaged: STOP at byte 2 needs a value that is not there"),
         (b"]", "cut off after 1 bytes; get the file again"),
         (b"](", "cut off after 2 bytes; get the file again"),
-        (b"]\xff.", "damaged: byte 1, 0xff, is no pickle operation"),
+        (b"]\xff.", "damaged: byte 1, 0xff, is not a pickle operation"),
         (b"]Iseven\n.", "damaged: the pickle operation at byte 1 cannot be read"),
         (pickle.dumps(PAIRS)[:-1], f"cut off after {len(pickle.dumps(PAIRS)) - 1:,} bytes; get the file again"),
-        (b"(" * 100_000 + b".", "damaged: STOP at byte 100,000 takes what is not there"),
+        (b"(" * 100_000 + b".", "damaged: STOP at byte 100,000 needs a value that is not there"),
     ],
 )
 def test_what_is_no_pickle_is_told(content: bytes, message: str, tmp_path: Path) -> None:

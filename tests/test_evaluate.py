@@ -161,7 +161,7 @@ def test_json_holds_the_same() -> None:
 @pytest.mark.usefixtures("measured")
 def test_a_terminal_gets_colours_and_what_they_mean() -> None:
     shown = run(**IN_COLOUR).stdout
-    legend = "share of the digit's images:  <0.3%  <1.0%  <3.0%  more \n"
+    legend = "fraction of the digit's images:  <0.3%  <1.0%  <3.0%  more \n"
     plain = [line.rstrip() for line in ESCAPE.sub("", shown).splitlines()]
     assert plain == (SHOWN + legend + PAIRS).replace(" \n", "\n").splitlines()
     # (ground) count: 2 of 1000 are less than 0.3 %, 2 of 200 less than 3 %, 8 of 200 and 1 of 1 more; right in blue
@@ -242,6 +242,6 @@ def test_what_a_picture_needs_is_told_before_anything_is_measured(option: str, m
     result = run(option, "a.txt", code=1)
     assert result.stderr.startswith("Error: a.txt: ends in '.txt'; expected .png, or another of ")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    message = f"Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}\n"
+    message = f"Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}\n"
     assert run(option, "a.png", code=1).stderr == message
     assert left_behind() == set()

@@ -117,7 +117,7 @@ def test_a_log_that_does_not_fit_is_told_by_name(bars_folder: Path) -> None:
 
 @pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
 def test_of_two_runs_that_write_one_checkpoint_the_second_is_refused(bars_folder: Path, tmp_path: Path) -> None:
-    told = "Error: {}: another run is writing it; wait for its end, or write another file\n"
+    told = "Error: {}: another run is writing it; wait until it ends, or write to another file\n"
     with training(bars_folder):
         assert ".model.pkl.lock" in left(tmp_path)
         for name in ("model.pkl", "link.pkl"):
@@ -182,7 +182,7 @@ def test_images_that_are_cut_short_during_a_run_end_it_with_a_message(
         patch.setattr(idx, "MEMORY_LIMIT", 1000)
         patch.setattr(checkpoint, "write", cutting)
         result = lenet5("train", "--data", bars_folder, *SHORT, code=1)
-    assert f"Error: {images}: ends at byte 100,000, and went on to " in result.stderr
+    assert f"Error: {images}: ends at byte 100,000, but had at least " in result.stderr
     assert checkpoint.read("model.pkl").epoch == 1
     idx.write(images, bars(300).images)
     lenet5("train", "--resume")

@@ -63,7 +63,7 @@ def test_without_matplotlib_the_option_is_named(option: str, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(LeNet5Error) as error:
         figures.require(option)
-    assert str(error.value) == f"matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}"
+    assert str(error.value) == f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
 
 
 @pytest.mark.parametrize(("name", "there"), [("a.txt", "ends in '.txt'"), ("a", "has no ending")])
@@ -84,7 +84,7 @@ def test_wrong_answers_are_drawn_each_with_what_is_known_of_it(monkeypatch: pyte
     figure = drawn(monkeypatch, figures.errors, PICTURES[measured.worst.images], measured.worst, measured)
     assert texts(figure) == [
         "wrong answers: 2; images: 3",
-        "true digit → answer, squared distances to their glyphs, place of the image in the data (from 0)",
+        "true digit → answer, squared distances to their glyphs, index of the image in the data (from 0)",
         "3 → 5", "30.0 → 19.3", "#2",
         "4 → 9", "30.0 → 20.0", "#0",
     ]  # fmt: skip
@@ -182,8 +182,8 @@ def test_the_glyphs_are_drawn_and_the_closest_two_marked(monkeypatch: pytest.Mon
     canvas, matrix = drawn(monkeypatch, figures.glyphs, codes).axes
     assert [text.get_text() for text in canvas.texts] == [str(digit) for digit in range(10)]
     np.testing.assert_array_equal(canvas.images[7].get_array(), 1 - codes[7].reshape(12, 7))
-    a, b, least = glyphs.closest(codes)
-    assert matrix.get_title() == f"pixels that differ, of 84: {a} and {b} least, in {least}"
+    a, b, minimum = glyphs.closest(codes)
+    assert matrix.get_title() == f"pixels that differ, of 84; minimum: {a} and {b}, {minimum}"
     assert len(matrix.texts) == 90
     assert {patch.get_xy() for patch in matrix.patches} == {(a - 0.5, b - 0.5), (b - 0.5, a - 0.5)}
 

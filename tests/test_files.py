@@ -36,7 +36,7 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
 def test_a_device_or_folder_is_never_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    for path, there in ((pipe, "no regular file"), (tmp_path, "a folder")):
+    for path, there in ((pipe, "not a regular file"), (tmp_path, "a folder")):
         with pytest.raises(LeNet5Error) as refused:
             write(path)
         assert str(refused.value) == f"{path}: {there}; expected a file"

@@ -14,7 +14,7 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from tests.conftest import bars
 from tests.fuzzing import damaged, edits, fuzz
-from tests.test_hostile_checkpoints import GOOD
+from tests.test_safe_pickle import GOOD
 
 
 def refused_or(read: Callable[[Path], object], path: Path, content: bytes) -> object | None:

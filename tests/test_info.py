@@ -345,7 +345,8 @@ def test_figures_are_of_a_model_and_go_into_a_folder(arguments: list[str], messa
 def test_figures_without_matplotlib_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run(model(), "--figures", "out", code=1)
-    assert result.stderr == "Error: matplotlib is not installed; pip install 'lenet5[plot]' or leave out --figures\n"
+    message = "Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out --figures\n"
+    assert result.stderr == message
     assert result.stdout == ""
     assert not Path("out").exists()
 
@@ -362,4 +363,4 @@ def test_what_cannot_be_read_is_told() -> None:
     assert run("--config", "bets", code=1).stderr.startswith("Error: bets: no such file or preset; the presets are: ")
     Path("mine.toml").write_text("epoch = 1\n", encoding="utf-8")
     result = run("--config", "mine.toml", code=1)
-    assert result.stderr == "Error: mine.toml: line 1: epoch is not a setting; epochs is\n"
+    assert result.stderr == "Error: mine.toml: line 1: epoch is not a setting; did you mean epochs?\n"

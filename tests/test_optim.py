@@ -34,7 +34,7 @@ def test_every_optimizer_finds_the_bottom_of_a_bowl(name: str) -> None:
 
 
 def test_exponential_rate_falls_after_each_epoch() -> None:
-    rates = [learning_rate(Config(), epoch, part) for epoch in (1, 2, 3) for part in (0, 0.9)]
+    rates = [learning_rate(Config(), epoch, fraction) for epoch in (1, 2, 3) for fraction in (0, 0.9)]
     assert rates == pytest.approx([0.5, 0.5, 0.475, 0.475, 0.45125, 0.45125])
     assert learning_rate(Config(lr_decay=0), 1, 0.5) == 0.5
     assert learning_rate(Config(lr_decay=0), 2, 0.5) == 0
@@ -42,11 +42,11 @@ def test_exponential_rate_falls_after_each_epoch() -> None:
 
 def test_cosine_rate_falls_to_nothing() -> None:
     config = Config(schedule="cosine", epochs=4, lr=2)
-    rates = [learning_rate(config, epoch, part) for epoch, part in ((1, 0), (2, 0), (3, 0), (4, 0), (4, 1))]
+    rates = [learning_rate(config, epoch, fraction) for epoch, fraction in ((1, 0), (2, 0), (3, 0), (4, 0), (4, 1))]
     assert rates == pytest.approx([2, 1 + 0.5**0.5, 1, 1 - 0.5**0.5, 0])
 
 
 def test_warmup_grows_from_nothing() -> None:
     config = Config(warmup=2, lr=1, lr_decay=1)
-    rates = [learning_rate(config, epoch, part) for epoch, part in ((1, 0), (1, 0.5), (2, 0), (2, 1), (5, 0.5))]
+    rates = [learning_rate(config, epoch, fraction) for epoch, fraction in ((1, 0), (1, 0.5), (2, 0), (2, 1), (5, 0.5))]
     assert rates == pytest.approx([0, 0.25, 0.5, 1, 1])

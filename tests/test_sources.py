@@ -202,12 +202,12 @@ def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
 
 def test_a_missing_file(folder):
     assert refusal(folder) == (
-        f"{folder}: no train-images-idx3-ubyte there; the names looked for are train-images-idx3-ubyte,"
+        f"{folder}: no train-images-idx3-ubyte in this folder; the names tried are train-images-idx3-ubyte,"
         " train-images.idx3-ubyte, train-images-idx3-ubyte.gz, train-images.idx3-ubyte.gz"
     )
     idx.write(folder / "t10k-images-idx3-ubyte", digits(1)[0])
     assert refusal(folder, "test") == (
-        f"{folder}: no t10k-labels-idx1-ubyte there; the names looked for are t10k-labels-idx1-ubyte,"
+        f"{folder}: no t10k-labels-idx1-ubyte in this folder; the names tried are t10k-labels-idx1-ubyte,"
         " t10k-labels.idx1-ubyte, t10k-labels-idx1-ubyte.gz, t10k-labels.idx1-ubyte.gz"
     )
 
@@ -339,7 +339,7 @@ def test_a_damaged_file_in_the_cache_is_replaced(folder, internet, published):
     ("first", "reason"),
     [
         ({}, "Network is unreachable"),
-        ({"train-images-idx3-ubyte.gz": b"another"}, "its file is another, the SHA-256 differs"),
+        ({"train-images-idx3-ubyte.gz": b"another"}, "its file has another SHA-256"),
         ({"train-images-idx3-ubyte.gz": b""}, "it does not have the file"),
         ({"train-images-idx3-ubyte.gz": None}, "no answer within 0.05 seconds"),
     ],
@@ -350,20 +350,20 @@ def test_a_download_that_fails_everywhere(folder, internet, monkeypatch, first, 
     with pytest.raises(sources.DownloadError) as refused:
         sources.load("mnist", "train")
     assert str(refused.value) == (
-        f"mnist: train-images-idx3-ubyte.gz cannot be downloaded (ossci-datasets.s3.amazonaws.com: {reason};"
+        f"mnist: train-images-idx3-ubyte.gz could not be downloaded (ossci-datasets.s3.amazonaws.com: {reason};"
         " storage.googleapis.com: Network is unreachable); get the four files from"
         " https://github.com/cvdfoundation/mnist and put them into mnist_data/ or give their folder with"
-        " --data FOLDER, or take --data builtin, which needs no download"
+        " --data FOLDER, or use --data builtin, which needs no download"
     )
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
 def test_fashion_mnist_has_its_own_mirrors_and_advice(internet):
     assert refusal("fashion-mnist", "test") == (
-        "fashion-mnist: t10k-images-idx3-ubyte.gz cannot be downloaded (raw.githubusercontent.com: Network is"
+        "fashion-mnist: t10k-images-idx3-ubyte.gz could not be downloaded (raw.githubusercontent.com: Network is"
         " unreachable; storage.googleapis.com: Network is unreachable); get the four files from"
         " https://github.com/zalandoresearch/fashion-mnist and give their folder with --data FOLDER,"
-        " or take --data builtin, which needs no download"
+        " or use --data builtin, which needs no download"
     )
     assert len(internet.asked) == 2
 

@@ -9,6 +9,7 @@ import click
 
 import lenet5_cli
 from lenet5_cli.commands.evaluate import evaluate
+from lenet5_cli.commands.export import export
 from lenet5_cli.commands.info import info
 from lenet5_cli.commands.predict import predict
 from lenet5_cli.commands.render_glyphs import render_glyphs
@@ -67,5 +68,5 @@ def lenet5() -> None:
     """
 
 
-for command in (train, evaluate, predict, info, render_glyphs):
+for command in (train, evaluate, predict, info, render_glyphs, export):
     lenet5.add_command(command)

@@ -22,6 +22,7 @@ from lenet5_cli.commands.options import (
     say_written,
     threads_option,
 )
+from lenet5_cli.export import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 
 DRAWN = 200  # wrong answers, at most
 COVERAGES = (1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)  # of --reject: fractions of the images answered
-PAIRS = 5  # of digits that are confused, shown
+PAIRS = 5  # of confused digits that are shown
 
-# How a confusion looks that is less than so much of the digit's images. Blue and orange are told apart by the
-# colour-blind; as the ink is set with the ground, both are read on a light and on a dark terminal.
+# The style of a confusion below each fraction of the digit's images. Colour-blind people can tell blue and orange
+# apart; as text and background are both set, they are readable on light and dark terminals.
 HEAT = {
     0.003: "#000000 on #fff3c4",
     0.01: "#000000 on #fdc871",
@@ -58,6 +59,13 @@ RIGHT = "bold #ffffff on #003c9e"
     show_default=True,
     help="Which split of it.",
 )
+@option(
+    "--type",
+    "kind",
+    group="Main",
+    type=click.Choice(TARGETS["hex"].types),
+    help="Compute in whole numbers, as exports to c and hex do.",
+)
 @threads_option
 @option("--reject", group="Output", is_flag=True, help="Show coverage and error where far answers are refused.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
@@ -68,6 +76,7 @@ def evaluate(
     model: Path,
     data: str | None,
     split: Literal["test", "train"],
+    kind: str | None,
     threads: int,
     reject: bool,
     as_json: bool,
@@ -88,10 +97,12 @@ def evaluate(
       lenet5 eval model.pkl --data builtin --split train
       lenet5 eval model.pkl --plot confusion.png --errors errors.png
       lenet5 eval bundled --reject
+      lenet5 eval model.pkl --type int8
       lenet5 eval model.pkl --json | jq .accuracy
     """
     refuse_existing(overwrite, plot, errors)
     from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.export.fixed import FixedPoint
     from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training import loop
@@ -103,14 +114,16 @@ def evaluate(
     source = data or str(saved.data.get("name", "mnist"))
     images = load(source, split)
     network = LeNet5.restore(saved)
-    tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar)
+    score = FixedPoint(network, kind).scores if kind else None
+    tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar, score=score)
     if plot:
         figures.evaluation(tally, plot)
     if errors:
         figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
     if as_json:
-        measured = _figures(tally) | ({"reject": _refusals(tally, network.threshold)} if reject else {})
-        click.echo(json.dumps({"model": model_name(model), "data": source, "split": split, **measured}))
+        facts = {"model": model_name(model), "data": source, "split": split, **({"type": kind} if kind else {})}
+        refusals = {"reject": _refusals(tally, network.threshold)} if reject else {}
+        click.echo(json.dumps({**facts, **_figures(tally), **refusals}))
     else:
         _show(tally, split)
         if reject:
@@ -197,13 +210,13 @@ def _show(tally: "Tally", split: str) -> None:
 def _digits(screen: "Console", tally: "Tally") -> "Table":
     table = _table(screen, "digit", "images", "precision", "recall", "F1", title="Each digit")
     columns = (tally.confusion.sum(axis=1), tally.precision, tally.recall, tally.f1)
-    for digit, (images, *shares) in enumerate(zip(*columns, strict=True)):
-        table.add_row(str(digit), str(images), *(f"{share:.4f}" for share in shares))
+    for digit, (images, *ratios) in enumerate(zip(*columns, strict=True)):
+        table.add_row(str(digit), str(images), *(f"{ratio:.4f}" for ratio in ratios))
     return table
 
 
 def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
-    """Yield the table of confusions, in parts if the terminal is too narrow for all ten answers side by side."""
+    """Yield the table of confusions, split if the terminal is too narrow for all ten answers side by side."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -225,7 +238,7 @@ def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
 
 
 def _parts(widths: list[int], room: int) -> list[range]:
-    """Cut columns into runs that have room side by side, of at least one column."""
+    """Split columns into runs that fit side by side, of at least one column each."""
     parts, start = [], 0
     for column in range(1, len(widths) + 1):
         if column == len(widths) or sum(widths[start : column + 1]) > room:
@@ -234,21 +247,21 @@ def _parts(widths: list[int], room: int) -> list[range]:
     return parts
 
 
-def _heat(share: float) -> str:
-    return next(style for less, style in HEAT.items() if share < less)
+def _heat(fraction: float) -> str:
+    return next(style for bound, style in HEAT.items() if fraction < bound)
 
 
 def _legend() -> "Text":
     from rich.text import Text
 
-    legend = Text("share of the digit's images: ")
-    for less, style in HEAT.items():
-        legend.append(f" <{less:.1%} " if less < 1 else " more ", style)
+    legend = Text("fraction of the digit's images: ")
+    for bound, style in HEAT.items():
+        legend.append(f" <{bound:.1%} " if bound < 1 else " more ", style)
     return legend
 
 
 def _table(screen: "Console", *headers: "RenderableType", title: str, padding: int = 1) -> "Table":
-    """Return a table of numbers, without lines where there is no room for them."""
+    """Return a table of numbers, without borders where there is no room for them."""
     from rich import box
     from rich.table import Column, Table
 

@@ -1,59 +1,115 @@
 """``lenet5 predict``."""
 
+import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from copy import deepcopy
+from itertools import islice
 from pathlib import Path
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lenet5_cli.commands.options import FILE, console, overwrite_option, refuse_existing, threads_option
+from lenet5_cli.commands.options import (
+    FILE,
+    MODEL,
+    GroupedCommand,
+    console,
+    model_name,
+    option,
+    overwrite_option,
+    refuse_existing,
+    threads_option,
+)
 from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.files import BUNDLED_MODEL
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from lenet5_cli.engine.network import LeNet5
-    from lenet5_cli.pictures.photo import Reading
+    from lenet5_cli.pictures.read import Reading
 
 DEFAULT_MODEL = Path("model.pkl")
 STANDARD_INPUT = Path("-")
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
-TOGETHER = 64  # pictures in memory at a time
+ENDINGS = (
+    *(".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".tif", ".tiff", ".webp"),
+)
+IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # that --explain writes
 INPUT_LIMIT = 1 << 28  # bytes taken from standard input
+AHEAD = 4  # pictures a thread may be ahead of what is printed
+NAME_WIDTH, NAME_MIN = 50, 20  # characters of the table's column of files
+LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be shown as 0.0000
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("sources", metavar="PICTURE|FOLDER|-...", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option(
-    "--model", type=FILE, help="Checkpoint to read with.  [default: model.pkl if it is here, else the one in the box]"
+@option(
+    "--model",
+    group="Main",
+    type=MODEL,
+    metavar="FILE|bundled",
+    help="Checkpoint to read with.  [default: model.pkl if it is here, else the bundled model]",
 )
-@click.option("--recursive", is_flag=True, help="Look into the folders of a folder too.")
-@click.option(
-    "--top", type=click.IntRange(1, 10), default=1, show_default=True, help="Show this many answers a picture."
+@option("--recursive", group="Data", is_flag=True, help="Look into the folders of a folder too.")
+@option(
+    "--rotate",
+    group="Data",
+    type=click.Choice(["0", "90", "180", "270"]),
+    default="0",
+    help="Turn each picture clockwise by so many degrees, after what its EXIF says.",
 )
-@click.option("--explain", type=FILE, metavar="PNG", help="Draw what the network saw in the picture, and say it.")
+@option(
+    "--accept",
+    group="Main",
+    type=click.FloatRange(0, 1),
+    metavar="Q",
+    help="Fraction of digits held out in training that would pass; what is farther from every glyph is no digit. "
+    "1 refuses nothing.  [default: 0.995]",
+)
+@option(
+    "--top",
+    group="Output",
+    type=click.IntRange(1, 10),
+    default=1,
+    show_default=True,
+    help="Show up to this many answers a picture, those above 0.0001.",
+)
+@option(
+    "--explain",
+    group="Output",
+    type=FILE,
+    metavar="IMAGE",
+    help="Draw what the network saw in the picture, and say it.",
+)
 @overwrite_option
 @threads_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a picture instead of a table.")
+@option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object a picture instead of a table.")
+@option("--csv", "as_csv", group="Output", is_flag=True, help="Print CSV: file, digit, probability, distance, reason.")
 @click.pass_context
 def predict(
     ctx: click.Context,
     sources: tuple[Path, ...],
     model: Path | None,
     recursive: bool,
+    rotate: str,
+    accept: float | None,
     top: int,
     explain: Path | None,
     overwrite: bool,
     threads: int,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
     """Read the digit in each picture.
 
     Photos, scans and drawings, dark on light or light on dark, of any size; of a folder every picture in it; - is
-    standard input. A picture that cannot be read gets a line that says why, and the exit code is then 1.
+    standard input. A picture that cannot be read, or that shows no digit, gets a line that says why, and the exit code
+    is then 1.
 
     \b
     Examples:
@@ -62,13 +118,15 @@ def predict(
       lenet5 predict --explain seen.png photo.jpg
       curl -s https://example.org/digit.png | lenet5 predict --json -
     """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv are two forms of the same output; give one")
     files = list(_files(sources, recursive))
-    if explain and len(files) != 1:
-        raise click.UsageError(f"--explain shows one picture; {len(files)} were given")
+    _check_explain(explain, len(files))
     refuse_existing(overwrite, explain)
-    network = _network(model)
-    answers = _answers(network, files, threads, explain)
-    refused = _print_lines(answers) if as_json else _print_table(answers, top)
+    network = _network(model, accept)
+    with closing(_readings(network, files, threads, int(rotate))) as readings:
+        answers = _answers(readings, explain, network)
+        refused = _print_lines(answers) if as_json else _print_csv(answers) if as_csv else _print_table(answers, top)
     if refused:
         ctx.exit(1)
 
@@ -86,111 +144,173 @@ def _files(sources: Iterable[Path], recursive: bool) -> Iterator[Path]:
         yield from pictures
 
 
-def _network(model: Path | None) -> "LeNet5":
-    from lenet5_cli.engine.network import LeNet5
+def _check_explain(path: Path | None, pictures: int) -> None:
+    if path and path.suffix.lower() not in IMAGE_FORMATS:
+        raise click.UsageError(printable(f"--explain {path}: expected a name that ends in {', '.join(IMAGE_FORMATS)}"))
+    if path and pictures != 1:
+        raise click.UsageError(f"--explain shows one picture; {pictures} were given")
 
-    if not model and DEFAULT_MODEL.exists():
-        model = DEFAULT_MODEL
-    network = LeNet5.load(model)
-    click.echo(f"Reading with {printable(str(model)) if model else 'the bundled model'}.", err=True)
+
+def _network(model: Path | None, accept: float | None) -> "LeNet5":
+    """Return the network of a checkpoint, of ``./model.pkl`` or of the bundled model, and say which it is."""
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.storage import checkpoint
+
+    found = not model and DEFAULT_MODEL.exists()
+    path = model or (DEFAULT_MODEL if found else BUNDLED_MODEL)
+    try:
+        saved = checkpoint.read(path)
+        network = LeNet5.restore(saved)
+    except LeNet5Error as error:
+        raise LeNet5Error(f"{error}; --model bundled reads with the bundled model") if found else error from None
+    name = "the bundled model" if path == BUNDLED_MODEL else printable(model_name(path))
+    if found:
+        last = saved.history[-1] if saved.history else None
+        reached = f", training accuracy {last.accuracy:.4f}" if last else ""
+        name += f"{reached}; --model bundled reads with the bundled model"
+    click.echo(f"Reading with {name}.", err=True)
+    if accept is not None and accept < 1 and network.distances is None:
+        name = model_name(path)
+        raise LeNet5Error(f"{name}: keeps no distances of held-out digits, by which --accept refuses; leave it out")
+    network.accept = network.accept if accept is None else accept
     return network
 
 
-def _answers(network: "LeNet5", files: list[Path], threads: int, explain: Path | None) -> Iterator[dict[str, Any]]:
-    """Yield what ``--json`` prints of each picture: the answer, or the error."""
-    import numpy as np
+def _readings(
+    network: "LeNet5", files: list[Path], threads: int, rotate: int
+) -> "Generator[tuple[Path, Reading | LeNet5Error]]":
+    """Yield what was read of each file, in order, on several threads, each with a network of its own."""
+    from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
-    from lenet5_cli.training.step import Step
+    from lenet5_cli.pictures.read import read
 
-    with (
-        Step(network, threads) as step,
-        tqdm(total=len(files), desc="read", unit="picture", leave=False, disable=None, delay=0.5) as bar,
-    ):
-        for start in range(0, len(files), TOGETHER):
-            found = []
-            for file in files[start : start + TOGETHER]:
-                found.append((file, _found(file)))
-                bar.update()
-            pictures = [reading.image for _, reading in found if not isinstance(reading, LeNet5Error)]
-            scores = iter(step.scores(np.stack(pictures)) if pictures else ())
-            for file, reading in found:
-                if isinstance(reading, LeNet5Error):
-                    yield {"file": str(file), "error": str(reading)}
-                    continue
-                distances: NDArray[np.floating] = -next(scores)
-                if explain:
-                    _explain(explain, reading, distances, network, file)
-                yield {"file": str(file), **_answer(distances), "others": reading.others}
+    own = local()
 
+    def reading(file: Path) -> "Reading | LeNet5Error":
+        if not hasattr(own, "network"):
+            own.network = deepcopy(network)
+        try:
+            if file == STANDARD_INPUT:
+                content = sys.stdin.buffer.read(INPUT_LIMIT)
+                return read(content, own.network, name="standard input", rotate=rotate)
+            return read(file, own.network, rotate=rotate)
+        except LeNet5Error as error:
+            return error
 
-def _answer(distances: "NDArray[np.floating]") -> dict[str, Any]:
-    from lenet5_cli.engine.losses import softmax
-
-    probabilities = softmax(-distances[None])[0]
-    return {
-        "digit": int(probabilities.argmax()),
-        "probability": float(probabilities.max()),
-        "probabilities": probabilities.tolist(),
-        "distances": distances.tolist(),
-    }
+    pool = ThreadPoolExecutor(min(threads, len(files)))
+    with tqdm(total=len(files), desc="read", unit="picture", leave=False, disable=None, delay=0.5) as bar:
+        try:
+            with threadpool_limits(1, "blas"):
+                rest = iter(files)
+                waiting = deque((file, pool.submit(reading, file)) for file in islice(rest, AHEAD * threads))
+                while waiting:
+                    file, future = waiting.popleft()
+                    waiting.extend((each, pool.submit(reading, each)) for each in islice(rest, 1))
+                    yield file, future.result()
+                    bar.update()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _found(file: Path) -> "Reading | LeNet5Error":
-    from io import BytesIO
+def _answers(
+    readings: "Iterable[tuple[Path, Reading | LeNet5Error]]", explain: Path | None, network: "LeNet5"
+) -> Iterator[dict[str, Any]]:
+    """Yield what ``--json`` prints of each picture: the answer, why there is none, or the error."""
+    for file, reading in readings:
+        if isinstance(reading, LeNet5Error):
+            yield {"file": str(file), "error": str(reading)}
+            continue
+        if explain:
+            _explain(explain, reading, network, file)
+        answer: dict[str, Any] = {"file": str(file), "digit": reading.digit}
+        if reading.digit is None:
+            answer["reason"] = reading.reason
+        if reading.candidates:
+            distances, probabilities = reading.chosen.distances, reading.probabilities
+            answer |= {
+                "probability": float(probabilities.max()),
+                "probabilities": probabilities.tolist(),
+                "distance": float(distances.min()),
+                "distances": distances.tolist(),
+                "box": reading.box,
+                "others": reading.chosen.others,
+            }
+        yield answer
 
-    from lenet5_cli.pictures.photo import examine
 
-    try:
-        if file == STANDARD_INPUT:
-            return examine(BytesIO(sys.stdin.buffer.read(INPUT_LIMIT)), "standard input")
-        return examine(file)
-    except LeNet5Error as error:
-        return error
-
-
-def _explain(path: Path, reading: "Reading", distances: "NDArray[np.floating]", network: "LeNet5", file: Path) -> None:
+def _explain(path: Path, reading: "Reading", network: "LeNet5", file: Path) -> None:
     from lenet5_cli.files import replacing
     from lenet5_cli.reports import explanation
 
-    words = explanation.in_words(reading, distances)
-    click.echo(printable(f"{file}: {words}"), err=True)
-    image = explanation.draw(reading, distances, network.codes, printable(f"{file.name}: {words}"))
-    with replacing(path) as picture:
-        image.save(picture, format="PNG", optimize=True)
+    words = printable(f"{file}: {explanation.in_words(reading)}")
+    click.echo(words, err=True)
+    if reading.candidates:
+        image = explanation.draw(reading, network.codes, words)
+        with replacing(path) as picture:
+            image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
 
 
 def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
-    """Print an object a picture; return how many could not be read."""
+    """Print an object a picture; return how many showed no digit."""
     refused = 0
     for answer in answers:
         click.echo(json.dumps(answer))
-        refused += "error" in answer
+        refused += answer.get("digit") is None
+    return refused
+
+
+def _print_csv(answers: Iterable[dict[str, Any]]) -> int:
+    """Print a row a picture; return how many showed no digit."""
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(["file", "digit", "probability", "distance", "reason"])
+    refused = 0
+    for answer in answers:
+        digit, why = answer.get("digit"), answer.get("reason", answer.get("error", ""))
+        figures = [f"{answer[name]:.4f}" if name in answer else "" for name in ("probability", "distance")]
+        rows.writerow([answer["file"], "" if digit is None else digit, *figures, why])
+        sys.stdout.flush()
+        refused += digit is None
     return refused
 
 
 def _print_table(answers: Iterable[dict[str, Any]], top: int) -> int:
-    """Print a table of the pictures that could be read, and why the others could not; return how many those are."""
-    from rich.table import Table
-    from rich.text import Text
-
+    """Print a row for every digit as it is read, and why there is none; return how many showed none."""
     refused = 0
-    table = Table("file", "digit", "probability")
+    row = _rows()
     for answer in answers:
-        if "error" in answer:
+        file = printable(answer["file"])
+        if answer.get("digit") is None:
             refused += 1
-            click.echo(answer["error"], err=True)
+            click.echo(answer.get("error") or f"{file}: no digit: {answer['reason']}", err=True)
             continue
-        if answer["others"]:
-            click.echo(
-                f"{printable(answer['file'])}: {answer['others'] + 1} digits or the like; the largest is read", err=True
-            )
-        order = sorted(range(10), key=lambda digit: -answer["probabilities"][digit])[:top]
-        table.add_row(
-            Text(printable(answer["file"])),
-            "\n".join(str(digit) for digit in order),
-            "\n".join(f"{answer['probabilities'][digit]:.4f}" for digit in order),
-        )
-    if table.row_count:
-        console().print(table)
+        if others := answer["others"]:
+            click.echo(f"{file}: {others} more like it beside it; --all reads them", err=True)
+        order = sorted(range(len(answer["probabilities"])), key=lambda digit: -answer["probabilities"][digit])
+        for place, digit in enumerate(order[:top]):
+            if not place or answer["probabilities"][digit] >= LOWEST_SHOWN:
+                row("" if place else file, str(digit), f"{answer['probabilities'][digit]:.4f}")
     return refused
+
+
+def _rows() -> Callable[[str, str, str], None]:
+    """Return what prints a row of the table, with its head before the first."""
+    width = max(NAME_MIN, min(NAME_WIDTH, console().width - 22))
+    printed = 0
+
+    def row(file: str, digit: str, probability: str) -> None:
+        nonlocal printed
+        if not printed:
+            click.echo(f"{'file':{width}}  digit  probability")
+        printed += 1
+        click.echo(f"{_cut(file, width):{width}}  {digit:5}  {probability}")
+
+    return row
+
+
+def _cut(name: str, width: int) -> str:
+    """Return a name no longer than that: a longer one without its middle."""
+    if len(name) <= width:
+        return name
+    kept = width - 1
+    return f"{name[: kept // 2]}…{name[len(name) - (kept - kept // 2) :]}"

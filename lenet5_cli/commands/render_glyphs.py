@@ -33,8 +33,8 @@ BLOCKS = " ▄▀█"
 def render_glyphs(sheet: Path | None, font: Path | None, output: Path, scale: int, overwrite: bool) -> None:
     """Render the digits that the output layer compares with.
 
-    Writes them as a strip of 70x12 pixels, black digits on white. Shows them, and in how many of its 84 pixels each
-    digit differs from each other one.
+    Writes them as a strip of 70x12 pixels, black digits on white. Shows them, and the number of pixels, of 84, in which
+    each pair of digits differs.
 
     \b
     Examples:

@@ -1,14 +1,14 @@
-"""Digits as another hand might have written them: turned, stretched, slanted, moved, bent, in a thicker or thinner pen.
+"""Distorted digits, as another hand might have written them: turned, scaled, slanted, moved, bent, thicker or thinner.
 
-What happens to an image is a row of ``NUMBERS`` numbers, all 0 for nothing at all:
+An image's distortion is a row of ``NUMBERS`` numbers; all 0 leave it as it is:
 
 =======  ========================================================================================================
 0        angle, in radians, anticlockwise
-1, 2     logarithms of the scale across and down: above 0 is larger
-3        slant: the pixels that ink moves to the right for each pixel that it is above the middle
+1, 2     logarithms of the horizontal and vertical scale: above 0 is larger
+3        slant: pixels to the right for each pixel above the centre
 4, 5     shift to the right and down, in pixels
-6        thickness, -1 to 1: the way from the image to its erosion (below 0) or its dilation (above 0)
-7 to 56  elastic field: at 5x5 nodes how far down, then at 5x5 nodes how far to the right, a pixel takes its ink from
+6        thickness, -1 to 1: how far to blend into the image's erosion (below 0) or dilation (above 0)
+7 to 56  elastic field at 5x5 nodes: how far down, then how far to the right, a pixel takes its ink from
 =======  ========================================================================================================
 """
 
@@ -19,29 +19,29 @@ from numpy.typing import NDArray
 
 from lenet5_cli.errors import LeNet5Error
 
-KINDS: Final = ("none", "affine", "elastic")  # each does what those before it do
+KINDS: Final = ("none", "affine", "elastic")  # each includes those before it
 
-_NODES: Final = 5  # of the elastic field, each way
+_NODES: Final = 5  # a side of the elastic field
 _SPACING: Final = 6.0  # pixels between two nodes
-_SPREAD: Final = 4.0  # of a node's Gaussian, in pixels (Simard et al. 2003, section 2)
+_SPREAD: Final = 4.0  # pixels, standard deviation of a node's Gaussian (Simard et al. 2003, section 2)
 _PLAIN: Final = 7  # numbers that are not nodes
 NUMBERS: Final = _PLAIN + 2 * _NODES**2
 
 _HIGH: Final = np.array([np.deg2rad(12), 0.2, 0.2, 0.2, 2, 2, 0.7])
-# Half of the way at most: a thin white stroke, which erosion would remove, stays above the threshold of binary input.
+# At most halfway: a thin stroke, which erosion would remove, stays above the threshold of binary input.
 _LOW: Final = np.array([*-_HIGH[:6], -0.5])
-_BEND: Final = 0.8  # spread of the elastic field, in pixels
+_BEND: Final = 0.8  # pixels, standard deviation of the elastic field
 
 _SIDE: Final = 28
-_EDGE: Final = 2  # pixels around an image: dilation may reach the inner ring, the outer one is the black beyond
+_EDGE: Final = 2  # pixels around an image: dilation may reach the inner ring, the outer ring stays black
 _WIDE: Final = _SIDE + 2 * _EDGE
-_CHUNK: Final = 32  # images at a time: their work stays in the cache, and float32 counts their pixels exactly
+_CHUNK: Final = 32  # images at a time: their work arrays stay in cache, and float32 indexes their pixels exactly
 
 
 def _basis() -> NDArray[np.float32]:
-    """Return [term, pixel]: 1, pixels below the middle, pixels right of it, and a Gaussian around each node.
+    """Return [term, pixel]: 1, pixels below the centre, pixels right of it, and a Gaussian around each node.
 
-    A field of nodes drawn from normal(0, 1) has a spread of 1 pixel, taken over the image.
+    A field of nodes drawn from normal(0, 1) has a standard deviation of 1 pixel over the image.
     """
     place = np.arange(_SIDE) - (_SIDE - 1) / 2
     nodes = (np.arange(_NODES) - (_NODES - 1) / 2) * _SPACING
@@ -78,10 +78,10 @@ def draw(kind: str, count: int, rng: np.random.Generator) -> NDArray[np.float32]
 
 
 def distort(images: NDArray[np.uint8], numbers: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return images[n,h,w], 28x28 and white on black, distorted by numbers[n,NUMBERS]; each on its own.
+    """Return images[n,h,w], 28x28 and white on black, each distorted by its row of numbers[n,NUMBERS].
 
-    ``y[p] = x'[A (p - middle - shift) + middle + field[p]]``: x' is x in the thicker or thinner pen, read between four
-    pixels (bilinear) and black outside; A undoes the turn, then the slant, then the scales.
+    ``y[p] = x'[A (p - centre - shift) + centre + field[p]]``: x' is x made thicker or thinner, interpolated bilinearly
+    and black outside; A undoes the turn, then the slant, then the scales.
     """
     y = np.empty_like(images)
     for start in range(0, len(images), _CHUNK):
@@ -91,12 +91,12 @@ def distort(images: NDArray[np.uint8], numbers: NDArray[np.float32]) -> NDArray[
 
 
 def _thicken(images: NDArray[np.uint8], thickness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the images, (n, 32, 32), blended with the lightest or darkest of each pixel and its four neighbours."""
+    """Return the images, (n, 32, 32), blended with the maximum or minimum of each pixel and its four neighbours."""
     x = np.zeros((len(images), _WIDE, _WIDE), np.uint8)
     x[:, _EDGE:-_EDGE, _EDGE:-_EDGE] = images
     light, dark = x, x
     for step in (1, -1, _WIDE, -_WIDE):
-        neighbour = np.roll(x, step)  # as one long row of pixels: what comes round an end is black
+        neighbour = np.roll(x, step)  # as one long row of pixels: those that wrap around its ends are black
         light, dark = np.maximum(light, neighbour), np.minimum(dark, neighbour)
     change = np.where((thickness > 0)[:, None, None], light - x, x - dark)
     y = np.multiply(change, thickness[:, None, None], dtype=np.float32)
@@ -115,13 +115,13 @@ def _places(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     terms[:, 1, 2] = (slant * sin + cos) * np.exp(-wider)
     terms[:, :, 0] = (_WIDE - 1) / 2 - terms[:, :, 1] * down[:, None] - terms[:, :, 2] * right[:, None]
     terms[:, :, 3:] = numbers[:, _PLAIN:].reshape(-1, 2, _NODES**2)
-    # One product an image: the order of its sums does not depend on how many there are.
+    # One product for each image: the order of its sums does not depend on the number of images.
     places: NDArray[np.float32] = terms @ _BASIS
     return np.clip(places, 0, _WIDE - 1, out=places)
 
 
 def _read(x: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the images x, (n, 32, 32), read at ``places``, (n, 2, 784), and rounded: (n, 28, 28)."""
+    """Return the images x, (n, 32, 32), interpolated at ``places``, (n, 2, 784), and rounded: (n, 28, 28)."""
     corner = np.floor(places)
     below, beyond = (places - corner).swapaxes(0, 1)
     index = corner[:, 0] * _WIDE + corner[:, 1]

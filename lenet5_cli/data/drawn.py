@@ -4,8 +4,8 @@ For each image the control points of a style are moved, the sheet is bent, taper
 a pen of random width follows the curve. What is no digit is a sign, a scribble, a row of signs or digits, a fragment of
 a digit, a blot or noise.
 
-The styles and the spreads were set by eye, and by how well a network trained on these images reads MNIST's training
-images; MNIST's test images had no part in it.
+The styles and the ranges of the random numbers were chosen by eye, and by how well a network trained on these images
+reads MNIST's training images; MNIST's test images were not used.
 """
 
 from functools import cache
@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw
 from lenet5_cli.data import styles
 
 _BLOCK: Final = 1000  # images drawn from one random stream
-_STEPS: Final = 4  # straight pieces between two control points
-_SCALE: Final = 4  # pixels of the canvas for one of the image, each way
+_STEPS: Final = 4  # straight segments between two control points
+_SCALE: Final = 4  # canvas pixels for each image pixel, in either direction
 _SIDE: Final = 28
 _BOX: Final = 20  # the ink fits in a square of this side
 _STROKES: Final = ((4,), (6,), (9,), (14,), (4, 4), (6, 5), (3, 3, 3))  # control points of a scribble's strokes
@@ -45,7 +45,7 @@ class _Table(NamedTuple):
     down: np.ndarray  # (styles, P) bool: the pen draws from this point of the curve to the next
 
 
-def _piece(count: int) -> np.ndarray:
+def _spline_basis(count: int) -> np.ndarray:
     """Return the Catmull-Rom basis through ``count`` points: ``_STEPS`` rows a span, and one for the last point."""
     knots = np.eye(count)
     knots = np.vstack([2 * knots[0] - knots[1], knots, 2 * knots[-1] - knots[-2]])
@@ -65,7 +65,7 @@ def _compile(style: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         corners = [0, *(i for i, word in enumerate(stroke) if word.endswith("!")), len(stroke) - 1]
         for first, last in pairwise(corners):
             basis = np.zeros(((last - first) * _STEPS + 1, len(words)))
-            basis[:, start + first : start + last + 1] = _piece(last - first + 1)
+            basis[:, start + first : start + last + 1] = _spline_basis(last - first + 1)
             rows.append(basis)
             down.append(np.arange(len(basis)) < len(basis) - 1)
         start += len(stroke)
@@ -74,14 +74,14 @@ def _compile(style: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @cache
 def _table(groups: tuple[tuple[str, ...], ...]) -> _Table:
-    """Return all styles in one table, short ones filled up: the curve rests at its end and the pen is up."""
+    """Return all styles in one table, short ones padded: the curve stays at its end and the pen is up."""
     styles = [_compile(style) for group in groups for style in group]
-    most = max(len(points) for points, _, _ in styles)
+    controls = max(len(points) for points, _, _ in styles)
     longest = max(len(down) for _, _, down in styles)
     table = _Table(
         first=np.cumsum([0, *(len(group) for group in groups)]),
-        points=np.zeros((len(styles), most, 2)),
-        basis=np.zeros((len(styles), longest, most)),
+        points=np.zeros((len(styles), controls, 2)),
+        basis=np.zeros((len(styles), longest, controls)),
         down=np.zeros((len(styles), longest), bool),
     )
     for s, (points, basis, down) in enumerate(styles):
@@ -129,7 +129,7 @@ def draw_nondigits(count: int, seed: int) -> NDArray[np.uint8]:
 
 
 def _draw_block(count: int, seed: list[int], evenly: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first ``count`` images and labels of a block; the random numbers are always the whole block's."""
+    """Return the first ``count`` images and labels of a block; the random numbers are those of the whole block."""
     rng = np.random.default_rng(seed)
     table = _table(_DIGITS)
     labels = rng.permutation(np.arange(_BLOCK) % 10).astype(np.uint8)
@@ -243,7 +243,7 @@ def _move(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the control points, (n, K, 2), on a sheet from -1 to 1 in height, moved by a more or less steady hand."""
     n, k, _ = points.shape
     drift = rng.normal(0, 0.065, (n, k + 1, 2)) * rng.uniform(0.3, 1.4, (n, 1, 1))
-    # Neighbours move alike: a hand that drifts, not one that trembles.
+    # Neighbouring points move alike, as in a hand that drifts, not one that trembles.
     return (points - (5, 7)) / 7 + drift[:, 1:] + drift[:, :-1]
 
 
@@ -260,7 +260,7 @@ def _bend(curves: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _press(count: int, steps: int, rng: np.random.Generator) -> Array:
-    """Return the pen's width on the sheet, (n, P): its own for each image, pressed more and less along the curve."""
+    """Return the pen's width on the sheet, (n, P): random for each image, with varying pressure along the curve."""
     width = np.clip(rng.lognormal(-1.2, 0.4, (count, 1)), 0.14, 0.7)
     phase = rng.uniform(0, 2 * np.pi, (count, 1))
     pressed: Array = width * (1 + 0.25 * np.sin(np.arange(steps) / 5 + phase))

@@ -1,4 +1,4 @@
-"""Glyph sheets: the ten digits, drawn in 12 rows of 7 pixels, that the output layer compares with.
+"""Glyph sheets: the ten digits in 12 rows of 7 pixels each, which the output layer compares with.
 
 A sheet is a text that anyone can edit, or an image of the ten digits side by side. In memory it is an array of codes,
 (10, 84) uint8: row k is digit k, its pixels row by row, ink 1 and paper 0.
@@ -48,11 +48,11 @@ def shipped() -> list[str]:
 def read(sheet: str | PathLike[str] = "digits") -> Codes:
     """Return the codes, (10, 84) uint8, of a sheet: a text or image file, or the name of a shipped one.
 
-    Text and image are told apart by content. The image is a strip of 70x12 pixels, black digits on white, or that
-    enlarged by a whole number; what is transparent is white.
+    Text and image are told apart by content. The image is a strip of 70x12 pixels, black digits on white, or an
+    enlargement by an integer; transparent pixels are white.
 
     Raises:
-        LeNet5Error: the file cannot be read, or is not ten digits of 12x7 pixels, none blank and no two equal.
+        LeNet5Error: the file cannot be read, or is not ten digits of 12x7 pixels, none of them blank, no two equal.
     """
     path = shipped_folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped() else Path(sheet)
     sheet_bytes = content(path, _MAX_SHEET_BYTES, "a glyph sheet")
@@ -61,7 +61,7 @@ def read(sheet: str | PathLike[str] = "digits") -> Codes:
 
 
 def write(path: str | PathLike[str], codes: Codes, scale: int = 1) -> None:
-    """Write codes, (10, 84) uint8, as a text if the name ends in .txt, as an image ``scale`` times 70x12 if in .png.
+    """Write codes, (10, 84) uint8: to a .txt name as text, to a .png name as an image of ``scale`` times 70x12 pixels.
 
     Raises:
         LeNet5Error: the name ends otherwise, or the file cannot be written.
@@ -88,7 +88,7 @@ def to_text(codes: Codes) -> str:
 
 def to_image(codes: Codes, scale: int = 1) -> "Image.Image":
     """Return codes, (10, 84) uint8, as a strip of ``scale`` times 70x12 pixels, black digits on white, one bit each."""
-    from PIL import Image  # noqa: PLC0415  (a text sheet does without)
+    from PIL import Image  # noqa: PLC0415  (a text sheet does not need it)
 
     strip = codes.reshape(DIGITS, ROWS, COLUMNS).transpose(1, 0, 2).reshape(ROWS, DIGITS * COLUMNS)
     return Image.fromarray(_enlarged(strip == 0, scale))
@@ -100,9 +100,9 @@ def from_font(path: str | PathLike[str]) -> Codes:
     The digits stand on one line, each centred in its cell.
 
     Raises:
-        LeNet5Error: the file cannot be read or is no font, or two digits come out equal or one blank.
+        LeNet5Error: the file cannot be read or is not a font, or a digit comes out blank or equal to another.
     """
-    from PIL import ImageFont  # noqa: PLC0415  (a text sheet does without)
+    from PIL import ImageFont  # noqa: PLC0415  (a text sheet does not need it)
 
     path = Path(path)
     font = content(path, _MAX_FONT_BYTES, "a font")
@@ -117,17 +117,17 @@ def from_font(path: str | PathLike[str]) -> Codes:
 
 
 def distances(codes: Codes) -> NDArray[np.intp]:
-    """Return in how many pixels each two digits differ, (10, 10), of codes (10, 84)."""
+    """Return the number of pixels in which each pair of digits differs, (10, 10), for codes (10, 84)."""
     apart: NDArray[np.intp] = np.sum(codes[:, None] != codes, axis=2)
     return apart
 
 
 def closest(codes: Codes) -> tuple[int, int, int]:
-    """Return the two digits that differ least, the smaller first, and in how many pixels, of codes (10, 84)."""
+    """Return the two digits that differ least, the smaller first, and in how many pixels, for codes (10, 84)."""
     a, b = np.triu_indices(DIGITS, 1)
     apart = distances(codes)[a, b]
-    least = apart.argmin()
-    return int(a[least]), int(b[least]), int(apart[least])
+    pair = apart.argmin()
+    return int(a[pair]), int(b[pair]), int(apart[pair])
 
 
 def _from_text(sheet: bytes, path: Path) -> Codes:
@@ -162,7 +162,7 @@ def _check_digit(digit: list[tuple[int, str]], k: int, path: Path) -> None:
 
 
 def _from_image(sheet: bytes, path: Path) -> Codes:
-    from PIL import Image  # noqa: PLC0415  (a text sheet does without)
+    from PIL import Image  # noqa: PLC0415  (a text sheet does not need it)
 
     with _refusal(f"{path}: a damaged image; expected a strip of 70x12 pixels, black on white"):
         image = Image.open(BytesIO(sheet), formats=_FORMATS)
@@ -182,7 +182,7 @@ def _from_image(sheet: bytes, path: Path) -> Codes:
 
 
 def _scale(image: "Image.Image", path: Path) -> int:
-    """How many times the strip is enlarged, by the header alone: no pixel is decoded before its size is known."""
+    """Return how many times the strip is enlarged, from the header: nothing is decoded before the size is known."""
     width, height = DIGITS * COLUMNS, ROWS
     scale = min(max(image.width // width, 1), MAX_SCALE)
     if image.size != (scale * width, scale * height):
@@ -194,8 +194,8 @@ def _scale(image: "Image.Image", path: Path) -> int:
 
 
 def _drawn(font: "ImageFont.FreeTypeFont") -> Codes | None:
-    """The codes of a font's digits at the font's size, or None where one does not fit its cell."""
-    from PIL import Image, ImageDraw  # noqa: PLC0415  (a text sheet does without)
+    """Return the codes of a font's digits at the font's size, or None if one does not fit its cell."""
+    from PIL import Image, ImageDraw  # noqa: PLC0415  (a text sheet does not need it)
 
     start, baseline, side = ROWS, 3 * ROWS, 4 * ROWS
     canvases = [Image.new("1", (side, side)) for _ in range(DIGITS)]
@@ -229,7 +229,7 @@ def _checked(codes: Codes, path: Path) -> Codes:
 
 @contextmanager
 def _refusal(message: str) -> Iterator[None]:
-    """Turn whatever Pillow raises over a file's content into one message, and keep its warnings to itself."""
+    """Turn whatever Pillow raises over a file's content into one message, and silence its warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -4,7 +4,7 @@ Two zero bytes, one byte for the element type, one for the number of dimensions,
 then the elements, big-endian, the last index fastest (LeCun, Cortes and Burges, "The MNIST database of handwritten
 digits", "File formats"). Every header field and the byte count are checked before an array is made.
 
-Nothing is mapped: a mapped file that another program cuts short ends the process, where reading it ends in a message.
+Files are read, not mapped: if another program truncates a mapped file, the process is killed; a read ends in a message.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-# Well over a million images of 28x28. It bounds compressed files only: they alone are unpacked into memory.
+# Bytes, well over a million images of 28x28. It bounds compressed files only: they are unpacked into memory.
 GZIP_LIMIT = 2**30
-# Of a plain file: what is larger is read piece by piece, as it is asked for.
+# Bytes of a plain file: a larger one is read in chunks, on demand.
 MEMORY_LIMIT = 2**28
 
-_CHUNK = 2**20
+_CHUNK = 2**20  # bytes unpacked at a time
 _MAX_NDIM = 64  # NumPy's; the format allows 255
 _TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 _CODES = {name: code for code, name in _TYPES.items()}
@@ -51,36 +51,36 @@ class _Header(NamedTuple):
 
 
 class _Kept(FileIO):
-    """A file that is closed when nothing has it any more."""
+    """A file that is closed when nothing refers to it any more."""
 
     def __del__(self) -> None:
         self.close()
 
 
 class Stored:
-    """An array in a file, of which only what is asked for is read, and nothing is kept.
+    """An array in a file, read on demand and not kept in memory.
 
-    It has NumPy's manners, as far as they go: a slice is a view, an array of indices gives a copy, and so does
+    It behaves like a NumPy array where it can: a slice is a view, an array of indices gives a copy, and so does
     ``np.asarray``. Reading raises `LeNet5Error` if the file has become shorter.
     """
 
     def __init__(self, file: IO[bytes], path: str | os.PathLike[str], header: _Header, start: int) -> None:
-        """Take an open file, whose elements begin at the byte ``start``."""
+        """Wrap an open file whose elements begin at byte ``start``."""
         self._file, self._path, self._header, self._start = file, path, header, start
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the elements."""
+        """The type of the elements."""
         return self._header.dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Sizes of the dimensions, at least one."""
+        """The sizes of the dimensions, at least one."""
         return self._header.shape
 
     @property
     def ndim(self) -> int:
-        """Number of the dimensions."""
+        """The number of dimensions."""
         return len(self.shape)
 
     def __len__(self) -> int:
@@ -88,28 +88,28 @@ class Stored:
         return self.shape[0]
 
     @overload
-    def __getitem__(self, expected: slice) -> Stored: ...
+    def __getitem__(self, key: slice) -> Stored: ...
 
     @overload
-    def __getitem__(self, expected: NDArray[np.integer] | int) -> NDArray[Any]: ...
+    def __getitem__(self, key: NDArray[np.integer] | int) -> NDArray[Any]: ...
 
-    def __getitem__(self, expected: slice | NDArray[np.integer] | int) -> Stored | NDArray[Any]:
+    def __getitem__(self, key: slice | NDArray[np.integer] | int) -> Stored | NDArray[Any]:
         """Return a view by a slice without steps, a copy by indices (n,), or one element by its index."""
-        if isinstance(expected, slice):
-            first, last, step = expected.indices(len(self))
-            assert step == 1, "a file is read in its order"  # noqa: S101
+        if isinstance(key, slice):
+            first, last, step = key.indices(len(self))
+            assert step == 1, "a file is read in order"  # noqa: S101
             shape = (max(0, last - first), *self.shape[1:])
             return Stored(self._file, self._path, self._header._replace(shape=shape), self._start + first * self._row)
-        indices = np.atleast_1d(expected)
+        indices = np.atleast_1d(key)
         if len(out := indices[(indices < -len(self)) | (indices >= len(self))]):
             raise IndexError(f"index {out[0]} of {len(self)}")
         rows = np.empty((len(indices), math.prod(self.shape[1:])), self.dtype)
         for row, index in zip(rows, (indices % len(self)).tolist(), strict=True):
             _fill(row, self._file, self._start + index * self._row, self._path)
-        return rows.reshape(*np.shape(expected), *self.shape[1:])
+        return rows.reshape(*np.shape(key), *self.shape[1:])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Read all of it."""
+        """Read the whole array."""
         array: NDArray[Any] = np.empty(self.shape, self.dtype)
         _fill(array, self._file, self._start, self._path)
         return array if dtype is None else array.astype(dtype, copy=False)
@@ -123,9 +123,9 @@ class Stored:
 def read(path: str | os.PathLike[str], *, limit: int = GZIP_LIMIT) -> NDArray[Any] | Stored:
     """Read an IDX file, plain or gzipped, told apart by content.
 
-    Returns a read-only array of the shape and type in the header, its elements big-endian as in the file; of a plain
-    file with more than 2^28 bytes of them, an array that reads them when they are asked for. A gzipped file is unpacked
-    into memory, never further than its header promises; `limit`, in bytes, is the most that this header may promise.
+    Returns a read-only array of the shape and type in the header, its elements big-endian as in the file; for a plain
+    file with more than 2^28 bytes of elements, a `Stored` that reads them on demand. A gzipped file is unpacked into
+    memory, never further than its header promises; `limit` is the maximum that the header may promise, in bytes.
 
     Raises `LeNet5Error` if the file cannot be read, is a symbolic link or is not exactly what its header says.
     """
@@ -187,11 +187,11 @@ def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathL
         file.seek(place)
         done = 0
         while done < len(there):
-            count = file.readinto(there[done:])  # type: ignore[attr-defined]  # of a file without a buffer
+            count = file.readinto(there[done:])  # type: ignore[attr-defined]  # the file has no buffer
             if not count:
                 end = os.fstat(file.fileno()).st_size
                 raise LeNet5Error(
-                    f"{path}: ends at byte {end:,}, and went on to {place + len(there):,} when it was opened;"
+                    f"{path}: ends at byte {end:,}, but had at least {place + len(there):,} bytes when it was opened;"
                     " it must not change while it is read"
                 )
             done += count
@@ -208,7 +208,7 @@ def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArra
                     f"{path}: the header promises {header.nbytes:,} bytes, over the limit of {limit:,} for a gzipped"
                     " file; unpack it with gunzip, for a plain file has no limit"
                 )
-            # One byte more than promised notices trailing bytes, and at the end of the data gzip checks its CRC.
+            # Reading one byte more than promised detects trailing bytes, and has gzip check its CRC at the end.
             elements = bytearray()
             while chunk := stream.read(min(_CHUNK, header.nbytes + 1 - len(elements))):
                 elements += chunk
@@ -277,8 +277,8 @@ def _read_kind(path: str | os.PathLike[str], expected: str) -> NDArray[np.uint8]
     found = f"{array.dtype.name} of shape {array.shape}"
     if kind:
         raise LeNet5Error(
-            f"{path}: {kind}, {found}, where {expected} belong, uint8 of shape {_SHAPES[expected]};"
-            " give the other file here: the two may have changed places"
+            f"{path}: {kind}, {found}; expected {expected}, uint8 of shape {_SHAPES[expected]};"
+            " the images and labels files may have been swapped"
         )
     raise LeNet5Error(f"{path}: {found}; expected {expected}, uint8 of shape {_SHAPES[expected]}")
 
@@ -292,5 +292,5 @@ def _pack_header(path: str | os.PathLike[str], array: NDArray[Any]) -> bytes:
 
 
 def _packer(file: IO[bytes], *, gzipped: bool) -> AbstractContextManager[IO[bytes] | gzip.GzipFile]:
-    """The stream that the bytes go through; no name and no time enter the gzip header, so the bytes are repeatable."""
+    """Return the stream to write to; the gzip header holds no name and no time, so that the bytes are reproducible."""
     return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) if gzipped else nullcontext(file)

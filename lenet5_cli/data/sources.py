@@ -1,4 +1,4 @@
-"""Named data sets and folders, each a split of images and labels that belong together."""
+"""Data sets by name and folders of IDX files, loaded as splits of images and their labels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _STALL = 10.0  # seconds without a byte in the middle of a file
 
 @dataclass(frozen=True)
 class _Remote:
-    """A data set that can be downloaded: its page for people, its mirrors, the SHA-256 of its files."""
+    """A data set that can be downloaded: its web page, its mirrors, the SHA-256 of its files."""
 
     page: str
     mirrors: tuple[str, ...]
@@ -79,11 +79,11 @@ _REMOTES = {
 
 
 class DownloadError(LeNet5Error):
-    """No mirror gave a file that was asked for."""
+    """A file could not be downloaded from any mirror."""
 
 
 class Progress(Protocol):
-    """What shows a download, as pooch wants it: true as a condition (a tqdm bar needs a total for that).
+    """What shows a download, as pooch expects it: it must be truthy (a tqdm bar needs a total for that).
 
     `total` is set, in bytes, at the start of each file; `reset`, `update(total)` and `close` are called at its end.
     """
@@ -102,11 +102,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The training or the test part of a data set.
+    """The training or the test images of a data set, with their labels.
 
-    `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,) with digits from 0 to 9, n at least 1. Of a
-    large plain file, the images are read when they are asked for: a slice of them is a view for ``np.asarray`` to read.
-    `source` is what `load` was asked for, and the two paths are the files, or ``builtin``.
+    `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,) with digits from 0 to 9, n at least 1. The
+    images of a large plain file are read on demand: a slice of them is a view for ``np.asarray`` to read. `source` is
+    the argument of `load`, and the two paths are the files, or ``builtin``.
     """
 
     source: str
@@ -116,7 +116,7 @@ class Split:
     labels_path: str
 
     def part(self, images: slice) -> Split:
-        """Return some of the images, with their labels: views."""
+        """Return views of some of the images and their labels."""
         return replace(self, images=self.images[images], labels=self.labels[images])
 
     @cached_property
@@ -138,7 +138,7 @@ def load(source: str, split: Literal["train", "test"], *, progress: Progress | N
     folder), into which it is downloaded once.
     `progress` shows the download.
 
-    Raises `DownloadError` if no mirror gives the files, `LeNet5Error` if there is no such data or it is not right.
+    Raises `DownloadError` if the files cannot be downloaded, `LeNet5Error` if there is no such data or it is damaged.
     """
     if source.partition(":")[0] == "builtin":
         return _draw(source, split)
@@ -166,7 +166,7 @@ def extended(split: Split, digits: int, nondigits: int, *, nonclass: int = 10) -
 
 
 def _draw(source: str, split: str) -> Split:
-    """Draw the built-in digits; a number in the source is of training images, the test images are always the same."""
+    """Draw the built-in digits; a number in the source counts training images, the test images are always the same."""
     count = _BUILTIN_COUNTS[split]
     _, colon, number = source.partition(":")
     if colon:
@@ -218,19 +218,19 @@ def _names(split: str) -> tuple[str, str]:
 
 
 def _spellings(name: str) -> tuple[str, ...]:
-    """The names that a file goes by, the plain ones first."""
+    """Return the names that a file may have, uncompressed ones first."""
     dotted = name.replace("-idx", ".idx")
     return name, dotted, f"{name}.gz", f"{dotted}.gz"
 
 
 def _spelled(folder: Path, name: str) -> Path | None:
-    """The first file of these names; a link or pipe is one too, so that reading it tells what it is."""
+    """Return the first file with one of these names; a link or pipe counts, so that reading it reports what it is."""
     paths = [folder / spelling for spelling in _spellings(name)]
     return next((path for path in paths if os.path.lexists(path) and not path.is_dir()), None)
 
 
 def _find(folder: Path, split: str) -> tuple[Path, Path] | None:
-    """The images and labels files of a split, if the folder holds both."""
+    """Return the images and labels files of a split if the folder holds both."""
     images, labels = (_spelled(folder, name) for name in _names(split))
     return (images, labels) if images and labels else None
 
@@ -244,7 +244,7 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
     if found := _find(folder, split):
         return found
     missing = next(name for name in _names(split) if not _spelled(folder, name))
-    raise LeNet5Error(f"{source}: no {missing} there; the names looked for are {', '.join(_spellings(missing))}")
+    raise LeNet5Error(f"{source}: no {missing} in this folder; the names tried are {', '.join(_spellings(missing))}")
 
 
 def _unknown(source: str) -> LeNet5Error:
@@ -258,7 +258,7 @@ def _unknown(source: str) -> LeNet5Error:
 
 
 def _fetch(name: str, split: str, progress: Progress | None) -> tuple[Path, Path]:
-    """The images and labels files of a split in the cache, downloaded into it if they are not there."""
+    """Return the images and labels files of a split in the cache, downloading them if they are not there."""
     import pooch  # noqa: PLC0415  (the import takes longer than `lenet5 --help` may)
 
     pooch.get_logger().setLevel("WARNING")  # it would print each URL
@@ -268,7 +268,7 @@ def _fetch(name: str, split: str, progress: Progress | None) -> tuple[Path, Path
 
 
 def _retrieve(name: str, file: str, cache: Path, progress: Progress | None) -> Path:
-    """One file from the cache, or else from the first mirror that has the right one; a file half got is removed."""
+    """Return a file from the cache, or else from the first mirror with the right one; partial downloads are removed."""
     import pooch  # noqa: PLC0415
 
     remote = _REMOTES[name]
@@ -281,11 +281,11 @@ def _retrieve(name: str, file: str, cache: Path, progress: Progress | None) -> P
         except OSError as problem:  # the network's errors are OSErrors as well
             failures.append(f"{host}: {_first_cause(problem)}")
         except ValueError:
-            failures.append(f"{host}: its file is another, the SHA-256 differs")
+            failures.append(f"{host}: its file has another SHA-256")
     place = f"put them into {_LOCAL_MNIST}/ or " if name == "mnist" else ""
     raise DownloadError(
-        f"{name}: {file} cannot be downloaded ({'; '.join(failures)}); get the four files from {remote.page} and"
-        f" {place}give their folder with --data FOLDER, or take --data builtin, which needs no download"
+        f"{name}: {file} could not be downloaded ({'; '.join(failures)}); get the four files from {remote.page} and"
+        f" {place}give their folder with --data FOLDER, or use --data builtin, which needs no download"
     )
 
 
@@ -304,20 +304,20 @@ def _downloader(progress: Progress | None) -> Callable[[str, str, Any], None]:
 
 
 def _demand_answer(http: Callable[..., bool], url: str) -> None:
-    """Raise `OSError` unless the mirror says in time that it has the file.
+    """Raise `OSError` unless the mirror confirms in time that it has the file.
 
-    The timeout of a request bounds neither the look-up of a name nor the number of addresses tried one after the
-    other, so the request is left behind in its thread when time is up.
+    The timeout of a request limits neither name resolution nor the number of addresses tried in turn, so the request is
+    abandoned in its thread when time is up.
     """
     answer: Future[bool] = Future()
 
-    def ask() -> None:
+    def request() -> None:
         try:
             answer.set_result(http(url, None, None, check_only=True))
         except OSError as problem:
             answer.set_exception(problem)
 
-    Thread(target=ask, daemon=True).start()
+    Thread(target=request, daemon=True).start()
     try:
         found = answer.result(_PATIENCE)
     except TimeoutError:
@@ -327,7 +327,7 @@ def _demand_answer(http: Callable[..., bool], url: str) -> None:
 
 
 def _first_cause(problem: BaseException) -> str:
-    """What began a chain of errors, in a few words."""
+    """Return the first cause of a chain of errors, in a few words."""
     while cause := problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__):
         problem = cause
     text = getattr(problem, "strerror", None) or str(problem).partition(" for url")[0]

@@ -1,4 +1,4 @@
-"""Activation functions, in place on the array that a layer has just computed, with the gradient beside each."""
+"""Activation functions, applied in place to what a layer has just computed, each with its gradient."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class Activation:
     """An elementwise function y = f(z).
 
     Attributes:
-        name: what ``--activation`` calls it.
+        name: its name in ``--activation``.
         paper: what the codes of the output layer have where a glyph has paper; they have 1 where it has ink.
-        apply: replace z by f(z), in place.
-        gradient: write dz = dy f'(z) into its third argument, from y = f(z) and dy.
+        apply: replaces z by f(z), in place.
+        gradient: writes dz = dy f'(z) into its third argument, from y = f(z) and dy.
     """
 
     name: str
@@ -30,11 +30,11 @@ class Activation:
         return np.where(glyphs, 1.0, self.paper)
 
 
-HALF = np.array(0.5, np.float32)  # exact in float64 too; an array, as NumPy takes twice as long over a Python number
+HALF = np.array(0.5, np.float32)  # exact in float64 too; an array, as NumPy takes twice as long with a Python number
 
 
 def _sigmoid(z: Array) -> None:
-    """Replace z by 1 / (1 + exp(-z)), as (1 + tanh(z / 2)) / 2: the same, and nothing overflows."""
+    """Replace z by 1 / (1 + exp(-z)), as (1 + tanh(z / 2)) / 2, which is equal and never overflows."""
     z *= HALF
     np.tanh(z, out=z)
     z *= HALF
@@ -52,7 +52,7 @@ AMPLITUDE, SLOPE = 1.7159, 2 / 3
 
 
 def _tanh(z: Array) -> None:
-    """Replace z by 1.7159 tanh(2 z / 3), which is 1 at 1 and bends most there (LeCun et al. 1998, appendix A)."""
+    """Replace z by 1.7159 tanh(2 z / 3), which is 1 at z = 1, where it curves most (LeCun et al. 1998, appendix A)."""
     z *= SLOPE
     np.tanh(z, out=z)
     z *= AMPLITUDE

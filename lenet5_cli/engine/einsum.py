@@ -1,9 +1,9 @@
 """Einsum strings as matrix products.
 
-Two decisions carry the speed. Inside the engine an array keeps its images on the LAST axis, so that every elementwise
-loop and every copied row is at least as long as the batch; outside, the image is the first axis as everywhere else, and
-the two are views of the same memory. And what a product needs beside its numbers, such as the views of its operands as
-matrices, is found once for a batch size: for a single image it would take longer than the arithmetic.
+Two decisions make it fast. Inside the engine an array keeps its images on the LAST axis, so that every elementwise loop
+and every copied row is at least as long as the batch; outside, the image is the first axis as everywhere else, and the
+two are views of the same memory. And what a product needs besides its numbers, such as the views of its operands as
+matrices, is made once for a batch size: for a single image that would take longer than the arithmetic.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-LONG = 1024  # terms of a sum
+LONG = 1024  # terms of a sum, above which BLAS is faster in blocks: see ``contraction``
 
 Array = NDArray[np.float32] | NDArray[np.float64]
 Product = Callable[[], object]
@@ -33,24 +33,24 @@ def images_first(x: Array) -> Array:
 
 
 def contraction(subscripts: str, a: Array, b: Array, out: Array) -> Product:
-    """Return the call that computes ``np.einsum(subscripts, a, b, out=out)`` of what a and b then hold.
+    """Return a function that computes ``np.einsum(subscripts, a, b, out=out)`` of what a and b hold when called.
 
-    The letters that a and b share are summed over. In either operand they stand side by side, before or behind the
+    The letters that a and b share are summed over. In either operand they stand next to each other, before or after the
     letters that it keeps, and ``out`` has those of a, then those of b: so it is a product of two matrices.
 
     Raises:
-        ValueError: the string is not one matrix product, or an array's memory is not that of a matrix.
+        ValueError: the string is not a single matrix product, or an array cannot be viewed as a matrix.
     """
     summed, a_first, b_first = _plan(subscripts)
     terms = prod(a.shape[:summed] if a_first else a.shape[-summed:])
     left = _matrix(a, terms).T if a_first else _matrix(a, a.size // terms)
     right = _matrix(b, terms) if b_first else _matrix(b, b.size // terms).T
     result = _matrix(out, len(left))
-    if not result.flags.c_contiguous:  # as the product must be written
+    if not result.flags.c_contiguous:  # as the result of a product must be
         left, right, result = right.T, left.T, result.T
     if terms <= LONG:
         return partial(left.dot, right, result)  # ``dot`` and not ``matmul``, which is slow at outer products
-    # BLAS sums a few rows over so many terms at half its speed, unless they come in blocks.
+    # BLAS reaches half its speed for a few rows and so many terms, unless they are summed in blocks.
     blocks = next(count for count in range(-(-terms // LONG), terms + 1) if terms % count == 0)
     lefts = left.reshape(len(left), blocks, -1).transpose(1, 0, 2)
     rights = right.T.reshape(right.shape[1], blocks, -1).transpose(1, 2, 0)

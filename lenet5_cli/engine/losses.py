@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from lenet5_cli.engine.einsum import Array
 
-FLOOR = 1e-20
-RUBBISH = 5.0  # j of ``discriminative``: a squared distance
+FLOOR = 1e-20  # the report's smallest probability in a logarithm
+RUBBISH = 5.0  # j of ``discriminative``: the penalty of the paper's "rubbish" class
 
 Loss = Callable[[Array, NDArray[np.integer]], tuple[float, Array]]
 
 
 def softmax(scores: Array) -> Array:
-    """Return p[n,k] = exp(scores[n,k]) / sum_k exp(scores[n,k]), shifted by the maximum: no exponential overflows."""
+    """Return p[n,k] = exp(scores[n,k]) / sum_k exp(scores[n,k]), less the maximum so that nothing overflows."""
     p: Array = scores - np.maximum.reduce(scores, axis=1, keepdims=True)
     np.exp(p, out=p)
     p /= np.add.reduce(p, axis=1, keepdims=True)
@@ -24,7 +24,7 @@ def softmax(scores: Array) -> Array:
 
 
 def cross_entropy(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
-    """Return the mean cross-entropy of the softmax of ``scores``, and the gradient to go down.
+    """Return the mean cross-entropy of the softmax of ``scores``, and its gradient by the scores.
 
     ``loss = -mean_n log max(p[n,labels[n]], 1e-20)``, ``dscores[n,k] = (p[n,k] - [k = labels[n]]) / N``
 
@@ -43,16 +43,16 @@ def cross_entropy(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Ar
 
 @cache
 def _identity(classes: int, dtype: np.dtype[Any]) -> Array:
-    """Return the targets of the labels in order."""
+    """Return the one-hot targets of labels 0 to classes - 1."""
     return np.eye(classes, dtype=dtype)
 
 
 def discriminative(scores: Array, labels: NDArray[np.integer], rubbish: float = RUBBISH) -> tuple[float, Array]:
-    """Return the mean of the paper's criterion, and its gradient by the scores, which are minus its penalties.
+    """Return the mean of the paper's criterion, and its gradient by the scores, which are its negated penalties.
 
-    ``loss = mean_n (log(exp(-j) + sum_k exp(scores[n,k])) - scores[n,labels[n]])``: the penalty of the right class
-    falls and the others rise, but for those far above the constant j, ``rubbish``. It stands for one more class, that
-    of what belongs to none: with label k, where ``scores[n,k]`` is -j, all penalties rise.
+    ``loss = mean_n (log(exp(-j) + sum_k exp(scores[n,k])) - scores[n,labels[n]])``: the right penalty falls and the
+    others rise, except those far above the constant j, ``rubbish``. It is the penalty of one more class, what belongs
+    to none: with label k, ``scores[n,k]`` is -j, and all penalties rise.
 
     scores is (n, k), labels (n,) from 0 to k; the loss is in nats, the gradient has the shape and dtype of scores.
 
@@ -68,7 +68,7 @@ def discriminative(scores: Array, labels: NDArray[np.integer], rubbish: float = 
     losses = top + np.log(total) - extended[images, labels]
     gradient /= total[:, None]
     gradient[images, labels] -= 1
-    gradient[abs(gradient) < FLOOR] = 0  # denormal numbers would slow the way back tenfold
+    gradient[abs(gradient) < FLOOR] = 0  # denormal numbers would make the backward pass ten times slower
     gradient /= n
     return float(np.add.reduce(losses, dtype=np.float64)) / n, np.ascontiguousarray(gradient[:, :classes])
 

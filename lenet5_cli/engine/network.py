@@ -12,7 +12,7 @@ from lenet5_cli.data import glyphs
 from lenet5_cli.engine import ACTIVATIONS, RBF, Conv, Dense, Layer, Subsampling
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.losses import criterion, softmax
-from lenet5_cli.engine.preprocessing import INPUT_SHAPE, prepare
+from lenet5_cli.engine.preprocessing import INPUT_SHAPE, as_pictures, prepare
 from lenet5_cli.engine.windows import untiled
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import BUNDLED_MODEL
@@ -183,23 +183,30 @@ class LeNet5:
         """Return pictures (n, 28, 28) as the network's input (n, 1, 32, 32)."""
         return prepare(images, self.config.input, self.dtype)
 
-    def scores(self, images: NDArray[np.uint8]) -> Array:
-        """Return scores (n, k) of pictures (n, 28, 28), white on black: minus the squared distance to each code."""
+    def scores(self, images: NDArray[Any]) -> Array:
+        """Return scores (n, k) of pictures, white on black: minus the squared distance to each code.
+
+        The pictures are (n, 28, 28), (n, 784) or one of (28, 28); uint8, or floats in [0, 1].
+
+        Raises:
+            LeNet5Error: they have another shape, or other numbers.
+        """
+        images = as_pictures(images)
         scores = np.empty((len(images), len(self.codes)), self.dtype)
         for chunk in chunks(len(images)):
             scores[chunk] = self.forward(self.prepare(images[chunk]))
         return scores
 
-    def probabilities(self, images: NDArray[np.uint8]) -> Array:
-        """Return the probability (n, k) of each class for pictures (n, 28, 28), white on black."""
+    def probabilities(self, images: NDArray[Any]) -> Array:
+        """Return the probability (n, k) of each class for pictures, white on black, as ``scores`` takes them."""
         return softmax(self.scores(images))
 
-    def maps(self, images: NDArray[np.uint8]) -> dict[str, Array]:
-        """Return what each layer makes of pictures (n, 28, 28), white on black: by name, (n, *output_shape), copies.
+    def maps(self, images: NDArray[Any]) -> dict[str, Array]:
+        """Return what each layer makes of pictures, as ``scores`` takes them: by name, (n, *output_shape), copies.
 
         The first is ``input``, the prepared pictures (n, 1, 32, 32).
         """
-        x = self.prepare(images)
+        x = self.prepare(as_pictures(images))
         maps: dict[str, Array] = {"input": x.copy()}
         for layer in self.layers:
             x = layer.forward(x)

@@ -1,4 +1,4 @@
-"""Optimisers, which change parameters given their gradients, and learning-rate schedules."""
+"""Optimisers, which update parameters from their gradients, and learning-rate schedules."""
 
 from collections.abc import Callable
 from math import cos, pi
@@ -13,20 +13,20 @@ class SGD:
     """Stochastic gradient descent: ``parameters -= lr gradients`` (report, training).
 
     Attributes:
-        state: arrays by name that the next step depends on, beside the parameters; changed in place.
+        state: the arrays that the next step depends on besides the parameters, by name; updated in place.
     """
 
     def __init__(self, parameters: Array) -> None:  # noqa: ARG002 - all optimisers are made alike
         self.state: dict[str, Array] = {}
 
     def step(self, parameters: Array, gradients: Array, lr: float) -> None:
-        """Change ``parameters`` in place; ``gradients`` are used up: they become the step."""
+        """Update ``parameters`` in place; ``gradients`` are overwritten."""
         gradients *= lr
         parameters -= gradients
 
 
 class Adam(SGD):
-    """Adam: steps of the mean gradient over the root of the mean square (Kingma and Ba 2015, algorithm 1).
+    """Adam: steps along the mean gradient over the root of its mean square (Kingma and Ba 2015, algorithm 1).
 
     ``mean = b1 mean + (1 - b1) gradients``, ``square = b2 square + (1 - b2) gradients^2``,
     ``parameters -= lr mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + 1e-8)``, t being the step, from 1.
@@ -41,7 +41,7 @@ class Adam(SGD):
         }
 
     def step(self, parameters: Array, gradients: Array, lr: float) -> None:
-        """Change ``parameters`` in place."""
+        """Update ``parameters`` in place."""
         mean, square, steps = self.state.values()
         steps += 1
         mean += (1 - self.b1) * (gradients - mean)
@@ -61,11 +61,11 @@ def optimizer(config: Config, parameters: Array) -> SGD:
 
 
 def learning_rate(config: Config, epoch: int, fraction: float) -> float:
-    """Return the learning rate after a fraction of an epoch, which is numbered from 1.
+    """Return the learning rate after a ``fraction``, from 0 to 1, of an epoch; epochs are numbered from 1.
 
-    ``exponential``: ``lr lr_decay^(epoch - 1)``, the same through an epoch (report, training).
-    ``cosine``: ``lr (1 + cos(pi t)) / 2``, t being the fraction of all epochs done (Loshchilov and Hutter 2017).
-    Either grows linearly from 0 over the first ``warmup`` epochs.
+    ``exponential``: ``lr lr_decay^(epoch - 1)``, constant within an epoch (report, training).
+    ``cosine``: ``lr (1 + cos(pi t)) / 2``, t being the completed fraction of all epochs (Loshchilov and Hutter 2017).
+    Either is scaled up linearly from 0 over the first ``warmup`` epochs.
     """
     done = epoch - 1 + fraction
     if config.schedule == "cosine":

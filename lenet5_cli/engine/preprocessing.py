@@ -1,14 +1,35 @@
 """From the bytes of a picture to the network's input: the same for train, eval and predict."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lenet5_cli.engine.einsum import Array, images_first
+from lenet5_cli.errors import LeNet5Error
 
 THRESHOLD = 40
 PADDING = 2
 INPUT_SHAPE = (1, 32, 32)
+SIDE = 28
 SCALES = {"binary": (0, 1), "grey": (0, 1), "lecun": (-0.1, 1.175)}
+
+
+def as_pictures(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return pictures (28, 28), (n, 28, 28) or (n, 784), uint8 or floats in [0, 1], as (n, 28, 28) uint8.
+
+    Raises:
+        LeNet5Error: they have another shape, or other numbers.
+    """
+    images = np.asarray(images)
+    if images.shape != (SIDE, SIDE) and images.shape[1:] not in ((SIDE, SIDE), (SIDE * SIDE,)):
+        raise LeNet5Error(f"pictures of shape {images.shape}; expected (n, 28, 28), (n, 784) or (28, 28)")
+    if images.dtype.kind == "f" and (not images.size or 0 <= images.min() <= images.max() <= 1):
+        images = np.rint(255 * images).astype(np.uint8)
+    if images.dtype != np.uint8:
+        values = f" from {images.min()} to {images.max()}" if images.size else ""
+        raise LeNet5Error(f"pictures of {images.dtype}{values}; expected uint8, or floats in [0, 1]")
+    return images.reshape(-1, SIDE, SIDE)
 
 
 def prepare(images: NDArray[np.uint8], kind: str = "binary", dtype: DTypeLike = np.float32) -> Array:

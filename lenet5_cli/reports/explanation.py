@@ -10,41 +10,45 @@ from lenet5_cli.data.glyphs import COLUMNS, ROWS
 from lenet5_cli.reports import BLUE, ORANGE
 
 if TYPE_CHECKING:
-    from lenet5_cli.pictures.photo import Reading
+    from lenet5_cli.pictures.read import Candidate, Reading
 
 SIDE, GAP, HEAD, FOOT = 280, 24, 44, 56  # pixels: of a panel, between panels, above and below them
 WIDTH = 4 * SIDE + 5 * GAP
+THUMB, STRIP = 112, 176  # pixels: of a candidate, and of the strip in which they stand
 BAR = 120  # pixels of the longest distance's bar
 PAPER, INK, FAINT = "white", "black", "#999999"
 
 Panel: TypeAlias = Image.Image
 
 
-def in_words(reading: "Reading", distances: NDArray[np.floating]) -> str:
-    """Return a line that says what was found and which digits are nearest, from distances (10,)."""
+def in_words(reading: "Reading") -> str:
+    """Return a line that says what was found and which digits are nearest."""
+    if not reading.candidates:
+        return f"no digit: {reading.reason}"
+    chosen = reading.chosen
+    first, second = np.argsort(chosen.distances)[:2]
+    nearest = f"nearest {first} at {chosen.distances[first]:.1f}, then {second} at {chosen.distances[second]:.1f}"
     if reading.unchanged:
-        found = "already as MNIST's pictures are"
-    else:
-        share = reading.ink.mean()
-        background = "light background, inverted" if reading.light else "dark background"
-        found = f"{background}; ink {'under 1' if share < 0.01 else f'{100 * share:.0f}'} % of the picture"
-    first, second = np.argsort(distances)[:2]
-    nearest = f"nearest {first} at {distances[first]:.1f}, then {second} at {distances[second]:.1f}"
-    others = f"; the largest of {reading.others + 1} things that could be digits" if reading.others else ""
-    return f"{found}; {nearest}{others}"
+        return f"already as MNIST's pictures are; {nearest}"
+    ink = f"{'dark' if chosen.dark else 'light'} ink{', told from the background near it' if chosen.local else ''}"
+    count = len(reading.candidates)
+    found = f"{ink}, the best of {count} candidates" if count > 1 else ink
+    refused = "; no digit" if reading.digit is None else ""
+    return f"{found}; {nearest}{refused}{reading.beside}"
 
 
-def draw(reading: "Reading", distances: NDArray[np.floating], codes: NDArray[np.uint8], words: str) -> Image.Image:
-    """Return the picture, the ink found in it, the 28x28 input and the distance (10,) to each of codes (10, 84).
+def draw(reading: "Reading", codes: NDArray[np.uint8], words: str) -> Image.Image:
+    """Return the picture, the ink found in it, the 28x28 input, the distance (k,) to each of codes (k, 84), in a row.
 
-    Under it stands a line of words.
+    Under it stand the candidates, the chosen one framed, with distance and prior, and a line of words.
     """
-    image = Image.new("RGB", (WIDTH, HEAD + SIDE + FOOT), PAPER)
+    image = Image.new("RGB", (WIDTH, HEAD + SIDE + STRIP + FOOT), PAPER)
+    chosen = reading.chosen
     panels = {
         "the picture": _picture(reading),
-        "the ink found in it": _found(reading),
-        "28 x 28: what the network reads": Image.fromarray(reading.image).resize((SIDE, SIDE), 0),
-        "squared distance to each glyph": _bars(distances, codes),
+        "the ink found in it": _fit(Image.fromarray(255 - chosen.ink)),
+        "28 x 28: what the network reads": Image.fromarray(chosen.image).resize((SIDE, SIDE), 0),
+        "squared distance to each glyph": _bars(chosen.distances, codes),
     }
     pen = ImageDraw.Draw(image)
     for place, (name, panel) in enumerate(panels.items()):
@@ -53,22 +57,31 @@ def draw(reading: "Reading", distances: NDArray[np.floating], codes: NDArray[np.
         image.paste(panel, (left + (SIDE - panel.width) // 2, HEAD + (SIDE - panel.height) // 2))
         if place < 3:
             pen.rectangle((left - 1, HEAD - 1, left + SIDE, HEAD + SIDE), outline=FAINT)
-    pen.text((GAP, HEAD + SIDE + FOOT // 2), words, INK, _fitting(words, WIDTH - 2 * GAP), anchor="lm")
+    _draw_candidates(image, pen, reading.candidates)
+    top = HEAD + SIDE + STRIP
+    pen.text((GAP, top + FOOT // 2), words, INK, _fitting(words, WIDTH - 2 * GAP), anchor="lm")
     return image
 
 
+def _draw_candidates(image: Image.Image, pen: ImageDraw.ImageDraw, candidates: "list[Candidate]") -> None:
+    """Draw the best candidates in a row, the chosen one framed: digit, distance to its glyph, prior."""
+    top = HEAD + SIDE + 2 * GAP
+    pen.text((GAP, top - 8), "candidates: digit at distance + prior", INK, _font(16), anchor="ls")
+    for place, each in enumerate(candidates[: (WIDTH - GAP) // (THUMB + GAP)]):
+        left = GAP + place * (THUMB + GAP)
+        image.paste(Image.fromarray(each.image).resize((THUMB, THUMB), 0), (left, top))
+        if place == 0:
+            pen.rectangle((left - 3, top - 3, left + THUMB + 2, top + THUMB + 2), outline=ORANGE, width=3)
+        score = f"{each.distances.argmin()} at {each.distances.min():.1f} + {each.prior:.1f}"
+        pen.text((left + THUMB // 2, top + THUMB + 8), score, INK, _font(12), anchor="mt")
+
+
 def _picture(reading: "Reading") -> Panel:
-    panel = _fit(Image.fromarray(reading.grey)).convert("RGB")
-    scale = panel.width / reading.grey.shape[1]
-    top, left, bottom, right = (round(scale * edge) for edge in reading.box)
+    panel = _fit(Image.fromarray(reading.page)).convert("RGB")
+    scale = panel.width / reading.page.shape[1]
+    left, top, right, bottom = (round(scale * edge) for edge in reading.chosen.box)
     ImageDraw.Draw(panel).rectangle((left - 2, top - 2, right + 1, bottom + 1), outline=ORANGE, width=2)
     return panel
-
-
-def _found(reading: "Reading") -> Panel:
-    top, left, bottom, right = reading.box
-    ink = reading.ink[top:bottom, left:right]
-    return _fit(Image.fromarray(np.rint(255 * (1 - ink)).astype(np.uint8)))
 
 
 def _fit(image: Image.Image) -> Panel:

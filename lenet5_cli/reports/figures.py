@@ -1,4 +1,4 @@
-"""Pictures of a network, of its training and of what it gets wrong, drawn by matplotlib."""
+"""Figures of a network, its training and its errors, drawn with matplotlib."""
 
 import io
 from collections.abc import Mapping
@@ -37,7 +37,8 @@ def require(option: str, path: Path | None = None) -> None:
     try:
         from matplotlib import backend_bases  # noqa: PLC0415 - it is optional
     except ImportError:
-        raise LeNet5Error(f"matplotlib is not installed; pip install 'lenet5[plot]' or leave out {option}") from None
+        message = f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
+        raise LeNet5Error(message) from None
     known = backend_bases.FigureCanvasBase.get_supported_filetypes()
     if path and path.suffix.lower()[1:] not in known:
         there = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
@@ -61,9 +62,9 @@ def history(epochs: list[Epoch], path: Path) -> None:
     accuracies = [epoch.accuracy for epoch in epochs]
     validated = [np.nan if epoch.validation_accuracy is None else epoch.validation_accuracy for epoch in epochs]
     if not np.isnan(validated).all():
-        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", label="held out")
+        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", label="validation")
         panels[1].legend(loc="lower right")
-        panels[1].set_title("accuracy on the training set, and held out")
+        panels[1].set_title("training and validation accuracy")
         accuracies += validated
     lowest = min(np.nanmin(accuracies), 0.999)
     panels[1].set_ylim(0 if lowest < 0.9 else lowest - (1 - lowest) / 10, 1)
@@ -71,7 +72,7 @@ def history(epochs: list[Epoch], path: Path) -> None:
 
 
 def evaluation(tally: Tally, path: Path) -> None:
-    """Draw which digits are taken for which, and how often answers of each confidence are right."""
+    """Draw the confusion matrix, and the accuracy of answers by confidence."""
     figure = _figure(9, 4.4, layout="constrained")
     panels = figure.subplot_mosaic(
         [["confusion", "calibration"], ["confusion", "images"]], width_ratios=[1.2, 1], height_ratios=[3, 1]
@@ -89,7 +90,7 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) 
     which = f"the {drawn} worst of {wrong:,}" if drawn < wrong else f"{wrong:,}"
     _text(canvas, left, 0.25, f"wrong answers: {which}; images: {tally.images:,}", ha="left", fontsize=12)
     if wrong:
-        said = "true digit → answer, squared distances to their glyphs, place of the image in the data (from 0)"
+        said = "true digit → answer, squared distances to their glyphs, index of the image in the data (from 0)"
         _text(canvas, left, 0.55, said, ha="left", fontsize=9)
     for at, (place, label, scores) in enumerate(zip(worst.images, worst.labels, worst.scores, strict=True)):
         x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
@@ -101,10 +102,10 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) 
 
 
 def kernels(network: LeNet5, path: Path) -> None:
-    """Draw the kernels of a network's first two convolutions, but for those of no connection: all zeros.
+    """Draw the kernels of a network's first two convolutions, except those without a connection, which are 0.
 
-    Of the first, a row of kernels (k, 1, u, v), folded where there are many; of the second, (k, c, u, v), a table from
-    the maps that it reads, down, to its own, across.
+    Of the first, a row of kernels (k, 1, u, v), wrapped where there are many; of the second, (k, c, u, v), a table with
+    a row for each map that it reads and a column for each of its own.
     """
     first, second = [layer for layer in network.layers if isinstance(layer, Conv)][:2]
     c1, c3 = first.params["weight"][:SHOWN], second.params["weight"][:SHOWN, :SHOWN]
@@ -114,13 +115,13 @@ def kernels(network: LeNet5, path: Path) -> None:
     c1_top, c3_top = 0.7, 0.7 + 1.1 * rows + 0.5
     figure, canvas = _canvas(left + step * max(len(c3), 2 * across) + 0.25, c3_top + step * c3.shape[1] + 0.1)
     bar = left + step * (max(len(c3), 2 * across) - 5)
-    _text(canvas, left, c1_top - 0.4, f"{first.name}: a kernel for each map", ha="left", fontsize=11)
+    _text(canvas, left, c1_top - 0.4, f"{first.name}: one kernel for each map", ha="left", fontsize=11)
     _colour_bar(canvas, c1, bar, c1_top - 0.4)
     for k, kernel in enumerate(c1[:, 0]):
         x, y = left + 2 * step * (k % across), c1_top + 1.1 * (k // across)
         _text(canvas, x + side, y - 0.12, f"{k}")
         _place(canvas, kernel, x, y, side + step, **_around_zero(c1))
-    table = f"{second.name}: from the maps that it reads, down, to its own, across"
+    table = f"{second.name}: rows are the maps that it reads, columns its own maps"
     _text(canvas, left, c3_top - 0.4, table, ha="left", fontsize=11)
     _colour_bar(canvas, c3, bar, c3_top - 0.4)
     for k in range(len(c3)):
@@ -162,7 +163,7 @@ def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], codes: Codes, p
 
 
 def glyphs(codes: Codes, path: Path) -> None:
-    """Draw the ten glyphs of codes (10, 84), and in how many pixels each two differ."""
+    """Draw the ten glyphs of codes (10, 84), and the number of pixels in which each pair differs."""
     from matplotlib.colors import Normalize  # noqa: PLC0415 - it is optional
 
     figure, canvas = _canvas(9, 4.4)
@@ -170,24 +171,24 @@ def glyphs(codes: Codes, path: Path) -> None:
         x, y = 0.3 + 0.84 * (k % 5), 0.65 + 1.75 * (k // 5)
         _place(canvas, 1 - code.reshape(ROWS, COLUMNS), x, y, 1.2, **_grey(codes))
         _text(canvas, x + 0.35, y + 1.36, f"{k}", fontsize=11)
-    a, b, least = closest(codes)
+    a, b, minimum = closest(codes)
     apart = distances(codes)
     panel = figure.add_axes((0.55, 0.08, 0.42, 0.42 * 9 / 4.4))
     _matrix(panel, apart, apart, Normalize(0, apart.max()))
     for x, y in ((a, b), (b, a)):
         panel.add_patch(_frame(x - 0.5, y - 0.5, 1, 1, edgecolor=ORANGE, linewidth=2))
-    panel.set_title(f"pixels that differ, of 84: {a} and {b} least, in {least}", fontsize=10)
+    panel.set_title(f"pixels that differ, of 84; minimum: {a} and {b}, {minimum}", fontsize=10)
     _write(figure, path)
 
 
 def _confusion(panel: "Axes", confusion: NDArray[np.int64]) -> None:
     from matplotlib.colors import LogNorm  # noqa: PLC0415 - it is optional
 
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    cells = _matrix(panel, confusion, shares, LogNorm(1e-3, 1, clip=True))
+    fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    cells = _matrix(panel, confusion, fractions, LogNorm(1e-3, 1, clip=True))
     panel.set(
-        title="which digit is taken for which",
-        xlabel="answer (colour: share of the digit's images)",
+        title="confusion matrix",
+        xlabel="answer (colour: fraction of the digit's images)",
         ylabel="true digit",
     )
     bar = panel.figure.colorbar(cells, ax=panel, pad=0.04, aspect=30)
@@ -199,7 +200,7 @@ def _calibration(above: "Axes", below: "Axes", tally: Tally) -> None:
     filled = np.flatnonzero(tally.bins[0])
     images, right, confidence = tally.bins[:, filled]
     ends = np.array([wilson(*one) for one in zip(right, images, strict=True)]).T
-    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="right as often as sure")
+    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
     above.errorbar(
         confidence / images,
         right / images,
@@ -210,21 +211,23 @@ def _calibration(above: "Axes", below: "Axes", tally: Tally) -> None:
         capsize=2,
         label="95 % interval",
     )
-    above.set(xlim=(0, 1.02), xticklabels=[], ylim=(-0.03, 1.03), ylabel="share of right answers")
+    above.set(xlim=(0, 1.02), xticklabels=[], ylim=(-0.03, 1.03), ylabel="accuracy")
     above.set_title(f"expected calibration error: {tally.calibration_error:.4f}", pad=20)
     above.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=8)
     above.grid(alpha=0.3)
-    most = images.max()
+    tallest = images.max()
     bars = below.bar((filled + 0.5) / BINS, images, 0.85 / BINS, color=BLUE)
     below.bar_label(bars, [f"{int(count):,}" for count in images], fontsize=7, rotation=90, padding=2)
-    below.set(yscale="log", xlim=(0, 1.02), ylim=(0.5, most * (2 * most) ** 1.4))  # the numbers stand in the upper half
+    below.set(
+        yscale="log", xlim=(0, 1.02), ylim=(0.5, tallest * (2 * tallest) ** 1.4)
+    )  # the numbers are in the upper half
     below.set(xlabel="confidence", ylabel="images")
     below.yaxis.set_ticks([])
     below.yaxis.set_ticks([], minor=True)
 
 
 def _matrix(panel: "Axes", counts: NDArray[np.integer], shades: NDArray[np.number], norm: "Normalize") -> "AxesImage":
-    """Draw counts [10, 10] in cells, the darker the greater their shade; a cell is blank where the count is 0."""
+    """Draw counts [10, 10] in cells, darker for larger shades; a cell is blank where the count is 0."""
     cells = panel.imshow(np.ma.masked_where(counts == 0, shades), cmap="cividis_r", norm=norm)
     panel.set(xticks=range(10), yticks=range(10))
     panel.tick_params(length=0)
@@ -237,12 +240,12 @@ def _matrix(panel: "Axes", counts: NDArray[np.integer], shades: NDArray[np.numbe
 
 
 def _bars(
-    canvas: "Axes", distances: NDArray[np.floating], most: float, x: float, y: float, high: float, colour: str
+    canvas: "Axes", distances: NDArray[np.floating], largest: float, x: float, y: float, high: float, colour: str
 ) -> None:
     """Draw distances as bars above their classes, and the minimum in a colour and in numbers."""
     nearest, step = distances.argmin(), 0.12
     for k, distance in enumerate(distances):
-        tall, middle = (high - 0.16) * distance / most, x + step * (k + 0.5)
+        tall, middle = (high - 0.16) * distance / largest, x + step * (k + 0.5)
         canvas.bar(middle, -tall, 0.75 * step, y + high - 0.14, color=colour if k == nearest else GREY)
         _text(canvas, middle, y + high - 0.05, f"{k}", fontsize=7, weight="bold" if k == nearest else "normal")
     beside = x + step * len(distances) + 0.04
@@ -252,30 +255,30 @@ def _bars(
 def _colour_bar(canvas: "Axes", values: Array, x: float, y: float) -> None:
     """Draw the colours of ``_around_zero`` with the values that they stand for."""
     colours = _around_zero(values)
-    most = colours["vmax"]
-    wide = _place(canvas, np.linspace(-most, most, 201)[None].repeat(18, axis=0), x, y - 0.07, 0.14, **colours)
-    _text(canvas, x - 0.08, y, f"{-most:.3g}", ha="right")
+    bound = colours["vmax"]
+    wide = _place(canvas, np.linspace(-bound, bound, 201)[None].repeat(18, axis=0), x, y - 0.07, 0.14, **colours)
+    _text(canvas, x - 0.08, y, f"{-bound:.3g}", ha="right")
     _text(canvas, x + wide / 2, y, "0")
-    _text(canvas, x + wide + 0.08, y, f"{most:.3g}", ha="left")
+    _text(canvas, x + wide + 0.08, y, f"{bound:.3g}", ha="left")
 
 
 def _around_zero(values: Array) -> dict[str, Any]:
     """Return how to colour values whose sign matters."""
     from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415 - it is optional
 
-    most = float(np.abs(values).max()) or 1
-    return {"cmap": LinearSegmentedColormap.from_list("around zero", AROUND_ZERO), "vmin": -most, "vmax": most}
+    bound = float(np.abs(values).max()) or 1
+    return {"cmap": LinearSegmentedColormap.from_list("around zero", AROUND_ZERO), "vmin": -bound, "vmax": bound}
 
 
 def _grey(values: NDArray[Any]) -> dict[str, Any]:
-    """Return how to colour values from black, the least, to white, the greatest."""
+    """Return how to colour values from black, the minimum, to white, the maximum."""
     from matplotlib import colormaps  # noqa: PLC0415 - it is optional
 
     return {"cmap": colormaps["gray"].with_extremes(bad=GREY), "vmin": values.min(), "vmax": values.max()}
 
 
 def _in_one(maps: Array) -> NDArray[np.float64]:
-    """Return maps [k, h, w], or numbers [k], in one image: about as many down as across, with gaps of nan."""
+    """Return maps [k, h, w], or numbers [k], in one image: with about as many rows as columns, and gaps of nan."""
     if maps.size == ROWS * COLUMNS:  # what the glyphs are compared with
         return maps.reshape(ROWS, COLUMNS).astype(float)
     maps = maps.reshape(len(maps), *(maps.shape[1:] or (1, 1)))

@@ -169,8 +169,8 @@ def _value(content: bytes) -> Any:
         return safe_pickle.read(content)
     except safe_pickle.DamageError:
         text = "".join(start.decode("utf-8", "surrogateescape")[: _START - 3].split())
-        if start[:1] not in (b"(", b"]") and printable(text) == text:  # a pickle of protocol 0 is a text too
-            raise LeNet5Error("looks like a text; expected a checkpoint") from None
+        if start[:1] not in (b"(", b"]") and printable(text) == text:  # a pickle of protocol 0 is text too
+            raise LeNet5Error("looks like text; expected a checkpoint") from None
         raise
 
 
@@ -249,10 +249,10 @@ def _epoch(entry: Any, number: int) -> Epoch:
 
 
 def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
-    """Refuse what no run writes: what is long, deep, or neither a number nor a text."""
+    """Refuse what no run writes: what is long, deep, or neither a number nor a string."""
     match value:
         case str() if len(value) > MAX_TEXT:
-            raise LeNet5Error(f"{name}: a text of {len(value):,} characters; expected at most {MAX_TEXT:,}")
+            raise LeNet5Error(f"{name}: a string of {len(value):,} characters; expected at most {MAX_TEXT:,}")
         case None | bool() | int() | float() | str():
             pass
         case list() if depth:
@@ -263,7 +263,7 @@ def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
                 _demand_plain(name, key)
                 _demand_plain(f"{name}.{key}", item, depth - 1)
         case _:
-            raise LeNet5Error(f"{name}: {type(value).__name__}; expected a number or a text")
+            raise LeNet5Error(f"{name}: {type(value).__name__}; expected a number or a string")
 
 
 def _check_config(saved: Checkpoint) -> None:
@@ -273,7 +273,7 @@ def _check_config(saved: Checkpoint) -> None:
     except LeNet5Error as error:
         raise LeNet5Error(f"config: {error}") from None
     if type(saved.data.get("name", "")) is not str:
-        raise LeNet5Error(f"data.name: {saved.data['name']!r}; expected a text")
+        raise LeNet5Error(f"data.name: {saved.data['name']!r}; expected a string")
 
 
 def _pair(item: Any, where: str) -> list[Array]:

@@ -1,8 +1,8 @@
-"""What a pickle describes, if that is plain values and arrays; found without Python's unpickler.
+"""Read the plain values and arrays in a pickle, without Python's unpickler.
 
-A pickle is a program for a machine with a stack. This is such a machine, with the operations alone that lists, dicts,
-texts, numbers and NumPy's arrays need. The few names that describe an array are looked at and never looked up: nothing
-is imported, no object of the file's choosing is made, nothing is called, and there is no operation that could.
+A pickle is a program for a stack machine. This is such a machine, with only the operations that lists, dicts, strings,
+numbers and NumPy's arrays need. The few names that describe an array are compared and never looked up: nothing is
+imported, no object of the file's choosing is made, nothing is called, and there is no operation that could do so.
 """
 
 import pickletools
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli.errors import LeNet5Error
 
-OPERATIONS = 1 << 21  # most in a file; a checkpoint of 100,000 epochs has as many, and they take seconds
+OPERATIONS = 1 << 21  # maximum in a file; a checkpoint of 100,000 epochs has as many, and they take seconds
 CODES = {opcode.code for opcode in pickletools.opcodes}
 NAMES = {
     "numpy.ndarray",
@@ -32,7 +32,7 @@ DTYPES = {"<f4", "<f8", ">f4", ">f8", "|u1", "|b1"}
 
 
 class DamageError(LeNet5Error):
-    """It is no pickle, or a broken one, or one that does what no checkpoint needs to do."""
+    """Not a pickle, or a damaged one, or one with an operation that no checkpoint needs."""
 
 
 class _MisfitError(Exception):
@@ -41,14 +41,14 @@ class _MisfitError(Exception):
 
 @dataclass(frozen=True)
 class _Name:
-    """A name in the file."""
+    """A global name in the file."""
 
     name: str
 
 
 @dataclass
 class _Call:
-    """A call in the file that describes a type of numbers or an array, once the state that follows is known."""
+    """A call in the file that describes a dtype or an array, complete once the state that follows is known."""
 
     name: str
     args: tuple[Any, ...]
@@ -56,13 +56,13 @@ class _Call:
 
 
 def read(content: bytes) -> Any:
-    """Return the value that a pickle describes: lists, dicts with texts as keys, tuples, texts, numbers and arrays.
+    """Return the value in a pickle, of lists, tuples, dicts with strings as keys, strings, numbers and arrays.
 
-    Arrays are read-only views of the bytes in the file: no shape that it claims can take more memory than that.
+    Arrays are read-only views of the bytes in the file, so that no claimed shape takes more memory than the file.
 
     Raises:
-        LeNet5Error: it names what would be called. The message does not say in which file.
-        DamageError: it asks for anything else, or is cut off, damaged or no pickle.
+        LeNet5Error: it names something to be called. The message does not name the file.
+        DamageError: it asks for anything else, is truncated or damaged, or is not a pickle.
     """
     machine = _Machine(len(content))
     for name, argument, position in _operations(content):
@@ -74,12 +74,12 @@ def read(content: bytes) -> Any:
         except _MisfitError as damage:
             raise DamageError(f"damaged: {damage}, at byte {position:,}") from None
         except (IndexError, KeyError):
-            raise DamageError(f"damaged: {name} at byte {position:,} takes what is not there") from None
+            raise DamageError(f"damaged: {name} at byte {position:,} needs a value that is not there") from None
     return machine.stack.pop()
 
 
 def _operations(content: bytes) -> Iterator[tuple[str, Any, int]]:
-    """Yield the name, the argument and the place of each operation, and see to it that the last ends the file."""
+    """Yield the name, argument and position of each operation, and check that the last one ends the file."""
     end, count = 0, 0
     stream = BytesIO(content)
     operations = pickletools.genops(stream)
@@ -88,27 +88,27 @@ def _operations(content: bytes) -> Iterator[tuple[str, Any, int]]:
             opcode, argument, _ = next(operations)
         except StopIteration:
             break
-        except Exception:  # noqa: BLE001 - of the many that damaged arguments raise, none says more
+        except Exception:  # noqa: BLE001 - damaged arguments raise many kinds, and none says more
             raise _broken(content, end, cut=stream.tell() == len(content)) from None
         yield opcode.name, argument, end
         end = stream.tell()
         count += 1
         if count > OPERATIONS:
-            raise DamageError(f"more than {OPERATIONS:,} pickle operations; no checkpoint has as many")
+            raise DamageError(f"more than {OPERATIONS:,} pickle operations; expected fewer in a checkpoint")
     if end != len(content):
         raise DamageError(f"{len(content) - end:,} bytes follow the end of the pickle")
 
 
 def _broken(content: bytes, place: int, *, cut: bool) -> DamageError:
-    """Say why no operation can be read at a place."""
+    """Return why no operation can be read at a position."""
     if place == 0 and content[:1].decode("latin1") not in CODES:
-        return DamageError(f"begins with the bytes {content[:4].hex(' ')}, as no pickle does; expected a checkpoint")
+        return DamageError(f"begins with the bytes {content[:4].hex(' ')}, not a pickle; expected a checkpoint")
     if place == len(content):
         return DamageError(f"cut off after {place:,} bytes; get the file again")
     if content[place : place + 1].decode("latin1") not in CODES:
-        return DamageError(f"damaged: byte {place:,}, 0x{content[place]:02x}, is no pickle operation")
+        return DamageError(f"damaged: byte {place:,}, 0x{content[place]:02x}, is not a pickle operation")
     if cut:
-        return DamageError(f"cut off, or damaged: what begins at byte {place:,} goes on beyond the end")
+        return DamageError(f"cut off or damaged: the operation at byte {place:,} goes on beyond the end")
     return DamageError(f"damaged: the pickle operation at byte {place:,} cannot be read")
 
 
@@ -119,29 +119,29 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.spare = size  # characters and bytes that may still be used again; a file that repeats itself does not grow
+        self.spare = size  # characters and bytes that may still be reused: a file cannot grow by repeating itself
 
     def nothing(self, _: object) -> None:
-        """Do nothing: what the operation says about the file is of no use here."""
+        """Ignore an operation that only describes the file."""
 
     def push(self, value: Any) -> None:
         """Push the argument."""
         if type(value) is int and value.bit_length() > 64:
-            raise _MisfitError(f"a whole number of {value.bit_length():,} bits")
+            raise _MisfitError(f"an integer of {value.bit_length():,} bits")
         self.stack.append(value)
 
     def mark(self, _: object) -> None:
         self.marks.append(len(self.stack))
 
     def since_mark(self) -> list[Any]:
-        """Take everything that was pushed since the latest mark."""
+        """Pop everything that was pushed since the latest mark."""
         start = self.marks.pop()
         items = self.stack[start:]
         del self.stack[start:]
         return items
 
     def pop(self, kind: type) -> Any:
-        """Take the topmost value, which is of a kind, and is not from before the latest mark."""
+        """Pop the topmost value, which must be of a kind and from after the latest mark."""
         self.top(kind)
         return self.stack.pop()
 
@@ -149,11 +149,11 @@ class _Machine:
         if len(self.stack) == (self.marks[-1] if self.marks else 0):
             raise IndexError
         if kind is not object and type(self.stack[-1]) is not kind:
-            raise _MisfitError(f"{_kind(self.stack[-1])} found, {kind.__name__.strip('_').lower()} expected")
+            raise _MisfitError(f"{_kind(self.stack[-1])}; expected {kind.__name__.strip('_').lower()}")
         return self.stack[-1]
 
     def take(self, length: int) -> None:
-        """Take some values, and push a tuple of them."""
+        """Pop some values, and push a tuple of them."""
         self.stack.append(tuple(reversed([self.pop(object) for _ in range(length)])))
 
     def append(self, _: object) -> None:
@@ -173,13 +173,13 @@ class _Machine:
         _fill(self.top(dict), values)
 
     def remember(self, place: int) -> None:
-        """Note the topmost value under a number, which is at most the next one."""
+        """Store the topmost value in the memo under a number, which is at most the next one."""
         if not 0 <= place <= len(self.memo) + 1:
             raise _MisfitError(f"memo entry {place:,}")
         self.memo[place] = self.top(object)
 
     def recall(self, place: int) -> None:
-        """Push a value again that was noted; never one that holds others: it might hold itself, or grow endlessly."""
+        """Push a value from the memo; never a container: it might contain itself, or grow without end."""
         value = self.memo[place]
         if type(value) is _Call and value.array is not None:
             value = value.array
@@ -194,14 +194,14 @@ class _Machine:
     def spend(self, length: int) -> None:
         self.spare -= length
         if self.spare < 0:
-            raise _MisfitError("what is large is used again and again")
+            raise _MisfitError("a large value is reused too often")
 
     def name(self, full: str) -> None:
         known = full.replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins.")
         if known not in NAMES:
             shown = full if len(full) <= 100 else f"{full[:100]}..."
             raise LeNet5Error(
-                f"it would call {shown}; a checkpoint holds arrays, numbers and texts only; nothing was executed"
+                f"it would call {shown}; a checkpoint holds only arrays, numbers and strings; nothing was executed"
             )
         self.stack.append(_Name(known))
 
@@ -210,7 +210,7 @@ class _Machine:
         self.name(f"{module}.{name}")
 
     def call(self, _: object) -> None:
-        """Take a name and its arguments, and push what they describe."""
+        """Pop a name and its arguments, and push what they describe."""
         args = self.pop(tuple)
         name = self.pop(_Name).name
         match name, args:
@@ -228,10 +228,10 @@ class _Machine:
             case (("numpy.core.multiarray._reconstruct" | "numpy.dtype"), _):
                 self.stack.append(_Call(name, args))
             case _:
-                raise _MisfitError(f"{name} of {len(args)} values that do not fit")
+                raise _MisfitError(f"{name} with {len(args)} arguments that do not fit")
 
     def build(self, _: object) -> None:
-        """Take the state of a type of numbers or of an array, which is then complete."""
+        """Pop the state of a dtype or an array, which is then complete."""
         state = self.pop(object)
         if type(self.top(object)) is _Name:
             raise LeNet5Error(f"it would change {self.stack[-1].name}; nothing was executed")
@@ -253,9 +253,9 @@ def _array(shape: Any, kind: Any, data: Any, *, fortran: bool = False) -> NDArra
         named = kind[:20] if type(kind) is str else _kind(kind)
         raise LeNet5Error(f"numbers of type {named}; expected float32 or float64")
     if type(shape) is not tuple or len(shape) > 4 or not all(type(size) is int for size in shape):
-        raise _MisfitError("an array with no shape")
+        raise _MisfitError("an array whose shape is not a tuple of integers")
     if not isinstance(data, bytes | bytearray):
-        raise _MisfitError(f"{_kind(data)} found, the bytes of an array expected")
+        raise _MisfitError(f"{_kind(data)}; expected the bytes of an array")
     fits = all(0 <= size <= len(data) for size in shape)
     if not fits or prod(shape) * np.dtype(kind).itemsize != len(data):
         raise _MisfitError(f"{len(data):,} bytes for an array of {kind[1:]} of shape {shape}")
@@ -267,16 +267,16 @@ def _latin1(text: str) -> bytes:
     try:
         return text.encode("latin1")
     except UnicodeEncodeError:
-        raise _MisfitError("a text that is no bytes") from None
+        raise _MisfitError("a string that does not encode bytes") from None
 
 
 def _fill(target: dict[str, Any], pairs: list[Any]) -> None:
-    """Put keys and values into a dict. Texts are the only keys of which a file cannot make slow ones."""
+    """Put keys and values into a dict; keys must be strings, whose hashes a file cannot choose to collide."""
     if len(pairs) % 2:
-        raise _MisfitError("a dict with a key that has no value")
+        raise _MisfitError("a dict with a key without a value")
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
         if type(key) is not str:
-            raise _MisfitError(f"the key of a dict is of type {_kind(key)}")
+            raise _MisfitError(f"a dict key of type {_kind(key)}; expected str")
         target[key] = value
 
 

@@ -22,6 +22,8 @@ CHANCES = 1 << 20  # random numbers at a time: memory stays flat however many im
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Track = Callable[[Iterator[Batch], int, str], Iterator[Batch]]
 """Passes batches through and may show how far they are: (batches, images in all, what is done with them)."""
+Score = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
+"""Returns the scores (n, k) of pictures (n, 28, 28)."""
 
 
 def untracked(batches: Iterator[Batch], total: int, what: str) -> Iterator[Batch]:  # noqa: ARG001
@@ -97,16 +99,27 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
     return np.concatenate(chosen) if any(map(len, chosen)) else rng.integers(images, size=1)
 
 
-def evaluate(network: LeNet5, split: Split, *, keep: int = 0, threads: int = 1, track: Track = untracked) -> Tally:
-    """Classify every image of a split; the ``keep`` worst of the wrong answers are kept whole."""
+def evaluate(
+    network: LeNet5,
+    split: Split,
+    *,
+    keep: int = 0,
+    threads: int = 1,
+    track: Track = untracked,
+    score: Score | None = None,
+) -> Tally:
+    """Classify every image of a split; the ``keep`` worst of the wrong answers are kept whole.
+
+    With ``score``, the scores are what it returns, and the network gives the loss alone.
+    """
     with Step(network, threads) as step:
-        return _tally(step, split, track, keep)
+        return _tally(step, split, track, keep, score)
 
 
-def _tally(step: Step, split: Split, track: Track, keep: int = 0) -> Tally:
+def _tally(step: Step, split: Split, track: Track, keep: int = 0, score: Score | None = None) -> Tally:
     tally = Tally(keep, len(step.network.codes))
     for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
-        scores = step.scores(images)
+        scores = (score or step.scores)(images)
         tally.add(step.network.loss(scores, labels) * len(labels), labels, scores)
     return tally
 

@@ -38,7 +38,7 @@ GOOD = Checkpoint(
     {"name": "builtin:20", "images": 20, "sha256": "0" * 64},
     {"lenet5": "0.1.0"},
 )
-ONLY = "a checkpoint holds arrays, numbers and texts only; nothing was executed"
+ONLY = "a checkpoint holds only arrays, numbers and strings; nothing was executed"
 CALLS = {
     "a shell": b"cposix\nsystem\n(Vtouch canary\ntR.",
     "os.system": b"cos\nsystem\n(Vtouch canary\ntR.",
@@ -309,20 +309,20 @@ def test_each_is_refused_with_a_message_of_ours(files: dict[str, Path]) -> None:
         ("the class itself changed", "it would change numpy.ndarray; nothing was executed"),
         ("extension", "byte 2 is the pickle operation EXT1, which no checkpoint needs"),
         ("a list that holds itself", "damaged: one list is used twice, at byte 4"),
-        ("a number of 8 million bits", "damaged: a whole number of 8,388,607 bits, at byte 0"),
-        ("keys that are numbers", "damaged: the key of a dict is of type int, at byte 6"),
-        ("settings: a count that is a text", "config: epochs: 'x'; expected a whole number"),
+        ("a number of 8 million bits", "damaged: an integer of 8,388,607 bits, at byte 0"),
+        ("keys that are numbers", "damaged: a dict key of type int; expected str, at byte 6"),
+        ("settings: a count that is a text", "config: epochs: 'x'; expected an integer"),
         ("settings: a list", "config: activation: ['sigmoid']; expected sigmoid or tanh"),
         ("settings: NaN", "config: lr: nan; expected 0 or more"),
         ("settings: a text of a million letters",
-         "config.data: a text of 1,000,000 characters; expected at most 4,096"),
+         "config.data: a string of 1,000,000 characters; expected at most 4,096"),
         ("history: not dicts", "history[0]: int; expected a dict"),
         ("history: texts", "history[0].loss: 'low'; expected a finite number"),
         ("history: infinity", "history[0].seconds: inf; expected a finite number"),
         ("history: no loss", "history[0]: no loss; expected epoch, loss, accuracy, lr, images, seconds"),
         ("history: a number that is not the next", "history[1].epoch: 1; expected 2"),
         ("weights transposed", "c1.weight: shape (5, 5, 1, 6); expected (6, 1, 5, 5)"),
-        ("data without a name", "data.name: ['mnist']; expected a text"),
+        ("data without a name", "data.name: ['mnist']; expected a string"),
         ("weights of NaN", "c1.weight: holds NaN or infinity"),
     ],
 )  # fmt: skip
@@ -425,26 +425,26 @@ def test_no_command_executes_imports_opens_or_writes_anything(files: dict[str, P
 SIZE = 64 << 20  # the most that is read
 MEGABYTE = b"X" + struct.pack("<I", 1 << 20) + b"x" * (1 << 20) + b"\x94"  # a text, noted under 0
 ENCODE = b"(h\x00Vlatin1\ntR"
-COUNTED = "more than 2,097,152 pickle operations; no checkpoint has as many"
+COUNTED = "more than 2,097,152 pickle operations; expected fewer in a checkpoint"
 FLOODS: dict[str, tuple[Callable[[], bytes], str]] = {
     "dicts": (lambda: b"\x80\x04" + b"}" * (SIZE - 3) + b".", COUNTED),
     "a text again and again": (
         lambda: MEGABYTE + b"h\x00" * (31 << 20) + b".",
-        "damaged: what is large is used again and again, at byte 1,048,708",
+        "damaged: a large value is reused too often, at byte 1,048,708",
     ),
     "a text as bytes again and again": (
         lambda: b"](" + MEGABYTE + b"c_codecs\nencode\n\x94" + ENCODE + (b"h\x01" + ENCODE) * 1_000_000 + b"e.",
-        "damaged: what is large is used again and again, at byte 1,048,718",
+        "damaged: a large value is reused too often, at byte 1,048,718",
     ),
     "an array again and again": (
         lambda: b"](cnumpy\nndarray\n(M\0\1\x85V|u1\nB\0\1\0\0" + bytes(256) + b"tR\x94" + b"h\0" * 9_000_000 + b"e.",
-        "damaged: what is large is used again and again, at byte 140,917",
+        "damaged: a large value is reused too often, at byte 140,917",
     ),
     "keys of one hash": (
         lambda: (
             b"\x80\x04}(" + b"".join(b"I%d\nN" % (at * (2**61 - 1)) for at in range(-3, 4)) + b"I1\nN" * 500_000 + b"u."
         ),
-        "damaged: the key of a dict is of type int, at byte 2,000,143",
+        "damaged: a dict key of type int; expected str, at byte 2,000,143",
     ),
     "a long text": (
         lambda: b"X" + struct.pack("<I", SIZE - 6) + b"x" * (SIZE - 6) + b".",
@@ -452,7 +452,7 @@ FLOODS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a long number": (
         lambda: b"\x8b" + struct.pack("<i", SIZE - 6) + b"\x7f" * (SIZE - 6) + b".",
-        "damaged: a whole number of 536,870,863 bits, at byte 0",
+        "damaged: an integer of 536,870,863 bits, at byte 0",
     ),
 }
 MEASURED = r"""

@@ -1,0 +1,68 @@
+"""``lenet5 export``."""
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from lenet5_cli.commands.options import FILE, overwrite_option, refuse_existing, say_written
+from lenet5_cli.export import TARGETS
+
+PATH = click.Path(path_type=Path)
+BUNDLED = "bundled"
+TYPES = sorted({kind for target in TARGETS.values() for kind in target.types})
+TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
+
+
+@click.command()
+@click.argument("model", type=FILE, default=BUNDLED)
+@click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="What to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File, or for c and hex folder, to write.  [default: by target]",
+)
+@click.option("--type", "kind", type=click.Choice(TYPES), help=f"Numbers of {TYPED}.  [default: float32, of hex int8]")
+@click.option(
+    "--golden", type=click.IntRange(1, 1000), metavar="N", help=f"Images to check by, of {TYPED}.  [default: 1]"
+)
+@overwrite_option
+def export(
+    model: Path, target: str, output: Path | None, kind: str | None, golden: int | None, overwrite: bool
+) -> None:
+    """Write a trained network for use elsewhere.
+
+    MODEL is a checkpoint, or "bundled", the model that comes with lenet5.
+
+    \b
+    onnx  a file for ONNX runtimes, which takes pictures as they are
+    c     C99 without dependencies, and a test program, for a computer or a microcontroller
+    page  one HTML file to draw digits on
+    npz   NumPy's arrays by name, with a JSON description
+    hex   weights and values of every layer for $readmemh, for FPGAs
+
+    \b
+    Examples:
+      lenet5 export --to page
+      lenet5 export model.pkl --to onnx --output digits.onnx
+      lenet5 export model.pkl --to c --type int8 --golden 10
+    """
+    types = TARGETS[target].types
+    if not types and (kind or golden):
+        raise click.UsageError(f"{'--type' if kind else '--golden'} goes with {TYPED}, not with {target}")
+    if kind and kind not in types:
+        raise click.UsageError(f"--type {kind} does not go with {target}; expected {' or '.join(types)}")
+    output = output or Path(TARGETS[target].output)
+    refuse_existing(overwrite, output)
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.export import layers, write
+    from lenet5_cli.files import BUNDLED_MODEL
+    from lenet5_cli.storage import checkpoint
+
+    saved = checkpoint.read(BUNDLED_MODEL if str(model) == BUNDLED else model)
+    network = LeNet5.restore(saved)
+    layers.check(network)
+    module = import_module(f"lenet5_cli.export.{target}")
+    write(output, module.render(network, saved, *((kind or types[0], golden or 1) if types else ())))
+    say_written(output)

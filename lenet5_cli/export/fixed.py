@@ -1,0 +1,196 @@
+"""The network in whole numbers: what the exports to C and hex compute with int8 or int16, bit for bit.
+
+An output of 1 is a whole number ``one``. A layer's weights are whole numbers times one power of two, small enough that
+an int32 holds every sum that the weights allow: no sum is rounded or overflows, in whatever order it is taken.
+
+``sum = sum_c x[n,c] weight[k,c] + bias[k]``, ``position = clamp(sum >> shift)``, ``y[n,k] = f(position)``
+
+f is a table of the activation function, read on the straight line between two entries. No image is needed to find the
+scales, as the activation function bounds every output.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet5_cli.engine import SIGMOID, TANH, Conv, Subsampling
+from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.export.layers import Scale, Weights, by_output, check, codes, pixel_scale, weighted
+
+Integers = NDArray[np.integer[Any]]
+Whole = NDArray[np.float64]  # whole numbers, which float64 holds and multiplies exactly, and BLAS fast
+
+PIXEL_ONE = 255  # what a binary pixel becomes
+INT32_MAX = 2**31 - 1
+TABLE_END = 16  # the table goes from -16 to 16, beyond which both functions are flat
+TABLE_BITS = 4  # its entries are 1/16 apart: on the line between two, the error is below 0.0002
+INTERVALS = 2 * TABLE_END << TABLE_BITS
+PIECE = 100  # images computed together, whose windows take some 16 MB
+
+
+@dataclass(frozen=True)
+class Type:
+    """How numbers are held.
+
+    Attributes:
+        weight: the type of a weight.
+        one: the output that stands for 1, by activation function.
+        line_bits: how finely the line between two entries of the table is read.
+    """
+
+    weight: np.dtype[Any]
+    one: dict[str, int]
+    line_bits: int
+
+
+TYPES = {
+    "int8": Type(np.dtype(np.int8), {"sigmoid": 255, "tanh": 74}, 4),  # 1.7159 * 74 is 127
+    "int16": Type(np.dtype(np.int16), {"sigmoid": 4096, "tanh": 1024}, 8),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A layer in whole numbers.
+
+    Attributes:
+        layer: what it computes, on numbers.
+        weight: [k, ...], the output map or unit first.
+        bias: [k], int32, with the table's start and the half that rounds already added.
+        shift: how many bits of a sum are dropped to find the position in the table.
+        scale: what a whole weight is multiplied with to give the real one: a power of two over the step of the input.
+    """
+
+    layer: Weights
+    weight: Integers
+    bias: Integers
+    shift: int
+    scale: float
+
+
+class FixedPoint:
+    """A network quantised, and the integer arithmetic that its exports do.
+
+    Attributes:
+        network: what was quantised.
+        type: how numbers are held.
+        one: the output that stands for 1.
+        activation: the type of an output, and of a pixel of the input.
+        pixel_offset: what is added to a pixel of 0 to 255 so that it fits ``activation``.
+        table: f at the ``INTERVALS + 1`` ends of the intervals.
+        stages: the layers but the last, in order.
+        codes: (k, c), the codes of the last layer.
+        threshold: the network's, in units of ``distances``.
+    """
+
+    def __init__(self, network: LeNet5, kind: str) -> None:
+        """Quantise a network.
+
+        Raises:
+            LeNet5Error: a layer cannot be exported, or its weights are too large.
+        """
+        check(network)
+        self.network, self.type = network, TYPES[kind]
+        function = SIGMOID if network.config.activation == "sigmoid" else TANH
+        self.one = self.type.one[function.name]
+        table = np.arange(-TABLE_END, TABLE_END + 2**-TABLE_BITS, 2.0**-TABLE_BITS)
+        function.apply(table)
+        table = np.rint(self.one * table)
+        self.activation = np.dtype(np.int16 if kind == "int16" else np.int8 if table.min() < 0 else np.uint8)
+        self.table = table.astype(self.activation)
+        self.pixel_offset = -128 if self.activation == np.int8 else 0
+        self.stages: list[Stage] = []
+        scale = pixel_scale(network)
+        scale, largest = Scale(scale.step, scale.low - scale.step * self.pixel_offset), 255 + self.pixel_offset
+        for layer in weighted(network):
+            self.stages.append(self._quantised(layer, scale, max(largest, -self.pixel_offset)))
+            scale, largest = Scale(1 / self.one), int(table.max())
+        self.codes: Integers = np.rint(self.one * codes(network)).astype(self.activation)
+        apart = np.maximum(table.max() - self.codes, self.codes - table.min())
+        if (apart**2).sum(axis=1).max() > INT32_MAX:
+            there = f"{network.layers[-1].name}: distances to codes of {self.codes.shape[1]} numbers"
+            raise LeNet5Error(f"{there} are too large for {kind}; expected float32 or int8")
+        threshold = network.threshold
+        self.threshold = None if threshold is None else int(min(threshold * self.one**2, INT32_MAX))
+
+    def _quantised(self, layer: Weights, scale: Scale, largest: int) -> Stage:
+        """Return a layer with the finest weights of which each fits its type and each sum an int32."""
+        weight, bias = by_output(layer)
+        pixels = layer.kernel_size**2 if isinstance(layer, Subsampling) else 1
+        least = TABLE_BITS + self.type.line_bits
+        axes = tuple(range(1, weight.ndim))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for bits in range(31, least - 1, -1):
+                whole = np.rint(weight * scale.step * 2.0**bits)
+                sums = pixels * whole.sum(axis=axes)
+                shift = bits - least
+                start = (TABLE_END << bits) + ((1 << shift) >> 1)
+                biases = np.rint(bias * 2.0**bits + sums * (scale.low / scale.step)) + start
+                most = pixels * largest * abs(whole).sum(axis=axes) + abs(biases)
+                if abs(whole).max() <= np.iinfo(self.type.weight).max and most.max() <= INT32_MAX:
+                    return Stage(
+                        layer, whole.astype(self.type.weight), biases.astype(np.int32), shift, 0.5**bits / scale.step
+                    )
+        there = f"{layer.name}: its weights, up to {abs(weight).max():.3g}, are too large for {self.type.weight}"
+        raise LeNet5Error(f"{there}; expected float32")
+
+    def maps(self, images: NDArray[np.uint8]) -> dict[str, Integers]:
+        """Return what each layer makes of pictures (n, 28, 28), white on black, in whole numbers, by name.
+
+        The first is ``input``, (n, 1, 32, 32), and the last is what ``distances`` returns.
+        """
+        return {name: y.astype(np.int32) for name, y in self._layers(images)}
+
+    def distances(self, images: NDArray[np.uint8]) -> Integers:
+        """Return the squared distances (n, k) of pictures (n, 28, 28) to each code, int32: ``one**2`` is 1."""
+        pieces = [images[start : start + PIECE] for start in range(0, len(images), PIECE)]
+        return np.concatenate([list(self._layers(piece))[-1][1].astype(np.int32) for piece in pieces])
+
+    def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return scores (n, k) as ``LeNet5.scores`` does: minus the squared distances."""
+        scores: NDArray[np.float64] = self.distances(images) / -float(self.one**2)
+        return scores
+
+    def _layers(self, images: NDArray[np.uint8]) -> Iterator[tuple[str, Whole]]:
+        """Yield the input and each layer's output, with its name."""
+        binary = self.network.config.input == "binary"
+        pixels = np.where(images >= THRESHOLD, PIXEL_ONE, 0) if binary else images
+        around = ((0, 0), (0, 0), (PADDING, PADDING), (PADDING, PADDING))
+        x = np.pad(pixels[:, None].astype(np.float64), around) + self.pixel_offset
+        yield "input", x
+        for stage in self.stages:
+            x = self._activated(_sums(stage, x), stage.shift)
+            yield stage.layer.name, x
+        differences = x.reshape(len(x), 1, -1) - self.codes.astype(np.float64)
+        yield self.network.layers[-1].name, np.einsum("nkc,nkc->nk", differences, differences)
+
+    def _activated(self, sums: Whole, shift: int) -> Whole:
+        """Return f of sums, by the table."""
+        bits = self.type.line_bits
+        position = np.clip(sums.astype(np.int64) >> shift, 0, (INTERVALS << bits) - 1)
+        entry, along = position >> bits, position & ((1 << bits) - 1)
+        table = self.table.astype(np.int64)
+        rise = (table[entry + 1] - table[entry]) * along
+        y: Integers = table[entry] + ((rise + ((1 << bits) >> 1)) >> bits)
+        return y.astype(np.float64)
+
+
+def _sums(stage: Stage, x: Whole) -> Whole:
+    """Return the sums of products of a stage, with the bias, for x (n, ...)."""
+    layer, weight = stage.layer, stage.weight.astype(np.float64)
+    if isinstance(layer, Conv):
+        windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(2, 3))
+        sums: Whole = np.einsum("ncijuv,kcuv->nkij", windows, weight, optimize=True)
+        return sums + stage.bias[:, None, None]
+    if isinstance(layer, Subsampling):
+        c, i, j = layer.output_shape
+        s = layer.kernel_size
+        windows = x.reshape(-1, c, i, s, j, s)
+        sums = np.einsum("nciujv,c->ncij", windows, weight)
+        return sums + stage.bias[:, None, None]
+    return x.reshape(len(x), -1) @ weight.T + stage.bias

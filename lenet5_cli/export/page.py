@@ -1,0 +1,137 @@
+"""A page to draw on: one HTML file in which the network computes, with nothing to install and nothing to download.
+
+The page is put together from ``web/``: its markup, its style and its scripts, which stand in it as they are. What comes
+from a checkpoint is data: JSON in which no character can end the element that holds it, shown as text and never as
+markup. The page's policy lets nothing run but the scripts and the style that it was written with, known by their
+digests, and lets no request leave it.
+"""
+
+import json
+from base64 import b64encode
+from hashlib import sha256
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from lenet5_cli import __version__
+from lenet5_cli.data import drawn, glyphs
+from lenet5_cli.engine import RBF, Layer
+from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
+from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.export.layers import description
+from lenet5_cli.storage.checkpoint import Checkpoint
+
+WEB = Path(__file__).parent / "web"
+SCRIPTS = ("network.js", "drawing.js", "maps.js", "inspector.js", "page.js")  # in this order: each uses those before it
+EXAMPLES = 4  # pictures a digit: they take 16 kB of the page
+EXAMPLE_SEED = 1
+
+
+def render(network: LeNet5, saved: Checkpoint) -> bytes:
+    """Return the page of a network, in UTF-8.
+
+    Raises:
+        LeNet5Error: a number is too large for float32.
+    """
+    style = "\n" + _part("page.css")
+    script = '\n(() => {\n"use strict";\n' + "".join(map(_part, SCRIPTS)) + "})();\n"
+    page = Template(_part("page.html")).substitute(
+        policy=_policy(script, style), style=style, script=script, model=_inert_json(_model(network, saved))
+    )
+    return page.encode()
+
+
+def _part(name: str) -> str:
+    return (WEB / name).read_text(encoding="utf-8")
+
+
+def _policy(script: str, style: str) -> str:
+    """Return a Content-Security-Policy: only this script and style, no request; the icon is within the page."""
+    allowed = {
+        "default-src": "'none'",
+        "script-src": _digest(script),
+        "style-src": _digest(style),
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{kind} {source}" for kind, source in allowed.items())
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def _inert_json(value: Any) -> str:
+    """Return JSON in ASCII without <, > and &, so that within an element of HTML it is nothing but data."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _model(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
+    """Return what the scripts need to know: see ``Network`` in network.js."""
+    described = description(network, saved)
+    numbers: list[bytes] = []
+    start = 0
+    for layer, spec in zip(network.layers, described["layers"], strict=True):
+        spec["parameters"] = layer.size
+        spec["numbers"] = {}
+        for name, values in _arrays(layer).items():
+            numbers.append(_float32(f"{layer.name}.{name}", values))
+            spec["numbers"][name] = [start, start + values.size]
+            start += values.size
+    return {
+        "input": described["input"],
+        "layers": described["layers"],
+        "numbers": b64encode(b"".join(numbers)).decode(),
+        "tanh": {"amplitude": AMPLITUDE, "slope": SLOPE},
+        "threshold": described["threshold"],
+        "names": _names(network),
+        "glyph": [glyphs.ROWS, glyphs.COLUMNS],
+        "examples": _examples(_names(network)),
+        "about": _about(network, saved),
+    }
+
+
+def _arrays(layer: Layer) -> dict[str, Any]:
+    return {"codes": layer.codes} if isinstance(layer, RBF) else layer.params
+
+
+def _float32(name: str, values: np.ndarray) -> bytes:
+    """Return numbers as little-endian float32, the type of a script's Float32Array."""
+    with np.errstate(over="ignore"):
+        small = values.astype("<f4")
+    if not np.isfinite(small).all():
+        raise LeNet5Error(f"{name}: holds a number too large for float32, in which the page computes")
+    return small.tobytes()
+
+
+def _names(network: LeNet5) -> list[str]:
+    return [str(k) for k in range(len(network.codes))]
+
+
+def _examples(names: list[str]) -> dict[str, Any]:
+    """Return pictures of the classes that are digits, drawn here: a name each, and the pixels in 4 bits, row by row."""
+    images, labels = drawn.draw(100, EXAMPLE_SEED)
+    chosen = [at for digit in range(10) if str(digit) in names for at in np.flatnonzero(labels == digit)[:EXAMPLES]]
+    pixels = images[chosen].reshape(-1, 2) >> 4
+    return {
+        "names": [str(labels[at]) for at in chosen],
+        "pixels": b64encode((pixels[:, 0] << 4 | pixels[:, 1]).tobytes()).decode(),
+    }
+
+
+def _about(network: LeNet5, saved: Checkpoint) -> list[tuple[str, str]]:
+    """Return what is known of a model, each with its name, as texts."""
+    facts: dict[str, Any] = {"parameters": f"{sum(layer.size for layer in network.layers):,}"}
+    if saved.epoch:
+        facts["trained on"] = f"{saved.data.get('name', 'unknown data')}, {saved.epoch:,} epochs"
+    accuracy = saved.history[-1].get("accuracy") if saved.history else None
+    if isinstance(accuracy, float):
+        facts["accuracy on its training images"] = f"{100 * accuracy:.2f} %"
+    facts |= network.settings
+    facts["written by"] = f"lenet5 {__version__}"
+    return [(name, printable(str(value))) for name, value in facts.items()]

@@ -1,0 +1,186 @@
+"""From a file, bytes, an image or an array to upright grey or colour pixels, within limits."""
+
+import io
+import stat
+import warnings
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from lenet5_cli.errors import LeNet5Error
+
+FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none that starts another program, as EPS does
+MAX_PIXELS: Final = 36_000_000  # decoded at most: about 300 MB; of a large JPEG only a fraction is
+MAX_ASPECT: Final = 40  # the longer side by the shorter
+PAGE_SIDE: Final = 2048  # pixels of the longer side that is kept: ten lines of handwriting stay legible
+SHADES: Final = 64  # of 255: an opaque part that varies by more is a page; by less, ink of one colour
+HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")  # ISO/IEC 23008-12
+
+_TURNS: Final = {  # what makes each EXIF orientation upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.generic]
+
+
+class Page(NamedTuple):
+    """An upright, opaque picture, reduced where it was large."""
+
+    pixels: NDArray[np.uint8]  # (h, w) grey or (h, w, 3) RGB
+    size: tuple[int, int]  # width and height before it was reduced
+
+
+def name_of(source: Source) -> str:
+    """Return what messages call a source: the path of a file, or ``picture``."""
+    return str(source) if isinstance(source, str | PathLike) else "picture"
+
+
+def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
+    """Return the first frame of a picture, upright and opaque.
+
+    EXIF's orientation is followed, then the picture is turned clockwise by ``rotate`` degrees. The longer side is at
+    most ``PAGE_SIDE``. An array is (h, w), (h, w, 3) or (h, w, 4), uint8 or floats in [0, 1].
+
+    Raises:
+        LeNet5Error: ``name`` (else ``source``) cannot be read, is damaged, too large, or not a picture.
+    """
+    name = name_of(source) if name is None else name
+    if rotate % 90:
+        raise LeNet5Error(f"rotate: {rotate} degrees; expected a multiple of 90")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with _opened(source, name) as image:
+                size = image.size
+                image.draft(None, (PAGE_SIDE // 2, PAGE_SIDE // 2))
+                _check_size(image.size, name)
+                image.load()
+                turn = _TURNS.get(image.getexif().get(0x0112, 1))  # after loading, which turns a TIFF by itself
+                plain = _plain(image)
+                pixels = np.asarray(plain if turn is None else plain.transpose(turn))
+    except LeNet5Error:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise LeNet5Error(f"{name}: more pixels than the {MAX_PIXELS:,} that are read; make it smaller") from None
+    except MemoryError:
+        raise LeNet5Error(f"{name}: more pixels than fit in memory; make it smaller") from None
+    except OSError as error:
+        raise LeNet5Error(f"{name}: {error.strerror or f'damaged: {error}'}") from None
+    except Exception as error:  # noqa: BLE001 - what a damaged file makes Pillow raise has no common class
+        raise LeNet5Error(f"{name}: damaged: {error or type(error).__name__}") from None
+    pixels = np.ascontiguousarray(np.rot90(pixels, -rotate // 90))
+    # Turned or not, the larger side stays the larger.
+    long, short = max(size), min(size)
+    return Page(pixels, (long, short) if pixels.shape[1] > pixels.shape[0] else (short, long))
+
+
+def _opened(source: Source, name: str) -> Image.Image:
+    """Return an image whose size is known and whose pixels are not yet decoded."""
+    if isinstance(source, Image.Image):
+        return source.copy()
+    if isinstance(source, np.ndarray):
+        return _from_array(source, name)
+    if isinstance(source, bytes):
+        source = io.BytesIO(source)
+    elif isinstance(source, str | PathLike) and not stat.S_ISREG(mode := Path(source).stat().st_mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise LeNet5Error(f"{name}: {what}; expected a picture")
+    try:
+        return Image.open(source, formats=FORMATS)
+    except UnidentifiedImageError:
+        if not _is_heic(source):
+            raise LeNet5Error(f"{name}: not a picture; expected one of {', '.join(FORMATS)}, HEIC") from None
+    try:
+        import pillow_heif  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise LeNet5Error(f"{name}: a HEIC picture; pip install pillow-heif, or save it as JPEG") from None
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return Image.open(source, formats=("HEIF",))
+
+
+def _is_heic(source: str | PathLike[str] | IO[bytes]) -> bool:
+    if isinstance(source, str | PathLike):
+        with Path(source).open("rb") as file:
+            start = file.read(12)
+    else:
+        source.seek(0)
+        start = source.read(12)
+        source.seek(0)
+    return start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS
+
+
+def _from_array(x: NDArray[Any], name: str) -> Image.Image:
+    """Return an array as an image, floats in [0, 1] as 0 to 255."""
+    if not (x.ndim == 2 or (x.ndim == 3 and x.shape[2] in (3, 4))) or not x.size:
+        raise LeNet5Error(f"{name}: an array of shape {x.shape}; expected (h, w), (h, w, 3) or (h, w, 4)")
+    if x.dtype.kind == "f" and 0 <= x.min() <= x.max() <= 1:
+        x = np.rint(x * 255).astype(np.uint8)
+    if x.dtype != np.uint8:
+        raise LeNet5Error(f"{name}: {x.dtype} from {x.min()} to {x.max()}; expected uint8, or floats in [0, 1]")
+    return Image.fromarray(np.ascontiguousarray(x))
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise LeNet5Error(
+            f"{name}: {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} that are read; make it smaller"
+        )
+    if max(size) > MAX_ASPECT * min(size):
+        raise LeNet5Error(f"{name}: {width:,} x {height:,} pixels; no digit is so narrow")
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Return an image of any mode in mode L or RGB, reduced to a page, what is transparent put on a background."""
+    mode = image.mode
+    if mode.startswith(("I", "F")):
+        deep = np.nan_to_num(np.array(image, dtype=np.float32), copy=False, posinf=0.0, neginf=0.0)
+        x = np.asarray(_reduced(Image.fromarray(deep)))
+        low, high = float(x.min()), float(x.max())
+        image = Image.fromarray(np.rint((x - low) * np.float32(255 / max(high - low, 1e-9))).astype(np.uint8))
+    elif mode == "LAB":
+        image = Image.merge("RGB", image.split())  # as three planes: Pillow has no conversion
+    elif mode in ("PA", "LA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    elif mode not in ("L", "RGB", "RGBA"):
+        image = image.convert("L" if mode == "1" else "RGB")
+    image = _reduced(image)
+    return _opaque(image) if image.mode == "RGBA" else image
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    """Return an image with a longer side of at most ``PAGE_SIDE``, each pixel the mean of those it stands for."""
+    if (longest := max(image.size)) <= PAGE_SIDE:
+        return image
+    if (factor := longest // PAGE_SIDE) > 1:
+        image = image.reduce(factor)
+    scale = min(1, PAGE_SIDE / max(image.size))
+    return image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return an image put on the colour that hides what is around the opaque part, or shows that part itself.
+
+    A part of several shades is a page, and its own middle shade goes on around it; a part of one shade is ink.
+    """
+    layers = np.asarray(image)[:: 1 + image.height // 256, :: 1 + image.width // 256]
+    colours = layers[layers[..., 3] > 127][:, :3]
+    behind = np.full(3, 255)
+    if len(colours) and layers[..., 3].min() < 255:
+        brightness = colours.mean(axis=1)
+        low, high = np.quantile(brightness, (0.02, 0.98))
+        ink = 255 if brightness.mean() < 128 else 0
+        behind = np.median(colours, axis=0) if high - low > SHADES else np.full(3, ink)
+    below = Image.new("RGBA", image.size, (*(int(value) for value in behind), 255))
+    return Image.alpha_composite(below, image).convert("RGB")

@@ -1,0 +1,78 @@
+"""From any ink to MNIST's form: a box of 20, strokes about as wide, the centre of mass in the middle of 28 x 28."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from lenet5_cli.pictures.segment import Plane
+
+SIDE: Final = 28  # pixels of MNIST's pictures
+BOX: Final = 20  # of the square in them that a digit fills
+DETAIL: Final = 6  # pixels for each of the box's while strokes are measured, widened and thinned
+PEN: Final = 2.4  # pixels of the box: thinner strokes are made as wide; the median of MNIST's
+THICK: Final = 5.0  # wider strokes are made as thin; 995 in 1,000 of MNIST's are thinner
+
+
+def normalise(ink: Plane) -> Plane:
+    """Return ink (h, w), 0 to 255, as MNIST would have it: (28, 28), white on black.
+
+    Source: LeCun et al. 1998, section III.A.
+    """
+    x = _with_longer_side(_cut(ink), DETAIL * BOX)
+    x = _with_longer_side(_cut(_with_pen(x)), BOX)
+    return _centred(cv2.convertScaleAbs(x, alpha=255 / max(1, int(x.max()))))
+
+
+def is_normal(picture: Plane) -> bool:
+    """Tell whether a picture already has MNIST's form: on black, as large as the box, its mass in the middle."""
+    if picture.shape != (SIDE, SIDE) or not picture.any():
+        return False
+    _, _, width, height = cv2.boundingRect(picture)
+    return max(width, height) in (BOX - 1, BOX) and bool((abs(_centre(picture) - (SIDE - 1) / 2) <= 1).all())
+
+
+def stroke_width(x: Plane) -> float:
+    """Return the mean width of strokes in pixels: across one, the mean distance to its outline is a quarter of it."""
+    mask = (x > 127).astype(np.uint8)
+    distances = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    return 4 * float(cv2.mean(distances, mask)[0]) - 1
+
+
+def _with_longer_side(x: Plane, side: int) -> Plane:
+    scale = side / max(x.shape)
+    kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    return cv2.resize(x, [max(1, round(scale * n)) for n in x.shape[::-1]], interpolation=kind)
+
+
+def _with_pen(x: Plane) -> Plane:
+    """Return a shape with a margin, its strokes PEN to THICK wide when its longer side has become the box's."""
+    length, margin = max(x.shape), round(DETAIL * PEN)
+    x = cv2.copyMakeBorder(x, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
+    width = stroke_width(x)
+    pen = min(max(BOX * width / length, PEN), THICK)
+    # w + 2r, scaled by BOX / (length + 2r), is the pen
+    radius = round((pen * length - BOX * width) / (BOX - pen) / 2)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(radius) + 1,) * 2)
+    return cv2.dilate(x, disc) if radius > 0 else cv2.erode(x, disc) if radius < 0 else x
+
+
+def _cut(x: Plane) -> Plane:
+    """Return the rows and columns that hold at least half of the full ink."""
+    left, top, width, height = cv2.boundingRect((x >= max(1, int(x.max()) // 2)).astype(np.uint8))
+    return x[top : top + height, left : left + width]
+
+
+def _centre(x: Plane) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Return the column and row of the centre of mass."""
+    moments = cv2.moments(x)
+    return np.array([moments["m10"], moments["m01"]]) / moments["m00"]
+
+
+def _centred(x: Plane) -> Plane:
+    """Place the box's contents with the centre of mass in the middle of the picture, as near as whole pixels allow."""
+    height, width = x.shape
+    left, top = np.clip(np.rint(SIDE / 2 - 0.5 - _centre(x)), 0, (SIDE - width, SIDE - height)).astype(int)
+    picture = np.zeros((SIDE, SIDE), np.uint8)
+    picture[top : top + height, left : left + width] = x
+    return picture

@@ -1,0 +1,151 @@
+"""From a page to hypotheses about its ink, the ink's connected components, and those that may be one digit."""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Plane: TypeAlias = NDArray[Any]  # uint8: OpenCV's stubs do not say which numbers its functions return
+
+CONTRAST: Final = 20  # of 255: the faintest ink that is told from the paper's grain
+WINDOW: Final = 0.2  # of the longer side: around a pixel, what its background is taken from; wider than any stroke
+STRONGEST: Final = 0.002  # of the pixels: the full ink is their mean, as a thin digit on a large page has as many
+LEVELS: Final = (0.4, 0.2)  # of the full ink: what is ink; the second for strokes that faded
+GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
+COLOURFUL: Final = 0.05  # of the variance: with more of it in colour, brightness does not tell ink from paper
+THUMB: Final = 96  # pixels of the longer side of the copy from which the colours' line is computed
+SPECK: Final = 0.05  # of a digit's longer side: smaller components are dust
+JOIN: Final = 0.12  # of a digit's longer side: the widest gap between its strokes
+STANDING_OUT: Final = 3  # components that are tried as the digit, or as part of it, the longest first
+SOFT: Final = 0.04  # of a digit's longer side: how far its soft edges reach
+
+
+class Ink(NamedTuple):
+    """A hypothesis about the ink on a page."""
+
+    plane: Plane  # (h, w), 0 paper to 255 full ink
+    mask: Plane  # (h, w), 1 where it is ink, else 0
+    dark: bool  # dark on light
+    local: bool  # told from the background near it, not from one shade everywhere
+    uneven: float  # the mean difference of the two backgrounds, by the full ink; at most 1
+    level: float  # of the full ink, from which on it counts as ink
+
+
+class Component(NamedTuple):
+    """A connected component of ink; ``right`` and ``bottom`` are exclusive."""
+
+    label: int
+    left: int
+    top: int
+    right: int
+    bottom: int
+    area: int  # pixels
+    edge: int  # pixels on the page's edge
+
+    @property
+    def length(self) -> int:
+        """The longer side in pixels."""
+        return max(self.right - self.left, self.bottom - self.top)
+
+
+def grey(page: Plane) -> Plane:
+    """Return a page (h, w) or (h, w, 3) in one shade a pixel, (h, w): along the line on which colours differ most.
+
+    Slow changes do not count: they are the light's, where quick ones are ink against paper.
+    """
+    if page.ndim == 2:
+        return page
+    scale = min(1.0, THUMB / max(page.shape))
+    size = [max(1, round(scale * side)) for side in page.shape[1::-1]]
+    small = cv2.resize(page, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    detail = (small - cv2.blur(small, (THUMB // 4, THUMB // 4))).reshape(-1, 3)
+    chroma = detail - detail.mean(axis=1, keepdims=True)
+    if (chroma**2).sum() <= COLOURFUL * (detail**2).sum():
+        return cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+    axis = np.linalg.eigh(detail.T @ detail)[1][:, -1]
+    axis /= abs(axis).sum() * (1 if axis.sum() >= 0 else -1)
+    darkest = 255 * axis[axis < 0].sum()
+    return cv2.transform(page, np.append(axis, -darkest)[None])
+
+
+def inks(shades: Plane) -> Iterator[Ink]:
+    """Yield the hypotheses about the ink of shades (h, w): dark or light, against one shade or what is near, and faint.
+
+    None is yielded where nothing differs from its background by ``CONTRAST``.
+    """
+    size = (round(WINDOW * max(shades.shape)) | 1,) * 2
+    window = cv2.getStructuringElement(cv2.MORPH_RECT, size)
+    for dark in (True, False):
+        x = shades if dark else 255 - shades
+        counts = np.bincount(x.ravel(), minlength=256)
+        paper = int(np.argmax(np.convolve(counts, np.ones(GRAIN), "same")))
+        near = cv2.blur(cv2.morphologyEx(x, cv2.MORPH_CLOSE, window, borderType=cv2.BORDER_REPLICATE), size)
+        for local, background in ((False, np.full_like(x, paper)), (True, near)):
+            plane = cv2.subtract(background, x)
+            place = -min(plane.size, max(9, round(STRONGEST * plane.size)))
+            full = float(np.partition(plane.ravel(), place)[place:].mean())
+            if full >= CONTRAST:
+                plane = cv2.convertScaleAbs(plane, alpha=255 / full)
+                uneven = min(1.0, cv2.mean(cv2.absdiff(near, np.full_like(x, paper)))[0] / full)
+                for level in LEVELS:
+                    yield Ink(plane, (plane > 255 * level).astype(np.uint8), dark, local, uneven, level)
+
+
+def components(mask: Plane) -> tuple[NDArray[Any], list[Component]]:
+    """Return the labels (h, w) of a mask's connected components (of 8 neighbours) and these, the longest first."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    border = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    edges = np.bincount(border, minlength=len(stats)).tolist()
+    found = [
+        Component(label, left, top, left + width, top + height, area, edge)
+        for label, ((left, top, width, height, area), edge) in enumerate(zip(stats.tolist(), edges, strict=True))
+    ]
+    return labels, sorted(found[1:], key=lambda each: -each.length)  # the first is the paper
+
+
+def gap(a: Component, b: Component) -> int:
+    """Return how many pixels lie between two components' boxes, 0 where these overlap."""
+    return max(0, a.left - b.right, b.left - a.right, a.top - b.bottom, b.top - a.bottom)
+
+
+def groups(found: list[Component]) -> Iterator[list[Component]]:
+    """Yield what may be one digit: a component that stands out, it and the strokes near it, and all inside the page."""
+    inside = [each for each in found if not each.edge]
+    seeds = inside[:STANDING_OUT] + [each for each in found[:1] if each.edge]
+    for seed in seeds:
+        yield [seed]
+        strokes = [
+            each for each in found if each.length >= SPECK * seed.length and gap(each, seed) <= JOIN * seed.length
+        ]
+        if len(strokes) > 1:
+            yield strokes
+    if len(inside) > 1:
+        yield inside
+
+
+def isolate(ink: Ink, labels: NDArray[Any], group: list[Component]) -> Plane:
+    """Return the ink of a group and a margin, 0 to 255, with its soft edges and without its neighbours."""
+    left, top, right, bottom = box_of(group)
+    margin = 2 + round(SOFT * max(right - left, bottom - top))
+    near = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
+    plane, around = ink.plane[near], labels[near]
+    chosen = np.zeros(int(around.max()) + 1, np.uint8)
+    chosen[[each.label for each in group]] = 1
+    mine = chosen[around]
+    reach = cv2.dilate(mine, np.ones((2 * margin + 1,) * 2, np.uint8))
+    away = cv2.dilate(((around > 0) & (mine == 0)).astype(np.uint8), np.ones((3, 3), np.uint8))
+    full = cv2.mean(plane, mine)[0]
+    kept: Plane = cv2.bitwise_and(plane, plane, mask=mine | (reach > away).astype(np.uint8))
+    return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, full))
+
+
+def box_of(group: list[Component]) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of components."""
+    return (
+        min(each.left for each in group),
+        min(each.top for each in group),
+        max(each.right for each in group),
+        max(each.bottom for each in group),
+    )

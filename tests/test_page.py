@@ -1,0 +1,463 @@
+"""The exported page, in a real Chromium: it reads as the network does, shows true numbers, and is shut to the world."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lenet5_cli.data import drawn
+from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.export import page as exported
+from lenet5_cli.storage.checkpoint import Checkpoint
+from tests.conftest import STROKES, drawing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SILENT = ["quic", "background-networking", "component-update", "sync", "gpu"]  # what the browser does unasked
+VIEWPORT: Any = {"width": 1280, "height": 800}
+SHOWN = 5e-4  # what a number with three decimals is off by at most, where it is equal
+
+Open = Callable[..., "Page"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in SILENT)]
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield started
+        started.close()
+
+
+class Watched(NamedTuple):
+    """A browser's window, and what its pages said on the console and requested."""
+
+    context: "BrowserContext"
+    complaints: list[str]
+    requests: list[str]
+
+
+@pytest.fixture(scope="module")
+def watched(browser: "Browser") -> Iterator[Watched]:
+    with browser.new_context(viewport=VIEWPORT) as context:
+        watched = Watched(context, [], [])
+        context.on("request", lambda request: watched.requests.append(request.url))
+        context.on("console", lambda message: watched.complaints.append(message.text))
+        context.on("weberror", lambda error: watched.complaints.append(str(error.error)))
+        yield watched
+
+
+@pytest.fixture(scope="module")
+def opened(watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> Open:
+    """Return a function that opens the page of a network."""
+    numbers = count()
+
+    def open_page(network: LeNet5 | None = None, saved: Checkpoint | None = None) -> "Page":
+        path = tmp_path_factory.getbasetemp() / f"page{next(numbers)}.html"
+        path.write_bytes(exported.render(network or LeNet5.load(), saved or Checkpoint([])))
+        page = watched.context.new_page()
+        page.goto(path.as_uri())
+        return page
+
+    return open_page
+
+
+@pytest.fixture(scope="module")
+def bundled(opened: Open) -> "Page":
+    return opened()
+
+
+@pytest.fixture
+def page(bundled: "Page") -> "Page":
+    """Return the page of the bundled model, with nothing drawn."""
+    bundled.bring_to_front()
+    bundled.set_viewport_size(VIEWPORT)
+    clear(bundled)
+    return bundled
+
+
+@pytest.fixture(autouse=True)
+def _silence(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Check that no page complained, and that none requested anything but itself."""
+    yield
+    if "watched" in request.fixturenames:
+        watched = request.getfixturevalue("watched")
+        assert not watched.complaints
+        assert all(re.search(r"^file:.*/page\d+\.html$", url) for url in watched.requests)
+
+
+def draw(page: "Page", digit: int) -> None:
+    """Draw a digit with the mouse."""
+    box = page.locator("#pad").bounding_box()
+    assert box
+    unit = box["width"] / 20
+    for stroke in STROKES[digit]:
+        squares = [map(float, point.split(",")) for point in stroke.split()]
+        points = [(box["x"] + unit * (x + 5), box["y"] + unit * (y + 3)) for x, y in squares]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point, steps=2)
+        page.mouse.up()
+
+
+def clear(page: "Page") -> None:
+    """Take everything off the pad."""
+    page.evaluate("document.getElementById('clear').click()")
+
+
+def until(page: "Page", condition: str) -> None:
+    """Wait until something is true on the page, whose policy Playwright's own way of waiting violates."""
+    page.evaluate(f"async () => {{ while (!({condition})) await new Promise(requestAnimationFrame); }}")
+
+
+def of_images(page: "Page", function: str, images: np.ndarray) -> list[Any]:
+    """Return what a function of the page says of each image."""
+    results: list[Any] = page.evaluate(
+        """([images, name]) => {
+            const pixels = Uint8Array.from(atob(images), (character) => character.charCodeAt(0));
+            const starts = Array.from({ length: pixels.length / 784 }, (_, at) => 784 * at);
+            return starts.map((start) => lenet5[name](pixels.subarray(start, start + 784)));
+        }""",
+        [base64.b64encode(images.tobytes()).decode(), function],
+    )
+    return results
+
+
+def rendered(page: "Page") -> None:
+    """Wait until what was done is shown."""
+    page.evaluate("new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))")
+
+
+def answer(page: "Page") -> str:
+    rendered(page)
+    return page.locator("#answer").inner_text()
+
+
+def seen(page: "Page") -> np.ndarray:
+    """Return the picture that the page's network sees, (28, 28) uint8."""
+    return np.array(page.evaluate("lenet5.image()"), np.uint8).reshape(28, 28)
+
+
+def ledger(page: "Page") -> dict[str, float]:
+    """Return the lines of the inspector's sum by name."""
+    rendered(page)
+    names, values = (page.locator(f".ledger {tag}").all_inner_texts() for tag in ("dt", "dd"))
+    numbers = [float(value.replace("\u2212", "-")) if value != "…" else np.nan for value in values]
+    return dict(zip(names, numbers, strict=True))
+
+
+NETWORKS = {
+    "bundled": LeNet5.load,
+    "binary in float64": lambda: LeNet5(Config(seed=1, dtype="float64", init="normal")),
+    "the paper's": lambda: LeNet5(
+        Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_scores_equal_numpy(opened: Open, name: str) -> None:
+    network = NETWORKS[name]()
+    images, _ = drawn.draw(200, seed=3)
+    scores = of_images(opened(network), "scores", images)
+    np.testing.assert_allclose(scores, network.scores(images), rtol=0, atol=1e-3)
+
+
+def test_strokes_are_read_undone_and_cleared(page: "Page") -> None:
+    assert answer(page) == "–"
+    assert not seen(page).any()
+    for digit in range(10):
+        draw(page, digit)
+        assert answer(page) == str(digit)
+        for _ in STROKES[digit]:
+            page.evaluate("document.getElementById('undo').click()")
+        assert answer(page) == "–"
+    draw(page, 3)
+    draw(page, 1)
+    page.keyboard.press("Control+z")
+    assert answer(page) == "3"
+    page.locator("#clear").click()
+    assert answer(page) == "–"
+    assert page.locator("#undo").is_disabled()
+
+
+def test_a_drawing_is_finished_as_mnist_is(page: "Page") -> None:
+    """The longer side is 20 pixels, the strongest ink 255, the centre of mass in the middle, wherever it is drawn."""
+    page.locator("#width").fill("10")
+    box = page.locator("#pad").bounding_box()
+    assert box
+    for x, y in ((20, 30), (150, 120)):
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        page.mouse.down()
+        for dx, dy in ((90, 0), (0, 120), (60, 125)):
+            page.mouse.move(box["x"] + x + dx, box["y"] + y + dy, steps=3)
+        page.mouse.up()
+        image = seen(page).astype(float)
+        rows, columns = np.nonzero(image)
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+        assert image.max() == 255
+        centre = [((np.arange(28) + 0.5) * image.sum(axis)).sum() / image.sum() for axis in (1, 0)]
+        np.testing.assert_allclose(centre, [14, 14], atol=0.5)
+        clear(page)
+
+
+def test_every_example_has_its_digit_and_a_form_that_is_kept(page: "Page") -> None:
+    images, labels = drawn.draw(100, exported.EXAMPLE_SEED)
+    for digit in range(10):
+        for image in images[labels == digit][: exported.EXAMPLES]:
+            page.get_by_role("button", name=f"Example of {digit}").click()
+            assert (seen(page) == image // 16 * 17).all()
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (60, 190)])
+def test_pictures_are_read(page: "Page", ink: int, paper: int) -> None:
+    for digit in (2, 4, 7):
+        picture = BytesIO()
+        drawing(digit, 300, ink, paper).save(picture, "PNG")
+        page.set_input_files("#file", {"name": "x.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+        until(page, "lenet5.image().some(Boolean)")
+        assert answer(page) == str(digit)
+        clear(page)
+
+
+def hand_over(page: "Page", content: bytes, event: str) -> None:
+    """Drop or paste a file on the page."""
+    encoded = base64.b64encode(content).decode()
+    page.evaluate(
+        """([encoded, event]) => {
+            const files = new DataTransfer();
+            files.items.add(new File([Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0))], "x.png"));
+            const options = { bubbles: true, cancelable: true };
+            document.body.dispatchEvent(event === "drop"
+                ? new DragEvent("drop", { ...options, dataTransfer: files })
+                : new ClipboardEvent("paste", { ...options, clipboardData: files }));
+        }""",
+        [encoded, event],
+    )
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_a_picture_of_mnist_is_taken_as_it_is(page: "Page", event: str) -> None:
+    images, _ = drawn.draw(1, seed=5)
+    for image in (images[0], 255 - images[0]):  # on black or on white
+        picture = BytesIO()
+        Image.fromarray(image).save(picture, "PNG")
+        hand_over(page, picture.getvalue(), event)
+        until(page, "lenet5.image().some(Boolean)")
+        assert (seen(page) == images[0]).all()
+        clear(page)
+
+
+def test_what_is_no_picture_is_said(page: "Page") -> None:
+    hand_over(page, b"GIF89a, or so", "drop")
+    until(page, "document.getElementById('notice').textContent")
+    assert page.locator("#notice").inner_text() == "x.png: not a picture that this browser reads"
+    blank = BytesIO()
+    Image.new("L", (50, 40), 200).save(blank, "PNG")
+    hand_over(page, blank.getvalue(), "drop")
+    until(page, "document.getElementById('notice').textContent.includes('ink')")
+    assert page.locator("#notice").inner_text() == "x.png: no ink is found on this picture"
+    assert answer(page) == "–"
+
+
+def test_the_models_threshold_decides_what_is_no_digit(opened: Open) -> None:
+    network = LeNet5.load()
+    images, _ = drawn.draw(20, seed=3)
+    distances = -network.scores(images).max(1)
+    network.threshold = float(np.median(distances))
+    answers = of_images(opened(network), "answer", images)
+    read = network.scores(images).argmax(1)
+    expected = [str(k) if near else None for k, near in zip(read, distances <= network.threshold, strict=True)]
+    assert answers == expected
+    network.threshold = 0.5
+    page = opened(network)
+    draw(page, 2)
+    assert answer(page) == "no digit"
+    assert "farther than 0.5 is no digit" in page.locator("#reason").inner_text()
+
+
+@pytest.mark.parametrize("name", ["bundled", "the paper's"])
+def test_the_inspector_shows_the_networks_numbers(opened: Open, name: str) -> None:
+    """For an output of every layer: the one that the network computes, by a click on its place."""
+    network = NETWORKS[name]()
+    page = opened(network)
+    page.get_by_role("button", name="Example of 5").click()
+    maps = network.maps(seen(page)[None])
+    for index, layer in enumerate(network.layers[:-1], start=1):
+        canvas = page.locator("#layers canvas").nth(index)
+        canvas.focus()
+        for key in ("PageDown", "ArrowRight", "ArrowDown"):
+            page.keyboard.press(key)
+        title = page.locator("#inspector h2").inner_text()
+        place = tuple(map(int, re.findall(r"(?:map|row|column|unit) (\d+)", title)))
+        y = maps[layer.name].reshape(layer.output_shape)[place + (0,) * (len(layer.output_shape) - len(place))]
+        lines = ledger(page)
+        assert title.startswith(f"{layer.name} · ")
+        assert lines[f"y = {layer.activation.name}(z)"] == pytest.approx(y, abs=SHOWN)  # type: ignore[attr-defined]
+        assert max(place) > 0
+    page.get_by_role("button", name="glyph 5: distance").click()
+    assert ledger(page)["distance"] == pytest.approx(-maps["output"][0, 5], abs=SHOWN)
+
+
+def test_a_sum_is_computed_term_by_term(page: "Page") -> None:
+    """Output (k, i, j) of c3 is its 150 products, one after the other, then the bias, then the sigmoid."""
+    network = LeNet5.load()
+    page.get_by_role("button", name="Example of 5").click()
+    page.locator("#layers canvas").nth(3).click(position={"x": 4 * 3 + 2, "y": 4 * 6 + 2})
+    assert page.locator("#inspector h2").inner_text() == "c3 · map 0, row 6, column 3"
+    x = network.maps(seen(page)[None])["s2"][0, :, 6:11, 3:8]
+    c3 = network.layers[2]
+    products = (x * c3.params["weight"][0]).ravel()
+    slider = page.get_by_role("slider", name="Terms summed")
+    for terms in (0, 1, 30, 149):
+        slider.fill(str(terms))
+        lines = ledger(page)
+        assert lines["sum so far"] == pytest.approx(products[:terms].sum(), abs=SHOWN)
+        assert np.isnan(lines["z"])
+    page.get_by_role("button", name="One step on").click()
+    lines = ledger(page)
+    assert lines["sum"] == pytest.approx(products.sum(), abs=SHOWN)
+    assert lines["z"] == pytest.approx(products.sum() + c3.params["bias"][0], abs=SHOWN)
+    numbers = page.locator(".grid").first.locator("td").all_inner_texts()
+    assert numbers == [f"{value:.2f}" for value in x[-1].ravel()]  # of the map with the latest terms
+
+
+def test_a_sum_plays(page: "Page") -> None:
+    page.locator("#layers canvas").nth(2).click(position={"x": 5, "y": 5})
+    page.get_by_role("button", name="Play").click()
+    until(page, "document.querySelector('.term').textContent.startsWith('Term 2 of 4')")
+    page.get_by_role("button", name="Pause").click()
+    assert page.get_by_role("button", name="Play").is_visible()
+
+
+def test_the_keyboard_draws(page: "Page") -> None:
+    page.locator("#pad").focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press(" ")
+    for _ in range(20):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press(" ")
+    assert answer(page) == "1"
+
+
+@pytest.mark.parametrize("width", [360, 800, 1280])
+def test_nothing_is_wider_than_the_screen(page: "Page", width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    for index in range(1, 7):
+        page.locator("#layers canvas").nth(index).click(position={"x": 5, "y": 5})
+        rendered(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("[...document.querySelectorAll('.grids')].every((e) => e.scrollWidth <= e.clientWidth)")
+
+
+def test_light_and_dark(page: "Page") -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.emulate_media(color_scheme="dark")
+    until(page, "document.documentElement.dataset.theme === 'dark'")
+    dark = page.evaluate(paper)
+    page.get_by_role("button", name="Light theme").click()
+    assert (page.evaluate(paper), dark) == (light, "rgb(16, 18, 23)")
+
+
+def test_everything_to_use_has_a_name(page: "Page") -> None:
+    """Chromium's own tree for screen readers holds no control without a name, and the answer is announced."""
+    draw(page, 2)
+    tree = page.locator("body").aria_snapshot()
+    assert re.findall(r"- (?:button|slider|application|img|img|region)(?: \[.*)?$", tree, re.MULTILINE) == []
+    until(page, "document.getElementById('said').textContent.startsWith('2. The nearest glyph is 2')")
+
+
+HOSTILE = [
+    "</script><script>window.owned = 1</script>",
+    "<img src=x onerror='window.owned = 1'>",
+    "--><svg/onload=window.owned=1>\u2028\u2029<!--",
+    "${window.owned = 1}`$model\\",
+    "\u202e\ud800\x00&lt;b&gt;",
+]
+
+
+def test_a_strangers_texts_are_inert(opened: Open) -> None:
+    text = " ".join(HOSTILE)
+    page = opened(LeNet5.load(), Checkpoint([], epoch=1, data={"name": text}, config={text: text}))
+    assert page.evaluate("window.owned") is None
+    assert page.evaluate("document.scripts.length") == 2
+    assert not page.evaluate("document.images.length")
+    page.locator("summary").click()
+    assert printable(text) in page.locator("#about").inner_text()
+    draw(page, 2)
+    assert answer(page) == "2"
+
+
+def test_the_policy_refuses_requests_and_scripts(browser: "Browser", tmp_path: Path) -> None:
+    (tmp_path / "x.html").write_bytes(exported.render(LeNet5.load(), Checkpoint([])))
+    page = browser.new_page()
+    page.goto((tmp_path / "x.html").as_uri())
+    asked = page.evaluate("fetch('https://example.org/').then(() => 'sent', () => 'refused')")
+    page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "window.owned = 1";
+            document.body.append(script);
+            document.body.insertAdjacentHTML("beforeend", "<button id=x onclick='window.owned = 1'>x</button>");
+            document.getElementById("x").click();
+        }"""
+    )
+    assert (asked, page.evaluate("window.owned")) == ("refused", None)
+    page.close()
+
+
+def parts(page: bytes) -> tuple[str, str, str, str]:
+    """Return a page's policy, style, model and script."""
+    pattern = r'Policy" content="(.*?)".*<style>(.*)</style>.*json".*?>(.*?)</script>\n<script>(.*)</script>'
+    found = re.search(pattern, page.decode(), re.DOTALL)
+    assert found
+    return found[1], found[2], found[3], found[4]
+
+
+def test_the_page_is_one_small_file_that_names_nothing_outside() -> None:
+    page = exported.render(LeNet5.load(), Checkpoint([]))
+    policy, style, model, script = parts(page)
+    for text in (style, script):
+        assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in policy
+    assert len(page) < 600_000
+    assert not set("<>&") & set(model)
+    assert json.loads(model)["names"] == [str(k) for k in range(10)]
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|import\b|fetch|XMLHttp|innerHTML|eval\(", page.decode())
+
+
+def test_the_same_network_gives_the_same_page() -> None:
+    saved = Checkpoint([])
+    assert exported.render(LeNet5.load(), saved) == exported.render(LeNet5.load(), saved)
+
+
+def test_the_forward_pass_is_short() -> None:
+    """It is to be read in a class."""
+    assert len((exported.WEB / "network.js").read_text(encoding="utf-8").splitlines()) <= 250
+
+
+def test_a_number_beyond_float32_is_refused() -> None:
+    network = LeNet5(Config(seed=1, dtype="float64"))
+    network.layers[2].params["bias"][3] = 1e39
+    with pytest.raises(
+        LeNet5Error, match=r"^c3\.bias: holds a number too large for float32, in which the page computes$"
+    ):
+        exported.render(network, Checkpoint([]))
