@@ -166,9 +166,7 @@ def ledger(page: "Page") -> dict[str, float]:
 NETWORKS = {
     "bundled": LeNet5.load,
     "binary in float64": lambda: LeNet5(Config(seed=1, dtype="float64", init="normal")),
-    "the paper's": lambda: LeNet5(
-        Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")
-    ),
+    "the paper's": lambda: LeNet5(Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")),
 }
 
 

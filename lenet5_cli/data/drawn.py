@@ -27,13 +27,13 @@ _STROKES: Final = ((4,), (6,), (9,), (14,), (4, 4), (6, 5), (3, 3, 3))  # contro
 # A digit and the side of a cut that no one takes for a digit: 1 left, -1 right.
 _CUTS: Final = (*((digit, 1) for digit in (0, 2, 3, 4, 7, 8, 9)), *((digit, -1) for digit in (0, 2, 5, 6)))
 _NONDIGITS: Final = 10  # sets the random streams of what is no digit apart from those of digits
+_DIGITS: Final = tuple(tuple(strokes for _, strokes in digit) for digit in styles.DIGITS)
+_SHARES: Final = 100  # that the styles of a digit have between them
+_LONGEST: Final = 4  # digits or signs in a row
+_OUTLINE: Final = 40  # points around a blot
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-
-_DIGITS: Final = tuple(tuple(strokes for _, strokes in digit) for digit in styles.DIGITS)
-_SHARES: Final = 100  # that the styles of a digit have between them
 
 
 class _Table(NamedTuple):
@@ -166,19 +166,18 @@ def _signs(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 def _rows(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return two to four digits or signs side by side, more or less run together, (count, 28, 28)."""
-    most = 4
     parts = []
     for table, share in ((_table(_DIGITS), 2 * count // 3), (_table((styles.SIGNS,)), count - 2 * count // 3)):
-        curves, down = _write(table, rng.integers(table.first[-1], size=share * most), rng)
+        curves, down = _write(table, rng.integers(table.first[-1], size=share * _LONGEST), rng)
         curves *= np.exp(rng.normal(0, 0.15, (len(curves), 1, 1)))
         left = np.where(down, curves[..., 0], np.inf).min(1)
         width = np.where(down, curves[..., 0], -np.inf).max(1) - left + rng.normal(0.2, 0.2, len(left))
-        width = width.reshape(-1, most)
+        width = width.reshape(-1, _LONGEST)
         place = np.cumsum(width, 1) - width
         curves[..., 0] += (place.reshape(-1) - left)[:, None]
         curves[..., 1] += rng.normal(0, 0.12, (len(curves), 1))
         length = rng.choice([2, 3, 4], share, p=[0.6, 0.25, 0.15])
-        down = down.reshape(share, most, -1) & (np.arange(most) < length[:, None])[..., None]
+        down = down.reshape(share, _LONGEST, -1) & (np.arange(_LONGEST) < length[:, None])[..., None]
         parts.append(_ink(curves.reshape(share, -1, 2), down.reshape(share, -1), rng))
     return np.concatenate(parts)
 
@@ -206,12 +205,12 @@ def _scribbles(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 def _blots(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return filled outlines, plain or mottled, (count, 28, 28)."""
-    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    angle = np.linspace(0, 2 * np.pi, _OUTLINE, endpoint=False)
     waves = np.arange(1, 7)[:, None]
     size = rng.normal(0, 0.7, (count, 6, 1)) / waves.T[..., None] * rng.uniform(0.2, 1.2, (count, 1, 1))
     radius = np.exp((size * np.cos(waves * angle + rng.uniform(0, 7, (count, 6, 1)))).sum(1))
     outline = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1) * np.exp(rng.normal(0, 0.2, (count, 1, 2)))
-    outline, _ = _fit(outline, np.zeros((count, 40)), np.ones((count, 40), bool))
+    outline, _ = _fit(outline, np.zeros((count, _OUTLINE)), np.ones((count, _OUTLINE), bool))
     canvas, pen = _canvas(count)
     for points in outline + (np.arange(count) * _SIDE * _SCALE)[:, None, None] * [0, 1]:
         pen.polygon([tuple(point) for point in points.tolist()], 255, 255)
