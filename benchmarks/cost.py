@@ -58,9 +58,9 @@ def by_kind() -> None:
 
     for module in (conv, dense, rbf):
         module.contraction = lambda *arrays, **out: timed("matrix products", contraction(*arrays, **out))
-    Windows.gather = timed("gathering windows", Windows.gather)
-    summation = Windows.summation
-    Windows.summation = lambda *arrays, **out: timed("summing windows", summation(*arrays, **out))
+    Windows.im2col = timed("im2col", Windows.im2col)
+    col2im = Windows.col2im
+    Windows.col2im = lambda *arrays, **out: timed("col2im", col2im(*arrays, **out))
     Kernels.fill = timed("kernels of tiles and their gradients", Kernels.fill)
     Kernels.sum = timed("kernels of tiles and their gradients", Kernels.sum)
     activation = replace(

@@ -26,7 +26,7 @@ from lenet5_cli.export import TARGETS, c, onnx, write
 from lenet5_cli.export.fixed import FixedPoint
 from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
-from lenet5_cli.training.parallel import Workers
+from lenet5_cli.training.step import Step
 
 SOURCES = Path(__file__).parent / "c"
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic"]
@@ -111,11 +111,11 @@ def times(model: Path, images: np.ndarray, repeats: int) -> None:
     session = session_of(onnx.render(network, saved), available_cores())
     print(f"Microseconds an image, from bytes to scores: median of {repeats} repeats (least to most).\n")
     print("| batch | lenet5 | onnxruntime | onnxruntime / lenet5 |\n|--:|--:|--:|--:|")
-    with Workers(network, available_cores()) as workers:
+    with Step(network, available_cores()) as step:
         for size in BATCHES:
             batch = np.ascontiguousarray(images[:size])
             runs = [
-                lambda batch=batch: workers.scores(batch),
+                lambda batch=batch: step.scores(batch),
                 lambda batch=batch: session.run(["scores"], {"images": batch}),
             ]
             calls = [max(1, round(SECONDS / timed(run, 20))) for run in runs]

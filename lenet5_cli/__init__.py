@@ -17,7 +17,7 @@ _MODULES = {"LeNet5": "engine.network", "LeNet5Error": "errors", "read_picture":
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that ``lenet5 --help`` need not wait for NumPy."""
+    """Import a public name when it is first used, so that ``lenet5 --help`` does not wait for NumPy."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415

@@ -1,5 +1,6 @@
 """What several test files use."""
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from lenet5_cli.commands import lenet5
 from lenet5_cli.data import idx
 from lenet5_cli.data.sources import Split
+from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
 
 settings.register_profile("timeless", deadline=None)  # a busy machine is no failure
@@ -45,6 +47,40 @@ def run(*arguments: object, code: int = 0) -> Result:
     result = CliRunner().invoke(lenet5, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return result
+
+
+SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3"]  # of a training run
+
+
+def left_behind() -> list[str]:
+    """Return what stands in the current folder."""
+    return sorted(path.name for path in Path().iterdir())
+
+
+def train(folder: Path, *arguments: object, code: int = 0) -> Result:
+    """Train in this process for two short epochs."""
+    return run("train", "--data", folder, *SHORT, *arguments, code=code)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return a model trained an image a step on built-in digits, and what the command printed.
+
+    Weights scaled by fan-in and grey pixels leave the plateau of the report's training within an epoch or two;
+    ``.ci/run`` trains the default job.
+    """
+    path = tmp_path_factory.mktemp("trained") / "model.pkl"
+    scaled = ["--init", "normal", "--input", "grey"]
+    result = run("train", "--data", "builtin:2000", *scaled, "--epochs", 6, "--seed", 1, "--output", path)
+    return path, result.stdout
+
+
+def without_seconds(path: str) -> bytes:
+    """Return the bytes of a checkpoint, the seconds of its epochs struck out."""
+    content = Path(path).read_bytes()
+    for epoch in checkpoint.read(path).history:
+        content = content.replace(struct.pack(">d", epoch.seconds), b"*" * 8)
+    return content
 
 
 def bars(count: int, seed: int = 0) -> Split:

@@ -126,7 +126,7 @@ def changed(place: int, item: Any) -> bytes:
         (pickle.dumps({"a": 1}), "a pickle, but not a checkpoint; expected a list of [weight, bias] pairs"),
         (pickle.dumps(PAIRS) + b"x", "1 bytes follow the end of the pickle"),
         (changed(2, [7]), "c3: not a pair; expected [weight, bias]"),
-        (changed(2, [[1, 2]]), "c3.weight: int found; expected an array"),
+        (changed(2, [[1, 2]]), "c3.weight: int; expected an array"),
         (changed(0, [[np.zeros((6, 1, 5, 4)), np.zeros(6)]]), "c1.weight: shape (6, 1, 5, 4); expected (6, 1, 5, 5)"),
         (changed(1, [[np.zeros(6), np.full(6, np.nan)]]), "s2.bias: holds NaN or infinity"),
         (changed(1, [[np.zeros(6, np.int32), np.zeros(6)]]), "numbers of type <i4; expected float32 or float64"),
@@ -218,7 +218,7 @@ def test_every_flipped_bit_of_the_record_is_found(tmp_path: Path) -> None:
             assert refusal(path, damaged) == DAMAGED
         else:
             path.write_bytes(damaged)
-            assert checkpoint.read(path).history[0]["seconds"] != 3.75
+            assert checkpoint.read(path).history[0].seconds != 3.75
 
 
 @given(place=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 # The engine, and what reads the files that stand beside the package; every other test is collected.
 QUICK = [
     *(f"tests/test_{name}.py" for name in ("config", "files", "glyphs", "layers", "network", "supply_chain")),
-    "tests/test_readme.py::test_links_lead_to_files",
+    "tests/test_docs.py::test_links_lead_to_files_and_headings",
 ]
 
 

@@ -20,6 +20,7 @@ from lenet5_cli.storage.checkpoint import Checkpoint
 from lenet5_cli.training import loop
 from lenet5_cli.training.metrics import Tally
 from tests.conftest import bars
+from tests.conftest import run as lenet5_run
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 IN_COLOUR = {"FORCE_COLOR": "1", "COLORTERM": "truecolor", "TERM": "xterm-256color"}
@@ -245,3 +246,30 @@ def test_what_a_picture_needs_is_told_before_anything_is_measured(option: str, m
     message = f"Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}\n"
     assert run(option, "a.png", code=1).stderr == message
     assert left_behind() == set()
+
+
+def test_eval_measures_what_training_measured(trained: tuple[Path, str]) -> None:
+    path, stdout = trained
+    result = lenet5_run("eval", path, "--json")
+    measured = json.loads(result.stdout)
+    last = stdout.splitlines()[-1]
+    counts = f"({measured['right']} of {measured['images']})"
+    assert last == f"test accuracy on the built-in digits: {measured['accuracy']:.4f} {counts}"
+    assert measured["data"] == "builtin:2000"
+    confusion = np.array(measured["confusion"])
+    assert confusion.sum() == measured["images"] == 2000
+    assert confusion.trace() == measured["right"]
+    np.testing.assert_allclose(measured["recall"], confusion.diagonal() / confusion.sum(axis=1))
+    training = json.loads(lenet5_run("eval", path, "--json", "--split", "train").stdout)
+    assert training["accuracy"] == checkpoint.read(path).history[-1].accuracy
+
+
+def test_eval_shows_tables(trained: tuple[Path, str], bars_folder: Path) -> None:
+    result = lenet5_run("eval", trained[0], "--data", bars_folder)
+    lines = result.stdout.splitlines()
+    assert re.match(r"^test accuracy: 0\.\d{4} \(\d+ of 50\)$", lines[0])
+    assert re.match(r"^95 % interval: 0\.\d{4} to 0\.\d{4}$", lines[1])
+    assert re.match(r"^loss: \d+\.\d{5}$", lines[2])
+    assert "precision" in result.stdout
+    assert "Confusions" in result.stdout
+    assert "\x1b" not in result.stdout

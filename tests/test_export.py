@@ -3,12 +3,14 @@
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5, LeNet5Error
+from lenet5_cli.config import Config
 from lenet5_cli.engine import Layer
 from lenet5_cli.export import TARGETS, fixed, layers, npz, write
 from lenet5_cli.files import BUNDLED_MODEL

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5, LeNet5Error
-from lenet5_cli.config import presets
+from lenet5_cli.config import Config, presets
 from lenet5_cli.data.sources import load
 from lenet5_cli.engine import RBF, Conv, Dense, Subsampling
 from lenet5_cli.export import TARGETS, c, fixed, write
@@ -86,7 +86,7 @@ def change_golden(header: Path, array: str, place: int, value: str) -> None:
 def test_images_beyond_the_threshold_are_not_accepted(kind: str, tmp_path: Path) -> None:
     network = LeNet5.load()
     nearest = -network.scores(IMAGES).max(axis=1)
-    network.threshold = float(np.median(nearest))
+    network.distances = np.full(2, np.median(nearest))
     write(tmp_path, c.render(network, saved(network), kind, 1))
     program = exports.compiled(tmp_path, [exports.SOURCES / "classify.c", tmp_path / "lenet5.c"])
     output = subprocess.run([program], input=IMAGES.tobytes(), capture_output=True, check=True).stdout

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
 from lenet5_cli.data.sources import load
 from lenet5_cli.export import onnx as target
 from lenet5_cli.files import BUNDLED_MODEL

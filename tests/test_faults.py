@@ -135,30 +135,6 @@ def test_of_two_runs_that_write_one_checkpoint_the_second_is_refused(bars_folder
     assert left(tmp_path) == ["bars", "link.pkl", "model.pkl", "other.pkl"]
 
 
-@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
-def test_the_lock_goes_however_a_block_ends(tmp_path: Path) -> None:
-    path = tmp_path / "model.pkl"
-    for _ in range(2):
-        with files.only_writer(path):
-            assert left(tmp_path) == [".model.pkl.lock"]
-            with pytest.raises(LeNet5Error, match="another run is writing it"), files.only_writer(path):
-                pass
-            with files.only_writer(tmp_path / "other.pkl"):
-                pass
-        assert left(tmp_path) == []
-    with pytest.raises(ZeroDivisionError), files.only_writer(path):
-        1 / 0  # noqa: B018
-    assert left(tmp_path) == []
-
-
-def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".model.pkl.lock").touch()
-    (tmp_path / ".model.pkl.part").write_bytes(b"half")
-    with files.only_writer(tmp_path / "model.pkl"):
-        assert left(tmp_path) == [".model.pkl.lock"]
-    assert left(tmp_path) == []
-
-
 @pytest.mark.skipif(not Path("/proc").exists(), reason="there is no folder that nobody can write")
 def test_a_folder_that_cannot_be_written_is_told_before_the_run(bars_folder: Path) -> None:
     result = lenet5("train", "--data", bars_folder, *SHORT, "-o", "/proc/model.pkl", code=1)

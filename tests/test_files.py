@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lenet5_cli import files
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import replacing
+from lenet5_cli.files import only_writer, replacing
 
 
 def write(path: Path, content: bytes = b"new") -> None:
@@ -51,3 +52,27 @@ def test_a_name_that_no_file_can_have_is_told() -> None:
         with pytest.raises(LeNet5Error) as refused:
             write(Path(name))
         assert str(refused.value) == f"{shown}: cannot be written: {reason}"
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_the_lock_goes_however_a_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    for _ in range(2):
+        with only_writer(path):
+            assert [path.name for path in tmp_path.iterdir()] == [".model.pkl.lock"]
+            with pytest.raises(LeNet5Error, match="another run is writing it"), only_writer(path):
+                pass
+            with only_writer(tmp_path / "other.pkl"):
+                pass
+        assert [path.name for path in tmp_path.iterdir()] == []
+    with pytest.raises(ZeroDivisionError), only_writer(path):
+        1 / 0  # noqa: B018
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".model.pkl.lock").touch()
+    (tmp_path / ".model.pkl.part").write_bytes(b"half")
+    with only_writer(tmp_path / "model.pkl"):
+        assert [path.name for path in tmp_path.iterdir()] == [".model.pkl.lock"]
+    assert [path.name for path in tmp_path.iterdir()] == []

@@ -302,7 +302,7 @@ def test_of_a_file_of_the_reports_there_are_no_curves_and_the_samples_are_built_
     assert result.stderr.startswith(
         "The file has no history; out/curves.png is left out.\n"
         "The file does not say what the network was trained on.\n"
-        "It is shown built-in digits instead.\n"
+        "The maps are of built-in digits instead.\n"
     )
     np.testing.assert_array_equal(shown[0], np.arange(10))
 
@@ -311,7 +311,7 @@ def test_data_that_is_gone_gives_way_to_built_in_digits_but_not_data_that_is_nam
     path = model(data={"name": "gone"})
     result = run(path, "--figures", "out")
     assert result.stderr.startswith("gone: ")
-    assert "\nIt is shown built-in digits instead.\n" in result.stderr
+    assert "\nThe maps are of built-in digits instead.\n" in result.stderr
     assert run(path, "--figures", "other", "--data", "gone", code=1).stderr.startswith("Error: gone: ")
     assert not Path("other").exists()
     assert "built-in" not in run(path, "--figures", "other", "--data", bars_folder).stderr
@@ -333,7 +333,7 @@ def test_a_history_that_no_run_writes_does_not_stop_the_figures(bars_folder: Pat
     ("arguments", "message"),
     [
         (["--config", "report", "--figures", "out"], "--figures draws a checkpoint; give a MODEL"),
-        (["model.pkl", "--data", "builtin"], "--data is what --figures shows the network; give --figures FOLDER too"),
+        (["model.pkl", "--data", "builtin"], "--data names the images of --figures; give --figures FOLDER too"),
         (["model.pkl", "--figures", "model.pkl"], "Invalid value for '--figures': Directory 'model.pkl' is a file."),
     ],
 )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SILENT = ["quic", "background-networking", "component-update", "sync", "gpu"]  # what the browser does unasked
-VIEWPORT: Any = {"width": 1280, "height": 800}
+VIEWPORT: Any = {"width": 1440, "height": 900}
 SHOWN = 5e-4  # what a number with three decimals is off by at most, where it is equal
 
 Open = Callable[..., "Page"]
@@ -113,12 +113,13 @@ def draw(page: "Page", digit: int) -> None:
         page.mouse.move(*points[0])
         page.mouse.down()
         for point in points[1:]:
-            page.mouse.move(*point, steps=2)
+            page.mouse.move(*point)
         page.mouse.up()
 
 
 def clear(page: "Page") -> None:
-    """Take everything off the pad."""
+    """Take everything off the pad; the button can be used when what is on it has been shown."""
+    rendered(page)
     page.evaluate("document.getElementById('clear').click()")
 
 
@@ -166,7 +167,9 @@ def ledger(page: "Page") -> dict[str, float]:
 NETWORKS = {
     "bundled": LeNet5.load,
     "binary in float64": lambda: LeNet5(Config(seed=1, dtype="float64", init="normal")),
-    "the paper's": lambda: LeNet5(Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")),
+    "the paper's": lambda: LeNet5(
+        Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")
+    ),
 }
 
 
@@ -279,12 +282,12 @@ def test_the_models_threshold_decides_what_is_no_digit(opened: Open) -> None:
     network = LeNet5.load()
     images, _ = drawn.draw(20, seed=3)
     distances = -network.scores(images).max(1)
-    network.threshold = float(np.median(distances))
+    network.distances = np.full(2, np.median(distances))
     answers = of_images(opened(network), "answer", images)
     read = network.scores(images).argmax(1)
     expected = [str(k) if near else None for k, near in zip(read, distances <= network.threshold, strict=True)]
     assert answers == expected
-    network.threshold = 0.5
+    network.distances = np.full(2, 0.5)
     page = opened(network)
     draw(page, 2)
     assert answer(page) == "no digit"
@@ -356,14 +359,30 @@ def test_the_keyboard_draws(page: "Page") -> None:
     assert answer(page) == "1"
 
 
-@pytest.mark.parametrize("width", [360, 800, 1280])
+def test_on_a_phone_the_inspector_opens_below_the_layer_that_stays_in_place(page: "Page") -> None:
+    page.set_viewport_size({"width": 360, "height": 700})
+    page.locator("#layers canvas").nth(1).click(position={"x": 5, "y": 5})
+    canvas = page.locator("#layers canvas").nth(4)
+    canvas.scroll_into_view_if_needed()
+    before = canvas.bounding_box()
+    canvas.click(position={"x": 5, "y": 5})
+    after, panel = canvas.bounding_box(), page.locator("#inspector").bounding_box()
+    assert before
+    assert after
+    assert panel
+    assert after["y"] == pytest.approx(before["y"], abs=1)
+    assert 0 < panel["y"] - after["y"] - after["height"] < 40
+
+
+@pytest.mark.parametrize("width", [360, 820, 1340, 1440])
 def test_nothing_is_wider_than_the_screen(page: "Page", width: int) -> None:
     page.set_viewport_size({"width": width, "height": 700})
     for index in range(1, 7):
         page.locator("#layers canvas").nth(index).click(position={"x": 5, "y": 5})
         rendered(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.evaluate("[...document.querySelectorAll('.grids')].every((e) => e.scrollWidth <= e.clientWidth)")
+        fits = "(e) => e.scrollWidth <= e.clientWidth"
+        assert page.evaluate(f"[...document.querySelectorAll('.grids, .grid td')].every({fits})")
 
 
 def test_light_and_dark(page: "Page") -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lenet5_cli.pictures.photo import Reading, examine, read_picture
 from PIL import Image, ImageDraw, ImageFilter
 
 from lenet5_cli.data import drawn, idx
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import photo
-from lenet5_cli.pictures.photo import Reading, examine, read_picture
 from tests.conftest import drawing
 
 DATA = os.environ.get("LENET5_DATA")

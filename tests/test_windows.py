@@ -9,14 +9,12 @@ from lenet5_cli.engine.windows import Kernels, Windows
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.data())
-def test_windows_gather_what_their_formula_says(
-    c: int, stride: int, size: int, images: int, data: st.DataObject
-) -> None:
+def test_im2col_copies_what_its_formula_says(c: int, stride: int, size: int, images: int, data: st.DataObject) -> None:
     h, w = (data.draw(st.integers(size, 8)) for _ in "hw")
     x = np.random.default_rng(0).standard_normal((c, h, w, images))
     windows = Windows((c, h, w), size, stride)
     gathered = np.empty((*windows.pixels.shape, images))
-    windows.gather(x, out=gathered)
+    windows.im2col(x, out=gathered)
     gathered = gathered.reshape(c, size, size, *gathered.shape[1:])
     for i, j in np.ndindex(gathered.shape[3:5]):
         top, left = stride * i, stride * j
@@ -24,8 +22,8 @@ def test_windows_gather_what_their_formula_says(
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.data())
-def test_summation_is_the_transpose_of_gather(c: int, stride: int, size: int, data: st.DataObject) -> None:
-    """<gather(x), d> = <x, sum(d)> for every x and d; whole numbers, so that equal means equal."""
+def test_col2im_is_the_transpose_of_im2col(c: int, stride: int, size: int, data: st.DataObject) -> None:
+    """<im2col(x), d> = <x, col2im(d)> for every x and d; integers, so that the two are equal exactly."""
     h, w = (data.draw(st.integers(size, 8)) for _ in "hw")
     rng = np.random.default_rng(0)
     windows = Windows((c, h, w), size, stride)
@@ -33,10 +31,10 @@ def test_summation_is_the_transpose_of_gather(c: int, stride: int, size: int, da
     d = np.zeros((windows.pixels.size + 1, 2))
     d[:-1] = rng.integers(-9, 10, (windows.pixels.size, 2))
     gathered, summed = np.empty((*windows.pixels.shape, 2)), np.empty((c, h, w, 2))
-    windows.gather(x, out=gathered)
+    windows.im2col(x, out=gathered)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lenet5_cli.engine.windows.CACHE", data.draw(st.integers(0, 10_000)))  # one map at a time or more
-        windows.summation(d, out=summed)()
+        windows.col2im(d, out=summed)()
     assert (gathered.reshape(-1, 2) * d[:-1]).sum() == (x * summed).sum()
 
 

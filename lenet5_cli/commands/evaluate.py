@@ -64,7 +64,7 @@ RIGHT = "bold #ffffff on #003c9e"
     "kind",
     group="Main",
     type=click.Choice(TARGETS["hex"].types),
-    help="Compute in whole numbers, as exports to c and hex do.",
+    help="Compute in integers, as exports to c and hex do.",
 )
 @threads_option
 @option("--reject", group="Output", is_flag=True, help="Show coverage and error where far answers are refused.")
@@ -111,9 +111,9 @@ def evaluate(
         if path:
             figures.require(name, path)
     saved = checkpoint.read(model)
+    network = LeNet5.restore(saved)
     source = data or str(saved.data.get("name", "mnist"))
     images = load(source, split)
-    network = LeNet5.restore(saved)
     score = FixedPoint(network, kind).scores if kind else None
     tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar, score=score)
     if plot:

@@ -78,7 +78,7 @@ def info(
     if folder and not model:
         raise click.UsageError("--figures draws a checkpoint; give a MODEL")
     if source_of("data") == "COMMANDLINE" and not folder:
-        raise click.UsageError("--data is what --figures shows the network; give --figures FOLDER too")
+        raise click.UsageError("--data names the images of --figures; give --figures FOLDER too")
     if model and not recipe:
         _model(model, as_json, folder, data, overwrite)
     elif recipe and not model:
@@ -175,7 +175,7 @@ def _samples(saved: "Checkpoint", data: str | None) -> "Batch":
     except LeNet5Error as error:
         if data:
             raise
-        click.echo(f"{error}\nIt is shown built-in digits instead.", err=True)
+        click.echo(f"{error}\nThe maps are of built-in digits instead.", err=True)
         split = load("builtin", "test")
     _, first = np.unique(split.labels, return_index=True)
     return split.images[first], split.labels[first]
@@ -277,7 +277,7 @@ def _show_curve(screen: "Console", name: str, history: list[dict[str, Any]]) -> 
 
 
 def _curve(values: list[float], width: int, levels: str) -> str:
-    """Draw values as characters, the least the lowest; more values than columns are averaged a column."""
+    """Draw values as characters, higher for larger values; more values than columns are averaged."""
     from statistics import fmean
 
     columns, count = min(len(values), width), len(values)

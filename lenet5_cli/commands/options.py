@@ -1,4 +1,4 @@
-"""What commands share: options as decorators, loading data with a bar, refusing to replace a file."""
+"""What the commands share: options as decorators, loading data with a bar, refusing to replace files."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is asked for
+BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is expected
 
 
 class ModelFile(click.Path):
@@ -191,7 +191,7 @@ def load(source: str, split: Literal["train", "test"]) -> "Split":
 
 
 def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
-    """Pass batches through and show how far they are, on a terminal only."""
+    """Pass batches through and show progress, on a terminal only."""
     from tqdm import tqdm
 
     with tqdm(total=total, desc=what, unit="image", leave=False, disable=None, delay=0.2) as shown:
@@ -228,7 +228,7 @@ class Stop:
         if self.exit_code:
             raise SystemExit(self.exit_code)
         self.exit_code = 128 + number
-        click.echo("\nStopping at the end of this step; once more stops at once.", err=True)
+        click.echo("\nStopping at the end of this step; Ctrl-C again stops immediately.", err=True)
 
 
 def source_of(name: str) -> str:

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 @settings
 @option("-o", "--output", group="Output", type=FILE, default="model.pkl", show_default=True, help="Checkpoint.")
 @overwrite_option
-@option("--log", group="Output", type=FILE, help="Write a line an epoch: CSV if it ends in .csv, else JSON.")
+@option("--log", group="Output", type=FILE, help="Write a line for each epoch: CSV if it ends in .csv, else JSON.")
 @option("--plot", group="Output", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
-@option("--resume", group="Main", is_flag=True, help="Go on with the run whose checkpoint --output is.")
+@option("--resume", group="Main", is_flag=True, help="Continue the run whose checkpoint is --output.")
 @option("--runs", group="Main", type=click.IntRange(1), metavar="N", default=1, help="Train N seeds, keep the best.")
 @threads_option
 def train(
@@ -60,7 +60,7 @@ def train(
     """Train a network and save it.
 
     The defaults are the report's. The checkpoint is written after every epoch. One line an epoch goes to stdout, then
-    the accuracy on the test set. Ctrl-C stops at the end of a step, and --resume goes on as if it had not happened.
+    the accuracy on the test set. Ctrl-C stops at the end of a step, and --resume continues as if it had never stopped.
 
     \b
     Examples:
@@ -69,7 +69,7 @@ def train(
       lenet5 train --resume --epochs 20
     """
     if resume and runs > 1:
-        raise click.UsageError("--resume goes on with one run; --runs begins several")
+        raise click.UsageError("--resume continues one run; --runs begins several")
     outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
     refuse_existing(overwrite or resume, output, *outputs)
     refuse_existing(overwrite, log, plot)
@@ -149,7 +149,7 @@ def _train_one(begin: _Begin, output: Path, threads: int, note: "Note", stop: St
 
     run = begin.run
     try:
-        for epoch in run.history:  # of a run that goes on: its log is whole
+        for epoch in run.history:  # of a resumed run, so that its log is complete
             note(epoch.record())
         for epoch in run.train(output=output, threads=threads, track=stop.track):
             click.echo(_line(epoch))
@@ -161,7 +161,7 @@ def _train_one(begin: _Begin, output: Path, threads: int, note: "Note", stop: St
         name, done = printable(str(output)), len(run.history)
         if done:
             click.echo(f"Stopped; {name} has {done} of {run.config.epochs} epochs.", err=True)
-            click.echo(f"lenet5 train --resume --output {name} goes on.", err=True)
+            click.echo(f"lenet5 train --resume --output {name} continues it.", err=True)
         else:
             click.echo("Stopped before the end of the first epoch; nothing was saved.", err=True)
         click.get_current_context().exit(stop.exit_code)
@@ -172,7 +172,7 @@ def _train_one(begin: _Begin, output: Path, threads: int, note: "Note", stop: St
 def _train_several(
     begin: _Begin, output: Path, outputs: list[Path], threads: int, note: "Note", stop: Stop
 ) -> "list[Epoch]":
-    """Train with several seeds, side by side; keep the best under the name asked for, and return its history."""
+    """Train with several seeds, side by side; keep the best under the output name, and return its history."""
     from lenet5_cli.training.metrics import Tally
     from lenet5_cli.training.runs import side_by_side
 
@@ -192,7 +192,7 @@ def _train_several(
     if stop.exit_code:
         names = ", ".join(printable(str(path)) for path, history in zip(outputs, histories, strict=True) if history)
         click.echo(
-            f"Stopped; {names or 'nothing'} was saved. lenet5 train --resume --output goes on with one.", err=True
+            f"Stopped; {names or 'nothing'} was saved. lenet5 train --resume --output continues one of them.", err=True
         )
         click.get_current_context().exit(stop.exit_code)
     runs = zip(configs, outputs, histories, tests, strict=True)
@@ -244,7 +244,7 @@ def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
 
 @contextmanager
 def _log(path: Path | None) -> "Iterator[Note]":
-    """Open a log, and return what writes the record of an epoch into it, or nowhere where none was asked for."""
+    """Open a log, and return what writes the record of an epoch into it, or nowhere without a log."""
     if path is None:
         yield lambda _: None
         return

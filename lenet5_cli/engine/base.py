@@ -1,4 +1,4 @@
-"""What every layer is: parameters and gradients by name, forward, backward."""
+"""The layer contract: parameters and gradients by name, forward, backward."""
 
 from abc import ABC, abstractmethod
 from math import prod
@@ -22,7 +22,7 @@ class Layer(ABC):
     dy that it takes has the form of its y. Only a layer that says so by ``reads_tiles`` sees tiles: to the others,
     ``forward`` and ``backward`` hand plain maps.
 
-    Arrays handed out (y, dx, the gradients) are the layer's own: they hold until its next forward or backward.
+    The arrays returned (y, dx, the gradients) belong to the layer and are valid until its next forward or backward.
 
     Attributes:
         name: what the network calls it, such as ``c1``.
@@ -71,7 +71,7 @@ class Layer(ABC):
         return tiled(dx, self._untiled) if self._untiled else dx
 
     def unbind(self) -> None:
-        """Have the next ``forward`` take up arrays that were put in the place of ``params`` and ``grads``."""
+        """Have the next ``forward`` use arrays that have replaced those in ``params`` and ``grads``."""
         self._images = None
 
     def __getstate__(self) -> dict[str, object]:
@@ -92,7 +92,7 @@ class Layer(ABC):
 
     @abstractmethod
     def backward_input(self) -> Array:
-        """Do the second half of ``backward``: return dx. A network's first layer can do without."""
+        """Do the second half of ``backward``: return dx. A network's first layer does not need it."""
 
     @property
     def size(self) -> int:

@@ -66,12 +66,12 @@ class Conv(Layer):
         self._convolve = contraction("rpqk,rijn->pqkijn", kernels, x_windows, out=self._y)
         self._correlate = contraction("rijn,pqkijn->rpqk", x_windows, self._dz, out=dkernels)
         self._spread = contraction("rpqk,pqkijn->rijn", kernels[:r], self._dz, out=dwindows[:-1].reshape(r, i, j, n))
-        self._sum = self._windows.summation(dwindows, out=dx)
+        self._sum = self._windows.col2im(dwindows, out=dx)
         self._y_outside = self._y.transpose(5, 2, 3, 4, 0, 1) if t > 1 else images_first(self._y[0, 0])
         self._dx_outside = images_first(dx)
 
     def _forward(self, x: Array) -> Array:
-        self._windows.gather(images_last(x), out=self._x_windows)
+        self._windows.im2col(images_last(x), out=self._x_windows)
         if self.tile > 1:
             self._kernels.fill()
         self._convolve()

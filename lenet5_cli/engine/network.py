@@ -41,6 +41,17 @@ def chunks(images: int) -> list[slice]:
     return [slice(start, end) for start, end in pairwise(starts)]
 
 
+def finite(scores: Array) -> Array:
+    """Return scores.
+
+    Raises:
+        LeNet5Error: one is not finite.
+    """
+    if not np.isfinite(scores).all():
+        raise LeNet5Error(f"the scores are not finite: the parameters are too large for {scores.dtype}")
+    return scores
+
+
 class LeNet5:
     """The seven layers of the report, with the settings that made them.
 
@@ -137,11 +148,12 @@ class LeNet5:
         """Return ``[weight, bias]`` of each trainable layer, copied, in the shapes of the report."""
         return [[value.copy() for value in layer.params.values()] for layer in self.layers if layer.params]
 
-    def add(self, name: str, layer: Layer) -> None:
-        """Append a layer under a name."""
+    def add(self, name: str, layer: Layer) -> Self:
+        """Append a layer under a name, and return the network."""
         layer.name = name
         self.layers.append(layer)
         self._gather_vectors()
+        return self
 
     @property
     def output_shape(self) -> Any:
@@ -193,9 +205,10 @@ class LeNet5:
         """
         images = as_pictures(images)
         scores = np.empty((len(images), len(self.codes)), self.dtype)
-        for chunk in chunks(len(images)):
-            scores[chunk] = self.forward(self.prepare(images[chunk]))
-        return scores
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+            for chunk in chunks(len(images)):
+                scores[chunk] = self.forward(self.prepare(images[chunk]))
+        return finite(scores)
 
     def probabilities(self, images: NDArray[Any]) -> Array:
         """Return the probability (n, k) of each class for pictures, white on black, as ``scores`` takes them."""

@@ -1,7 +1,7 @@
-"""im2col and col2im: windows as rows gathered by index, and the sum that is the transpose; kernels of a whole tile.
+"""im2col and col2im by index, tiles of an output, and the kernels of a whole tile.
 
-Windows are gathered by ``take`` with indices made once: one call for a whole layer, which for a single image costs a
-few microseconds where strided copies cost a loop.
+im2col copies windows into columns, col2im is its transpose. Both are ``take`` with indices that are made once: one call
+for a whole layer, which for a single image costs a few microseconds where strided copies cost a loop.
 """
 
 from math import prod
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli.engine.einsum import Array, Product, images_first
 
-CACHE = 1 << 18  # bytes
+CACHE = 1 << 18  # bytes that a core's cache holds beside everything else
 
 
 def tiled(x: Array, size: int) -> Array:
@@ -29,11 +29,12 @@ def untiled(y: Array) -> Array:
 
 
 class Windows:
-    """The windows of x[c,h,w,n] as w[cuv,i,j,n] = x[c, s i + u, s j + v, n], and the sum that is its transpose.
+    """im2col, w[cuv,i,j,n] = x[c, s i + u, s j + v, n], and its transpose, col2im.
 
     Attributes:
-        pixels: [cuv,i,j], which pixel of (c, h, w) is read.
-        readers: [c,reader,h,w], where ``pixels`` holds each pixel, filled up with a row past the last.
+        pixels: [cuv,i,j], the index in (c, h, w) of the pixel that each window entry copies.
+        entries: [c,entry,h,w], the indices in (cuv, i, j) of the entries that copy each pixel, padded with one past the
+            last.
     """
 
     def __init__(self, shape: tuple[int, int, int], size: int, stride: int) -> None:
@@ -42,24 +43,24 @@ class Windows:
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (size, size), axis=(1, 2))[:, ::stride, ::stride]
         c, i, j = windows.shape[:3]
         self.pixels = windows.transpose(0, 3, 4, 1, 2).reshape(c * size * size, i, j)
-        readers = _readers(self.pixels.ravel(), pixels.size).reshape(-1, *shape)
-        self.readers = np.ascontiguousarray(readers.transpose(1, 0, 2, 3))
+        entries = _entries(self.pixels.ravel(), pixels.size).reshape(-1, *shape)
+        self.entries = np.ascontiguousarray(entries.transpose(1, 0, 2, 3))
 
-    def gather(self, x: Array, out: Array) -> None:
-        """Copy x[c,h,w,n] into its windows ``out``[cuv,i,j,n]."""
+    def im2col(self, x: Array, out: Array) -> None:
+        """Copy the windows of x[c,h,w,n] into ``out``[cuv,i,j,n]."""
         x.reshape(-1, x.shape[-1]).take(self.pixels, 0, out, "clip")  # "raise" would buffer
 
-    def summation(self, dwindows: Array, out: Array) -> Product:
-        """Return the call that sums for each pixel the window entries that hold it, the transpose of ``gather``.
+    def col2im(self, dwindows: Array, out: Array) -> Product:
+        """Return a function that sums, for each pixel, the window entries that copy it.
 
-        It is ``out``[c,h,w,n] from dwindows[cuvij,n] and a row of zeros. Each pixel gathers from its readers, as
-        scattering would take a Python call for each u and v; as many maps at a time as keep what they gather in cache.
+        It computes ``out``[c,h,w,n] from dwindows[cuvij,n] followed by a row of zeros. Each pixel gathers its entries,
+        as scattering would take a Python call for each u and v; as many maps at a time as stay in cache.
         """
-        c, *one = *self.readers.shape, out.shape[-1]
+        c, *one = *self.entries.shape, out.shape[-1]
         maps = min(c, max(1, CACHE // (prod(one) * out.itemsize)))
         gathered = np.empty((maps, *one), out.dtype)
-        parts = [(self.readers[first : first + maps], out[first : first + maps]) for first in range(0, c, maps)]
-        passes = [(read, gathered[: len(read)], summed) for read, summed in parts]
+        chunks = [(self.entries[first : first + maps], out[first : first + maps]) for first in range(0, c, maps)]
+        passes = [(read, gathered[: len(read)], summed) for read, summed in chunks]
 
         def compute() -> None:
             for read, entries, summed in passes:
@@ -69,14 +70,14 @@ class Windows:
         return compute
 
 
-def _readers(pixels: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """Return [reader, pixel]: where ``pixels`` holds each of ``count`` pixels, filled up with the row of zeros."""
+def _entries(pixels: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Return [entry, pixel]: where ``pixels`` has each of ``count`` pixels, padded with the row of zeros."""
     order = np.argsort(pixels, kind="stable")
     ordered = pixels[order]
     rank = np.arange(len(pixels)) - np.searchsorted(ordered, ordered)
-    readers = np.full((rank.max() + 1, count), len(pixels), dtype=np.intp)
-    readers[rank, ordered] = order
-    return readers
+    entries = np.full((rank.max() + 1, count), len(pixels), dtype=np.intp)
+    entries[rank, ordered] = order
+    return entries
 
 
 class Kernels:
@@ -102,12 +103,12 @@ class Kernels:
         self._sum: Array = np.empty((c, size, size, k), dtype)
 
     def fill(self) -> None:
-        """Write weight and bias where each output of the tile wants them."""
+        """Write weight and bias where each output of the tile multiplies them."""
         self._weights[...] = self._weight
         self._biases[...] = self._bias
 
     def sum(self) -> None:
         """Sum the matrix over the outputs of the tile into weight and bias: the transpose of ``fill``."""
-        # Not at once into the weight, whose order of axes would take twice as long.
+        # Not directly into the weight, whose order of axes would take twice as long.
         self._weight[...] = np.add.reduce(self._weights, axis=(0, 1), out=self._sum)
         np.add.reduce(self._biases, axis=(0, 1), out=self._bias)

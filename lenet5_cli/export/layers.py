@@ -79,7 +79,7 @@ def description(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
         "config": saved.config,
         "data": saved.data,
         "epoch": saved.epoch,
-        "training_accuracy": saved.history[-1].get("accuracy") if saved.history else None,
+        "training_accuracy": saved.history[-1].accuracy if saved.history else None,
         "versions": saved.versions,
     }
 

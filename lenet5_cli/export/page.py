@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from lenet5_cli import __version__
 from lenet5_cli.data import drawn, glyphs
 from lenet5_cli.engine import RBF, Layer
 from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
@@ -25,7 +24,8 @@ from lenet5_cli.export.layers import description
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 WEB = Path(__file__).parent / "web"
-SCRIPTS = ("network.js", "drawing.js", "maps.js", "inspector.js", "page.js")  # in this order: each uses those before it
+# In this order: each uses those before it.
+SCRIPTS = ("network.js", "picture.js", "pad.js", "maps.js", "inspector.js", "page.js")
 EXAMPLES = 4  # pictures a digit: they take 16 kB of the page
 EXAMPLE_SEED = 1
 
@@ -92,7 +92,7 @@ def _model(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
         "names": _names(network),
         "glyph": [glyphs.ROWS, glyphs.COLUMNS],
         "examples": _examples(_names(network)),
-        "about": _about(network, saved),
+        "about": _about(described),
     }
 
 
@@ -124,14 +124,17 @@ def _examples(names: list[str]) -> dict[str, Any]:
     }
 
 
-def _about(network: LeNet5, saved: Checkpoint) -> list[tuple[str, str]]:
+def _about(described: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what is known of a model, each with its name, as texts."""
-    facts: dict[str, Any] = {"parameters": f"{sum(layer.size for layer in network.layers):,}"}
-    if saved.epoch:
-        facts["trained on"] = f"{saved.data.get('name', 'unknown data')}, {saved.epoch:,} epochs"
-    accuracy = saved.history[-1].get("accuracy") if saved.history else None
-    if isinstance(accuracy, float):
-        facts["accuracy on its training images"] = f"{100 * accuracy:.2f} %"
-    facts |= network.settings
-    facts["written by"] = f"lenet5 {__version__}"
+    layers = described["layers"]
+    facts = {
+        "parameters": f"{sum(layer['parameters'] for layer in layers):,}",
+        "input": described["input"]["setting"],
+        "activation": layers[0]["activation"],
+    }
+    if described["epoch"]:
+        facts["trained on"] = f"{described['data'].get('name', 'unknown data')}, {described['epoch']:,} epochs"
+    if isinstance(described["training_accuracy"], float):
+        facts["accuracy in the last epoch"] = f"{100 * described['training_accuracy']:.2f} % of the images trained on"
+    facts["written by"] = f"lenet5 {described['lenet5']}"
     return [(name, printable(str(value))) for name, value in facts.items()]

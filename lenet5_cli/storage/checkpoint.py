@@ -58,13 +58,13 @@ class Epoch:
     validation_accuracy: float | None = None
 
     def record(self) -> dict[str, int | float]:
-        """Return what there is to say, by name."""
+        """Return the values that are known, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass
 class Checkpoint:
-    """A trained network and how it came about.
+    """A trained network and how it was made.
 
     Attributes:
         pairs: ``[weight, bias]`` of each layer that has parameters: c1, s2, c3, s4, c5 and f6.
@@ -91,7 +91,7 @@ class Checkpoint:
 
     @property
     def epoch(self) -> int:
-        """How many epochs were trained."""
+        """The number of epochs trained."""
         return len(self.history)
 
     @property
@@ -101,7 +101,7 @@ class Checkpoint:
 
     @property
     def where(self) -> str:
-        """What a message about it begins with."""
+        """The beginning of a message about it."""
         return f"{self.path}: " if self.path else ""
 
 
@@ -150,7 +150,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _pickled(value: object) -> bytes:
-    """Return the pickle of a value, which does not depend on which of its equal parts are one: there is no memo."""
+    """Return the pickle of a value, without a memo: it does not depend on which equal values are the same object."""
     stream = BytesIO()
     pickler = _Pickler(stream, protocol=5)
     pickler.fast = True
@@ -159,7 +159,7 @@ def _pickled(value: object) -> bytes:
 
 
 def _value(content: bytes) -> Any:
-    """Return the value in a pickle, or say what else the file is, if that can be seen."""
+    """Return the value in a pickle, or raise what else the file looks like."""
     if not content:
         raise LeNet5Error("empty; expected a checkpoint")
     start = content[:_START]
@@ -204,7 +204,7 @@ def _checkpoint(items: Any) -> Checkpoint:
 
 
 def _entry(record: dict[str, Any], name: str) -> Any:
-    """Return an entry of the record: arrays, or numbers and texts."""
+    """Return an entry of the record: arrays, or numbers and strings."""
     value = record.get("glyphs" if name == "codes" else name)
     if name == "codes":
         if not isinstance(value, np.ndarray) or value.shape != (10, 84) or not np.isin(value, (0, 1)).all():
@@ -249,7 +249,7 @@ def _epoch(entry: Any, number: int) -> Epoch:
 
 
 def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
-    """Refuse what no run writes: what is long, deep, or neither a number nor a string."""
+    """Refuse what no run writes: long strings, deep nesting, other types than numbers and strings."""
     match value:
         case str() if len(value) > MAX_TEXT:
             raise LeNet5Error(f"{name}: a string of {len(value):,} characters; expected at most {MAX_TEXT:,}")
@@ -285,7 +285,7 @@ def _pair(item: Any, where: str) -> list[Array]:
 def _numbers(name: str, value: Any) -> Array:
     """Return an array of finite numbers in the byte order of this machine, copied."""
     if not isinstance(value, np.ndarray):
-        raise LeNet5Error(f"{name}: {type(value).__name__.strip('_').lower()} found; expected an array")
+        raise LeNet5Error(f"{name}: {type(value).__name__.strip('_').lower()}; expected an array")
     if value.dtype.kind != "f":
         raise LeNet5Error(f"{name}: {value.dtype} numbers; expected float32 or float64")
     if not np.isfinite(value).all():
@@ -294,13 +294,13 @@ def _numbers(name: str, value: Any) -> Array:
 
 
 def _alike(pairs: list[list[Array]]) -> list[list[Array]]:
-    """Return the pairs in the widest type of number among them, so that none overflows in the type of another."""
+    """Return the pairs in the widest dtype among them, so that none overflows."""
     widest = np.result_type(*(value for pair in pairs for value in pair))
     return [[value.astype(widest, copy=False) for value in pair] for pair in pairs]
 
 
 def _sha256(saved: Checkpoint) -> str:
-    """Return the SHA-256 of all that is saved but the seconds: these differ between runs that are the same."""
+    """Return the SHA-256 of all that is saved except the seconds, which differ between identical runs."""
     history = [{name: value for name, value in epoch.record().items() if name != "seconds"} for epoch in saved.history]
     said = [saved.config, saved.epoch, history, saved.data, saved.versions, list(saved.state)]
     digest = hashlib.sha256(_pickled(said))

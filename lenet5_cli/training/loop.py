@@ -16,12 +16,12 @@ from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.step import Step
 
-EVALUATED = 4096  # images read at a time where nothing is learned from them
+EVALUATED = 4096  # images read at a time in evaluation
 CHANCES = 1 << 20  # random numbers at a time: memory stays flat however many images there are
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Track = Callable[[Iterator[Batch], int, str], Iterator[Batch]]
-"""Passes batches through and may show how far they are: (batches, images in all, what is done with them)."""
+"""Passes batches through and may show progress: (batches, total number of images, what is done with them)."""
 Score = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 """Returns the scores (n, k) of pictures (n, 28, 28)."""
 
@@ -44,8 +44,8 @@ def fit(
 ) -> Iterator[Epoch]:
     """Train from epoch ``first`` on, and yield each epoch when it is done; the caller prints, saves and stops.
 
-    Everything that an epoch depends on is in the network's parameters, the optimiser's state and the epoch's number: a
-    run that is taken up again from those gives the same bits as one that was never broken off.
+    An epoch depends only on the network's parameters, the optimiser's state and the epoch's number: a run resumed from
+    those gives the same bits as one that was never interrupted.
 
     Raises:
         LeNet5Error: the loss or a parameter is no longer finite.

@@ -1,4 +1,4 @@
-"""Tallies of right and wrong answers."""
+"""Counts of right and wrong answers, and what follows from them."""
 
 from dataclasses import dataclass, field
 from math import sqrt
@@ -14,7 +14,7 @@ class Wrong(NamedTuple):
     """Some wrong answers.
 
     Attributes:
-        images: (m,), the places of the images, counted from 0 in the order in which they came.
+        images: (m,), the indices of the images, from 0 in the order in which they were counted.
         labels: (m,), their true digits.
         scores: (m, k), what the network gave each class; the largest is its answer.
     """
@@ -25,7 +25,7 @@ class Wrong(NamedTuple):
 
     @property
     def margins(self) -> NDArray[np.floating]:
-        """By how much the answer's score is above that of the true digit, (m,)."""
+        """The score of each answer less that of the true digit, (m,)."""
         margins: NDArray[np.floating] = self.scores.max(axis=1) - self.scores[np.arange(len(self.labels)), self.labels]
         return margins
 
@@ -58,10 +58,10 @@ class Rejection(NamedTuple):
 
 @dataclass
 class Tally:
-    """What is counted while images are classified; sums, divided only when asked.
+    """Counts and sums over classified images; ratios are computed on demand.
 
     Attributes:
-        keep: how many of the wrong answers to keep whole.
+        keep: how many of the wrong answers to keep.
         classes: how many there are, k.
         loss_sum: the sum of the images' losses.
         confusion: confusion[true class, answer], images.
@@ -135,21 +135,21 @@ class Tally:
     @property
     def precision(self) -> NDArray[np.float64]:
         """For each digit, right answers over answers of that digit; 0 where it was never the answer."""
-        return self._share(self.confusion.sum(axis=0))
+        return self._ratio(self.confusion.sum(axis=0))
 
     @property
     def recall(self) -> NDArray[np.float64]:
         """For each digit, right answers over images of that digit; 0 where there was none."""
-        return self._share(self.confusion.sum(axis=1))
+        return self._ratio(self.confusion.sum(axis=1))
 
     @property
     def f1(self) -> NDArray[np.float64]:
         """For each digit, 2 / (1 / precision + 1 / recall); 0 where nothing was right."""
-        return self._share((self.confusion.sum(axis=0) + self.confusion.sum(axis=1)) / 2)
+        return self._ratio((self.confusion.sum(axis=0) + self.confusion.sum(axis=1)) / 2)
 
     @property
     def confused(self) -> list[tuple[int, int, int]]:
-        """What was taken for what: true digit, wrong answer, in how many images; the most first."""
+        """The confusions as (true digit, answer, number of images), most frequent first."""
         pairs = [
             (int(digit), int(answer), int(self.confusion[digit, answer]))
             for digit, answer in np.argwhere(self.confusion)
@@ -180,13 +180,13 @@ class Tally:
         distances = np.concatenate([distances for distances, _ in self.nearest])
         return self.refusing(np.quantile(distances, coverages, method="inverted_cdf"))
 
-    def _share(self, of: NDArray[np.integer] | NDArray[np.floating]) -> NDArray[np.float64]:
-        share: NDArray[np.float64] = self.confusion.diagonal() / np.maximum(of, 1)
-        return share
+    def _ratio(self, of: NDArray[np.integer] | NDArray[np.floating]) -> NDArray[np.float64]:
+        ratio: NDArray[np.float64] = self.confusion.diagonal() / np.maximum(of, 1)
+        return ratio
 
 
 def wilson(right: float, images: float) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a share, ``right`` of ``images`` (Wilson 1927)."""
+    """Return the 95 % confidence interval of a proportion, ``right`` of ``images`` (Wilson 1927)."""
     z, n, p = 1.959964, images, right / images
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))

@@ -219,5 +219,5 @@ def _unmap_last(memory: shared_memory.SharedMemory) -> None:
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
-    assert stream is not None  # noqa: S101 - both were asked for as pipes
+    assert stream is not None  # noqa: S101 - both were opened as pipes
     return stream

@@ -1,4 +1,4 @@
-"""A training run: its settings, its network, what it has done so far; begun, resumed, trained, saved."""
+"""A training run, with its settings, network and history: begin, resume, train and save it."""
 
 import multiprocessing
 import platform
@@ -61,7 +61,7 @@ class Run:
 
     @classmethod
     def resume(cls, saved: Checkpoint, split: sources.Split, config: Config | None = None) -> Self:
-        """Take up a run from its checkpoint: it goes on to the bytes of a run that was never broken off.
+        """Continue a run from its checkpoint, to the same bytes as a run that was never interrupted.
 
         Args:
             saved: the checkpoint.
@@ -134,8 +134,8 @@ class Run:
         return LeNet5.restore(self.checkpoint())
 
     def checkpoint(self) -> Checkpoint:
-        """Return all that is needed to use the network, and to go on."""
-        # A cosine schedule ends where it said it would: --epochs cannot ask for more.
+        """Return all that is needed to use the network and to resume the run."""
+        # A cosine schedule depends on the number of epochs, so that --epochs cannot extend it.
         finished = self.config.schedule == "cosine" and len(self.history) == self.config.epochs
         return Checkpoint(
             self._best,
@@ -163,7 +163,7 @@ class Run:
 
 
 def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
-    """Return the settings of a run that goes on: its own, but for changes of what says only when it ends.
+    """Return the settings of a resumed run: its own, except changes to those that only say when it ends.
 
     Raises:
         LeNet5Error: the checkpoint does not say how it was trained, the change would make another run, or the run is
@@ -183,7 +183,7 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
     config = replace(config, **{name: value for name, value in changes.items() if name in free})  # type: ignore[arg-type]
     if saved.epoch >= config.epochs:
         raise LeNet5Error(
-            f"{saved.where}has {saved.epoch} of {config.epochs} epochs already; --epochs can ask for more"
+            f"{saved.where}has {saved.epoch} of {config.epochs} epochs already; give a larger --epochs to continue"
         )
     return config
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli.data.augmentation import NUMBERS, distort
 from lenet5_cli.engine.einsum import Array
-from lenet5_cli.engine.network import LeNet5, chunks
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.engine.network import LeNet5, chunks, finite
 from lenet5_cli.training.parallel import Buffer, Pool
 
 CAPACITY = 4096  # images in the shared buffer at a time
@@ -66,20 +65,14 @@ class Step:
         Raises:
             LeNet5Error: a score is not finite.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and told, below
-            scores = self._scores(images)
-        if not np.isfinite(scores).all():
-            raise LeNet5Error(f"the scores are not finite: the parameters are too large for {self.network.dtype}")
-        return scores
-
-    def _scores(self, images: NDArray[np.uint8]) -> Array:
         if len(chunks(len(images))) == 1:
             return self.network.scores(images)
         scores = np.empty((len(images), len(self.network.codes)), self.network.dtype)
         for part in _parts(len(images)):
-            self._run(images[part], len(images), differentiate=False, distort=False)
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+                self._run(images[part], len(images), differentiate=False, distort=False)
             scores[part] = self.pool.buffer.scores[: len(scores[part])]
-        return scores
+        return finite(scores)
 
     def _run(self, images: NDArray[np.uint8], batch_size: int, *, differentiate: bool, distort: bool) -> int:
         """Have every chunk of some images of a batch computed; return how many there are."""

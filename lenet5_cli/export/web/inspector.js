@@ -58,7 +58,9 @@ const SUMMED = {
     const group = {
       label: `map ${k}`,
       columns: size,
-      x: range(size * size).map((at) => (k * height + size * i + Math.floor(at / size)) * width + size * j + (at % size)),
+      x: range(size * size).map(
+        (at) => (k * height + size * i + Math.floor(at / size)) * width + size * j + (at % size),
+      ),
       window: { map: k, top: size * i, left: size * j, height: size, width: size },
     };
     return { groups: [group], heads: ["window"], factor: layer.weight[k], bias: layer.bias[k] };
@@ -92,7 +94,12 @@ class Grid {
     this.cells = range(count).map(() => element("td"));
     const rows = range(Math.ceil(count / columns));
     const body = rows.map((row) => element("tr", {}, ...this.cells.slice(row * columns, (row + 1) * columns)));
-    this.table = element("table", { className: "grid" }, element("caption", {}, caption), element("tbody", {}, ...body));
+    this.table = element(
+      "table",
+      { className: "grid" },
+      element("caption", {}, caption),
+      element("tbody", {}, ...body),
+    );
   }
 
   /** Show values; those from `done` on as still to come, the one before it as the latest. */
@@ -118,8 +125,16 @@ class Inspector {
     this.grids = element("div", { className: "grids" });
     this.play = element("button", { type: "button", className: "play", onclick: () => this.toggle() }, "Play");
     this.slider = element("input", { type: "range", min: 0, "aria-label": "Terms summed", oninput: () => this.seek() });
-    this.back = element("button", { type: "button", "aria-label": "One step back", onclick: () => this.move(-1) }, "\u2039");
-    this.next = element("button", { type: "button", "aria-label": "One step on", onclick: () => this.move(1) }, "\u203a");
+    this.back = element(
+      "button",
+      { type: "button", "aria-label": "One step back", onclick: () => this.move(-1) },
+      "\u2039",
+    );
+    this.next = element(
+      "button",
+      { type: "button", "aria-label": "One step on", onclick: () => this.move(1) },
+      "\u203a",
+    );
     this.term = element("p", { className: "term" });
     this.ledger = element("dl", { className: "ledger" });
     const steps = element("div", { className: "steps" }, this.play, this.back, this.slider, this.next);
@@ -145,7 +160,12 @@ class Inspector {
   describe() {
     const { layer, place } = this;
     const plane = layer.output_shape.length === 3 && layer.output_shape[1] * layer.output_shape[2] > 1;
-    const where = layer.kind === "rbf" ? `glyph ${layer.names[place.k]}` : plane ? `map ${place.k}, row ${place.i}, column ${place.j}` : `unit ${place.k}`;
+    const where =
+      layer.kind === "rbf"
+        ? `glyph ${layer.names[place.k]}`
+        : plane
+          ? `map ${place.k}, row ${place.i}, column ${place.j}`
+          : `unit ${place.k}`;
     this.title.textContent = `${layer.name} · ${where}`;
     const f = layer.activation;
     this.formula.textContent = {
@@ -245,7 +265,9 @@ class Inspector {
       this.tables[at]?.show(numbers ?? [], [ofX, ofW, ofProduct][at], complete ? Infinity : done);
     });
     const [value, weight] = [values[done - 1], w?.[done - 1]];
-    const sign = this.sum.squared ? `(${shown(value ?? 0)} \u2212 ${shown(weight ?? 0)})²` : `${shown(value ?? 0)} × ${shown(weight ?? 0)}`;
+    const sign = this.sum.squared
+      ? `(${shown(value ?? 0)} \u2212 ${shown(weight ?? 0)})²`
+      : `${shown(value ?? 0)} × ${shown(weight ?? 0)}`;
     const latest = done ? `: ${w ? `${sign} = ` : ""}${shown(products[done - 1], 3)}` : "";
     write(this.term, complete ? `All ${this.total} terms are summed.` : `Term ${this.step} of ${this.total}${latest}`);
   }
@@ -260,7 +282,8 @@ class Inspector {
     const lines = [[complete ? "sum" : "sum so far", shown(sum, 3)]];
     if (factor !== undefined) lines.push(["× weight", shown(factor, 3)]);
     if (bias !== undefined) lines.push(["+ bias", shown(bias, 3)]);
-    if (!squared) lines.push(["z", complete ? shown(z, 3) : "…"], [`y = ${layer.activation}(z)`, complete ? shown(y, 3) : "…"]);
+    if (!squared)
+      lines.push(["z", complete ? shown(z, 3) : "…"], [`y = ${layer.activation}(z)`, complete ? shown(y, 3) : "…"]);
     else lines.push(["distance", complete ? shown(-y, 3) : "…"]);
     if (this.ledger.children.length !== 2 * lines.length) {
       this.ledger.replaceChildren(...lines.flatMap(() => [element("dt"), element("dd")]));

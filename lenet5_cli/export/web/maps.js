@@ -3,7 +3,12 @@
 /** Return the colours of a theme, as the style sheet has them. */
 function themeColours() {
   const style = getComputedStyle(document.documentElement);
-  const parsed = (name) => style.getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi).map((hex) => parseInt(hex, 16));
+  const parsed = (name) =>
+    style
+      .getPropertyValue(name)
+      .trim()
+      .match(/[0-9a-f]{2}/gi)
+      .map((hex) => parseInt(hex, 16));
   const stops = ["--low", "--middle", "--high"].map(parsed);
   const [negative, zero, positive] = ["--negative", "--zero", "--positive"].map(parsed);
   const mix = (a, b, t) => a.map((value, at) => Math.round(value + (b[at] - value) * t));
@@ -68,7 +73,9 @@ class MapView {
   key(event) {
     const { k, i, j } = this.cursor;
     const units = this.rows * this.columns === 1;
-    const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [0, 0];
+    const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[
+      event.key
+    ] ?? [0, 0];
     const page = { PageUp: -1, PageDown: 1 }[event.key] ?? 0;
     if (!down && !right && !page && event.key !== "Enter") return;
     event.preventDefault();
@@ -151,7 +158,8 @@ class MapView {
 
   outlineWindow({ map, top, left, height, width, count, strong }) {
     if (count === undefined) this.outline(map, top, left, height, width, this.window, strong ? 2 : 1);
-    else if (strong) for (let k = map; k < map + count; k++) this.outline(k, 0, 0, this.rows, this.columns, this.window, 1);
+    else if (strong)
+      for (let k = map; k < map + count; k++) this.outline(k, 0, 0, this.rows, this.columns, this.window, 1);
   }
 
   outline(k, top, left, height, width, colour, line) {
@@ -159,6 +167,11 @@ class MapView {
     const [x, y] = this.corner(k);
     pen.strokeStyle = colour;
     pen.lineWidth = line;
-    pen.strokeRect(x + left * scale + line / 2, y + top * scale + line / 2, width * scale - line, height * scale - line);
+    pen.strokeRect(
+      x + left * scale + line / 2,
+      y + top * scale + line / 2,
+      width * scale - line,
+      height * scale - line,
+    );
   }
 }

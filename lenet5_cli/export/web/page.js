@@ -28,21 +28,35 @@ function outputRange(index) {
 
 /** Return in a sentence what a layer does. */
 function explained({ kind, size, input_shape: [maps], output_shape: [, rows = 1, columns = 1] }) {
-  const kernels = maps === 1 ? `one ${size} × ${size} kernel over the input` : `a ${size} × ${size} kernel over each map below, and sums`;
+  const kernels =
+    maps === 1
+      ? `one ${size} × ${size} kernel over the input`
+      : `a ${size} × ${size} kernel over each map below, and sums`;
   return {
-    conv: rows * columns === 1 ? `Each unit sums all ${maps} maps below, each value times a weight.` : `Each map slides ${kernels}.`,
+    conv:
+      rows * columns === 1
+        ? `Each unit sums all ${maps} maps below, each value times a weight.`
+        : `Each map slides ${kernels}.`,
     subsampling: `Each window of ${size} × ${size} becomes one value: its sum, times a weight, plus a bias.`,
     dense: `Each unit sums all ${maps} units below, each times a weight.`,
     rbf: "The nearest glyph is the answer. Dots mark where f6 differs from it: what the distance sums.",
   }[kind];
 }
 
-const KINDS = { conv: "convolution", subsampling: "sub-sampling", dense: "fully connected", rbf: "radial basis functions" };
+const KINDS = {
+  conv: "convolution",
+  subsampling: "sub-sampling",
+  dense: "fully connected",
+  rbf: "radial basis functions",
+};
 
 /** Return the heading of a layer's section. */
 function heading(layer) {
   const { maps, rows, columns } = planes(layer.output_shape);
-  const shape = rows * columns === 1 ? counted(maps, layer.kind === "rbf" ? "glyph" : "unit") : `${counted(maps, "map")} of ${rows} × ${columns}`;
+  const shape =
+    rows * columns === 1
+      ? counted(maps, layer.kind === "rbf" ? "glyph" : "unit")
+      : `${counted(maps, "map")} of ${rows} × ${columns}`;
   const parameters = layer.parameters ? counted(layer.parameters, "parameter") : "nothing to train";
   return element(
     "header",
@@ -71,7 +85,11 @@ function addInput() {
   const { padding, threshold, low, step } = model.input;
   const ends = `paper is ${shown(low, low < 0 ? 1 : 0)}, ink ${shown(low + 255 * step, low < 0 ? 3 : 0)}`;
   const pixels = threshold === null ? ends : `${ends}, from ${threshold} of 255 on`;
-  const what = element("p", { className: "what" }, `${rows} × ${columns}: the picture with ${padding} pixels of paper around it; ${pixels}.`);
+  const what = element(
+    "p",
+    { className: "what" },
+    `${rows} × ${columns}: the picture with ${padding} pixels of paper around it; ${pixels}.`,
+  );
   views.push(new MapView(canvas, { maps, rows, columns, ...outputRange(-1), scale: 2 }));
   addSection(element("header", {}, element("h2", {}, "input")), element("div", { className: "row" }, canvas, what));
 }
@@ -100,8 +118,20 @@ function addGlyphs() {
     const canvas = element("canvas");
     const number = element("span", { className: "number" });
     const label = element("span", { className: "name" }, name);
-    const card = element("button", { type: "button", className: "card", onclick: () => select(last, k, 0, 0) }, canvas, label, number);
-    const view = new MapView(canvas, { maps: 1, rows: glyphRows, columns: glyphColumns, ...outputRange(last - 1), scale: 5 });
+    const card = element(
+      "button",
+      { type: "button", className: "card", onclick: () => select(last, k, 0, 0) },
+      canvas,
+      label,
+      number,
+    );
+    const view = new MapView(canvas, {
+      maps: 1,
+      rows: glyphRows,
+      columns: glyphColumns,
+      ...outputRange(last - 1),
+      scale: 5,
+    });
     glyphs.push({ card, number, view });
     cards.append(card);
   });
@@ -112,16 +142,27 @@ function addGlyphs() {
 function addBars() {
   const list = find("distances");
   const limit = model.threshold === null ? "" : `; beyond ${shown(model.threshold, 1)} it is ${none}`;
-  find("caption").textContent = `Distance from f6 to ${classes.length > LONG_LIST ? "the nearest glyphs" : "each glyph"}: the smallest wins${limit}.`;
-  for (const _ of classes.slice(0, LONG_LIST)) {
-    const bar = { name: element("span", { className: "name" }), fill: element("span", { className: "fill" }), number: element("span", { className: "number" }) };
+  find("caption").textContent =
+    `Distance from f6 to ${classes.length > LONG_LIST ? "the nearest glyphs" : "each glyph"}: the smallest wins${limit}.`;
+  while (bars.length < Math.min(classes.length, LONG_LIST)) {
+    const bar = {
+      name: element("span", { className: "name" }),
+      fill: element("span", { className: "fill" }),
+      number: element("span", { className: "number" }),
+    };
     const track = element("span", { className: "track" }, bar.fill);
     if (model.threshold !== null) {
       const mark = element("span", { className: "mark" });
       mark.style.left = `${100 * clamped(model.threshold / farthest, 0, 1)}%`;
       track.append(mark);
     }
-    bar.button = element("button", { type: "button", className: "bar", onclick: () => select(last, bar.k, 0, 0) }, bar.name, track, bar.number);
+    bar.button = element(
+      "button",
+      { type: "button", className: "bar", onclick: () => select(last, bar.k, 0, 0) },
+      bar.name,
+      track,
+      bar.number,
+    );
     bars.push(bar);
     list.append(element("li", {}, bar.button));
   }
@@ -129,7 +170,10 @@ function addBars() {
 
 /** Return the squared distance between the two codes that are farthest apart: as long as a bar can be. */
 function widestDistance() {
-  const { codes, input_shape: [units] } = network.layers[last];
+  const {
+    codes,
+    input_shape: [units],
+  } = network.layers[last];
   let widest = 0;
   for (let a = 0; a < classes.length; a++) {
     for (let b = 0; b < a; b++) {
@@ -155,15 +199,18 @@ function answer(scores) {
 function showAnswer(scores) {
   const [nearest, second] = ranking(scores);
   const read = answer(scores);
-  const text = pad.empty ? "" : read ?? none;
+  const text = pad.empty ? "" : (read ?? none);
   write(find("answer"), text || "–");
   find("answer").classList.toggle("words", text.length > 2);
   const [first, next] = [nearest, second].map(({ k, distance }) => `${classes[k]} at ${shown(distance, 1)}`);
-  write(find("reason"), pad.empty
-    ? "The answer appears with the first stroke."
-    : read === null
-      ? `The nearest glyph is ${first}; farther than ${shown(model.threshold, 1)} is ${none}.`
-      : `The nearest glyph is ${first}, then ${next}.`);
+  write(
+    find("reason"),
+    pad.empty
+      ? "The answer appears with the first stroke."
+      : read === null
+        ? `The nearest glyph is ${first}; farther than ${shown(model.threshold, 1)} is ${none}.`
+        : `The nearest glyph is ${first}, then ${next}.`,
+  );
   clearTimeout(showAnswer.timer); // to be said once the pen rests, not at every point of a stroke
   showAnswer.timer = setTimeout(() => {
     find("said").textContent = pad.empty ? "" : `${text}. ${find("reason").textContent}`;
@@ -226,14 +273,16 @@ function changed() {
   requestAnimationFrame(render);
 }
 
-/** Inspect an output; on a narrow page, right below its layer. */
+/** Inspect an output; on a narrow page, right below its layer, which stays where it is on the screen. */
 function select(index, k, i, j) {
+  const { top } = sections[index + 1].getBoundingClientRect();
   inspector.select(index, k, i, j);
   placeInspector();
+  scrollBy(0, sections[index + 1].getBoundingClientRect().top - top);
   find("said").textContent = inspector.title.textContent;
 }
 
-const narrow = matchMedia("(max-width: 1079px)");
+const narrow = matchMedia("(max-width: 1339px)");
 
 function placeInspector() {
   const panel = find("inspector");
@@ -295,7 +344,10 @@ async function open(file) {
 /** Put the examples on the page: a button a class, which goes through that class's pictures. */
 function addExamples() {
   const packed = fromBase64(model.examples.pixels);
-  const pixels = Uint8Array.from({ length: 2 * packed.length }, (_, at) => 17 * (at % 2 ? packed[at >> 1] & 15 : packed[at >> 1] >> 4));
+  const pixels = Uint8Array.from(
+    { length: 2 * packed.length },
+    (_, at) => 17 * (at % 2 ? packed[at >> 1] & 15 : packed[at >> 1] >> 4),
+  );
   const size = network.side ** 2;
   const next = {};
   for (const name of new Set(model.examples.names)) {
@@ -305,7 +357,9 @@ function addExamples() {
       notice("");
       pad.exact(pixels.slice(at * size, (at + 1) * size));
     };
-    find("examples").append(element("button", { type: "button", onclick: show, "aria-label": `Example of ${name}` }, name));
+    find("examples").append(
+      element("button", { type: "button", onclick: show, "aria-label": `Example of ${name}` }, name),
+    );
   }
   find("example-tools").hidden = !model.examples.names.length;
 }
@@ -350,8 +404,15 @@ function listen() {
 
 network.layers[last].names = classes;
 const farthest = widestDistance();
-const pad = new Pad(find("pad"), network.side, (image) => ranking(network.scores(image))[0].distance, changed);
-const seen = new MapView(find("seen"), { maps: 1, rows: network.side, columns: network.side, low: 0, high: 255, scale: 5 });
+const pad = new Pad(find("pad"), network.side, changed);
+const seen = new MapView(find("seen"), {
+  maps: 1,
+  rows: network.side,
+  columns: network.side,
+  low: 0,
+  high: 255,
+  scale: 5,
+});
 const inspector = new Inspector(find("inspector"), network, glyphColumns, inspectorColours, changed);
 addInput();
 for (let index = 0; index < last; index++) addLayer(index);

@@ -1,14 +1,15 @@
-// What is drawn, or found on a picture, and its form as MNIST's pictures have it.
+// Ink as MNIST's pictures have it, and how it is found on anyone's picture.
 
-const PAD = 280; // units of the pad's side, and pixels of the raster that is read
 const MNIST_BOX = 20; // pixels: the longer side of a digit
 const MNIST_DARK = 64; // of 255: the border of a picture of MNIST's is darker
 const MNIST_STROKE = 2.6; // pixels in the box: strokes on a picture that are thinner are made as wide
+const MNIST_LENGTH_SLACK = 2; // pixels that the longer side may differ by, in a picture that has MNIST's form
+const MNIST_CENTRE_SLACK = 1; // pixels that its centre of mass may lie off the middle
+const FAINT = 0.25; // of the full ink: what is more is part of a stroke
 const SPECK = 0.05; // of the largest connected component's area: what is smaller is dirt
 const DIGIT_LENGTH = 0.1; // of a picture's side: a connected component that may be a digit is longer
 const PAPER_WINDOW = 0.3; // of a picture's side: wider than any stroke, narrower than most shadows
 const FAINTEST = 0.06; // of the paper's brightness: what is fainter is no ink
-const OTHER_PAPER = 0.75; // of the distance to the nearest glyph: so much nearer it must be with paper unlike the border
 
 /** Average the rows of x[rows,columns] to `to` values each; return them transposed, [to,rows]. */
 function averageRows(x, rows, columns, to) {
@@ -91,7 +92,10 @@ function isMnist(image, side) {
   const box = inkBox(image, side, side);
   if (!box || onBorder(image, side, side).some((value) => value >= MNIST_DARK)) return false;
   const length = Math.max(box.height, box.width);
-  return Math.abs(length - MNIST_BOX) <= 2 && centreOfMass(image, side).every((place) => Math.abs(place - side / 2) <= 1);
+  return (
+    Math.abs(length - MNIST_BOX) <= MNIST_LENGTH_SLACK &&
+    centreOfMass(image, side).every((place) => Math.abs(place - side / 2) <= MNIST_CENTRE_SLACK)
+  );
 }
 
 /** Return the maximum (pick = Math.max) or minimum of the 2 reach + 1 values around each, along rows; transposed. */
@@ -149,7 +153,8 @@ function components(ink, rows, columns, threshold) {
     const pixels = [seed];
     const one = { pixels, top: rows, left: columns, bottom: 0, right: 0 };
     seen[seed] = 1;
-    for (const at of pixels) { // which grow on the way
+    for (const at of pixels) {
+      // which grow on the way
       const [row, column] = [Math.floor(at / columns), at % columns];
       one.top = Math.min(one.top, row);
       one.left = Math.min(one.left, column);
@@ -171,9 +176,10 @@ function components(ink, rows, columns, threshold) {
 
 /** Return ink without specks, and without what lies at the picture's edge where something else may be the digit. */
 function isolated(ink, rows, columns) {
-  const long = ({ top, left, bottom, right }) => Math.max(bottom - top, right - left) > DIGIT_LENGTH * Math.max(rows, columns);
+  const long = ({ top, left, bottom, right }) =>
+    Math.max(bottom - top, right - left) > DIGIT_LENGTH * Math.max(rows, columns);
   const inside = ({ top, left, bottom, right }) => top > 0 && left > 0 && bottom < rows && right < columns;
-  const all = components(ink, rows, columns, 0.25);
+  const all = components(ink, rows, columns, FAINT);
   const within = all.filter(inside);
   const kept = within.some(long) ? within : all;
   const least = SPECK * kept.reduce((area, { pixels }) => Math.max(area, pixels.length), 0);
@@ -230,9 +236,9 @@ function onLightPaper(luma, rows, columns) {
   return paper - low >= high - paper;
 }
 
-/** Return the digit's ink on a picture of luma[rows,columns], 0 to 1, by whether its paper is light. */
-function inkOf(luma, rows, columns, light) {
-  const plane = light ? luma : luma.map((value) => 255 - value);
+/** Return the digit's ink on a picture of luma[rows,columns], 0 to 1. */
+function inkOf(luma, rows, columns) {
+  const plane = onLightPaper(luma, rows, columns) ? luma : luma.map((value) => 255 - value);
   const paper = paperOf(plane, rows, columns);
   const ink = plane.map((value, at) => Math.max(0, 1 - (value + 1) / (paper[at] + 1)));
   const strongest = ink.reduce((a, b) => Math.max(a, b));
@@ -247,7 +253,10 @@ function inkOf(luma, rows, columns, light) {
 async function decoded(file, length) {
   const bitmap = await createImageBitmap(file);
   const scale = length / Math.max(bitmap.width, bitmap.height);
-  const canvas = new OffscreenCanvas(Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale)));
+  const canvas = new OffscreenCanvas(
+    Math.max(1, Math.round(bitmap.width * scale)),
+    Math.max(1, Math.round(bitmap.height * scale)),
+  );
   const pen = canvas.getContext("2d");
   pen.imageSmoothingQuality = "high";
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
@@ -262,197 +271,4 @@ function inkCanvas(ink, rows, columns) {
   ink.forEach((value, at) => (pixels.data[4 * at + 3] = 255 * value));
   canvas.getContext("2d").putImageData(pixels, 0, 0);
   return canvas;
-}
-
-/** The square to draw on: strokes and pictures, one over the other, of which the latest can be taken back. */
-class Pad {
-  /** Take the canvas, the side of a picture, what judges one (the less, the better), and what to call on a change. */
-  constructor(canvas, side, judge, changed) {
-    Object.assign(this, { canvas, side, judge, changed });
-    this.items = [];
-    this.width = 22; // of the pen, in units of the pad
-    this.cursor = null; // of the keyboard
-    canvas.width = canvas.height = 2 * PAD;
-    this.view = canvas.getContext("2d");
-    this.view.scale(2, 2);
-    this.raster = new OffscreenCanvas(PAD, PAD).getContext("2d", { willReadFrequently: true });
-    this.listen();
-  }
-
-  listen() {
-    const { canvas } = this;
-    canvas.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || !event.isPrimary) return;
-      canvas.setPointerCapture(event.pointerId);
-      this.cursor = null;
-      this.box = canvas.getBoundingClientRect();
-      this.begin(this.point(event));
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      if (!this.stroke || !event.isPrimary || this.cursor) return;
-      const passed = event.getCoalescedEvents?.() ?? [];
-      for (const each of passed.length ? passed : [event]) this.extend(this.point(each));
-    });
-    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      canvas.addEventListener(end, () => this.cursor || (this.stroke = null));
-    }
-    canvas.addEventListener("keydown", (event) => this.key(event));
-    canvas.addEventListener("blur", () => this.lift());
-  }
-
-  /** Return where the pointer is, with the radius of the pen there. */
-  point(event) {
-    const { box } = this;
-    const pressed = event.pointerType === "pen" && event.pressure > 0 ? 0.5 + event.pressure : 1;
-    return {
-      x: ((event.clientX - box.left) / box.width) * PAD,
-      y: ((event.clientY - box.top) / box.height) * PAD,
-      radius: (pressed * this.width) / 2,
-    };
-  }
-
-  /** Draw by keyboard: arrows move the pen, the space bar puts it down and lifts it. */
-  key(event) {
-    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!move && event.key !== " ") return;
-    event.preventDefault();
-    this.cursor ??= { x: PAD / 2, y: PAD / 2, radius: 0 };
-    const { x, y } = this.cursor;
-    if (move) {
-      const step = event.shiftKey ? 2 : 8;
-      const inside = (value) => Math.min(PAD, Math.max(0, value));
-      this.cursor = { x: inside(x + step * move[0]), y: inside(y + step * move[1]), radius: this.width / 2 };
-      if (this.stroke) this.extend(this.cursor);
-    } else if (this.stroke) {
-      this.stroke = null;
-    } else {
-      this.begin({ x, y, radius: this.width / 2 });
-    }
-    this.redraw();
-  }
-
-  /** Lift the pen of the keyboard. */
-  lift() {
-    this.cursor = this.stroke = null;
-    this.redraw();
-  }
-
-  begin(point) {
-    this.stroke = [point];
-    this.items.push({ stroke: this.stroke });
-    this.segment(point, point);
-    this.changed();
-  }
-
-  extend(point) {
-    this.segment(this.stroke.at(-1), point);
-    this.stroke.push(point);
-    this.changed();
-  }
-
-  /** Put a picture on the pad: its ink as a canvas; `exact` if it already has the form of MNIST's. */
-  picture(ink, exact = null) {
-    this.items = [{ ink, exact }];
-    this.redraw();
-    this.changed();
-  }
-
-  undo() {
-    this.stroke = null;
-    this.items.pop();
-    this.redraw();
-    this.changed();
-  }
-
-  clear() {
-    this.items = [];
-    this.lift();
-    this.changed();
-  }
-
-  get empty() {
-    return !this.items.length;
-  }
-
-  segment(from, to) {
-    for (const pen of [this.view, this.raster]) {
-      pen.strokeStyle = pen === this.view ? this.colour : "black";
-      pen.lineCap = "round";
-      pen.lineWidth = from.radius + to.radius;
-      pen.beginPath();
-      pen.moveTo(from.x, from.y);
-      pen.lineTo(to.x, to.y);
-      pen.stroke();
-    }
-  }
-
-  redraw() {
-    this.colour = getComputedStyle(this.canvas).color;
-    for (const pen of [this.view, this.raster]) pen.clearRect(0, 0, PAD, PAD);
-    for (const { stroke, ink } of this.items) {
-      if (stroke) stroke.forEach((point, at) => this.segment(stroke[Math.max(0, at - 1)], point));
-      else this.place(ink);
-    }
-    if (this.cursor) this.cross();
-  }
-
-  /** Draw a picture's ink in the middle of the pad, as large as it allows. */
-  place(ink) {
-    const scale = PAD / Math.max(ink.width, ink.height);
-    const [width, height] = [ink.width * scale, ink.height * scale];
-    this.raster.drawImage(ink, (PAD - width) / 2, (PAD - height) / 2, width, height);
-    const coloured = new OffscreenCanvas(ink.width, ink.height);
-    const pen = coloured.getContext("2d");
-    pen.drawImage(ink, 0, 0);
-    pen.globalCompositeOperation = "source-in";
-    pen.fillStyle = this.colour;
-    pen.fillRect(0, 0, ink.width, ink.height);
-    this.view.drawImage(coloured, (PAD - width) / 2, (PAD - height) / 2, width, height);
-  }
-
-  /** Show where the keyboard's pen is. */
-  cross() {
-    const { x, y } = this.cursor;
-    this.view.strokeStyle = getComputedStyle(this.canvas).accentColor;
-    this.view.lineWidth = 2;
-    this.view.beginPath();
-    this.view.arc(x, y, Math.max(4, this.width / 2), 0, 2 * Math.PI);
-    this.view.stroke();
-  }
-
-  /** Return the picture that the network reads: bytes, white on black. */
-  image() {
-    if (this.items.length === 1 && this.items[0].exact) return this.items[0].exact;
-    const { data } = this.raster.getImageData(0, 0, PAD, PAD);
-    const ink = new Uint8Array(PAD * PAD);
-    for (let at = 0; at < ink.length; at++) ink[at] = data[4 * at + 3];
-    return asMnist(ink, PAD, PAD, this.side);
-  }
-
-  /** Put a picture file on the pad: of dark ink and light ink, what the network finds nearer to a glyph. */
-  async open(file) {
-    const small = await decoded(file, this.side);
-    for (const image of [brightness(small), brightness(small).map((value) => 255 - value)]) {
-      const bytes = Uint8Array.from(image, Math.round);
-      if (small.width === small.height && isMnist(bytes, this.side)) return this.exact(bytes);
-    }
-    const pixels = await decoded(file, PAD);
-    const { width, height } = pixels;
-    const luma = brightness(pixels);
-    const border = onLightPaper(luma, height, width);
-    const found = [border, !border].map((light) => {
-      const ink = inkOf(luma, height, width, light);
-      const image = asMnist(ink, height, width, this.side);
-      const distance = image.some(Boolean) ? this.judge(image) : Infinity;
-      return { ink, distance: light === border ? OTHER_PAPER * distance : distance };
-    });
-    const { ink, distance } = found[0].distance <= found[1].distance ? found[0] : found[1];
-    if (distance === Infinity) throw new Error("no ink is found on this picture");
-    return this.picture(inkCanvas(ink, height, width));
-  }
-
-  /** Put a picture that has MNIST's form on the pad. */
-  exact(image) {
-    this.picture(inkCanvas(Array.from(image, (value) => value / 255), this.side, this.side), image);
-  }
 }

@@ -1,0 +1,61 @@
+"""What all commands share: help, options, how they end."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import lenet5_cli
+from lenet5_cli.commands import lenet5
+from lenet5_cli.storage import checkpoint
+from tests.conftest import drawing, run
+
+
+@pytest.mark.parametrize("command", [None, *lenet5.commands])
+def test_every_help_has_an_example(command: str | None) -> None:
+    result = run(*filter(None, [command]), "--help")
+    assert re.search(rf"Examples:\n +lenet5 {command or 'train'}", result.stdout)
+    assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+def test_version_and_module() -> None:
+    assert run("--version").stdout == f"lenet5, version {lenet5_cli.__version__}\n"
+    result = subprocess.run(
+        [sys.executable, "-m", "lenet5_cli", "--version"], capture_output=True, text=True, check=True,
+        cwd=Path(lenet5_cli.__file__).parents[1],
+    )  # fmt: skip
+    assert result.stdout == f"lenet5, version {lenet5_cli.__version__}\n"
+
+
+def test_no_option_shares_a_name_with_another() -> None:
+    for command in lenet5.commands.values():
+        names = [name for param in command.params if isinstance(param, click.Option) for name in param.opts]
+        assert len(names) == len(set(names))
+
+
+def test_a_checkpoint_that_is_none_is_told() -> None:
+    Path("model.pkl").write_bytes(b"hello")
+    drawing(3).save("three.png")
+    for arguments in (["eval", "model.pkl"], ["predict", "three.png"]):
+        result = run(*arguments, code=1)
+        assert result.stderr == "Error: model.pkl: looks like text; expected a checkpoint\n"
+
+
+def test_a_closed_pipe_ends_quietly(trained: tuple[Path, str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
+    command = f"{sys.executable} -m lenet5_cli eval {trained[0]} | head -1"
+    result = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)  # noqa: S607
+    assert result.stdout.startswith("test accuracy: ")
+    assert [line for line in result.stderr.splitlines() if not line.startswith("Load ")] == []
+
+
+def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "read", interrupted)
+    assert run("eval", "model.pkl", code=130).stderr == "Interrupted.\n"

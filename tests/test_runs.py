@@ -1,0 +1,207 @@
+"""A run: resumed, stopped, killed, validated, side by side with others; its bytes are those of one left alone."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lenet5_cli
+from lenet5_cli import LeNet5
+from lenet5_cli.data import idx
+from lenet5_cli.storage import checkpoint
+from tests.conftest import SHORT, bars, left_behind, run, train, without_seconds
+
+SETTINGS = {
+    "report": [],
+    "adam": ["--optimizer", "adam", "--lr", "0.01", "--schedule", "cosine", "--warmup", "1", "--batch-size", "16"],
+    "validation": [
+        "--validation",
+        "60",
+        "--augment",
+        "affine",
+        "--order",
+        "shuffled",
+        "--optimizer",
+        "adam",
+        "--lr",
+        "0.01",
+    ],
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_resume_gives_the_bytes_of_the_run_that_was_not_broken_off(settings: list[str], bars_folder: Path) -> None:
+    epochs = ["--epochs", "5"]
+    whole = train(bars_folder, *settings, *epochs, "-o", "whole.pkl")
+    for stop_after in (1, 3):
+        monkey = pytest.MonkeyPatch()
+        write = checkpoint.write
+
+        def stopping(path: Path, saved: Any, last: int = stop_after, write: Any = write) -> None:
+            write(path, saved)
+            if saved.epoch == last:
+                raise KeyboardInterrupt
+
+        monkey.setattr(checkpoint, "write", stopping)
+        train(bars_folder, *settings, *epochs, "-o", "broken.pkl", "--overwrite", code=130)
+        monkey.undo()
+        assert checkpoint.read("broken.pkl").epoch == stop_after
+        rest = run("train", "--resume", "-o", "broken.pkl")
+        assert without_seconds("broken.pkl") == without_seconds("whole.pkl")
+        assert rest.stdout.splitlines() == whole.stdout.splitlines()[stop_after:]
+
+
+def test_resume_to_more_epochs(bars_folder: Path) -> None:
+    train(bars_folder, "-o", "long.pkl", "--epochs", "3")
+    train(bars_folder, "--epochs", "2")
+    run("train", "--resume", "--epochs", "3")
+    assert without_seconds("model.pkl") == without_seconds("long.pkl")
+
+
+def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
+    result = run("train", "--resume", code=1)
+    assert result.stderr == "Error: model.pkl: no such file; expected a checkpoint\n"
+    train(bars_folder)
+    before = Path("model.pkl").read_bytes()
+    for arguments, message in (
+        ([], "has 2 of 2 epochs already; --epochs can ask for more"),
+        (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
+        (["--epochs", "3", "--data", "builtin"], "was trained on other images than those of builtin"),
+    ):
+        assert run("train", "--resume", *arguments, code=1).stderr.endswith(f"Error: model.pkl: {message}\n")
+    idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=5).images)
+    result = run("train", "--resume", "--epochs", "3", code=1)
+    assert result.stderr.endswith(f"Error: model.pkl: was trained on other images than those of {bars_folder}\n")
+    assert Path("model.pkl").read_bytes() == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, code: int, bars_folder: Path) -> None:
+    command = [sys.executable, "-m", "lenet5_cli", "train", "--data", str(bars_folder), "--seed", "3"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
+    with subprocess.Popen(
+        [*command, "--epochs", "400"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        for _ in range(3):
+            process.stdout.readline()
+        process.send_signal(number)
+        _, messages = process.communicate(timeout=60)
+    assert process.returncode == code
+    epochs = checkpoint.read("model.pkl").epoch
+    assert messages.endswith(
+        "\nStopping at the end of this step; once more stops at once.\n"
+        f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl goes on.\n"
+    )
+    assert left_behind() == ["bars", "model.pkl"]
+
+
+def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_path: Path) -> None:
+    run("train", "--data", "bars", *SHORT)
+    assert checkpoint.read("model.pkl").data["name"] == "bars"
+    bars_folder.rename(tmp_path / "moved")
+    gone = "bars: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin;"
+    for arguments in (["eval", "model.pkl"], ["train", "--resume", "--epochs", 3]):
+        assert run(*arguments, code=1).stderr == f"Error: {gone} --data says where the images are now\n"
+    assert json.loads(run("eval", "model.pkl", "--data", "moved", "--json").stdout)["images"] == 50
+    run("train", "--resume", "--data", "moved", "--epochs", 3)
+    assert checkpoint.read("model.pkl").data["name"] == "moved"
+
+
+def test_several_runs_log_which_is_which(bars_folder: Path) -> None:
+    train(bars_folder, "--runs", 2, "--threads", 2, "--log", "run.jsonl")
+    lines = [json.loads(line) for line in Path("run.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert sorted((line["run"], line["seed"], line["epoch"]) for line in lines) == [
+        (1, 3, 1), (1, 3, 2), (2, 4, 1), (2, 4, 2),
+    ]  # fmt: skip
+
+
+def test_a_run_of_several_that_fails_is_named_and_ends_the_others(bars_folder: Path) -> None:
+    result = train(bars_folder, "--runs", 2, "--lr", 1e39, code=1)
+    assert re.search(
+        r"Error: seed [34]: epoch 1: the loss is no longer finite at learning rate 1e\+39; try a smaller --lr\n$",
+        result.stderr,
+    )
+    assert left_behind() == ["bars"]
+
+
+def test_several_runs_write_over_nothing(bars_folder: Path) -> None:
+    Path("model-2.pkl").write_bytes(b"mine")
+    result = train(bars_folder, "--runs", 2, code=2)
+    assert result.stderr.endswith("Error: model-2.pkl exists; --overwrite replaces it\n")
+    assert Path("model-2.pkl").read_bytes() == b"mine"
+
+
+def test_several_runs_keep_the_best_on_the_images_held_out(bars_folder: Path) -> None:
+    result = train(bars_folder, "--runs", 3, "--validation", 60)
+    assert left_behind() == ["bars", "model.pkl"]
+    assert "3 runs; the best on the validation images is kept" in " ".join(result.stdout.split())
+    saved = checkpoint.read("model.pkl")
+    for seed in (3, 4, 5):
+        train(bars_folder, "--validation", 60, "--seed", seed, "-o", f"{seed}.pkl")
+    reached = {
+        seed: max(epoch.validation_accuracy for epoch in checkpoint.read(f"{seed}.pkl").history) for seed in (3, 4, 5)
+    }
+    assert saved.config["seed"] == max(reached, key=lambda seed: reached[seed])
+    assert without_seconds("model.pkl") == without_seconds(f"{saved.config['seed']}.pkl")
+    assert run("train", "--runs", 2, "--resume", "--output", "3.pkl", code=2)
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(settings: list[str], bars_folder: Path) -> None:
+    many = ["--epochs", "40", *settings]
+    whole = train(bars_folder, *many, "-o", "whole.pkl")
+    command = [sys.executable, "-m", "lenet5_cli", "train", "-o", "model.pkl"]
+    first = ["--data", str(bars_folder), *SHORT, *many]
+    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
+    moments = np.random.default_rng(1)
+    kills = 0
+    while True:
+        how = ["--resume"] if Path("model.pkl").exists() else first
+        with subprocess.Popen(
+            [*command, *how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        ) as run:
+            if kills == 3:
+                rest = run.communicate(timeout=100)[0].decode()
+                break
+            run.stdout.readline()
+            time.sleep(0.1 * moments.random())
+            run.kill()
+        kills += 1
+        checkpoint.read("model.pkl")
+    assert rest.splitlines()[-1] == whole.stdout.splitlines()[-1]
+    assert without_seconds("model.pkl") == without_seconds("whole.pkl")
+    assert left_behind() == ["bars", "model.pkl", "whole.pkl"]
+
+
+def test_validation_keeps_the_best_epoch_and_patience_ends_the_run(bars_folder: Path) -> None:
+    result = train(bars_folder, "--validation", 50, "--patience", 2, "--epochs", 30)
+    history = checkpoint.read("model.pkl").history
+    assert 3 <= len(history) < 30
+    assert "No epoch of the last 2 validated better; the best is kept." in result.stderr
+    assert result.stdout.splitlines()[0].endswith(f"  val: {history[0].validation_accuracy:.5f}")
+    best = max(history, key=lambda epoch: epoch.validation_accuracy)
+    train(bars_folder, "--validation", 50, "--epochs", best.epoch, "-o", "best.pkl")
+    np.testing.assert_array_equal(LeNet5.load("model.pkl").parameters, LeNet5.load("best.pkl").parameters)
+
+
+def test_a_validation_part_leaves_images_to_train_on(bars_folder: Path) -> None:
+    result = train(bars_folder, "--validation", 300, code=1)
+    assert result.stderr.endswith("Error: validation: 300 of 300 images; none would be left\n")
+    result = train(bars_folder, "--patience", 1, code=1)
+    assert result.stderr == "Error: patience: there are no images to validate on; set validation too\n"
+
+
+def test_max_time_starts_no_epoch_that_would_end_too_late(bars_folder: Path) -> None:
+    result = train(bars_folder, "--epochs", 100_000, "--max-time", "1s")
+    assert "Another epoch would end later than 1s after the start." in result.stderr
+    assert 1 <= len(checkpoint.read("model.pkl").history) < 100_000
+    result = train(bars_folder, "--max-time", "soon", "--overwrite", code=1)
+    assert result.stderr == "Error: max_time: 'soon'; expected a time such as 90s, 10m or 1h30m\n"
