@@ -13,7 +13,8 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"README.md": "index.md", "SECURITY.md": "SECURITY.md"}  # from above docs/, and what the site calls them
+# Pages from above docs/, and what the site calls them.
+PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "SECURITY.md": "SECURITY.md"}
 LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<path>(?!https?:)[^)#]+)(?P<heading>[^)]*)\)")
 FOREIGN = re.compile(
     r"<(?:script|img|iframe)[^>]* src=\"https?:|<link[^>]* rel=\"(?:stylesheet|preload)[^>]* href=\"https?:"

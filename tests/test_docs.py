@@ -28,8 +28,8 @@ from lenet5_cli.data import drawn, idx
 from lenet5_cli.storage import checkpoint
 
 ROOT = Path(__file__).parent.parent
-README, SECURITY = ROOT / "README.md", ROOT / "SECURITY.md"
-PAGES = [README, SECURITY, *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 README_LINES = 150  # one that is read to its end; what is longer belongs into docs/
 WRITE = os.environ.get("LENET5_DOCS") == "write"
 
@@ -40,7 +40,7 @@ PRINTED = re.compile(
 )
 COMMAND = re.compile(r"^(?:.*&& |\$ )?(lenet5 .*)$", re.MULTILINE)
 BENCHMARK_OPTIONS = {"--recipes", "--without", "--kills", "--seeds"}
-OTHER_OPTIONS = {"--help", "--version", "--strict", "--requirement"}  # of Click, mkdocs and pip-audit
+OTHER_OPTIONS = {"--help", "--version", "--strict", "--requirement", "--pdb"}  # of Click, mkdocs, pip-audit and pytest
 SMALL = {"train": ["--epochs", "1", "--overwrite"]}
 
 
@@ -127,7 +127,7 @@ def test_code_prints_what_is_shown(page: Path) -> None:
 
 def test_the_blocks_that_show_most_are_there() -> None:
     names = {shlex.split(command)[1] for block in _consoles() for command in COMMAND.findall(block.text)}
-    assert names >= set(lenet5.commands) - {"export"}  # the pages of which write files
+    assert names >= set(lenet5.commands)
     assert {page.name for page in _python_pages()} >= {"README.md", "report.md"}
 
 

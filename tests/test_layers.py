@@ -54,7 +54,7 @@ def y_of(layer: Layer) -> tuple[int, ...]:
 # Every layer of the report's network and of the paper's: a new one is held to the contract as soon as it is in there.
 for preset in ("report", "lecun1998"):
     for place, layer in enumerate(LeNet5(Config(**read(preset))).layers):
-        name = f"{preset}, {layer.name}"
+        name = f"{preset}-{layer.name}"
         LAYERS[name] = (layer_of_a_network(preset, place), layer.input_shape, y_of(layer))
 
 every_layer = pytest.mark.parametrize(("make", "x_shape", "y_shape"), LAYERS.values(), ids=LAYERS)

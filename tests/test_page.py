@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lenet5_cli.config import Config
 from lenet5_cli.data import drawn
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.export import page as exported
-from lenet5_cli.storage.checkpoint import Checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from tests.conftest import STROKES, drawing
 
 if TYPE_CHECKING:
@@ -164,12 +165,17 @@ def ledger(page: "Page") -> dict[str, float]:
     return dict(zip(names, numbers, strict=True))
 
 
+def letters() -> np.ndarray:
+    """Return 26 random codes, (26, 84) uint8."""
+    return np.random.default_rng(1).integers(0, 2, (26, 84), dtype=np.uint8)
+
+
+PAPER = Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")
 NETWORKS = {
     "bundled": LeNet5.load,
     "binary in float64": lambda: LeNet5(Config(seed=1, dtype="float64", init="normal")),
-    "the paper's": lambda: LeNet5(
-        Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")
-    ),
+    "the paper's": lambda: LeNet5(PAPER),
+    "other maps, 26 classes": lambda: LeNet5(Config(seed=1, init="normal", maps="4,7,30"), letters()),
 }
 
 
@@ -294,7 +300,7 @@ def test_the_models_threshold_decides_what_is_no_digit(opened: Open) -> None:
     assert "farther than 0.5 is no digit" in page.locator("#reason").inner_text()
 
 
-@pytest.mark.parametrize("name", ["bundled", "the paper's"])
+@pytest.mark.parametrize("name", ["bundled", "the paper's", "other maps, 26 classes"])
 def test_the_inspector_shows_the_networks_numbers(opened: Open, name: str) -> None:
     """For an output of every layer: the one that the network computes, by a click on its place."""
     network = NETWORKS[name]()
@@ -313,7 +319,7 @@ def test_the_inspector_shows_the_networks_numbers(opened: Open, name: str) -> No
         assert title.startswith(f"{layer.name} · ")
         assert lines[f"y = {layer.activation.name}(z)"] == pytest.approx(y, abs=SHOWN)  # type: ignore[attr-defined]
         assert max(place) > 0
-    page.get_by_role("button", name="glyph 5: distance").click()
+    page.get_by_role("button", name="glyph 5: distance", exact=False).click()
     assert ledger(page)["distance"] == pytest.approx(-maps["output"][0, 5], abs=SHOWN)
 
 
@@ -414,7 +420,8 @@ HOSTILE = [
 
 def test_a_strangers_texts_are_inert(opened: Open) -> None:
     text = " ".join(HOSTILE)
-    page = opened(LeNet5.load(), Checkpoint([], epoch=1, data={"name": text}, config={text: text}))
+    epoch = Epoch(1, loss=0.1, accuracy=0.9, lr=0.1, images=1, seconds=1)
+    page = opened(LeNet5.load(), Checkpoint([], config={text: text}, history=[epoch], data={"name": text}))
     assert page.evaluate("window.owned") is None
     assert page.evaluate("document.scripts.length") == 2
     assert not page.evaluate("document.images.length")

@@ -1,0 +1,79 @@
+"""The walk of docs/design.md for real: one new file and one changed line make a network with average pooling."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import drawing
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def lenet5(tmp_path: Path) -> Callable[..., str]:
+    """Return what runs Python on a copy of the project in which s2 is average pooling."""
+    copy = tmp_path / "copy"
+    for name in ("lenet5_cli", "glyphs", "configs", "tests", "pyproject.toml"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, copy / name)
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(import numpy as np\n.*?class AveragePooling.*?)\nlayer = ", page, re.DOTALL)[1]
+    (copy / "lenet5_cli" / "engine" / "pooling.py").write_text(code, encoding="utf-8")
+    line = re.search(r"`(self\.add\(\"s2\", AveragePooling.*?\))`", page)[1]
+    network = copy / "lenet5_cli" / "engine" / "network.py"
+    text, count = re.subn(r"self\.add\(\"s2\", .*\)", line, network.read_text(encoding="utf-8"))
+    assert count == 1
+    text = text.replace(
+        "from lenet5_cli.errors", "from lenet5_cli.engine.pooling import AveragePooling\nfrom lenet5_cli.errors"
+    )
+    network.write_text(text, encoding="utf-8")
+
+    def run(*arguments: object, folder: Path = tmp_path, code: int = 0) -> str:
+        result = subprocess.run(
+            [sys.executable, *map(str, arguments)], cwd=folder, env={**os.environ, "PYTHONPATH": str(copy)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert result.returncode == code, result.stdout + result.stderr
+        return result.stdout + result.stderr * bool(code)
+
+    return run
+
+
+def test_a_layer_without_parameters_works_everywhere(
+    lenet5: Callable[..., str], bars_folder: Path, tmp_path: Path
+) -> None:
+    run_contract = ("-m", "pytest", "-q", "-p", "no:xdist", "-o", "addopts=", "tests/test_layers.py")
+    contract = lenet5(*run_contract, "-k", "report-s2 or report-c3", folder=tmp_path / "copy")
+    assert int(re.search(r"(\d+) passed", contract)[1]) >= 18
+    command = ("-m", "lenet5_cli")
+    settings = ("--config", "quick", "--data", bars_folder, "--epochs", 3, "--seed", 1)
+    lenet5(*command, "train", *settings, "-o", "whole.pkl")
+    lenet5(*command, "train", *settings, "--max-time", "1s", "-o", "model.pkl")
+    facts = json.loads(lenet5(*command, "info", "whole.pkl", "--json", "--figures", "drawn"))
+    assert facts["layers"][1] == {
+        "name": "s2",
+        "kind": "AveragePooling",
+        "in": [6, 28, 28],
+        "out": [6, 14, 14],
+        "parameters": 0,
+    }
+    assert facts["parameters"] == 60_900 - 12
+    assert len(list((tmp_path / "drawn").iterdir())) == 4
+    assert json.loads(lenet5(*command, "eval", "whole.pkl", "--json"))["accuracy"] > 0.9
+    drawing(3).save(tmp_path / "three.png")
+    assert "three.png" in lenet5(*command, "predict", "--model", "whole.pkl", "--accept", 1, "three.png")
+    told = lenet5(
+        "-c",
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from lenet5_cli import LeNet5; LeNet5.load('whole.pkl')",
+        code=1,
+    )
+    assert "whole.pkl: 5 pairs [weight, bias]; expected 6, of c1 s2 c3 s4 c5 f6" in told
