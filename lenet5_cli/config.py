@@ -16,6 +16,7 @@ from lenet5_cli.files import content, likeness, shipped_folder
 
 SIZE_LIMIT = 1 << 20  # bytes of a settings file; a real one has a few hundred
 MAX_COUNT = 2**63 - 1  # the largest integer everywhere: here, in NumPy, in a checkpoint
+MAX_DRAWN = 1_000_000  # images of 784 bytes, kept in memory
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
 MAX_MAPS = 256  # of one layer: a network that a checkpoint asks for takes at most 60 MB
 
@@ -71,6 +72,10 @@ class Config:
     )
     order: Order = _data("file", "Order of an epoch's images.")
     augment: Augment = _data("none", "Random distortions, new in each epoch.")
+    drawn: int = _data(0, "Drawn digits added to the training images.", metavar="N", low=0, high=MAX_DRAWN)
+    nondigits: int = _data(
+        0, "Drawn pictures of no digit added likewise, to be far from each.", metavar="N", low=0, high=MAX_DRAWN
+    )
     validation: int = _data(0, "Images at the end of the training set to hold out.", metavar="N", low=0)
     patience: int = _data(0, "Stop after N epochs without a better validation accuracy; 0: never.", metavar="N", low=0)
     optimizer: Optimizer = _optimisation("sgd", "Optimiser.")
@@ -82,6 +87,9 @@ class Config:
         0.0, "Epochs over which the learning rate first rises from 0.", metavar="EPOCHS", low=0
     )
     loss: Loss = _optimisation("cross-entropy", "Loss function.")
+    rubbish: float = _optimisation(
+        5.0, "Squared distance that stands for no class in --loss discriminative.", metavar="DISTANCE", low=0
+    )
     maps: str = _network("6,16,120", "Numbers of maps of c1, c3 and c5.", metavar="N,N,N")
     glyphs: str = _network("digits", "Glyph sheet of the output layer: text, image or shipped.", metavar="NAME|FILE")
     input: Input = _network("binary", "Pixels: 0 and 1, 0 to 1, or -0.1 to 1.175.")
@@ -100,6 +108,8 @@ class Config:
             _check(setting, getattr(self, setting.name))
         if self.patience and not self.validation:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")
+        if self.nondigits and self.loss != "discriminative":
+            raise LeNet5Error(f"nondigits: are learned by the loss discriminative; loss is {self.loss}")
         if self.map_counts[:2] != (6, 16) and self.connections == "lecun1998":
             raise LeNet5Error(f"connections: the table of lecun1998 has 6 and 16 maps; maps is {self.maps}")
         self.seconds()

@@ -16,7 +16,7 @@ except ImportError:  # outside POSIX there are no such locks
 
 _PACKAGE = Path(__file__).parent
 
-BUNDLED_MODEL = _PACKAGE / "bundled.pkl"  # made by ``lenet5 train --config best --seed 1``
+BUNDLED_MODEL = _PACKAGE / "bundled.pkl"  # made by ``python benchmarks/bundled.py``
 
 # What a wrong or failed download leaves under a file's name, by its first bytes.
 _LIKENESSES = {

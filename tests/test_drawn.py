@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lenet5_cli.data import drawn
+from lenet5_cli.data import drawn, styles
 
 COUNT = 1200
 
@@ -107,3 +107,74 @@ def test_a_smooth_curve_keeps_its_direction_at_a_control_point():
     # By symmetry the curve is level at its middle point: it rises before it as much as it falls after it.
     np.testing.assert_allclose(before * (1, -1), after)
     assert abs(before[1]) < abs(before[0])
+
+
+def test_the_shares_of_a_digits_styles_add_up():
+    for digit in styles.DIGITS:
+        assert sum(share for share, _ in digit) == 100
+        assert len({strokes for _, strokes in digit}) == len(digit)
+
+
+@pytest.mark.parametrize("evenly", [False, True])
+def test_styles_are_drawn_as_often_as_their_shares_say_or_evenly(monkeypatch, evenly):
+    chosen, write = [], drawn._write
+    monkeypatch.setattr(drawn, "_write", lambda table, styles, rng: chosen.append(styles) or write(table, styles, rng))
+    for seed in range(10):
+        drawn._draw_block(1, [seed], evenly)
+    first = drawn._table(drawn._DIGITS).first
+    frequencies = np.bincount(np.concatenate(chosen), minlength=first[-1]) / 1000
+    shares = [share / 100 for digit in styles.DIGITS for share, _ in digit]
+    expected = np.repeat(1 / np.diff(first), np.diff(first)) if evenly else shares
+    # A thousand images of each digit: four deviations of a frequency are at most 4 sqrt(0.5 * 0.5 / 1000).
+    np.testing.assert_allclose(frequencies, expected, atol=0.064)
+
+
+@pytest.fixture(scope="module")
+def nondigits() -> np.ndarray:
+    return drawn.draw_nondigits(COUNT, seed=1)
+
+
+def test_what_is_no_digit_has_the_form_of_digits(nondigits):
+    assert (nondigits.shape, nondigits.dtype) == ((COUNT, 28, 28), np.uint8)
+    assert drawn.draw_nondigits(0, seed=1).shape == (0, 28, 28)
+    assert len({image.tobytes() for image in nondigits}) == COUNT
+    # There is ink on each, and what is drawn with a pen just fits in twenty pixels.
+    assert (nondigits.max((1, 2)) >= 60).all()
+    for axis in (1, 2):
+        inked = nondigits.any(axis)
+        extent = 28 - inked.argmax(1) - inked[:, ::-1].argmax(1)
+        assert extent.max() <= 20
+
+
+@pytest.mark.parametrize("count", [1, 999, 1000, 1001])
+def test_a_short_draw_of_nondigits_begins_a_longer_one(nondigits, count):
+    np.testing.assert_array_equal(drawn.draw_nondigits(count, seed=1), nondigits[:count])
+
+
+def test_other_seeds_and_digits_come_from_other_random_numbers(sample, nondigits):
+    assert (drawn.draw_nondigits(100, seed=2) != nondigits[:100]).any((1, 2)).all()
+    assert not {image.tobytes() for image in sample[0]} & {image.tobytes() for image in nondigits}
+
+
+@pytest.mark.parametrize(("kind", "count"), drawn._KINDS, ids=lambda value: getattr(value, "__name__", ""))
+def test_each_kind_of_nondigit_gives_images_with_ink(kind, count):
+    images = kind(12, np.random.default_rng(0))
+    assert (images.shape, images.dtype) == ((12, 28, 28), np.uint8)
+    assert (images.max((1, 2)) >= 60).all()
+    assert 0 < count < drawn._BLOCK
+
+
+def test_the_kinds_make_a_block():
+    assert sum(count for _, count in drawn._KINDS) == drawn._BLOCK
+
+
+def test_every_sign_is_drawn_within_its_box():
+    table = drawn._table((styles.SIGNS,))
+    images = drawn._ink(
+        *drawn._write(table, np.arange(table.first[-1]), np.random.default_rng(0)), np.random.default_rng(0)
+    )
+    assert images.any((1, 2)).all()
+    assert not images[:, :4].any()
+    assert not images[:, :, :4].any()
+    assert not images[:, -4:].any()
+    assert not images[:, :, -4:].any()

@@ -66,3 +66,34 @@ def test_discriminative_gradient_by_central_difference_and_that_far_penalties_re
     assert slope == pytest.approx((gradient * direction).sum(), rel=1e-7)
     far = discriminative(np.array([[-1.0, -90.0]]), np.array([0]))[1]
     assert abs(far[0, 1]) < 1e-30
+
+
+def test_what_is_in_no_class_by_hand() -> None:
+    # Scores -1 and -3, j = 2, label 2: 2 + log(e^-2 + e^-1 + e^-3) = 2 - 1 + log(1 + e^-1 + e^-2); the gradient is the
+    # softmax of (-1, -3, -2) at the two classes: e^-1 and e^-3 over their sum with e^-2
+    scores, labels = np.array([[-1.0, -3.0]]), np.array([2])
+    loss, gradient = discriminative(scores, labels, 2.0)
+    total = np.exp(-1) + np.exp(-2) + np.exp(-3)
+    assert loss == pytest.approx(1 + np.log(1 + np.exp(-1) + np.exp(-2)))
+    np.testing.assert_allclose(gradient, [[np.exp(-1) / total, np.exp(-3) / total]])
+
+
+@pytest.mark.parametrize("rubbish", [0.0, 14.0])
+def test_the_gradient_of_what_is_in_no_class_by_central_difference(rubbish: float) -> None:
+    rng = np.random.default_rng(2)
+    scores, direction, h = -20 * rng.random((6, 10)), rng.standard_normal((6, 10)), 1e-6
+    labels = np.array([0, 10, 3, 10, 10, 9])
+    before, after = (discriminative(scores + step * direction, labels, rubbish)[0] for step in (-h, h))
+    gradient = discriminative(scores, labels, rubbish)[1]
+    assert (after - before) / (2 * h) == pytest.approx((gradient * direction).sum(), rel=1e-7)
+    # What is in no class is pushed away from all: each score falls where one goes down.
+    assert (gradient[labels == 10] > 0).all()
+
+
+@given(st.floats(1e3, 1e30))
+def test_a_constant_far_beyond_every_penalty_leaves_the_cross_entropy(rubbish: float) -> None:
+    scores, labels = np.random.default_rng(3).standard_normal((4, 10)), np.arange(4)
+    loss, gradient = discriminative(scores, labels, rubbish)
+    expected, slope = cross_entropy(scores, labels)
+    assert loss == pytest.approx(expected)
+    np.testing.assert_allclose(gradient, slope, atol=1e-15)

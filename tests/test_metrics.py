@@ -103,3 +103,29 @@ def test_the_worst_are_those_furthest_below_the_answer_and_the_earlier_of_equals
     np.testing.assert_array_equal(worst.labels, [1, 3, 4])
     np.testing.assert_allclose(worst.margins, np.log([0.9 / (0.1 / 9), 0.7 / (0.3 / 9), 0.7 / (0.3 / 9)]))
     assert len(tally([0], [5]).worst.images) == 0
+
+
+def test_refusing_by_hand() -> None:
+    # Nearest distances 1, 2, 2, 5; right, wrong, right, wrong.
+    measured = Tally()
+    scores = np.full((4, 10), -9.0)
+    scores[[0, 1, 2, 3], [0, 7, 2, 7]] = [-1, -2, -2, -5]
+    measured.add(0.0, np.array([0, 1, 2, 3]), scores)
+    found = measured.refusing(np.array([0.5, 1, 2, 4, 5]))
+    assert [(each.accepted, each.wrong, each.images) for each in found] == [
+        (0, 0, 4), (1, 0, 4), (3, 1, 4), (3, 1, 4), (4, 2, 4),
+    ]  # fmt: skip
+    assert [each.coverage for each in found] == [0, 0.25, 0.75, 0.75, 1]
+    assert [each.error for each in found] == [0, 0, 1 / 3, 1 / 3, 1 / 2]
+    # At least half of four: two, but the third is as near.
+    assert [each.threshold for each in measured.covering(np.array([0.25, 0.5, 1]))] == [1, 2, 5]
+
+
+@given(st.integers(1, 200), st.floats(0.01, 1), st.integers(0, 9))
+def test_covering_accepts_at_least_that_fraction_and_no_threshold_below_it_does(n: int, part: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    measured = Tally()
+    measured.add(0.0, rng.integers(0, 10, n), -rng.integers(1, 30, (n, 10)).astype(np.float32))
+    (found,) = measured.covering(np.array([part]))
+    (below,) = measured.refusing(np.array([np.nextafter(np.float32(found.threshold), np.float32(0))]))
+    assert found.coverage >= part > below.coverage

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from lenet5_cli.training.metrics import Tally
+    from lenet5_cli.training.metrics import Rejection, Tally
 
 DRAWN = 200  # wrong answers, at most
+COVERAGES = (1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)  # of --reject: fractions of the images answered
 PAIRS = 5  # of confused digits that are shown
 
 # The style of a confusion below each fraction of the digit's images. Colour-blind people can tell blue and orange
@@ -66,6 +67,7 @@ RIGHT = "bold #ffffff on #003c9e"
     help="Compute in integers, as exports to c and hex do.",
 )
 @threads_option
+@option("--reject", group="Output", is_flag=True, help="Show coverage and error where far answers are refused.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
 @option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
 @option("--errors", group="Output", type=FILE, help=f"Draw the {DRAWN} worst wrong answers (needs matplotlib).")
@@ -76,6 +78,7 @@ def evaluate(
     split: Literal["test", "train"],
     kind: str | None,
     threads: int,
+    reject: bool,
     as_json: bool,
     plot: Path | None,
     errors: Path | None,
@@ -84,7 +87,8 @@ def evaluate(
     """Measure a checkpoint on a data set.
 
     Accuracy and mean loss, precision, recall and F1 of each digit, and which digits are taken for which. The
-    calibration error says by how much the answers' probabilities are off.
+    calibration error says by how much the answers' probabilities are off. --reject adds what is wrong of the answers
+    that are left when those farthest from every glyph are refused; the coverage is the fraction of images answered.
 
     \b
     Examples:
@@ -92,6 +96,7 @@ def evaluate(
       lenet5 eval bundled
       lenet5 eval model.pkl --data builtin --split train
       lenet5 eval model.pkl --plot confusion.png --errors errors.png
+      lenet5 eval bundled --reject
       lenet5 eval model.pkl --type int8
       lenet5 eval model.pkl --json | jq .accuracy
     """
@@ -116,10 +121,13 @@ def evaluate(
     if errors:
         figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
     if as_json:
-        measured = {"model": model_name(model), "data": source, "split": split, **({"type": kind} if kind else {})}
-        click.echo(json.dumps({**measured, **_figures(tally)}))
+        facts = {"model": model_name(model), "data": source, "split": split, **({"type": kind} if kind else {})}
+        refusals = {"reject": _refusals(tally, network.threshold)} if reject else {}
+        click.echo(json.dumps({**facts, **_figures(tally), **refusals}))
     else:
         _show(tally, split)
+        if reject:
+            _show_refusals(tally, network.threshold)
     say_written(plot, errors)
 
 
@@ -155,6 +163,34 @@ def _bins(tally: "Tally") -> "Iterator[dict[str, Any]]":
                 "accuracy": right / images,
                 "confidence": confidence / images,
             }
+
+
+def _refusals(tally: "Tally", threshold: float | None) -> dict[str, Any]:
+    """Return what ``--reject`` says: the curve, and the point on it at the model's own threshold, where it has one."""
+    import numpy as np
+
+    def point(refusal: "Rejection") -> dict[str, Any]:
+        return {"coverage": refusal.coverage, "error": refusal.error, **refusal._asdict()}
+
+    own = None if threshold is None else point(tally.refusing(np.array([threshold]))[0])
+    return {"model": own, "curve": [point(refusal) for refusal in tally.covering(np.array(COVERAGES))]}
+
+
+def _show_refusals(tally: "Tally", threshold: float | None) -> None:
+    found, screen = _refusals(tally, threshold), console()
+    title = "Refusing what is far from every glyph"
+    table = _table(screen, "coverage", "distance up to", "answered", "wrong", "error", title=title)
+    for point in found["curve"]:
+        cells = (f"{point['coverage']:.4f}", f"{point['threshold']:.2f}", str(point["accepted"]), str(point["wrong"]))
+        table.add_row(*cells, f"{point['error']:.4f}")
+    screen.print(table)
+    if own := found["model"]:
+        click.echo(
+            f"The model's own threshold, {own['threshold']:.2f}, answers {own['accepted']} of {own['images']} images,"
+            f" {own['wrong']} of them wrong ({own['error']:.4f})."
+        )
+    else:
+        click.echo("The model has no threshold of its own: it was trained without --validation.")
 
 
 def _show(tally: "Tally", split: str) -> None:

@@ -1,8 +1,8 @@
-"""Digits that we draw ourselves: pen strokes in several writing styles, finished as MNIST's images are.
+"""Digits that we draw ourselves, and pictures that are no digit: pen strokes, finished as MNIST's images are.
 
-A style is a list of strokes on a sheet of squared paper, 10 squares wide and 14 high, y downwards. A stroke is a
-smooth curve through its control points. For each image the points are moved, the sheet is bent, tapered, stretched,
-slanted and turned, and a pen of random width follows the curve.
+For each image the control points of a style are moved, the sheet is bent, tapered, stretched, slanted and turned, and
+a pen of random width follows the curve. What is no digit is a sign, a scribble, a row of signs or digits, a fragment of
+a digit, a blot or noise.
 
 The styles and the ranges of the random numbers were chosen by eye, and by how well a network trained on these images
 reads MNIST's training images; MNIST's test images were not used.
@@ -13,109 +13,33 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-# Strokes are separated by "/", control points "x,y" by blanks; the pen turns sharply at a point marked "!".
-_STYLES: Final = (
-    (  # 0
-        "6,0 2,2 0,7 2,12 5,14 9,11 10,6 8,1 5,0",  # an oval, anticlockwise from the top
-        "4,0 8,1 10,7 8,12 5,14 1,11 0,6 2,1 5,0",  # the same, clockwise
-        "8,2 4,0 1,4 0,9 3,14 8,12 10,6 9,1 5,1 4,4",  # the end curls inside
-        "9,0 5,1 1,5 1,11 4,14 8,12 10,6 8,2 3,1",  # the two ends cross
-        "4,0 1,3 0,8 2,13 6,14 9,11 10,5 7,0",  # left open at the top
-    ),
-    (  # 1
-        "5,0 5,5 5,9 5,14",  # a bare stroke
-        "5,0 5,14",  # a straight one
-        "6,0 5,4 5,9 6,14",  # bent
-        "2,4 4,2 5,0! 5,7 5,14",  # with a flag
-        "2,3 4,2 5,0! 5,7 5,14 / 1,14 5,14 9,14",  # with a flag and a foot
-    ),
-    (  # 2
-        "1,3 4,0 8,1 9,4 6,8 1,14! 5,14 10,14",  # a sharp corner
-        "1,3 4,0 8,1 9,5 5,10 1,14! 4,13 7,14 10,13",  # with a wave for a base
-        "1,3 4,0 8,1 9,4 6,9 2,13 0,12 2,10 5,12 10,14",  # a loop in the corner
-        "0,2 5,0 8,3 7,9 3,13 0,12 3,9 7,11 11,12",  # a wide loop
-        "2,2 5,0 8,2 8,6 5,12 1,14 0,11 2,8 6,9 11,12",  # a high one
-        "3,2 6,0 8,2 7,8 5,13 2,14 1,11 5,9 8,10 10,12",  # as a d
-        "2,4 1,2 4,0 7,2 7,6 5,12 1,14 0,11 3,10 7,13 10,11",  # hooks at both ends
-        "1,1 4,0 7,1 7,4 4,9 1,13! 6,13 12,12",  # a long base
-    ),
-    (  # 3
-        "1,1 5,0 9,2 7,5 4,7! 8,8 9,11 6,14 1,13",  # two bows
-        "1,2 5,0 8,3 6,6 4,7 7,8 9,11 5,14 0,12",  # a soft waist
-        "1,0 5,0 9,0! 4,6! 9,9 8,13 3,14 0,12",  # a flat top
-        "1,2 5,0 8,3 5,7 3,7 5,6 9,9 7,13 1,13",  # a loop in the waist
-        "2,2 5,0 7,2 6,4 4,5! 8,6 10,9 7,13 3,14 0,12",  # a large lower bow
-        "0,2 4,0 9,2 8,6 3,8! 7,8 8,11 5,14 1,13",  # a large upper bow
-    ),
-    (  # 4
-        "1,0 1,4 0,8! 5,8 10,8 / 8,0 8,7 8,14",  # open
-        "3,0 1,4 0,8! 5,7 10,7 / 7,3 6,8 5,14",  # open, with a short stem
-        "7,0 3,5 0,9! 5,9 10,9 / 7,0 7,7 7,14",  # closed
-        "1,0 1,5 4,7 9,6 / 9,0 9,7 8,14",  # open and round
-        "8,14 8,7 8,0! 4,4 0,9! 5,9 10,9",  # in one stroke
-        "0,1 1,6 4,8 8,6 10,0! 8,7 8,14",  # round, in one stroke
-        "0,0 1,6! 5,7 9,6! 10,0! 9,7 8,14",  # square, in one stroke
-    ),
-    (  # 5
-        "2,0 1,6! 5,5 9,8 8,13 4,14 0,12 / 2,0 6,0 10,0",  # the top drawn last
-        "9,0 5,0 2,0! 1,6! 5,5 9,8 8,13 4,14 0,12",  # in one stroke
-        "9,0 4,0 2,3 4,6 8,9 7,13 1,14",  # as an s
-        "11,0 7,1 4,1! 2,6! 5,6 7,9 5,13 0,14",  # a long top, a small bow
-        "3,1 2,6! 4,6 6,9 4,13 0,13 / 4,1 8,0 12,0",  # the same, the top drawn last
-        "9,0 5,1 4,4! 6,8 6,12 3,14 1,11",  # narrow, a hook below
-        "9,0 3,0! 2,6! 6,5 9,8 8,12 4,14 1,12 3,10",  # the end curls up
-    ),
-    (  # 6
-        "7,0 3,4 0,10 3,14 8,13 9,9 6,7 1,11",  # a curved stem
-        "4,0 1,6 0,11 4,14 9,12 8,8 4,8 1,12",  # a large loop
-        "8,0 4,3 1,9 3,13 6,13 7,10 5,9 2,12",  # a small loop
-        "2,0 1,5 1,11 4,14 8,12 7,9 4,9 1,13",  # a straight stem
-        "6,0 2,4 0,9 2,13 6,14 9,11 8,8",  # left open
-    ),
-    (  # 7
-        "0,0 5,0 10,0! 7,6 4,14",  # plain
-        "0,1 5,1 10,0! 7,4 6,9 6,14",  # a curved stem
-        "0,0 5,0 10,0! 7,6 4,14 / 3,7 6,7 10,7",  # with a bar
-        "0,3 1,0! 5,1 10,0! 7,6 4,14",  # with a serif
-        "0,4 1,1 4,1 8,0 8,4 6,9 5,14",  # round, with a hook
-        "0,4 1,1 4,1 8,0 8,4 6,9 5,14 / 3,8 6,8 10,7",  # the same with a bar
-        "0,4 3,1 7,0 9,2 8,6 7,14",  # an arch
-    ),
-    (  # 8
-        "8,2 5,0 2,2 4,5 7,8 9,11 5,14 1,11 3,8 7,5 9,2",  # in one stroke from the top right
-        "5,7 2,4 4,0 8,2 7,5 3,8 2,12 5,14 8,11 5,7",  # in one stroke from the waist
-        "5,0 2,3 5,6 8,3 5,0 / 5,6 1,10 5,14 9,10 5,6",  # two rings
-        "9,1 5,0 2,3 6,7 8,11 5,14 2,12 5,7 10,0",  # open at the top
-        "7,1 3,0 1,3 4,6 6,10 4,14 1,12 3,8 7,4 12,1",  # a long tail
-        "8,3 8,0 4,0 2,3 5,6 7,9 6,13 3,14 2,11 5,7 8,3",  # a narrow one
-        "8,1 4,0 1,3 4,6 7,9 6,13 3,13 3,10 6,6 10,1",  # a small lower ring
-        "4,0 2,3 5,6 9,9 7,13 3,14 0,11 3,7 6,4 6,1 3,0",  # a small upper ring
-    ),
-    (  # 9
-        "9,2 5,0 1,3 3,7 7,6 9,1! 9,7 8,14",  # a straight stem
-        "9,2 5,0 1,3 3,7 7,6 9,1! 9,8 6,13 1,13",  # a curved tail
-        "8,3 5,0 1,3 3,6 7,5 8,2 7,8 4,14",  # in one swing
-        "8,2 4,1 1,4 4,7 8,4 9,0! 7,7 5,14",  # a slanted stem
-        "7,1 3,1 0,5 2,8 6,6 9,1! 8,7 8,14",  # a wide loop
-        "9,1 5,0 2,2 3,4 6,4 9,1! 8,7 6,14",  # a small loop
-        "8,0 4,1 1,5 3,7 6,5 9,1! 8,7 7,14",  # a pointed loop
-        "7,0 2,1 0,5 3,8 8,6 8,0! 9,7 9,14",  # a tall loop
-        "9,0 5,0 1,4 3,7 8,3! 8,8 7,14",  # the start sticks out
-    ),
-)
+from lenet5_cli.data import styles
+
 _BLOCK: Final = 1000  # images drawn from one random stream
 _STEPS: Final = 4  # straight segments between two control points
 _SCALE: Final = 4  # canvas pixels for each image pixel, in either direction
 _SIDE: Final = 28
 _BOX: Final = 20  # the ink fits in a square of this side
+_STROKES: Final = ((4,), (6,), (9,), (14,), (4, 4), (6, 5), (3, 3, 3))  # control points of a scribble's strokes
+# A digit and the side of a cut that no one takes for a digit: 1 left, -1 right.
+_CUTS: Final = (*((digit, 1) for digit in (0, 2, 3, 4, 7, 8, 9)), *((digit, -1) for digit in (0, 2, 5, 6)))
+_NONDIGITS: Final = 10  # sets the random streams of what is no digit apart from those of digits
+_DIGITS: Final = tuple(tuple(strokes for _, strokes in digit) for digit in styles.DIGITS)
+_SHARES: Final = 100  # that the styles of a digit have between them
+_LONGEST: Final = 4  # digits or signs in a row
+_OUTLINE: Final = 40  # points around a blot
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 class _Table(NamedTuple):
     """All styles: number ``s`` has the control points ``points[s]`` and the curve ``basis[s] @ points[s]``."""
 
-    first: np.ndarray  # (11,): the styles of digit d are first[d] to first[d + 1] - 1
+    first: np.ndarray  # (groups + 1,): the styles of group g, a digit's, are first[g] to first[g + 1] - 1
     points: np.ndarray  # (styles, K, 2)
     basis: np.ndarray  # (styles, P, K)
     down: np.ndarray  # (styles, P) bool: the pen draws from this point of the curve to the next
@@ -149,13 +73,13 @@ def _compile(style: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @cache
-def _table() -> _Table:
+def _table(groups: tuple[tuple[str, ...], ...]) -> _Table:
     """Return all styles in one table, short ones padded: the curve stays at its end and the pen is up."""
-    styles = [_compile(style) for digit in _STYLES for style in digit]
+    styles = [_compile(style) for group in groups for style in group]
     controls = max(len(points) for points, _, _ in styles)
     longest = max(len(down) for _, _, down in styles)
     table = _Table(
-        first=np.cumsum([0, *(len(digit) for digit in _STYLES)]),
+        first=np.cumsum([0, *(len(group) for group in groups)]),
         points=np.zeros((len(styles), controls, 2)),
         basis=np.zeros((len(styles), longest, controls)),
         down=np.zeros((len(styles), longest), bool),
@@ -168,29 +92,150 @@ def _table() -> _Table:
     return table
 
 
-def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+@cache
+def _decks() -> NDArray[np.intp]:
+    """Return the styles of each digit, (10, 100), each as often as it has shares."""
+    shares = np.array([share for digit in styles.DIGITS for share, _ in digit])
+    return np.repeat(np.arange(len(shares)), shares).reshape(10, _SHARES)
+
+
+def draw(count: int, seed: int, *, evenly: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return ``count`` drawn digits, (count, 28, 28) uint8, white ink on black, and their labels, (count,) uint8.
 
     The same arguments give the same bytes, and a longer draw starts with a shorter one of the same seed. Every
     thousand images hold a hundred of each digit, in random order. Finished as MNIST is (LeCun et al. 1998, section
     III.A): the ink is scaled to fit in 20x20, grey at its edges, and its centre of mass moved to the middle.
+
+    Styles have their shares in MNIST or, ``evenly``, all the same: rare ones are then as frequent as common ones.
     """
-    blocks = [_draw_block(min(_BLOCK, count - start), [seed, start // _BLOCK]) for start in range(0, count, _BLOCK)]
+    blocks = [
+        _draw_block(min(_BLOCK, count - start), [seed, start // _BLOCK], evenly) for start in range(0, count, _BLOCK)
+    ]
     images = [np.empty((0, _SIDE, _SIDE), np.uint8), *(images for images, _ in blocks)]
     labels = [np.empty(0, np.uint8), *(labels for _, labels in blocks)]
     return np.concatenate(images), np.concatenate(labels)
 
 
-def _draw_block(count: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def draw_nondigits(count: int, seed: int) -> NDArray[np.uint8]:
+    """Return ``count`` pictures that are no digit, (count, 28, 28) uint8, finished as those of ``draw``.
+
+    The same arguments give the same bytes, and a longer draw starts with a shorter one of the same seed. Every thousand
+    images hold signs, rows, fragments, scribbles, blots and noise in the numbers of ``_KINDS``, in random order.
+    """
+    blocks = [
+        _draw_nondigits(np.random.default_rng([seed, start // _BLOCK, _NONDIGITS])) for start in range(0, count, _BLOCK)
+    ]
+    return np.concatenate([np.empty((0, _SIDE, _SIDE), np.uint8), *blocks])[:count]
+
+
+def _draw_block(count: int, seed: list[int], evenly: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the first ``count`` images and labels of a block; the random numbers are those of the whole block."""
     rng = np.random.default_rng(seed)
-    table = _table()
+    table = _table(_DIGITS)
     labels = rng.permutation(np.arange(_BLOCK) % 10).astype(np.uint8)
-    styles = rng.integers(table.first[labels], table.first[labels + 1])
-    curves = table.basis[styles] @ _move(table.points[styles], rng)
-    curves, widths = _fit(_bend(curves, rng), _press(curves.shape[1], rng))
-    images = _rasterise(curves[:count], widths[:count], table.down[styles[:count]])
+    shares = _decks()[labels, rng.integers(_SHARES, size=_BLOCK)]
+    chosen = rng.integers(table.first[labels], table.first[labels + 1]) if evenly else shares
+    curves, down = _write(table, chosen, rng)
+    curves, widths = _fit(curves, _press(curves.shape[0], curves.shape[1], rng), down)
+    images = _rasterise(curves[:count], widths[:count], down[:count])
     return _centre(images), labels[:count]
+
+
+def _write(table: _Table, chosen: NDArray[np.integer], rng: np.random.Generator) -> tuple[Array, Mask]:
+    """Return the curves of some styles, (n, P, 2), each in a hand of its own, and where the pen is down, (n, P)."""
+    return _bend(table.basis[chosen] @ _move(table.points[chosen], rng), rng), table.down[chosen]
+
+
+def _draw_nondigits(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a block of pictures that are no digit."""
+    images = np.concatenate([kind(count, rng) for kind, count in _KINDS])
+    return _centre(images)[rng.permutation(_BLOCK)]
+
+
+def _ink(curves: Array, down: Mask, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return the images of some curves, drawn with a pen each."""
+    curves, widths = _fit(curves, _press(curves.shape[0], curves.shape[1], rng), down)
+    return _rasterise(curves, widths, down)
+
+
+def _signs(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return letters and other signs, (count, 28, 28)."""
+    table = _table((styles.SIGNS,))
+    return _ink(*_write(table, rng.integers(table.first[-1], size=count), rng), rng)
+
+
+def _rows(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return two to four digits or signs side by side, more or less run together, (count, 28, 28)."""
+    parts = []
+    for table, share in ((_table(_DIGITS), 2 * count // 3), (_table((styles.SIGNS,)), count - 2 * count // 3)):
+        curves, down = _write(table, rng.integers(table.first[-1], size=share * _LONGEST), rng)
+        curves *= np.exp(rng.normal(0, 0.15, (len(curves), 1, 1)))
+        left = np.where(down, curves[..., 0], np.inf).min(1)
+        width = np.where(down, curves[..., 0], -np.inf).max(1) - left + rng.normal(0.2, 0.2, len(left))
+        width = width.reshape(-1, _LONGEST)
+        place = np.cumsum(width, 1) - width
+        curves[..., 0] += (place.reshape(-1) - left)[:, None]
+        curves[..., 1] += rng.normal(0, 0.12, (len(curves), 1))
+        length = rng.choice([2, 3, 4], share, p=[0.6, 0.25, 0.15])
+        down = down.reshape(share, _LONGEST, -1) & (np.arange(_LONGEST) < length[:, None])[..., None]
+        parts.append(_ink(curves.reshape(share, -1, 2), down.reshape(share, -1), rng))
+    return np.concatenate(parts)
+
+
+def _fragments(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return what a cut leaves of a digit on one side, where it is too little to be another one, (count, 28, 28)."""
+    table = _table(_DIGITS)
+    digits, sides = np.array(_CUTS)[rng.integers(len(_CUTS), size=count)].T
+    curves, down = _write(table, _decks()[digits, rng.integers(_SHARES, size=count)], rng)
+    angle = rng.normal(0, 0.2, (count, 1))
+    along = sides[:, None] * (curves[..., 0] * np.cos(angle) + curves[..., 1] * np.sin(angle))
+    low = np.where(down, along, np.inf).min(1, keepdims=True)
+    high = np.where(down, along, -np.inf).max(1, keepdims=True)
+    down = down & (along < low + (high - low) * rng.uniform(0.25, 0.55, (count, 1)))
+    return _ink(curves, down, rng)
+
+
+def _scribbles(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return smooth curves through random points, in one to three strokes, (count, 28, 28)."""
+    table = _table((_SCRIBBLES,))
+    chosen = rng.integers(len(_SCRIBBLES), size=count)
+    points = rng.normal(0, 1, (count, *table.points.shape[1:])) * np.exp(rng.normal(0, 0.3, (count, 1, 2)))
+    return _ink(table.basis[chosen] @ points, table.down[chosen], rng)
+
+
+def _blots(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return filled outlines, plain or mottled, (count, 28, 28)."""
+    angle = np.linspace(0, 2 * np.pi, _OUTLINE, endpoint=False)
+    waves = np.arange(1, 7)[:, None]
+    size = rng.normal(0, 0.7, (count, 6, 1)) / waves.T[..., None] * rng.uniform(0.2, 1.2, (count, 1, 1))
+    radius = np.exp((size * np.cos(waves * angle + rng.uniform(0, 7, (count, 6, 1)))).sum(1))
+    outline = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1) * np.exp(rng.normal(0, 0.2, (count, 1, 2)))
+    outline, _ = _fit(outline, np.zeros((count, _OUTLINE)), np.ones((count, _OUTLINE), bool))
+    canvas, pen = _canvas(count)
+    for points in outline + (np.arange(count) * _SIDE * _SCALE)[:, None, None] * [0, 1]:
+        pen.polygon([tuple(point) for point in points.tolist()], 255, 255)
+    images = _cells(canvas)
+    shade = 1 - rng.uniform(0, 1, (count, 1, 1)) * (rng.random((count, 1, 1)) < 0.5) * _texture(count, _SIDE, rng)
+    return np.rint(images * shade).astype(np.uint8)
+
+
+def _noise(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return what paper, cloth or a bad threshold leaves in the box, coarse or fine, grey or black, (count, 28, 28)."""
+    level, slope = rng.uniform(0.3, 0.8, (count, 1, 1)), np.exp(rng.uniform(0.5, 4, (count, 1, 1)))
+    margin = (_SIDE - _BOX) // 2
+    ink = np.clip(0.5 + slope * (_texture(count, _BOX, rng) - level), 0, 1)
+    return np.pad(np.rint(255 * ink).astype(np.uint8), ((0, 0), (margin, margin), (margin, margin)))
+
+
+def _texture(count: int, side: int, rng: np.random.Generator) -> Array:
+    """Return smooth noise from 0 to 1, (count, side, side), of a grain of its own for each image and direction."""
+    grain = np.exp(rng.uniform(np.log(0.4), np.log(6), (2, count, 1, 1)))
+    distance = np.arange(side) - np.arange(side)[:, None]
+    down, across = np.exp(-((distance / grain) ** 2) / 2)
+    noise = down @ rng.normal(0, 1, (count, side, side)) @ across
+    low, high = noise.min((1, 2), keepdims=True), noise.max((1, 2), keepdims=True)
+    texture: Array = (noise - low) / (high - low)
+    return texture
 
 
 def _move(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -213,34 +258,45 @@ def _bend(curves: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack([x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)], -1)
 
 
-def _press(steps: int, rng: np.random.Generator) -> np.ndarray:
+def _press(count: int, steps: int, rng: np.random.Generator) -> Array:
     """Return the pen's width on the sheet, (n, P): random for each image, with varying pressure along the curve."""
-    width = np.clip(rng.lognormal(-1.2, 0.4, (_BLOCK, 1)), 0.14, 0.7)
-    phase = rng.uniform(0, 2 * np.pi, (_BLOCK, 1))
-    return width * (1 + 0.25 * np.sin(np.arange(steps) / 5 + phase))
+    width = np.clip(rng.lognormal(-1.2, 0.4, (count, 1)), 0.14, 0.7)
+    phase = rng.uniform(0, 2 * np.pi, (count, 1))
+    pressed: Array = width * (1 + 0.25 * np.sin(np.arange(steps) / 5 + phase))
+    return pressed
 
 
-def _fit(curves: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fit(curves: Array, widths: Array, down: Mask) -> tuple[Array, Array]:
     """Return curves and widths in canvas pixels, scaled so that the ink just fits in the box."""
     reach = widths[..., None] / 2
-    low, high = (curves - reach).min(1, keepdims=True), (curves + reach).max(1, keepdims=True)
+    inked = down.copy()  # a piece has ink at both its ends
+    inked[:, 1:] |= down[:, :-1]
+    low = np.where(inked[..., None], curves - reach, np.inf).min(1, keepdims=True)
+    high = np.where(inked[..., None], curves + reach, -np.inf).max(1, keepdims=True)
     # Pillow may ink a pixel more on each side than asked.
     scale = (_BOX * _SCALE - 2) / (high - low).max(2, keepdims=True)
     return _SIDE * _SCALE / 2 + (curves - (low + high) / 2) * scale, widths * scale[..., 0]
 
 
-def _rasterise(curves: np.ndarray, widths: np.ndarray, down: np.ndarray) -> np.ndarray:
+def _rasterise(curves: Array, widths: Array, down: Mask) -> NDArray[np.uint8]:
     """Return the images, (n, 28, 28) uint8: every image a cell of one tall canvas, drawn large and then reduced."""
-    side = _SIDE * _SCALE
-    canvas = Image.new("L", (side, side * len(curves)))
-    pen = ImageDraw.Draw(canvas)
+    canvas, pen = _canvas(len(curves))
     n, p = np.nonzero(down)
-    below = np.stack([np.zeros_like(n), n * side], -1)
+    below = np.stack([np.zeros_like(n), n * _SIDE * _SCALE], -1)
     starts, ends = (curves[n, p] + below).tolist(), (curves[n, p + 1] + below).tolist()
     for start, end, width in zip(starts, ends, widths[n, p].tolist(), strict=True):
         pen.line((*start, *end), 255, round(width))
         pen.circle(start, width / 2, 255)
         pen.circle(end, width / 2, 255)
+    return _cells(canvas)
+
+
+def _canvas(images: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    canvas = Image.new("L", (_SIDE * _SCALE, _SIDE * _SCALE * images))
+    return canvas, ImageDraw.Draw(canvas)
+
+
+def _cells(canvas: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(canvas.reduce(_SCALE)).reshape(-1, _SIDE, _SIDE)
 
 
@@ -254,3 +310,8 @@ def _centre(images: np.ndarray) -> np.ndarray:
         for axis in (2, 1)
     )
     return np.ascontiguousarray(images[n[:, None, None], rows[:, :, None], columns[:, None, :]])
+
+
+# Control points that random ones replace: a scribble's strokes.
+_SCRIBBLES: Final = tuple(" / ".join(" ".join(["0,0"] * points) for points in strokes) for strokes in _STROKES)
+_KINDS: Final = ((_signs, 520), (_rows, 180), (_fragments, 100), (_scribbles, 100), (_blots, 50), (_noise, 50))

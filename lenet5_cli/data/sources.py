@@ -31,6 +31,7 @@ _LOCAL_MNIST = Path("mnist_data")  # the report's place, in the current folder
 _PREFIXES = {"train": "train", "test": "t10k"}
 _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
+_ADDED_SEED = 3  # of the drawn images added to others
 _BUILTIN_MAX = 1_000_000
 _WHERE = "--data says where the images are now"
 _CHUNK = 4096  # images hashed at a time
@@ -146,6 +147,22 @@ def load(source: str, split: Literal["train", "test"], *, progress: Progress | N
     except OSError as problem:
         raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
     return _read(source, images_path, labels_path)
+
+
+def extended(split: Split, digits: int, nondigits: int, *, nonclass: int = 10) -> Split:
+    """Return a split with drawn digits behind its images, and behind these pictures of none, labelled ``nonclass``.
+
+    The digits are drawn in all styles evenly, so that there are enough of those that the split lacks.
+    """
+    if not digits and not nondigits:
+        return split
+    images, labels = drawn.draw(digits, _ADDED_SEED, evenly=True)
+    others = drawn.draw_nondigits(nondigits, _ADDED_SEED)
+    return replace(
+        split,
+        images=np.concatenate([np.asarray(split.images[:]), images, others]),
+        labels=np.concatenate([split.labels, labels, np.full(nondigits, nonclass, np.uint8)]),
+    )
 
 
 def _draw(source: str, split: str) -> Split:

@@ -1,7 +1,7 @@
 """Losses: the mean over a batch and its gradient, in one call."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -47,24 +47,35 @@ def _identity(classes: int, dtype: np.dtype[Any]) -> Array:
     return np.eye(classes, dtype=dtype)
 
 
-def discriminative(scores: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
+def discriminative(scores: Array, labels: NDArray[np.integer], rubbish: float = RUBBISH) -> tuple[float, Array]:
     """Return the mean of the paper's criterion, and its gradient by the scores, which are its negated penalties.
 
-    ``loss = mean_n (-scores[n,labels[n]] + log(exp(-j) + sum_k exp(scores[n,k])))``: the right
-    penalty falls and the others rise, except those far above the constant j, here 5.
+    ``loss = mean_n (log(exp(-j) + sum_k exp(scores[n,k])) - scores[n,labels[n]])``: the right penalty falls and the
+    others rise, except those far above the constant j, ``rubbish``. It is the penalty of one more class, what belongs
+    to none: with label k, ``scores[n,k]`` is -j, and all penalties rise.
+
+    scores is (n, k), labels (n,) from 0 to k; the loss is in nats, the gradient has the shape and dtype of scores.
 
     Source: LeCun et al. 1998, equation 9.
     """
-    images = np.arange(len(scores))
-    top = np.maximum(np.maximum.reduce(scores, axis=1), -RUBBISH)
-    gradient = np.exp(scores - top[:, None])
-    total = np.add.reduce(gradient, axis=1) + np.exp(-RUBBISH - top)
-    losses = top + np.log(total) - scores[images, labels]
+    n, classes = scores.shape
+    images = np.arange(n)
+    extended = np.full((n, classes + 1), -rubbish, scores.dtype)
+    extended[:, :classes] = scores
+    top = np.maximum.reduce(extended, axis=1)
+    gradient = np.exp(extended - top[:, None])
+    total = np.add.reduce(gradient, axis=1)
+    losses = top + np.log(total) - extended[images, labels]
     gradient /= total[:, None]
     gradient[images, labels] -= 1
     gradient[abs(gradient) < FLOOR] = 0  # denormal numbers would make the backward pass ten times slower
-    gradient /= len(scores)
-    return float(np.add.reduce(losses, dtype=np.float64)) / len(scores), gradient
+    gradient /= n
+    return float(np.add.reduce(losses, dtype=np.float64)) / n, np.ascontiguousarray(gradient[:, :classes])
 
 
 LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "discriminative": discriminative}
+
+
+def criterion(name: str, rubbish: float = RUBBISH) -> Loss:
+    """Return one of ``LOSSES``, with the constant that ``discriminative`` takes."""
+    return partial(discriminative, rubbish=rubbish) if name == "discriminative" else LOSSES[name]

@@ -11,7 +11,7 @@ from lenet5_cli.config import Config, known
 from lenet5_cli.data import glyphs
 from lenet5_cli.engine import ACTIVATIONS, RBF, Conv, Dense, Layer, Subsampling
 from lenet5_cli.engine.einsum import Array
-from lenet5_cli.engine.losses import LOSSES, softmax
+from lenet5_cli.engine.losses import criterion, softmax
 from lenet5_cli.engine.preprocessing import INPUT_SHAPE, as_pictures, prepare
 from lenet5_cli.engine.windows import untiled
 from lenet5_cli.errors import LeNet5Error
@@ -80,6 +80,7 @@ class LeNet5:
         self.dtype = np.dtype(config.dtype)
         self.accept = ACCEPT
         self.distances: NDArray[np.floating] | None = None
+        self._criterion = criterion(config.loss, config.rubbish)
         self.layers: list[Layer] = []
         rng, activation = np.random.default_rng(config.seed), ACTIVATIONS[config.activation]
         common: dict[str, Any] = {"rng": rng, "init": config.init, "activation": activation, "dtype": self.dtype}
@@ -112,6 +113,7 @@ class LeNet5:
         config = Config(**known(saved.config) | {"seed": 0, "dtype": saved.dtype})
         network = cls(config, saved.codes)
         network.assign(saved.pairs, where=saved.where)
+        network.distances = saved.distances
         return network
 
     def assign(self, pairs: list[list[Array]], where: str = "") -> None:
@@ -179,7 +181,7 @@ class LeNet5:
         Of a chunk of a larger batch, ``gradients`` become its summand in the gradient of the batch's mean loss:
         n / ``batch_size`` of its own.
         """
-        loss, dscores = LOSSES[self.config.loss](self.forward(self.prepare(images)), labels)
+        loss, dscores = self._criterion(self.forward(self.prepare(images)), labels)
         if batch_size and batch_size != len(labels):
             dscores *= len(labels) / batch_size
         self.backward(dscores)
@@ -187,7 +189,7 @@ class LeNet5:
 
     def loss(self, scores: Array, labels: NDArray[np.integer]) -> float:
         """Return the mean loss of scores (n, k) with labels (n,)."""
-        return LOSSES[self.config.loss](scores, labels)[0]
+        return self._criterion(scores, labels)[0]
 
     def prepare(self, images: NDArray[np.uint8]) -> Array:
         """Return pictures (n, 28, 28) as the network's input (n, 1, 32, 32)."""

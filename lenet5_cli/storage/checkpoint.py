@@ -23,6 +23,7 @@ from lenet5_cli.storage import safe_pickle
 Array = NDArray[np.float32] | NDArray[np.float64]
 
 FORMAT = 1
+QUANTILES = 1001  # a step is a thousandth of the images held out
 SIZE_LIMIT = 64 << 20  # bytes; a checkpoint has about 250,000
 MAX_TEXT = 4096  # characters; the longest that a run writes is the name of a folder
 MAX_PAIRS = 32  # layers with parameters
@@ -73,6 +74,8 @@ class Checkpoint:
         data: the training data's name, number of images and SHA-256.
         state: arrays by name that a resumed run needs beside the parameters.
         versions: of lenet5, Python and NumPy.
+        distances: (QUANTILES,), equally spaced quantiles, from 0 to 1, of the squared distance from f6 to the nearest
+            code, of the images held out; None where none were.
         path: of the file that it was read from.
     """
 
@@ -83,6 +86,7 @@ class Checkpoint:
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     state: dict[str, Array] = field(default_factory=dict)
+    distances: Array | None = None
     path: str = field(default="", compare=False)
 
     @property
@@ -206,6 +210,8 @@ def _entry(record: dict[str, Any], name: str) -> Any:
         if not isinstance(value, np.ndarray) or value.shape != (10, 84) or not np.isin(value, (0, 1)).all():
             raise LeNet5Error("damaged: the glyphs are not (10, 84) zeros and ones")
         return value.astype(np.uint8)
+    if name == "distances":
+        return None if value is None else _distances(value)
     expected = list if name == "history" else dict
     if type(value) is not expected:
         raise LeNet5Error(f"damaged: {name} is of type {type(value).__name__}; expected {expected.__name__}")
@@ -214,6 +220,14 @@ def _entry(record: dict[str, Any], name: str) -> Any:
         return {key: _numbers(f"state.{key}", array) for key, array in value.items()}
     _demand_plain(name, value)
     return [_epoch(item, number) for number, item in enumerate(value, 1)] if name == "history" else value
+
+
+def _distances(value: Any) -> Array:
+    """Return the quantiles of distances: as many as a run writes, ascending."""
+    distances = _numbers("distances", value)
+    if distances.shape != (QUANTILES,) or (np.diff(distances) < 0).any():
+        raise LeNet5Error(f"distances: not {QUANTILES:,} ascending numbers")
+    return distances
 
 
 def _epoch(entry: Any, number: int) -> Epoch:
@@ -290,7 +304,7 @@ def _sha256(saved: Checkpoint) -> str:
     history = [{name: value for name, value in epoch.record().items() if name != "seconds"} for epoch in saved.history]
     said = [saved.config, saved.epoch, history, saved.data, saved.versions, list(saved.state)]
     digest = hashlib.sha256(_pickled(said))
-    codes = () if saved.codes is None else (saved.codes,)
-    for value in (*(value for pair in saved.pairs for value in pair), *codes, *saved.state.values()):
+    optional = (value for value in (saved.codes, saved.distances) if value is not None)
+    for value in (*(value for pair in saved.pairs for value in pair), *optional, *saved.state.values()):
         digest.update(value.tobytes())
     return digest.hexdigest()

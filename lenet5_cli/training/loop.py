@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli.config import Config
 from lenet5_cli.data.augmentation import draw
-from lenet5_cli.data.sources import Split
+from lenet5_cli.data.sources import Split, extended
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.optim import SGD, learning_rate
 from lenet5_cli.errors import LeNet5Error
@@ -52,10 +52,11 @@ def fit(
 
     Source: report, training.
     """
+    taught = extended(split, config.drawn, config.nondigits, nonclass=len(network.codes))
     with Step(network, threads) as step:
         for number in range(first, config.epochs + 1):
             start = perf_counter()
-            loss, images = _take_steps(step, optimizer, split, config, number, track)
+            loss, images = _take_steps(step, optimizer, taught, config, number, track)
             lr = learning_rate(config, number, 0.5)
             if not np.isfinite(loss) or not np.isfinite(network.parameters).all():
                 raise LeNet5Error(

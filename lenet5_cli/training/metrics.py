@@ -30,6 +30,32 @@ class Wrong(NamedTuple):
         return margins
 
 
+class Rejection(NamedTuple):
+    """What is left of the answers when those that are far from every code are refused.
+
+    Attributes:
+        threshold: the largest squared distance to the nearest code that is accepted.
+        accepted: how many answers that are.
+        wrong: how many of them are wrong.
+        images: how many answers there were.
+    """
+
+    threshold: float
+    accepted: int
+    wrong: int
+    images: int
+
+    @property
+    def coverage(self) -> float:
+        """The fraction of the answers that are accepted."""
+        return self.accepted / self.images
+
+    @property
+    def error(self) -> float:
+        """The fraction of the accepted answers that are wrong; 0 where none is accepted."""
+        return self.wrong / max(self.accepted, 1)
+
+
 @dataclass
 class Tally:
     """Counts and sums over classified images; ratios are computed on demand.
@@ -41,6 +67,7 @@ class Tally:
         confusion: confusion[true class, answer], images.
         bins: bins[what, bin], the answers by their confidence, the softmax of their score: bin b holds those above
             ``b / BINS`` up to ``(b + 1) / BINS``; what they sum up is 0 images, 1 right answers, 2 confidence.
+        nearest: a batch at a time, each answer's squared distance to its code, (n,), and whether it is right, (n,).
         worst: the ``keep`` wrong answers of largest margin, largest first.
     """
 
@@ -49,6 +76,7 @@ class Tally:
     loss_sum: float = 0.0
     confusion: NDArray[np.int64] = field(init=False)
     bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, BINS)))
+    nearest: list[tuple[NDArray[np.floating], NDArray[np.bool_]]] = field(default_factory=list)
     worst: Wrong = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +90,7 @@ class Tally:
         self._keep_worst(labels, scores, np.flatnonzero(answers != labels))
         self.loss_sum += loss_sum
         np.add.at(self.confusion, (labels, answers), 1)
+        self.nearest.append((-scores.max(axis=1), answers == labels))
         confidences = 1 / np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1, dtype=np.float64)
         bins = np.searchsorted(np.arange(1, BINS) / BINS, confidences)
         self.bins += [np.bincount(bins, what, minlength=BINS) for what in (None, answers == labels, confidences)]
@@ -136,6 +165,20 @@ class Tally:
         """
         _, right, confidence = self.bins
         return float(abs(right - confidence).sum()) / self.images
+
+    def refusing(self, thresholds: NDArray[np.floating]) -> list[Rejection]:
+        """Return what is left at each threshold, (m,), of the squared distance."""
+        distances, rights = (np.concatenate(parts) for parts in zip(*self.nearest, strict=True))
+        order = np.argsort(distances)
+        accepted = np.searchsorted(distances[order], thresholds, "right")
+        wrong = np.concatenate([[0], np.cumsum(~rights[order])])[accepted]
+        counts = zip(thresholds.tolist(), accepted.tolist(), wrong.tolist(), strict=True)
+        return [Rejection(*each, len(distances)) for each in counts]
+
+    def covering(self, coverages: NDArray[np.floating]) -> list[Rejection]:
+        """Return what is left at the smallest thresholds that accept at least these fractions, (m,), of the answers."""
+        distances = np.concatenate([distances for distances, _ in self.nearest])
+        return self.refusing(np.quantile(distances, coverages, method="inverted_cdf"))
 
     def _ratio(self, of: NDArray[np.integer] | NDArray[np.floating]) -> NDArray[np.float64]:
         ratio: NDArray[np.float64] = self.confusion.diagonal() / np.maximum(of, 1)

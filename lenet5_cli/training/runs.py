@@ -54,6 +54,7 @@ class Run:
         self.ended = ""
         self._optimizer = optim.optimizer(config, self.network.parameters)
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
+        self._distances: Array | None = None  # of the images held out, with these parameters
         held_out = len(split.labels) - config.validation
         self._training = split.part(slice(held_out))
         self._validation = split.part(slice(held_out, None)) if config.validation else None
@@ -82,7 +83,7 @@ class Run:
             raise LeNet5Error(f"{saved.where}its history is not of such a run; a run of lenet5 can be resumed")
         self.history = list(saved.history)
         self.network.assign(saved.pairs, saved.where)
-        self._best = saved.pairs
+        self._best, self._distances = saved.pairs, saved.distances
         state = self._state()
         if _shapes(saved.state) != _shapes(state):
             optimizer = self.config.optimizer
@@ -110,7 +111,7 @@ class Run:
             track=track,
         ):
             if _is_best(epoch, self.history):
-                self._best = self.network.pairs()
+                self._best, self._distances = self.network.pairs(), self._calibrated()
             self.history.append(epoch)
             if output is not None:
                 checkpoint.write(output, self.checkpoint())
@@ -144,7 +145,16 @@ class Run:
             {"name": self.split.source, "images": len(self.split.labels), "sha256": self.split.sha256},
             {"lenet5": __version__, "python": platform.python_version(), "numpy": np.__version__},
             {} if finished else self._state(),
+            self._distances,
         )
+
+    def _calibrated(self) -> Array | None:
+        """Return quantiles of the squared distances of the images held out to their nearest codes."""
+        if self._validation is None:
+            return None
+        nearest = -self.network.scores(np.asarray(self._validation.images[:])).max(axis=1)
+        quantiles: Array = np.quantile(nearest, np.linspace(0, 1, checkpoint.QUANTILES), method="inverted_cdf")
+        return quantiles
 
     def _state(self) -> dict[str, Array]:
         """Return the arrays that the next step depends on, beside the parameters that are kept."""
