@@ -66,6 +66,11 @@ def is_one(folder: Path) -> bool:
     return any(_classes(folder, names_only=True))
 
 
+def class_names(folder: Path) -> list[str]:
+    """Return the names of the folders that are the classes, in order."""
+    return _classes(folder / "train" if (folder / "train").is_dir() else folder)
+
+
 def load(
     folder: Path,
     split: str,

@@ -106,7 +106,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
         path = Path(source)
         if path.suffix.lower() in FILES and path.is_file():
             return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
-        if source not in remote.SETS and path.is_dir() and not _holds_idx(path) and folders.is_one(path):
+        if source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
             return _read_pictures(source, split, how)
         return _read_idx(source, split, how)
     except OSError as problem:
@@ -262,7 +262,7 @@ def _side(whole: Split, split: str, how: Reading) -> Split:
     return replace(whole, images=images[chosen], labels=whole.labels[chosen], places=places)
 
 
-def _holds_idx(folder: Path) -> bool:
+def holds_idx(folder: Path) -> bool:
     """Tell whether there is an IDX file of a split, by its name."""
     return any(_spelled(folder, name) for split in _PREFIXES for name in _names(split))
 
