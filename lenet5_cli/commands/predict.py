@@ -339,7 +339,7 @@ def _rows(head: str) -> Callable[[str, str], None]:
     def row(file: str, answer: str) -> None:
         nonlocal printed
         if not printed:
-            click.echo(f"{'file':{width}}  {head}")
+            click.secho(f"{'file':{width}}  {head}", bold=True)
         printed += 1
         click.echo(f"{_cut(file, width):{width}}  {answer}")
 
