@@ -118,7 +118,9 @@ def test_the_shares_of_a_digits_styles_add_up():
 @pytest.mark.parametrize("evenly", [False, True])
 def test_styles_are_drawn_as_often_as_their_shares_say_or_evenly(monkeypatch, evenly):
     chosen, write = [], drawn._write
-    monkeypatch.setattr(drawn, "_write", lambda table, styles, rng: chosen.append(styles) or write(table, styles, rng))
+    monkeypatch.setattr(
+        drawn, "_write", lambda table, styles, *rest: chosen.append(styles) or write(table, styles, *rest)
+    )
     for seed in range(10):
         drawn._draw_block(1, [seed], evenly)
     first = drawn._table(drawn._DIGITS).first
