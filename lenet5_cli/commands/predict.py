@@ -31,6 +31,7 @@ from lenet5_cli.files import BUNDLED_MODEL
 
 if TYPE_CHECKING:
     from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.pictures.lines import Text
     from lenet5_cli.pictures.read import Reading
 
 DEFAULT_MODEL = Path("model.pkl")
@@ -55,6 +56,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     metavar="FILE|bundled",
     help="Checkpoint to read with.  [default: model.pkl if it is here, else the bundled model]",
 )
+@option("--all", "every", group="Main", is_flag=True, help="Read every digit, row by row, not one a picture.")
 @option("--recursive", group="Data", is_flag=True, help="Look into the folders of a folder too.")
 @option(
     "--rotate",
@@ -95,6 +97,7 @@ def predict(
     ctx: click.Context,
     sources: tuple[Path, ...],
     model: Path | None,
+    every: bool,
     recursive: bool,
     rotate: str,
     accept: float | None,
@@ -105,7 +108,7 @@ def predict(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Read the digit in each picture.
+    """Read the digit in each picture, or with --all every digit.
 
     Photos, scans and drawings, dark on light or light on dark, of any size; of a folder every picture in it; - is
     standard input. A picture that cannot be read, or that shows no digit, gets a line that says why, and the exit code
@@ -115,18 +118,27 @@ def predict(
     Examples:
       lenet5 predict digit.png
       lenet5 predict --top 3 scans/
+      lenet5 predict --all form.jpg
       lenet5 predict --explain seen.png photo.jpg
       curl -s https://example.org/digit.png | lenet5 predict --json -
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two forms of the same output; give one")
+    if every and top > 1:
+        raise click.UsageError("--top shows further answers for one digit a picture; leave it out with --all")
     files = list(_files(sources, recursive))
     _check_explain(explain, len(files))
     refuse_existing(overwrite, explain)
     network = _network(model, accept)
-    with closing(_readings(network, files, threads, int(rotate))) as readings:
+    with closing(_readings(network, files, threads, int(rotate), every)) as readings:
         answers = _answers(readings, explain, network)
-        refused = _print_lines(answers) if as_json else _print_csv(answers) if as_csv else _print_table(answers, top)
+        refused = (
+            _print_lines(answers)
+            if as_json
+            else _print_csv(answers, every)
+            if as_csv
+            else _print_table(answers, top, every)
+        )
     if refused:
         ctx.exit(1)
 
@@ -177,24 +189,26 @@ def _network(model: Path | None, accept: float | None) -> "LeNet5":
 
 
 def _readings(
-    network: "LeNet5", files: list[Path], threads: int, rotate: int
-) -> "Generator[tuple[Path, Reading | LeNet5Error]]":
+    network: "LeNet5", files: list[Path], threads: int, rotate: int, every: bool
+) -> "Generator[tuple[Path, Reading | Text | LeNet5Error]]":
     """Yield what was read of each file, in order, on several threads, each with a network of its own."""
     from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
+    from lenet5_cli.pictures.lines import read_digits
     from lenet5_cli.pictures.read import read
 
+    read_one: Callable[..., Reading | Text] = read_digits if every else read
     own = local()
 
-    def reading(file: Path) -> "Reading | LeNet5Error":
+    def reading(file: Path) -> "Reading | Text | LeNet5Error":
         if not hasattr(own, "network"):
             own.network = deepcopy(network)
         try:
             if file == STANDARD_INPUT:
                 content = sys.stdin.buffer.read(INPUT_LIMIT)
-                return read(content, own.network, name="standard input", rotate=rotate)
-            return read(file, own.network, rotate=rotate)
+                return read_one(content, own.network, name="standard input", rotate=rotate)
+            return read_one(file, own.network, rotate=rotate)
         except LeNet5Error as error:
             return error
 
@@ -214,41 +228,57 @@ def _readings(
 
 
 def _answers(
-    readings: "Iterable[tuple[Path, Reading | LeNet5Error]]", explain: Path | None, network: "LeNet5"
+    readings: "Iterable[tuple[Path, Reading | Text | LeNet5Error]]", explain: Path | None, network: "LeNet5"
 ) -> Iterator[dict[str, Any]]:
     """Yield what ``--json`` prints of each picture: the answer, why there is none, or the error."""
+    from lenet5_cli.pictures.lines import Text
+
     for file, reading in readings:
         if isinstance(reading, LeNet5Error):
             yield {"file": str(file), "error": str(reading)}
             continue
         if explain:
             _explain(explain, reading, network, file)
-        answer: dict[str, Any] = {"file": str(file), "digit": reading.digit}
-        if reading.digit is None:
-            answer["reason"] = reading.reason
-        if reading.candidates:
-            distances, probabilities = reading.chosen.distances, reading.probabilities
-            answer |= {
-                "probability": float(probabilities.max()),
-                "probabilities": probabilities.tolist(),
-                "distance": float(distances.min()),
-                "distances": distances.tolist(),
-                "box": reading.box,
-                "others": reading.chosen.others,
-            }
-        yield answer
+        yield {"file": str(file), **(_text_answer(reading) if isinstance(reading, Text) else _answer(reading))}
 
 
-def _explain(path: Path, reading: "Reading", network: "LeNet5", file: Path) -> None:
+def _text_answer(text: "Text") -> dict[str, Any]:
+    digits = [each._asdict() for row in text.rows for each in row]
+    return {"text": str(text), "digits": digits} | ({} if digits else {"reason": text.NO_DIGIT})
+
+
+def _answer(reading: "Reading") -> dict[str, Any]:
+    answer: dict[str, Any] = {"digit": reading.digit}
+    if reading.digit is None:
+        answer["reason"] = reading.reason
+    if reading.candidates:
+        distances, probabilities = reading.chosen.distances, reading.probabilities
+        answer |= {
+            "probability": float(probabilities.max()),
+            "probabilities": probabilities.tolist(),
+            "distance": float(distances.min()),
+            "distances": distances.tolist(),
+            "box": reading.box,
+            "others": reading.chosen.others,
+        }
+    return answer
+
+
+def _explain(path: Path, reading: "Reading | Text", network: "LeNet5", file: Path) -> None:
     from lenet5_cli.files import replacing
+    from lenet5_cli.pictures.lines import Text
     from lenet5_cli.reports import explanation
 
-    words = printable(f"{file}: {explanation.in_words(reading)}")
-    click.echo(words, err=True)
-    if reading.candidates:
+    words = explanation.text_in_words(reading) if isinstance(reading, Text) else explanation.in_words(reading)
+    click.echo(words := printable(f"{file}: {words}"), err=True)
+    if isinstance(reading, Text):
+        image = explanation.draw_text(reading)
+    elif reading.candidates:
         image = explanation.draw(reading, network.codes, words)
-        with replacing(path) as picture:
-            image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
+    else:
+        return
+    with replacing(path) as picture:
+        image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
 
 
 def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
@@ -256,54 +286,62 @@ def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
     refused = 0
     for answer in answers:
         click.echo(json.dumps(answer))
-        refused += answer.get("digit") is None
+        refused += "error" in answer or "reason" in answer
     return refused
 
 
-def _print_csv(answers: Iterable[dict[str, Any]]) -> int:
-    """Print a row a picture; return how many showed no digit."""
+def _print_csv(answers: Iterable[dict[str, Any]], every: bool) -> int:
+    """Print a row a picture, or a digit where every one is read; return how many pictures showed none."""
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(["file", "digit", "probability", "distance", "reason"])
+    edges = ("left", "top", "right", "bottom")
+    rows.writerow(["file", "digit", "probability", "distance", *(edges if every else ()), "reason"])
     refused = 0
     for answer in answers:
-        digit, why = answer.get("digit"), answer.get("reason", answer.get("error", ""))
-        figures = [f"{answer[name]:.4f}" if name in answer else "" for name in ("probability", "distance")]
-        rows.writerow([answer["file"], "" if digit is None else digit, *figures, why])
+        why = answer.get("reason", answer.get("error", ""))
+        for each in answer.get("digits") or [answer]:
+            digit = each.get("digit")
+            figures = [f"{each[name]:.4f}" if name in each else "" for name in ("probability", "distance")]
+            box = each.get("box", [""] * len(edges)) if every else ()
+            rows.writerow([answer["file"], "" if digit is None else digit, *figures, *box, why])
         sys.stdout.flush()
-        refused += digit is None
+        refused += bool(why)
     return refused
 
 
-def _print_table(answers: Iterable[dict[str, Any]], top: int) -> int:
+def _print_table(answers: Iterable[dict[str, Any]], top: int, every: bool) -> int:
     """Print a row for every digit as it is read, and why there is none; return how many showed none."""
     refused = 0
-    row = _rows()
+    row = _rows("digits" if every else "digit  probability")
     for answer in answers:
         file = printable(answer["file"])
-        if answer.get("digit") is None:
+        if "error" in answer or "reason" in answer:
             refused += 1
             click.echo(answer.get("error") or f"{file}: no digit: {answer['reason']}", err=True)
+            continue
+        if every:
+            for place, text in enumerate(answer["text"].split("\n")):
+                row("" if place else file, text)
             continue
         if others := answer["others"]:
             click.echo(f"{file}: {others} more like it beside it; --all reads them", err=True)
         order = sorted(range(len(answer["probabilities"])), key=lambda digit: -answer["probabilities"][digit])
         for place, digit in enumerate(order[:top]):
             if not place or answer["probabilities"][digit] >= LOWEST_SHOWN:
-                row("" if place else file, str(digit), f"{answer['probabilities'][digit]:.4f}")
+                row("" if place else file, f"{digit:<5}  {answer['probabilities'][digit]:.4f}")
     return refused
 
 
-def _rows() -> Callable[[str, str, str], None]:
+def _rows(head: str) -> Callable[[str, str], None]:
     """Return what prints a row of the table, with its head before the first."""
     width = max(NAME_MIN, min(NAME_WIDTH, console().width - 22))
     printed = 0
 
-    def row(file: str, digit: str, probability: str) -> None:
+    def row(file: str, answer: str) -> None:
         nonlocal printed
         if not printed:
-            click.echo(f"{'file':{width}}  digit  probability")
+            click.echo(f"{'file':{width}}  {head}")
         printed += 1
-        click.echo(f"{_cut(file, width):{width}}  {digit:5}  {probability}")
+        click.echo(f"{_cut(file, width):{width}}  {answer}")
 
     return row
 

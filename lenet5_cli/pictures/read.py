@@ -12,7 +12,7 @@ from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import segment
-from lenet5_cli.pictures.decode import Page, Source, decode, name_of
+from lenet5_cli.pictures.decode import Page, Source, decode, name_of, reduced
 from lenet5_cli.pictures.normalise import is_normal, normalise
 from lenet5_cli.pictures.segment import Plane
 
@@ -22,12 +22,13 @@ SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
 
 # The prior, in squared distance to a glyph: what a reading must be nearer by to be chosen over a plainer one.
-LIGHT: Final = 10  # light ink: paper is white more often than black
-LOCAL: Final = 20  # a local background: it takes the inside of a loop for ink
-UNEVEN: Final = 40  # one shade as the background of a page that has several
+AGAINST: Final = 15  # ink of the shade that differs less from the page's commonest, as the inside of a loop does
+RULED: Final = 5  # long thin lines kept: they are the paper's more often than strokes
+MISFIT: Final = 20  # a local background on an even page, where it takes the inside of a loop for ink, or the other way
 FAINT: Final = 5  # faint ink: it may be the paper's grain
 UNEXPLAINED: Final = 5  # all of the page's ink left over; half of it counts half
-CUT: Final = 20  # ink along the page's edge for the length of the digit
+SMALL: Final = 15  # nothing of the longest ink: of several digits, the largest stands out
+CUT: Final = 5  # ink along the page's edge for the length of the digit
 
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom are exclusive
 
@@ -129,14 +130,6 @@ def read_page(page: Page, network: LeNet5) -> Reading:
     return replace(reading, box=tuple(round(scale * edge) for edge in (left, top, right, bottom)))
 
 
-def reduced(pixels: Plane, side: int) -> Plane:
-    """Return pixels (h, w) or (h, w, 3) with a longer side of at most ``side``."""
-    scale = side / max(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
-    return cv2.resize(pixels, [max(1, round(scale * n)) for n in pixels.shape[1::-1]], interpolation=cv2.INTER_AREA)
-
-
 def _read(look: Plane, network: LeNet5) -> Reading:
     shades = segment.grey(look)
     found = _ready(shades)
@@ -150,7 +143,7 @@ def _read(look: Plane, network: LeNet5) -> Reading:
     digit, distance = int(found[0].distances.argmin()), float(found[0].distances.min())
     limit = network.threshold
     if limit is not None and distance > limit:
-        reason = f"no digit: the nearest glyph, {digit}, is at {distance:.1f}, beyond {limit:.1f}"
+        reason = f"the nearest glyph, {digit}, is at {distance:.1f}, beyond {limit:.1f}"
         return Reading(None, reason, look, None, found, unchanged)
     return Reading(digit, None, look, None, found, unchanged)
 
@@ -170,6 +163,7 @@ def _candidates(shades: Plane) -> Iterator[Candidate]:
         labels, components = segment.components(ink.mask)
         components = [each for each in components if each.length >= 2]
         total = sum(each.area for each in components)
+        longest = max((each.length for each in components if not each.edge), default=0)
         for group in segment.groups(components):
             box = segment.box_of(group)
             length = max(box[2] - box[0], box[3] - box[1])
@@ -177,10 +171,12 @@ def _candidates(shades: Plane) -> Iterator[Candidate]:
                 continue
             plane = segment.isolate(ink, labels, group)
             prior = (
-                LIGHT * (not ink.dark)
-                + (LOCAL if ink.local else UNEVEN * ink.uneven)
+                AGAINST * ink.against
+                + RULED * ink.ruled
+                + MISFIT * ink.misfit
                 + FAINT * (ink.level < segment.LEVELS[0])
                 + UNEXPLAINED * (1 - sum(each.area for each in group) / total)
+                + SMALL * (1 - length / max(longest, length))
                 + CUT * min(1, sum(each.edge for each in group) / length)
             )
             others = sum(
