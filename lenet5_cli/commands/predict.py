@@ -340,7 +340,8 @@ def _rows(head: str) -> Callable[[str, str], None]:
     def row(file: str, answer: str) -> None:
         nonlocal printed
         if not printed:
-            click.secho(f"{'file':{width}}  {head}", bold=True if screen.color_system else None)
+            line = f"{'file':{width}}  {head}"
+            click.echo(click.style(line, bold=True) if screen.color_system else line)
         printed += 1
         click.echo(f"{_cut(file, width):{width}}  {answer}")
 
