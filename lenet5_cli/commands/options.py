@@ -96,7 +96,7 @@ overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Rep
 def _complete_data(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
     from lenet5_cli.data.sources import NAMES
 
-    return [*(CompletionItem(name) for name in NAMES if name.startswith(start)), CompletionItem(start, type="dir")]
+    return [*(CompletionItem(name) for name in NAMES if name.startswith(start)), CompletionItem(start, type="file")]
 
 
 def _complete_config(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
