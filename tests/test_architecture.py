@@ -16,7 +16,7 @@ FLOORS = [  # each imports only from those above it
     {"storage"},
     {"engine"},
     {"pictures", "training", "export"},
-    {"reports"},
+    {"reports", "sklearn"},
     {"commands"},
     {"__init__", "__main__"},
 ]
@@ -24,7 +24,21 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 COMMANDS = FLOOR["commands"]
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 MAX_LINES = 40  # of a function, as many as a screen shows at once
-HEAVY = {"numpy", "PIL", "tqdm", "rich", "pooch", "matplotlib", "threadpoolctl", "cv2", "onnx", "mpi4py", "optuna"}
+HEAVY = {
+    "numpy",
+    "PIL",
+    "tqdm",
+    "rich",
+    "pooch",
+    "matplotlib",
+    "threadpoolctl",
+    "cv2",
+    "onnx",
+    "mpi4py",
+    "optuna",
+    "sklearn",
+    "tensorboard",
+}
 TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every other have its name
     "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
     "commands": ["options"],

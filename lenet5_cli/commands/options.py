@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from lenet5_cli.config import Config, choices, presets, read
 from lenet5_cli.errors import printable
-from lenet5_cli.files import BUNDLED_MODEL, shipped_folder
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is expected
 
 
 class ModelFile(click.Path):
@@ -176,13 +176,9 @@ def say_written(*paths: Path | None) -> None:
 
 def load(source: str, split: Literal["train", "test"]) -> "Split":
     """Load a split, with a bar for a download, and say what was loaded."""
-    from tqdm import tqdm
-
     from lenet5_cli.data import sources
 
-    with tqdm(
-        unit="B", unit_scale=True, leave=False, disable=None, desc=printable(f"download {source}"), total=1
-    ) as bar:
+    with _tqdm(unit="B", unit_scale=True, leave=False, desc=printable(f"download {source}"), total=1) as bar:
         loaded = sources.load(source, split, progress=None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
@@ -191,13 +187,22 @@ def load(source: str, split: Literal["train", "test"]) -> "Split":
 
 
 def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
-    """Pass batches through and show progress, on a terminal only."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=what, unit="image", leave=False, disable=None, delay=0.2) as shown:
+    """Pass batches through and show progress on a terminal or in a notebook: what ``track`` of a function can be."""
+    with _tqdm(total=total, desc=what, unit="image", leave=False, delay=0.2) as shown:
         for batch in batches:
             yield batch
             shown.update(len(batch[1]))
+
+
+def _tqdm(**how: Any) -> Any:
+    """Return a bar: in a notebook, whose streams are no terminals, that of notebooks, else one for terminals alone."""
+    if "ipykernel" in sys.modules:
+        from tqdm.auto import tqdm
+
+        return tqdm(**how)
+    from tqdm import tqdm as on_terminal
+
+    return on_terminal(disable=None, **how)
 
 
 class Stop:
