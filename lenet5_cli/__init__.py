@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lenet5_cli.commands.options import bar
     from lenet5_cli.config import Config
-    from lenet5_cli.data.sources import load as load_data
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.errors import LeNet5Error
     from lenet5_cli.pictures.lines import read_digits
     from lenet5_cli.pictures.read import read_picture
+    from lenet5_cli.training.inputs import load_data
     from lenet5_cli.training.loop import evaluate
     from lenet5_cli.training.runs import train
 
@@ -36,7 +36,7 @@ _PLACES = {
     "LeNet5Error": "errors.LeNet5Error",
     "bar": "commands.options.bar",
     "evaluate": "training.loop.evaluate",
-    "load_data": "data.sources.load",
+    "load_data": "training.inputs.load_data",
     "read_digits": "pictures.lines.read_digits",
     "read_picture": "pictures.read.read_picture",
     "train": "training.runs.train",

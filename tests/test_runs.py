@@ -15,7 +15,7 @@ import pytest
 
 import lenet5_cli
 from lenet5_cli import LeNet5
-from lenet5_cli.data import idx
+from lenet5_cli.data import idx, sources
 from lenet5_cli.storage import checkpoint
 from tests.conftest import SHORT, bars, left_behind, run, train, without_seconds
 
@@ -72,7 +72,7 @@ def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     train(bars_folder)
     before = Path("model.pkl").read_bytes()
     for arguments, message in (
-        ([], "has 2 of 2 epochs already; --epochs can ask for more"),
+        ([], "has 2 of 2 epochs already; give a larger --epochs to continue"),
         (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
         (["--epochs", "3", "--data", "builtin"], "was trained on other images than those of builtin"),
     ):
@@ -97,8 +97,8 @@ def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, cod
     assert process.returncode == code
     epochs = checkpoint.read("model.pkl").epoch
     assert messages.endswith(
-        "\nStopping at the end of this step; once more stops at once.\n"
-        f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl goes on.\n"
+        "\nStopping at the end of this step; Ctrl-C again stops immediately.\n"
+        f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl continues it.\n"
     )
     assert left_behind() == ["bars", "model.pkl"]
 
@@ -107,7 +107,7 @@ def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_
     run("train", "--data", "bars", *SHORT)
     assert checkpoint.read("model.pkl").data["name"] == "bars"
     bars_folder.rename(tmp_path / "moved")
-    gone = "bars: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin;"
+    gone = f"bars: neither a data set nor a folder; the data sets are {', '.join(sources.NAMES)};"
     for arguments in (["eval", "model.pkl"], ["train", "--resume", "--epochs", 3]):
         assert run(*arguments, code=1).stderr == f"Error: {gone} --data says where the images are now\n"
     assert json.loads(run("eval", "model.pkl", "--data", "moved", "--json").stdout)["images"] == 50

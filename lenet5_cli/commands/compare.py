@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from lenet5_cli.commands.options import (
     GroupedCommand,
     bar,
     console,
+    data_of,
     data_option,
     load,
     model_name,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from lenet5_cli.config import Config
     from lenet5_cli.storage.checkpoint import Checkpoint
 
 SHOWN = 20  # images on which the answers differ, at most
@@ -53,7 +55,7 @@ def compare(
     first: Path,
     second: Path,
     data: str | None,
-    split: Literal["test", "train"],
+    split: str,
     threads: int,
     as_json: bool,
     plot: Path | None,
@@ -80,7 +82,7 @@ def compare(
     names = [model_name(path) for path in paths]
     if names[0] == names[1]:
         raise click.UsageError(printable(f"{names[0]} was given twice; expected two checkpoints"))
-    found = _compared(saved, data or str(saved[0].data.get("name", "mnist")), split, threads)
+    found = _compared(saved, data_of(saved[0], data), split, threads)
     facts = {"models": names, "settings": _differing(*saved), **found}
     if plot:
         figures.histories(dict(zip(names, [each.history for each in saved], strict=True)), plot)
@@ -98,7 +100,7 @@ def _differing(first: "Checkpoint", second: "Checkpoint") -> dict[str, list[Any]
     return {name: pair for name, pair in values.items() if pair[0] != pair[1]}
 
 
-def _compared(saved: "list[Checkpoint]", data: str, split: Literal["test", "train"], threads: int) -> dict[str, Any]:
+def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: int) -> dict[str, Any]:
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.training.loop import answers, demand_glyphs
     from lenet5_cli.training.metrics import mcnemar, wilson
@@ -112,7 +114,7 @@ def _compared(saved: "list[Checkpoint]", data: str, split: Literal["test", "trai
     rights = [int((found == labels).sum()) for found in (one, other)]
     alone = int(((one == labels) & (other != labels)).sum()), int(((one != labels) & (other == labels)).sum())
     return {
-        "data": data,
+        "data": data.data,
         "split": split,
         "images": len(labels),
         "right": rights,

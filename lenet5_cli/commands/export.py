@@ -23,7 +23,7 @@ TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
     type=click.Path(path_type=Path),
     help="File, or for c and hex folder, to write.  [default: by target]",
 )
-@click.option("--type", "kind", type=click.Choice(TYPES), help=f"Numbers of {TYPED}.  [default: float32, of hex int8]")
+@click.option("--type", "kind", type=click.Choice(TYPES), help=f"Numbers of {TYPED}.  [default: float32; int8 for hex]")
 @click.option(
     "--golden", type=click.IntRange(1, 1000), metavar="N", help=f"Images to check by, of {TYPED}.  [default: 1]"
 )

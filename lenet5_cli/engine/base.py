@@ -60,7 +60,7 @@ class Layer(ABC):
         return self._forward(np.asarray(x, self.dtype))
 
     def _adapt(self, x: Array) -> Array:
-        """Return x in the form that the layer reads, with work arrays for it; the next x of its shape needs none of this."""
+        """Return x in the form that the layer reads, with work arrays for it; the next x of its shape skips this."""
         self._untiled = x.shape[-1] if x.ndim == 6 and x.shape[-1] != self.reads_tiles else 0
         if self._untiled:
             x = untiled(x)

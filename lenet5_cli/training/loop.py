@@ -2,29 +2,25 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from os import PathLike, fspath
 from time import perf_counter
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.config import Config
 from lenet5_cli.data.augmentation import draw
-from lenet5_cli.data.sources import Split, extended, load
+from lenet5_cli.data.sources import Split, extended
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.optim import SGD, learning_rate
-from lenet5_cli.engine.preprocessing import as_pictures
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage.checkpoint import Epoch
+from lenet5_cli.training.inputs import Data, as_split
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.step import Step
 
 EVALUATED = 4096  # images read at a time in evaluation
 CHANCES = 1 << 20  # random numbers at a time: memory stays flat however many images there are
 
-Data = Split | str | PathLike[str] | tuple[NDArray[Any], NDArray[np.integer]]
-"""A split; what ``data.sources.load`` takes; or pictures, as ``LeNet5.scores`` takes them, and labels (n,)."""
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Track = Callable[[Iterator[Batch], int, str], Iterator[Batch]]
 """Passes batches through and may show progress: (batches, total number of images, what is done with them)."""
@@ -35,24 +31,6 @@ Score = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 def untracked(batches: Iterator[Batch], total: int, what: str) -> Iterator[Batch]:  # noqa: ARG001
     """Pass batches through and show nothing."""
     return batches
-
-
-def as_split(data: Data, split: Literal["train", "test"]) -> Split:
-    """Return data as a split of images and labels; of a name or folder the one that is named.
-
-    Raises:
-        LeNet5Error: the data cannot be read; pictures or labels have another shape, or other numbers.
-    """
-    if isinstance(data, Split):
-        return data
-    if not isinstance(data, tuple):
-        return load(fspath(data), split)
-    images, labels = as_pictures(data[0]), np.asarray(data[1])
-    if labels.shape != (len(images),) or not len(images):
-        raise LeNet5Error(f"labels of shape {labels.shape} for {len(images)} pictures; expected one for each")
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > np.iinfo(np.uint8).max:
-        raise LeNet5Error(f"labels of {labels.dtype}; expected integers, the places of their glyphs from 0")
-    return Split("arrays", images, labels.astype(np.uint8), "arrays", "arrays")
 
 
 def fit(
@@ -125,6 +103,7 @@ def mixed(split: Split, rehearsed: Split, fraction: float, rng: np.random.Genera
         split,
         images=np.concatenate([np.asarray(split.images[:]), np.asarray(rehearsed.images[chosen])]),
         labels=np.concatenate([split.labels, rehearsed.labels[chosen]]),
+        places=(),
     )
 
 

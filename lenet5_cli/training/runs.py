@@ -25,7 +25,8 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
-from lenet5_cli.training.loop import Data, Track, as_split, demand_glyphs, evaluate, fit, untracked
+from lenet5_cli.training.inputs import Data, as_split, load
+from lenet5_cli.training.loop import Track, demand_glyphs, evaluate, fit, untracked
 from lenet5_cli.training.metrics import Tally
 
 POLL = 0.2  # seconds between looks at whether several runs shall stop
@@ -70,7 +71,7 @@ def train(
         given = read(config) if config else {}
     given |= settings
     config = Config(**given)
-    split = as_split(config.data if data is None else data, "train")
+    split = load(config, "train") if data is None else as_split(data, "train")
     saved = checkpoint.read(BUNDLED_MODEL if start == BUNDLED else start) if start else None
     run = begin(config, split, saved, given)
     for _ in run.train(output=output, threads=threads, track=track):
@@ -105,7 +106,7 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
 
 def _rehearsed(config: Config, start: Checkpoint) -> sources.Split | None:
     """Return what is to be mixed into a run: the images that its starting model was trained on."""
-    return sources.load(str(start.data.get("name", "mnist")), "train") if config.rehearse else None
+    return load(Config(data=str(start.data.get("name", "mnist"))), "train") if config.rehearse else None
 
 
 class Run:
@@ -177,7 +178,7 @@ class Run:
         if "from" not in saved.data:
             run = cls(config, split)
         else:
-            rehearsed = sources.load(saved.data["rehearsed"], "train") if config.rehearse else None
+            rehearsed = load(Config(data=saved.data["rehearsed"]), "train") if config.rehearse else None
             run = cls(config, split, saved, rehearsed)
             if rehearsed and rehearsed.sha256 != saved.data["rehearsed_sha256"]:
                 raise LeNet5Error(f"{saved.where}rehearsed other images than those of {rehearsed.source}")
@@ -345,7 +346,7 @@ def _sha256(pairs: list[list[Array]]) -> str:
 def _shuffled(split: sources.Split, seed: int) -> sources.Split:
     """Return a split in random order."""
     order = np.random.default_rng(seed).permutation(len(split.labels))
-    return replace(split, images=np.asarray(split.images[:])[order], labels=split.labels[order])
+    return replace(split, images=np.asarray(split.images[:])[order], labels=split.labels[order], places=())
 
 
 def side_by_side(
@@ -401,10 +402,10 @@ def _run_apart(place: int, config: Config, output: str, threads: int, events: An
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
     try:
-        run = Run(config, sources.load(config.data, "train"))
+        run = Run(config, load(config, "train"))
         for epoch in run.train(output=output, threads=threads):
             events.put((place, epoch))
-        events.put((place, evaluate(run.kept(), sources.load(config.data, "test"), threads=threads)))
+        events.put((place, evaluate(run.kept(), load(config, "test"), threads=threads)))
     except LeNet5Error as error:
         events.put((place, f"seed {config.seed}: {error}"))
     except KeyboardInterrupt:
