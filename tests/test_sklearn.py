@@ -92,7 +92,14 @@ def test_the_checks_of_another_width_pass_where_columns_are_drawn_into_a_picture
 def test_parameters_are_settings() -> None:
     settings = set(LeNet5Classifier().get_params()) - {"threads"}
     assert settings <= set(Config.__dataclass_fields__)
-    assert set(Config.__dataclass_fields__) - settings == {"data", "drawn", "nondigits", "rehearse"}
+    assert set(Config.__dataclass_fields__) - settings == {
+        "data",
+        "test_fraction",
+        "as_is",
+        "drawn",
+        "nondigits",
+        "rehearse",
+    }
 
 
 @pytest.fixture(scope="module")
