@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import lenet5_cli
+from lenet5_cli.commands.compare import compare
 from lenet5_cli.commands.data import data
 from lenet5_cli.commands.evaluate import evaluate
 from lenet5_cli.commands.export import export
@@ -69,5 +70,5 @@ def lenet5() -> None:
     """
 
 
-for command in (train, evaluate, predict, info, render_glyphs, export, data):
+for command in (train, evaluate, compare, predict, info, render_glyphs, export, data):
     lenet5.add_command(command)

@@ -71,6 +71,21 @@ def history(epochs: list[Epoch], path: Path) -> None:
     _write(figure, path)
 
 
+def histories(runs: Mapping[str, list[Epoch]], path: Path) -> None:
+    """Draw loss and accuracy over the epochs of several runs, by name, in the same panels."""
+    figure = _figure(9, 3.6, layout="constrained")
+    panels = figure.subplots(1, 2)
+    for panel, key in zip(panels, ("loss", "accuracy"), strict=True):
+        for (name, epochs), colour in zip(runs.items(), (BLUE, ORANGE), strict=True):
+            values = [getattr(epoch, key) for epoch in epochs]
+            panel.plot([epoch.epoch for epoch in epochs], values, color=colour, marker="o", markersize=3, label=name)
+        panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(alpha=0.3)
+        panel.legend()
+    _write(figure, path)
+
+
 def evaluation(tally: Tally, path: Path) -> None:
     """Draw the confusion matrix, and the accuracy of answers by confidence."""
     figure = _figure(9, 4.4, layout="constrained")

@@ -1,7 +1,7 @@
 """Counts of right and wrong answers, and what follows from them."""
 
 from dataclasses import dataclass, field
-from math import sqrt
+from math import exp, fsum, lgamma, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -191,3 +191,16 @@ def wilson(right: float, images: float) -> tuple[float, float]:
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return middle - half, middle + half
+
+
+def mcnemar(first: int, second: int) -> float:
+    """Return the p-value that two classifiers are equally good on the same images: McNemar's exact test, two-sided.
+
+    ``first`` images only the first reads right, ``second`` only the second; on each of them, either is as likely to be
+    the right one if they are equally good: ``p = 2 sum_i^min C(n, i) / 2^n``, at most 1.
+
+    Source: McNemar 1947.
+    """
+    n = first + second
+    tail = (lgamma(n + 1) - lgamma(i + 1) - lgamma(n - i + 1) - n * log(2) for i in range(min(first, second) + 1))
+    return min(1.0, 2 * fsum(map(exp, tail)))
