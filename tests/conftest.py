@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,18 @@ def drawing(digit: int, size: int = 200, ink: object = 0, paper: object = 255, m
         for x, y in (points[0], points[-1]):
             draw.ellipse([x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2], fill=ink)
     return image
+
+
+def written(image: Image.Image, form: str = "PNG", **options: object) -> BytesIO:
+    """Return an image as a file of a format."""
+    file = BytesIO()
+    image.save(file, form, **options)
+    file.seek(0)
+    return file
+
+
+def same(one: np.ndarray, other: np.ndarray) -> float:
+    """Return how much ink two pictures share, 0 to 1, if one may be moved by a pixel."""
+    one, other = one.astype(int), other.astype(int)
+    moved = [np.roll(one, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    return max(float(np.minimum(x, other).sum() / np.maximum(x, other).sum()) for x in moved)

@@ -1,10 +1,14 @@
 """``lenet5 predict``: pictures in, answers out; the bundled model."""
 
+import csv
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -46,19 +50,21 @@ def test_the_table_names_files_as_they_are() -> None:
     drawing(3).save("[red]three.png")
     result = run("predict", "--top", 3, "[red]three.png")
     assert "[red]three.png" in result.stdout
-    assert len(re.findall(r"[01]\.\d{4}", result.stdout)) == 3
+    assert re.fullmatch(r"\[red\]three\.png +3 +[01]\.\d{4}", result.stdout.splitlines()[1])
 
 
-def test_the_model_is_the_one_named_then_model_pkl_then_the_one_in_the_box() -> None:
+def test_the_model_is_the_one_named_then_model_pkl_then_the_bundled_one() -> None:
     drawing(3).save("three.png")
     assert run("predict", "three.png").stderr == "Reading with the bundled model.\n"
     untrained(Path("model.pkl"))
-    assert run("predict", "three.png").stderr == "Reading with model.pkl.\n"
+    said = "Reading with model.pkl; --model bundled reads with the bundled model.\n"
+    assert run("predict", "three.png").stderr.startswith(said)
+    assert run("predict", "--model", "bundled", "three.png").stderr == "Reading with the bundled model.\n"
     untrained(Path("other.pkl"))
     assert run("predict", "--model", "other.pkl", "three.png").stderr == "Reading with other.pkl.\n"
 
 
-def test_the_model_in_the_box_is_small_and_says_how_it_was_made() -> None:
+def test_the_bundled_model_is_small_and_says_how_it_was_made() -> None:
     assert BUNDLED_MODEL.stat().st_size < 300_000
     saved = checkpoint.read(BUNDLED_MODEL)
     assert saved.epoch == saved.config["epochs"] == len(saved.history)
@@ -125,18 +131,20 @@ def test_explain_draws_what_was_seen_and_says_it() -> None:
     result = run("predict", "--explain", "seen.png", "three.png")
     said = result.stderr.splitlines()[1]
     assert re.fullmatch(
-        r"three.png: light background, inverted; ink \d+ % of the picture; nearest 3 at \d+\.\d, then \d at \d+\.\d",
-        said,
+        r"three.png: dark ink, the best of \d+ candidates; nearest 3 at \d+\.\d, then \d at \d+\.\d", said
     )
     with Image.open("seen.png") as seen:
-        assert seen.size == (1240, 380)
+        assert seen.size == (1240, 556)
         assert {(0, 114, 178), (213, 94, 0)} <= {colour for _, colour in seen.getcolors(1 << 20)}  # a bar, the frame
 
 
-def test_explain_takes_any_name_of_a_file() -> None:
+def test_explain_takes_any_name_of_a_picture_and_writes_what_its_own_name_says() -> None:
     drawing(3).save("a\nb.png")
-    assert "a\\nb.png: light background" in run("predict", "--explain", "seen.png", "a\nb.png").stderr
-    assert Path("seen.png").exists()
+    assert "a\\nb.png: dark ink" in run("predict", "--explain", "seen.jpg", "a\nb.png").stderr
+    with Image.open("seen.jpg") as seen:
+        assert seen.format == "JPEG"
+    said = "--explain seen.pdf: expected a name that ends in .png, .jpg, .jpeg, .webp"
+    assert said in run("predict", "--explain", "seen.pdf", "a\nb.png", code=2).stderr
 
 
 def test_explain_is_for_one_picture_and_replaces_nothing_unasked() -> None:
@@ -157,12 +165,127 @@ def test_several_digits_are_told() -> None:
     page.paste(drawing(7, size=150), (220, 20))
     page.save("page.png")
     result = run("predict", "page.png")
-    assert result.stderr.splitlines()[1] == "page.png: 2 digits or the like; the largest is read"
+    assert result.stderr.splitlines()[1] == "page.png: 1 more like it beside it; --all reads them"
     assert answers("page.png")[0]["others"] == 1
 
 
 def test_an_empty_page_gets_a_reason_instead_of_a_digit() -> None:
     Image.new("L", (100, 100), 200).save("empty.png")
     result = run("predict", "empty.png", code=1)
-    assert result.stderr.splitlines()[1].startswith("empty.png: ")
+    assert result.stderr.splitlines()[1] == "empty.png: no digit: nothing on it stands out"
     assert result.stdout == ""
+    assert answers("empty.png", code=1) == [{"file": "empty.png", "digit": None, "reason": "nothing on it stands out"}]
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Have every network that is read keep distances of held-out digits, from 0 to 10."""
+    distances = [0.0, 10.0]
+    restore = LeNet5.restore.__func__
+
+    def restored(cls: type[LeNet5], saved: Checkpoint) -> LeNet5:
+        network = restore(cls, saved)
+        network.distances = np.array(distances)
+        return network
+
+    monkeypatch.setattr(LeNet5, "restore", classmethod(restored))
+    return distances
+
+
+@pytest.mark.usefixtures("strict")
+def test_what_is_far_from_every_glyph_is_no_digit_unless_all_is_accepted() -> None:
+    drawing(3).save("three.png")
+    [answer] = answers("three.png", code=1)
+    assert answer["digit"] is None
+    assert answer["reason"] == f"the nearest glyph, 3, is at {answer['distance']:.1f}, beyond 9.9"
+    [answer] = answers("three.png", "--accept", "0.5", code=1)
+    assert answer["reason"].endswith(", beyond 5.0")
+    [answer] = answers("three.png", "--accept", "1")
+    assert answer["digit"] == 3
+    assert "reason" not in answer
+
+
+def test_accept_needs_a_model_that_knows_the_distances_of_digits() -> None:
+    drawing(3).save("three.png")
+    untrained(Path("model.pkl"))
+    said = "Error: model.pkl: keeps no distances of held-out digits, by which --accept refuses; leave it out\n"
+    assert run("predict", "--accept", "0.9", "three.png", code=1).stderr.endswith(said)
+    run("predict", "--accept", "1", "three.png")
+
+
+def test_a_broken_model_pkl_says_how_to_read_without_it() -> None:
+    drawing(3).save("three.png")
+    Path("model.pkl").write_bytes(b"")
+    said = "Error: model.pkl: empty; expected a checkpoint; --model bundled reads with the bundled model\n"
+    assert run("predict", "three.png", code=1).stderr == said
+    assert (
+        run("predict", "--model", "model.pkl", "three.png", code=1).stderr
+        == "Error: model.pkl: empty; expected a checkpoint\n"
+    )
+    run("predict", "--model", "bundled", "three.png")
+
+
+def test_rotate_turns_what_lies_on_its_side() -> None:
+    drawing(3).transpose(Image.Transpose.ROTATE_90).save("side.png")
+    assert answers("side.png", "--rotate", "90")[0]["digit"] == 3
+
+
+def test_csv_has_a_row_a_picture() -> None:
+    drawing(3).save("a,b.png")
+    Image.new("L", (100, 100), 200).save("empty.png")
+    Path("bad.png").write_bytes(b"hello")
+    rows = list(csv.reader(run("predict", "--csv", "a,b.png", "empty.png", "bad.png", code=1).stdout.splitlines()))
+    assert rows[0] == ["file", "digit", "probability", "distance", "reason"]
+    assert rows[1][:2] == ["a,b.png", "3"]
+    assert rows[1][4] == ""
+    assert rows[2] == ["empty.png", "", "", "", "nothing on it stands out"]
+    assert rows[3][:4] == ["bad.png", "", "", ""]
+    assert rows[3][4].startswith("bad.png: not a picture")
+    assert "give one" in run("predict", "--csv", "--json", "a,b.png", code=2).stderr
+
+
+def test_long_names_are_cut_in_the_middle_and_unlikely_answers_are_left_out() -> None:
+    name = f"a{'b' * 100}c.png"
+    drawing(3).save(name)
+    head, *rows = run("predict", "--top", 10, name).stdout.splitlines()
+    assert head.split() == ["file", "digit", "probability"]
+    assert rows[0].split()[0] == f"a{'b' * 23}…{'b' * 20}c.png"
+    probabilities = [row.split()[-1] for row in rows]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert "0.0000" not in probabilities
+
+
+def test_an_interruption_leaves_what_was_read_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    for digit in range(4):
+        drawing(digit).save(f"{digit}.png")
+    echo, rows = click.echo, []
+
+    def interrupted(message: object = None, **how: object) -> None:
+        if len(rows) == 2 and not how:
+            raise KeyboardInterrupt
+        if not how:
+            rows.append(message)
+            echo(message, **how)
+
+    monkeypatch.setattr(click, "echo", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        lenet5.main(["predict", "--json", "0.png", "1.png", "2.png", "3.png"])
+    assert stopped.value.code == 130
+    assert [json.loads(row)["file"] for row in rows[:2]] == ["0.png", "1.png"]
+
+
+def test_threads_do_not_change_the_answers() -> None:
+    for digit in range(10):
+        drawing(digit).save(f"{digit}.png")
+    assert answers(".", "--threads", 1) == answers(".", "--threads", 4)
+
+
+def test_without_opencv_the_message_says_how_to_get_it() -> None:
+    drawing(3).save("three.png")
+    code = "import sys; sys.modules['cv2'] = None; from lenet5_cli.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", "three.png"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: pictures are read with OpenCV, which cannot be imported: ")
+    assert done.stderr.endswith("; pip install opencv-python-headless\n")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lenet5_cli.engine.preprocessing import prepare
+from lenet5_cli.engine.preprocessing import as_pictures, prepare
+from lenet5_cli.errors import LeNet5Error
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -26,3 +27,35 @@ def test_other_inputs_scale_the_pixels_and_surround_them_with_background(kind: s
     assert x[0, 0, 7, 8] == pytest.approx(low + (high - low) / 5)
     x[0, 0, [5, 7], [6, 8]] = low
     np.testing.assert_array_equal(x, low)
+
+
+def test_pictures_are_taken_in_every_form_and_give_the_same_answer() -> None:
+    from lenet5_cli import LeNet5
+
+    network = LeNet5(None)
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    expected = network.probabilities(images)
+    for form in (images.reshape(3, 784), images / 255, (images / np.float32(255)).reshape(3, 784)):
+        np.testing.assert_array_equal(network.probabilities(form), expected)
+    np.testing.assert_array_equal(network.scores(images[1]), network.scores(images[1:2]))
+    np.testing.assert_array_equal(network.maps(images / 255)["input"], network.maps(images)["input"])
+    assert network.scores(images[:0]).shape == (0, 10)
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (np.zeros((3, 28, 27), np.uint8), "pictures of shape (3, 28, 27); expected (n, 28, 28), (n, 784) or (28, 28)"),
+        (np.zeros(784, np.uint8), "pictures of shape (784,); expected (n, 28, 28), (n, 784) or (28, 28)"),
+        (np.zeros((1, 1, 28, 28)), "pictures of shape (1, 1, 28, 28); expected (n, 28, 28), (n, 784) or (28, 28)"),
+        (np.full((28, 28), 255.0), "pictures of float64 from 255.0 to 255.0; expected uint8, or floats in [0, 1]"),
+        (np.full((28, 28), -0.5), "pictures of float64 from -0.5 to -0.5; expected uint8, or floats in [0, 1]"),
+        (np.full((28, 28), np.nan), "pictures of float64 from nan to nan; expected uint8, or floats in [0, 1]"),
+        (np.full((28, 28), 1), "pictures of int64 from 1 to 1; expected uint8, or floats in [0, 1]"),
+        (np.full((28, 28), True), "pictures of bool from True to True; expected uint8, or floats in [0, 1]"),
+    ],
+)
+def test_other_pictures_are_refused_by_name(images: np.ndarray, said: str) -> None:
+    with pytest.raises(LeNet5Error) as error:
+        as_pictures(images)
+    assert str(error.value) == said

@@ -22,12 +22,13 @@ SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
 
 # The prior, in squared distance to a glyph: what a reading must be nearer by to be chosen over a plainer one.
-LIGHT: Final = 10  # light ink: paper is white more often than black
-LOCAL: Final = 20  # a local background: it takes the inside of a loop for ink
-UNEVEN: Final = 40  # one shade as the background of a page that has several
+AGAINST: Final = 15  # ink of the shade that differs less from the page's commonest, as the inside of a loop does
+RULED: Final = 5  # long thin lines kept: they are the paper's more often than strokes
+MISFIT: Final = 20  # a local background on an even page, where it takes the inside of a loop for ink, or the other way
 FAINT: Final = 5  # faint ink: it may be the paper's grain
 UNEXPLAINED: Final = 5  # all of the page's ink left over; half of it counts half
-CUT: Final = 20  # ink along the page's edge for the length of the digit
+SMALL: Final = 15  # nothing of the longest ink: of several digits, the largest stands out
+CUT: Final = 5  # ink along the page's edge for the length of the digit
 
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom are exclusive
 
@@ -150,7 +151,7 @@ def _read(look: Plane, network: LeNet5) -> Reading:
     digit, distance = int(found[0].distances.argmin()), float(found[0].distances.min())
     limit = network.threshold
     if limit is not None and distance > limit:
-        reason = f"no digit: the nearest glyph, {digit}, is at {distance:.1f}, beyond {limit:.1f}"
+        reason = f"the nearest glyph, {digit}, is at {distance:.1f}, beyond {limit:.1f}"
         return Reading(None, reason, look, None, found, unchanged)
     return Reading(digit, None, look, None, found, unchanged)
 
@@ -170,6 +171,7 @@ def _candidates(shades: Plane) -> Iterator[Candidate]:
         labels, components = segment.components(ink.mask)
         components = [each for each in components if each.length >= 2]
         total = sum(each.area for each in components)
+        longest = max((each.length for each in components if not each.edge), default=0)
         for group in segment.groups(components):
             box = segment.box_of(group)
             length = max(box[2] - box[0], box[3] - box[1])
@@ -177,10 +179,12 @@ def _candidates(shades: Plane) -> Iterator[Candidate]:
                 continue
             plane = segment.isolate(ink, labels, group)
             prior = (
-                LIGHT * (not ink.dark)
-                + (LOCAL if ink.local else UNEVEN * ink.uneven)
+                AGAINST * ink.against
+                + RULED * ink.ruled
+                + MISFIT * ink.misfit
                 + FAINT * (ink.level < segment.LEVELS[0])
                 + UNEXPLAINED * (1 - sum(each.area for each in group) / total)
+                + SMALL * (1 - length / max(longest, length))
                 + CUT * min(1, sum(each.edge for each in group) / length)
             )
             others = sum(

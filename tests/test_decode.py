@@ -1,0 +1,240 @@
+"""From a file, bytes, an image or an array to upright pixels, within limits."""
+
+import os
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lenet5_cli import read_picture
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.pictures.decode import FORMATS, PAGE_SIDE, decode
+from tests.conftest import drawing, same, written
+
+
+def read(image: Image.Image, form: str = "PNG", **options: object) -> np.ndarray:
+    return read_picture(written(image, form, **options))
+
+
+@pytest.mark.parametrize(
+    ("mode", "ink", "paper"),
+    [
+        ("RGB", (20, 30, 120), (250, 245, 230)),
+        ("RGBA", (0, 0, 0, 255), (0, 0, 0, 0)),
+        ("RGBA", (255, 255, 255, 255), (255, 255, 255, 0)),
+        ("RGBA", (200, 30, 40, 255), (0, 0, 0, 0)),
+        ("RGBA", (0, 0, 0, 255), (255, 255, 255, 255)),
+        ("LA", (0, 255), (0, 0)),
+        ("LA", (255, 255), (0, 0)),
+        ("1", 0, 1),
+        ("P", 1, 0),
+        ("CMYK", (0, 0, 0, 255), (0, 0, 0, 0)),
+        ("CMYK", (255, 255, 0, 0), (0, 0, 20, 0)),
+        ("YCbCr", (40, 128, 128), (230, 128, 128)),
+        ("LAB", (40, 128, 128), (230, 128, 128)),
+        ("LAB", (150, 60, 128), (150, 190, 128)),
+        ("I;16", 1000, 60000),
+        ("I", 100_000, -5),
+        ("F", 0.25, 0.75),
+    ],
+)
+def test_every_mode_is_read_alike(mode: str, ink: object, paper: object) -> None:
+    if mode in ("I;16", "I", "F"):
+        kind = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+        image = Image.fromarray(np.where(np.asarray(drawing(7)) < 128, ink, paper).astype(kind))
+    else:
+        image = drawing(7, ink=ink, paper=paper, mode=mode)
+    assert image.mode == mode
+    if mode == "P":
+        image.putpalette([255, 255, 255, 0, 0, 0])
+    form = "PNG" if mode in ("RGB", "RGBA", "LA", "1", "P", "I;16") else "TIFF"
+    options = {"compression": "tiff_lzw"} if mode == "YCbCr" else {}  # Pillow 12 cannot read its own plain ones
+    assert same(read(image, form, **options), read(drawing(7))) > 0.95
+
+
+def test_a_transparent_colour_of_a_palette_is_paper() -> None:
+    image = drawing(7, ink=1, paper=0, mode="P")
+    image.putpalette([0, 0, 0, 0, 0, 0])
+    for form in ("PNG", "GIF"):
+        assert same(read(image, form, transparency=0), read(drawing(7))) > 0.95
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_is_read(form: str) -> None:
+    assert same(read(drawing(3), form), read(drawing(3))) > 0.9
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_exif_orientation_is_followed(turn: int, form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # what undoes it, in Pillow's order of transpositions
+    turned = drawing(4) if turn == 1 else drawing(4).transpose(Image.Transpose(back[turn]))
+    options = {"quality": 95} if form in ("JPEG", "WEBP") else {}
+    assert same(read(turned, form, exif=exif, **options), read(drawing(4))) > 0.9
+
+
+@pytest.mark.parametrize("size", [(1, 100_000), (100_000, 1), (30, 2000)])
+def test_absurd_shapes_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(LeNet5Error, match=rf"^x: {size[0]:,} x {size[1]:,} pixels; no digit is so narrow$"):
+        decode(written(Image.new("L", size)), "x")
+
+
+def test_a_picture_of_too_many_pixels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    bombs = written(Image.new("1", (9000, 9000)))
+    with pytest.raises(LeNet5Error, match=r"^x: 9,000 x 9,000 pixels, more than the 36,000,000 that are read; make it"):
+        decode(bombs, "x")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for image in (Image.new("1", (40, 40)), Image.new("1", (90, 90))):
+        with pytest.raises(LeNet5Error, match=r"^x: more pixels than the 36,000,000 that are read; make it smaller$"):
+            decode(written(image), "x")
+
+
+def test_files_that_are_no_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "digit.png"
+    formats = "PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC"
+    for other in (b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"):
+        path.write_bytes(other)
+        with pytest.raises(LeNet5Error, match=rf"digit.png: not a picture; expected one of {formats}$"):
+            read_picture(path)
+    with pytest.raises(LeNet5Error, match=r"none.png: No such file or directory$"):
+        read_picture(tmp_path / "none.png")
+    with pytest.raises(LeNet5Error, match=r": a folder; expected a picture$"):
+        read_picture(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LeNet5Error, match=r"pipe: not a regular file; expected a picture$"):
+        read_picture(tmp_path / "pipe")
+    with pytest.raises(LeNet5Error, match=r"^/dev/zero: not a regular file; expected a picture$"):
+        read_picture("/dev/zero")
+    drawing(3).save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(LeNet5Error, match=r"digit.png: damaged: "):
+        read_picture(path)
+
+
+def test_only_the_first_frame_counts() -> None:
+    frames = [drawing(digit) for digit in (3, 8)]
+    for form in ("GIF", "TIFF", "PNG", "WEBP"):
+        frame_file = written(frames[0], form, save_all=True, append_images=frames[1:])
+        assert same(read_picture(frame_file), read(frames[0])) > 0.9
+
+
+CORPUS = [
+    written(drawing(8, 60, mode=mode, ink=ink, paper=paper), form).getvalue()
+    for form, mode, ink, paper in [
+        ("PNG", "L", 0, 255),
+        ("PNG", "RGBA", (0, 0, 0, 255), (0, 0, 0, 0)),
+        ("PNG", "P", 1, 0),
+        ("PNG", "1", 0, 1),
+        ("JPEG", "RGB", (0, 0, 0), (255, 255, 255)),
+        ("JPEG", "CMYK", (0, 0, 0, 255), (0, 0, 0, 0)),
+        ("BMP", "RGB", (0, 0, 0), (255, 255, 255)),
+        ("BMP", "1", 0, 1),
+        ("GIF", "L", 0, 255),
+        ("TIFF", "LAB", (0, 128, 128), (255, 128, 128)),
+        ("TIFF", "F", 0.0, 1.0),
+        ("TIFF", "CMYK", (0, 0, 0, 255), (0, 0, 0, 0)),
+        ("WEBP", "RGB", (0, 0, 0), (255, 255, 255)),
+        ("PPM", "L", 0, 255),
+    ]
+]
+CORPUS.append(written(drawing(8, 60), "TIFF", compression="tiff_lzw").getvalue())
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused(data: st.DataObject) -> None:
+    file = bytearray(data.draw(st.sampled_from(CORPUS)))
+    for _ in range(data.draw(st.integers(1, 6))):
+        # Headers are small and matter most.
+        place = data.draw(st.integers(0, min(len(file) - 1, data.draw(st.sampled_from([40, 200, 10_000])))))
+        file[place] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del file[data.draw(st.integers(0, len(file))) :]
+    try:
+        page = decode(BytesIO(file), "damaged")
+    except LeNet5Error as error:
+        assert str(error).startswith("damaged: ")  # noqa: PT017 - most are refused, some can be read
+    else:
+        assert page.pixels.dtype == np.uint8
+        assert page.pixels.ndim == 2 or page.pixels.shape[2] == 3
+
+
+def test_a_path_bytes_an_image_and_an_array_are_the_same_picture(tmp_path: Path) -> None:
+    image = drawing(5, mode="RGB", ink=(200, 30, 40), paper=(250, 250, 240))
+    image.save(tmp_path / "five.png")
+    content = (tmp_path / "five.png").read_bytes()
+    pixels = np.asarray(image)
+    for source in (
+        str(tmp_path / "five.png"),
+        content,
+        BytesIO(content),
+        image,
+        pixels,
+        pixels / 255,
+        pixels / np.float32(255),
+    ):
+        np.testing.assert_array_equal(decode(source).pixels, pixels)
+    np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((3, 4, 5)), "an array of shape (3, 4, 5); expected (h, w), (h, w, 3) or (h, w, 4)"),
+        (np.zeros((0, 4)), "an array of shape (0, 4); expected (h, w), (h, w, 3) or (h, w, 4)"),
+        (np.full((3, 4), 255.0), "float64 from 255.0 to 255.0; expected uint8, or floats in [0, 1]"),
+        (np.full((3, 4), np.nan), "float64 from nan to nan; expected uint8, or floats in [0, 1]"),
+        (np.full((3, 4), 7), "int64 from 7 to 7; expected uint8, or floats in [0, 1]"),
+    ],
+)
+def test_other_arrays_are_refused_by_name(array: np.ndarray, said: str) -> None:
+    with pytest.raises(LeNet5Error) as error:
+        decode(array)
+    assert str(error.value) == f"picture: {said}"
+
+
+@pytest.mark.parametrize("form", ["L", "RGB"])
+def test_rotate_turns_clockwise(form: str) -> None:
+    image = drawing(4, mode=form, ink=0 if form == "L" else (0, 0, 0), paper=255 if form == "L" else (255, 255, 255))
+    on_its_side = image.transpose(Image.Transpose.ROTATE_90)  # counterclockwise
+    np.testing.assert_array_equal(decode(on_its_side, rotate=90).pixels, np.asarray(image))
+    np.testing.assert_array_equal(decode(on_its_side, rotate=270).pixels, np.asarray(image)[::-1, ::-1])
+    with pytest.raises(LeNet5Error, match=r"^rotate: 45 degrees; expected a multiple of 90$"):
+        decode(image, rotate=45)
+
+
+def test_a_large_picture_is_reduced_and_keeps_its_size() -> None:
+    page = decode(Image.new("L", (5000, 3000)))
+    assert page.size == (5000, 3000)
+    assert page.pixels.shape == (round(PAGE_SIDE * 3 / 5), PAGE_SIDE)
+    assert decode(Image.new("L", (5000, 3000)), rotate=90).size == (3000, 5000)
+
+
+def heic() -> bytes:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return written(drawing(6, mode="RGB", ink=(0, 0, 0), paper=(255, 255, 255)), "HEIF", quality=90).getvalue()
+
+
+def test_heic_is_read(tmp_path: Path) -> None:
+    (tmp_path / "six.heic").write_bytes(heic())
+    for source in (tmp_path / "six.heic", heic()):
+        assert same(read_picture(source), read(drawing(6))) > 0.9
+    with pytest.raises(LeNet5Error, match=r"^picture: damaged: "):
+        decode(heic()[:-300])
+
+
+def test_heic_without_its_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = heic()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(LeNet5Error) as error:
+        decode(content, "six.heic")
+    assert str(error.value) == "six.heic: a HEIC picture; pip install pillow-heif, or save it as JPEG"

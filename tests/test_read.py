@@ -1,0 +1,246 @@
+"""What is read on a picture, and what is no digit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFilter
+
+from lenet5_cli import LeNet5
+from lenet5_cli.data import drawn
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.pictures.read import Reading, read, read_picture
+from tests.conftest import drawing, same
+
+NETWORK = LeNet5.load()
+
+
+def normal(image: Image.Image) -> np.ndarray:
+    return read_picture(image, NETWORK)
+
+
+def assert_reads(image: Image.Image, digit: int, minimum: float = 0.6) -> Reading:
+    """Check that a picture's digit is read, and comes out as the plain drawing of it does."""
+    reading = read(image, NETWORK)
+    assert reading.digit == digit
+    assert same(reading.chosen.image, normal(drawing(digit))) >= minimum
+    return reading
+
+
+@pytest.mark.parametrize("size", [28, 64, 200, 1500])
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (90, 200), (160, 40)])
+def test_a_digit_fills_the_box_and_lies_in_the_middle(size: int, ink: int, paper: int) -> None:
+    picture = normal(drawing(4, size, ink, paper))
+    assert picture.shape == (28, 28)
+    assert picture.dtype == np.uint8
+    assert picture.max() == 255
+    rows, columns = np.nonzero(picture > 20)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20)
+    centre = [np.average(np.arange(28), weights=picture.sum(axis=1 - axis)) for axis in (0, 1)]
+    np.testing.assert_allclose(centre, 13.5, atol=0.75)
+
+
+def test_a_page_in_a_transparent_frame_keeps_its_own_colours() -> None:
+    image = Image.new("RGBA", (400, 400))
+    image.paste(drawing(7, 300), (50, 50))
+    assert assert_reads(image, 7).chosen.dark
+
+
+def test_place_and_margin_do_not_matter() -> None:
+    for place in ((850, 40), (300, 500), (40, 600)):
+        page = Image.new("L", (1200, 900), 255)
+        page.paste(drawing(5), place)
+        assert_reads(page, 5, 0.9)
+
+
+def test_a_small_digit_on_a_large_page_is_seen_from_near() -> None:
+    page = Image.new("L", (2000, 1500), 250)
+    page.paste(drawing(2, 160, 0, 250), (1500, 300))
+    reading = assert_reads(page, 2, 0.7)
+    _, top, _, bottom = reading.box
+    assert bottom - top > 50
+    assert max(reading.page.shape) > 400
+
+
+@pytest.mark.parametrize("digit", range(10))
+@pytest.mark.parametrize("light", [True, False])
+def test_a_tightly_cut_digit_keeps_its_polarity(digit: int, light: bool) -> None:
+    image = drawing(digit, 700, *((10, 245) if light else (245, 10)))
+    rows, columns = np.nonzero((np.asarray(image) < 128) == light)
+    cut = image.crop((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    if digit == 1:  # all ink: nothing tells it from paper
+        cut = image.crop((columns.min() - 30, rows.min(), columns.max() + 31, rows.max() + 1))
+    assert assert_reads(cut, digit).chosen.dark == light
+
+
+@pytest.mark.parametrize("digit", [0, 1, 2, 3, 5, 7])
+def test_uneven_light_noise_and_blur_do_not_matter(digit: int) -> None:
+    rng = np.random.default_rng(digit)
+    sheet = np.asarray(drawing(digit, 500, 40, 230), np.float32)
+    sheet *= np.linspace(0.35, 1, 500)[:, None] * np.linspace(1, 0.6, 500)
+    sheet[:, 350:] *= 0.7  # a shadow with an edge
+    sheet += rng.normal(0, 4, sheet.shape)
+    image = Image.fromarray(np.clip(sheet, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1.5))
+    assert assert_reads(image, digit).chosen.dark
+
+
+@pytest.mark.parametrize("digit", [0, 2, 4, 7, 8])
+@pytest.mark.parametrize("squares", [False, True])
+def test_ruled_lines_are_no_ink(digit: int, squares: bool) -> None:
+    image = drawing(digit, 400)
+    page = Image.new("L", image.size, 255)
+    draw = ImageDraw.Draw(page)
+    for at in range(13, 420, 55):
+        draw.line((0, at, 400, at + 9), 90, 2)
+        if squares:
+            draw.line((at, 0, at - 9, 400), 90, 2)
+    assert_reads(Image.fromarray(np.minimum(image, page)), digit, 0.4)
+
+
+def test_a_table_around_the_page_is_no_ink() -> None:
+    for sides in ((30, 30, 30, 30), (0, 40, 25, 0), (60, 0, 0, 0)):
+        image = np.full((400, 400), 60, np.uint8)
+        top, right, bottom, left = sides
+        image[top : 400 - bottom, left : 400 - right] = np.asarray(drawing(3, 400))[
+            top : 400 - bottom, left : 400 - right
+        ]
+        assert assert_reads(Image.fromarray(image), 3, 0.9).chosen.dark
+
+
+def test_specks_are_no_ink() -> None:
+    rng = np.random.default_rng(0)
+    image = np.array(drawing(6, 300))
+    image[tuple(rng.integers(0, 300, (2, 60)))] = 0
+    assert_reads(Image.fromarray(image), 6, 0.85)
+
+
+def test_faint_strokes_on_even_paper_stay_as_faint_as_they_are() -> None:
+    dark, pale = np.asarray(drawing(0, 64)), np.asarray(drawing(0, 64, ink=130))
+    ring = np.concatenate([dark[:, :36], pale[:, 36:]], axis=1)
+    picture = normal(Image.fromarray(ring).filter(ImageFilter.GaussianBlur(1)))
+    strength = [int(picture[12:16, columns].max()) for columns in (slice(14), slice(14, 28))]
+    assert strength[0] > 200
+    assert 60 < strength[1] < 200  # 125 of 255, a little less or more by the blur
+
+
+def test_broken_strokes_stay_together() -> None:
+    image = np.array(drawing(5, 300))
+    whole = normal(Image.fromarray(image))
+    image[:, 152:158][image[:, 152:158] < 255] = 255  # the pen ran dry
+    reading = read(image, NETWORK)
+    assert same(reading.chosen.image, whole) > 0.8
+    assert reading.chosen.others == 0
+
+
+def test_the_bar_of_a_five_may_stand_apart() -> None:
+    image = Image.new("L", (300, 300), 255)
+    draw = ImageDraw.Draw(image)
+    draw.line([(140, 100), (135, 150), (170, 150), (190, 180), (175, 215), (130, 215)], 0, 9, joint="curve")
+    draw.line([(155, 92), (205, 86)], 0, 9)
+    _, top, right, bottom = read(image, NETWORK).box
+    assert top < 90
+    assert right > 200
+    assert bottom > 212
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_of_several_digits_the_largest_is_read(digit: int) -> None:
+    page = Image.new("L", (500, 400), 255)
+    page.paste(drawing(digit, 300), (0, 50))
+    page.paste(drawing((digit + 3) % 10, 150), (300, 100))
+    reading = assert_reads(page, digit, 0.9)
+    assert reading.chosen.others == 1
+    assert reading.beside == "; 1 more like it beside it: --all reads them"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
+def test_pictures_in_mnists_form_pass_unchanged(mode: str) -> None:
+    images, _ = drawn.draw(20, seed=0)
+    for image in images:
+        for light, shown in ((False, image), (True, 255 - image)):
+            reading = read(Image.fromarray(shown).convert(mode), NETWORK)
+            np.testing.assert_array_equal(reading.chosen.image, image)
+            assert (reading.chosen.dark, reading.unchanged) == (light, not light)
+            top, left, bottom, right = reading.box
+            assert max(bottom - top, right - left) in (19, 20)
+
+
+# --- the choice, and what is no digit
+
+
+def test_a_reading_says_what_was_seen() -> None:
+    image = drawing(4, 300, 60, 220)
+    reading = read(image, NETWORK)
+    rows, columns = np.nonzero(np.asarray(image) < 140)
+    assert reading.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    np.testing.assert_array_equal(reading.page, image)
+    np.testing.assert_array_equal(reading.chosen.image, read_picture(image))
+    assert (reading.chosen.dark, reading.chosen.local, reading.chosen.others, reading.reason) == (True, False, 0, None)
+    scores = [each.score for each in reading.candidates]
+    assert scores == sorted(scores)
+    assert reading.digit == reading.chosen.distances.argmin() == reading.probabilities.argmax()
+    np.testing.assert_allclose(reading.chosen.distances, -NETWORK.scores(reading.chosen.image)[0], rtol=1e-4)
+    assert not read(drawing(4, 300, 220, 60), NETWORK).chosen.dark
+
+
+def test_the_box_is_in_pixels_of_the_whole_picture() -> None:
+    page = Image.new("L", (3000, 2400), 250)
+    page.paste(drawing(2, 160, 0, 250), (1500, 300))
+    rows, columns = np.nonzero(np.asarray(page) < 128)
+    expected = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    np.testing.assert_allclose(read(page, NETWORK).box, expected, atol=8)
+
+
+def test_beyond_the_networks_threshold_there_is_no_digit() -> None:
+    network = LeNet5.load()
+    distance = read(drawing(3), network).chosen.distances.min()
+    for limit, digit in ((distance + 1, 3), (distance - 1, None)):
+        network.distances = np.full(101, limit)
+        reading = read(drawing(3), network)
+        assert reading.digit == digit
+    assert reading.reason == f"the nearest glyph, 3, is at {distance:.1f}, beyond {distance - 1:.1f}"
+    network.accept = 1
+    assert read(drawing(3), network).digit == 3
+
+
+def test_the_prior_decides_between_candidates_that_are_as_near() -> None:
+    found = read(drawing(7), NETWORK).candidates
+    plain = found[0]
+    assert plain.prior == min(each.prior for each in found)
+    assert replace(plain, prior=plain.prior + 3).score == pytest.approx(plain.score + 3)
+
+
+@pytest.mark.parametrize(
+    "picture", [np.zeros((50, 40)), np.full((50, 40), 1.0), np.full((1, 1), 0.5)], ids=["black", "white", "a pixel"]
+)
+def test_on_an_even_page_nothing_stands_out(picture: np.ndarray) -> None:
+    assert read(picture, NETWORK).reason == "nothing on it stands out"
+    with pytest.raises(LeNet5Error) as error:
+        read_picture(picture)
+    assert str(error.value) == "picture: nothing on it stands out; expected a digit on a plain background"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    seed=st.integers(0, 2**32 - 1),
+    levels=st.sampled_from([2, 3, 256]),
+    smooth=st.booleans(),
+)
+def test_any_pixels_are_read_or_refused(height: int, width: int, seed: int, levels: int, smooth: bool) -> None:
+    pixels = np.random.default_rng(seed).integers(0, levels, (height, width)) * (255 // (levels - 1))
+    image = Image.fromarray(pixels.astype(np.uint8))
+    if smooth:
+        image = image.resize((7 * width, 7 * height), Image.Resampling.BICUBIC)
+    reading = read(image, NETWORK)
+    if not reading.candidates:
+        assert reading.digit is None
+        return
+    for candidate in reading.candidates:
+        assert candidate.image.max() == 255
+        left, top, right, bottom = candidate.box
+        assert 0 <= top < bottom <= image.height
+        assert 0 <= left < right <= image.width

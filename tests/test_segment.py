@@ -1,0 +1,108 @@
+"""From a page to hypotheses about its ink, and components that may be one digit."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from lenet5_cli.pictures import segment
+from lenet5_cli.pictures.segment import Component
+from tests.conftest import drawing
+
+
+def component(left: int, top: int, right: int, bottom: int, label: int = 1, edge: int = 0) -> Component:
+    return Component(label, left, top, right, bottom, 10, edge)
+
+
+def test_grey_is_brightness_where_colours_do_not_tell_more() -> None:
+    shades = np.asarray(drawing(3))
+    np.testing.assert_array_equal(segment.grey(shades), shades)
+    np.testing.assert_array_equal(segment.grey(np.stack([shades] * 3, axis=-1)), shades)
+
+
+@pytest.mark.parametrize(("ink", "paper"), [((220, 60, 60), (60, 135, 120)), ((40, 60, 200), (250, 120, 60))])
+def test_grey_tells_colours_of_one_brightness_apart(ink: tuple[int, ...], paper: tuple[int, ...]) -> None:
+    shades = segment.grey(np.asarray(drawing(5, ink=ink, paper=paper, mode="RGB"))).astype(int)
+    where = np.asarray(drawing(5)) == 0
+    assert abs(shades[where].mean() - shades[~where].mean()) > 40
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_the_plainest_hypothesis_of_a_clean_drawing_is_its_ink(dark: bool) -> None:
+    shades = np.asarray(drawing(8, 300, *((60, 220) if dark else (220, 60))))
+    first = next(ink for ink in segment.inks(shades) if ink.dark == dark)
+    np.testing.assert_array_equal(first.mask, (shades < 140) == dark)
+    assert not first.local
+    assert first.level == segment.LEVELS[0]
+    assert first.misfit < 0.15
+    assert first.plane.max() == 255
+
+
+def test_a_local_background_takes_a_shadow_away_and_the_page_is_uneven() -> None:
+    shades = np.asarray(drawing(2, 300, 40, 230)).astype(float)
+    shades[:, :120] *= 0.35
+    flat, local = (
+        next(ink for ink in segment.inks(shades.astype(np.uint8)) if ink.dark and ink.local == kind)
+        for kind in (False, True)
+    )
+    where = np.asarray(drawing(2, 300)) < 128
+    assert (local.mask == where).mean() > 0.98
+    assert (flat.mask == where).mean() < 0.9
+    assert flat.misfit > 0.9
+    assert local.misfit < 0.1
+
+
+def test_an_even_page_has_no_ink() -> None:
+    noise = np.random.default_rng(0).integers(120, 120 + segment.CONTRAST // 2, (80, 90), dtype=np.uint8)
+    assert list(segment.inks(noise)) == []
+
+
+def test_components_are_found_with_their_boxes_and_their_contact_with_the_edge() -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:10, 5], mask[10, 6] = 1, 1  # joined by a corner
+    mask[0, 20:24] = 1
+    labels, found = segment.components(mask)
+    assert [each[1:] for each in found] == [(5, 2, 7, 11, 9, 0), (20, 0, 24, 1, 4, 4)]
+    assert (labels == found[0].label).sum() == found[0].area
+
+
+@settings(max_examples=50, deadline=None)
+@given(mask=arrays.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30)), elements=st.integers(0, 1)))
+def test_components_cover_the_mask_once(mask: np.ndarray) -> None:
+    labels, found = segment.components(mask)
+    np.testing.assert_array_equal(labels > 0, mask > 0)
+    assert sum(each.area for each in found) == mask.sum()
+    assert all(found[i].length >= found[i + 1].length for i in range(len(found) - 1))
+
+
+def test_strokes_near_each_other_are_one_group_and_each_is_one() -> None:
+    body, bar, far = component(0, 20, 50, 120), component(50, 15, 90, 20, 2), component(300, 0, 380, 90, 3)
+    groups = list(segment.groups([body, far, bar]))
+    for expected in ([body], [body, bar], [far], [bar], [body, far, bar]):
+        assert expected in groups
+    assert [body, far] not in groups
+
+
+def test_what_touches_the_edge_is_tried_only_as_the_longest() -> None:
+    table, digit, scrap = (
+        component(0, 0, 300, 10, 1, 300),
+        component(100, 100, 120, 160, 2),
+        component(0, 50, 9, 60, 3, 10),
+    )
+    assert [group for group in segment.groups([table, digit, scrap]) if len(group) == 1] == [[digit], [table]]
+
+
+def test_isolating_keeps_soft_edges_and_drops_neighbours() -> None:
+    image = Image.new("L", (300, 100))
+    image.paste(Image.new("L", (20, 60), 255), (100, 20))
+    image.paste(Image.new("L", (2, 60), 90), (120, 20))  # its soft edge
+    image.paste(Image.new("L", (20, 60), 255), (124, 20))  # a neighbour
+    plane = np.asarray(image)
+    ink = segment.Ink(plane, (plane > 102).astype(np.uint8), dark=False, local=False, against=0, misfit=0, level=0.4)
+    labels, found = segment.components(ink.mask)
+    alone = segment.isolate(ink, labels, [min(found, key=lambda each: each.left)])
+    assert (alone == 255).sum() == 20 * 60
+    assert (alone == 90).sum() == 2 * 60
+    assert (alone > 0).sum() == 22 * 60
