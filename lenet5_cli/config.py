@@ -66,7 +66,11 @@ class Config:
         None, "Seed of the initial weights and of each epoch's images.  [default: random, printed]", metavar="N", low=0
     )
     max_time: str = _main("", "Start no epoch that would end later than this: 90s, 10m, 1h30m.", metavar="TIME")
-    data: str = _data("mnist", "mnist, fashion-mnist, builtin[:N], or a folder of IDX files.", metavar="NAME|FOLDER")
+    data: str = _data(
+        "mnist",
+        "mnist, fashion-mnist, builtin[:N], builtin-letters[:N], or a folder of IDX files.",
+        metavar="NAME|FOLDER",
+    )
     samples_per_epoch: int = _data(
         6000, "Images in an epoch; with --order file on average, each equally likely.", metavar="N", low=1
     )

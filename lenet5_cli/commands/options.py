@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console
+    from rich.text import Text
 
     from lenet5_cli.data.sources import Split
     from lenet5_cli.training.loop import Batch
@@ -242,3 +243,10 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+def plain(screen: "Console", text: str) -> "Text":
+    """Return a text as it is: no markup, and escaped what would steer the terminal or what stdout cannot take."""
+    from rich.text import Text
+
+    return Text(printable(text).encode(screen.encoding, "backslashreplace").decode(screen.encoding))

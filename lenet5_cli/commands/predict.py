@@ -30,6 +30,7 @@ from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED_MODEL
 
 if TYPE_CHECKING:
+    from lenet5_cli.data.glyphs import Sheet
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.pictures.read import Reading
 
@@ -74,7 +75,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @option(
     "--top",
     group="Output",
-    type=click.IntRange(1, 10),
+    type=click.IntRange(min=1),
     default=1,
     show_default=True,
     help="Show up to this many answers a picture, those above 0.0001.",
@@ -126,7 +127,12 @@ def predict(
     network = _network(model, accept)
     with closing(_readings(network, files, threads, int(rotate))) as readings:
         answers = _answers(readings, explain, network)
-        refused = _print_lines(answers) if as_json else _print_csv(answers) if as_csv else _print_table(answers, top)
+        if as_json:
+            refused = _print_lines(answers)
+        elif as_csv:
+            refused = _print_csv(answers, network.sheet.noun)
+        else:
+            refused = _print_table(answers, top, network.sheet)
     if refused:
         ctx.exit(1)
 
@@ -223,7 +229,7 @@ def _answers(
             continue
         if explain:
             _explain(explain, reading, network, file)
-        answer: dict[str, Any] = {"file": str(file), "digit": reading.digit}
+        answer: dict[str, Any] = {"file": str(file), network.sheet.noun: _named(network.sheet, reading.digit)}
         if reading.digit is None:
             answer["reason"] = reading.reason
         if reading.candidates:
@@ -239,14 +245,23 @@ def _answers(
         yield answer
 
 
+def _named(sheet: "Sheet", label: int | None) -> int | str | None:
+    """Return a class as it is named: a digit is a number."""
+    return label if label is None or sheet.noun == "digit" else sheet.names[label]
+
+
+def _refused(answer: dict[str, Any]) -> bool:
+    return "reason" in answer or "error" in answer
+
+
 def _explain(path: Path, reading: "Reading", network: "LeNet5", file: Path) -> None:
     from lenet5_cli.files import replacing
     from lenet5_cli.reports import explanation
 
-    words = printable(f"{file}: {explanation.in_words(reading)}")
+    words = printable(f"{file}: {explanation.in_words(reading, network.names)}")
     click.echo(words, err=True)
     if reading.candidates:
-        image = explanation.draw(reading, network.codes, words)
+        image = explanation.draw(reading, network.sheet, words)
         with replacing(path) as picture:
             image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
 
@@ -256,54 +271,55 @@ def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
     refused = 0
     for answer in answers:
         click.echo(json.dumps(answer))
-        refused += answer.get("digit") is None
+        refused += _refused(answer)
     return refused
 
 
-def _print_csv(answers: Iterable[dict[str, Any]]) -> int:
+def _print_csv(answers: Iterable[dict[str, Any]], noun: str) -> int:
     """Print a row a picture; return how many showed no digit."""
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(["file", "digit", "probability", "distance", "reason"])
+    rows.writerow(["file", noun, "probability", "distance", "reason"])
     refused = 0
     for answer in answers:
-        digit, why = answer.get("digit"), answer.get("reason", answer.get("error", ""))
+        name, why = answer.get(noun), answer.get("reason", answer.get("error", ""))
         figures = [f"{answer[name]:.4f}" if name in answer else "" for name in ("probability", "distance")]
-        rows.writerow([answer["file"], "" if digit is None else digit, *figures, why])
+        rows.writerow([answer["file"], "" if name is None else name, *figures, why])
         sys.stdout.flush()
-        refused += digit is None
+        refused += _refused(answer)
     return refused
 
 
-def _print_table(answers: Iterable[dict[str, Any]], top: int) -> int:
-    """Print a row for every digit as it is read, and why there is none; return how many showed none."""
+def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet") -> int:
+    """Print a row for every class as it is read, and why there is none; return how many showed none."""
     refused = 0
-    row = _rows()
+    row = _rows(sheet)
     for answer in answers:
         file = printable(answer["file"])
-        if answer.get("digit") is None:
+        if _refused(answer):
             refused += 1
-            click.echo(answer.get("error") or f"{file}: no digit: {answer['reason']}", err=True)
+            click.echo(answer.get("error") or f"{file}: no {sheet.noun}: {answer['reason']}", err=True)
             continue
         if others := answer["others"]:
             click.echo(f"{file}: {others} more like it beside it; --all reads them", err=True)
-        order = sorted(range(len(answer["probabilities"])), key=lambda digit: -answer["probabilities"][digit])
-        for place, digit in enumerate(order[:top]):
-            if not place or answer["probabilities"][digit] >= LOWEST_SHOWN:
-                row("" if place else file, str(digit), f"{answer['probabilities'][digit]:.4f}")
+        order = sorted(range(len(answer["probabilities"])), key=lambda label: -answer["probabilities"][label])
+        for place, label in enumerate(order[:top]):
+            if not place or answer["probabilities"][label] >= LOWEST_SHOWN:
+                row("" if place else file, sheet.names[label], f"{answer['probabilities'][label]:.4f}")
     return refused
 
 
-def _rows() -> Callable[[str, str, str], None]:
+def _rows(sheet: "Sheet") -> Callable[[str, str, str], None]:
     """Return what prints a row of the table, with its head before the first."""
-    width = max(NAME_MIN, min(NAME_WIDTH, console().width - 22))
+    named = max(len(sheet.noun), *map(len, sheet.names))
+    width = max(NAME_MIN, min(NAME_WIDTH, console().width - 17 - named))
     printed = 0
 
-    def row(file: str, digit: str, probability: str) -> None:
+    def row(file: str, name: str, probability: str) -> None:
         nonlocal printed
         if not printed:
-            click.echo(f"{'file':{width}}  digit  probability")
+            click.echo(f"{'file':{width}}  {sheet.noun:{named}}  probability")
         printed += 1
-        click.echo(f"{_cut(file, width):{width}}  {digit:5}  {probability}")
+        click.echo(f"{_cut(file, width):{width}}  {name:{named}}  {probability}")
 
     return row
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lenet5_cli.data.sources import Split
+    from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Epoch
     from lenet5_cli.training.metrics import Tally
     from lenet5_cli.training.runs import Run
@@ -108,13 +109,27 @@ class _Begin(NamedTuple):
 
 
 def _begun(config: Config) -> _Begin:
+    from lenet5_cli.training.loop import demand_classes
     from lenet5_cli.training.runs import Run
 
     if config.seed is None:
         config = replace(config, seed=secrets.randbelow(2**32))
     click.echo(f"seed: {config.seed}", err=True)
     split, test, notice = _load(config.data, fall_back=source_of("data") == "DEFAULT")
-    return _Begin(Run(replace(config, data=split.source), split), test, notice)
+    run = Run(replace(config, data=split.source), split)
+    demand_classes(run.network, test)
+    _note_missing(run.network, split)
+    return _Begin(run, test, notice)
+
+
+def _note_missing(network: "LeNet5", split: "Split") -> None:
+    """Say which classes of the glyph sheet have no image to learn from."""
+    present = set(split.labels.tolist())
+    missing = [name for label, name in enumerate(network.names) if label not in present]
+    if missing:
+        kind = network.sheet.noun
+        note = f"{split.labels_path}: no image of {kind} {', '.join(missing)}; expected some of each"
+        click.echo(printable(note), err=True)
 
 
 def _resumed(output: Path, values: dict[str, Any]) -> _Begin:

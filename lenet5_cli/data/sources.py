@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-NAMES = ("mnist", "fashion-mnist", "builtin")
+NAMES = ("mnist", "fashion-mnist", "builtin", "builtin-letters")
 
 VARIABLE = "LENET5_DATA"  # of the environment: the folder of the default data set, mnist
 
 _LOCAL_MNIST = Path("mnist_data")  # the report's place, in the current folder
 _PREFIXES = {"train": "train", "test": "t10k"}
+_DRAWN = ("builtin", "builtin-letters")
 _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
 _ADDED_SEED = 3  # of the drawn images added to others
@@ -104,9 +105,9 @@ class Progress(Protocol):
 class Split:
     """The training or the test images of a data set, with their labels.
 
-    `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,) with digits from 0 to 9, n at least 1. The
+    `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,), n at least 1. The
     images of a large plain file are read on demand: a slice of them is a view for ``np.asarray`` to read. `source` is
-    the argument of `load`, and the two paths are the files, or ``builtin``.
+    the argument of `load`, and the two paths are the files, or the name of what is drawn.
     """
 
     source: str
@@ -132,15 +133,15 @@ class Split:
 def load(source: str, split: Literal["train", "test"], *, progress: Progress | None = None) -> Split:
     """Load one split of a data set.
 
-    `source` is ``mnist``, ``fashion-mnist``, ``builtin``, ``builtin:N`` for N training images, or a folder; write a
-    folder that is named like a data set as ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names,
-    else from the folder ``mnist_data`` if the split is there, else from the cache (`LENET5_CACHE`, or the user's cache
-    folder), into which it is downloaded once.
+    `source` is ``mnist``, ``fashion-mnist``, ``builtin``, ``builtin-letters``, these two with ``:N`` for N training
+    images, or a folder; write a folder that is named like a data set as ``./mnist``. ``mnist`` is taken from the folder
+    that `LENET5_DATA` names, else from the folder ``mnist_data`` if the split is there, else from the cache
+    (`LENET5_CACHE`, or the user's cache folder), into which it is downloaded once.
     `progress` shows the download.
 
     Raises `DownloadError` if the files cannot be downloaded, `LeNet5Error` if there is no such data or it is damaged.
     """
-    if source.partition(":")[0] == "builtin":
+    if source.partition(":")[0] in _DRAWN:
         return _draw(source, split)
     try:
         images_path, labels_path = _locate(source, split, progress)
@@ -166,19 +167,19 @@ def extended(split: Split, digits: int, nondigits: int, *, nonclass: int = 10) -
 
 
 def _draw(source: str, split: str) -> Split:
-    """Draw the built-in digits; a number in the source counts training images, the test images are always the same."""
+    """Draw built-in digits or letters; a number in the source counts training images; test images never change."""
     count = _BUILTIN_COUNTS[split]
-    _, colon, number = source.partition(":")
+    name, colon, number = source.partition(":")
     if colon:
         expected = int(number) if number.isdecimal() and len(number) <= len(str(_BUILTIN_MAX)) else 0
         if not 1 <= expected <= _BUILTIN_MAX:
             raise LeNet5Error(
                 f"{source}: expected a number of training images from 1 to {_BUILTIN_MAX:,} after the colon,"
-                " as in builtin:60000"
+                f" as in {name}:60000"
             )
         count = expected if split == "train" else count
-    images, labels = drawn.draw(count, _BUILTIN_SEEDS[split])
-    return Split(source, images, labels, "builtin", "builtin")
+    images, labels = (drawn.draw if name == "builtin" else drawn.draw_letters)(count, _BUILTIN_SEEDS[split])
+    return Split(source, images, labels, name, name)
 
 
 def _locate(source: str, split: str, progress: Progress | None) -> tuple[Path, Path]:
@@ -204,11 +205,6 @@ def _read(source: str, images_path: Path, labels_path: Path) -> Split:
     rows, columns = images.shape[1:]
     if (rows, columns) != (28, 28):
         raise LeNet5Error(f"{images_path}: images of {rows}x{columns} pixels; expected 28x28")
-    if len(wrong := np.flatnonzero(labels > 9)):
-        index = wrong[0]
-        raise LeNet5Error(
-            f"{labels_path}: label {labels[index]} at index {index:,}, counted from 0; expected digits from 0 to 9"
-        )
     return Split(source, images, labels, str(images_path), str(labels_path))
 
 

@@ -99,6 +99,23 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
     return np.concatenate(chosen) if any(map(len, chosen)) else rng.integers(images, size=1)
 
 
+def demand_classes(network: LeNet5, split: Split) -> None:
+    """Refuse a split with a label that is none of a network's classes.
+
+    Raises:
+        LeNet5Error: there is one.
+    """
+    classes = len(network.codes)
+    for index in np.flatnonzero(split.labels >= classes)[:1]:
+        there = f"label {split.labels[index]} at index {index:,}, counted from 0"
+        what = (
+            "digits"
+            if network.sheet.noun == "digit"
+            else f"the {classes} classes of glyph sheet {network.config.glyphs},"
+        )
+        raise LeNet5Error(f"{split.labels_path}: {there}; expected {what} from 0 to {classes - 1}")
+
+
 def evaluate(
     network: LeNet5,
     split: Split,
@@ -111,13 +128,17 @@ def evaluate(
     """Classify every image of a split; the ``keep`` worst of the wrong answers are kept whole.
 
     With ``score``, the scores are what it returns, and the network gives the loss alone.
+
+    Raises:
+        LeNet5Error: a label is none of the network's classes.
     """
+    demand_classes(network, split)
     with Step(network, threads) as step:
         return _tally(step, split, track, keep, score)
 
 
 def _tally(step: Step, split: Split, track: Track, keep: int = 0, score: Score | None = None) -> Tally:
-    tally = Tally(keep, len(step.network.codes))
+    tally = Tally(keep, step.network.names)
     for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
         scores = (score or step.scores)(images)
         tally.add(step.network.loss(scores, labels) * len(labels), labels, scores)

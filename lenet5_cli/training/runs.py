@@ -21,7 +21,7 @@ from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
-from lenet5_cli.training.loop import Track, evaluate, fit, untracked
+from lenet5_cli.training.loop import Track, demand_classes, evaluate, fit, untracked
 from lenet5_cli.training.metrics import Tally
 
 POLL = 0.2  # seconds between looks at whether several runs shall stop
@@ -43,13 +43,14 @@ class Run:
         """Begin a run.
 
         Raises:
-            LeNet5Error: the images held out would be all there are.
+            LeNet5Error: the images held out would be all there are, or a label is none of the glyph sheet's classes.
         """
         if config.validation >= len(split.labels):
             raise LeNet5Error(f"validation: {config.validation} of {len(split.labels)} images; none would be left")
         self.config = config
         self.split = split
         self.network = LeNet5(config)
+        demand_classes(self.network, split)
         self.history: list[Epoch] = []
         self.ended = ""
         self._optimizer = optim.optimizer(config, self.network.parameters)
@@ -139,7 +140,7 @@ class Run:
         finished = self.config.schedule == "cosine" and len(self.history) == self.config.epochs
         return Checkpoint(
             self._best,
-            self.network.codes,
+            self.network.sheet,
             asdict(self.config),
             self.history,
             {"name": self.split.source, "images": len(self.split.labels), "sha256": self.split.sha256},
