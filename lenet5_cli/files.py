@@ -49,31 +49,32 @@ def likeness(start: bytes) -> str | None:
     return next((name for first, name in _LIKENESSES.items() if start.startswith(first)), None)
 
 
-def open_regular(path: str | os.PathLike[str], expected: str, *, follow: bool = True) -> IO[bytes]:
+def open_regular(path: str | os.PathLike[str], expected: str) -> IO[bytes]:
     """Open a regular file for unbuffered reading, without waiting for a pipe or touching a device.
 
+    A symbolic link to a regular file is followed: git-annex, DVC and caches keep data behind such links.
+
     Raises:
-        LeNet5Error: there is no such file, it is a folder, a pipe or a device, or it cannot be read; or it is a
-            symbolic link and ``follow`` is false.
+        LeNet5Error: there is no such file, it is a folder, a pipe, a device or a link to one or to nothing, or it
+            cannot be read.
     """
     try:
-        kind = _kind(Path(path).stat(follow_symlinks=follow).st_mode)
-        if kind == "a symbolic link":
-            raise LeNet5Error(f"{path}: a symbolic link to {Path(path).readlink()}; expected the file itself")
+        kind = _kind(Path(path).stat().st_mode)
         if kind is None:
             flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-            handle = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
-            file: IO[bytes] = os.fdopen(handle, "rb", buffering=0)
+            file: IO[bytes] = os.fdopen(os.open(path, flags), "rb", buffering=0)
             kind = _kind(os.fstat(file.fileno()).st_mode)  # it may have been replaced meanwhile
             if kind is None:
                 return file
             file.close()
     except FileNotFoundError:
-        raise LeNet5Error(f"{path}: no such file; expected {expected}") from None
+        there = f"a symbolic link to {target}, which is not there" if (target := _link(path)) else "no such file"
+        raise LeNet5Error(f"{path}: {there}; expected {expected}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise LeNet5Error(f"{path}: cannot be read: {reason}; expected {expected}") from None
-    raise LeNet5Error(f"{path}: {kind}; expected {expected}")
+    there = f"a symbolic link to {target}, {kind}" if (target := _link(path)) else kind
+    raise LeNet5Error(f"{path}: {there}; expected {expected}")
 
 
 def content(path: str | os.PathLike[str], limit: int, expected: str) -> bytes:
@@ -92,9 +93,17 @@ def content(path: str | os.PathLike[str], limit: int, expected: str) -> bytes:
             raise LeNet5Error(f"{path}: cannot be read: {error.strerror}; expected {expected}") from None
 
 
+def _link(path: str | os.PathLike[str]) -> str | None:
+    """Return where a symbolic link leads, or None for what is not one."""
+    try:
+        return str(Path(path).readlink())
+    except OSError:
+        return None
+
+
 def _kind(mode: int) -> str | None:
     """Return what kind of file this is, or None for a regular one."""
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a pipe"}
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
     return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a device or socket")
 
 

@@ -24,11 +24,15 @@ def other_shapes() -> LeNet5:
     network = LeNet5(Config(seed=1, input="lecun"))
     common = {"rng": np.random.default_rng(2), "init": "normal", "activation": SIGMOID}
     network.layers = []
-    network.add("c1", Conv((1, 32, 32), 3, 3, **common)).add("s2", Subsampling((3, 30, 30), 3, **common))
-    network.add("c3", Conv((3, 10, 10), 3, 7, **common)).add("s4", Subsampling((7, 8, 8), 2, **common))
-    network.add("f5", Dense((7, 4, 4), 31, **common)).add("f6", Dense((31,), 20, **common))
-    network.codes = np.random.default_rng(3).integers(0, 2, (10, 20), dtype=np.uint8)
-    return network.add("output", RBF(network.codes))
+    network.add("c1", Conv((1, 32, 32), 3, 3, **common))
+    network.add("s2", Subsampling((3, 30, 30), 3, **common))
+    network.add("c3", Conv((3, 10, 10), 3, 7, **common))
+    network.add("s4", Subsampling((7, 8, 8), 2, **common))
+    network.add("f5", Dense((7, 4, 4), 31, **common))
+    network.add("f6", Dense((31,), 20, **common))
+    network.codes = np.random.default_rng(3).integers(0, 2, (13, 20), dtype=np.uint8)
+    network.add("output", RBF(network.codes))
+    return network
 
 
 NETWORKS: dict[str, Callable[[], LeNet5]] = {
@@ -37,6 +41,7 @@ NETWORKS: dict[str, Callable[[], LeNet5]] = {
     **{name: lambda name=name: preset(name) for name in config.presets()},
     "tanh binary": lambda: LeNet5(Config(seed=4, init="lecun", activation="tanh", input="binary")),
     "float64": lambda: LeNet5(Config(seed=5, init="normal", dtype="float64", input="grey")),
+    "maps": lambda: LeNet5(Config(seed=6, init="normal", maps="4,10,50")),
 }
 
 

@@ -1,7 +1,7 @@
 """Damage to files, drawn by Hypothesis: a little of it in every run of the tests, much of it on request.
 
-``LENET5_FUZZ=600 python -m pytest tests/test_fuzz.py -s`` goes on for 600 seconds with each kind of file, and prints
-how many were tried.
+``LENET5_FUZZ=600 python -m pytest tests/test_fuzz.py -n0 -s`` goes on for 600 seconds with each kind of file, and
+prints how many were tried.
 """
 
 import os

@@ -25,6 +25,14 @@ COMMANDS = FLOOR["commands"]
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 MAX_LINES = 40  # of a function, as many as a screen shows at once
 HEAVY = {"numpy", "PIL", "tqdm", "rich", "pooch", "matplotlib", "threadpoolctl", "cv2", "onnx", "mpi4py", "optuna"}
+TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every other have its name
+    "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
+    "commands": ["options"],
+    "predict": ["explanation"],
+    "export": ["layers", "npz"],
+    "export_c": ["c", "fixed", "hex"],
+    "export_onnx": ["onnx"],
+}
 
 
 def top(file: str) -> str:
@@ -69,6 +77,13 @@ def forbidden_outside_commands(tree: ast.AST) -> set[str]:
     raised = {ast.unparse(node.exc) for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc}
     exits |= {"SystemExit" for text in raised if text.startswith("SystemExit")}
     return libraries | exits | called & {"print", "exit", "quit", "sys.exit", "os._exit", "input"}
+
+
+def untested(files: list[str], tests: set[str]) -> list[str]:
+    """Return the modules whose tests cannot be found by name."""
+    together = {module: f"test_{tests}.py" for tests, modules in TESTED_TOGETHER.items() for module in modules}
+    modules = [Path(file).stem for file in files if not Path(file).stem.startswith("__")]
+    return [module for module in modules if not {f"test_{module}.py", together.get(module)} & tests]
 
 
 def long_functions(tree: ast.AST) -> dict[str, int]:
@@ -124,6 +139,10 @@ def test_no_function_is_long(file: str) -> None:
     assert not long_functions(parsed(file))
 
 
+def test_every_module_has_its_tests() -> None:
+    assert untested(FILES, {path.name for path in Path(__file__).parent.glob("test_*.py")}) == []
+
+
 @pytest.mark.parametrize(
     ("breach", "found"),
     [
@@ -166,6 +185,12 @@ def test_a_module_that_prints_or_exits_is_found(breach: str, found: set[str]) ->
 def test_a_long_function_is_found() -> None:
     body = "    x = 1\n" * (MAX_LINES + 1)
     assert long_functions(ast.parse(f'def f():\n    """Do."""\n{body}')) == {"f": MAX_LINES + 1}
+
+
+def test_a_module_without_tests_is_found() -> None:
+    files = ["engine/conv.py", "engine/__init__.py", "engine/pooling.py", "files.py"]
+    assert untested(files, {"test_layers.py", "test_files.py"}) == ["pooling"]
+    assert untested(files, {"test_files.py"}) == ["conv", "pooling"]
 
 
 def test_a_circle_is_found() -> None:

@@ -197,6 +197,20 @@ def test_a_claimed_shape_allocates_nothing(tmp_path: Path) -> None:
     assert message.startswith("damaged: 8 bytes for an array of f8 of shape (1000000000000000,), at byte ")
 
 
+def test_values_nest_no_deeper_than_a_list_of_lists(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    for nested in ([[1]], {"a": {"b": 1}}):
+        checkpoint.write(path, replace(FULL, config={**FULL.config, "other": nested}))
+        assert checkpoint.read(path).config["other"] == nested
+    for nested, place in (([[[1]]], "[0][0]"), ({"a": {"b": {}}}, ".a.b"), ([{"a": []}], "[0].a")):
+        checkpoint.write(path, replace(FULL, config={**FULL.config, "other": nested}))
+        kind = "dict" if place == ".a.b" else "list"
+        expected = f"{path}: config.other{place}: {kind}; expected a number or a string"
+        with pytest.raises(LeNet5Error) as refused:
+            checkpoint.read(path)
+        assert str(refused.value) == expected
+
+
 def test_every_flipped_bit_of_a_parameter_is_found(tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
     checkpoint.write(path, FULL)

@@ -40,9 +40,9 @@ def test_no_option_shares_a_name_with_another() -> None:
 def test_a_checkpoint_that_is_none_is_told() -> None:
     Path("model.pkl").write_bytes(b"hello")
     drawing(3).save("three.png")
-    for arguments in (["eval", "model.pkl"], ["predict", "three.png"]):
-        result = run(*arguments, code=1)
-        assert result.stderr == "Error: model.pkl: looks like text; expected a checkpoint\n"
+    told = "Error: model.pkl: looks like text; expected a checkpoint"
+    assert run("eval", "model.pkl", code=1).stderr == f"{told}\n"
+    assert run("predict", "three.png", code=1).stderr == f"{told}; --model bundled reads with the bundled model\n"
 
 
 def test_a_closed_pipe_ends_quietly(trained: tuple[Path, str]) -> None:

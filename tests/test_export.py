@@ -137,6 +137,18 @@ def test_a_foreign_layer_is_refused_by_name() -> None:
         fixed.FixedPoint(network, "int8")
 
 
+@pytest.mark.parametrize("target", ["c", "onnx"])
+def test_a_number_beyond_float32_is_refused(target: str, tmp_path: Path) -> None:
+    network = LeNet5(Config(seed=1, dtype="float64"))
+    network.layers[2].params["bias"][3] = -1e39
+    checkpoint.write("large.pkl", Checkpoint(network.pairs(), network.codes))
+    message = "Error: c3.bias: holds a number too large for float32; --to npz writes float64 too\n"
+    assert run("export", "large.pkl", "--to", target, code=1).stderr == message
+    run("export", "large.pkl", "--to", "npz")
+    with np.load(tmp_path / "lenet5.npz") as archive:
+        assert archive["c3.bias"][3] == -1e39
+
+
 def test_a_foreign_activation_and_a_missing_output_are_refused() -> None:
     network = LeNet5(Config(seed=1))
     network.config = replace(network.config, activation="tanh")

@@ -3,6 +3,8 @@
 import builtins
 import json
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from tests.exporting import IMAGES, NETWORKS, saved
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
+DOCS = Path(__file__).parent.parent / "docs" / "export.md"
 MNIST = os.environ.get("LENET5_DATA")
 
 
@@ -75,7 +78,7 @@ def test_the_model_says_what_it_takes_and_where_it_is_from() -> None:
     metadata: dict[str, Any] = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert metadata["config"] == trained.config
     assert metadata["data"]["sha256"] == trained.data["sha256"]
-    assert metadata["training_accuracy"] == trained.history[-1]["accuracy"]
+    assert metadata["training_accuracy"] == trained.history[-1].accuracy
     assert metadata["licence"] == "MIT"
     assert metadata["codes"] == ["".join(map(str, code)) for code in LeNet5.load().codes.tolist()]
 
@@ -97,6 +100,18 @@ def test_without_onnx_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(builtins, "__import__", without)
     result = run("export", "--to", "onnx", code=1)
     assert result.stderr == "Error: onnx is not installed; pip install 'lenet5-cli[onnx]'\n"
+
+
+def test_the_code_in_the_docs_runs() -> None:
+    for name in ("onnx", "npz"):
+        run("export", "--to", name)
+    blocks = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(block, names)  # noqa: S102 - our own
+    assert names["digit"].shape == (1,)
+    assert [layer["name"] for layer in names["layers"]] == [layer.name for layer in LeNet5.load().layers]
 
 
 @pytest.mark.skipif(not MNIST, reason="LENET5_DATA names no folder with MNIST")

@@ -234,13 +234,30 @@ def test_what_is_no_regular_file(tmp_path):
         assert str(refused.value) == f"{path}: {kind}; expected an IDX file"
 
 
-@pytest.mark.parametrize("target", ["array", "/dev/zero", "nowhere", "link"])
-def test_a_link_is_refused_wherever_it_leads(tmp_path, target):
+def test_a_link_to_a_file_is_followed(tmp_path):
     idx.write(tmp_path / "array", np.uint8(7))
+    (tmp_path / "link").symlink_to("array")
+    (tmp_path / "further").symlink_to("link")
+    assert idx.read(tmp_path / "further") == 7
+
+
+@pytest.mark.parametrize(
+    ("target", "there"),
+    [
+        ("/dev/zero", "a symbolic link to /dev/zero, a device or socket"),
+        ("pipe", "a symbolic link to pipe, a pipe"),
+        ("folder", "a symbolic link to folder, a folder"),
+        ("nowhere", "a symbolic link to nowhere, which is not there"),
+        ("link", "cannot be read: Too many levels of symbolic links"),
+    ],
+)
+def test_a_link_to_anything_else_is_refused(tmp_path, target, there):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(target)
     with pytest.raises(LeNet5Error) as refused:
         idx.read(tmp_path / "link")
-    assert str(refused.value) == f"{tmp_path / 'link'}: a symbolic link to {target}; expected the file itself"
+    assert str(refused.value) == f"{tmp_path / 'link'}: {there}; expected an IDX file"
 
 
 def test_a_folder_may_be_a_link(tmp_path):

@@ -292,3 +292,10 @@ def test_tanh_is_the_papers(dtype: type) -> None:
 def test_first_weights_have_their_spread(init: str, spread: float) -> None:
     layer = Dense((900,), 100, rng=np.random.default_rng(0), init=init)
     assert layer.params["weight"].std() == pytest.approx(spread, rel=0.02)
+
+
+def test_a_subsampling_of_normal_weights_begins_in_the_middle_of_the_sigmoid() -> None:
+    """A window of which half the inputs are 1 sums to size^2 / 2, and z is 0 there: the same in every map."""
+    layer = Subsampling((3, 6, 9), 3, rng=np.random.default_rng(0), init="normal")
+    np.testing.assert_array_equal(layer.params["weight"], [1, 1, 1])
+    np.testing.assert_array_equal(layer.params["bias"], [-4.5, -4.5, -4.5])

@@ -72,7 +72,7 @@ def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     train(bars_folder)
     before = Path("model.pkl").read_bytes()
     for arguments, message in (
-        ([], "has 2 of 2 epochs already; --epochs can ask for more"),
+        ([], "has 2 of 2 epochs already; give a larger --epochs to continue"),
         (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
         (["--epochs", "3", "--data", "builtin"], "was trained on other images than those of builtin"),
     ):
@@ -97,8 +97,8 @@ def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, cod
     assert process.returncode == code
     epochs = checkpoint.read("model.pkl").epoch
     assert messages.endswith(
-        "\nStopping at the end of this step; once more stops at once.\n"
-        f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl goes on.\n"
+        "\nStopping at the end of this step; Ctrl-C again stops immediately.\n"
+        f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl continues it.\n"
     )
     assert left_behind() == ["bars", "model.pkl"]
 

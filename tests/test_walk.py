@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import drawing
 
+PARAMETERS = "import sys; from lenet5_cli import LeNet5; print(LeNet5.load(sys.argv[1]).parameters.tobytes().hex())"
 ROOT = Path(__file__).parent.parent
 
 
@@ -55,9 +56,12 @@ def test_a_layer_without_parameters_works_everywhere(
     contract = lenet5(*run_contract, "-k", "report-s2 or report-c3", folder=tmp_path / "copy")
     assert int(re.search(r"(\d+) passed", contract)[1]) >= 18
     command = ("-m", "lenet5_cli")
-    settings = ("--config", "quick", "--data", bars_folder, "--epochs", 3, "--seed", 1)
+    settings = ("--config", "quick", "--data", bars_folder, "--epochs", 20, "--batch-size", 10, "--seed", 1)
     lenet5(*command, "train", *settings, "-o", "whole.pkl")
-    lenet5(*command, "train", *settings, "--max-time", "1s", "-o", "model.pkl")
+    lenet5(*command, "train", *settings, "--max-time", "0s", "-o", "model.pkl")  # after the first epoch
+    lenet5(*command, "train", "--resume", "-o", "model.pkl", "--max-time", "1h")
+    parameters = [lenet5("-c", PARAMETERS, name) for name in ("whole.pkl", "model.pkl")]
+    assert parameters[0] == parameters[1]
     facts = json.loads(lenet5(*command, "info", "whole.pkl", "--json", "--figures", "drawn"))
     assert facts["layers"][1] == {
         "name": "s2",

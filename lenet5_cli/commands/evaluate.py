@@ -60,7 +60,7 @@ RIGHT = "bold #ffffff on #003c9e"
     type=click.Choice(["test", "train"]),
     default="test",
     show_default=True,
-    help="Which split of it.",
+    help="Training or test images.",
 )
 @option(
     "--type",

@@ -5,17 +5,16 @@ from pathlib import Path
 
 import click
 
-from lenet5_cli.commands.options import FILE, overwrite_option, refuse_existing, say_written
+from lenet5_cli.commands.options import BUNDLED, MODEL, overwrite_option, refuse_existing, say_written
 from lenet5_cli.export import TARGETS
 
 PATH = click.Path(path_type=Path)
-BUNDLED = "bundled"
 TYPES = sorted({kind for target in TARGETS.values() for kind in target.types})
 TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
 
 
 @click.command()
-@click.argument("model", type=FILE, default=BUNDLED)
+@click.argument("model", type=MODEL, metavar="[MODEL|bundled]", default=BUNDLED)
 @click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="What to write.")
 @click.option(
     "-o",
@@ -23,7 +22,7 @@ TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
     type=click.Path(path_type=Path),
     help="File, or for c and hex folder, to write.  [default: by target]",
 )
-@click.option("--type", "kind", type=click.Choice(TYPES), help=f"Numbers of {TYPED}.  [default: float32, of hex int8]")
+@click.option("--type", "kind", type=click.Choice(TYPES), help=f"Numbers of {TYPED}.  [default: float32; int8 for hex]")
 @click.option(
     "--golden", type=click.IntRange(1, 1000), metavar="N", help=f"Images to check by, of {TYPED}.  [default: 1]"
 )
@@ -33,7 +32,7 @@ def export(
 ) -> None:
     """Write a trained network for use elsewhere.
 
-    MODEL is a checkpoint, or "bundled", the model that comes with lenet5.
+    MODEL is a checkpoint; without one, it is the bundled model.
 
     \b
     onnx  a file for ONNX runtimes, which takes pictures as they are
@@ -57,10 +56,9 @@ def export(
     refuse_existing(overwrite, output)
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.export import layers, write
-    from lenet5_cli.files import BUNDLED_MODEL
     from lenet5_cli.storage import checkpoint
 
-    saved = checkpoint.read(BUNDLED_MODEL if str(model) == BUNDLED else model)
+    saved = checkpoint.read(model)
     network = LeNet5.restore(saved)
     layers.check(network)
     module = import_module(f"lenet5_cli.export.{target}")

@@ -67,7 +67,8 @@ class GroupedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group that has options."""
         for group in GROUPS:
-            members = [param for param in self.get_params(ctx) if getattr(param, "group", "Other") == group]
+            options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+            members = [param for param in options if getattr(param, "group", "Other") == group]
             records = [record for param in members if (record := param.get_help_record(ctx))]
             if records:
                 with formatter.section(group if group != "Other" else "Other options"):

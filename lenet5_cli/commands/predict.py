@@ -32,6 +32,7 @@ from lenet5_cli.files import BUNDLED_MODEL
 if TYPE_CHECKING:
     from lenet5_cli.data.glyphs import Sheet
     from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.pictures.lines import Digit, Text
     from lenet5_cli.pictures.read import Reading
 
 DEFAULT_MODEL = Path("model.pkl")
@@ -56,6 +57,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     metavar="FILE|bundled",
     help="Checkpoint to read with.  [default: model.pkl if it is here, else the bundled model]",
 )
+@option("--all", "every", group="Main", is_flag=True, help="Read every digit, row by row, not one a picture.")
 @option("--recursive", group="Data", is_flag=True, help="Look into the folders of a folder too.")
 @option(
     "--rotate",
@@ -96,6 +98,7 @@ def predict(
     ctx: click.Context,
     sources: tuple[Path, ...],
     model: Path | None,
+    every: bool,
     recursive: bool,
     rotate: str,
     accept: float | None,
@@ -106,7 +109,7 @@ def predict(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Read the digit in each picture.
+    """Read the digit in each picture, or with --all every digit.
 
     Photos, scans and drawings, dark on light or light on dark, of any size; of a folder every picture in it; - is
     standard input. A picture that cannot be read, or that shows no digit, gets a line that says why, and the exit code
@@ -116,23 +119,27 @@ def predict(
     Examples:
       lenet5 predict digit.png
       lenet5 predict --top 3 scans/
+      lenet5 predict --all form.jpg
       lenet5 predict --explain seen.png photo.jpg
       curl -s https://example.org/digit.png | lenet5 predict --json -
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two forms of the same output; give one")
+    if every and top > 1:
+        raise click.UsageError("--top shows further answers for one digit a picture; leave it out with --all")
     files = list(_files(sources, recursive))
     _check_explain(explain, len(files))
     refuse_existing(overwrite, explain)
     network = _network(model, accept)
-    with closing(_readings(network, files, threads, int(rotate))) as readings:
+    with closing(_readings(network, files, threads, int(rotate), every)) as readings:
         answers = _answers(readings, explain, network)
-        if as_json:
-            refused = _print_lines(answers)
-        elif as_csv:
-            refused = _print_csv(answers, network.sheet.noun)
-        else:
-            refused = _print_table(answers, top, network.sheet)
+        refused = (
+            _print_lines(answers)
+            if as_json
+            else _print_csv(answers, network.sheet.noun, every)
+            if as_csv
+            else _print_table(answers, top, network.sheet, every)
+        )
     if refused:
         ctx.exit(1)
 
@@ -183,24 +190,26 @@ def _network(model: Path | None, accept: float | None) -> "LeNet5":
 
 
 def _readings(
-    network: "LeNet5", files: list[Path], threads: int, rotate: int
-) -> "Generator[tuple[Path, Reading | LeNet5Error]]":
+    network: "LeNet5", files: list[Path], threads: int, rotate: int, every: bool
+) -> "Generator[tuple[Path, Reading | Text | LeNet5Error]]":
     """Yield what was read of each file, in order, on several threads, each with a network of its own."""
     from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
+    from lenet5_cli.pictures.lines import read_digits
     from lenet5_cli.pictures.read import read
 
+    read_one: Callable[..., Reading | Text] = read_digits if every else read
     own = local()
 
-    def reading(file: Path) -> "Reading | LeNet5Error":
+    def reading(file: Path) -> "Reading | Text | LeNet5Error":
         if not hasattr(own, "network"):
             own.network = deepcopy(network)
         try:
             if file == STANDARD_INPUT:
                 content = sys.stdin.buffer.read(INPUT_LIMIT)
-                return read(content, own.network, name="standard input", rotate=rotate)
-            return read(file, own.network, rotate=rotate)
+                return read_one(content, own.network, name="standard input", rotate=rotate)
+            return read_one(file, own.network, rotate=rotate)
         except LeNet5Error as error:
             return error
 
@@ -220,29 +229,20 @@ def _readings(
 
 
 def _answers(
-    readings: "Iterable[tuple[Path, Reading | LeNet5Error]]", explain: Path | None, network: "LeNet5"
+    readings: "Iterable[tuple[Path, Reading | Text | LeNet5Error]]", explain: Path | None, network: "LeNet5"
 ) -> Iterator[dict[str, Any]]:
     """Yield what ``--json`` prints of each picture: the answer, why there is none, or the error."""
+    from lenet5_cli.pictures.lines import Text
+
     for file, reading in readings:
         if isinstance(reading, LeNet5Error):
             yield {"file": str(file), "error": str(reading)}
             continue
         if explain:
             _explain(explain, reading, network, file)
-        answer: dict[str, Any] = {"file": str(file), network.sheet.noun: _named(network.sheet, reading.digit)}
-        if reading.digit is None:
-            answer["reason"] = reading.reason
-        if reading.candidates:
-            distances, probabilities = reading.chosen.distances, reading.probabilities
-            answer |= {
-                "probability": float(probabilities.max()),
-                "probabilities": probabilities.tolist(),
-                "distance": float(distances.min()),
-                "distances": distances.tolist(),
-                "box": reading.box,
-                "others": reading.chosen.others,
-            }
-        yield answer
+        sheet = network.sheet
+        answer = _text_answer(reading, sheet) if isinstance(reading, Text) else _answer(reading, sheet)
+        yield {"file": str(file), **answer}
 
 
 def _named(sheet: "Sheet", label: int | None) -> int | str | None:
@@ -250,20 +250,52 @@ def _named(sheet: "Sheet", label: int | None) -> int | str | None:
     return label if label is None or sheet.noun == "digit" else sheet.names[label]
 
 
-def _refused(answer: dict[str, Any]) -> bool:
-    return "reason" in answer or "error" in answer
+def _text_answer(text: "Text", sheet: "Sheet") -> dict[str, Any]:
+    read = [{sheet.noun: _named(sheet, each.digit), **_measures(each)} for row in text.rows for each in row]
+    lines = "\n".join("".join(sheet.names[each.digit] for each in row) for row in text.rows)
+    return {"text": lines, "digits": read} | ({} if read else {"reason": text.NO_DIGIT})
 
 
-def _explain(path: Path, reading: "Reading", network: "LeNet5", file: Path) -> None:
+def _measures(digit: "Digit") -> dict[str, Any]:
+    return {name: value for name, value in digit._asdict().items() if name != "digit"}
+
+
+def _answer(reading: "Reading", sheet: "Sheet") -> dict[str, Any]:
+    answer: dict[str, Any] = {sheet.noun: _named(sheet, reading.digit)}
+    if reading.digit is None:
+        answer["reason"] = reading.reason
+    if reading.candidates:
+        distances, probabilities = reading.chosen.distances, reading.probabilities
+        answer |= {
+            "probability": float(probabilities.max()),
+            "probabilities": probabilities.tolist(),
+            "distance": float(distances.min()),
+            "distances": distances.tolist(),
+            "box": reading.box,
+            "others": reading.chosen.others,
+        }
+    return answer
+
+
+def _explain(path: Path, reading: "Reading | Text", network: "LeNet5", file: Path) -> None:
     from lenet5_cli.files import replacing
+    from lenet5_cli.pictures.lines import Text
     from lenet5_cli.reports import explanation
 
-    words = printable(f"{file}: {explanation.in_words(reading, network.names)}")
-    click.echo(words, err=True)
-    if reading.candidates:
+    names = network.names
+    if isinstance(reading, Text):
+        words = explanation.text_in_words(reading, names)
+    else:
+        words = explanation.in_words(reading, names)
+    click.echo(words := printable(f"{file}: {words}"), err=True)
+    if isinstance(reading, Text):
+        image = explanation.draw_text(reading, network.names)
+    elif reading.candidates:
         image = explanation.draw(reading, network.sheet, words)
-        with replacing(path) as picture:
-            image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
+    else:
+        return
+    with replacing(path) as picture:
+        image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
 
 
 def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
@@ -271,55 +303,66 @@ def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
     refused = 0
     for answer in answers:
         click.echo(json.dumps(answer))
-        refused += _refused(answer)
+        refused += "error" in answer or "reason" in answer
     return refused
 
 
-def _print_csv(answers: Iterable[dict[str, Any]], noun: str) -> int:
-    """Print a row a picture; return how many showed no digit."""
+def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int:
+    """Print a row a picture, or a digit where every one is read; return how many pictures showed none."""
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(["file", noun, "probability", "distance", "reason"])
+    edges = ("left", "top", "right", "bottom")
+    rows.writerow(["file", noun, "probability", "distance", *(edges if every else ()), "reason"])
     refused = 0
     for answer in answers:
-        name, why = answer.get(noun), answer.get("reason", answer.get("error", ""))
-        figures = [f"{answer[name]:.4f}" if name in answer else "" for name in ("probability", "distance")]
-        rows.writerow([answer["file"], "" if name is None else name, *figures, why])
+        why = answer.get("reason", answer.get("error", ""))
+        for each in answer.get("digits") or [answer]:
+            answered = each.get(noun)
+            figures = [f"{each[name]:.4f}" if name in each else "" for name in ("probability", "distance")]
+            box = each.get("box", [""] * len(edges)) if every else ()
+            rows.writerow([answer["file"], "" if answered is None else answered, *figures, *box, why])
         sys.stdout.flush()
-        refused += _refused(answer)
+        refused += bool(why)
     return refused
 
 
-def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet") -> int:
-    """Print a row for every class as it is read, and why there is none; return how many showed none."""
+def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", every: bool) -> int:
+    """Print a row for every digit as it is read, and why there is none; return how many showed none."""
     refused = 0
-    row = _rows(sheet)
+    named = max(len(sheet.noun), *map(len, sheet.names))
+    head = "digits" if sheet.noun == "digit" else "characters"
+    row = _rows(head if every else f"{sheet.noun:{named}}  probability", 17 + named)
     for answer in answers:
         file = printable(answer["file"])
-        if _refused(answer):
+        if "error" in answer or "reason" in answer:
             refused += 1
             click.echo(answer.get("error") or f"{file}: no {sheet.noun}: {answer['reason']}", err=True)
+            continue
+        if every:
+            for place, text in enumerate(answer["text"].split("\n")):
+                row("" if place else file, text)
             continue
         if others := answer["others"]:
             click.echo(f"{file}: {others} more like it beside it; --all reads them", err=True)
         order = sorted(range(len(answer["probabilities"])), key=lambda label: -answer["probabilities"][label])
         for place, label in enumerate(order[:top]):
             if not place or answer["probabilities"][label] >= LOWEST_SHOWN:
-                row("" if place else file, sheet.names[label], f"{answer['probabilities'][label]:.4f}")
+                row("" if place else file, f"{sheet.names[label]:{named}}  {answer['probabilities'][label]:.4f}")
     return refused
 
 
-def _rows(sheet: "Sheet") -> Callable[[str, str, str], None]:
+def _rows(head: str, beside: int) -> Callable[[str, str], None]:
     """Return what prints a row of the table, with its head before the first."""
-    named = max(len(sheet.noun), *map(len, sheet.names))
-    width = max(NAME_MIN, min(NAME_WIDTH, console().width - 17 - named))
+    screen = console()
+    width = max(NAME_MIN, min(NAME_WIDTH, screen.width - beside))
     printed = 0
 
-    def row(file: str, name: str, probability: str) -> None:
+    def row(file: str, answer: str) -> None:
         nonlocal printed
         if not printed:
-            click.echo(f"{'file':{width}}  {sheet.noun:{named}}  probability")
+            line = f"{'file':{width}}  {head}"
+            click.echo(click.style(line, bold=True) if screen.color_system else line)
         printed += 1
-        click.echo(f"{_cut(file, width):{width}}  {name:{named}}  {probability}")
+        click.echo(f"{_cut(file, width):{width}}  {answer}")
 
     return row
 

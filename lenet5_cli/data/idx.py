@@ -127,10 +127,10 @@ def read(path: str | os.PathLike[str], *, limit: int = GZIP_LIMIT) -> NDArray[An
     file with more than 2^28 bytes of elements, a `Stored` that reads them on demand. A gzipped file is unpacked into
     memory, never further than its header promises; `limit` is the maximum that the header may promise, in bytes.
 
-    Raises `LeNet5Error` if the file cannot be read, is a symbolic link or is not exactly what its header says.
+    Raises `LeNet5Error` if the file cannot be read, is not a regular file or is not exactly what its header says.
     """
     try:
-        with open_regular(path, "an IDX file", follow=False) as file:
+        with open_regular(path, "an IDX file") as file:
             gzipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             return _unpack(file, path, limit) if gzipped else _read_plain(file, path)

@@ -44,6 +44,7 @@ class Layer(ABC):
         self.params = {name: value.astype(self.dtype) for name, value in params.items()}
         self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
         self._images: int | None = None  # of the batch that the work arrays are for
+        self._bound: Shape = ()  # the shape of an x that ``_forward`` takes as it is
         self._untiled = 0  # side of the tiles that ``forward`` made plain maps of, 0 where x was plain
         self._memory: dict[str, Array] = {}
         self._lasting: frozenset[str] | None = None  # the attributes that are no work arrays
@@ -54,6 +55,12 @@ class Layer(ABC):
         Raises:
             LeNet5Error: the shape of an image in x is not ``input_shape``.
         """
+        if x.shape != self._bound:
+            x = self._adapt(x)
+        return self._forward(np.asarray(x, self.dtype))
+
+    def _adapt(self, x: Array) -> Array:
+        """Return x in the form that the layer reads, with work arrays for it; the next x of its shape skips this."""
         self._untiled = x.shape[-1] if x.ndim == 6 and x.shape[-1] != self.reads_tiles else 0
         if self._untiled:
             x = untiled(x)
@@ -62,7 +69,8 @@ class Layer(ABC):
             self._lasting = self._lasting or frozenset(self.__dict__)
             self._bind(len(x))
             self._images = len(x)
-        return self._forward(np.asarray(x, self.dtype))
+        self._bound = () if self._untiled else x.shape
+        return x
 
     def backward(self, dy: Array) -> Array:
         """Set ``grads`` and return dx, from dy and the latest ``forward``."""
@@ -72,12 +80,17 @@ class Layer(ABC):
 
     def unbind(self) -> None:
         """Have the next ``forward`` use arrays that have replaced those in ``params`` and ``grads``."""
-        self._images = None
+        self._images, self._bound = None, ()
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy or a pickle takes over: not the work arrays, which are views of this layer's own."""
         lasting = self._lasting or self.__dict__.keys()
-        return {name: self.__dict__[name] for name in lasting} | {"_images": None, "_memory": {}, "_lasting": None}
+        return {name: self.__dict__[name] for name in lasting} | {
+            "_images": None,
+            "_bound": (),
+            "_memory": {},
+            "_lasting": None,
+        }
 
     def _bind(self, n: int) -> None:  # noqa: B027 - a simple layer needs none
         """Make the work arrays for batches of n images, and the products of these arrays."""

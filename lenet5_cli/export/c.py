@@ -15,7 +15,7 @@ from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
 from lenet5_cli.export.fixed import INTERVALS, PIXEL_ONE, FixedPoint
-from lenet5_cli.export.layers import Weights, by_output, codes, pixel_scale, weighted
+from lenet5_cli.export.layers import Weights, by_output, check_float32, codes, pixel_scale, weighted
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 WIDTH = 116  # characters a line of numbers
@@ -62,7 +62,7 @@ def render(network: LeNet5, saved: Checkpoint, kind: str, golden: int) -> dict[s
     """Return ``lenet5.h`` and ``lenet5.c``, and ``lenet5_test.c`` with the values of ``golden`` images to check by.
 
     Raises:
-        LeNet5Error: the weights are too large for the type.
+        LeNet5Error: a number is too large for the type.
     """
     images, _ = drawn.draw(golden, seed=GOLDEN_SEED)
     form = _floating(network, images) if kind == "float32" else _fixed(FixedPoint(network, kind), images)
@@ -76,6 +76,7 @@ def render(network: LeNet5, saved: Checkpoint, kind: str, golden: int) -> dict[s
 
 
 def _floating(network: LeNet5, images: NDArray[np.uint8]) -> Form:
+    check_float32(network)
     layers = weighted(network)
     scale = pixel_scale(network)
     pixel = f"pixel < {THRESHOLD} ? 0.0f : 1.0f"
@@ -159,16 +160,8 @@ static number activate(total sum, int shift)
 """
 
 
-def _header(network: LeNet5, form: Form, made: str) -> str:
-    k = len(form.codes)
-    sizes = [prod(layer.input_shape) for layer in network.layers]
-    side = network.layers[0].input_shape[-1] - 2 * PADDING
-    unit = "" if form.one == 1 else f", in units of 1 / ({form.one} * {form.one})"
-    accept = "Returns 1: this model has no threshold, above which an image would be of no class."
-    if form.threshold is not None:
-        accept = f"Returns 1 if the nearest glyph is at most {_limit(form)} away; else 0, as the image is of no class."
-    return f"""\
-/* LeNet-5 in C99, written by lenet5 {__version__}: {made}. */
+HEADER = """\
+/* LeNet-5 in C99, written by lenet5 {version}: {made}. */
 #ifndef LENET5_H
 #define LENET5_H
 
@@ -178,17 +171,17 @@ def _header(network: LeNet5, form: Form, made: str) -> str:
 extern "C" {{
 #endif
 
-#define LENET5_PIXELS {side * side}
-#define LENET5_CLASSES {k}
+#define LENET5_PIXELS {pixels}
+#define LENET5_CLASSES {classes}
 extern const char *const lenet5_names[LENET5_CLASSES]; /* in UTF-8 */
 
-typedef {form.number} lenet5_number;
-typedef {form.total} lenet5_distance;
+typedef {number} lenet5_number;
+typedef {total} lenet5_distance;
 
 /* Where the layers compute: each reads one of the arrays and writes the other. Nothing in it need be set or kept. */
 typedef struct {{
-    lenet5_number even[{max(sizes[::2])}];
-    lenet5_number odd[{max(sizes[1::2])}];
+    lenet5_number even[{even}];
+    lenet5_number odd[{odd}];
 }} lenet5_work;
 
 /*
@@ -207,43 +200,36 @@ int lenet5_accept(const lenet5_distance distances[LENET5_CLASSES]);
 #endif
 """
 
-
-def _names(network: LeNet5) -> str:
-    names = fill(", ".join(map(_string, network.names)), WIDTH, initial_indent="    ", subsequent_indent="    ")
-    return f"\nconst char *const lenet5_names[LENET5_CLASSES] = {{\n{names}\n}};\n"
-
-
-def _source(network: LeNet5, form: Form) -> str:
-    layers = weighted(network)
-    output = network.layers[-1].name
-    side = network.layers[0].input_shape[-1]
-    calls = [f"    {layer.name}(work->{_buffer(n)}, work->{_buffer(n + 1)});\n" for n, layer in enumerate(layers)]
-    return f"""\
+SOURCE = """\
 #include "lenet5.h"
-{_names(network)}
+
+const char *const lenet5_names[LENET5_CLASSES] = {{
+{names}
+}};
+
 typedef lenet5_number number;
-typedef {form.weight} weight;
-typedef {form.total} total;
-{form.activation}
-/* The image with {PADDING} pixels of paper around it. */
+typedef {weight} weight;
+typedef {total} total;
+{activation}
+/* The image with {padding} pixels of paper around it. */
 static void input(const uint8_t *image, number *x)
 {{
     for (int i = 0; i < {side}; i++)
         for (int j = 0; j < {side}; j++) {{
-            const int inside = i >= {PADDING} && i < {side - PADDING} && j >= {PADDING} && j < {side - PADDING};
-            const uint8_t pixel = inside ? image[(i - {PADDING}) * {side - 2 * PADDING} + j - {PADDING}] : 0;
-            x[i * {side} + j] = {form.pixel};
+            const int inside = i >= {padding} && i < {end} && j >= {padding} && j < {end};
+            const uint8_t pixel = inside ? image[(i - {padding}) * {image_side} + j - {padding}] : 0;
+            x[i * {side} + j] = {pixel};
         }}
 }}
-{"".join(_layer(layer, form) for layer in layers)}
-{_array(f"number {output}_codes{_dimensions(form.codes)}", form.codes)}
+{layers}
+{codes}
 /* {output}: squared distances to the codes, and the place of the smallest. */
 static int {output}(const number *x, lenet5_distance *y)
 {{
     int nearest = 0;
-    for (int k = 0; k < {len(form.codes)}; k++) {{
+    for (int k = 0; k < {classes}; k++) {{
         total sum = 0;
-        for (int c = 0; c < {form.codes.shape[1]}; c++) {{
+        for (int c = 0; c < {length}; c++) {{
             const total difference = (total)x[c] - (total){output}_codes[k][c];
             sum += difference * difference;
         }}
@@ -257,13 +243,60 @@ static int {output}(const number *x, lenet5_distance *y)
 int lenet5_classify(const uint8_t image[LENET5_PIXELS], lenet5_distance distances[LENET5_CLASSES], lenet5_work *work)
 {{
     input(image, work->even);
-{"".join(calls)}    return {output}(work->{_buffer(len(layers))}, distances);
+{calls}    return {output}(work->{last}, distances);
 }}
 
 int lenet5_accept(const lenet5_distance distances[LENET5_CLASSES])
 {{
-{_accept(form)}}}
+{accept}}}
 """
+
+
+def _header(network: LeNet5, form: Form, made: str) -> str:
+    sizes = [prod(layer.input_shape) for layer in network.layers]
+    side = network.layers[0].input_shape[-1] - 2 * PADDING
+    accept = "Returns 1: this model has no threshold, above which an image would be of no class."
+    if form.threshold is not None:
+        accept = f"Returns 1 if the nearest glyph is at most {_limit(form)} away; else 0, as the image is of no class."
+    return HEADER.format(
+        version=__version__,
+        made=made,
+        pixels=side * side,
+        classes=len(form.codes),
+        number=form.number,
+        total=form.total,
+        even=max(sizes[::2]),
+        odd=max(sizes[1::2]),
+        unit="" if form.one == 1 else f", in units of 1 / ({form.one} * {form.one})",
+        side=side,
+        accept=accept,
+    )
+
+
+def _source(network: LeNet5, form: Form) -> str:
+    layers = weighted(network)
+    output = network.layers[-1].name
+    side = network.layers[0].input_shape[-1]
+    calls = [f"    {layer.name}(work->{_buffer(n)}, work->{_buffer(n + 1)});\n" for n, layer in enumerate(layers)]
+    return SOURCE.format(
+        names=fill(", ".join(map(_string, network.names)), WIDTH, initial_indent="    ", subsequent_indent="    "),
+        weight=form.weight,
+        total=form.total,
+        activation=form.activation,
+        padding=PADDING,
+        side=side,
+        end=side - PADDING,
+        image_side=side - 2 * PADDING,
+        pixel=form.pixel,
+        layers="".join(_layer(layer, form) for layer in layers),
+        codes=_array(f"number {output}_codes{_dimensions(form.codes)}", form.codes),
+        output=output,
+        classes=len(form.codes),
+        length=form.codes.shape[1],
+        calls="".join(calls),
+        last=_buffer(len(layers)),
+        accept=_accept(form),
+    )
 
 
 def _accept(form: Form) -> str:

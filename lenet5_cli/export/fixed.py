@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.engine import SIGMOID, TANH, Conv, Subsampling
+from lenet5_cli.engine import ACTIVATIONS, Conv, Subsampling
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
 from lenet5_cli.errors import LeNet5Error
@@ -96,7 +96,7 @@ class FixedPoint:
         """
         check(network)
         self.network, self.type = network, TYPES[kind]
-        function = SIGMOID if network.config.activation == "sigmoid" else TANH
+        function = ACTIVATIONS[network.config.activation]
         self.one = self.type.one[function.name]
         table = np.arange(-TABLE_END, TABLE_END + 2**-TABLE_BITS, 2.0**-TABLE_BITS)
         function.apply(table)

@@ -35,6 +35,19 @@ def check(network: LeNet5) -> None:
         raise LeNet5Error(f"{network.layers[-1].name}: expected an RBF layer at the end, and only there")
 
 
+def check_float32(network: LeNet5) -> None:
+    """Refuse a network of float64 with a number that float32 does not hold.
+
+    Raises:
+        LeNet5Error: there is one.
+    """
+    for layer in network.layers:
+        for name, values in layer.params.items():
+            if np.abs(values).max() > np.finfo(np.float32).max:
+                there = f"{layer.name}.{name}: holds a number too large for float32"
+                raise LeNet5Error(f"{there}; --to npz writes float64 too")
+
+
 class Scale(NamedTuple):
     """What numbers stand for: ``step`` times the number, plus ``low``."""
 

@@ -12,7 +12,7 @@ from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.export.layers import Scale, Weights, by_output, codes, description, pixel_scale, weighted
+from lenet5_cli.export.layers import Scale, Weights, by_output, check_float32, codes, description, pixel_scale, weighted
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ def render(network: LeNet5, saved: Checkpoint) -> bytes:
     their softmax, and ``digit``, or of other classes ``class``, int64 [n]; the metadata has their names.
 
     Raises:
-        LeNet5Error: the package onnx is not installed.
+        LeNet5Error: the package onnx is not installed, or a number is too large for float32.
     """
+    check_float32(network)
     try:
         from onnx import TensorProto, checker, helper  # noqa: PLC0415 - it is optional
     except ImportError:

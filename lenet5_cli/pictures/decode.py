@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -85,6 +86,14 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
     return Page(pixels, (long, short) if pixels.shape[1] > pixels.shape[0] else (short, long))
 
 
+def reduced(pixels: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return pixels (h, w) or (h, w, 3) with a longer side of at most ``side``."""
+    scale = side / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    return cv2.resize(pixels, [max(1, round(scale * n)) for n in pixels.shape[1::-1]], interpolation=cv2.INTER_AREA)
+
+
 def _opened(source: Source, name: str) -> Image.Image:
     """Return an image whose size is known and whose pixels are not yet decoded."""
     if isinstance(source, Image.Image):
@@ -146,7 +155,7 @@ def _plain(image: Image.Image) -> Image.Image:
     mode = image.mode
     if mode.startswith(("I", "F")):
         deep = np.nan_to_num(np.array(image, dtype=np.float32), copy=False, posinf=0.0, neginf=0.0)
-        x = np.asarray(_reduced(Image.fromarray(deep)))
+        x = reduced(deep, PAGE_SIDE)
         low, high = float(x.min()), float(x.max())
         image = Image.fromarray(np.rint((x - low) * np.float32(255 / max(high - low, 1e-9))).astype(np.uint8))
     elif mode == "LAB":

@@ -12,7 +12,7 @@ from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import segment
-from lenet5_cli.pictures.decode import Page, Source, decode, name_of
+from lenet5_cli.pictures.decode import Page, Source, decode, name_of, reduced
 from lenet5_cli.pictures.normalise import is_normal, normalise
 from lenet5_cli.pictures.segment import Plane
 
@@ -128,14 +128,6 @@ def read_page(page: Page, network: LeNet5) -> Reading:
             others = replace(nearer.chosen, others=reading.chosen.others)
             reading = replace(nearer, candidates=[others, *nearer.candidates[1:]])
     return replace(reading, box=tuple(round(scale * edge) for edge in (left, top, right, bottom)))
-
-
-def reduced(pixels: Plane, side: int) -> Plane:
-    """Return pixels (h, w) or (h, w, 3) with a longer side of at most ``side``."""
-    scale = side / max(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
-    return cv2.resize(pixels, [max(1, round(scale * n)) for n in pixels.shape[1::-1]], interpolation=cv2.INTER_AREA)
 
 
 def _read(look: Plane, network: LeNet5) -> Reading:

@@ -11,6 +11,7 @@ from lenet5_cli.data.glyphs import COLUMNS, ROWS, Sheet, noun
 from lenet5_cli.reports import BLUE, ORANGE
 
 if TYPE_CHECKING:
+    from lenet5_cli.pictures.lines import Text
     from lenet5_cli.pictures.read import Candidate, Reading
 
 SIDE, GAP, HEAD, FOOT = 280, 24, 44, 56  # pixels: of a panel, between panels, above and below them
@@ -38,6 +39,35 @@ def in_words(reading: "Reading", names: Sequence[str]) -> str:
     found = f"{ink}, the best of {count} candidates" if count > 1 else ink
     refused = f"; no {noun(names)}" if reading.digit is None else ""
     return f"{found}; {nearest}{refused}{reading.beside}"
+
+
+def text_in_words(text: "Text", names: Sequence[str]) -> str:
+    """Return a line that says how many digits, or others of the named classes, were read, and which least surely."""
+    digits = [each for row in text.rows for each in row]
+    if not digits:
+        return f"no {noun(names)}: {text.NO_DIGIT}"
+    farthest = max(digits, key=lambda each: each.distance)
+    rows = f" in {len(text.rows)} rows" if len(text.rows) > 1 else ""
+    what = "digits" if noun(names) == "digit" else "characters"
+    return (
+        f"{len(digits)} {what}{rows}; the farthest from its glyph: {names[farthest.digit]} at {farthest.distance:.1f}"
+    )
+
+
+def draw_text(text: "Text", names: Sequence[str]) -> Image.Image:
+    """Return the picture with a box around each digit, and what was read above it."""
+    image = Image.fromarray(text.page.pixels).convert("RGB")
+    enlarged = max(1, WIDTH // image.width)
+    image = image.resize((enlarged * image.width, enlarged * image.height), Image.Resampling.NEAREST)
+    scale, pen = image.width / text.page.size[0], ImageDraw.Draw(image)
+    for each in (each for row in text.rows for each in row):
+        left, top, right, bottom = (round(scale * edge) for edge in each.box)
+        pen.rectangle((left - 2, top - 2, right + 1, bottom + 1), outline=ORANGE, width=2)
+        font = _font(max(12, min(40, (bottom - top) // 3)))
+        pen.text(
+            (left, max(top - 4, 12)), names[each.digit], BLUE, font, anchor="ls", stroke_width=2, stroke_fill=PAPER
+        )
+    return image
 
 
 def draw(reading: "Reading", sheet: Sheet, words: str) -> Image.Image:

@@ -180,7 +180,7 @@ def glyphs(sheet: Sheet, path: Path) -> None:
     from matplotlib.colors import Normalize  # noqa: PLC0415 - it is optional
 
     codes, names, count = sheet.codes, sheet.names, len(sheet.codes)
-    across = max(5, ceil(sqrt(count * 1.2)))  # glyphs a row, as high as the matrix beside them
+    across = max(5, ceil(sqrt(count * 1.9)))  # glyphs a row, as high as the matrix beside them
     side = 3.78 * _growth(count)
     left = 0.65 + 0.84 * across + 0.1
     high = max(side + 0.62, 0.9 + 1.75 * -(-count // across))

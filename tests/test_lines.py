@@ -1,0 +1,180 @@
+"""Several digits on a picture: rows, boxes, touching digits, what is no digit, bounded work."""
+
+import json
+import re
+from itertools import product
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.pictures import lines
+from lenet5_cli.pictures.lines import Text, read_digits
+from lenet5_cli.pictures.normalise import normalise
+from lenet5_cli.pictures.rules import without_rules
+from tests.conftest import STROKES, run, same
+
+SIDE = 60  # pixels of a digit's height and the pitch of a line
+
+
+class Nearest:
+    """Stands in for a network: the squared distance is 40 times what a picture lacks to be one of ten drawings."""
+
+    threshold = 18.0
+
+    def __init__(self) -> None:
+        self.known = [normalise(255 - np.array(sheet([str(digit)]))) for digit in range(10)]
+        self.images = 0
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        self.images += len(images)
+        return np.array([[40 * same(image, known) - 40 for known in self.known] for image in images])
+
+
+def sheet(rows: list[str], pitch: int = SIDE, leading: int = 110, pen: int = 5) -> Image.Image:
+    """Return a page of rows of drawn digits; a blank leaves a place out."""
+    image = Image.new("L", (80 + pitch * max(map(len, rows)), 40 + leading * len(rows)), 255)
+    for (y, row), place in product(enumerate(rows), range(max(map(len, rows)))):
+        if row[place : place + 1].strip():
+            write(image, row[place], 50 + pitch * place, 40 + leading * y, pen)
+    return image
+
+
+def write(image: Image.Image, digit: str, left: int, top: int, pen: int = 5) -> None:
+    draw, unit = ImageDraw.Draw(image), SIDE / 14
+    for stroke in STROKES[int(digit)]:
+        squares = [map(float, point.split(",")) for point in stroke.split()]
+        draw.line([(left + unit * x, top + unit * y) for x, y in squares], fill=0, width=pen, joint="curve")
+
+
+@pytest.fixture(scope="module")
+def network() -> Nearest:
+    return Nearest()
+
+
+def read(image: Image.Image, network: Nearest) -> Text:
+    return read_digits(image, network)  # type: ignore[arg-type]
+
+
+def test_rows_are_read_from_the_top_and_each_from_the_left(network: Nearest) -> None:
+    text = read(sheet(["72104", "90 18", "356"]), network)
+    assert str(text) == "72104\n9018\n356"
+    assert [[each.digit for each in row] for row in text.rows] == [[7, 2, 1, 0, 4], [9, 0, 1, 8], [3, 5, 6]]
+    boxes = [each.box for row in text.rows for each in row]
+    assert all(left < right and top < bottom for left, top, right, bottom in boxes)
+    assert all(top >= 30 and bottom <= 110 for _, top, _, bottom in boxes[:5])
+
+
+def test_a_row_may_slope_and_ink_may_be_light(network: Nearest) -> None:
+    sloping = sheet(["4207135"]).rotate(4, expand=True, fillcolor=255, resample=Image.Resampling.BICUBIC)
+    assert str(read(sloping, network)) == "4207135"
+    assert str(read(Image.eval(sheet(["2043"]), lambda x: 255 - x), network)) == "2043"
+
+
+def test_boxes_and_a_table_around_the_digits_are_no_digits(network: Nearest) -> None:
+    image = sheet(["72104", "90210"], pitch=90)
+    draw = ImageDraw.Draw(image)
+    for row, place in product(range(2), range(5)):
+        left, top = 50 + 90 * place - 18, 40 + 110 * row - 15
+        draw.rectangle((left, top, left + 90, top + 90), outline=0, width=2)
+    assert str(read(image, network)) == "72104\n90210"
+
+
+def test_boxes_apart_are_frames(network: Nearest) -> None:
+    image = sheet(["3507"], pitch=110)
+    for place in range(4):
+        left = 50 + 110 * place - 20
+        ImageDraw.Draw(image).rectangle((left, 22, left + 84, 120), outline=0, width=3)
+    assert str(read(image, network)) == "3507"
+
+
+def test_digits_stand_on_a_ruled_line(network: Nearest) -> None:
+    image = sheet(["27103"])
+    draw = ImageDraw.Draw(image)
+    draw.line((0, 102, image.width, 99), fill=0, width=2)
+    assert str(read(image, network)) == "27103"
+
+
+def test_rules_are_removed_and_the_strokes_that_cross_them_stay() -> None:
+    mask = np.zeros((200, 400), np.uint8)
+    mask[98:100] = 1
+    mask[60:140, 200:206] = 1
+    left = without_rules(mask, 80)
+    assert not left[:, :190].any()
+    assert left[60:140, 200:206].mean() > 0.95
+
+
+def test_touching_digits_are_cut(network: Nearest) -> None:
+    image = sheet(["  20  "], pitch=SIDE)
+    write(image, "5", 50 + 5 * SIDE, 40)
+    write(image, "2", 50 + 5 * SIDE + 42, 40)
+    assert str(read(image, network)).endswith("52")
+
+
+def test_signs_and_letters_are_skipped_one_by_one(network: Nearest) -> None:
+    image = sheet(["2 7  3"], pitch=70)
+    draw = ImageDraw.Draw(image)
+    draw.line((130, 70, 160, 70), fill=0, width=5)
+    draw.line((145, 55, 145, 85), fill=0, width=5)
+    draw.line([(270, 45), (290, 100), (305, 60), (320, 100), (340, 45)], fill=0, width=5)
+    assert str(read(image, network)) == "273"
+
+
+@pytest.mark.parametrize("shade", [255, 0, 128])
+def test_an_empty_page_has_no_digit(network: Nearest, shade: int) -> None:
+    text = read(Image.new("L", (300, 200), shade), network)
+    assert text.rows == []
+    assert str(text) == ""
+
+
+def test_specks_are_bounded_work(network: Nearest) -> None:
+    few = np.full((900, 1200), 255, np.uint8)
+    few[::3, ::3] = 0
+    before = network.images
+    assert read(Image.fromarray(few), network).rows == []
+    marks = np.full((900, 1200), 255, np.uint8)
+    for row, column in product(range(6, 880, 16), range(6, 1180, 24)):
+        marks[row : row + 12, column : column + 3] = 0
+    with pytest.raises(LeNet5Error) as caught:
+        read_digits(marks, network)  # type: ignore[arg-type]
+    assert str(caught.value) == "picture: more than 2,000 marks that may be digits; crop it to the digits"
+    assert network.images == before
+
+
+def test_predict_all_prints_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet(["72104", "90210"]).save("form.png")
+    Image.new("L", (60, 60), 255).save("empty.png")
+    expected = Text([[lines.Digit(7, 0.5, 1.25, (1, 2, 3, 4))], [lines.Digit(0, 1.0, 0.0, (5, 6, 7, 8))]], None)  # type: ignore[arg-type]
+    monkeypatch.setattr(
+        lines, "read_digits", lambda source, *_, **__: expected if source.name == "form.png" else Text([], None)
+    )
+    result = run("predict", "--all", "--threads", 1, "form.png", "empty.png", code=1)
+    assert [line.split() for line in result.stdout.splitlines()] == [["file", "digits"], ["form.png", "7"], ["0"]]
+    assert "empty.png: no digit: nothing on it is one" in result.stderr
+    answers = [
+        json.loads(line)
+        for line in run("predict", "--all", "--json", "form.png", "empty.png", code=1).stdout.splitlines()
+    ]
+    first = {"digit": 7, "probability": 0.5, "distance": 1.25, "box": [1, 2, 3, 4]}
+    assert answers[0]["text"] == "7\n0"
+    assert answers[0]["digits"][0] == first
+    assert answers[1] == {"file": "empty.png", "text": "", "digits": [], "reason": "nothing on it is one"}
+    table = run("predict", "--all", "--csv", "form.png", "empty.png", code=1).stdout.splitlines()
+    assert table[0] == "file,digit,probability,distance,left,top,right,bottom,reason"
+    assert table[1] == "form.png,7,0.5000,1.2500,1,2,3,4,"
+    assert table[3] == "empty.png,,,,,,,,nothing on it is one"
+
+
+def test_explain_draws_the_boxes() -> None:
+    sheet(["205"]).save("form.png")
+    result = run("predict", "--all", "--explain", "seen.png", "form.png")
+    assert re.search(r"form\.png: \d digits; the farthest from its glyph: \d at \d+\.\d", result.stderr)
+    with Image.open("seen.png") as seen:
+        assert seen.width >= 1000
+        assert (np.asarray(seen.convert("RGB")).std(axis=2) > 20).any()
+
+
+def test_top_is_for_one_digit() -> None:
+    result = run("predict", "--all", "--top", 2, "form.png", code=2)
+    assert "--top shows further answers for one digit a picture; leave it out with --all" in result.stderr
