@@ -101,7 +101,7 @@ def test_labels_outside_the_sheet_are_refused_before_training() -> None:
     assert not Path("model.pkl").exists()
     idx.write(folder / "train-labels-idx1-ubyte", np.array([0, 26, 2], np.uint8))
     refused = run("train", "--data", folder, "--glyphs", "letters", *QUICK, code=1)
-    expected = "label 26 at index 1, counted from 0; expected the 26 classes of glyph sheet letters, from 0 to 25"
+    expected = "label 26 at index 1, counted from 0; expected classes from 0 to 25"
     assert refused.stderr.splitlines()[-1] == f"Error: data/train-labels-idx1-ubyte: {expected}"
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import lenet5_cli
 from lenet5_cli import LeNet5
-from lenet5_cli.data import idx
+from lenet5_cli.data import idx, sources
 from lenet5_cli.storage import checkpoint
 from tests.conftest import SHORT, bars, left_behind, run, train, without_seconds
 
@@ -107,7 +107,7 @@ def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_
     run("train", "--data", "bars", *SHORT)
     assert checkpoint.read("model.pkl").data["name"] == "bars"
     bars_folder.rename(tmp_path / "moved")
-    gone = "bars: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin;"
+    gone = f"bars: neither a data set nor a folder; the data sets are {', '.join(sources.NAMES)};"
     for arguments in (["eval", "model.pkl"], ["train", "--resume", "--epochs", 3]):
         assert run(*arguments, code=1).stderr == f"Error: {gone} --data says where the images are now\n"
     assert json.loads(run("eval", "model.pkl", "--data", "moved", "--json").stdout)["images"] == 50

@@ -13,6 +13,7 @@ from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
     console,
+    data_of,
     data_option,
     load,
     model_name,
@@ -175,12 +176,12 @@ def _samples(network: "LeNet5", saved: "Checkpoint", data: str | None) -> "Batch
     try:
         if not data and not isinstance(own, str):
             raise LeNet5Error("The file does not say what the network was trained on.")
-        split = load(data or str(own), "test")
+        split = load(data_of(saved, data), "test", network.names)
     except LeNet5Error as error:
         if data:
             raise
         click.echo(f"{error}\nThe maps are of built-in digits instead.", err=True)
-        split = load("builtin", "test")
+        split = load(data_of(saved, "builtin"), "test", network.names)
     demand_classes(network, split)
     _, first = np.unique(split.labels, return_index=True)
     return split.images[first], split.labels[first]

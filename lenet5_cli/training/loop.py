@@ -108,11 +108,7 @@ def demand_classes(network: LeNet5, split: Split) -> None:
     classes = len(network.codes)
     for index in np.flatnonzero(split.labels >= classes)[:1]:
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
-        what = (
-            "digits"
-            if network.sheet.noun == "digit"
-            else f"the {classes} classes of glyph sheet {network.config.glyphs},"
-        )
+        what = "digits" if network.sheet.noun == "digit" else "classes"
         raise LeNet5Error(f"{split.labels_path}: {there}; expected {what} from 0 to {classes - 1}")
 
 
