@@ -90,11 +90,11 @@ class Split:
 def load(source: str, split: str, how: Reading | None = None) -> Split:
     """Load one split, ``train`` or ``test``, of a data set.
 
-    `source` is the name of a data set, with ``:N`` for N training images of ``builtin`` or ``builtin-letters``, a folder
-    of IDX files, a folder with a folder of pictures for each class, a CSV file or an .npz file; write a folder that is
-    named like a data set as ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names, else from the
-    folder ``mnist_data`` if the split is there, else from the cache (`LENET5_CACHE`, or the user's cache folder), into
-    which it is downloaded once.
+    `source` is the name of a data set, ``builtin:N`` or ``builtin-letters:N`` for N training images, a folder of IDX
+    files, a folder with a folder of pictures for each class, a CSV file or an .npz file; write a folder that is named
+    like a data set as ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names, else from the folder
+    ``mnist_data`` if the split is there, else from the cache (`LENET5_CACHE`, or the user's cache folder), into which
+    it is downloaded once.
     A data set can have other splits too: ``qmnist`` has ``test50k``.
 
     Raises `DownloadError` if the files cannot be downloaded, `LeNet5Error` if there is no such data or it is damaged.
