@@ -117,7 +117,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: X or y has another shape or other values, or there are more classes than glyphs.
         """
         images, y = self._checked(X, y, classes=None)
-        run = Run(self._config(), self._split(images, y), codes=self._codes())
+        run = Run(self._config(), self._split(images, y), sheet=self._sheet())
         self.history_ = list(run.train(threads=self.threads))
         self.network_ = run.kept()
         self._optimizer: optim.SGD | None = None
@@ -139,7 +139,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("classes: not given; the first call of partial_fit needs all of them")
         images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
         if first:
-            self.network_, self._optimizer = LeNet5(self._config(), self._codes()), None
+            self.network_, self._optimizer = LeNet5(self._config(), self._sheet()), None
         if foreign := set(np.unique(y)) - set(self.classes_):
             raise ValueError(f"y: {min(map(str, foreign))} is none of the classes {self.classes_}")
         config = replace(self._config(), schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
@@ -184,15 +184,15 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         except LeNet5Error as error:
             raise ValueError(str(error)) from None
 
-    def _codes(self) -> NDArray[np.uint8]:
-        """Return a glyph for each class."""
-        codes = glyphs.read(self.glyphs)
+    def _sheet(self) -> glyphs.Sheet:
+        """Return a glyph for each class: the first ones of the sheet."""
+        codes, names = glyphs.read(self.glyphs)
         if not 2 <= len(self.classes_) <= len(codes):
             raise ValueError(
                 f"y: {len(self.classes_)} class{'es' * (len(self.classes_) != 1)}; expected 2 to {len(codes)}, as many"
                 f" as the sheet {self.glyphs} has glyphs"
             )
-        return codes[: len(self.classes_)]
+        return glyphs.Sheet(codes[: len(self.classes_)], names[: len(self.classes_)])
 
     def _checked(
         self,
@@ -208,7 +208,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.classes_ = unique_labels(labels if classes is None else classes)
             self.pixel_max_ = 1 if pixels.max() <= 1 else 255
             self.passes_ = 0
-            self._codes()
+            self._sheet()
         return self._images(pixels), labels
 
     def _scores(self, X: ArrayLike) -> NDArray[np.floating]:  # noqa: N803

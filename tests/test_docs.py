@@ -92,7 +92,7 @@ def _as_in_a_checkout(tmp_path: Path, few_images: Path) -> None:
 def test_commands_print_what_is_shown(block: Console) -> None:
     if "model.pkl" in block.text:  # trained by an earlier block
         network = LeNet5()
-        checkpoint.write("model.pkl", checkpoint.Checkpoint(network.pairs(), network.codes))
+        checkpoint.write("model.pkl", checkpoint.Checkpoint(network.pairs(), network.sheet))
     steps = re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]
     if not steps:
         for command in COMMAND.findall(block.text):

@@ -102,13 +102,13 @@ def _differing(first: "Checkpoint", second: "Checkpoint") -> dict[str, list[Any]
 
 def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: int) -> dict[str, Any]:
     from lenet5_cli.engine.network import LeNet5
-    from lenet5_cli.training.loop import answers, demand_glyphs
+    from lenet5_cli.training.loop import answers, demand_classes
     from lenet5_cli.training.metrics import mcnemar, wilson
 
     networks = [LeNet5.restore(each) for each in saved]
     images = load(data, split)
     for network in networks:
-        demand_glyphs(images, network)
+        demand_classes(network, images)
     labels = images.labels
     one, other = (answers(network, images, threads=threads, track=bar) for network in networks)
     rights = [int((found == labels).sum()) for found in (one, other)]

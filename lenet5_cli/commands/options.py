@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import Console
+    from rich.text import Text
 
     from lenet5_cli.data.sources import Split
     from lenet5_cli.storage.checkpoint import Checkpoint
@@ -267,3 +268,10 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+def plain(screen: "Console", text: str) -> "Text":
+    """Return a text as it is: no markup, and escaped what would steer the terminal or what stdout cannot take."""
+    from rich.text import Text
+
+    return Text(printable(text).encode(screen.encoding, "backslashreplace").decode(screen.encoding))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lenet5_cli.data.sources import Split
+    from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Epoch
     from lenet5_cli.training.metrics import Tally
     from lenet5_cli.training.runs import Run
@@ -142,6 +143,7 @@ class _Begin(NamedTuple):
 def _begun(values: dict[str, Any], start: Path | None) -> _Begin:
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training import runs
+    from lenet5_cli.training.loop import demand_classes
 
     config, saved = Config(**values), checkpoint.read(start) if start else None
     if config.seed is None:
@@ -149,7 +151,20 @@ def _begun(values: dict[str, Any], start: Path | None) -> _Begin:
     click.echo(f"seed: {config.seed}", err=True)
     split, test, notice = _load(config, fall_back=source_of("data") == "DEFAULT")
     given = [name for name in values if source_of(name) != "DEFAULT"]
-    return _Begin(runs.begin(config, split, saved, given), test, notice)
+    run = runs.begin(config, split, saved, given)
+    demand_classes(run.network, test)
+    _note_missing(run.network, split)
+    return _Begin(run, test, notice)
+
+
+def _note_missing(network: "LeNet5", split: "Split") -> None:
+    """Say which classes of the glyph sheet have no image to learn from."""
+    present = set(split.labels.tolist())
+    missing = [name for label, name in enumerate(network.names) if label not in present]
+    if missing:
+        kind = network.sheet.noun
+        note = f"{split.labels_path}: no image of {kind} {', '.join(missing)}; expected some of each"
+        click.echo(printable(note), err=True)
 
 
 def _resumed(output: Path, values: dict[str, Any]) -> _Begin:
@@ -160,16 +175,17 @@ def _resumed(output: Path, values: dict[str, Any]) -> _Begin:
     changes = {name: value for name, value in values.items() if source_of(name) not in ("DEFAULT", "ENVIRONMENT")}
     data = changes.pop("data", None)  # known by its digest: it may have moved
     config = continued(saved, changes)
-    split, test, notice = _load(replace(config, data=data or config.data), fall_back=False)
+    names = saved.sheet.names if saved.sheet else None
+    split, test, notice = _load(replace(config, data=data or config.data), names, fall_back=False)
     return _Begin(Run.resume(saved, split, config), test, notice)
 
 
-def _load(config: Config, *, fall_back: bool) -> "tuple[Split, Split, str]":
+def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: bool) -> "tuple[Split, Split, str]":
     """Load both splits; or else the built-in digits, and a notice that says so, where that is allowed."""
     from lenet5_cli.data.sources import DownloadError
 
     try:
-        return load(config, "train"), load(config, "test"), ""
+        return load(config, "train", names), load(config, "test", names), ""
     except DownloadError as error:
         if not fall_back:
             raise

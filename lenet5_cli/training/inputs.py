@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.config import Config
-from lenet5_cli.data import cache, sources
+from lenet5_cli.data import cache, glyphs, sources
 from lenet5_cli.data.sources import Split
 from lenet5_cli.engine.preprocessing import as_pictures
 from lenet5_cli.errors import LeNet5Error
@@ -36,7 +36,7 @@ def load(
     cores: int = 1,
     progress: cache.Progress | None = None,
 ) -> sources.Split:
-    """Load a split of the data that the settings name, with the classes ``names``, by default the ten digits.
+    """Load a split of the data that the settings name, with the classes ``names``, by default the glyph sheet's.
 
     Pictures are read by as many processes as there are ``cores``; a script that asks for several needs
     ``if __name__ == "__main__"``.
@@ -44,7 +44,7 @@ def load(
     Raises:
         LeNet5Error: there is no such data, or it is damaged.
     """
-    names = sources.DIGITS if names is None else names
+    names = glyphs.read(config.glyphs).names if names is None else names
     how = sources.Reading(config.test_fraction, config.as_is, names, _read_picture, cores, progress)
     return sources.load(config.data, split, how)
 

@@ -122,6 +122,19 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
     return np.concatenate(chosen) if any(map(len, chosen)) else rng.integers(images, size=1)
 
 
+def demand_classes(network: LeNet5, split: Split) -> None:
+    """Refuse a split with a label that is none of a network's classes.
+
+    Raises:
+        LeNet5Error: there is one.
+    """
+    classes = len(network.codes)
+    for index in np.flatnonzero(split.labels >= classes)[:1]:
+        there = f"label {split.labels[index]} at index {index:,}, counted from 0"
+        what = "digits" if network.sheet.noun == "digit" else "classes"
+        raise LeNet5Error(f"{split.labels_path}: {there}; expected {what} from 0 to {classes - 1}")
+
+
 def evaluate(
     network: LeNet5,
     data: Data,
@@ -137,10 +150,10 @@ def evaluate(
     network gives the loss alone.
 
     Raises:
-        LeNet5Error: the data cannot be read, a label has no glyph, or a score is not finite.
+        LeNet5Error: the data cannot be read, a label is none of the classes, or a score is not finite.
     """
     split = as_split(data, "test")
-    demand_glyphs(split, network)
+    demand_classes(network, split)
     with Step(network, threads) as step:
         return _tally(step, split, track, keep, score)
 
@@ -152,14 +165,8 @@ def answers(network: LeNet5, split: Split, *, threads: int = 1, track: Track = u
         return np.concatenate([step.scores(images).argmax(axis=1) for images, _ in batched])
 
 
-def demand_glyphs(split: Split, network: LeNet5) -> None:
-    """Raise LeNet5Error where a label of a split is beyond the network's classes."""
-    if (highest := int(split.labels.max())) >= len(network.codes):
-        raise LeNet5Error(f"{split.source}: label {highest}; the network has {len(network.codes)} classes, from 0")
-
-
 def _tally(step: Step, split: Split, track: Track, keep: int = 0, score: Score | None = None) -> Tally:
-    tally = Tally(keep, len(step.network.codes))
+    tally = Tally(keep, step.network.names)
     for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
         scores = (score or step.scores)(images)
         tally.add(step.network.loss(scores, labels) * len(labels), labels, scores)

@@ -13,11 +13,10 @@ from time import monotonic
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet5_cli import __version__
 from lenet5_cli.config import Config, known, read
-from lenet5_cli.data import sources
+from lenet5_cli.data import glyphs, sources
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
@@ -26,7 +25,7 @@ from lenet5_cli.files import BUNDLED, BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training.inputs import Data, as_split, load
-from lenet5_cli.training.loop import Track, demand_glyphs, evaluate, fit, untracked
+from lenet5_cli.training.loop import Track, demand_classes, evaluate, fit, untracked
 from lenet5_cli.training.metrics import Tally
 
 POLL = 0.2  # seconds between looks at whether several runs shall stop
@@ -129,14 +128,15 @@ class Run:
         split: sources.Split,
         start: Checkpoint | None = None,
         rehearsed: sources.Split | None = None,
-        codes: NDArray[np.uint8] | None = None,
+        sheet: glyphs.Sheet | None = None,
     ) -> None:
         """Begin a run, from the parameters of ``start`` if given, with images of ``rehearsed`` in each epoch.
 
-        ``codes`` (k, 84) are those of the classes; if not given, of the sheet or the starting model.
+        The classes are those of ``sheet``; if not given, of the settings' glyph sheet or of the starting model.
 
         Raises:
-            LeNet5Error: the images held out would be all there are, a label has no glyph, or nothing can be rehearsed.
+            LeNet5Error: the images held out would be all there are, a label is none of the classes, or nothing can be
+                rehearsed.
         """
         if config.validation >= len(split.labels):
             raise LeNet5Error(f"validation: {config.validation} of {len(split.labels)} images; none would be left")
@@ -144,8 +144,8 @@ class Run:
         self.split = split
         if config.rehearse and rehearsed is None:
             raise LeNet5Error("rehearse: there is no model to start from; set --from too")
-        self.network = LeNet5(config, _codes(config, start) if codes is None else codes)
-        demand_glyphs(split, self.network)
+        self.network = LeNet5(config, sheet or _sheet(config, start))
+        demand_classes(self.network, split)
         self.history: list[Epoch] = []
         self.ended = ""
         self._optimizer = optim.optimizer(config, self.network.parameters)
@@ -176,10 +176,10 @@ class Run:
             raise LeNet5Error(f"{saved.where}was trained on other images than those of {split.source}")
         config = config or continued(saved, {})
         if "from" not in saved.data:
-            run = cls(config, split)
+            run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
         else:
             rehearsed = load(Config(data=saved.data["rehearsed"]), "train") if config.rehearse else None
-            run = cls(config, split, saved, rehearsed)
+            run = cls(config, split, saved, rehearsed, saved.sheet)
             if rehearsed and rehearsed.sha256 != saved.data["rehearsed_sha256"]:
                 raise LeNet5Error(f"{saved.where}rehearsed other images than those of {rehearsed.source}")
             run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
@@ -269,7 +269,7 @@ class Run:
         finished = self.config.schedule == "cosine" and len(self.history) == self.config.epochs
         return Checkpoint(
             self._best,
-            self.network.codes,
+            self.network.sheet,
             asdict(self.config),
             self.history,
             self._images() | self._origin,
@@ -326,9 +326,9 @@ def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[int, ...]]:
     return {name: array.shape for name, array in arrays.items()}
 
 
-def _codes(config: Config, start: Checkpoint | None) -> NDArray[np.uint8] | None:
-    """Return the codes of the output layer: those of the starting model where the settings name the same sheet."""
-    return start.codes if start and config.glyphs == start.config.get("glyphs", config.glyphs) else None
+def _sheet(config: Config, start: Checkpoint | None) -> glyphs.Sheet | None:
+    """Return the classes of the starting model where the settings name the same sheet."""
+    return start.sheet if start and config.glyphs == start.config.get("glyphs", config.glyphs) else None
 
 
 def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, str]:
