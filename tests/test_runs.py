@@ -72,7 +72,7 @@ def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     train(bars_folder)
     before = Path("model.pkl").read_bytes()
     for arguments, message in (
-        ([], "has 2 of 2 epochs already; --epochs can ask for more"),
+        ([], "has 2 of 2 epochs already; give a larger --epochs to continue"),
         (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
         (["--epochs", "3", "--data", "builtin"], "was trained on other images than those of builtin"),
     ):
