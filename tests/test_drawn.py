@@ -14,6 +14,7 @@ class Still:
 
     def __init__(self, *moving: int) -> None:
         self.moving, self.rng, self.calls = moving, np.random.default_rng(5), 0
+        self.integers = self.rng.integers
 
     def normal(self, mean: float, deviation: float, size: tuple[int, ...]) -> np.ndarray:
         return self._call(self.rng.normal(mean, deviation, size), mean)
@@ -28,8 +29,8 @@ class Still:
 
 def is_uniform(numbers: np.ndarray, low: float, high: float) -> None:
     """Check the range and the deviation of uniform random numbers."""
-    assert low <= numbers.min() < low + 0.01 * (high - low)
-    assert high - 0.01 * (high - low) < numbers.max() <= high
+    assert low - 1e-9 <= numbers.min() < low + 0.01 * (high - low)
+    assert high - 0.01 * (high - low) < numbers.max() <= high + 1e-9
     assert numbers.std() == pytest.approx((high - low) / 12**0.5, rel=0.05)
 
 
@@ -213,6 +214,62 @@ def test_a_sheet_is_tapered_stretched_slanted_and_turned() -> None:
     np.testing.assert_allclose(right, np.stack([np.cos(angle), np.sin(angle)], 1), atol=1e-12)
     slanted = np.stack([-0.15 * np.cos(angle) - np.sin(angle), -0.15 * np.sin(angle) + np.cos(angle)], 1)
     np.testing.assert_allclose(below, slanted, atol=1e-12)
+
+
+@pytest.fixture
+def inked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return where curves and pens go, in place of images."""
+    seen = []
+
+    def ink(curves: np.ndarray, down: np.ndarray, _: object) -> np.ndarray:
+        seen.append((curves, down))
+        return np.zeros((len(curves), 28, 28), np.uint8)
+
+    monkeypatch.setattr(drawn, "_ink", ink)
+    return seen
+
+
+def test_two_thirds_of_all_rows_are_of_digits_side_by_side_and_a_third_of_signs(inked: list) -> None:
+    assert len(drawn._rows(3000, np.random.default_rng(0))) == 3000
+    assert [len(curves) for curves, _ in inked] == [2000, 1000]
+    for curves, down in inked:
+        x, y = np.moveaxis(curves.reshape(len(curves), 4, -1, 2), 3, 0)
+        pens = down.reshape(len(curves), 4, -1)
+        lengths = pens.any(2).sum(1)
+        np.testing.assert_allclose(np.bincount(lengths, minlength=5) / len(curves), [0, 0, 0.6, 0.25, 0.15], atol=0.05)
+        assert (pens.any(2) == (np.arange(4) < lengths[:, None])).all()  # the first ones, without a gap
+        left, right = np.where(pens, x, np.inf).min(2), np.where(pens, x, -np.inf).max(2)
+        gaps = left[:, 1] - right[:, 0]
+        assert gaps.mean() == pytest.approx(0.2, abs=0.03)
+        assert gaps.std() == pytest.approx(0.2, rel=0.1)
+        # Their middles stand on one line, give or take 0.12 and what styles and hands add.
+        two = slice(None), slice(2)  # that every row has
+        middle = (np.where(pens, y, np.inf).min(2)[two] + np.where(pens, y, -np.inf).max(2)[two]) / 2
+        assert 0.12 < (middle - middle.mean()).std() < 0.3
+
+
+def test_a_fragment_is_what_a_slanted_cut_leaves_on_its_side(inked: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a circle of radius 1 around the middle, 0.4 of the way across are the points below 2 0.4 - 1 along it."""
+    angle = np.linspace(0, 2 * np.pi, 360, endpoint=False) + 0.001
+    circle = np.stack([np.cos(angle), np.sin(angle)], 1)
+
+    def write(_: object, chosen: np.ndarray, __: object) -> tuple[np.ndarray, np.ndarray]:
+        return np.tile(circle, (len(chosen), 1, 1)), np.ones((len(chosen), 360), bool)
+
+    monkeypatch.setattr(drawn, "_write", write)
+    drawn._fragments(200, Still())
+    [(_, down)] = inked
+    left, right = np.cos(angle) < -0.2, np.cos(angle) > 0.2
+    assert all((row == left).all() or (row == right).all() for row in down)
+    assert len(np.unique(down, axis=0)) == 2
+    drawn._fragments(MANY, Still(0))
+    turned = np.arctan2(*(inked[-1][1] @ circle).T[::-1])  # the middle of what is left
+    turned = (turned + np.pi / 2) % np.pi - np.pi / 2
+    assert turned.mean() == pytest.approx(0, abs=0.02)
+    assert turned.std() == pytest.approx(0.2, rel=0.06)
+    assert set((inked[-1][1].sum(1)).tolist()) <= set(range(155, 160))  # 2 arccos 0.2 is 157 degrees
+    drawn._fragments(MANY, Still(1))
+    is_uniform((1 - np.cos(np.deg2rad(inked[-1][1].sum(1) / 2))) / 2, 0.25, 0.55)
 
 
 def test_smooth_noise_fills_its_range_and_has_a_grain_of_its_own_each_way() -> None:
