@@ -66,7 +66,15 @@ class Config:
         None, "Seed of the initial weights and of each epoch's images.  [default: random, printed]", metavar="N", low=0
     )
     max_time: str = _main("", "Start no epoch that would end later than this: 90s, 10m, 1h30m.", metavar="TIME")
-    data: str = _data("mnist", "mnist, fashion-mnist, builtin[:N], or a folder of IDX files.", metavar="NAME|FOLDER")
+    data: str = _data(
+        "mnist",
+        "Data set by name (lenet5 data list), folder of IDX files or of folders of pictures, CSV or .npz file.",
+        metavar="NAME|PATH",
+    )
+    test_fraction: float = _data(
+        0.2, "Fraction to test on, of data that is not split already.", metavar="FRACTION", low=0, high=1
+    )
+    as_is: bool = _data(False, "Only scale pictures to 28x28, do not look for what is written on them.")
     samples_per_epoch: int = _data(
         6000, "Images in an epoch; with --order file on average, each equally likely.", metavar="N", low=1
     )
@@ -224,13 +232,13 @@ def _check(setting: Field[Any], value: object) -> None:
             raise LeNet5Error(f"{name}: {_shown(value)}; expected {' or '.join(expected)}")
         return
     kinds = get_args(setting.type) or (setting.type,)
-    fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
+    fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and isinstance(value, bool) == (bool in kinds)
     if not fits:
-        names = {int: "an integer", float: "a number", str: "a string"}
+        names = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
         raise LeNet5Error(f"{name}: {_shown(value)}; expected {names[kinds[0]]}")
     low, high = setting.metadata["min"], setting.metadata["max"]
     if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]
         raise LeNet5Error(f"{name}: {_shown(value)}; expected {low} or more")
-    high = MAX_COUNT if high is None and isinstance(value, int) else high
+    high = MAX_COUNT if high is None and isinstance(value, int) and not isinstance(value, bool) else high
     if high is not None and value is not None and value > high:  # type: ignore[operator]
         raise LeNet5Error(f"{name}: {_shown(value)}; expected {high} or less")

@@ -33,7 +33,8 @@ def _one_blas_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Run every test in an empty folder, without the settings of the machine."""
-    for variable in ("LENET5_DATA", "LENET5_CACHE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+    monkeypatch.setenv("LENET5_CACHE", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
+    for variable in ("LENET5_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5, config
-from lenet5_cli.data import glyphs, idx
+from lenet5_cli.data import glyphs, idx, tables
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from tests.conftest import bars
@@ -68,6 +68,35 @@ def test_data(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
             assert read.nbytes <= 30 * 784
 
     fuzz(f"data, {'plain' if pack is bytes else 'gzip'}", check, 300, changes=edits)
+
+
+def test_csv(tmp_path: Path) -> None:
+    split = bars(3)
+    path = tmp_path / "own.csv"
+    rows = zip(split.labels, split.images.reshape(3, -1).tolist(), strict=True)
+    good = "".join(f"{label},{','.join(map(str, pixels))}\n" for label, pixels in rows).encode()
+
+    def check(changes: list[tuple[str, float, bytes]]) -> None:
+        read = refused_or(tables.read_csv, path, damaged(good, changes))
+        if isinstance(read, tables.Lines):
+            assert read.images.shape == (len(read.labels), 28, 28)
+
+    fuzz("data, CSV", check, 200, changes=edits)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz(save: Callable[..., None], tmp_path: Path) -> None:
+    split = bars(3)
+    path = tmp_path / "own.npz"
+    save(path, x_train=split.images, y_train=split.labels)
+    good = path.read_bytes()
+
+    def check(changes: list[tuple[str, float, bytes]]) -> None:
+        read = refused_or(lambda path: tables.read_npz(path, "train"), path, damaged(good, changes))
+        if isinstance(read, tuple):
+            np.testing.assert_array_equal(read[0].images, split.images)  # the archive has a CRC
+
+    fuzz(f"data, npz, {save.__name__}", check, 300, changes=edits)
 
 
 @pytest.mark.parametrize("name", ["report.toml", "best.toml"])

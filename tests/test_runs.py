@@ -103,8 +103,8 @@ def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, cod
     assert process.returncode == code
     epochs = checkpoint.read("model.pkl").epoch
     assert messages.endswith(
-        "\nStopping at the end of this step; once more stops at once.\n"
-        f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl goes on.\n"
+        "\nStopping at the end of this step; Ctrl-C again stops immediately.\n"
+        f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl continues it.\n"
     )
     assert left_behind() == ["bars", "model.pkl"]
 
@@ -113,7 +113,7 @@ def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_
     run("train", "--data", "bars", *SHORT)
     assert checkpoint.read("model.pkl").data["name"] == "bars"
     bars_folder.rename(tmp_path / "moved")
-    gone = "bars: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin;"
+    gone = f"bars: neither a data set nor a folder; the data sets are {', '.join(sources.NAMES)};"
     for arguments in (["eval", "model.pkl"], ["train", "--resume", "--epochs", 3]):
         assert run(*arguments, code=1).stderr == f"Error: {gone} --data says where the images are now\n"
     assert json.loads(run("eval", "model.pkl", "--data", "moved", "--json").stdout)["images"] == 50

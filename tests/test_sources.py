@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -12,11 +13,12 @@ import numpy as np
 import pooch
 import pytest
 
-from lenet5_cli.data import idx, sources
+from lenet5_cli.data import cache, idx, remote, sources
 from lenet5_cli.errors import LeNet5Error
 
 NEITHER = (
-    "neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin;"
+    "neither a data set nor a folder; the data sets are mnist, fashion-mnist, kmnist, emnist-digits,"
+    " emnist-letters, emnist-balanced, qmnist, kannada-mnist, builtin;"
     " --data says where the images are now"
 )
 REAL_MNIST = Path(os.environ.get("LENET5_DATA") or "(none)").absolute()
@@ -92,7 +94,7 @@ def published(folder, monkeypatch):
     held = fill(folder / "published", *digits(7), suffix=".gz")
     files = {path.name: path.read_bytes() for path in held.iterdir()}
     for name, data in files.items():
-        monkeypatch.setitem(sources._REMOTES["mnist"].sha256, name, hashlib.sha256(data).hexdigest())
+        monkeypatch.setitem(remote.SETS["mnist"].digests, name, hashlib.sha256(data).hexdigest())
     return files
 
 
@@ -229,12 +231,11 @@ def test_a_missing_file(folder):
         ("./mnist", "./mnist: no such folder; --data says where the images are now"),
         (
             "fashion_mnist",
-            "fashion_mnist: neither a data set nor a folder; the data sets are mnist, fashion-mnist, builtin;"
-            " did you mean fashion-mnist?",
+            f"fashion_mnist: {NEITHER.partition('--data')[0]}did you mean fashion-mnist?",
         ),
         ("cifar", f"cifar: {NEITHER}"),
         ("", f"(nothing): {NEITHER}"),
-        ("file", "file: a file; expected the folder that holds the images and labels files"),
+        ("file", "file: a file; expected a folder, or a file that ends in .csv or .npz"),
     ],
 )
 def test_a_source_that_is_not_there(folder, source, message):
@@ -319,7 +320,7 @@ def test_a_download_goes_into_the_cache_and_is_the_last(folder, internet, publis
     internet.files = {MIRRORS[0] + name: data for name, data in published.items()}
     (folder / "mnist_data").mkdir()
     bar = object()
-    first = sources.load("mnist", "train", progress=bar)
+    first = sources.load("mnist", "train", sources.Reading(progress=bar))
     assert internet.progressbar is bar
     assert first.source == "mnist"
     assert first.images_path == str(folder / "cache" / "mnist" / "train-images-idx3-ubyte.gz")
@@ -330,7 +331,7 @@ def test_a_download_goes_into_the_cache_and_is_the_last(folder, internet, publis
 
 @pytest.mark.parametrize("at_first", [b"another file", b"", None])
 def test_a_mirror_that_fails_gives_way_to_the_next(internet, published, monkeypatch, at_first):
-    monkeypatch.setattr(sources, "_PATIENCE", 0.05)
+    monkeypatch.setattr(cache, "_PATIENCE", 0.05)
     internet.files = {MIRRORS[0] + name: at_first for name in published}
     internet.files |= {MIRRORS[1] + name: data for name, data in published.items()}
     assert len(sources.load("mnist", "train").images) == 7
@@ -355,7 +356,7 @@ def test_a_damaged_file_in_the_cache_is_replaced(folder, internet, published):
     ],
 )
 def test_a_download_that_fails_everywhere(folder, internet, monkeypatch, first, reason):
-    monkeypatch.setattr(sources, "_PATIENCE", 0.05)
+    monkeypatch.setattr(cache, "_PATIENCE", 0.05)
     internet.files = {MIRRORS[0] + name: data for name, data in first.items()}
     with pytest.raises(sources.DownloadError) as refused:
         sources.load("mnist", "train")
@@ -378,11 +379,13 @@ def test_fashion_mnist_has_its_own_mirrors_and_advice(internet):
     assert len(internet.asked) == 2
 
 
-def test_downloads_are_over_https_with_a_sha256_for_each_file():
-    for remote in sources._REMOTES.values():
-        assert len(remote.mirrors) >= 2
-        assert all(url.startswith("https://") and url.endswith("/") for url in remote.mirrors)
-        assert sorted(map(len, remote.sha256.values())) == [64] * 4
+def test_downloads_are_over_https_with_a_digest_for_each_file():
+    for data in remote.SETS.values():
+        assert data.mirrors
+        assert all(url.startswith("https://") and url.endswith("/") for url in data.mirrors)
+        assert all(re.fullmatch("[0-9a-f]{64}|md5:[0-9a-f]{32}", digest) for digest in data.digests.values())
+        named = {data.archive} if data.archive else {file for files in data.splits.values() for file in files}
+        assert named == data.digests.keys()
 
 
 @pytest.mark.skipif(not REAL_MNIST.is_dir(), reason="LENET5_DATA names no folder")

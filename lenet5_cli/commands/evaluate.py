@@ -3,7 +3,7 @@
 import json
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from lenet5_cli.commands.options import (
     GroupedCommand,
     bar,
     console,
+    data_of,
     data_option,
     load,
     model_name,
@@ -54,10 +55,17 @@ RIGHT = "bold #ffffff on #003c9e"
 @option(
     "--split",
     group="Data",
-    type=click.Choice(["test", "train"]),
+    type=click.Choice(["test", "train", "test50k"]),
     default="test",
     show_default=True,
-    help="Training or test images.",
+    help="Training or test images; of qmnist also those test images that MNIST has not.",
+)
+@option(
+    "--test-fraction",
+    group="Data",
+    type=click.FloatRange(0, 1),
+    metavar="FRACTION",
+    help="Fraction to test on, of data that is not split already; 1: all.  [default: as for training]",
 )
 @option(
     "--type",
@@ -75,7 +83,8 @@ RIGHT = "bold #ffffff on #003c9e"
 def evaluate(
     model: Path,
     data: str | None,
-    split: Literal["test", "train"],
+    split: str,
+    test_fraction: float | None,
     kind: str | None,
     threads: int,
     reject: bool,
@@ -112,8 +121,8 @@ def evaluate(
             figures.require(name, path)
     saved = checkpoint.read(model)
     network = LeNet5.restore(saved)
-    source = data or str(saved.data.get("name", "mnist"))
-    images = load(source, split)
+    where = data_of(saved, data, test_fraction=test_fraction)
+    images = load(where, split)
     score = FixedPoint(network, kind).scores if kind else None
     tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar, score=score)
     if plot:
@@ -121,7 +130,7 @@ def evaluate(
     if errors:
         figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
     if as_json:
-        facts = {"model": model_name(model), "data": source, "split": split, **({"type": kind} if kind else {})}
+        facts = {"model": model_name(model), "data": where.data, "split": split, **({"type": kind} if kind else {})}
         refusals = {"reject": _refusals(tally, network.threshold)} if reject else {}
         click.echo(json.dumps({**facts, **_figures(tally), **refusals}))
     else:

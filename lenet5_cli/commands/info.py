@@ -13,6 +13,7 @@ from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
     console,
+    data_of,
     data_option,
     load,
     model_name,
@@ -171,12 +172,12 @@ def _samples(saved: "Checkpoint", data: str | None) -> "Batch":
     try:
         if not data and not isinstance(own, str):
             raise LeNet5Error("The file does not say what the network was trained on.")
-        split = load(data or str(own), "test")
+        split = load(data_of(saved, data), "test")
     except LeNet5Error as error:
         if data:
             raise
         click.echo(f"{error}\nThe maps are of built-in digits instead.", err=True)
-        split = load("builtin", "test")
+        split = load(data_of(saved, "builtin"), "test")
     _, first = np.unique(split.labels, return_index=True)
     return split.images[first], split.labels[first]
 

@@ -5,26 +5,28 @@ import signal
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 import click
 from click.shell_completion import CompletionItem
 
-from lenet5_cli.config import Config, choices, presets, read
+from lenet5_cli.config import Config, choices, known, presets, read
 from lenet5_cli.errors import printable
 from lenet5_cli.files import BUNDLED_MODEL, shipped_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
     from lenet5_cli.data.sources import Split
+    from lenet5_cli.storage.checkpoint import Checkpoint
     from lenet5_cli.training.loop import Batch
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is expected
 
 
@@ -104,9 +106,9 @@ def _complete_config(_: click.Context, __: click.Parameter, start: str) -> list[
 data_option = option(
     "--data",
     group="Data",
-    metavar="NAME|FOLDER",
+    metavar="NAME|PATH",
     shell_complete=_complete_data,
-    help="Data set or folder.  [default: what it was trained on]",
+    help="Data set, folder or file.  [default: what it was trained on]",
 )
 
 
@@ -134,6 +136,8 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
         kind = click.Choice(choices(setting))
     elif int in (setting.type, *get_args(setting.type)):
         kind = click.IntRange(limits["min"], limits["max"])
+    elif setting.type is bool:
+        kind = click.BOOL
     elif setting.type is float:
         kind = click.FloatRange(limits["min"], limits["max"])
     if setting.name == "glyphs":
@@ -142,9 +146,10 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
         f"--{setting.name.replace('_', '-')}",
         group=limits["group"],
         type=kind,
+        is_flag=setting.type is bool,
         metavar=limits["metavar"],
         default=default,
-        show_default=default not in (None, ""),
+        show_default=default not in (None, "", False),
         shell_complete=_complete_data if setting.name == "data" else None,
         help=text,
     )
@@ -175,19 +180,31 @@ def say_written(*paths: Path | None) -> None:
         click.echo(printable(f"{path}: written"), err=True)
 
 
-def load(source: str, split: Literal["train", "test"]) -> "Split":
-    """Load a split, with a bar for a download, and say what was loaded."""
+def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
+    """Return settings that name the data of a checkpoint, or other data, read as it was read for training."""
+    kept = {name: value for name, value in known(saved.config).items() if name in ("test_fraction", "as_is")}
+    kept |= {name: value for name, value in given.items() if value is not None}
+    return Config(data=data or str(saved.data.get("name", "mnist")), **kept)
+
+
+def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "Split":
+    """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
     from tqdm import tqdm
 
-    from lenet5_cli.data import sources
+    from lenet5_cli.training import runs
 
-    with tqdm(
-        unit="B", unit_scale=True, leave=False, disable=None, desc=printable(f"download {source}"), total=1
-    ) as bar:
-        loaded = sources.load(source, split, progress=None if bar.disable else bar)
+    there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
+    what, unit = ("read", "picture") if there else ("download", "B")
+    name = printable(config.data)
+    with tqdm(unit=unit, unit_scale=not there, leave=False, disable=None, desc=f"{what} {name}", total=1) as bar:
+        loaded = runs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
     click.echo(printable(f"Load {split}: {n:,} images of {size} pixels from {loaded.images_path}"), err=True)
+    for message in loaded.unreadable[:UNREADABLE]:
+        click.echo(printable(f"  not read: {message}"), err=True)
+    if (more := len(loaded.unreadable) - UNREADABLE) > 0:
+        click.echo(f"  and {more:,} more pictures that cannot be read; lenet5 data show lists them", err=True)
     return loaded
 
 

@@ -333,13 +333,15 @@ def _print_table(answers: Iterable[dict[str, Any]], top: int, every: bool) -> in
 
 def _rows(head: str) -> Callable[[str, str], None]:
     """Return what prints a row of the table, with its head before the first."""
-    width = max(NAME_MIN, min(NAME_WIDTH, console().width - 22))
+    screen = console()
+    width = max(NAME_MIN, min(NAME_WIDTH, screen.width - 22))
     printed = 0
 
     def row(file: str, answer: str) -> None:
         nonlocal printed
         if not printed:
-            click.echo(f"{'file':{width}}  {head}")
+            line = f"{'file':{width}}  {head}"
+            click.echo(click.style(line, bold=True) if screen.color_system else line)
         printed += 1
         click.echo(f"{_cut(file, width):{width}}  {answer}")
 

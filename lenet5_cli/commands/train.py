@@ -113,7 +113,7 @@ def _begun(config: Config) -> _Begin:
     if config.seed is None:
         config = replace(config, seed=secrets.randbelow(2**32))
     click.echo(f"seed: {config.seed}", err=True)
-    split, test, notice = _load(config.data, fall_back=source_of("data") == "DEFAULT")
+    split, test, notice = _load(config, fall_back=source_of("data") == "DEFAULT")
     return _Begin(Run(replace(config, data=split.source), split), test, notice)
 
 
@@ -125,22 +125,23 @@ def _resumed(output: Path, values: dict[str, Any]) -> _Begin:
     changes = {name: value for name, value in values.items() if source_of(name) not in ("DEFAULT", "ENVIRONMENT")}
     data = changes.pop("data", None)  # known by its digest: it may have moved
     config = continued(saved, changes)
-    split, test, notice = _load(data or config.data, fall_back=False)
+    split, test, notice = _load(replace(config, data=data or config.data), fall_back=False)
     return _Begin(Run.resume(saved, split, config), test, notice)
 
 
-def _load(source: str, *, fall_back: bool) -> "tuple[Split, Split, str]":
+def _load(config: Config, *, fall_back: bool) -> "tuple[Split, Split, str]":
     """Load both splits; or else the built-in digits, and a notice that says so, where that is allowed."""
     from lenet5_cli.data.sources import DownloadError
 
     try:
-        return load(source, "train"), load(source, "test"), ""
+        return load(config, "train"), load(config, "test"), ""
     except DownloadError as error:
         if not fall_back:
             raise
         notice = f"NOTE: trained on the built-in drawn digits, not on MNIST, which could not be downloaded.\n{error}"
         click.echo(notice.replace("trained", "training", 1), err=True)
-    return load("builtin", "train"), load("builtin", "test"), notice
+    config = replace(config, data="builtin")
+    return load(config, "train"), load(config, "test"), notice
 
 
 def _train_one(begin: _Begin, output: Path, threads: int, note: "Note", stop: Stop) -> "list[Epoch]":

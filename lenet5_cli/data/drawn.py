@@ -29,6 +29,7 @@ _CUTS: Final = (*((digit, 1) for digit in (0, 2, 3, 4, 7, 8, 9)), *((digit, -1) 
 _NONDIGITS: Final = 10  # sets the random streams of what is no digit apart from those of digits
 _DIGITS: Final = tuple(tuple(strokes for _, strokes in digit) for digit in styles.DIGITS)
 _SHARES: Final = 100  # that the styles of a digit have between them
+_CALM: Final = 0.7  # of the ranges of drift, stretch, slant and turn: with all, the report's job does not converge
 _LONGEST: Final = 4  # digits or signs in a row
 _OUTLINE: Final = 40  # points around a blot
 
@@ -106,7 +107,8 @@ def draw(count: int, seed: int, *, evenly: bool = False) -> tuple[NDArray[np.uin
     thousand images hold a hundred of each digit, in random order. Finished as MNIST is (LeCun et al. 1998, section
     III.A): the ink is scaled to fit in 20x20, grey at its edges, and its centre of mass moved to the middle.
 
-    Styles have their shares in MNIST or, ``evenly``, all the same: rare ones are then as frequent as common ones.
+    Styles have their shares in MNIST or, ``evenly``, all the same: rare ones are then as frequent as common ones, and
+    all are written less calmly.
     """
     blocks = [
         _draw_block(min(_BLOCK, count - start), [seed, start // _BLOCK], evenly) for start in range(0, count, _BLOCK)
@@ -135,15 +137,18 @@ def _draw_block(count: int, seed: list[int], evenly: bool) -> tuple[np.ndarray, 
     labels = rng.permutation(np.arange(_BLOCK) % 10).astype(np.uint8)
     shares = _decks()[labels, rng.integers(_SHARES, size=_BLOCK)]
     chosen = rng.integers(table.first[labels], table.first[labels + 1]) if evenly else shares
-    curves, down = _write(table, chosen, rng)
+    curves, down = _write(table, chosen, rng, 1 if evenly else _CALM)
     curves, widths = _fit(curves, _press(curves.shape[0], curves.shape[1], rng), down)
     images = _rasterise(curves[:count], widths[:count], down[:count])
     return _centre(images), labels[:count]
 
 
-def _write(table: _Table, chosen: NDArray[np.integer], rng: np.random.Generator) -> tuple[Array, Mask]:
+def _write(
+    table: _Table, chosen: NDArray[np.integer], rng: np.random.Generator, spread: float = 1
+) -> tuple[Array, Mask]:
     """Return the curves of some styles, (n, P, 2), each in a hand of its own, and where the pen is down, (n, P)."""
-    return _bend(table.basis[chosen] @ _move(table.points[chosen], rng), rng), table.down[chosen]
+    points = _move(table.points[chosen], rng, spread)
+    return _bend(table.basis[chosen] @ points, rng, spread), table.down[chosen]
 
 
 def _draw_nondigits(rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -238,23 +243,23 @@ def _texture(count: int, side: int, rng: np.random.Generator) -> Array:
     return texture
 
 
-def _move(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _move(points: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
     """Return the control points, (n, K, 2), on a sheet from -1 to 1 in height, moved by a more or less steady hand."""
     n, k, _ = points.shape
-    drift = rng.normal(0, 0.065, (n, k + 1, 2)) * rng.uniform(0.3, 1.4, (n, 1, 1))
+    drift = rng.normal(0, 0.065 * spread, (n, k + 1, 2)) * rng.uniform(0.3, 1.4, (n, 1, 1))
     # Neighbouring points move alike, as in a hand that drifts, not one that trembles.
     return (points - (5, 7)) / 7 + drift[:, 1:] + drift[:, :-1]
 
 
-def _bend(curves: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _bend(curves: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
     """Return the curves, (n, P, 2), bent by a slow wave each way, then tapered, stretched, slanted and turned."""
     n = len(curves)
     waves, phases = rng.normal(0, 2, (n, 2, 2)), rng.uniform(0, 2 * np.pi, (n, 1, 2))
     curves = curves + rng.normal(0, 0.18, (n, 1, 2)) * np.sin(curves @ waves + phases)
     x, y = curves[..., 0], curves[..., 1]
-    x = x * (1 + rng.normal(0, 0.12, (n, 1)) * y) * np.exp(rng.uniform(-0.45, 0.45, (n, 1)))
-    x = x - rng.normal(0.15, 0.3, (n, 1)) * y
-    angle = rng.uniform(-0.3, 0.3, (n, 1))
+    x = x * (1 + rng.normal(0, 0.12, (n, 1)) * y) * np.exp(spread * rng.uniform(-0.45, 0.45, (n, 1)))
+    x = x - rng.normal(0.15, 0.3 * spread, (n, 1)) * y
+    angle = spread * rng.uniform(-0.3, 0.3, (n, 1))
     return np.stack([x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)], -1)
 
 

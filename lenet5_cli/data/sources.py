@@ -1,29 +1,29 @@
-"""Data sets by name and folders of IDX files, loaded as splits of images and their labels."""
+"""Data sets by name, and files and folders of them, loaded as splits of images and their labels."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import os
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet5_cli.data import drawn, idx
+from lenet5_cli.data import cache, drawn, folders, idx, remote, tables
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-NAMES = ("mnist", "fashion-mnist", "builtin")
+NAMES = (*remote.SETS, "builtin")
+DIGITS = tuple("0123456789")  # the names of the classes, if no others are given
+FILES = (".csv", ".npz")  # what a file is, by the end of its name
 
 VARIABLE = "LENET5_DATA"  # of the environment: the folder of the default data set, mnist
 
@@ -35,78 +35,32 @@ _ADDED_SEED = 3  # of the drawn images added to others
 _BUILTIN_MAX = 1_000_000
 _WHERE = "--data says where the images are now"
 _CHUNK = 4096  # images hashed at a time
-_PATIENCE = 3.0  # seconds for a mirror's first answer
-_STALL = 10.0  # seconds without a byte in the middle of a file
-
-
-@dataclass(frozen=True)
-class _Remote:
-    """A data set that can be downloaded: its web page, its mirrors, the SHA-256 of its files."""
-
-    page: str
-    mirrors: tuple[str, ...]
-    sha256: dict[str, str]
-
-
-_REMOTES = {
-    "mnist": _Remote(
-        "https://github.com/cvdfoundation/mnist",
-        (
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            "https://storage.googleapis.com/cvdf-datasets/mnist/",
-        ),
-        {
-            "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-            "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-            "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-            "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-        },
-    ),
-    "fashion-mnist": _Remote(
-        "https://github.com/zalandoresearch/fashion-mnist",
-        (
-            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-        ),
-        {
-            "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-            "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-            "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-            "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-        },
-    ),
-}
 
 
 class DownloadError(LeNet5Error):
     """A file could not be downloaded from any mirror."""
 
 
-class Progress(Protocol):
-    """What shows a download, as pooch expects it: it must be truthy (a tqdm bar needs a total for that).
+@dataclass(frozen=True)
+class Reading:
+    """How a source becomes images: what decides them, and what only helps to get them."""
 
-    `total` is set, in bytes, at the start of each file; `reset`, `update(total)` and `close` are called at its end.
-    """
-
-    total: float | None
-
-    def update(self, n: int, /) -> object:
-        """Add n bytes."""
-
-    def reset(self) -> object:
-        """Start again from 0."""
-
-    def close(self) -> object:
-        """Finish."""
+    test_fraction: float = 0.2  # of a source that is not split already: the fraction that becomes its test split
+    as_is: bool = False  # pictures are only scaled to 28x28
+    names: Sequence[str] = DIGITS  # of the classes: a label is the place of its name, or that place itself
+    read_picture: folders.ReadPicture | None = None  # what reads a picture; without, folders of them are refused
+    cores: int = 1  # processes that read pictures
+    progress: cache.Progress | None = None  # shows a download, or pictures being read
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """The training or the test images of a data set, with their labels.
 
-    `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,) with digits from 0 to 9, n at least 1. The
-    images of a large plain file are read on demand: a slice of them is a view for ``np.asarray`` to read. `source` is
-    the argument of `load`, and the two paths are the files, or ``builtin``.
+    `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,), each below the number of classes, n at least
+    1. The images of a large plain file are read on demand: a slice of them is a view for ``np.asarray`` to read.
+    `source` is the argument of `load`, and the two paths are the files, or ``builtin``. `places` says where each image
+    is from, a picture or a line, or is empty; `unreadable` says of each picture that cannot be read why.
     """
 
     source: str
@@ -114,10 +68,12 @@ class Split:
     labels: NDArray[np.uint8]
     images_path: str
     labels_path: str
+    places: Sequence[str] = ()
+    unreadable: Sequence[str] = ()
 
     def part(self, images: slice) -> Split:
         """Return views of some of the images and their labels."""
-        return replace(self, images=self.images[images], labels=self.labels[images])
+        return replace(self, images=self.images[images], labels=self.labels[images], places=self.places[images])
 
     @cached_property
     def sha256(self) -> str:
@@ -129,24 +85,32 @@ class Split:
         return digest.hexdigest()
 
 
-def load(source: str, split: Literal["train", "test"], *, progress: Progress | None = None) -> Split:
-    """Load one split of a data set.
+def load(source: str, split: str, how: Reading | None = None) -> Split:
+    """Load one split, ``train`` or ``test``, of a data set.
 
-    `source` is ``mnist``, ``fashion-mnist``, ``builtin``, ``builtin:N`` for N training images, or a folder; write a
-    folder that is named like a data set as ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names,
-    else from the folder ``mnist_data`` if the split is there, else from the cache (`LENET5_CACHE`, or the user's cache
-    folder), into which it is downloaded once.
-    `progress` shows the download.
+    `source` is the name of a data set, ``builtin:N`` for N training images, a folder of IDX files, a folder with a
+    folder of pictures for each class, a CSV file or an .npz file; write a folder that is named like a data set as
+    ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names, else from the folder ``mnist_data`` if the
+    split is there, else from the cache (`LENET5_CACHE`, or the user's cache folder), into which it is downloaded once.
+    A data set can have other splits too: ``qmnist`` has ``test50k``.
 
     Raises `DownloadError` if the files cannot be downloaded, `LeNet5Error` if there is no such data or it is damaged.
     """
-    if source.partition(":")[0] == "builtin":
-        return _draw(source, split)
+    how = how or Reading()
+    splits = remote.SETS[source].splits if source in remote.SETS else _PREFIXES
+    if split not in splits:
+        raise LeNet5Error(f"{source}: no split {split}; its splits are {', '.join(splits)}")
     try:
-        images_path, labels_path = _locate(source, split, progress)
+        if source.partition(":")[0] == "builtin":
+            return _draw(source, split)
+        path = Path(source)
+        if path.suffix.lower() in FILES and path.is_file():
+            return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
+        if source not in remote.SETS and path.is_dir() and not _holds_idx(path) and folders.is_one(path):
+            return _read_pictures(source, split, how)
+        return _read_idx(source, split, how)
     except OSError as problem:
         raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
-    return _read(source, images_path, labels_path)
 
 
 def extended(split: Split, digits: int, nondigits: int, *, nonclass: int = 10) -> Split:
@@ -181,35 +145,126 @@ def _draw(source: str, split: str) -> Split:
     return Split(source, images, labels, "builtin", "builtin")
 
 
-def _locate(source: str, split: str, progress: Progress | None) -> tuple[Path, Path]:
+def _read_idx(source: str, split: str, how: Reading) -> Split:
+    """Load a split from IDX files: of a folder, of the places where MNIST may be, or of the cache."""
     if source == "mnist" and (folder := os.environ.get(VARIABLE)):
         try:
-            return _find_in_folder(folder, split)
+            paths = _find_in_folder(folder, split)
         except LeNet5Error as error:
             raise LeNet5Error(f"{VARIABLE}: {error}") from None
+        return _read(source, *paths, how)
     if source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
-        return found
-    return _fetch(source, split, progress) if source in _REMOTES else _find_in_folder(source, split)
+        return _read(source, *found, how)
+    if source in remote.SETS:
+        return _fetched(source, split, how)
+    return _read(source, *_find_in_folder(source, split), how)
 
 
-def _read(source: str, images_path: Path, labels_path: Path) -> Split:
+def _read(source: str, images_path: Path, labels_path: Path, how: Reading) -> Split:
     images, labels = idx.read_images(images_path), idx.read_labels(labels_path)
+    return _checked(Split(source, images, labels, str(images_path), str(labels_path)), how)
+
+
+def _fetched(source: str, split: str, how: Reading) -> Split:
+    """Load a split of a data set that is downloaded."""
+    try:
+        images, labels, paths = remote.load(source, split, how.progress)
+    except OSError as problem:
+        data = remote.SETS[source]
+        place = f"put them into {_LOCAL_MNIST}/ or " if source == "mnist" else ""
+        idx_files = f"get the four files from {data.page} and {place}give their folder with --data FOLDER"
+        advice = idx_files if data.plain else f"get it from {data.page}"
+        raise DownloadError(f"{source}: {problem}; {advice}, or use --data builtin, which needs no download") from None
+    return _checked(Split(source, images, labels, *paths), how)
+
+
+def _checked(split: Split, how: Reading) -> Split:
+    """Return a split if its images and labels belong together and are what a network can be trained on."""
+    images, labels, path = split.images, split.labels, split.images_path
     if len(images) != len(labels):
         raise LeNet5Error(
-            f"{images_path}: {len(images):,} images, but {len(labels):,} labels in {labels_path};"
+            f"{path}: {len(images):,} images, but {len(labels):,} labels in {split.labels_path};"
             " expected a label for each image"
         )
     if not len(images):
-        raise LeNet5Error(f"{images_path}: no images; expected at least one")
+        raise LeNet5Error(f"{path}: no images; expected at least one")
     rows, columns = images.shape[1:]
     if (rows, columns) != (28, 28):
-        raise LeNet5Error(f"{images_path}: images of {rows}x{columns} pixels; expected 28x28")
-    if len(wrong := np.flatnonzero(labels > 9)):
-        index = wrong[0]
+        raise LeNet5Error(f"{path}: images of {rows}x{columns} pixels; expected 28x28")
+    if len(wrong := np.flatnonzero(labels >= len(how.names))):
+        index, last = wrong[0], len(how.names) - 1
+        kind = "digits" if how.names == DIGITS else "classes"
         raise LeNet5Error(
-            f"{labels_path}: label {labels[index]} at index {index:,}, counted from 0; expected digits from 0 to 9"
+            f"{split.labels_path}: label {labels[index]} at index {index:,}, counted from 0;"
+            f" expected {kind} from 0 to {last}"
         )
-    return Split(source, images, labels, str(images_path), str(labels_path))
+    return split
+
+
+def _indices(labels: Sequence[str], names: Sequence[str], where: Callable[[int], str]) -> NDArray[np.uint8]:
+    """Return the place of each label among the names of the classes; a number that is no name is a place itself."""
+    places = {str(place): place for place in range(len(names))} | {name: place for place, name in enumerate(names)}
+    for at, label in enumerate(labels):
+        if label not in places:
+            known = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
+            shown = label if len(label) <= 60 else f"{label[:60]}..."
+            raise LeNet5Error(
+                f"{where(at)}: class {shown or '(empty)'} has no glyph; the glyph sheet has {known};"
+                " --glyphs takes another"
+            )
+    return np.array([places[label] for label in labels], np.uint8)
+
+
+def _read_pictures(source: str, split: str, how: Reading) -> Split:
+    if how.read_picture is None:
+        raise LeNet5Error(f"{source}: a folder of pictures, and nothing that reads them")
+    found = folders.load(
+        Path(source),
+        split,
+        test_fraction=how.test_fraction,
+        as_is=how.as_is,
+        read=how.read_picture,
+        cores=how.cores,
+        progress=how.progress,
+    )
+    labels = _indices(found.labels, how.names, lambda at: str(Path(found.paths[at]).parent))
+    return _checked(Split(source, found.images, labels, source, source, found.paths, found.unreadable), how)
+
+
+def _read_csv(source: str, split: str, how: Reading) -> Split:
+    def make() -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        table = tables.read_csv(source)
+        return table.images, {"labels": table.labels, "first": table.first}
+
+    with open_regular(source, "a CSV file") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    images, notes = cache.converted(hashlib.sha256(f"csv 1 {digest}".encode()).hexdigest(), make)
+    places = [f"{source}: line {line}" for line in range(notes["first"], notes["first"] + len(notes["labels"]))]
+    labels = _indices(notes["labels"], how.names, places.__getitem__)
+    return _side(Split(source, images, labels, source, source, places), split, how)
+
+
+def _read_npz(source: str, split: str, how: Reading) -> Split:
+    table, apart = tables.read_npz(source, split)
+    labels = _indices(table.labels, how.names, lambda at: f"{source}: y_{split}: label {at:,}, counted from 0")
+    found = Split(source, table.images, labels, source, source)
+    return found if apart else _side(found, split, how)
+
+
+def _side(whole: Split, split: str, how: Reading) -> Split:
+    """Return those images of a data set that belong to a split, by their SHA-256: equal images to the same."""
+    images = np.asarray(whole.images)
+    sides = [folders.side(hashlib.sha256(image).hexdigest(), how.test_fraction) for image in images]
+    chosen = np.flatnonzero(np.array(sides) == split)
+    if not len(chosen):
+        raise LeNet5Error(f"{whole.source}: no images for the {split} split; --test-fraction is {how.test_fraction:g}")
+    places = [whole.places[at] for at in chosen.tolist()] if whole.places else ()
+    return replace(whole, images=images[chosen], labels=whole.labels[chosen], places=places)
+
+
+def _holds_idx(folder: Path) -> bool:
+    """Tell whether there is an IDX file of a split, by its name."""
+    return any(_spelled(folder, name) for split in _PREFIXES for name in _names(split))
 
 
 def _names(split: str) -> tuple[str, str]:
@@ -240,7 +295,7 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
     if not source or not folder.exists():
         raise _unknown(source)
     if not folder.is_dir():
-        raise LeNet5Error(f"{source}: a file; expected the folder that holds the images and labels files")
+        raise LeNet5Error(f"{source}: a file; expected a folder, or a file that ends in {' or '.join(FILES)}")
     if found := _find(folder, split):
         return found
     missing = next(name for name in _names(split) if not _spelled(folder, name))
@@ -255,81 +310,3 @@ def _unknown(source: str) -> LeNet5Error:
     return LeNet5Error(
         f"{source or '(nothing)'}: neither a data set nor a folder; the data sets are {', '.join(NAMES)}; {hint}"
     )
-
-
-def _fetch(name: str, split: str, progress: Progress | None) -> tuple[Path, Path]:
-    """Return the images and labels files of a split in the cache, downloading them if they are not there."""
-    import pooch  # noqa: PLC0415  (the import takes longer than `lenet5 --help` may)
-
-    pooch.get_logger().setLevel("WARNING")  # it would print each URL
-    cache = Path(os.environ.get("LENET5_CACHE") or pooch.os_cache("lenet5")) / name
-    images, labels = (_retrieve(name, f"{file}.gz", cache, progress) for file in _names(split))
-    return images, labels
-
-
-def _retrieve(name: str, file: str, cache: Path, progress: Progress | None) -> Path:
-    """Return a file from the cache, or else from the first mirror with the right one; partial downloads are removed."""
-    import pooch  # noqa: PLC0415
-
-    remote = _REMOTES[name]
-    download = _downloader(progress)
-    failures = []
-    for mirror in remote.mirrors:
-        host = urlsplit(mirror).hostname
-        try:
-            return Path(pooch.retrieve(mirror + file, remote.sha256[file], file, cache, downloader=download))
-        except OSError as problem:  # the network's errors are OSErrors as well
-            failures.append(f"{host}: {_first_cause(problem)}")
-        except ValueError:
-            failures.append(f"{host}: its file has another SHA-256")
-    place = f"put them into {_LOCAL_MNIST}/ or " if name == "mnist" else ""
-    raise DownloadError(
-        f"{name}: {file} could not be downloaded ({'; '.join(failures)}); get the four files from {remote.page} and"
-        f" {place}give their folder with --data FOLDER, or use --data builtin, which needs no download"
-    )
-
-
-def _downloader(progress: Progress | None) -> Callable[[str, str, Any], None]:
-    import pooch  # noqa: PLC0415
-
-    http = pooch.HTTPDownloader(
-        progressbar=False if progress is None else progress, chunk_size=2**16, timeout=(_PATIENCE, _STALL)
-    )
-
-    def download(url: str, output: str, registry: Any) -> None:
-        _demand_answer(http, url)
-        http(url, output, registry)
-
-    return download
-
-
-def _demand_answer(http: Callable[..., bool], url: str) -> None:
-    """Raise `OSError` unless the mirror confirms in time that it has the file.
-
-    The timeout of a request limits neither name resolution nor the number of addresses tried in turn, so the request is
-    abandoned in its thread when time is up.
-    """
-    answer: Future[bool] = Future()
-
-    def request() -> None:
-        try:
-            answer.set_result(http(url, None, None, check_only=True))
-        except OSError as problem:
-            answer.set_exception(problem)
-
-    Thread(target=request, daemon=True).start()
-    try:
-        found = answer.result(_PATIENCE)
-    except TimeoutError:
-        raise OSError(f"no answer within {_PATIENCE:g} seconds") from None
-    if not found:
-        raise OSError("it does not have the file")
-
-
-def _first_cause(problem: BaseException) -> str:
-    """Return the first cause of a chain of errors, in a few words."""
-    while cause := problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__):
-        problem = cause
-    text = getattr(problem, "strerror", None) or str(problem).partition(" for url")[0]
-    place = getattr(problem, "filename", None)
-    return f"{place}: {text}" if place else text

@@ -1,7 +1,9 @@
 """What the network makes of the candidates for a digit on a picture, and the choice among them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import cv2
@@ -13,7 +15,7 @@ from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import segment
 from lenet5_cli.pictures.decode import Page, Source, decode, name_of, reduced
-from lenet5_cli.pictures.normalise import is_normal, normalise
+from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
 from lenet5_cli.pictures.segment import Plane
 
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
@@ -101,6 +103,38 @@ def read_picture(source: Source, network: LeNet5 | None = None, *, rotate: int =
     return reading.chosen.image
 
 
+def read_sample(source: Source, *, as_is: bool = False) -> Plane:
+    """Return a picture to train on as (28, 28) uint8, white on black, without asking a network.
+
+    Of the ways to read it that ``read`` would weigh, it is the plainest: the one with the lowest prior. A network's
+    word would favour what it knows already, and it may know other classes.
+    ``as_is``: only scaled to fit and centred, as a picture of a garment needs it.
+
+    Raises:
+        LeNet5Error: the source cannot be read as a picture, or nothing is on it.
+    """
+    pixels = decode(source).pixels
+    if as_is:
+        return _fitted(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels)
+    shades = segment.grey(reduced(pixels, LOOK))
+    if ready := _ready(shades):
+        return ready[0].image
+    plainest = min(_candidates(shades), key=itemgetter(0), default=None)
+    if plainest is None:
+        raise LeNet5Error(f"{name_of(source)}: nothing on it stands out")
+    return plainest[1]().image
+
+
+def _fitted(shades: Plane) -> Plane:
+    """Return shades (h, w) scaled to fit into (28, 28), centred on black."""
+    height, width = (max(1, round(SIDE * side / max(shades.shape))) for side in shades.shape)
+    kind = cv2.INTER_AREA if max(shades.shape) > SIDE else cv2.INTER_LINEAR
+    picture = np.zeros((SIDE, SIDE), np.uint8)
+    top, left = (SIDE - height) // 2, (SIDE - width) // 2
+    picture[top : top + height, left : left + width] = cv2.resize(shades, (width, height), interpolation=kind)
+    return picture
+
+
 def read(source: Source, network: LeNet5, *, name: str | None = None, rotate: int = 0) -> Reading:
     """Read the digit on a picture, turned clockwise by ``rotate`` degrees; of several, one that stands out.
 
@@ -134,7 +168,7 @@ def _read(look: Plane, network: LeNet5) -> Reading:
     shades = segment.grey(look)
     found = _ready(shades)
     unchanged = bool(found) and not found[0].dark
-    found = found or list(_candidates(shades))
+    found = found or [candidate() for _, candidate in _candidates(shades)]
     if not found:
         return Reading(None, "nothing on it stands out", look, None, [])
     distances = -network.scores(np.stack([each.image for each in found]))
@@ -157,8 +191,8 @@ def _ready(shades: Plane) -> list[Candidate]:
     return []
 
 
-def _candidates(shades: Plane) -> Iterator[Candidate]:
-    """Yield the ways to read shades (h, w), without the network's word."""
+def _candidates(shades: Plane) -> Iterator[tuple[float, Callable[[], Candidate]]]:
+    """Yield the ways to read shades (h, w), without the network's word: the prior of each, and what makes it."""
     for ink in segment.inks(shades):
         labels, components = segment.components(ink.mask)
         components = [each for each in components if each.length >= 2]
@@ -169,7 +203,6 @@ def _candidates(shades: Plane) -> Iterator[Candidate]:
             length = max(box[2] - box[0], box[3] - box[1])
             if length < SMALLEST:
                 continue
-            plane = segment.isolate(ink, labels, group)
             prior = (
                 AGAINST * ink.against
                 + RULED * ink.ruled
@@ -182,7 +215,14 @@ def _candidates(shades: Plane) -> Iterator[Candidate]:
             others = sum(
                 not each.edge and each not in group and each.length > COMPARABLE * length for each in components
             )
-            yield _candidate(normalise(plane), plane, box, ink.dark, ink.local, len(group), others, prior)
+            yield prior, partial(_isolated, ink, labels, group, box, others, prior)
+
+
+def _isolated(
+    ink: segment.Ink, labels: NDArray[Any], group: list[segment.Component], box: Box, others: int, prior: float
+) -> Candidate:
+    plane = segment.isolate(ink, labels, group)
+    return _candidate(normalise(plane), plane, box, ink.dark, ink.local, len(group), others, prior)
 
 
 def _candidate(

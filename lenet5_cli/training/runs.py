@@ -4,17 +4,18 @@ import multiprocessing
 import platform
 import queue
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from os import PathLike
 from time import monotonic
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lenet5_cli import __version__
 from lenet5_cli.config import Config, known
-from lenet5_cli.data import sources
+from lenet5_cli.data import cache, sources
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
@@ -162,6 +163,33 @@ class Run:
         return self._optimizer.state | latest
 
 
+def load(
+    config: Config,
+    split: str,
+    names: Sequence[str] | None = None,
+    *,
+    cores: int = 1,
+    progress: cache.Progress | None = None,
+) -> sources.Split:
+    """Load a split of the data that the settings name, with the classes ``names``, by default the ten digits.
+
+    Pictures are read by as many processes as there are ``cores``; a script that asks for several needs
+    ``if __name__ == "__main__"``.
+
+    Raises:
+        LeNet5Error: there is no such data, or it is damaged.
+    """
+    names = sources.DIGITS if names is None else names
+    how = sources.Reading(config.test_fraction, config.as_is, names, _read_picture, cores, progress)
+    return sources.load(config.data, split, how)
+
+
+def _read_picture(path: str, as_is: bool) -> NDArray[np.uint8]:
+    from lenet5_cli.pictures.read import read_sample  # noqa: PLC0415 - needs OpenCV, which IDX files do not
+
+    return read_sample(path, as_is=as_is)
+
+
 def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
     """Return the settings of a resumed run: its own, except changes to those that only say when it ends.
 
@@ -251,10 +279,10 @@ def _run_apart(place: int, config: Config, output: str, threads: int, events: An
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
     try:
-        run = Run(config, sources.load(config.data, "train"))
+        run = Run(config, load(config, "train"))
         for epoch in run.train(output=output, threads=threads):
             events.put((place, epoch))
-        events.put((place, evaluate(run.kept(), sources.load(config.data, "test"), threads=threads)))
+        events.put((place, evaluate(run.kept(), load(config, "test"), threads=threads)))
     except LeNet5Error as error:
         events.put((place, f"seed {config.seed}: {error}"))
     except KeyboardInterrupt:

@@ -1,0 +1,148 @@
+"""The user's cache: what was downloaded, and what was converted to 28x28 images once."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from lenet5_cli.data import idx
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import content, replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+VARIABLE = "LENET5_CACHE"  # of the environment: the folder of the cache
+
+_PATIENCE = 3.0  # seconds for a mirror's first answer
+_STALL = 10.0  # seconds without a byte in the middle of a file
+_NOTES_LIMIT = 2**28  # bytes of what is noted of a conversion: labels and what could not be read
+
+
+class Progress(Protocol):
+    """What shows a download, as pooch expects it, or a conversion: it must be truthy (a tqdm bar needs a total).
+
+    `total` is set, in bytes or pictures, at the start; `update` is called on the way. A download calls `reset`,
+    `update(total)` and `close` at the end of each file.
+    """
+
+    total: float | None
+
+    def update(self, n: int, /) -> object:
+        """Add n bytes or pictures."""
+
+    def reset(self) -> object:
+        """Start again from 0."""
+
+    def close(self) -> object:
+        """Finish."""
+
+
+def folder() -> Path:
+    """Return the folder of the cache: `LENET5_CACHE`, or the user's cache folder."""
+    import pooch  # noqa: PLC0415  (the import takes longer than `lenet5 --help` may)
+
+    return Path(os.environ.get(VARIABLE) or pooch.os_cache("lenet5"))
+
+
+def converted(
+    key: str, make: Callable[[], tuple[NDArray[np.uint8], dict[str, Any]]]
+) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
+    """Return the images and notes that were made under a key before, or make and keep them.
+
+    The key is a digest of all that decides them. Without a cache that can be written, they are made each time.
+    """
+    place = folder() / "converted" / key
+    with suppress(LeNet5Error, ValueError):  # none, or damaged: made again
+        notes = json.loads(content(place / "notes.json", _NOTES_LIMIT, "notes"))
+        return idx.read_images(place / "images-idx3-ubyte"), notes
+    images, notes = make()
+    with suppress(OSError, LeNet5Error):
+        place.mkdir(parents=True, exist_ok=True)
+        with replacing(place / "notes.json") as file:
+            file.write(json.dumps(notes).encode())
+        idx.write(place / "images-idx3-ubyte", images)  # last: with it the conversion is whole
+    return images, notes
+
+
+def download(urls: list[str], digest: str, place: Path, progress: Progress | None = None) -> Path:
+    """Return a file from the cache, or else from the first of the URLs with the right one.
+
+    Args:
+        urls: where the file is published.
+        digest: its SHA-256 in hex, or ``md5:`` and its MD5 where no SHA-256 is published.
+        place: where it is kept.
+        progress: shows the download.
+
+    Raises:
+        OSError: no URL has it; the message says why, for each host.
+    """
+    import pooch  # noqa: PLC0415
+
+    pooch.get_logger().setLevel("WARNING")  # it would print each URL
+    get = _downloader(progress)
+    failures = []
+    for url in urls:
+        host = urlsplit(url).hostname
+        try:
+            return Path(pooch.retrieve(url, digest, place.name, place.parent, downloader=get))
+        except OSError as problem:  # the network's errors are OSErrors as well
+            failures.append(f"{host}: {_first_cause(problem)}")
+        except ValueError:
+            failures.append(f"{host}: its file has another {'MD5' if digest.startswith('md5:') else 'SHA-256'}")
+    raise OSError("; ".join(failures))
+
+
+def _downloader(progress: Progress | None) -> Callable[[str, str, Any], None]:
+    import pooch  # noqa: PLC0415
+
+    http = pooch.HTTPDownloader(
+        progressbar=False if progress is None else progress, chunk_size=2**16, timeout=(_PATIENCE, _STALL)
+    )
+
+    def get(url: str, output: str, registry: Any) -> None:
+        _demand_answer(http, url)
+        http(url, output, registry)
+
+    return get
+
+
+def _demand_answer(http: Callable[..., bool], url: str) -> None:
+    """Raise `OSError` unless the mirror confirms in time that it has the file.
+
+    The timeout of a request limits neither name resolution nor the number of addresses tried in turn, so the request is
+    abandoned in its thread when time is up.
+    """
+    answer: Future[bool] = Future()
+
+    def request() -> None:
+        try:
+            answer.set_result(http(url, None, None, check_only=True))
+        except OSError as problem:
+            answer.set_exception(problem)
+
+    Thread(target=request, daemon=True).start()
+    try:
+        found = answer.result(_PATIENCE)
+    except TimeoutError:
+        raise OSError(f"no answer within {_PATIENCE:g} seconds") from None
+    if not found:
+        raise OSError("it does not have the file")
+
+
+def _first_cause(problem: BaseException) -> str:
+    """Return the first cause of a chain of errors, in a few words."""
+    while cause := problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__):
+        problem = cause
+    text = getattr(problem, "strerror", None) or str(problem).partition(" for url")[0]
+    place = getattr(problem, "filename", None)
+    return f"{place}: {text}" if place else text

@@ -1,0 +1,208 @@
+"""A folder with a folder of pictures for each class, as images of 28x28 pixels.
+
+Pictures are in the order of their SHA-256: any number of them from the end is a fair sample, and the order does not
+depend on names, on the machine or on how the pictures came into the folders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from lenet5_cli.data import cache
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import content
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from lenet5_cli.data.idx import Stored
+
+    ReadPicture: TypeAlias = Callable[[str, bool], NDArray[np.uint8]]
+    """From the path of a picture to 28x28 pixels; true: scaled as it is. What cannot be read raises LeNet5Error."""
+
+MAX_UNREADABLE: Final = 0.05  # of the pictures: more is another kind of data, not a few damaged files
+
+_FORM: Final = "pictures 1"  # of what is kept in the cache; another reader of pictures has another number
+_SIZE: Final = 2**26  # bytes of a picture's file
+_COUNT: Final = 1_000_000  # pictures, kept in memory
+_CHUNK: Final = 64  # pictures that a process reads at a time
+_WORTH: Final = 1000  # pictures for which starting processes takes less time than it saves
+_OF_SYSTEMS: Final = ("Thumbs.db", "desktop.ini")  # what Windows leaves in folders of pictures
+
+
+class Picture(NamedTuple):
+    """A file in the folder of a class."""
+
+    digest: str  # SHA-256 of its bytes; empty where it could not be read
+    path: str
+    label: str  # the folder's name
+    problem: str  # why it could not be read
+
+
+class Pictures(NamedTuple):
+    """The pictures of a split that could be read, and why others could not."""
+
+    images: NDArray[np.uint8] | Stored  # (n, 28, 28)
+    labels: list[str]
+    paths: list[str]
+    unreadable: list[str]
+
+
+def is_one(folder: Path) -> bool:
+    """Tell whether there are folders in a folder."""
+    return any(_classes(folder, names_only=True))
+
+
+def load(
+    folder: Path,
+    split: str,
+    *,
+    test_fraction: float,
+    as_is: bool,
+    read: ReadPicture,
+    cores: int = 1,
+    progress: cache.Progress | None = None,
+) -> Pictures:
+    """Return the pictures of ``train/`` or ``test/``, or of one side of a split by the pictures' SHA-256.
+
+    They are read once and kept in the cache; with ``cores``, by as many processes, which ``multiprocessing`` starts.
+
+    Raises:
+        LeNet5Error: a class or the split has no pictures, there is only one class, or more than ``MAX_UNREADABLE`` of
+            the pictures cannot be read.
+    """
+    top, fraction = folder, test_fraction
+    if (folder / "train").is_dir():
+        apart = (folder / "test").is_dir()
+        top, fraction = folder / (split if apart else "train"), -1.0 if apart else test_fraction
+    found = [each for each in scan(top, whole=split == "train") if fraction < 0 or side(each.digest, fraction) == split]
+    if not found:
+        raise LeNet5Error(f"{top}: no pictures for the {split} split; --test-fraction is {test_fraction:g}")
+    found.sort()
+    digest = hashlib.sha256(repr((_FORM, as_is, [each.digest for each in found])).encode())
+    reader = partial(_read_all, found, as_is, read, cores, progress)
+    images, notes = cache.converted(digest.hexdigest(), reader)
+    problems: dict[str, str] = notes["unreadable"]  # by place, as JSON has it
+    unreadable = [f"{each.path}: {problems[str(at)]}" for at, each in enumerate(found) if str(at) in problems]
+    kept = [each for at, each in enumerate(found) if str(at) not in problems]
+    if len(unreadable) > MAX_UNREADABLE * len(found):
+        raise LeNet5Error(
+            f"{top}: {len(unreadable):,} of {len(found):,} pictures cannot be read, more than"
+            f" {MAX_UNREADABLE:.0%}; the first: {unreadable[0]}"
+        )
+    return Pictures(images, [each.label for each in kept], [each.path for each in kept], unreadable)
+
+
+def side(digest: str, test_fraction: float) -> str:
+    """Return the split to which a SHA-256 in hex belongs: ``test`` for this fraction of all, else ``train``.
+
+    >>> side("7f" + 62 * "0", 0.5), side("80" + 62 * "0", 0.5)
+    ('test', 'train')
+    """
+    return "test" if int(digest[:13] or "f" * 13, 16) < test_fraction * 16**13 else "train"
+
+
+def scan(top: Path, *, whole: bool = True) -> list[Picture]:
+    """Return the pictures in the folders of a folder; if it is the ``whole`` of a data set, every class must have some.
+
+    Raises:
+        LeNet5Error: a class is a link or has no pictures, there is only one class, or there are too many pictures.
+    """
+    found = list[Picture]()
+    for label in _classes(top):
+        files = sorted(entry.path for entry in _entries(top / label))
+        if whole and not files:
+            raise LeNet5Error(f"{top / label}: no pictures; expected some of each class")
+        if len(found) + len(files) > _COUNT:
+            raise LeNet5Error(f"{top / label}: with these, more than {_COUNT:,} pictures; take fewer")
+        found += [_digested(path, label) for path in files]
+    labels = Counter(each.label for each in found)
+    if whole and len(labels) < 2:
+        there = f"pictures of one class, {next(iter(labels))}" if labels else "no folders of pictures"
+        raise LeNet5Error(f"{top}: {there}; expected a folder of pictures for each class")
+    return found
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what is in a folder, without what systems put there."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from (each for each in entries if each.name[0] != "." and each.name not in _OF_SYSTEMS)
+    except OSError as error:
+        raise LeNet5Error(f"{folder}: cannot be read: {error.strerror}; expected a folder of pictures") from None
+
+
+def _classes(top: Path, *, names_only: bool = False) -> list[str]:
+    names = []
+    for entry in _entries(top):
+        if entry.is_dir(follow_symlinks=False):
+            names.append(entry.name)
+        elif entry.is_dir() and not names_only:
+            raise LeNet5Error(
+                f"{entry.path}: a symbolic link to {Path(entry.path).readlink()}, a folder; expected the folder itself"
+            )
+    return sorted(names)
+
+
+def _digested(path: str, label: str) -> Picture:
+    try:
+        return Picture(hashlib.sha256(content(path, _SIZE, "a picture")).hexdigest(), path, label, "")
+    except LeNet5Error as error:
+        return Picture("", path, label, str(error).partition(": ")[2])
+
+
+def _read_all(
+    found: list[Picture], as_is: bool, read: ReadPicture, cores: int, progress: cache.Progress | None
+) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """Return the images of the pictures that can be read, and notes of the others."""
+    if progress is not None:
+        progress.total = len(found)
+    paths = [None if each.problem else each.path for each in found]
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    images, problems = list[bytes](), {str(at): each.problem for at, each in enumerate(found) if each.problem}
+    with ExitStack() as stack:
+        work = partial(_read_chunk, read, as_is)
+        done: Iterable[list[bytes | str | None]] = map(work, chunks)
+        if cores > 1 and len(found) >= _WORTH:
+            # Spawned and not forked: this process may have threads, of BLAS or of a bar, that hold locks.
+            pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_ctrl_c_alone)
+            stack.callback(pool.shutdown, cancel_futures=True)
+            done = pool.map(work, chunks)
+        for chunk, results in enumerate(done):
+            for at, result in enumerate(results, chunk * _CHUNK):
+                if isinstance(result, bytes):
+                    images.append(result)
+                elif result is not None:
+                    problems[str(at)] = result
+            if progress is not None:
+                progress.update(len(results))
+    array = np.frombuffer(b"".join(images), np.uint8).reshape(-1, 28, 28)
+    return array, {"unreadable": problems}
+
+
+def _read_chunk(read: ReadPicture, as_is: bool, paths: list[str | None]) -> list[bytes | str | None]:
+    """Return the pixels of each picture, or why it cannot be read."""
+    results = list[bytes | str | None]()
+    for path in paths:
+        try:
+            results.append(path and read(path, as_is).tobytes())
+        except LeNet5Error as error:
+            results.append(str(error).partition(": ")[2])
+    return results
+
+
+def _leave_ctrl_c_alone() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides

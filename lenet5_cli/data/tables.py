@@ -1,0 +1,238 @@
+"""Images and labels from a CSV file, as Kaggle has them, and from an .npz archive, as Keras has them.
+
+Neither reader keeps more than ``LIMIT`` bytes of images, and nothing in a file is executed: an array of objects, which
+NumPy would unpickle, is refused by its header.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import struct
+import zipfile
+from itertools import islice
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import likeness, open_regular
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+LIMIT: Final = 2**30  # bytes of an array: over a million images of 28x28
+
+_SIDE: Final = 28
+_PIXELS: Final = _SIDE**2
+_LINE: Final = 2**15  # bytes of a line of CSV: a label and 784 numbers have about 3,000
+_LINES: Final = 1000  # read at a time
+_PIXEL: Final = re.compile(rb"\s*([0-9]{1,3})\s*")
+_CSV: Final = "a CSV file of labels and pixels"
+_NPZ: Final = "an .npz file with x_train, y_train, x_test and y_test"
+_MEMBERS: Final = 1000  # of an archive; its directory is read into memory
+_CHUNK: Final = 4096  # images converted at a time
+_END: Final = struct.Struct("<4s4H2LH")  # of a zip file's directory (PKWARE's APPNOTE, 4.3.16)
+
+
+class Table(NamedTuple):
+    """Images (n, 28, 28) uint8 with a label each, as text."""
+
+    images: NDArray[np.uint8]
+    labels: list[str]
+
+
+class Lines(NamedTuple):
+    """What a CSV file holds: the image of line ``first + i`` and its label."""
+
+    images: NDArray[np.uint8]
+    labels: list[str]
+    first: int  # 1, or 2 after a line of names
+
+
+def read_csv(path: str | PathLike[str]) -> Lines:
+    """Read lines of a label and 784 pixels from 0 to 255, row by row; a first line of names is passed over.
+
+    Raises:
+        LeNet5Error: it cannot be read, has more than ``LIMIT`` bytes of pixels, or a line is of another form.
+    """
+    images, labels, first, number = [np.empty((0, _PIXELS), np.uint8)], list[str](), 1, 1
+    with open_regular(path, _CSV) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
+        _demand_text(path, file.peek(8))
+        lines = iter(lambda: file.readline(_LINE + 1), b"")
+        while chunk := list(islice(lines, _LINES)):
+            if number == 1 and _is_header(chunk[0]):
+                _split(path, 1, chunk.pop(0))
+                first = number = 2
+            rows = [_split(path, number + at, line) for at, line in enumerate(chunk)]
+            images.append(_pixels(path, number, [row for _, row in rows]))
+            labels += [label for label, _ in rows]
+            number += len(chunk)
+            if len(labels) * _PIXELS > LIMIT:
+                raise LeNet5Error(f"{path}: line {number}: more than {LIMIT // _PIXELS:,} images; split the file")
+    if not labels:
+        raise LeNet5Error(f"{path}: no images; expected {_CSV}")
+    return Lines(np.concatenate(images).reshape(-1, _SIDE, _SIDE), labels, first)
+
+
+def _demand_text(path: str | PathLike[str], start: bytes) -> None:
+    likely = likeness(start)
+    if likely or b"\0" in start:
+        raise LeNet5Error(f"{path}: looks like {likely or 'binary data'}; expected {_CSV}")
+
+
+def _is_header(line: bytes) -> bool:
+    """Tell whether no field behind the first is a number."""
+    fields = line.split(b",")[1:]
+    return bool(fields) and not any(_PIXEL.fullmatch(field) for field in fields)
+
+
+def _split(path: str | PathLike[str], number: int, line: bytes) -> tuple[str, bytes]:
+    """Return the label and the pixels of a line."""
+    if len(line) > _LINE:
+        raise LeNet5Error(f"{path}: line {number}: more than {_LINE:,} bytes; expected a label and {_PIXELS} pixels")
+    label, _, pixels = line.rstrip(b"\r\n").partition(b",")
+    columns = line.count(b",") + 1
+    if columns != _PIXELS + 1:
+        raise LeNet5Error(
+            f"{path}: line {number}: {columns} column{'s' * (columns > 1)}; expected {_PIXELS + 1}:"
+            f" a label, then {_SIDE}x{_SIDE} pixels"
+        )
+    try:
+        return label.strip(b' "\xef\xbb\xbf').decode(), pixels
+    except UnicodeDecodeError as error:
+        raise LeNet5Error(
+            f"{path}: line {number}: byte 0x{error.object[error.start]:02x} of its label is not UTF-8"
+        ) from None
+
+
+def _pixels(path: str | PathLike[str], number: int, rows: list[bytes]) -> NDArray[np.uint8]:
+    """Return rows of pixels, the first from line ``number``, as an array (n, 784)."""
+    if not rows:
+        return np.empty((0, _PIXELS), np.uint8)
+    try:
+        text = io.BytesIO(b"\n".join(rows))
+        values = np.loadtxt(text, np.int32, delimiter=",", comments=None, ndmin=2, encoding="latin-1")
+        if values.shape == (len(rows), _PIXELS) and values.min() >= 0 and values.max() <= 255:
+            return values.astype(np.uint8)
+    except (ValueError, DeprecationWarning):
+        pass
+    # Something is wrong with some line, which is now looked for; NumPy does not say in which words of ours.
+    return np.array([_row(path, number + at, row) for at, row in enumerate(rows)], np.uint8)
+
+
+def _row(path: str | PathLike[str], number: int, row: bytes) -> list[int]:
+    values = []
+    for column, field in enumerate(row.split(b","), 2):
+        match = _PIXEL.fullmatch(field)
+        if match is None or int(match[1]) > 255:
+            shown = repr(field[:20].decode("latin-1"))
+            raise LeNet5Error(
+                f"{path}: line {number}, column {column}: {shown}; expected a pixel, an integer from 0 to 255"
+            )
+        values.append(int(match[1]))
+    return values
+
+
+def read_npz(path: str | PathLike[str], split: str) -> tuple[Table, bool]:
+    """Read ``x_train`` and ``y_train``, or ``x_test`` and ``y_test``, and tell whether the archive has both pairs.
+
+    Where it has no test split, the training split is returned for either.
+
+    Images are (n, 28, 28), (n, 28, 28, 1) or (n, 784), integers from 0 to 255 or floats from 0 to 1; labels are
+    integers or text, (n,) or (n, 1). What the archive says of an array's size is checked before it is unpacked.
+
+    Raises:
+        LeNet5Error: it cannot be read, has no training split, an array is larger than ``LIMIT``, of objects or damaged.
+    """
+    with open_regular(path, _NPZ) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
+        _check_directory(path, file)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                held = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+                apart = "x_test" in held
+                names = [f"{axis}_{split if apart else 'train'}" for axis in "xy"]
+                if missing := [name for name in names if name not in held]:
+                    there = ", ".join(sorted(held)[:10])[:200] or "nothing"
+                    raise LeNet5Error(f"{path}: no {missing[0]} in it, but {there}; expected {_NPZ}")
+                images, labels = (_array(path, name, archive, held[name]) for name in names)
+        except LeNet5Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - what a damaged archive makes zipfile raise has no common class
+            raise LeNet5Error(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from None
+    table = Table(_images(f"{path}: {names[0]}", images), _labels(f"{path}: {names[1]}", labels))
+    if len(table.images) != len(table.labels):
+        raise LeNet5Error(f"{path}: {len(table.images):,} images, but {len(table.labels):,} labels; expected as many")
+    return table, apart
+
+
+def _check_directory(path: str | PathLike[str], file: IO[bytes]) -> None:
+    """Refuse what is no zip file, and a directory of files that would fill the memory."""
+    start = file.read(4)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 2**16 - _END.size))
+    tail = file.read()
+    place = tail.rfind(b"PK\5\6")
+    if start[:2] != b"PK" or place < 0 or place + _END.size > len(tail):
+        there = f"looks like {likely}" if (likely := likeness(start)) and start[:2] != b"PK" else "not a whole zip file"
+        raise LeNet5Error(f"{path}: {there}; expected {_NPZ}")
+    _, _, _, _, members, length, _, _ = _END.unpack_from(tail, place)
+    # The large form of a directory, for archives of more than 4 GiB, would be read in the place of this one.
+    large = tail[max(0, place - 20) : place].startswith(b"PK\6\7")
+    if large or members > _MEMBERS or length > LIMIT // 2**10:
+        there = "a zip file of the large form" if large else f"{members:,} files in it"
+        raise LeNet5Error(f"{path}: {there}; expected {_NPZ}")
+    file.seek(0)
+
+
+def _array(path: str | PathLike[str], name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    """Return an array of the archive, unpacked no further than its header promises."""
+    if info.file_size > LIMIT:
+        raise LeNet5Error(f"{path}: {name}: would be {info.file_size:,} bytes unpacked; the limit is {LIMIT:,}")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+        raise LeNet5Error(f"{path}: {name}: encrypted or packed in a way that NumPy does not use")
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = header(member)
+        if dtype.hasobject:
+            raise LeNet5Error(f"{path}: {name}: an array of objects, which is a program; expected numbers")
+        size, held = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
+        if size != held or not size:
+            raise LeNet5Error(f"{path}: {name}: {held:,} bytes follow the header, which promises {size:,} for {shape}")
+        content = member.read(size)
+    if len(content) != size:
+        raise LeNet5Error(f"{path}: {name}: {len(content):,} bytes follow the header, which promises {size:,}")
+    return np.ndarray(shape, dtype, content, order="F" if fortran else "C")
+
+
+def _images(where: str, array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.shape[1:] not in ((_SIDE, _SIDE), (_SIDE, _SIDE, 1), (_PIXELS,)) or array.dtype.kind not in "buif":
+        raise LeNet5Error(
+            f"{where}: {array.dtype.name} of shape {array.shape}; expected images, numbers of shape (n, 28, 28)"
+        )
+    images = np.empty((len(array), _SIDE, _SIDE), np.uint8)
+    for start in range(0, len(array), _CHUNK):
+        images[start : start + _CHUNK] = _grey(where, array[start : start + _CHUNK]).reshape(-1, _SIDE, _SIDE)
+    return images
+
+
+def _grey(where: str, x: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels as integers from 0 to 255; floats are from 0 to 1."""
+    low, high = x.min(), x.max()
+    top = 1 if x.dtype.kind in "bf" else 255
+    if not 0 <= low <= high <= top:  # not a number is neither
+        kind = "floats from 0 to 1" if x.dtype.kind == "f" else "integers from 0 to 255"
+        raise LeNet5Error(f"{where}: {x.dtype.name} from {low} to {high}; expected {kind}")
+    return np.rint(x * np.float64(255)) if top == 1 else x
+
+
+def _labels(where: str, array: NDArray[Any]) -> list[str]:
+    if array.shape[1:] not in ((), (1,)) or array.dtype.kind not in "uiU":
+        raise LeNet5Error(
+            f"{where}: {array.dtype.name} of shape {array.shape}; expected labels, integers or text of shape (n,)"
+        )
+    return [str(label) for label in array.reshape(-1).tolist()]

@@ -1,0 +1,62 @@
+"""The user's cache of conversions; of downloads, see test_sources and test_remote."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet5_cli.data import cache
+
+IMAGES = np.arange(2 * 784).astype(np.uint8).reshape(2, 28, 28)
+NOTES = {"labels": ["a", "\udcff"]}
+
+
+def made(*, expected: bool) -> None:
+    """Ask for a conversion, and check what is returned and whether it was made for that."""
+    calls = []
+
+    def make() -> tuple[np.ndarray, dict[str, Any]]:
+        calls.append(1)
+        return IMAGES, NOTES
+
+    images, notes = cache.converted("key", make)
+    np.testing.assert_array_equal(np.asarray(images), IMAGES)
+    assert notes == NOTES
+    assert bool(calls) == expected
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LENET5_CACHE", "cache")
+    return Path("cache/converted/key")
+
+
+def test_a_conversion_is_made_once(place: Path) -> None:
+    made(expected=True)
+    made(expected=False)
+    assert sorted(path.name for path in place.iterdir()) == ["images-idx3-ubyte", "notes.json"]
+
+
+@pytest.mark.parametrize("name", ["images-idx3-ubyte", "notes.json"])
+@pytest.mark.parametrize("content", [None, b"", b"\xff{"])
+def test_what_is_missing_or_damaged_is_made_again(place: Path, name: str, content: bytes | None) -> None:
+    made(expected=True)
+    if content is None:
+        (place / name).unlink()
+    else:
+        (place / name).write_bytes(content)
+    made(expected=True)
+    made(expected=False)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(place: Path) -> None:
+    place.parent.parent.write_text("a file")
+    made(expected=True)
+    made(expected=True)
+
+
+def test_notes_are_plain_json(place: Path) -> None:
+    made(expected=True)
+    assert json.loads((place / "notes.json").read_bytes()) == NOTES

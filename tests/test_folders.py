@@ -1,0 +1,200 @@
+"""Folders with a folder of pictures for each class."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lenet5_cli.config import Config
+from lenet5_cli.data import folders, sources
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.training import runs
+from tests.conftest import drawing
+
+
+def save(path: Path, digit: int = 3, size: int = 60, **how: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawing(digit, size, **how).save(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def pictures() -> Path:
+    """Return a folder of 24 different pictures in two classes."""
+    for size in range(60, 72):
+        save(Path(f"own/1/{size}.png"), 1, size)
+        save(Path(f"own/7/{size}.png"), 7, size)
+    return Path("own")
+
+
+def load(folder: str | Path = "own", split: str = "train", **settings: object) -> sources.Split:
+    return runs.load(Config(data=str(folder), **settings), split)
+
+
+def refusal(folder: str | Path = "own", split: str = "train", **settings: object) -> str:
+    with pytest.raises(LeNet5Error) as refused:
+        load(folder, split, **settings)
+    return str(refused.value)
+
+
+def test_pictures_become_digits_as_predict_reads_them() -> None:
+    split = load(test_fraction=0)
+    assert split.images.shape == (24, 28, 28)
+    assert split.source == split.images_path == "own"
+    assert [Path(place).parent.name for place in split.places] == [str(label) for label in split.labels]
+    digests = [hashlib.sha256(Path(place).read_bytes()).hexdigest() for place in split.places]
+    assert digests == sorted(digests)
+    for image in np.asarray(split.images):
+        rows, columns = np.nonzero(image)
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20  # the box of MNIST's digits
+
+
+def test_as_is_only_scales() -> None:
+    (garment,) = (place for place in load(as_is=True, test_fraction=0).places if place.endswith("7/66.png"))
+    split = load(as_is=True, test_fraction=0)
+    image = np.asarray(split.images)[list(split.places).index(garment)]
+    assert image[0, 0] == 255  # the paper stays white
+    assert image.min() < 100
+
+
+def test_the_same_picture_is_always_on_the_same_side() -> None:
+    train, test = load(test_fraction=0.4), load(split="test", test_fraction=0.4)
+    assert len(train.labels) + len(test.labels) == 24
+    assert not set(train.places) & set(test.places)
+    again = save(Path("own/1/other_name.png"), 1, int(Path(test.places[0]).stem)) if "/1/" in test.places[0] else None
+    copy = again or save(Path("own/7/other_name.png"), 7, int(Path(test.places[0]).stem))
+    assert str(copy) in load(split="test", test_fraction=0.4).places
+    assert len(load(split="test", test_fraction=1).labels) == 25
+
+
+def test_train_and_test_folders_are_the_splits(pictures: Path) -> None:
+    Path("all").mkdir()
+    pictures.rename("all/train")
+    held_out = len(load("all", "test").labels)
+    assert 0 < held_out < 24  # of train, where there is no folder test
+    save(Path("all/test/7/a.png"), 7)
+    assert len(load("all", "train").labels) == 24
+    assert load("all", "test").labels.tolist() == [7]
+
+
+def test_pictures_are_read_once(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENET5_CACHE", "cache")
+    first = load()
+    pictures.rename("moved")
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_read_picture", lambda path, _: pytest.fail(f"{path} is read again"))
+        again = load("moved")
+    assert again.sha256 == first.sha256
+    assert again.places == [place.replace("own", "moved") for place in first.places]
+    for kept in Path("cache").rglob("images-idx3-ubyte"):
+        kept.write_bytes(b"damaged")
+    assert load("moved").sha256 == first.sha256
+    Path("locked").write_text("a file, where a folder is needed")
+    monkeypatch.setenv("LENET5_CACHE", "locked")
+    assert load("moved").sha256 == first.sha256
+
+
+def test_any_number_of_processes_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "_WORTH", 0)
+    monkeypatch.setattr(folders, "_CHUNK", 5)
+    monkeypatch.setenv("LENET5_CACHE", "one")
+    one = load(test_fraction=0)
+    monkeypatch.setenv("LENET5_CACHE", "two")
+
+    class Bar:
+        total, done = 1.0, 0
+
+        def update(self, n: int) -> None:
+            self.done += n
+
+    bar = Bar()
+    two = runs.load(Config(data="own", test_fraction=0), "train", cores=2, progress=bar)  # type: ignore[arg-type]
+    assert two.sha256 == one.sha256
+    assert bar.done == bar.total == 24
+
+
+def test_deep_and_colourful_pictures() -> None:
+    deep = np.asarray(drawing(7, 61)).astype(np.uint16) * 257
+    Image.fromarray(deep).save("own/7/deep.png")
+    save(Path("own/7/press.tiff"), 7, 62, mode="CMYK", ink=(0, 0, 0, 255), paper=(0, 0, 0, 0))
+    split = load(test_fraction=0)
+    images = {Path(place).name: image for place, image in zip(split.places, np.asarray(split.images), strict=True)}
+    for name in ("deep.png", "press.tiff"):
+        assert images[name][14, 14:].max() > 100  # the stroke of a seven, not its paper
+        assert images[name][:3].max() == 0
+
+
+def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
+    Path("own/1/.DS_Store").write_bytes(b"ignored")
+    Path("own/1/Thumbs.db").write_bytes(b"ignored")
+    Path("own/1/notes.png").write_text("no picture")
+    split = load(test_fraction=0)
+    assert len(split.labels) == 24
+    assert list(split.unreadable) == [
+        "own/1/notes.png: not a picture; expected one of PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC"
+    ]
+    Path("own/1/more").mkdir()
+    message = refusal(test_fraction=0)
+    assert message.startswith("own: 2 of 26 pictures cannot be read, more than 5%; the first: own/1/")
+    Image.new("L", (50, 50), 255).save("own/1/notes.png")  # read, and nothing is on it
+    Path("own/1/more").rmdir()
+    assert list(load(test_fraction=0).unreadable) == ["own/1/notes.png: nothing on it stands out"]
+
+
+def test_names_that_are_not_utf8() -> None:
+    os.rename(b"own/1/60.png", b"own/1/\xff.png")  # noqa: PTH104 - a Path is not made of bytes
+    assert len(load(test_fraction=0).labels) == 24
+    os.rename(b"own/1", b"own/\xfe1")  # noqa: PTH104
+    assert refusal().startswith("own/\\udcfe1: class \\udcfe1 has no glyph; the glyph sheet has 0, 1, 2, 3,")
+
+
+def test_links() -> None:
+    Path("store").mkdir()
+    before = load(test_fraction=0)
+    for path in Path("own/1").iterdir():
+        path.rename(Path("store") / path.name)
+        path.symlink_to(Path("../../store") / path.name)
+    assert load(test_fraction=0).sha256 == before.sha256
+    Path("own/1/gone.png").symlink_to("nowhere.png")
+    assert list(load(test_fraction=0).unreadable) == [
+        "own/1/gone.png: a symbolic link to nowhere.png, which is not there; expected a picture"
+    ]
+    Path("own/5").symlink_to("/etc")
+    assert refusal() == "own/5: a symbolic link to /etc, a folder; expected the folder itself"
+
+
+def test_classes_that_are_missing_or_unknown() -> None:
+    Path("own/4").mkdir()
+    assert refusal() == "own/4: no pictures; expected some of each class"
+    Path("own/4").rmdir()
+    Path("own/7").rename("own/seven")
+    assert refusal() == (
+        "own/seven: class seven has no glyph; the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; --glyphs takes another"
+    )
+    names = ["one", "none", *"023456", "seven"]
+    letters = runs.load(Config(data="own", test_fraction=0), "train", names)
+    assert set(letters.labels.tolist()) == {1, 8}  # 1 is no name, but a place
+    for path in Path("own/seven").iterdir():
+        path.unlink()
+    Path("own/seven").rmdir()
+    assert refusal() == "own: pictures of one class, 1; expected a folder of pictures for each class"
+
+
+def test_an_empty_split_is_told() -> None:
+    assert refusal(split="test", test_fraction=0) == "own: no pictures for the test split; --test-fraction is 0"
+
+
+def test_too_many_pictures_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "_COUNT", 20)
+    assert refusal() == "own/7: with these, more than 20 pictures; take fewer"
+
+
+def test_many_pictures_in_one_folder(pictures: Path) -> None:
+    for number in range(2000):
+        Path(f"own/1/{number}").hardlink_to("own/1/60.png")
+    found = folders.scan(pictures)
+    assert len(found) == 2024
+    assert len({each.digest for each in found}) == 24

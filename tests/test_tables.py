@@ -1,0 +1,215 @@
+"""CSV and .npz files of images."""
+
+import gzip
+import io
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lenet5_cli.data import sources, tables
+from lenet5_cli.errors import LeNet5Error
+from tests.conftest import bars
+
+DATA = bars(40)
+
+
+def csv(*, header: bool = True, images: np.ndarray = DATA.images, labels: Any = DATA.labels) -> str:
+    names = ",".join(["label", *(f"pixel{at}" for at in range(784))])
+    lines = [f"{label},{','.join(map(str, image.ravel()))}" for label, image in zip(labels, images, strict=True)]
+    return "\n".join([names, *lines] if header else lines) + "\n"
+
+
+def refusal(path: str, split: str = "train") -> str:
+    with pytest.raises(LeNet5Error) as refused:
+        sources.load(path, split)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_csv_with_and_without_a_line_of_names(header: bool, end: str) -> None:
+    Path("own.csv").write_text(csv(header=header).replace("\n", end), newline="")
+    train, test = (sources.load("own.csv", split) for split in ("train", "test"))
+    for split in (train, test):
+        lines = [int(place.removeprefix("own.csv: line ")) - 1 - header for place in split.places]
+        np.testing.assert_array_equal(split.images, DATA.images[lines])
+        np.testing.assert_array_equal(split.labels, DATA.labels[lines])
+    assert len(train.labels) + len(test.labels) == 40
+    assert len(test.labels) > 0
+    Path("own.csv").write_text(csv(labels=["A", *"0123456789" * 3, *"012345678"]))
+    assert refusal("own.csv").startswith("own.csv: line 2: class A has no glyph; the glyph sheet has 0, 1, 2,")
+
+
+def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
+    Path("own.csv").write_text(csv(images=DATA.images[[3] * 40]))
+    counts = []
+    for split in ("train", "test"):
+        try:
+            counts.append(len(sources.load("own.csv", split).labels))
+        except LeNet5Error as error:
+            assert str(error) == f"own.csv: no images for the {split} split; --test-fraction is 0.2"  # noqa: PT017
+    assert counts == [40]
+
+
+@pytest.mark.parametrize(
+    ("line", "there"),
+    [
+        ("3,4,5", ": 3 columns; expected 785: a label, then 28x28 pixels"),
+        ("", ": 1 column; expected 785: a label, then 28x28 pixels"),
+        ("3" + ",0" * 783 + ",256", ", column 785: '256'; expected a pixel, an integer from 0 to 255"),
+        ("3,-1" + ",0" * 783, ", column 2: '-1'; expected a pixel, an integer from 0 to 255"),
+        ("3,0.5" + ",0" * 783, ", column 2: '0.5'; expected a pixel, an integer from 0 to 255"),
+        ("3,,0" + ",0" * 782, ", column 2: ''; expected a pixel, an integer from 0 to 255"),
+        ("3" + ",1\x1b" + ",0" * 783, ", column 2: '1\\x1b'; expected a pixel, an integer from 0 to 255"),
+        ("3," + "0" * 40000, ": more than 32,768 bytes; expected a label and 784 pixels"),
+        ("\udcff" + ",0" * 784, ": byte 0xff of its label is not UTF-8"),
+    ],
+)
+def test_a_line_of_another_form_is_named(line: str, there: str) -> None:
+    Path("own.csv").write_text(csv() + line + "\n", errors="surrogateescape")
+    assert refusal("own.csv") == f"own.csv: line 42{there}"
+
+
+@pytest.mark.parametrize(
+    ("content", "there"),
+    [
+        (b"", "no images; expected a CSV file of labels and pixels"),
+        (b"PK\x03\x04....", "looks like a zip archive; expected a CSV file of labels and pixels"),
+        (gzip.compress(b"1,2"), "looks like gzip data; expected a CSV file of labels and pixels"),
+        (b",".join([b"pixel"] * 784), "line 1: 784 columns; expected 785: a label, then 28x28 pixels"),
+    ],
+)  # fmt: skip
+def test_what_is_not_such_a_csv_file(content: bytes, there: str) -> None:
+    Path("own.csv").write_bytes(content)
+    assert refusal("own.csv") == f"own.csv: {there}"
+
+
+# .npz
+
+
+def keras(**changes: Any) -> dict[str, Any]:
+    arrays = {"x_train": DATA.images, "y_train": DATA.labels, "x_test": DATA.images[:7], "y_test": DATA.labels[:7]}
+    return {name: array for name, array in (arrays | changes).items() if array is not None}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (DATA.images, DATA.labels),
+        (DATA.images.reshape(40, 784).astype(np.int64), DATA.labels.astype(np.int32)),
+        ((DATA.images / 255).astype(np.float32)[..., None], DATA.labels[:, None]),
+        (np.asfortranarray(DATA.images), DATA.labels.astype(str)),
+    ],
+)
+def test_npz_of_every_form(save: Any, images: np.ndarray, labels: np.ndarray) -> None:
+    save("own.npz", **keras(x_train=images, y_train=labels))
+    train, test = (sources.load("own.npz", split) for split in ("train", "test"))
+    np.testing.assert_array_equal(train.images, DATA.images)
+    np.testing.assert_array_equal(train.labels, DATA.labels)
+    np.testing.assert_array_equal(test.images, DATA.images[:7])
+
+
+def test_npz_without_a_test_split_is_split() -> None:
+    np.savez("own.npz", **keras(x_test=None, y_test=None))
+    counts = [len(sources.load("own.npz", split).labels) for split in ("train", "test")]
+    assert sum(counts) == 40
+    assert min(counts) > 0
+
+
+LABELS = "labels, integers or text of shape (n,)"
+IMAGES = "images, numbers of shape (n, 28, 28)"
+OBJECTS = "x_train: an array of objects, which is a program; expected numbers"
+TEN = "the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; --glyphs takes another"
+HOW = "an .npz file with x_train, y_train, x_test and y_test"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "there"),
+    [
+        (keras(y_train=None), f"no y_train in it, but x_test, x_train, y_test; expected {HOW}"),
+        (keras(x_train=np.array([{}] * 40, object)), OBJECTS),
+        (keras(x_train=DATA.images[:39]), "39 images, but 40 labels; expected as many"),
+        (keras(x_train=np.zeros((40, 8, 8))), f"x_train: float64 of shape (40, 8, 8); expected {IMAGES}"),
+        (keras(x_train=np.full((40, 784), np.nan)), "x_train: float64 from nan to nan; expected floats from 0 to 1"),
+        (keras(x_train=np.full((40, 784), 256)), "x_train: int64 from 256 to 256; expected integers from 0 to 255"),
+        (keras(y_train=np.zeros((40, 10))), f"y_train: float64 of shape (40, 10); expected {LABELS}"),
+        (keras(y_train=np.full(40, 10)), f"y_train: label 0, counted from 0: class 10 has no glyph; {TEN}"),
+    ],
+)  # fmt: skip
+def test_arrays_of_another_form(arrays: dict[str, Any], there: str) -> None:
+    np.savez("own.npz", **arrays)
+    assert refusal("own.npz") == f"own.npz: {there}"
+
+
+def archive(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as held:
+        for name, content in members.items():
+            held.writestr(f"{name}.npy", content)
+    return file.getvalue()
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"shape": shape, "fortran_order": False, "descr": "|u1"})
+    return file.getvalue()
+
+
+def test_a_zip_bomb_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 30_000
+    bomb = header((count, 28, 28)) + bytes(count * 784)
+    Path("own.npz").write_bytes(archive(x_train=bomb, y_train=bomb))
+    assert Path("own.npz").stat().st_size < 100_000
+    monkeypatch.setattr(tables, "LIMIT", 2**20)
+    tracemalloc.start()
+    message = refusal("own.npz")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert message == f"own.npz: x_train: would be {len(bomb):,} bytes unpacked; the limit is 1,048,576"
+    assert peak < 2**20
+
+
+def test_a_size_that_the_header_does_not_promise() -> None:
+    Path("own.npz").write_bytes(archive(x_train=header((10**6, 28, 28)) + bytes(784), y_train=b""))
+    assert refusal("own.npz") == (
+        "own.npz: x_train: 784 bytes follow the header, which promises 784,000,000 for (1000000, 28, 28)"
+    )
+    whole = bytearray(archive(x_train=header((2, 28, 28)) + bytes(2 * 784), y_train=header((2,)) + bytes(2)))
+    place = whole.index(b"PK\1\2")
+    size = struct.unpack_from("<L", whole, place + 24)[0]
+    struct.pack_into("<L", whole, place + 24, size + 784)  # the directory's word against the contents
+    Path("own.npz").write_bytes(whole)
+    assert refusal("own.npz").startswith("own.npz: x_train: 2,352 bytes follow the header, which promises 1,568")
+
+
+@pytest.mark.parametrize(
+    ("content", "there"),
+    [
+        (b"", "not a whole zip file"),
+        (b"PK\3\4", "not a whole zip file"),
+        (b"\x93NUMPY", "looks like a NumPy file"),
+        (b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 5000, 5000, 0, 0, 0), "5,000 files in it"),
+        (b"PK\6\7" + bytes(16) + b"PK\5\6" + bytes(18), "a zip file of the large form"),
+    ],
+)
+def test_what_is_not_such_an_archive(content: bytes, there: str) -> None:
+    Path("own.npz").write_bytes(content)
+    assert refusal("own.npz") == f"own.npz: {there}; expected {HOW}"
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.binary(min_size=784, max_size=784)), min_size=1, max_size=4))
+def test_a_csv_file_holds_what_was_written(rows: list[tuple[int, bytes]]) -> None:
+    labels = [label for label, _ in rows]
+    images = np.array([np.frombuffer(pixels, np.uint8) for _, pixels in rows]).reshape(-1, 28, 28)
+    Path("some.csv").write_text(csv(images=images, labels=labels))
+    read = tables.read_csv("some.csv")
+    np.testing.assert_array_equal(read.images, images)
+    assert read.labels == list(map(str, labels))
