@@ -1,31 +1,58 @@
 """LeNet-5 over a layer engine written from scratch in NumPy einsum.
 
-The Python interface: ``LeNet5``, ``read_picture`` and ``read_digits``; see the README for an example.
+The Python interface is what ``__all__`` names; docs/python.md shows it at work. Beside it stands
+``lenet5_cli.sklearn``, a classifier for scikit-learn.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lenet5_cli.commands.options import bar
+    from lenet5_cli.config import Config
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.errors import LeNet5Error
     from lenet5_cli.pictures.lines import read_digits
     from lenet5_cli.pictures.read import read_picture
+    from lenet5_cli.training.inputs import load_data
+    from lenet5_cli.training.loop import evaluate
+    from lenet5_cli.training.runs import train
 
-__all__ = ["LeNet5", "LeNet5Error", "read_digits", "read_picture"]
+__all__ = [
+    "Config",
+    "LeNet5",
+    "LeNet5Error",
+    "bar",
+    "evaluate",
+    "load_data",
+    "read_digits",
+    "read_picture",
+    "train",
+]
 __version__ = "0.1.0"
 
-_MODULES = {
-    "LeNet5": "engine.network",
-    "LeNet5Error": "errors",
-    "read_digits": "pictures.lines",
-    "read_picture": "pictures.read",
+_PLACES = {
+    "Config": "config.Config",
+    "LeNet5": "engine.network.LeNet5",
+    "LeNet5Error": "errors.LeNet5Error",
+    "bar": "commands.options.bar",
+    "evaluate": "training.loop.evaluate",
+    "load_data": "training.inputs.load_data",
+    "read_digits": "pictures.lines.read_digits",
+    "read_picture": "pictures.read.read_picture",
+    "train": "training.runs.train",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``lenet5 --help`` does not wait for NumPy."""
-    if name not in _MODULES:
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415
 
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    module, _, attribute = _PLACES[name].rpartition(".")
+    return getattr(import_module(f"{__name__}.{module}"), attribute)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, of which none may be imported yet."""
+    return sorted({*globals(), *__all__})

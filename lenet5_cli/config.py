@@ -18,6 +18,7 @@ SIZE_LIMIT = 1 << 20  # bytes of a settings file; a real one has a few hundred
 MAX_COUNT = 2**63 - 1  # the largest integer everywhere: here, in NumPy, in a checkpoint
 MAX_DRAWN = 1_000_000  # images of 784 bytes, kept in memory
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
+MAX_REHEARSED = 0.99  # a larger fraction of an epoch leaves nothing to learn from the new images
 MAX_MAPS = 256  # of one layer: a network that a checkpoint asks for takes at most 60 MB
 
 
@@ -83,6 +84,13 @@ class Config:
     drawn: int = _data(0, "Drawn digits added to the training images.", metavar="N", low=0, high=MAX_DRAWN)
     nondigits: int = _data(
         0, "Drawn pictures of no digit added likewise, to be far from each.", metavar="N", low=0, high=MAX_DRAWN
+    )
+    rehearse: float = _data(
+        0.0,
+        "Fraction of an epoch's images taken from what the model of --from was trained on.",
+        metavar="FRACTION",
+        low=0,
+        high=MAX_REHEARSED,
     )
     validation: int = _data(0, "Images at the end of the training set to hold out.", metavar="N", low=0)
     patience: int = _data(0, "Stop after N epochs without a better validation accuracy; 0: never.", metavar="N", low=0)

@@ -16,6 +16,7 @@ except ImportError:  # outside POSIX there are no such locks
 
 _PACKAGE = Path(__file__).parent
 
+BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is expected
 BUNDLED_MODEL = _PACKAGE / "bundled.pkl"  # made by ``python benchmarks/bundled.py``
 
 # What a wrong or failed download leaves under a file's name, by its first bytes.

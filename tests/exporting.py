@@ -47,4 +47,4 @@ NETWORKS: dict[str, Callable[[], LeNet5]] = {
 
 def saved(network: LeNet5) -> Checkpoint:
     """Return a checkpoint of a network that was not trained."""
-    return Checkpoint(network.pairs(), network.codes)
+    return Checkpoint(network.pairs(), network.sheet)

@@ -17,7 +17,7 @@ FLOORS = [  # each imports only from those above it
     {"engine"},
     {"pictures", "export"},
     {"training"},
-    {"reports"},
+    {"reports", "sklearn"},
     {"commands"},
     {"__init__", "__main__"},
 ]
@@ -25,7 +25,21 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 COMMANDS = FLOOR["commands"]
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 MAX_LINES = 40  # of a function, as many as a screen shows at once
-HEAVY = {"numpy", "PIL", "tqdm", "rich", "pooch", "matplotlib", "threadpoolctl", "cv2", "onnx", "mpi4py", "optuna"}
+HEAVY = {
+    "numpy",
+    "PIL",
+    "tqdm",
+    "rich",
+    "pooch",
+    "matplotlib",
+    "threadpoolctl",
+    "cv2",
+    "onnx",
+    "mpi4py",
+    "optuna",
+    "sklearn",
+    "tensorboard",
+}
 TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every other have its name
     "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
     "commands": ["options"],
@@ -35,6 +49,7 @@ TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every oth
     "export": ["layers", "npz"],
     "export_c": ["c", "fixed", "hex"],
     "export_onnx": ["onnx"],
+    "python": ["inputs"],
 }
 
 

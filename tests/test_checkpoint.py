@@ -47,7 +47,7 @@ def test_round_trip(tmp_path: Path) -> None:
     checkpoint.write(path, FULL)
     read = checkpoint.read(path)
     assert same(read.pairs, PAIRS)
-    np.testing.assert_array_equal(read.codes, FULL.codes)
+    np.testing.assert_array_equal(read.sheet.codes, FULL.sheet.codes)
     assert (read.config, read.epoch, read.history) == (FULL.config, FULL.epoch, FULL.history)
     assert (read.data, read.versions) == (FULL.data, FULL.versions)
     assert [file.name for file in tmp_path.iterdir()] == ["model.pkl"]
@@ -82,7 +82,7 @@ def test_we_read_what_the_reports_dump_wrote(order: str, protocol: int, tmp_path
         pickle.dump(params, file, protocol)
     read = checkpoint.read(path)
     assert same(read.pairs, params)
-    assert read.codes is None
+    assert read.sheet is None
     assert LeNet5.load(path).dtype == np.float64
 
 
@@ -261,7 +261,7 @@ def test_damage_anywhere_is_a_message_or_harmless(
         assert (read.config, read.epoch, read.history, read.data) == (
             FULL.config, FULL.epoch, FULL.history, FULL.data,
         )  # fmt: skip
-        assert np.array_equal(read.codes, FULL.codes)
+        assert np.array_equal(read.sheet.codes, FULL.sheet.codes)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(LeNet5Error, match=r"model.pkl: cannot be written: No space left on device$"):
-        checkpoint.write(path, Checkpoint(LeNet5(Config(seed=2)).pairs(), FULL.codes))
+        checkpoint.write(path, Checkpoint(LeNet5(Config(seed=2)).pairs(), FULL.sheet))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["model.pkl"]
 

@@ -41,6 +41,7 @@ PRINTED = re.compile(
 COMMAND = re.compile(r"^(?:.*&& |\$ )?(lenet5 .*)$", re.MULTILINE)
 BENCHMARK_OPTIONS = {"--recipes", "--without", "--kills", "--seeds"}
 OTHER_OPTIONS = {"--help", "--version", "--strict", "--requirement", "--pdb"}  # of Click, mkdocs, pip-audit and pytest
+COMMANDS = [*lenet5.commands.values(), *lenet5.commands["data"].commands.values()]
 SMALL = {"train": ["--epochs", "1", "--overwrite"]}
 
 
@@ -91,7 +92,7 @@ def _as_in_a_checkout(tmp_path: Path, few_images: Path) -> None:
 def test_commands_print_what_is_shown(block: Console) -> None:
     if "model.pkl" in block.text:  # trained by an earlier block
         network = LeNet5()
-        checkpoint.write("model.pkl", checkpoint.Checkpoint(network.pairs(), network.codes))
+        checkpoint.write("model.pkl", checkpoint.Checkpoint(network.pairs(), network.sheet))
     steps = re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]
     if not steps:
         for command in COMMAND.findall(block.text):
@@ -143,7 +144,7 @@ def test_every_block_is_one_that_is_tested_or_says_why_not() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    known = {option for command in lenet5.commands.values() for param in command.params for option in param.opts}
+    known = {option for command in COMMANDS for param in command.params for option in param.opts}
     assert set(re.findall(r"(?<=[` ])--[a-z][a-z-]+", text)) <= known | BENCHMARK_OPTIONS | OTHER_OPTIONS
     assert set(re.findall(r"`lenet5 ([a-z-]+)", text)) <= set(lenet5.commands)
 
@@ -162,7 +163,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 def test_the_guide_has_every_option() -> None:
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    options = {max(param.opts, key=len) for command in lenet5.commands.values() for param in command.params}
+    options = {max(param.opts, key=len) for command in COMMANDS for param in command.params}
     assert {name for name in options if name.startswith("--") and f"`{name}" not in guide} == set()
 
 

@@ -149,6 +149,7 @@ def test_json_holds_the_same() -> None:
         "precision": tally.precision.tolist(),
         "recall": tally.recall.tolist(),
         "f1": [0, 0, 0, 0, pytest.approx(380 / 392), 0, 0, 0, 0, pytest.approx(1996 / 2007)],
+        "classes": list("0123456789"),
         "confusion": CONFUSION,
         "confused": [
             {"digit": 4, "answer": 9, "count": 8, "of": 200},

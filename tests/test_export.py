@@ -141,7 +141,7 @@ def test_a_foreign_layer_is_refused_by_name() -> None:
 def test_a_number_beyond_float32_is_refused(target: str, tmp_path: Path) -> None:
     network = LeNet5(Config(seed=1, dtype="float64"))
     network.layers[2].params["bias"][3] = -1e39
-    checkpoint.write("large.pkl", Checkpoint(network.pairs(), network.codes))
+    checkpoint.write("large.pkl", Checkpoint(network.pairs(), network.sheet))
     message = "Error: c3.bias: holds a number too large for float32; --to npz writes float64 too\n"
     assert run("export", "large.pkl", "--to", target, code=1).stderr == message
     run("export", "large.pkl", "--to", "npz")

@@ -33,7 +33,9 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for panel in figure.axes for text in panel.texts]
 
 
-def drawn(monkeypatch: pytest.MonkeyPatch, draw: Callable[..., None], *arguments: Any) -> Figure:
+def drawn(
+    monkeypatch: pytest.MonkeyPatch, draw: Callable[..., None], *arguments: Any, wide: float | None = 9
+) -> Figure:
     """Return what a function of ``figures`` draws, which it also writes."""
     caught, write = [], figures._write
 
@@ -44,7 +46,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, draw: Callable[..., None], *arguments
     monkeypatch.setattr(figures, "_write", catching)
     draw(*arguments, Path("drawn.png"))
     inches = caught[0].get_size_inches()
-    assert inches[0] == 9
+    assert wide is None or inches[0] == pytest.approx(wide)
     assert size("drawn.png") == pytest.approx(inches * 150, abs=1)
     return caught[0]
 
@@ -159,7 +161,7 @@ def test_the_maps_of_every_layer_are_drawn_and_the_nearest_glyph(monkeypatch: py
     answers = maps["output"].argmax(axis=1)
     labels = answers.copy()
     labels[2] = (labels[2] + 1) % 10
-    canvas = drawn(monkeypatch, figures.maps, maps, labels, network.codes).axes[0]
+    canvas = drawn(monkeypatch, figures.maps, maps, labels, network.sheet).axes[0]
     blocks = [image.get_array() for image in canvas.images]
     # c1: 2 rows of 3 maps of 28 and gaps of 2 between them; s2: 14 and 1; c3 and s4: 4 rows of 4, 10 and 5, and 1
     shapes = [(32, 32), (58, 88), (29, 44), (43, 43), (23, 23), (12, 10), (12, 7), (12, 7)]
@@ -178,8 +180,9 @@ def test_the_maps_of_every_layer_are_drawn_and_the_nearest_glyph(monkeypatch: py
 
 
 def test_the_glyphs_are_drawn_and_the_closest_two_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = glyphs.read()
-    canvas, matrix = drawn(monkeypatch, figures.glyphs, codes).axes
+    sheet = glyphs.read()
+    codes = sheet.codes
+    canvas, matrix = drawn(monkeypatch, figures.glyphs, sheet).axes
     assert [text.get_text() for text in canvas.texts] == [str(digit) for digit in range(10)]
     np.testing.assert_array_equal(canvas.images[7].get_array(), 1 - codes[7].reshape(12, 7))
     a, b, minimum = glyphs.closest(codes)

@@ -11,7 +11,7 @@ from PIL import Image
 from lenet5_cli.config import Config
 from lenet5_cli.data import folders, sources
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.training import runs
+from lenet5_cli.training import inputs
 from tests.conftest import drawing
 
 
@@ -31,7 +31,7 @@ def pictures() -> Path:
 
 
 def load(folder: str | Path = "own", split: str = "train", **settings: object) -> sources.Split:
-    return runs.load(Config(data=str(folder), **settings), split)
+    return inputs.load(Config(data=str(folder), **settings), split)
 
 
 def refusal(folder: str | Path = "own", split: str = "train", **settings: object) -> str:
@@ -85,7 +85,7 @@ def test_pictures_are_read_once(pictures: Path, monkeypatch: pytest.MonkeyPatch)
     first = load()
     pictures.rename("moved")
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_read_picture", lambda path, _: pytest.fail(f"{path} is read again"))
+        patch.setattr(inputs, "_read_picture", lambda path, _: pytest.fail(f"{path} is read again"))
         again = load("moved")
     assert again.sha256 == first.sha256
     assert again.places == [place.replace("own", "moved") for place in first.places]
@@ -111,7 +111,7 @@ def test_any_number_of_processes_reads_the_same(monkeypatch: pytest.MonkeyPatch)
             self.done += n
 
     bar = Bar()
-    two = runs.load(Config(data="own", test_fraction=0), "train", cores=2, progress=bar)  # type: ignore[arg-type]
+    two = inputs.load(Config(data="own", test_fraction=0), "train", cores=2, progress=bar)  # type: ignore[arg-type]
     assert two.sha256 == one.sha256
     assert bar.done == bar.total == 24
 
@@ -175,7 +175,7 @@ def test_classes_that_are_missing_or_unknown() -> None:
         "own/seven: class seven has no glyph; the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; --glyphs takes another"
     )
     names = ["one", "none", *"023456", "seven"]
-    letters = runs.load(Config(data="own", test_fraction=0), "train", names)
+    letters = inputs.load(Config(data="own", test_fraction=0), "train", names)
     assert set(letters.labels.tolist()) == {1, 8}  # 1 is no name, but a place
     for path in Path("own/seven").iterdir():
         path.unlink()

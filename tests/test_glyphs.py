@@ -16,14 +16,33 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import shipped_folder
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-SHIPPED = glyphs.read()
-TEXT = glyphs.to_text(SHIPPED)
+DIGITS = glyphs.read()
+SHIPPED = DIGITS.codes
+TEXT = glyphs.to_text(DIGITS)
 LINES = TEXT.split("\n")
 
-# A digit is a number of 84 bits, one a pixel.
-SHEETS = st.lists(st.integers(1, 2**84 - 1), min_size=10, max_size=10, unique=True).map(
-    lambda numbers: np.array([[int(bit) for bit in f"{number:084b}"] for number in numbers], np.uint8)
-)
+NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=16)
+
+
+@st.composite
+def sheets(draw: st.DrawFn) -> glyphs.Sheet:
+    """Any names, and as many glyphs, each a number of 84 bits, one a pixel."""
+    names = draw(st.lists(NAMES, min_size=2, max_size=40, unique=True))
+    numbers = draw(st.lists(st.integers(1, 2**84 - 1), min_size=len(names), max_size=len(names), unique=True))
+    return glyphs.Sheet(np.array([[int(bit) for bit in f"{n:084b}"] for n in numbers], np.uint8), tuple(names))
+
+
+def same(one: glyphs.Sheet, other: glyphs.Sheet) -> bool:
+    return one.names == other.names and np.array_equal(one.codes, other.codes)
+
+
+def text_of(codes: np.ndarray) -> bytes:
+    return glyphs.to_text(glyphs.Sheet(codes, glyphs.DIGITS)).encode()
+
+
+SIZE = "expected 70x12 for the ten digits, or that enlarged 2 to 100 times"
+SIZE += "; other names stand in sheet.names.txt, one a line"
+NAMELESS = "expected a line '= NAME' before each; only the ten digits need no names"
 
 
 def strip(scale: int = 1, mode: str = "RGB") -> Image.Image:
@@ -52,11 +71,19 @@ def refusal(function: Callable[..., object], path: Path | str, *arguments: objec
 
 
 def test_shipped_sheets_are_the_same_digits():
-    assert glyphs.shipped() == ["digits"]
+    assert glyphs.shipped() == ["digits", "digits-letters", "letters"]
+    for name in glyphs.shipped():
+        image = glyphs.read(shipped_folder("glyphs") / f"{name}.png")
+        assert same(image, glyphs.read(name))
+        assert glyphs.to_text(image) == (shipped_folder("glyphs") / f"{name}.txt").read_text(encoding="utf-8")
+        assert glyphs.closest(image.codes)[2] >= glyphs.MIN_DISTANCE
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    assert (glyphs.read("letters").names, glyphs.read("digits-letters").names) == (
+        tuple(letters),
+        tuple("0123456789" + letters),
+    )
     assert SHIPPED.shape == (10, 84)
     assert SHIPPED.dtype == np.uint8
-    np.testing.assert_array_equal(glyphs.read(shipped_folder("glyphs") / "digits.png"), SHIPPED)
-    assert (shipped_folder("glyphs") / "digits.txt").read_text(encoding="utf-8") == TEXT
     with Image.open(shipped_folder("glyphs") / "digits.png") as image:
         assert (image.size, image.mode) == ((70, 12), "1")
 
@@ -66,7 +93,7 @@ def test_shipped_digits_are_easy_to_tell_apart():
 
 
 def test_text_is_drawn_as_it_is_read():
-    assert "\n; 7\n######.\n######.\n....##.\n....##.\n...##..\n" in TEXT
+    assert "\n= 7\n######.\n######.\n....##.\n....##.\n...##..\n" in TEXT
     assert SHIPPED[7].reshape(12, 7)[2].tolist() == [0, 0, 0, 0, 1, 1, 0]
 
 
@@ -77,23 +104,34 @@ def test_image_is_black_on_white_side_by_side():
         np.testing.assert_array_equal(pixels[:, 7 * k : 7 * k + 7], 255 - 255 * SHIPPED[k].reshape(12, 7))
 
 
-@given(codes=SHEETS)
-def test_text_round_trip(tmp_path_factory, codes):
+@given(sheet=sheets())
+def test_text_round_trip(tmp_path_factory, sheet):
     path = tmp_path_factory.getbasetemp() / "sheet.txt"
-    glyphs.write(path, codes)
-    np.testing.assert_array_equal(glyphs.read(path), codes)
+    assert glyphs.files(path, sheet) == [path]
+    glyphs.write(path, sheet)
+    assert same(glyphs.read(path), sheet)
 
 
-@given(codes=SHEETS, scale=st.integers(1, 5))
-def test_image_round_trip(tmp_path_factory, codes, scale):
+@given(sheet=sheets(), scale=st.integers(1, 5))
+def test_image_round_trip(tmp_path_factory, sheet, scale):
     path = tmp_path_factory.getbasetemp() / "sheet.png"
-    glyphs.write(path, codes, scale)
-    np.testing.assert_array_equal(glyphs.read(path), codes)
+    assert glyphs.files(path, sheet) == [path, path.with_name("sheet.names.txt")]
+    glyphs.write(path, sheet, scale)
+    assert same(glyphs.read(path), sheet)
+
+
+def test_names_that_are_there_do_not_become_those_of_digits(tmp_path):
+    path = tmp_path / "sheet.png"
+    glyphs.write(path, glyphs.read("letters"))
+    glyphs.write(path, DIGITS)
+    assert same(glyphs.read(path), DIGITS)
+    assert (tmp_path / "sheet.names.txt").read_text(encoding="utf-8") == "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"
 
 
 def test_largest_image_is_read(tmp_path):
-    glyphs.write(tmp_path / "sheet.png", SHIPPED, glyphs.MAX_SCALE)
-    np.testing.assert_array_equal(glyphs.read(tmp_path / "sheet.png"), SHIPPED)
+    glyphs.write(tmp_path / "sheet.png", DIGITS, glyphs.MAX_SCALE)
+    assert same(glyphs.read(tmp_path / "sheet.png"), DIGITS)
+    assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
 
 
 @pytest.mark.parametrize("name", ["PNG", "BMP", "GIF", "TIFF", "PPM"])
@@ -101,21 +139,21 @@ def test_largest_image_is_read(tmp_path):
 def test_image_formats(tmp_path, name, mode):
     path = tmp_path / "sheet.txt"  # the content tells, not the name
     path.write_bytes(encoded(strip(mode=mode), name))
-    np.testing.assert_array_equal(glyphs.read(path), SHIPPED)
+    assert same(glyphs.read(path), DIGITS)
 
 
 @pytest.mark.parametrize("mode", ["P", "LA", "RGBA"])
 def test_image_modes(tmp_path, mode):
     path = tmp_path / "sheet.png"
     path.write_bytes(encoded(strip(mode=mode)))
-    np.testing.assert_array_equal(glyphs.read(path), SHIPPED)
+    assert same(glyphs.read(path), DIGITS)
 
 
 def test_transparent_is_paper(tmp_path):
     image = Image.new("RGBA", (70, 12), (0, 0, 0, 0))
     image.paste("black", mask=strip(mode="L").point(lambda value: 255 - value))
     (tmp_path / "sheet.png").write_bytes(encoded(image))
-    np.testing.assert_array_equal(glyphs.read(tmp_path / "sheet.png"), SHIPPED)
+    assert same(glyphs.read(tmp_path / "sheet.png"), DIGITS)
 
 
 @pytest.mark.parametrize(
@@ -129,51 +167,71 @@ def test_transparent_is_paper(tmp_path):
         TEXT.replace("\n\n", "\n\n\n\n").encode(),
         with_line(8, "##..##.\n; within a digit"),
         "".join(line + "\n" for line in LINES if not line.startswith(";")).encode(),
+        "".join(line + "\n" for line in LINES if not line.startswith("=")).encode(),
+        TEXT.replace("\n\n=", "\n=").encode(),
+        TEXT.replace("= ", "=").encode(),
+        TEXT.replace("\n= 4\n", "\n= 4\n\n").encode(),
     ],
 )
 def test_text_may_be_written_otherwise(tmp_path, content):
     (tmp_path / "sheet").write_bytes(content)
-    np.testing.assert_array_equal(glyphs.read(tmp_path / "sheet"), SHIPPED)
+    assert same(glyphs.read(tmp_path / "sheet"), DIGITS)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "0 digits; expected 10, a blank line after each"),
-        ("\n".join(LINES[:128]).encode(), "9 digits; expected 10, a blank line after each"),
-        (with_line(7, ""), "line 5: 2 rows in the digit 0 that begins here; expected 12, then a blank line"),
+        (b"", f"0 glyphs without names; {NAMELESS}"),
         (
-            with_line(17, ";"),
-            "line 5: 24 rows in the digit 0 that begins here; expected 12, then a blank line",
+            "".join(f"{line}\n" for line in LINES[:128] if "=" not in line).encode(),
+            f"9 glyphs without names; {NAMELESS}",
         ),
-        (with_line(20, "######"), "line 20: 6 columns in digit 1; expected 7"),
-        (with_line(20, "########"), "line 20: 8 columns in digit 1; expected 7"),
-        (with_line(20, "..##o.."), "line 20: 'o' in column 5 of digit 1; expected '#' for ink or '.' for paper"),
-        (b"one\x00", "line 1: 'o' in column 1 of digit 0; expected '#' for ink or '.' for paper"),
+        (
+            with_line(7, ""),
+            "line 8: a glyph without a name; expected a line '= NAME' before each, or before none",
+        ),
+        ("\n".join(LINES[:16]).encode(), "1 class; expected 2 to 128"),
+        (
+            with_line(17, "= 1\n#######"),
+            "line 18: 1 row in the glyph of 1 that begins here; expected 12, then a blank line or the next name",
+        ),
+        (with_line(20, "######"), "line 20: 6 columns in 1; expected 7"),
+        (with_line(20, "########"), "line 20: 8 columns in 1; expected 7"),
+        (with_line(20, "..##o.."), "line 20: 'o' in column 5 of 1; expected '#' for ink or '.' for paper"),
+        (with_line(4, "= 5"), "two classes are named 5; expected a name of its own for each"),
+        (with_line(4, "="), "line 4: the name ''; expected 1 to 16 printable characters"),
+        (with_line(4, "= a\x1bb"), r"line 4: the name 'a\x1bb'; expected 1 to 16 printable characters"),
+        (with_line(4, "= " + 17 * "x"), "line 4: a name of 17 characters; expected 1 to 16 printable characters"),
+        (with_line(4, "= a\n= 0"), "line 4: no glyph under the name a; expected 12 rows"),
+        (TEXT.encode() + b"= a\n", "line 143: no glyph under the name a; expected 12 rows"),
+        (
+            "".join(f"= {n}\n" + 12 * "#######\n" for n in range(129)).encode(),
+            "129 classes; expected 2 to 128",
+        ),
         (
             TEXT.encode("utf-16"),
             "byte 0 is 0xff, not UTF-8; expected a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image",
         ),
-        (glyphs.to_text(0 * SHIPPED).encode(), "digit 0 is blank; expected ink in every digit"),
+        (text_of(0 * SHIPPED), "the glyph of 0 is blank; expected ink in every glyph"),
         (
-            glyphs.to_text(SHIPPED[[0, 1, 2, 3, 4, 5, 6, 7, 3, 9]]).encode(),
-            "digits 3 and 8 are equal; expected ten different digits",
+            text_of(SHIPPED[[0, 1, 2, 3, 4, 5, 6, 7, 3, 9]]),
+            "3 and 8 have the same glyph; expected one of its own for each",
         ),
         (
             encoded(glyphs.to_image(SHIPPED[[0, 1, 2, 3, 4, 5, 6, 7, 8, 0]])),
-            "digits 0 and 9 are equal; expected ten different digits",
+            "0 and 9 have the same glyph; expected one of its own for each",
         ),
         (
             encoded(Image.new("1", (71, 12))),
-            "71x12 pixels; expected 70x12, or that enlarged 2 to 100 times",
+            f"71x12 pixels; {SIZE}",
         ),
         (
             encoded(Image.new("1", (140, 12))),
-            "140x12 pixels; expected 70x12, or that enlarged 2 to 100 times",
+            f"140x12 pixels; {SIZE}",
         ),
         (
             encoded(Image.new("1", (7070, 1212))),
-            "7070x1212 pixels; expected 70x12, or that enlarged 2 to 100 times",
+            f"7070x1212 pixels; {SIZE}",
         ),
         (
             encoded(Image.new("I;16", (70, 12))),
@@ -220,19 +278,19 @@ def test_missing_file_and_folder_are_refused(tmp_path, function, expected):
 def test_other_endings_are_not_written(tmp_path, name):
     path = tmp_path / name
     expected = f"{path}: ends in {path.suffix!r}; expected '.png' for an image or '.txt' for a text"
-    assert refusal(glyphs.write, path, SHIPPED) == expected
+    assert refusal(glyphs.write, path, DIGITS) == expected
     assert not path.exists()
 
 
 def test_unwritable_file_is_refused(tmp_path):
     path = tmp_path / "none" / "sheet.png"
-    message = refusal(glyphs.write, path, SHIPPED)
+    message = refusal(glyphs.write, path, DIGITS)
     assert message == f"{path}: cannot be written: No such file or directory"
 
 
 @pytest.mark.parametrize("name", ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "cmr10.ttf"])
 def test_font_fills_its_cells(name):
-    codes = glyphs.from_font(FONTS / name)
+    codes = glyphs.from_font(FONTS / name).codes
     digits = codes.reshape(10, 12, 7)
     assert codes.dtype == np.uint8
     assert set(codes.ravel().tolist()) == {0, 1}
@@ -240,7 +298,7 @@ def test_font_fills_its_cells(name):
 
 
 def test_font_digits_stand_on_one_line_and_are_centred():
-    digits = glyphs.from_font(FONTS / "DejaVuSans.ttf").reshape(10, 12, 7)
+    digits = glyphs.from_font(FONTS / "DejaVuSans.ttf").codes.reshape(10, 12, 7)
     feet = set()
     for digit in digits:
         rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
@@ -268,7 +326,7 @@ def test_file_that_is_no_font_is_refused(tmp_path):
 
 def test_font_without_digits_is_refused():
     path = FONTS / "STIXSizOneSymReg.ttf"
-    assert refusal(glyphs.from_font, path) == f"{path}: digit 0 is blank; expected ink in every digit"
+    assert refusal(glyphs.from_font, path) == f"{path}: the glyph of 0 is blank; expected ink in every glyph"
 
 
 def test_distances_by_hand():
@@ -278,3 +336,44 @@ def test_distances_by_hand():
     expected = [[abs(a - b) + 4 * ((a == 9) != (b == 9)) for b in range(10)] for a in range(10)]
     np.testing.assert_array_equal(glyphs.distances(codes), expected)
     assert glyphs.closest(codes[[9, 0, 8, 2, 6, 4, 7, 1, 3, 5]]) == (1, 7, 1)  # 0 and 1 of before, the first at 1
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (b"", "sheet.names.txt: 0 classes; expected 2 to 128"),
+        (b"a\na\n", "sheet.names.txt: two classes are named a; expected a name of its own for each"),
+        (b"a\n\nb\n", "sheet.names.txt: line 2: the name ''; expected 1 to 16 printable characters"),
+        (b"a\n\xff\n", "sheet.names.txt: byte 2 is 0xff, not UTF-8; expected a name a line"),
+        (
+            b"a\nb\n",
+            "sheet.png: 70x12 pixels; expected 14x12 for the 2 names in sheet.names.txt,"
+            " or that enlarged 2 to 100 times",
+        ),
+    ],
+)
+def test_names_beside_an_image_are_refused(names, message):
+    Path("sheet.png").write_bytes(encoded(strip()))
+    Path("sheet.names.txt").write_bytes(names)
+    assert refusal(glyphs.read, "sheet.png") == message
+
+
+@pytest.mark.parametrize(("font", "characters"), [(None, "Ab?!"), (FONTS / "DejaVuSans.ttf", "AбΩ?")])
+def test_font_draws_any_characters(font, characters):
+    sheet = glyphs.from_font(font, characters)
+    assert sheet.names == tuple(characters)
+    assert sheet.codes.shape == (4, 84)
+
+
+@pytest.mark.parametrize(
+    ("characters", "message"),
+    [
+        ("A", "characters: 1 class; expected 2 to 128"),
+        ("ABA", "characters: two classes are named A; expected a name of its own for each"),
+        ("A B", "characters: the name ' '; expected 1 to 16 printable characters"),
+        ("A一", "the font: has no glyph for 一; expected a font with all the characters"),
+    ],
+)
+def test_characters_that_cannot_be_drawn_are_refused(characters, message):
+    path = FONTS / "DejaVuSansMono.ttf"
+    assert refusal(glyphs.from_font, path, characters) == message.replace("the font", str(path))

@@ -105,6 +105,7 @@ def test_json_holds_the_same() -> None:
         "sha256": sha256(path),
         "dtype": "float32",
         "parameters": 60900,
+        "classes": list("0123456789"),
         "settings": saved.config,
         "data": saved.data,
         "epoch": 8,

@@ -128,18 +128,20 @@ def test_scores_of_pictures_are_those_of_the_prepared_images_one_by_one() -> Non
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_load_gives_back_the_network_that_was_saved(dtype: str, tmp_path: Path) -> None:
-    codes = glyphs.read()[::-1].copy()
-    network = LeNet5(Config(seed=3, dtype=dtype), codes)
-    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), codes))
+    codes, names = glyphs.read("letters")
+    sheet = glyphs.Sheet(codes[::-1].copy(), names[::-1])
+    network = LeNet5(Config(seed=3, dtype=dtype), sheet)
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), sheet))
     loaded = LeNet5.load(os.fspath(tmp_path / "model.pkl"))
     assert loaded.dtype == dtype
     np.testing.assert_array_equal(loaded.parameters, network.parameters)
+    assert loaded.names == tuple("ZYXWVUTSRQPONMLKJIHGFEDCBA")
     np.testing.assert_array_equal(loaded.scores(IMAGES), network.scores(IMAGES))
 
 
 def test_a_network_of_the_papers_settings_comes_back_from_its_checkpoint(tmp_path: Path) -> None:
     network = LeNet5(Config(seed=3, **PAPER))
-    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes, PAPER))
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.sheet, PAPER))
     loaded = LeNet5.load(tmp_path / "model.pkl")
     assert all(getattr(loaded.config, name) == value for name, value in PAPER.items())
     np.testing.assert_array_equal(loaded.scores(IMAGES), network.scores(IMAGES))
@@ -147,7 +149,7 @@ def test_a_network_of_the_papers_settings_comes_back_from_its_checkpoint(tmp_pat
 
 def test_settings_in_a_checkpoint_are_checked(tmp_path: Path) -> None:
     network = LeNet5(Config(seed=3))
-    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes, {"activation": "relu"}))
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.sheet, {"activation": "relu"}))
     with pytest.raises(LeNet5Error, match=r"model.pkl: config: activation: 'relu'; expected sigmoid or tanh$"):
         LeNet5.load(tmp_path / "model.pkl")
 
@@ -238,14 +240,14 @@ def test_a_network_is_shown_as_the_table_of_its_layers() -> None:
 
 def test_a_checkpoint_is_read_by_the_shape_that_it_says(tmp_path: Path) -> None:
     network = LeNet5(Config(seed=3, maps="6,10,120"))
-    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes, {"maps": "6,10,120"}))
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.sheet, {"maps": "6,10,120"}))
     loaded = LeNet5.load(tmp_path / "model.pkl")
     np.testing.assert_array_equal(loaded.scores(IMAGES), network.scores(IMAGES))
-    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.codes))
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.sheet))
     with pytest.raises(LeNet5Error) as refused:
         LeNet5.load(tmp_path / "model.pkl")
     there = f"{tmp_path / 'model.pkl'}: c3.weight: shape (10, 6, 5, 5); expected (16, 6, 5, 5)"
     assert str(refused.value) == there
-    write(tmp_path / "model.pkl", Checkpoint(network.pairs()[:5], network.codes, {"maps": "6,10,120"}))
+    write(tmp_path / "model.pkl", Checkpoint(network.pairs()[:5], network.sheet, {"maps": "6,10,120"}))
     with pytest.raises(LeNet5Error, match=r"5 pairs \[weight, bias\]; expected 6, of c1 s2 c3 s4 c5 f6$"):
         LeNet5.load(tmp_path / "model.pkl")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from lenet5_cli.config import Config
-from lenet5_cli.data import drawn
+from lenet5_cli.data import drawn, glyphs
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.export import page as exported
@@ -165,9 +165,7 @@ def ledger(page: "Page") -> dict[str, float]:
     return dict(zip(names, numbers, strict=True))
 
 
-def letters() -> np.ndarray:
-    """Return 26 random codes, (26, 84) uint8."""
-    return np.random.default_rng(1).integers(0, 2, (26, 84), dtype=np.uint8)
+LETTERS = glyphs.read("letters")
 
 
 PAPER = Config(seed=1, init="lecun", input="lecun", activation="tanh", connections="lecun1998")
@@ -175,7 +173,7 @@ NETWORKS = {
     "bundled": LeNet5.load,
     "binary in float64": lambda: LeNet5(Config(seed=1, dtype="float64", init="normal")),
     "the paper's": lambda: LeNet5(PAPER),
-    "other maps, 26 classes": lambda: LeNet5(Config(seed=1, init="normal", maps="4,7,30"), letters()),
+    "other maps, 26 classes": lambda: LeNet5(Config(seed=1, init="normal", maps="4,7,30"), LETTERS),
 }
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -132,6 +133,24 @@ def test_a_run_begins_with_nothing_and_asks_at_its_resumption_for_the_state_of_i
     saved.state.pop("mean")
     with pytest.raises(LeNet5Error, match=r"^the state of its adam is not there; it cannot be resumed$"):
         runs.Run.resume(saved, split)
+
+
+def test_what_is_no_run_cannot_be_resumed() -> None:
+    split = bars(60)
+    begun = runs.Run(Config(epochs=2, samples_per_epoch=20, seed=3), split)
+    next(begun.train())
+    saved = begun.checkpoint()
+    for other, said in (
+        (replace(saved, config={}), "does not say how it was trained; a run of lenet5 can be resumed"),
+        (
+            replace(saved, config={**saved.config, "momentum": 0.9}),
+            "momentum is a setting that this lenet5 does not know",
+        ),
+        (replace(saved, history=[]), "its history is not of such a run; a run of lenet5 can be resumed"),
+    ):
+        with pytest.raises(LeNet5Error) as refused:
+            runs.Run.resume(other, split)
+        assert str(refused.value) == said
 
 
 @pytest.fixture

@@ -101,7 +101,8 @@ def record(**changes: Any) -> bytes:
 
 def unsigned(**changes: Any) -> bytes:
     """Return a checkpoint with values that cannot be digested."""
-    described = {"format": 1, **asdict(GOOD), "history": [ENTRY], "glyphs": GOOD.codes, **changes}
+    sheet = {"sheet": None, "glyphs": GOOD.sheet.codes}
+    described = {"format": 1, **asdict(replace(GOOD, sheet=None)), "history": [ENTRY], **sheet, **changes}
     return pickle.dumps([*PAIRS, described])
 
 
@@ -217,7 +218,7 @@ def corpus() -> dict[str, bytes]:
         "a call of 100,000 values": b"](cnumpy\nndarray\n(" + b"N" * 100_000 + b"tRe.",
         "a fraction of a million digits": b"F" + b"1" * 1_000_000 + b"\n.",
         "no glyphs": unsigned(glyphs=None),
-        "glyphs of twos": record(codes=np.full((10, 84), 2, np.uint8)),
+        "glyphs of twos": record(sheet=glyphs.Sheet(np.full((10, 84), 2, np.uint8), glyphs.DIGITS)),
         "a digest that is none": unsigned(sha256=None),
         **{f"settings: {name}": record(config={**GOOD.config, **wrong}) for name, wrong in SETTINGS.items()},
         **{f"history: {name}": unsigned(history=wrong) for name, wrong in HISTORIES.items()},

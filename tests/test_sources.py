@@ -18,7 +18,7 @@ from lenet5_cli.errors import LeNet5Error
 
 NEITHER = (
     "neither a data set nor a folder; the data sets are mnist, fashion-mnist, kmnist, emnist-digits,"
-    " emnist-letters, emnist-balanced, qmnist, kannada-mnist, builtin;"
+    " emnist-letters, emnist-balanced, qmnist, kannada-mnist, builtin, builtin-letters;"
     " --data says where the images are now"
 )
 REAL_MNIST = Path(os.environ.get("LENET5_DATA") or "(none)").absolute()
@@ -268,11 +268,6 @@ def test_images_of_another_size(folder):
     assert refusal(".") == "train-images-idx3-ubyte: images of 32x30 pixels; expected 28x28"
 
 
-def test_a_label_over_nine(folder):
-    fill(folder, digits(4)[0], np.array([9, 0, 26, 10], np.uint8))
-    assert refusal(".") == ("train-labels-idx1-ubyte: label 26 at index 2, counted from 0; expected digits from 0 to 9")
-
-
 # Built-in digits
 
 
@@ -393,3 +388,21 @@ def test_the_real_mnist():
     train, test = (sources.load(str(REAL_MNIST), split) for split in ("train", "test"))
     assert (len(train.images), len(test.images)) == (60_000, 10_000)
     assert np.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_letters():
+    """A longer draw begins with a shorter one; all 26 letters, about as often."""
+    split, shorter = sources.load("builtin-letters:2000", "train"), sources.load("builtin-letters:50", "train")
+    assert split.images.shape == (2000, 28, 28)
+    np.testing.assert_array_equal(split.images[:50], shorter.images)
+    np.testing.assert_array_equal(split.labels[:50], shorter.labels)
+    counts = np.bincount(split.labels)
+    assert (len(counts), counts.min(), counts.max()) == (26, 76, 78)
+    assert split.labels_path == "builtin-letters"
+    assert not np.array_equal(sources.load("builtin-letters", "test").images[:50], shorter.images)
+    with pytest.raises(LeNet5Error) as error:
+        sources.load("builtin-letters:0", "train")
+    assert str(error.value) == (
+        "builtin-letters:0: expected a number of training images from 1 to 1,000,000 after the colon,"
+        " as in builtin-letters:60000"
+    )

@@ -206,3 +206,32 @@ def test_one_image_a_step_learns_the_built_in_digits(trained: tuple[Path, str]) 
 def test_a_log_on_a_full_disk_is_told(bars_folder: Path) -> None:
     result = train(bars_folder, "--log", "/dev/full", "--overwrite", code=1)
     assert result.stderr.endswith("Error: /dev/full: cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_log_for_tensorboard_has_the_values_of_each_epoch(runs: int, bars_folder: Path) -> None:
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    train(bars_folder, "--log", "tensorboard:board", *(["--runs", 2] if runs == 2 else []))
+    history = checkpoint.read("model.pkl").history
+    folders = ["board"] if runs == 1 else ["board/seed-3", "board/seed-4"]
+    assert sorted(str(path.parent) for path in Path("board").rglob("events*")) == folders
+    (events,) = Path(folders[0]).glob("events.out.tfevents.*")
+    found = {
+        (event.step, value.tag): value.tensor.float_val[0]
+        for event in EventFileLoader(str(events)).Load()
+        for value in event.summary.value
+    }
+    assert found.keys() == {
+        (epoch, name) for epoch in (1, 2) for name in ("loss", "accuracy", "lr", "images", "seconds")
+    }
+    if runs == 1:
+        for epoch in history:
+            assert found[epoch.epoch, "loss"] == pytest.approx(epoch.loss, rel=1e-6)
+
+
+def test_a_log_for_tensorboard_needs_a_folder(bars_folder: Path) -> None:
+    Path("board").write_text("mine", encoding="utf-8")
+    result = train(bars_folder, "--log", "tensorboard:board", code=1)
+    assert result.stderr == "Error: board: a file; expected the folder for TensorBoard\n"
+    assert left_behind() == ["bars", "board"]

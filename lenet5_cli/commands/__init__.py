@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 import lenet5_cli
+from lenet5_cli.commands.compare import compare
+from lenet5_cli.commands.data import data
 from lenet5_cli.commands.evaluate import evaluate
 from lenet5_cli.commands.export import export
 from lenet5_cli.commands.info import info
@@ -68,5 +70,5 @@ def lenet5() -> None:
     """
 
 
-for command in (train, evaluate, predict, info, render_glyphs, export):
+for command in (train, evaluate, compare, predict, info, render_glyphs, export, data):
     lenet5.add_command(command)

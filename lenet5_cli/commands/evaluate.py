@@ -19,6 +19,7 @@ from lenet5_cli.commands.options import (
     model_name,
     option,
     overwrite_option,
+    plain,
     refuse_existing,
     say_written,
     threads_option,
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 DRAWN = 200  # wrong answers, at most
 COVERAGES = (1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)  # of --reject: fractions of the images answered
-PAIRS = 5  # of confused digits that are shown
+PAIRS = 5  # of confused classes that are shown
+MATRIX = 20  # classes, at most, whose confusions are shown as a table: that of more is in pieces on 80 columns
+TAKEN_FOR = 3  # answers that are then shown beside each class
 
 # The style of a confusion below each fraction of the digit's images. Colour-blind people can tell blue and orange
 # apart; as text and background are both set, they are readable on light and dark terminals.
@@ -95,7 +98,7 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint on a data set.
 
-    Accuracy and mean loss, precision, recall and F1 of each digit, and which digits are taken for which. The
+    Accuracy and mean loss, precision, recall and F1 of each class, and which are taken for which. The
     calibration error says by how much the answers' probabilities are off. --reject adds what is wrong of the answers
     that are left when those farthest from every glyph are refused; the coverage is the fraction of images answered.
 
@@ -122,7 +125,7 @@ def evaluate(
     saved = checkpoint.read(model)
     network = LeNet5.restore(saved)
     where = data_of(saved, data, test_fraction=test_fraction)
-    images = load(where, split)
+    images = load(where, split, network.names)
     score = FixedPoint(network, kind).scores if kind else None
     tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar, score=score)
     if plot:
@@ -142,6 +145,11 @@ def evaluate(
 
 def _figures(tally: "Tally") -> dict[str, Any]:
     of = tally.confusion.sum(axis=1).tolist()
+
+    def name(label: int) -> int | str:
+        """Return a class as it is named: a digit is a number."""
+        return label if tally.noun == "digit" else tally.names[label]
+
     return {
         "images": tally.images,
         "right": tally.right,
@@ -151,10 +159,11 @@ def _figures(tally: "Tally") -> dict[str, Any]:
         "precision": tally.precision.tolist(),
         "recall": tally.recall.tolist(),
         "f1": tally.f1.tolist(),
+        "classes": list(tally.names),
         "confusion": tally.confusion.tolist(),
         "confused": [
-            {"digit": digit, "answer": answer, "count": count, "of": of[digit]}
-            for digit, answer, count in tally.confused
+            {tally.noun: name(label), "answer": name(answer), "count": count, "of": of[label]}
+            for label, answer, count in tally.confused
         ],
         "calibration": {"error": tally.calibration_error, "bins": list(_bins(tally))},
     }
@@ -208,40 +217,63 @@ def _show(tally: "Tally", split: str) -> None:
     click.echo(f"95 % interval: {low:.4f} to {high:.4f}\nloss: {tally.loss:.5f}")
     click.echo(f"calibration error: {tally.calibration_error:.4f}")
     screen = console()
-    screen.print(_digits(screen, tally), *_confusions(screen, tally))
-    if screen.color_system and not screen.no_color:
-        screen.print(_legend())
+    screen.print(_classes(screen, tally))
+    if len(tally.names) <= MATRIX:
+        screen.print(*_confusions(screen, tally))
+        if screen.color_system and not screen.no_color:
+            screen.print(_legend(tally))
     of = tally.confusion.sum(axis=1)
-    for digit, answer, count in tally.confused[:PAIRS]:
-        click.echo(f"{digit} read as {answer}: {count} of {of[digit]} ({count / of[digit]:.2%})".replace("%", " %"))
+    for label, answer, count in tally.confused[:PAIRS]:
+        read = f"{tally.names[label]} read as {tally.names[answer]}"
+        share = f"{count / of[label]:.2%}".replace("%", " %")
+        screen.print(plain(screen, f"{read}: {count} of {of[label]} ({share})"), soft_wrap=True)
 
 
-def _digits(screen: "Console", tally: "Tally") -> "Table":
-    table = _table(screen, "digit", "images", "precision", "recall", "F1", title="Each digit")
-    columns = (tally.confusion.sum(axis=1), tally.precision, tally.recall, tally.f1)
-    for digit, (images, *ratios) in enumerate(zip(*columns, strict=True)):
-        table.add_row(str(digit), str(images), *(f"{ratio:.4f}" for ratio in ratios))
+def _classes(screen: "Console", tally: "Tally") -> "Table":
+    """Return a row for each class; of too many for a table of confusions, with what it is taken for most often."""
+    wide = len(tally.names) > MATRIX
+    headers = [tally.noun, "images", "precision", "recall", "F1", *(["taken for"] if wide else [])]
+    table = _table(screen, *headers, title=f"Each {tally.noun}")
+    columns = (tally.names, tally.confusion.sum(axis=1), tally.precision, tally.recall, tally.f1)
+    for label, (name, images, *ratios) in enumerate(zip(*columns, strict=True)):
+        cells = [
+            name,
+            str(images),
+            *(f"{ratio:.4f}" for ratio in ratios),
+            *([_taken_for(tally, label)] if wide else []),
+        ]
+        table.add_row(*(plain(screen, cell) for cell in cells))
+    if wide:
+        table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
     return table
 
 
+def _taken_for(tally: "Tally", label: int) -> str:
+    """Return the most frequent wrong answers to a class, with their counts."""
+    wrong = [f"{tally.names[answer]} {count}" for true, answer, count in tally.confused if true == label]
+    return ", ".join(wrong[:TAKEN_FOR]) + (", ..." if len(wrong) > TAKEN_FOR else "")
+
+
 def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
-    """Yield the table of confusions, split if the terminal is too narrow for all ten answers side by side."""
+    """Yield the table of confusions, split if the terminal is too narrow for all answers side by side."""
     from rich.padding import Padding
     from rich.text import Text
 
     of = tally.confusion.sum(axis=1)
-    widths = [len(str(count)) for count in tally.confusion.max(axis=0)]
+    names = [plain(screen, name) for name in tally.names]
+    widths = [max(names[k].cell_len, len(str(most))) for k, most in enumerate(tally.confusion.max(axis=0))]
     none = "." if screen.options.ascii_only else "·"
-    title = "Confusions: true digit down, answer across"
-    for answers in _parts([width + 3 for width in widths], screen.width - 5):
-        table = _table(screen, "", *(Padding(str(answer), (0, 1)) for answer in answers), title=title, padding=0)
-        for digit, row in enumerate(tally.confusion):
+    title = f"Confusions: true {tally.noun} down, answer across"
+    longest = max(name.cell_len for name in names)
+    for answers in _parts([width + 3 for width in widths], screen.width - 4 - longest):
+        table = _table(screen, "", *(Padding(names[answer], (0, 1)) for answer in answers), title=title, padding=0)
+        for label, row in enumerate(tally.confusion):
             cells = []
             for answer in answers:
-                heat = RIGHT if answer == digit else _heat(row[answer] / max(of[digit], 1))
+                heat = RIGHT if answer == label else _heat(row[answer] / max(of[label], 1))
                 count = Text(str(row[answer] or none), justify="right")
                 cells.append(Padding(count, (0, 1), style=heat if row[answer] else ""))
-            table.add_row(Padding(str(digit), (0, 1)), *cells)
+            table.add_row(Padding(names[label], (0, 1)), *cells)
         yield table
         title = ""
 
@@ -260,10 +292,10 @@ def _heat(fraction: float) -> str:
     return next(style for bound, style in HEAT.items() if fraction < bound)
 
 
-def _legend() -> "Text":
+def _legend(tally: "Tally") -> "Text":
     from rich.text import Text
 
-    legend = Text("fraction of the digit's images: ")
+    legend = Text(f"fraction of the {tally.noun}'s images: ")
     for bound, style in HEAT.items():
         legend.append(f" <{bound:.1%} " if bound < 1 else " more ", style)
     return legend

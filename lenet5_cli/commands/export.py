@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from lenet5_cli.commands.options import BUNDLED, MODEL, overwrite_option, refuse_existing, say_written
+from lenet5_cli.commands.options import MODEL, overwrite_option, refuse_existing, say_written
 from lenet5_cli.export import TARGETS
+from lenet5_cli.files import BUNDLED
 
 PATH = click.Path(path_type=Path)
 TYPES = sorted({kind for target in TARGETS.values() for kind in target.types})

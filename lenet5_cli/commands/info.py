@@ -19,11 +19,12 @@ from lenet5_cli.commands.options import (
     model_name,
     option,
     overwrite_option,
+    plain,
     refuse_existing,
     say_written,
     source_of,
 )
-from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.errors import LeNet5Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +68,7 @@ def info(
     defaults.
 
     With --figures, pictures of the checkpoint: kernels.png; maps.png, what each layer makes of the first test image of
-    each digit of --data; curves.png, loss and accuracy over the epochs; glyphs.png.
+    each class of --data; curves.png, loss and accuracy over the epochs; glyphs.png.
 
     \b
     Examples:
@@ -121,7 +122,7 @@ def _model(path: Path, as_json: bool, folder: Path | None, data: str | None, ove
         return
     screen = console()
     _show_network(screen, facts)
-    if saved.codes is None:
+    if saved.sheet is None:
         _say(screen, "The file holds no glyphs; the shipped sheet is its output layer.")
     _show_origin(screen, facts)
 
@@ -136,6 +137,7 @@ def _facts(path: Path, saved: "Checkpoint", network: "LeNet5") -> dict[str, Any]
         "dtype": str(network.dtype),
         "parameters": sum(layer.size for layer in network.layers),
         "layers": _layers(network),
+        "classes": list(network.names),
         "settings": _plain(saved.config),
         "data": _plain(saved.data),
         "epoch": saved.epoch,
@@ -154,30 +156,33 @@ def _draw(network: "LeNet5", saved: "Checkpoint", folder: Path, data: str | None
         click.echo(f"The file has no history; {paths.pop('curves')} is left out.", err=True)
     if folder.exists():
         refuse_existing(overwrite, *paths.values())
-    images, labels = _samples(saved, data)
+    images, labels = _samples(network, saved, data)
     folder.mkdir(parents=True, exist_ok=True)
     figures.kernels(network, paths["kernels"])
-    figures.maps(network.maps(images), labels, network.codes, paths["maps"])
-    figures.glyphs(network.codes, paths["glyphs"])
+    figures.maps(network.maps(images), labels, network.sheet, paths["maps"])
+    figures.glyphs(network.sheet, paths["glyphs"])
     if saved.history:
         figures.history(saved.history, paths["curves"])
     say_written(*paths.values())
 
 
-def _samples(saved: "Checkpoint", data: str | None) -> "Batch":
-    """Return the first test image of each digit: of the data named, of the model's own, or else of the built-in."""
+def _samples(network: "LeNet5", saved: "Checkpoint", data: str | None) -> "Batch":
+    """Return the first test image of each class: of the data named, of the model's own, or else of the built-in."""
     import numpy as np
+
+    from lenet5_cli.training.loop import demand_classes
 
     own = saved.data.get("name")
     try:
         if not data and not isinstance(own, str):
             raise LeNet5Error("The file does not say what the network was trained on.")
-        split = load(data_of(saved, data), "test")
+        split = load(data_of(saved, data), "test", network.names)
     except LeNet5Error as error:
         if data:
             raise
         click.echo(f"{error}\nThe maps are of built-in digits instead.", err=True)
-        split = load(data_of(saved, "builtin"), "test")
+        split = load(data_of(saved, "builtin"), "test", network.names)
+    demand_classes(network, split)
     _, first = np.unique(split.labels, return_index=True)
     return split.images[first], split.labels[first]
 
@@ -196,6 +201,8 @@ def _layers(network: "LeNet5") -> list[dict[str, Any]]:
 
 
 def _show_network(screen: "Console", facts: dict[str, Any]) -> None:
+    from lenet5_cli.data.glyphs import noun
+
     title = f": {facts['parameters']:,} parameters in {facts['dtype']}, {facts['bytes']:,} bytes"
     screen.print(_text(screen, facts["model"] + title))
     screen.print(_text(screen, f"SHA-256 of the parameters: {facts['sha256']}"))
@@ -208,6 +215,8 @@ def _show_network(screen: "Console", facts: dict[str, Any]) -> None:
         table.add_row(layer["name"], layer["kind"], shapes, f"{layer['parameters']:,}")
     table.add_row("total", "", "", f"{facts['parameters']:,}", style="bold")
     screen.print("", table)
+    if noun(facts["classes"]) != "digit":
+        _say(screen, f"{len(facts['classes'])} classes: {' '.join(facts['classes'])}")
 
 
 def _show_origin(screen: "Console", facts: dict[str, Any]) -> None:
@@ -301,9 +310,7 @@ def _say(screen: "Console", sentence: str) -> None:
 
 
 def _text(screen: "Console", value: Any) -> "Text":
-    """Show a value as it is: no markup, and escaped what would steer the terminal or what stdout cannot take."""
-    from rich.text import Text
-
+    """Show a value as it is."""
     match value:
         case None:
             shown = "not set"
@@ -317,7 +324,7 @@ def _text(screen: "Console", value: Any) -> "Text":
             shown = _joined(f"{name} {item}" for name, item in value.items())
         case _:
             shown = str(value)
-    return Text(printable(shown).encode(screen.encoding, "backslashreplace").decode(screen.encoding))
+    return plain(screen, shown)
 
 
 def _joined(items: "Iterable[Any]") -> str:

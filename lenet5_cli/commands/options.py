@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
@@ -12,12 +13,13 @@ from click.shell_completion import CompletionItem
 
 from lenet5_cli.config import Config, choices, known, presets, read
 from lenet5_cli.errors import printable
-from lenet5_cli.files import BUNDLED_MODEL, shipped_folder
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import Console
+    from rich.text import Text
 
     from lenet5_cli.data.sources import Split
     from lenet5_cli.storage.checkpoint import Checkpoint
@@ -27,7 +29,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
-BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is expected
 
 
 class ModelFile(click.Path):
@@ -96,7 +97,7 @@ overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Rep
 def _complete_data(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
     from lenet5_cli.data.sources import NAMES
 
-    return [*(CompletionItem(name) for name in NAMES if name.startswith(start)), CompletionItem(start, type="dir")]
+    return [*(CompletionItem(name) for name in NAMES if name.startswith(start)), CompletionItem(start, type="file")]
 
 
 def _complete_config(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
@@ -189,15 +190,13 @@ def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
 
 def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "Split":
     """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
-    from tqdm import tqdm
-
-    from lenet5_cli.training import runs
+    from lenet5_cli.training import inputs
 
     there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
     what, unit = ("read", "picture") if there else ("download", "B")
     name = printable(config.data)
-    with tqdm(unit=unit, unit_scale=not there, leave=False, disable=None, desc=f"{what} {name}", total=1) as bar:
-        loaded = runs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
+    with _tqdm(unit=unit, unit_scale=not there, leave=False, desc=f"{what} {name}", total=1) as bar:
+        loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
     click.echo(printable(f"Load {split}: {n:,} images of {size} pixels from {loaded.images_path}"), err=True)
@@ -209,13 +208,22 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
 
 
 def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
-    """Pass batches through and show progress, on a terminal only."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=what, unit="image", leave=False, disable=None, delay=0.2) as shown:
+    """Pass batches through and show progress on a terminal or in a notebook: what ``track`` of a function can be."""
+    with _tqdm(total=total, desc=what, unit="image", leave=False, delay=0.2) as shown:
         for batch in batches:
             yield batch
             shown.update(len(batch[1]))
+
+
+def _tqdm(**how: Any) -> Any:
+    """Return a bar: in a notebook, whose streams are no terminals, that of notebooks, else one for terminals alone."""
+    if "ipykernel" in sys.modules:
+        from tqdm.auto import tqdm
+
+        return tqdm(**how)
+    from tqdm import tqdm as on_terminal
+
+    return on_terminal(disable=None, **how)
 
 
 class Stop:
@@ -260,3 +268,10 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+def plain(screen: "Console", text: str) -> "Text":
+    """Return a text as it is: no markup, and escaped what would steer the terminal or what stdout cannot take."""
+    from rich.text import Text
+
+    return Text(printable(text).encode(screen.encoding, "backslashreplace").decode(screen.encoding))

@@ -30,8 +30,9 @@ from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED_MODEL
 
 if TYPE_CHECKING:
+    from lenet5_cli.data.glyphs import Sheet
     from lenet5_cli.engine.network import LeNet5
-    from lenet5_cli.pictures.lines import Text
+    from lenet5_cli.pictures.lines import Digit, Text
     from lenet5_cli.pictures.read import Reading
 
 DEFAULT_MODEL = Path("model.pkl")
@@ -76,7 +77,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @option(
     "--top",
     group="Output",
-    type=click.IntRange(1, 10),
+    type=click.IntRange(min=1),
     default=1,
     show_default=True,
     help="Show up to this many answers a picture, those above 0.0001.",
@@ -135,9 +136,9 @@ def predict(
         refused = (
             _print_lines(answers)
             if as_json
-            else _print_csv(answers, every)
+            else _print_csv(answers, network.sheet.noun, every)
             if as_csv
-            else _print_table(answers, top, every)
+            else _print_table(answers, top, network.sheet, every)
         )
     if refused:
         ctx.exit(1)
@@ -239,16 +240,28 @@ def _answers(
             continue
         if explain:
             _explain(explain, reading, network, file)
-        yield {"file": str(file), **(_text_answer(reading) if isinstance(reading, Text) else _answer(reading))}
+        sheet = network.sheet
+        answer = _text_answer(reading, sheet) if isinstance(reading, Text) else _answer(reading, sheet)
+        yield {"file": str(file), **answer}
 
 
-def _text_answer(text: "Text") -> dict[str, Any]:
-    digits = [each._asdict() for row in text.rows for each in row]
-    return {"text": str(text), "digits": digits} | ({} if digits else {"reason": text.NO_DIGIT})
+def _named(sheet: "Sheet", label: int | None) -> int | str | None:
+    """Return a class as it is named: a digit is a number."""
+    return label if label is None or sheet.noun == "digit" else sheet.names[label]
 
 
-def _answer(reading: "Reading") -> dict[str, Any]:
-    answer: dict[str, Any] = {"digit": reading.digit}
+def _text_answer(text: "Text", sheet: "Sheet") -> dict[str, Any]:
+    read = [{sheet.noun: _named(sheet, each.digit), **_measures(each)} for row in text.rows for each in row]
+    lines = "\n".join("".join(sheet.names[each.digit] for each in row) for row in text.rows)
+    return {"text": lines, "digits": read} | ({} if read else {"reason": text.NO_DIGIT})
+
+
+def _measures(digit: "Digit") -> dict[str, Any]:
+    return {name: value for name, value in digit._asdict().items() if name != "digit"}
+
+
+def _answer(reading: "Reading", sheet: "Sheet") -> dict[str, Any]:
+    answer: dict[str, Any] = {sheet.noun: _named(sheet, reading.digit)}
     if reading.digit is None:
         answer["reason"] = reading.reason
     if reading.candidates:
@@ -269,12 +282,16 @@ def _explain(path: Path, reading: "Reading | Text", network: "LeNet5", file: Pat
     from lenet5_cli.pictures.lines import Text
     from lenet5_cli.reports import explanation
 
-    words = explanation.text_in_words(reading) if isinstance(reading, Text) else explanation.in_words(reading)
+    names = network.names
+    if isinstance(reading, Text):
+        words = explanation.text_in_words(reading, names)
+    else:
+        words = explanation.in_words(reading, names)
     click.echo(words := printable(f"{file}: {words}"), err=True)
     if isinstance(reading, Text):
-        image = explanation.draw_text(reading)
+        image = explanation.draw_text(reading, network.names)
     elif reading.candidates:
-        image = explanation.draw(reading, network.codes, words)
+        image = explanation.draw(reading, network.sheet, words)
     else:
         return
     with replacing(path) as picture:
@@ -290,33 +307,35 @@ def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
     return refused
 
 
-def _print_csv(answers: Iterable[dict[str, Any]], every: bool) -> int:
+def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int:
     """Print a row a picture, or a digit where every one is read; return how many pictures showed none."""
     rows = csv.writer(sys.stdout, lineterminator="\n")
     edges = ("left", "top", "right", "bottom")
-    rows.writerow(["file", "digit", "probability", "distance", *(edges if every else ()), "reason"])
+    rows.writerow(["file", noun, "probability", "distance", *(edges if every else ()), "reason"])
     refused = 0
     for answer in answers:
         why = answer.get("reason", answer.get("error", ""))
         for each in answer.get("digits") or [answer]:
-            digit = each.get("digit")
+            answered = each.get(noun)
             figures = [f"{each[name]:.4f}" if name in each else "" for name in ("probability", "distance")]
             box = each.get("box", [""] * len(edges)) if every else ()
-            rows.writerow([answer["file"], "" if digit is None else digit, *figures, *box, why])
+            rows.writerow([answer["file"], "" if answered is None else answered, *figures, *box, why])
         sys.stdout.flush()
         refused += bool(why)
     return refused
 
 
-def _print_table(answers: Iterable[dict[str, Any]], top: int, every: bool) -> int:
+def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", every: bool) -> int:
     """Print a row for every digit as it is read, and why there is none; return how many showed none."""
     refused = 0
-    row = _rows("digits" if every else "digit  probability")
+    named = max(len(sheet.noun), *map(len, sheet.names))
+    head = "digits" if sheet.noun == "digit" else "characters"
+    row = _rows(head if every else f"{sheet.noun:{named}}  probability", 17 + named)
     for answer in answers:
         file = printable(answer["file"])
         if "error" in answer or "reason" in answer:
             refused += 1
-            click.echo(answer.get("error") or f"{file}: no digit: {answer['reason']}", err=True)
+            click.echo(answer.get("error") or f"{file}: no {sheet.noun}: {answer['reason']}", err=True)
             continue
         if every:
             for place, text in enumerate(answer["text"].split("\n")):
@@ -324,17 +343,17 @@ def _print_table(answers: Iterable[dict[str, Any]], top: int, every: bool) -> in
             continue
         if others := answer["others"]:
             click.echo(f"{file}: {others} more like it beside it; --all reads them", err=True)
-        order = sorted(range(len(answer["probabilities"])), key=lambda digit: -answer["probabilities"][digit])
-        for place, digit in enumerate(order[:top]):
-            if not place or answer["probabilities"][digit] >= LOWEST_SHOWN:
-                row("" if place else file, f"{digit:<5}  {answer['probabilities'][digit]:.4f}")
+        order = sorted(range(len(answer["probabilities"])), key=lambda label: -answer["probabilities"][label])
+        for place, label in enumerate(order[:top]):
+            if not place or answer["probabilities"][label] >= LOWEST_SHOWN:
+                row("" if place else file, f"{sheet.names[label]:{named}}  {answer['probabilities'][label]:.4f}")
     return refused
 
 
-def _rows(head: str) -> Callable[[str, str], None]:
+def _rows(head: str, beside: int) -> Callable[[str, str], None]:
     """Return what prints a row of the table, with its head before the first."""
     screen = console()
-    width = max(NAME_MIN, min(NAME_WIDTH, screen.width - 22))
+    width = max(NAME_MIN, min(NAME_WIDTH, screen.width - beside))
     printed = 0
 
     def row(file: str, answer: str) -> None:

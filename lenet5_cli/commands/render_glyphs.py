@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lenet5_cli.commands.options import FILE, console, overwrite_option, refuse_existing, say_written
+from lenet5_cli.commands.options import FILE, console, overwrite_option, plain, refuse_existing, say_written
 
 if TYPE_CHECKING:
     from rich.columns import Columns
+    from rich.console import Console
     from rich.table import Table
 
-    from lenet5_cli.data.glyphs import Codes
+    from lenet5_cli.data.glyphs import Sheet
+
+MATRIX = 20  # classes, at most, of which all distances are shown: the numbers of more do not fit on 80 columns
 
 # A character of a picture shows two pixels, the upper worth 2 and the lower worth 1.
 BLOCKS = " ▄▀█"
@@ -19,7 +22,8 @@ BLOCKS = " ▄▀█"
 
 @click.command()
 @click.option("--sheet", type=FILE, metavar="FILE", help="A glyph sheet, text or image.  [default: the shipped one]")
-@click.option("--font", type=FILE, metavar="FILE.ttf", help="Draw the digits of this font instead.")
+@click.option("--font", type=FILE, metavar="FILE.ttf", help="Draw characters of this font instead.")
+@click.option("--characters", metavar="ABC...", help="Which to draw, a class each, of Pillow's font without --font.")
 @click.option(
     "-o",
     "--output",
@@ -30,38 +34,60 @@ BLOCKS = " ▄▀█"
 )
 @click.option("--scale", type=click.IntRange(1, 100), default=1, show_default=True, help="Enlarge the image.")
 @overwrite_option
-def render_glyphs(sheet: Path | None, font: Path | None, output: Path, scale: int, overwrite: bool) -> None:
-    """Render the digits that the output layer compares with.
+def render_glyphs(
+    sheet: Path | None, font: Path | None, characters: str | None, output: Path, scale: int, overwrite: bool
+) -> None:
+    """Render the glyphs that the output layer compares with.
 
-    Writes them as a strip of 70x12 pixels, black digits on white. Shows them, and the number of pixels, of 84, in which
-    each pair of digits differs.
+    Writes them side by side, each 7x12 pixels, black on white; the names of other classes than the ten digits are
+    written beside the image, for glyphs.png into glyphs.names.txt. Shows them, and in how many pixels, of 84, each pair
+    differs; of more than 20 classes, only pairs that are too close.
 
     \b
     Examples:
       lenet5 render-glyphs --scale 10
       lenet5 render-glyphs --font DejaVuSans-Bold.ttf --output bold.txt
+      lenet5 render-glyphs --characters ABCDEFGH --output a-to-h.txt
       lenet5 render-glyphs --sheet bold.txt --output bold.png
     """
-    if sheet and font:
-        raise click.UsageError("expected either --sheet or --font, not both")
+    if sheet and (font or characters is not None):
+        with_sheet = "--font" if font else "--characters"
+        raise click.UsageError(f"expected either --sheet or {with_sheet}, not both")
     refuse_existing(overwrite, output)
     from lenet5_cli.data import glyphs
 
-    codes = glyphs.from_font(font) if font else glyphs.read(sheet or "digits")
-    glyphs.write(output, codes, scale)
-    say_written(output)
-    screen = console()
-    screen.print(_pictures(codes, ascii_only=screen.options.ascii_only))
-    a, b, apart = glyphs.closest(codes)
-    screen.print(_matrix(glyphs.distances(codes).tolist(), {(a, b), (b, a)}))
-    screen.print(f"\nclosest pair: {a} and {b}, {apart} of 84 pixels differ")
+    if font or characters is not None:
+        rendered = glyphs.from_font(font, glyphs.DIGITS if characters is None else characters)
+    else:
+        rendered = glyphs.read(sheet or "digits")
+    targets = glyphs.files(output, rendered)
+    refuse_existing(overwrite, *targets)
+    glyphs.write(output, rendered, scale)
+    say_written(*targets)
+    _show(console(), rendered)
 
 
-def _pictures(codes: "Codes", *, ascii_only: bool) -> "Columns":
+def _show(screen: "Console", sheet: "Sheet") -> None:
+    """Show glyphs, their distances, and which pairs are too close."""
+    from lenet5_cli.data import glyphs
+
+    names, pairs = sheet.names, glyphs.pairs(sheet.codes)
+    screen.print(_pictures(sheet, ascii_only=screen.options.ascii_only))
+    a, b, apart = pairs[0]
+    if len(names) <= MATRIX:
+        screen.print(_matrix(screen, sheet))
+        screen.print()
+    screen.print(plain(screen, f"closest pair: {names[a]} and {names[b]}, {apart} of 84 pixels differ"))
+    close = [f"{names[a]} and {names[b]} {apart}" for a, b, apart in pairs if apart < glyphs.MIN_DISTANCE]
+    if close:
+        screen.print(plain(screen, f"too close, under {glyphs.MIN_DISTANCE} pixels: {', '.join(close)}"))
+
+
+def _pictures(sheet: "Sheet", *, ascii_only: bool) -> "Columns":
     from rich.columns import Columns
     from rich.text import Text
 
-    digits = codes.reshape(10, 12, 7)
+    digits = sheet.codes.reshape(-1, 12, 7)
     if ascii_only:
         pictures = [["".join(".#"[pixel] for pixel in row) for row in digit] for digit in digits]
     else:
@@ -70,14 +96,19 @@ def _pictures(codes: "Codes", *, ascii_only: bool) -> "Columns":
     return Columns([Text("\n".join(picture) + "\n") for picture in pictures])
 
 
-def _matrix(distances: list[list[int]], closest: set[tuple[int, int]]) -> "Table":
-    from rich.table import Table
+def _matrix(screen: "Console", sheet: "Sheet") -> "Table":
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*["", *map(str, range(10))], box=None, padding=(0, 0, 0, 1), pad_edge=False)
-    for column in table.columns:
-        column.justify = "right"
-    for a, row in enumerate(distances):
-        cells = [Text(str(apart), style="bold reverse" if (a, b) in closest else "") for b, apart in enumerate(row)]
-        table.add_row(Text(str(a), style="bold"), *cells)
+    from lenet5_cli.data import glyphs
+
+    closest = set(glyphs.closest(sheet.codes)[:2])
+    names = [plain(screen, name) for name in sheet.names]
+    columns = (Column(name, justify="right") for name in (Text(), *names))
+    table = Table(*columns, box=None, padding=(0, 0, 0, 1), pad_edge=False)
+    for a, row in enumerate(glyphs.distances(sheet.codes)):
+        cells = [Text(str(apart), style="bold reverse" if {a, b} == closest else "") for b, apart in enumerate(row)]
+        name = names[a].copy()
+        name.stylize("bold")
+        table.add_row(name, *cells)
     return table

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import secrets
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 
 from lenet5_cli.commands.options import (
     FILE,
+    MODEL,
     GroupedCommand,
     Stop,
     console,
@@ -24,25 +26,51 @@ from lenet5_cli.commands.options import (
     source_of,
     threads_option,
 )
-from lenet5_cli.config import Config
+from lenet5_cli.config import Config, read
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lenet5_cli.data.sources import Split
+    from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Epoch
     from lenet5_cli.training.metrics import Tally
     from lenet5_cli.training.runs import Run
 
     Note = Callable[[dict[str, Any]], None]
 
+FINETUNE = "finetune"  # the preset of a run that starts from a trained model
+BOARD = "tensorboard:"  # before the folder of a log for TensorBoard
+
+
+def _use_preset(ctx: click.Context, _: click.Parameter, start: Path | None) -> Path | None:
+    """Let the settings of the preset ``finetune`` be the defaults, under those of ``--config``."""
+    if start is not None:
+        ctx.default_map = {**read(FINETUNE), **(ctx.default_map or {})}
+    return start
+
 
 @click.command(cls=GroupedCommand)
 @settings
+@option(
+    "--from",
+    "start",
+    group="Main",
+    type=MODEL,
+    metavar="MODEL|bundled",
+    is_eager=True,
+    callback=_use_preset,
+    help=f"Start from a trained model; the defaults are then those of the preset {FINETUNE}.",
+)
 @option("-o", "--output", group="Output", type=FILE, default="model.pkl", show_default=True, help="Checkpoint.")
 @overwrite_option
-@option("--log", group="Output", type=FILE, help="Write a line for each epoch: CSV if it ends in .csv, else JSON.")
+@option(
+    "--log",
+    group="Output",
+    metavar=f"FILE|{BOARD}FOLDER",
+    help="Write a line for each epoch: CSV if it ends in .csv, else JSON; or an event for TensorBoard.",
+)
 @option("--plot", group="Output", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
 @option("--resume", group="Main", is_flag=True, help="Continue the run whose checkpoint is --output.")
 @option("--runs", group="Main", type=click.IntRange(1), metavar="N", default=1, help="Train N seeds, keep the best.")
@@ -53,7 +81,8 @@ def train(
     runs: int,
     resume: bool,
     threads: int,
-    log: Path | None,
+    start: Path | None,
+    log: str | None,
     plot: Path | None,
     **values: Any,
 ) -> None:
@@ -67,12 +96,16 @@ def train(
       lenet5 train --epochs 20 --lr 0.5
       lenet5 train --config report --epochs 5 --log run.jsonl --plot run.png
       lenet5 train --resume --epochs 20
+      lenet5 train --from bundled --data my_digits/ --rehearse 0.5
     """
     if resume and runs > 1:
         raise click.UsageError("--resume continues one run; --runs begins several")
+    if start and (resume or runs > 1):
+        raise click.UsageError("--from begins one new run; leave out " + ("--resume" if resume else "--runs"))
     outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
     refuse_existing(overwrite or resume, output, *outputs)
-    refuse_existing(overwrite, log, plot)
+    board, log_file = _log_places(log)
+    refuse_existing(overwrite, log_file, plot)
     from lenet5_cli.files import only_writer
     from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
@@ -85,8 +118,8 @@ def train(
         for path in {output, *outputs}:
             locks.enter_context(only_writer(path))
         refuse_existing(overwrite or resume, output, *outputs)  # another run may just have ended
-        begin = _resumed(output, values) if resume else _begun(Config(**values))
-        with _log(log) as note, Stop() as stop:
+        begin = _resumed(output, values) if resume else _begun(values, start)
+        with _tensorboard(board) if board else _log(log_file) as note, Stop() as stop:
             if runs > 1:
                 history = _train_several(begin, output, outputs, threads, note, stop)
             else:
@@ -107,14 +140,31 @@ class _Begin(NamedTuple):
     notice: str  # that other data were taken than the default
 
 
-def _begun(config: Config) -> _Begin:
-    from lenet5_cli.training.runs import Run
+def _begun(values: dict[str, Any], start: Path | None) -> _Begin:
+    from lenet5_cli.storage import checkpoint
+    from lenet5_cli.training import runs
+    from lenet5_cli.training.loop import demand_classes
 
+    config, saved = Config(**values), checkpoint.read(start) if start else None
     if config.seed is None:
         config = replace(config, seed=secrets.randbelow(2**32))
     click.echo(f"seed: {config.seed}", err=True)
     split, test, notice = _load(config, fall_back=source_of("data") == "DEFAULT")
-    return _Begin(Run(replace(config, data=split.source), split), test, notice)
+    given = [name for name in values if source_of(name) != "DEFAULT"]
+    run = runs.begin(config, split, saved, given)
+    demand_classes(run.network, test)
+    _note_missing(run.network, split)
+    return _Begin(run, test, notice)
+
+
+def _note_missing(network: "LeNet5", split: "Split") -> None:
+    """Say which classes of the glyph sheet have no image to learn from."""
+    present = set(split.labels.tolist())
+    missing = [name for label, name in enumerate(network.names) if label not in present]
+    if missing:
+        kind = network.sheet.noun
+        note = f"{split.labels_path}: no image of {kind} {', '.join(missing)}; expected some of each"
+        click.echo(printable(note), err=True)
 
 
 def _resumed(output: Path, values: dict[str, Any]) -> _Begin:
@@ -125,16 +175,17 @@ def _resumed(output: Path, values: dict[str, Any]) -> _Begin:
     changes = {name: value for name, value in values.items() if source_of(name) not in ("DEFAULT", "ENVIRONMENT")}
     data = changes.pop("data", None)  # known by its digest: it may have moved
     config = continued(saved, changes)
-    split, test, notice = _load(replace(config, data=data or config.data), fall_back=False)
+    names = saved.sheet.names if saved.sheet else None
+    split, test, notice = _load(replace(config, data=data or config.data), names, fall_back=False)
     return _Begin(Run.resume(saved, split, config), test, notice)
 
 
-def _load(config: Config, *, fall_back: bool) -> "tuple[Split, Split, str]":
+def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: bool) -> "tuple[Split, Split, str]":
     """Load both splits; or else the built-in digits, and a notice that says so, where that is allowed."""
     from lenet5_cli.data.sources import DownloadError
 
     try:
-        return load(config, "train"), load(config, "test"), ""
+        return load(config, "train", names), load(config, "test", names), ""
     except DownloadError as error:
         if not fall_back:
             raise
@@ -157,6 +208,10 @@ def _train_one(begin: _Begin, output: Path, threads: int, note: "Note", stop: St
             note(epoch.record())
         if run.ended:
             click.echo(run.ended, err=True)
+        if not run.improved:
+            click.echo(
+                "No epoch was better on the images held out than the model it started from: that is kept.", err=True
+            )
         tally = evaluate(run.kept(), begin.test, threads=threads, track=stop.track)
     except Stop.Requested:
         name, done = printable(str(output)), len(run.history)
@@ -241,6 +296,51 @@ def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
     for run in done:
         run.path.unlink(missing_ok=True)
     return best.history
+
+
+def _log_places(log: str | None) -> tuple[Path | None, Path | None]:
+    """Return the folder for TensorBoard, or the file, that a log goes to."""
+    if not log or not log.startswith(BOARD):
+        return None, Path(log) if log else None
+    try:
+        import tensorboard  # noqa: F401 - it is optional
+    except ImportError:
+        message = "tensorboard is not installed; pip install 'lenet5-cli[tensorboard]' or log to a file"
+        raise LeNet5Error(message) from None
+    folder = Path(log.removeprefix(BOARD))
+    if folder.exists() and not folder.is_dir():
+        raise LeNet5Error(f"{folder}: a file; expected the folder for TensorBoard")
+    return folder, None
+
+
+@contextmanager
+def _tensorboard(folder: Path) -> "Iterator[Note]":
+    """Open a log for TensorBoard, and return what writes an epoch's record: each run of several to its own."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    with ExitStack() as writers:
+        opened: dict[Path, Any] = {}
+
+        def note(record: dict[str, Any]) -> None:
+            place = folder / f"seed-{record['seed']}" if "run" in record else folder
+            values = [
+                Summary.Value(tag=name, simple_value=value)
+                for name, value in record.items()
+                if name not in ("epoch", "run", "seed")
+            ]
+            try:
+                if place not in opened:
+                    opened[place] = EventFileWriter(str(place))
+                    writers.callback(opened[place].close)
+                event = Event(wall_time=time.time(), step=record["epoch"], summary=Summary(value=values))
+                opened[place].add_event(event)
+                opened[place].flush()
+            except OSError as error:
+                raise LeNet5Error(f"{place}: cannot be written: {error.strerror}") from None
+
+        yield note
 
 
 @contextmanager

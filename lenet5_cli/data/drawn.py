@@ -1,4 +1,4 @@
-"""Digits that we draw ourselves, and pictures that are no digit: pen strokes, finished as MNIST's images are.
+"""Digits and capital letters that we draw ourselves, and pictures that are no digit: strokes, finished as MNIST's are.
 
 For each image the control points of a style are moved, the sheet is bent, tapered, stretched, slanted and turned, and
 a pen of random width follows the curve. What is no digit is a sign, a scribble, a row of signs or digits, a fragment of
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from lenet5_cli.data import styles
+from lenet5_cli.data.letters import LETTERS
 
 _BLOCK: Final = 1000  # images drawn from one random stream
 _STEPS: Final = 4  # straight segments between two control points
@@ -27,6 +28,7 @@ _STROKES: Final = ((4,), (6,), (9,), (14,), (4, 4), (6, 5), (3, 3, 3))  # contro
 # A digit and the side of a cut that no one takes for a digit: 1 left, -1 right.
 _CUTS: Final = (*((digit, 1) for digit in (0, 2, 3, 4, 7, 8, 9)), *((digit, -1) for digit in (0, 2, 5, 6)))
 _NONDIGITS: Final = 10  # sets the random streams of what is no digit apart from those of digits
+_LETTERS: Final = 26  # the same of letters, and how many there are
 _DIGITS: Final = tuple(tuple(strokes for _, strokes in digit) for digit in styles.DIGITS)
 _SHARES: Final = 100  # that the styles of a digit have between them
 _CALM: Final = 0.7  # of the ranges of drift, stretch, slant and turn: with all, the report's job does not converge
@@ -118,6 +120,17 @@ def draw(count: int, seed: int, *, evenly: bool = False) -> tuple[NDArray[np.uin
     return np.concatenate(images), np.concatenate(labels)
 
 
+def draw_letters(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return ``count`` drawn capital letters, (count, 28, 28) uint8, and their labels, (count,) uint8: A is 0, Z is 25.
+
+    As ``draw`` does with digits, but with all styles of a letter the same share.
+    """
+    blocks = [_letter_block(min(_BLOCK, count - start), [seed, start // _BLOCK]) for start in range(0, count, _BLOCK)]
+    images = [np.empty((0, _SIDE, _SIDE), np.uint8), *(images for images, _ in blocks)]
+    labels = [np.empty(0, np.uint8), *(labels for _, labels in blocks)]
+    return np.concatenate(images), np.concatenate(labels)
+
+
 def draw_nondigits(count: int, seed: int) -> NDArray[np.uint8]:
     """Return ``count`` pictures that are no digit, (count, 28, 28) uint8, finished as those of ``draw``.
 
@@ -137,10 +150,26 @@ def _draw_block(count: int, seed: list[int], evenly: bool) -> tuple[np.ndarray, 
     labels = rng.permutation(np.arange(_BLOCK) % 10).astype(np.uint8)
     shares = _decks()[labels, rng.integers(_SHARES, size=_BLOCK)]
     chosen = rng.integers(table.first[labels], table.first[labels + 1]) if evenly else shares
-    curves, down = _write(table, chosen, rng, 1 if evenly else _CALM)
+    return _finished(table, chosen, count, rng, 1 if evenly else _CALM), labels[:count]
+
+
+def _letter_block(count: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first ``count`` letters and labels of a block, as ``_draw_block`` does digits."""
+    rng = np.random.default_rng([*seed, _LETTERS])
+    table = _table(LETTERS)
+    labels = rng.permutation(np.arange(_BLOCK) % _LETTERS).astype(np.uint8)
+    chosen = rng.integers(table.first[labels], table.first[labels + 1])
+    return _finished(table, chosen, count, rng, _CALM), labels[:count]
+
+
+def _finished(
+    table: _Table, chosen: NDArray[np.integer], count: int, rng: np.random.Generator, spread: float
+) -> np.ndarray:
+    """Return the first ``count`` images of a block of styles."""
+    curves, down = _write(table, chosen, rng, spread)
     curves, widths = _fit(curves, _press(curves.shape[0], curves.shape[1], rng), down)
     images = _rasterise(curves[:count], widths[:count], down[:count])
-    return _centre(images), labels[:count]
+    return _centre(images)
 
 
 def _write(

@@ -11,7 +11,7 @@ import os
 import signal
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -64,6 +64,11 @@ class Pictures(NamedTuple):
 def is_one(folder: Path) -> bool:
     """Tell whether there are folders in a folder."""
     return any(_classes(folder, names_only=True))
+
+
+def class_names(folder: Path) -> list[str]:
+    """Return the names of the folders that are the classes, in order."""
+    return _classes(folder / "train" if (folder / "train").is_dir() else folder)
 
 
 def load(
@@ -180,7 +185,8 @@ def _read_all(
             # Spawned and not forked: this process may have threads, of BLAS or of a bar, that hold locks.
             pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_ctrl_c_alone)
             stack.callback(pool.shutdown, cancel_futures=True)
-            done = pool.map(work, chunks)
+            with _ctrl_c_held_back():
+                done = pool.map(work, chunks)
         for chunk, results in enumerate(done):
             for at, result in enumerate(results, chunk * _CHUNK):
                 if isinstance(result, bytes):
@@ -206,3 +212,16 @@ def _read_chunk(read: ReadPicture, as_is: bool, paths: list[str | None]) -> list
 
 def _leave_ctrl_c_alone() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back for this process until the block ends, and for good in the processes that it starts."""
+    if not hasattr(signal, "pthread_sigmask"):  # outside POSIX; there they only ignore it once they are ready
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

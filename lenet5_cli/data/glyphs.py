@@ -1,18 +1,16 @@
-"""Glyph sheets: the ten digits in 12 rows of 7 pixels each, which the output layer compares with.
+"""Glyph sheets: a bitmap of 12 rows of 7 pixels for each class, with which the output layer compares.
 
-A sheet is a text that anyone can edit, or an image of the ten digits side by side. In memory it is an array of codes,
-(10, 84) uint8: row k is digit k, its pixels row by row, ink 1 and paper 0.
+A sheet is a text that anyone can edit, or an image of the glyphs side by side with a text of their names beside it.
 """
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO, StringIO
-from itertools import groupby
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,148 +23,278 @@ if TYPE_CHECKING:
 
 Codes: TypeAlias = NDArray[np.uint8]
 
-DIGITS, ROWS, COLUMNS = 10, 12, 7
+ROWS, COLUMNS = 12, 7
+DIGITS = tuple("0123456789")  # the names of a sheet, or of a checkpoint, that says none
+MIN_CLASSES, MAX_CLASSES = 2, 128
+MAX_NAME = 16  # characters; a column of names that long still leaves room for numbers on 80 columns
 MAX_SCALE = 100
+# Pixels in which two glyphs should differ at least. The scores of two classes differ by no more than that, as f6 is
+# within 0 and 1, and so no answer between them can be surer than 1 / (1 + exp(-7)) = 0.9991.
+MIN_DISTANCE = 7
 
 _MAX_SHEET_BYTES = 1 << 20
 _MAX_FONT_BYTES = 1 << 26
 _MAX_FONT_SIZE = 64
+_NO_CHARACTER = "\U0010ffff"  # which no font has: drawn as the font draws what it lacks
 _SIGNATURES = (b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 _FORMATS = ("PNG", "BMP", "GIF", "TIFF", "PPM")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # no channel has more than 8 bits, so RGBA holds them exactly
 _HEADER = """\
-; A glyph sheet: the digits 0 to 9, each 12 rows of 7 columns. # is ink, . is paper.
-; A blank line ends a digit. Lines that begin with ; are comments.
+; A glyph sheet: a line with the name of each class, then its 12 rows of 7 columns. # is ink, . is paper.
+; A blank line ends a glyph. Lines that begin with ; are comments.
 """
+
+
+class Sheet(NamedTuple):
+    """The glyphs of all classes, in the order of their labels.
+
+    Attributes:
+        codes: (k, 84) uint8, a row a class, its pixels row by row, ink 1 and paper 0.
+        names: of the classes, k different ones of 1 to 16 printable characters.
+    """
+
+    codes: Codes
+    names: tuple[str, ...]
+
+    @property
+    def noun(self) -> str:
+        """What a class is called: ``digit`` if they are the ten digits, else ``class``."""
+        return noun(self.names)
+
+
+def noun(names: Sequence[str]) -> str:
+    """Return what a class is called: ``digit`` if the names are those of the ten digits, else ``class``."""
+    return "digit" if tuple(names) == DIGITS else "class"
 
 
 def shipped() -> list[str]:
     """Return the names of the shipped sheets."""
-    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt"))
+    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt") if "." not in path.stem)
 
 
-def read(sheet: str | PathLike[str] = "digits") -> Codes:
-    """Return the codes, (10, 84) uint8, of a sheet: a text or image file, or the name of a shipped one.
+def read(sheet: str | PathLike[str] = "digits") -> Sheet:
+    """Return a sheet: of a text or image file, or a shipped one by its name.
 
-    Text and image are told apart by content. The image is a strip of 70x12 pixels, black digits on white, or an
-    enlargement by an integer; transparent pixels are white.
+    Text and image are told apart by content. The image is a strip of 12 rows and 7 columns a glyph, black on white, or
+    an enlargement by an integer; transparent pixels are white. Its names are in ``X.names.txt`` beside ``X.png``, one a
+    line. A sheet without names is of the ten digits.
 
     Raises:
-        LeNet5Error: the file cannot be read, or is not ten digits of 12x7 pixels, none of them blank, no two equal.
+        LeNet5Error: the file cannot be read, or is not a sheet of 2 to 128 glyphs of 12x7 pixels, none of them blank,
+            no two equal, and as many different names.
     """
     path = shipped_folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped() else Path(sheet)
     sheet_bytes = content(path, _MAX_SHEET_BYTES, "a glyph sheet")
-    codes = (_from_image if sheet_bytes.startswith(_SIGNATURES) else _from_text)(sheet_bytes, path)
-    return _checked(codes, path)
+    found = (_from_image if sheet_bytes.startswith(_SIGNATURES) else _from_text)(sheet_bytes, path)
+    return _checked(found, path)
 
 
-def write(path: str | PathLike[str], codes: Codes, scale: int = 1) -> None:
-    """Write codes, (10, 84) uint8: to a .txt name as text, to a .png name as an image of ``scale`` times 70x12 pixels.
+def files(path: str | PathLike[str], sheet: Sheet) -> list[Path]:
+    """Return what ``write`` writes: the file and, beside an image, its names; but of the ten digits none, if they can.
+
+    A file of names that is there already is written in any case: it would be taken for theirs.
+    """
+    path = Path(path)
+    beside = _names_path(path)
+    named = path.suffix.lower() == ".png" and (sheet.names != DIGITS or beside.exists())
+    return [path, beside] if named else [path]
+
+
+def write(path: str | PathLike[str], sheet: Sheet, scale: int = 1) -> None:
+    """Write a sheet: to a .txt name as text, to a .png name as an image enlarged ``scale`` times, and its names.
 
     Raises:
-        LeNet5Error: the name ends otherwise, or the file cannot be written.
+        LeNet5Error: the name ends otherwise, or a file cannot be written.
     """
     path = Path(path)
     drawn = BytesIO()
     match path.suffix.lower():
         case ".png":
-            to_image(codes, scale).save(drawn, format="PNG")
+            to_image(sheet.codes, scale).save(drawn, format="PNG")
         case ".txt":
-            drawn.write(to_text(codes).encode())
+            drawn.write(to_text(sheet).encode())
         case suffix:
             raise LeNet5Error(f"{path}: ends in {suffix!r}; expected '.png' for an image or '.txt' for a text")
-    with replacing(path) as file:
-        file.write(drawn.getvalue())
+    names = "".join(f"{name}\n" for name in sheet.names)
+    for target, written in zip(files(path, sheet), (drawn.getvalue(), names.encode()), strict=False):
+        with replacing(target) as file:
+            file.write(written)
 
 
-def to_text(codes: Codes) -> str:
-    """Return codes, (10, 84) uint8, as the text of a sheet."""
-    digits = np.where(codes, "#", ".").reshape(DIGITS, ROWS, COLUMNS)
-    drawn = ["\n".join("".join(row) for row in digit) for digit in digits]
-    return _HEADER + "".join(f"\n; {k}\n{rows}\n" for k, rows in enumerate(drawn))
+def to_text(sheet: Sheet) -> str:
+    """Return a sheet as a text."""
+    bitmaps = np.where(sheet.codes, "#", ".").reshape(-1, ROWS, COLUMNS)
+    drawn = ["\n".join("".join(row) for row in bitmap) for bitmap in bitmaps]
+    return _HEADER + "".join(f"\n= {name}\n{rows}\n" for name, rows in zip(sheet.names, drawn, strict=True))
 
 
 def to_image(codes: Codes, scale: int = 1) -> "Image.Image":
-    """Return codes, (10, 84) uint8, as a strip of ``scale`` times 70x12 pixels, black digits on white, one bit each."""
+    """Return codes, (k, 84) uint8, as a strip of ``scale`` times 7k x 12 pixels, black on white, one bit each."""
     from PIL import Image  # noqa: PLC0415  (a text sheet does not need it)
 
-    strip = codes.reshape(DIGITS, ROWS, COLUMNS).transpose(1, 0, 2).reshape(ROWS, DIGITS * COLUMNS)
+    strip = codes.reshape(-1, ROWS, COLUMNS).transpose(1, 0, 2).reshape(ROWS, -1)
     return Image.fromarray(_enlarged(strip == 0, scale))
 
 
-def from_font(path: str | PathLike[str]) -> Codes:
-    """Return the codes, (10, 84) uint8, of a font's digits, drawn at the largest size at which all fit their cells.
+def from_font(path: str | PathLike[str] | None = None, characters: Sequence[str] = DIGITS) -> Sheet:
+    """Return the sheet of some characters as a font draws them, at the largest size at which all fit their cells.
 
-    The digits stand on one line, each centred in its cell.
+    The characters stand on one line, each centred in its cell. Without a path, the font is the one in Pillow.
 
     Raises:
-        LeNet5Error: the file cannot be read or is not a font, or a digit comes out blank or equal to another.
+        LeNet5Error: the file cannot be read or is not a font, it has no glyph for a character, one comes out blank or
+            two equal; or the characters cannot name classes.
     """
     from PIL import ImageFont  # noqa: PLC0415  (a text sheet does not need it)
 
-    path = Path(path)
-    font = content(path, _MAX_FONT_BYTES, "a font")
-    codes = np.zeros((DIGITS, ROWS * COLUMNS), np.uint8)
-    with _refusal(f"{path}: not a font that can be drawn at any size; expected a TrueType or OpenType font"):
+    where = "the font in Pillow" if path is None else str(path)
+    names = checked_names(characters, "characters: ")
+    font = b"" if path is None else content(path, _MAX_FONT_BYTES, "a font")
+
+    def sized(size: int) -> "ImageFont.FreeTypeFont":
+        basic = ImageFont.Layout.BASIC
+        return ImageFont.truetype(BytesIO(font), size, layout_engine=basic) if font else ImageFont.load_default(size)  # type: ignore[return-value]
+
+    codes = np.zeros((len(names), ROWS * COLUMNS), np.uint8)
+    with _refusal(f"{where}: not a font that can be drawn at any size; expected a TrueType or OpenType font"):
+        _demand_characters(sized(_MAX_FONT_SIZE), names, where)
         for size in range(1, _MAX_FONT_SIZE + 1):
-            larger = _drawn(ImageFont.truetype(BytesIO(font), size, layout_engine=ImageFont.Layout.BASIC))
+            larger = _drawn(sized(size), names)
             if larger is None:
                 break
             codes = larger
-    return _checked(codes, path)
+    return _checked(Sheet(codes, names), where)
 
 
 def distances(codes: Codes) -> NDArray[np.intp]:
-    """Return the number of pixels in which each pair of digits differs, (10, 10), for codes (10, 84)."""
+    """Return the number of pixels in which each pair of glyphs differs, (k, k), for codes (k, 84)."""
     apart: NDArray[np.intp] = np.sum(codes[:, None] != codes, axis=2)
     return apart
 
 
 def closest(codes: Codes) -> tuple[int, int, int]:
-    """Return the two digits that differ least, the smaller first, and in how many pixels, for codes (10, 84)."""
-    a, b = np.triu_indices(DIGITS, 1)
+    """Return the two classes that differ least, the first label smaller, and in how many pixels, for codes (k, 84)."""
+    return pairs(codes)[0]
+
+
+def pairs(codes: Codes) -> list[tuple[int, int, int]]:
+    """Return all pairs of classes, the first label smaller, and in how many pixels they differ; the closest first."""
+    a, b = np.triu_indices(len(codes), 1)
     apart = distances(codes)[a, b]
-    pair = apart.argmin()
-    return int(a[pair]), int(b[pair]), int(apart[pair])
+    return [(int(a[pair]), int(b[pair]), int(apart[pair])) for pair in np.argsort(apart, kind="stable")]
 
 
-def _from_text(sheet: bytes, path: Path) -> Codes:
+class _Bitmap(NamedTuple):
+    """A glyph in a text: its name, None where it has none, and its rows with the numbers of their lines."""
+
+    name: str | None
+    rows: list[tuple[int, str]]
+
+
+def _from_text(sheet: bytes, path: Path) -> Sheet:
+    bitmaps = list(_bitmaps(_decoded(sheet, path, "a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image"), path))
+    named = [bitmap.name for bitmap in bitmaps if bitmap.name is not None]
+    if not named and len(bitmaps) != len(DIGITS):
+        expected = "expected a line '= NAME' before each; only the ten digits need no names"
+        raise LeNet5Error(f"{path}: {_count(len(bitmaps), 'glyph')} without names; {expected}")
+    names = tuple(named) or DIGITS
+    for bitmap in bitmaps:
+        if named and bitmap.name is None:
+            where = f"{path}: line {bitmap.rows[0][0]}: "
+            raise LeNet5Error(f"{where}a glyph without a name; expected a line '= NAME' before each, or before none")
+    for bitmap, name in zip(bitmaps, names, strict=True):
+        _check_bitmap(bitmap, name, path)
+    codes = [[pixel == "#" for _, row in bitmap.rows for pixel in row] for bitmap in bitmaps]
+    return Sheet(np.array(codes, np.uint8), names)
+
+
+def _bitmaps(text: str, path: Path) -> Iterator[_Bitmap]:
+    """Yield the glyphs of a text as they stand in it: rows without a blank line between, below a name or none."""
+    name, named, rows = None, 0, []
+    lines = [(number, line.rstrip()) for number, line in enumerate(StringIO(text, newline=None), start=1)]
+    lines = [(number, line) for number, line in lines if not line.startswith(";")]
+    for number, line in [*lines, (len(lines) + 1, "")]:
+        if line and not line.startswith("="):
+            rows.append((number, line))
+            continue
+        if rows:
+            yield _Bitmap(name, rows)
+            name, rows = None, []
+        if line and name is not None:
+            break
+        if line:
+            name, named = _checked_name(line[1:].strip(), f"{path}: line {number}: "), number
+    if name is not None:
+        raise LeNet5Error(f"{path}: line {named}: no glyph under the name {name}; expected {ROWS} rows")
+
+
+def _decoded(sheet: bytes, path: Path, expected: str) -> str:
     try:
-        text = sheet.decode("utf-8-sig")
+        return sheet.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         there = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
-        raise LeNet5Error(
-            f"{path}: {there}, not UTF-8; expected a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image"
-        ) from None
-    lines = [(number, line.rstrip()) for number, line in enumerate(StringIO(text, newline=None), start=1)]
-    rows = [(number, row) for number, row in lines if not row.startswith(";")]
-    digits = [list(digit) for filled, digit in groupby(rows, key=lambda numbered: numbered[1] != "") if filled]
-    for k, digit in enumerate(digits):
-        _check_digit(digit, k, path)
-    if len(digits) != DIGITS:
-        raise LeNet5Error(f"{path}: {len(digits)} digits; expected {DIGITS}, a blank line after each")
-    return np.array([[pixel == "#" for _, row in digit for pixel in row] for digit in digits], np.uint8)
+        raise LeNet5Error(f"{path}: {there}, not UTF-8; expected {expected}") from None
 
 
-def _check_digit(digit: list[tuple[int, str]], k: int, path: Path) -> None:
-    for number, row in digit:
+def _check_bitmap(bitmap: _Bitmap, name: str, path: Path) -> None:
+    for number, row in bitmap.rows:
         foreign = re.search("[^#.]", row)
         if foreign:
-            there = f"{foreign[0]!r} in column {foreign.start() + 1} of digit {k}"
+            there = f"{foreign[0]!r} in column {foreign.start() + 1} of {name}"
             raise LeNet5Error(f"{path}: line {number}: {there}; expected '#' for ink or '.' for paper")
         if len(row) != COLUMNS:
-            raise LeNet5Error(f"{path}: line {number}: {len(row)} columns in digit {k}; expected {COLUMNS}")
-    if len(digit) != ROWS:
-        there = f"line {digit[0][0]}: {len(digit)} rows in the digit {k} that begins here"
-        raise LeNet5Error(f"{path}: {there}; expected {ROWS}, then a blank line")
+            raise LeNet5Error(f"{path}: line {number}: {len(row)} columns in {name}; expected {COLUMNS}")
+    if len(bitmap.rows) != ROWS:
+        there = f"line {bitmap.rows[0][0]}: {_count(len(bitmap.rows), 'row')} in the glyph of {name} that begins here"
+        raise LeNet5Error(f"{path}: {there}; expected {ROWS}, then a blank line or the next name")
 
 
-def _from_image(sheet: bytes, path: Path) -> Codes:
+def _names_path(path: Path) -> Path:
+    return path.with_suffix(".names.txt")
+
+
+def _names_beside(path: Path) -> tuple[str, ...] | None:
+    """Return the names beside an image, one a line; None where there is no such file."""
+    beside = _names_path(path)
+    if not beside.exists():
+        return None
+    text = _decoded(content(beside, _MAX_SHEET_BYTES, "the names of a glyph sheet"), beside, "a name a line")
+    names = text.splitlines()
+    for number, name in enumerate(names, start=1):
+        _checked_name(name.strip(), f"{beside}: line {number}: ")
+    return checked_names([name.strip() for name in names], f"{beside}: ")
+
+
+def _checked_name(name: str, where: str) -> str:
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
+        there = f"a name of {len(name):,} characters" if len(name) > MAX_NAME else f"the name {name!r}"
+        raise LeNet5Error(f"{where}{there}; expected 1 to {MAX_NAME} printable characters")
+    return name
+
+
+def checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Return names that can be those of a sheet's classes: as many as there may be, each printable, no two equal."""
+    if not MIN_CLASSES <= len(names) <= MAX_CLASSES:
+        raise LeNet5Error(f"{where}{_count(len(names), 'class')}; expected {MIN_CLASSES} to {MAX_CLASSES}")
+    for place, name in enumerate(names):
+        _checked_name(name, where)
+        if name in names[:place]:
+            raise LeNet5Error(f"{where}two classes are named {name}; expected a name of its own for each")
+    return tuple(names)
+
+
+def _count(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 'es' if thing.endswith('s') else 's'}"
+
+
+def _from_image(sheet: bytes, path: Path) -> Sheet:
     from PIL import Image  # noqa: PLC0415  (a text sheet does not need it)
 
-    with _refusal(f"{path}: a damaged image; expected a strip of 70x12 pixels, black on white"):
+    names = _names_beside(path)
+    width = COLUMNS * len(names or DIGITS)
+    with _refusal(f"{path}: a damaged image; expected a strip of {width}x{ROWS} pixels, black on white"):
         image = Image.open(BytesIO(sheet), formats=_FORMATS)
-        scale = _scale(image, path)
+        scale = _scale(image, path, names)
         paper = Image.new("RGBA", image.size, "white")
         pixels = np.asarray(Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB"))
     ink = (pixels == 0).all(axis=2)
@@ -177,33 +305,45 @@ def _from_image(sheet: bytes, path: Path) -> Codes:
     for y, x in np.argwhere(_enlarged(strip, scale) != ink)[:1]:
         there = f"the pixel at x={x}, y={y} differs from the rest of its {scale}x{scale} block"
         raise LeNet5Error(f"{path}: {there}; expected blocks of one colour")
-    codes: Codes = strip.reshape(ROWS, DIGITS, COLUMNS).transpose(1, 0, 2).reshape(DIGITS, -1).astype(np.uint8)
-    return codes
+    codes: Codes = strip.reshape(ROWS, -1, COLUMNS).transpose(1, 0, 2).reshape(-1, ROWS * COLUMNS).astype(np.uint8)
+    return Sheet(codes, names or DIGITS)
 
 
-def _scale(image: "Image.Image", path: Path) -> int:
+def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> int:
     """Return how many times the strip is enlarged, from the header: nothing is decoded before the size is known."""
-    width, height = DIGITS * COLUMNS, ROWS
+    width = COLUMNS * len(names or DIGITS)
     scale = min(max(image.width // width, 1), MAX_SCALE)
-    if image.size != (scale * width, scale * height):
+    if image.size != (scale * width, scale * ROWS):
         there = f"{image.width}x{image.height} pixels"
-        raise LeNet5Error(f"{path}: {there}; expected {width}x{height}, or that enlarged 2 to {MAX_SCALE} times")
+        of = f"for the {len(names)} names in {_names_path(path).name}" if names else "for the ten digits"
+        hint = "" if names else f"; other names stand in {_names_path(path).name}, one a line"
+        expected = f"{width}x{ROWS} {of}, or that enlarged 2 to {MAX_SCALE} times{hint}"
+        raise LeNet5Error(f"{path}: {there}; expected {expected}")
     if image.mode not in _MODES:
         raise LeNet5Error(f"{path}: pixels of mode {image.mode}; expected grey or RGB of 8 bits a channel")
     return scale
 
 
-def _drawn(font: "ImageFont.FreeTypeFont") -> Codes | None:
-    """Return the codes of a font's digits at the font's size, or None if one does not fit its cell."""
+def _demand_characters(font: "ImageFont.FreeTypeFont", names: tuple[str, ...], where: str) -> None:
+    """Refuse a character for which a font draws what it draws for one that no font has."""
+    lacking = font.getmask(_NO_CHARACTER)
+    for name in names:
+        mask = font.getmask(name)
+        if mask.getbbox() and (mask.size, bytes(mask)) == (lacking.size, bytes(lacking)):
+            raise LeNet5Error(f"{where}: has no glyph for {name}; expected a font with all the characters")
+
+
+def _drawn(font: "ImageFont.FreeTypeFont", characters: Sequence[str]) -> Codes | None:
+    """Return the codes of characters at the font's size, or None if one does not fit its cell."""
     from PIL import Image, ImageDraw  # noqa: PLC0415  (a text sheet does not need it)
 
     start, baseline, side = ROWS, 3 * ROWS, 4 * ROWS
-    canvases = [Image.new("1", (side, side)) for _ in range(DIGITS)]
-    for k, canvas in enumerate(canvases):
-        ImageDraw.Draw(canvas).text((start, baseline), str(k), fill=1, font=font, anchor="ls")
+    canvases = [Image.new("1", (side, side)) for _ in characters]
+    for character, canvas in zip(characters, canvases, strict=True):
+        ImageDraw.Draw(canvas).text((start, baseline), character, fill=1, font=font, anchor="ls")
     boxes = [canvas.getbbox() or (start, baseline, start, baseline) for canvas in canvases]
     top, bottom = min(box[1] for box in boxes), max(box[3] for box in boxes)
-    codes = np.zeros((DIGITS, ROWS * COLUMNS), np.uint8)
+    codes = np.zeros((len(characters), ROWS * COLUMNS), np.uint8)
     for code, canvas, (left, _, right, _) in zip(codes, canvases, boxes, strict=True):
         above, before = (ROWS - bottom + top) // 2, (COLUMNS - right + left) // 2
         if above < 0 or before < 0:
@@ -218,13 +358,15 @@ def _enlarged(strip: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
     return strip.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _checked(codes: Codes, path: Path) -> Codes:
+def _checked(sheet: Sheet, path: Path | str) -> Sheet:
+    codes, names = sheet
+    checked_names(names, f"{path}: ")
     for k in np.flatnonzero(~codes.any(axis=1))[:1]:
-        raise LeNet5Error(f"{path}: digit {k} is blank; expected ink in every digit")
+        raise LeNet5Error(f"{path}: the glyph of {names[k]} is blank; expected ink in every glyph")
     a, b, apart = closest(codes)
     if apart == 0:
-        raise LeNet5Error(f"{path}: digits {a} and {b} are equal; expected ten different digits")
-    return codes
+        raise LeNet5Error(f"{path}: {names[a]} and {names[b]} have the same glyph; expected one of its own for each")
+    return sheet
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lenet5_cli.data import cache, drawn, folders, idx, remote, tables
+from lenet5_cli.data.glyphs import DIGITS
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-NAMES = (*remote.SETS, "builtin")
-DIGITS = tuple("0123456789")  # the names of the classes, if no others are given
+NAMES = (*remote.SETS, "builtin", "builtin-letters")
 FILES = (".csv", ".npz")  # what a file is, by the end of its name
 
 VARIABLE = "LENET5_DATA"  # of the environment: the folder of the default data set, mnist
 
 _LOCAL_MNIST = Path("mnist_data")  # the report's place, in the current folder
 _PREFIXES = {"train": "train", "test": "t10k"}
+_DRAWN = ("builtin", "builtin-letters")
 _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
 _ADDED_SEED = 3  # of the drawn images added to others
@@ -59,8 +60,9 @@ class Split:
 
     `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,), each below the number of classes, n at least
     1. The images of a large plain file are read on demand: a slice of them is a view for ``np.asarray`` to read.
-    `source` is the argument of `load`, and the two paths are the files, or ``builtin``. `places` says where each image
-    is from, a picture or a line, or is empty; `unreadable` says of each picture that cannot be read why.
+    `source` is the argument of `load`, and the two paths are the files, or the name of what is drawn. `places` says
+    where each image is from, a picture or a line, or is empty; `unreadable` says of each picture that cannot be read
+    why.
     """
 
     source: str
@@ -88,10 +90,11 @@ class Split:
 def load(source: str, split: str, how: Reading | None = None) -> Split:
     """Load one split, ``train`` or ``test``, of a data set.
 
-    `source` is the name of a data set, ``builtin:N`` for N training images, a folder of IDX files, a folder with a
-    folder of pictures for each class, a CSV file or an .npz file; write a folder that is named like a data set as
-    ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names, else from the folder ``mnist_data`` if the
-    split is there, else from the cache (`LENET5_CACHE`, or the user's cache folder), into which it is downloaded once.
+    `source` is the name of a data set, ``builtin:N`` or ``builtin-letters:N`` for N training images, a folder of IDX
+    files, a folder with a folder of pictures for each class, a CSV file or an .npz file; write a folder that is named
+    like a data set as ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names, else from the folder
+    ``mnist_data`` if the split is there, else from the cache (`LENET5_CACHE`, or the user's cache folder), into which
+    it is downloaded once.
     A data set can have other splits too: ``qmnist`` has ``test50k``.
 
     Raises `DownloadError` if the files cannot be downloaded, `LeNet5Error` if there is no such data or it is damaged.
@@ -101,12 +104,12 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
     if split not in splits:
         raise LeNet5Error(f"{source}: no split {split}; its splits are {', '.join(splits)}")
     try:
-        if source.partition(":")[0] == "builtin":
+        if source.partition(":")[0] in _DRAWN:
             return _draw(source, split)
         path = Path(source)
         if path.suffix.lower() in FILES and path.is_file():
             return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
-        if source not in remote.SETS and path.is_dir() and not _holds_idx(path) and folders.is_one(path):
+        if source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
             return _read_pictures(source, split, how)
         return _read_idx(source, split, how)
     except OSError as problem:
@@ -130,19 +133,19 @@ def extended(split: Split, digits: int, nondigits: int, *, nonclass: int = 10) -
 
 
 def _draw(source: str, split: str) -> Split:
-    """Draw the built-in digits; a number in the source counts training images, the test images are always the same."""
+    """Draw built-in digits or letters; a number in the source counts training images; test images never change."""
     count = _BUILTIN_COUNTS[split]
-    _, colon, number = source.partition(":")
+    name, colon, number = source.partition(":")
     if colon:
         expected = int(number) if number.isdecimal() and len(number) <= len(str(_BUILTIN_MAX)) else 0
         if not 1 <= expected <= _BUILTIN_MAX:
             raise LeNet5Error(
                 f"{source}: expected a number of training images from 1 to {_BUILTIN_MAX:,} after the colon,"
-                " as in builtin:60000"
+                f" as in {name}:60000"
             )
         count = expected if split == "train" else count
-    images, labels = drawn.draw(count, _BUILTIN_SEEDS[split])
-    return Split(source, images, labels, "builtin", "builtin")
+    images, labels = (drawn.draw if name == "builtin" else drawn.draw_letters)(count, _BUILTIN_SEEDS[split])
+    return Split(source, images, labels, name, name)
 
 
 def _read_idx(source: str, split: str, how: Reading) -> Split:
@@ -262,7 +265,7 @@ def _side(whole: Split, split: str, how: Reading) -> Split:
     return replace(whole, images=images[chosen], labels=whole.labels[chosen], places=places)
 
 
-def _holds_idx(folder: Path) -> bool:
+def holds_idx(folder: Path) -> bool:
     """Tell whether there is an IDX file of a split, by its name."""
     return any(_spelled(folder, name) for split in _PREFIXES for name in _names(split))
 

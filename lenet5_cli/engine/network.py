@@ -58,6 +58,7 @@ class LeNet5:
     Attributes:
         config: the settings.
         codes: (k, 84), the glyphs of the output layer, ink 1 and paper 0.
+        names: of the k classes, as in the glyph sheet.
         layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
         dtype: float32 or float64.
         distances: quantiles of the squared distances of digits held out, as in ``Checkpoint``; None where none were.
@@ -68,15 +69,15 @@ class LeNet5:
     Source: report, building LeNet5; LeCun et al. 1998, section II.B.
     """
 
-    def __init__(self, config: Config | None = None, codes: NDArray[np.uint8] | None = None) -> None:
+    def __init__(self, config: Config | None = None, sheet: glyphs.Sheet | None = None) -> None:
         """Make a new network, with the initial weights of the seed.
 
         Args:
             config: the settings; the report's if not given.
-            codes: (k, 84), one code a class; those of the sheet that the settings name if not given.
+            sheet: a glyph and a name for each class; the sheet that the settings name if not given.
         """
         self.config = config = config or Config()
-        self.codes = glyphs.read(config.glyphs) if codes is None else codes
+        self.codes, self.names = glyphs.read(config.glyphs) if sheet is None else sheet
         self.dtype = np.dtype(config.dtype)
         self.accept = ACCEPT
         self.distances: NDArray[np.floating] | None = None
@@ -111,7 +112,7 @@ class LeNet5:
             LeNet5Error: its parameters are not those of the network that its settings describe.
         """
         config = Config(**known(saved.config) | {"seed": 0, "dtype": saved.dtype})
-        network = cls(config, saved.codes)
+        network = cls(config, saved.sheet)
         network.assign(saved.pairs, where=saved.where)
         network.distances = saved.distances
         return network
@@ -131,6 +132,11 @@ class LeNet5:
                 if value.shape != param.shape:
                     raise LeNet5Error(f"{where}{layer.name}.{name}: shape {value.shape}; expected {param.shape}")
                 param[...] = value
+
+    @property
+    def sheet(self) -> glyphs.Sheet:
+        """The glyphs and names of the classes."""
+        return glyphs.Sheet(self.codes, self.names)
 
     @property
     def threshold(self) -> float | None:

@@ -173,6 +173,7 @@ extern "C" {{
 
 #define LENET5_PIXELS {pixels}
 #define LENET5_CLASSES {classes}
+extern const char *const lenet5_names[LENET5_CLASSES]; /* in UTF-8 */
 
 typedef {number} lenet5_number;
 typedef {total} lenet5_distance;
@@ -201,6 +202,10 @@ int lenet5_accept(const lenet5_distance distances[LENET5_CLASSES]);
 
 SOURCE = """\
 #include "lenet5.h"
+
+const char *const lenet5_names[LENET5_CLASSES] = {{
+{names}
+}};
 
 typedef lenet5_number number;
 typedef {weight} weight;
@@ -274,6 +279,7 @@ def _source(network: LeNet5, form: Form) -> str:
     side = network.layers[0].input_shape[-1]
     calls = [f"    {layer.name}(work->{_buffer(n)}, work->{_buffer(n + 1)});\n" for n, layer in enumerate(layers)]
     return SOURCE.format(
+        names=fill(", ".join(map(_string, network.names)), WIDTH, initial_indent="    ", subsequent_indent="    "),
         weight=form.weight,
         total=form.total,
         activation=form.activation,
@@ -401,7 +407,7 @@ def _test(network: LeNet5, form: Form) -> str:
         checks += [f"        {layer.name}({x}, {y});\n", _check(layer.name, layer.output_shape, y)]
     output = network.layers[-1]
     checks += [
-        "        const int digit = lenet5_classify(golden_image[n], distances, &work);\n",
+        "        const int answer = lenet5_classify(golden_image[n], distances, &work);\n",
         _check(output.name, output.output_shape, "distances"),
     ]
     return TEST.format(
@@ -443,7 +449,7 @@ int main(void)
     static lenet5_work work;
     lenet5_distance distances[LENET5_CLASSES];
     for (int n = 0; n < GOLDEN; n++) {{
-{checks}        printf("image %d: class %d, %saccepted, every layer as expected\\n", n, digit,
+{checks}        printf("image %d: class %s, %saccepted, every layer as expected\\n", n, lenet5_names[answer],
                lenet5_accept(distances) ? "" : "not ");
     }}
     return 0;
@@ -462,6 +468,12 @@ def _braced(values: NDArray[Any], depth: int) -> str:
         return indent + "{\n" + ",\n".join(_braced(value, depth + 1) for value in values) + "\n" + indent + "}"
     text = fill(", ".join(map(_literal, values)), WIDTH, initial_indent=indent + "{", subsequent_indent=indent + " ")
     return text + "}"
+
+
+def _string(text: str) -> str:
+    """Return a text as a string of C, in ASCII: no byte can end it, begin a trigraph or join the next."""
+    plain = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-+.,:;!()=*/&@#$%"
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
 def _literal(value: Any) -> str:

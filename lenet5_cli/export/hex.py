@@ -10,6 +10,7 @@ from lenet5_cli.data import drawn
 from lenet5_cli.engine import Conv, Subsampling
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
+from lenet5_cli.errors import printable
 from lenet5_cli.export.c import GOLDEN_SEED
 from lenet5_cli.export.fixed import INTERVALS, PIXEL_ONE, FixedPoint, Stage
 from lenet5_cli.storage.checkpoint import Checkpoint
@@ -34,6 +35,8 @@ complement, the last index fastest. The first line is a comment that says what t
    1/16; an output of {one} stands for 1.
 4. `distance[k] = sum_c (x[c] - codes[k][c])^2`, in 32 bits; {one} * {one} stands for 1. The class is the k of the
    smallest. {threshold}
+
+The names of the classes, from 0 on: {names}
 
 ## Layers
 
@@ -122,6 +125,7 @@ def _readme(fixed: FixedPoint, saved: Checkpoint, files: list[str], golden: int)
         function=network.config.activation,
         one=fixed.one,
         threshold=threshold,
+        names=" ".join(f"`{printable(name)}`" for name in network.names),
         layers="\n".join(_row(stage) for stage in fixed.stages),
         files="\n".join(files),
         golden="an image that lenet5 drew" if golden == 1 else f"{golden} images that lenet5 drew",

@@ -89,6 +89,7 @@ def description(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
         },
         "layers": [_layer(layer) for layer in network.layers],
         "threshold": network.threshold,
+        "names": list(network.names),
         "config": saved.config,
         "data": saved.data,
         "epoch": saved.epoch,

@@ -26,7 +26,7 @@ def render(network: LeNet5, saved: Checkpoint) -> bytes:
     """Return a model that takes ``images`` uint8 [n,28,28], white on black, and gives four outputs.
 
     These are ``distances`` float32 [n,k], squared, to each code, ``scores``, which are minus these, ``probabilities``,
-    their softmax, and ``digit`` int64 [n].
+    their softmax, and ``digit``, or of other classes ``class``, int64 [n]; the metadata has their names.
 
     Raises:
         LeNet5Error: the package onnx is not installed, or a number is too large for float32.
@@ -44,7 +44,7 @@ def render(network: LeNet5, saved: Checkpoint) -> bytes:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", len(network.codes)])
         for name in ("distances", "scores", "probabilities")
     ]
-    outputs.append(helper.make_tensor_value_info("digit", TensorProto.INT64, ["n"]))
+    outputs.append(helper.make_tensor_value_info(network.sheet.noun, TensorProto.INT64, ["n"]))
     model = helper.make_model(
         helper.make_graph(graph.nodes, "lenet5", [images], outputs, graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -100,7 +100,7 @@ class _Graph:
         self.add("Neg", "scores")
         self.add("Softmax", "probabilities", axis=1)
         self.latest = "scores"
-        self.add("ArgMax", "digit", axis=1, keepdims=0)
+        self.add("ArgMax", network.sheet.noun, axis=1, keepdims=0)
 
     def _add_layer(self, layer: Weights, scale: Scale) -> Scale:
         """Append a layer and its activation function, and return what a number of its output stands for."""

@@ -89,9 +89,9 @@ def _model(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
         "numbers": b64encode(b"".join(numbers)).decode(),
         "tanh": {"amplitude": AMPLITUDE, "slope": SLOPE},
         "threshold": described["threshold"],
-        "names": _names(network),
+        "names": described["names"],
         "glyph": [glyphs.ROWS, glyphs.COLUMNS],
-        "examples": _examples(_names(network)),
+        "examples": _examples(described["names"]),
         "about": _about(described),
     }
 
@@ -109,17 +109,23 @@ def _float32(name: str, values: np.ndarray) -> bytes:
     return small.tobytes()
 
 
-def _names(network: LeNet5) -> list[str]:
-    return [str(k) for k in range(len(network.codes))]
-
-
 def _examples(names: list[str]) -> dict[str, Any]:
-    """Return pictures of the classes that are digits, drawn here: a name each, and the pixels in 4 bits, row by row."""
-    images, labels = drawn.draw(100, EXAMPLE_SEED)
-    chosen = [at for digit in range(10) if str(digit) in names for at in np.flatnonzero(labels == digit)[:EXAMPLES]]
-    pixels = images[chosen].reshape(-1, 2) >> 4
+    """Return pictures of the classes that are digits or capital letters, drawn here.
+
+    These are a name each, and the pixels in 4 bits, row by row.
+    """
+    digits, letters = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    kinds = ((digits, drawn.draw(100, EXAMPLE_SEED)), (letters, drawn.draw_letters(260, EXAMPLE_SEED)))
+    examples = [
+        (name, image)
+        for alphabet, (images, labels) in kinds
+        for label, name in enumerate(alphabet)
+        if name in names
+        for image in images[labels == label][:EXAMPLES]
+    ]
+    pixels = np.array([image for _, image in examples], np.uint8).reshape(-1, 2) >> 4
     return {
-        "names": [str(labels[at]) for at in chosen],
+        "names": [name for name, _ in examples],
         "pixels": b64encode((pixels[:, 0] << 4 | pixels[:, 1]).tobytes()).decode(),
     }
 

@@ -47,7 +47,7 @@ class Candidate:
     components: int  # that were joined
     others: int  # comparable components beside them
     prior: float  # what is added to the distance
-    distances: NDArray[Any]  # (10,), squared, to each glyph
+    distances: NDArray[Any]  # (k,), squared, to each glyph
 
     @property
     def score(self) -> float:
@@ -63,7 +63,7 @@ class Reading:
     small. ``candidates`` is in the order of their scores; empty if nothing stands out.
     """
 
-    digit: int | None  # None: no digit, for ``reason``
+    digit: int | None  # the label of its class; None: no digit, for ``reason``
     reason: str | None
     page: Plane  # (h, w) or (h, w, 3)
     box: Box | None  # of the digit, in pixels of the picture before it was reduced
@@ -77,7 +77,7 @@ class Reading:
 
     @property
     def probabilities(self) -> NDArray[Any]:
-        """The ten probabilities of the chosen candidate."""
+        """The probabilities (k,) of the chosen candidate."""
         probabilities: NDArray[Any] = softmax(-self.chosen.distances[None])[0]
         return probabilities
 
@@ -177,7 +177,7 @@ def _read(look: Plane, network: LeNet5) -> Reading:
     digit, distance = int(found[0].distances.argmin()), float(found[0].distances.min())
     limit = network.threshold
     if limit is not None and distance > limit:
-        reason = f"the nearest glyph, {digit}, is at {distance:.1f}, beyond {limit:.1f}"
+        reason = f"the nearest glyph, {network.names[digit]}, is at {distance:.1f}, beyond {limit:.1f}"
         return Reading(None, reason, look, None, found, unchanged)
     return Reading(digit, None, look, None, found, unchanged)
 

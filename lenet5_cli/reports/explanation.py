@@ -1,12 +1,13 @@
 """What the network saw in a picture, as one image and as a line in words."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lenet5_cli.data.glyphs import COLUMNS, ROWS
+from lenet5_cli.data.glyphs import COLUMNS, ROWS, Sheet, noun
 from lenet5_cli.reports import BLUE, ORANGE
 
 if TYPE_CHECKING:
@@ -16,39 +17,44 @@ if TYPE_CHECKING:
 SIDE, GAP, HEAD, FOOT = 280, 24, 44, 56  # pixels: of a panel, between panels, above and below them
 WIDTH = 4 * SIDE + 5 * GAP
 THUMB, STRIP = 112, 176  # pixels: of a candidate, and of the strip in which they stand
+BARS = 10  # distances shown: of more classes, those of the nearest
 BAR = 120  # pixels of the longest distance's bar
 PAPER, INK, FAINT = "white", "black", "#999999"
 
 Panel: TypeAlias = Image.Image
 
 
-def in_words(reading: "Reading") -> str:
-    """Return a line that says what was found and which digits are nearest."""
+def in_words(reading: "Reading", names: Sequence[str]) -> str:
+    """Return a line that says what was found and which of the named classes are nearest."""
     if not reading.candidates:
-        return f"no digit: {reading.reason}"
+        return f"no {noun(names)}: {reading.reason}"
     chosen = reading.chosen
     first, second = np.argsort(chosen.distances)[:2]
-    nearest = f"nearest {first} at {chosen.distances[first]:.1f}, then {second} at {chosen.distances[second]:.1f}"
+    at, then = chosen.distances[first], chosen.distances[second]
+    nearest = f"nearest {names[first]} at {at:.1f}, then {names[second]} at {then:.1f}"
     if reading.unchanged:
         return f"already as MNIST's pictures are; {nearest}"
     ink = f"{'dark' if chosen.dark else 'light'} ink{', told from the background near it' if chosen.local else ''}"
     count = len(reading.candidates)
     found = f"{ink}, the best of {count} candidates" if count > 1 else ink
-    refused = "; no digit" if reading.digit is None else ""
+    refused = f"; no {noun(names)}" if reading.digit is None else ""
     return f"{found}; {nearest}{refused}{reading.beside}"
 
 
-def text_in_words(text: "Text") -> str:
-    """Return a line that says how many digits were read, and which least surely."""
+def text_in_words(text: "Text", names: Sequence[str]) -> str:
+    """Return a line that says how many digits, or others of the named classes, were read, and which least surely."""
     digits = [each for row in text.rows for each in row]
     if not digits:
-        return f"no digit: {text.NO_DIGIT}"
+        return f"no {noun(names)}: {text.NO_DIGIT}"
     farthest = max(digits, key=lambda each: each.distance)
     rows = f" in {len(text.rows)} rows" if len(text.rows) > 1 else ""
-    return f"{len(digits)} digits{rows}; the farthest from its glyph: {farthest.digit} at {farthest.distance:.1f}"
+    what = "digits" if noun(names) == "digit" else "characters"
+    return (
+        f"{len(digits)} {what}{rows}; the farthest from its glyph: {names[farthest.digit]} at {farthest.distance:.1f}"
+    )
 
 
-def draw_text(text: "Text") -> Image.Image:
+def draw_text(text: "Text", names: Sequence[str]) -> Image.Image:
     """Return the picture with a box around each digit, and what was read above it."""
     image = Image.fromarray(text.page.pixels).convert("RGB")
     enlarged = max(1, WIDTH // image.width)
@@ -58,12 +64,14 @@ def draw_text(text: "Text") -> Image.Image:
         left, top, right, bottom = (round(scale * edge) for edge in each.box)
         pen.rectangle((left - 2, top - 2, right + 1, bottom + 1), outline=ORANGE, width=2)
         font = _font(max(12, min(40, (bottom - top) // 3)))
-        pen.text((left, max(top - 4, 12)), str(each.digit), BLUE, font, anchor="ls", stroke_width=2, stroke_fill=PAPER)
+        pen.text(
+            (left, max(top - 4, 12)), names[each.digit], BLUE, font, anchor="ls", stroke_width=2, stroke_fill=PAPER
+        )
     return image
 
 
-def draw(reading: "Reading", codes: NDArray[np.uint8], words: str) -> Image.Image:
-    """Return the picture, the ink found in it, the 28x28 input, the distance (k,) to each of codes (k, 84), in a row.
+def draw(reading: "Reading", sheet: Sheet, words: str) -> Image.Image:
+    """Return the picture, the ink found in it, the 28x28 input, the distances to the nearest glyphs, in a row.
 
     Under it stand the candidates, the chosen one framed, with distance and prior, and a line of words.
     """
@@ -73,7 +81,7 @@ def draw(reading: "Reading", codes: NDArray[np.uint8], words: str) -> Image.Imag
         "the picture": _picture(reading),
         "the ink found in it": _fit(Image.fromarray(255 - chosen.ink)),
         "28 x 28: what the network reads": Image.fromarray(chosen.image).resize((SIDE, SIDE), 0),
-        "squared distance to each glyph": _bars(chosen.distances, codes),
+        "squared distance to each glyph": _bars(chosen.distances, sheet),
     }
     pen = ImageDraw.Draw(image)
     for place, (name, panel) in enumerate(panels.items()):
@@ -82,22 +90,24 @@ def draw(reading: "Reading", codes: NDArray[np.uint8], words: str) -> Image.Imag
         image.paste(panel, (left + (SIDE - panel.width) // 2, HEAD + (SIDE - panel.height) // 2))
         if place < 3:
             pen.rectangle((left - 1, HEAD - 1, left + SIDE, HEAD + SIDE), outline=FAINT)
-    _draw_candidates(image, pen, reading.candidates)
+    _draw_candidates(image, pen, reading.candidates, sheet.names)
     top = HEAD + SIDE + STRIP
     pen.text((GAP, top + FOOT // 2), words, INK, _fitting(words, WIDTH - 2 * GAP), anchor="lm")
     return image
 
 
-def _draw_candidates(image: Image.Image, pen: ImageDraw.ImageDraw, candidates: "list[Candidate]") -> None:
-    """Draw the best candidates in a row, the chosen one framed: digit, distance to its glyph, prior."""
+def _draw_candidates(
+    image: Image.Image, pen: ImageDraw.ImageDraw, candidates: "list[Candidate]", names: Sequence[str]
+) -> None:
+    """Draw the best candidates in a row, the chosen one framed: class, distance to its glyph, prior."""
     top = HEAD + SIDE + 2 * GAP
-    pen.text((GAP, top - 8), "candidates: digit at distance + prior", INK, _font(16), anchor="ls")
+    pen.text((GAP, top - 8), f"candidates: {noun(names)} at distance + prior", INK, _font(16), anchor="ls")
     for place, each in enumerate(candidates[: (WIDTH - GAP) // (THUMB + GAP)]):
         left = GAP + place * (THUMB + GAP)
         image.paste(Image.fromarray(each.image).resize((THUMB, THUMB), 0), (left, top))
         if place == 0:
             pen.rectangle((left - 3, top - 3, left + THUMB + 2, top + THUMB + 2), outline=ORANGE, width=3)
-        score = f"{each.distances.argmin()} at {each.distances.min():.1f} + {each.prior:.1f}"
+        score = f"{names[int(each.distances.argmin())]} at {each.distances.min():.1f} + {each.prior:.1f}"
         pen.text((left + THUMB // 2, top + THUMB + 8), score, INK, _font(12), anchor="mt")
 
 
@@ -116,16 +126,16 @@ def _fit(image: Image.Image) -> Panel:
     return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
 
 
-def _bars(distances: NDArray[np.floating], codes: NDArray[np.uint8]) -> Panel:
-    """Draw a line a digit: its number, its glyph, and a bar as long as the distance to it."""
+def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Panel:
+    """Draw a line for each of the ``BARS`` nearest classes: name, glyph, and a bar as long as the distance to it."""
     panel = Image.new("RGB", (SIDE, SIDE), PAPER)
-    pen, line = ImageDraw.Draw(panel), SIDE // 10
+    pen, line = ImageDraw.Draw(panel), SIDE // BARS
     nearest = int(np.argmin(distances))
-    for digit, distance in enumerate(distances):
-        top, middle = digit * line, digit * line + line // 2
-        colour = BLUE if digit == nearest else FAINT
-        pen.text((4, middle), str(digit), INK, _font(18), anchor="lm")
-        glyph = Image.fromarray(255 * (1 - codes[digit].reshape(ROWS, COLUMNS)))
+    for place, label in enumerate(np.sort(np.argsort(distances, kind="stable")[:BARS])):
+        top, middle, distance = place * line, place * line + line // 2, distances[label]
+        colour = BLUE if label == nearest else FAINT
+        pen.text((4, middle), sheet.names[label][:2], INK, _font(18), anchor="lm")
+        glyph = Image.fromarray(255 * (1 - sheet.codes[label].reshape(ROWS, COLUMNS)))
         panel.paste(glyph.resize((2 * COLUMNS, 2 * ROWS), 0), (30, top + 2))
         length = round(BAR * float(distance / max(distances.max(), 1e-9)))
         pen.rectangle((58, top + 6, 58 + length, top + line - 7), fill=colour)

@@ -1,7 +1,7 @@
 """Figures of a network, its training and its errors, drawn with matplotlib."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil, isqrt, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.data.glyphs import COLUMNS, ROWS, Codes, closest, distances
+from lenet5_cli.data.glyphs import COLUMNS, ROWS, Sheet, closest, distances
 from lenet5_cli.engine import Conv
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 AROUND_ZERO = ["#0b2c5f", "#3f6fae", "#9a9a9a", "#f0b45a", "#fff6cf"]  # grey is 0; ever lighter, so that grey shows it
 DOTS = 150  # an inch
 SHEET = 10  # wrong answers a row
+BAR = 0.12  # inches: a distance among those to all glyphs
+MIN_CELL = 0.55  # of a cell among ten classes: in smaller ones, numbers are too small to read
+LABEL = 4  # characters of a name beside a picture; of a longer one, the beginning is shown
 SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
 
 
@@ -71,31 +74,55 @@ def history(epochs: list[Epoch], path: Path) -> None:
     _write(figure, path)
 
 
+def histories(runs: Mapping[str, list[Epoch]], path: Path) -> None:
+    """Draw loss and accuracy over the epochs of several runs, by name, in the same panels."""
+    figure = _figure(9, 3.6, layout="constrained")
+    panels = figure.subplots(1, 2)
+    for panel, key in zip(panels, ("loss", "accuracy"), strict=True):
+        for (name, epochs), colour in zip(runs.items(), (BLUE, ORANGE), strict=True):
+            values = [getattr(epoch, key) for epoch in epochs]
+            panel.plot([epoch.epoch for epoch in epochs], values, color=colour, marker="o", markersize=3, label=name)
+        panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(alpha=0.3)
+        panel.legend()
+    _write(figure, path)
+
+
 def evaluation(tally: Tally, path: Path) -> None:
     """Draw the confusion matrix, and the accuracy of answers by confidence."""
-    figure = _figure(9, 4.4, layout="constrained")
+    side = 4.4 * _growth(len(tally.names))
+    figure = _figure(side + 4.6, side, layout="constrained")
     panels = figure.subplot_mosaic(
-        [["confusion", "calibration"], ["confusion", "images"]], width_ratios=[1.2, 1], height_ratios=[3, 1]
+        [["confusion", "calibration"], ["confusion", "images"]],
+        width_ratios=[1.2 * side / 4.4, 1],
+        height_ratios=[3, 1],
     )
-    _confusion(panels["confusion"], tally.confusion)
+    _confusion(panels["confusion"], tally)
     _calibration(panels["calibration"], panels["images"], tally)
     _write(figure, path)
 
 
 def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) -> None:
-    """Draw the pictures (m, 28, 28) of wrong answers in the order given, each with its digit, answer and distances."""
+    """Draw the pictures (m, 28, 28) of wrong answers in the order given, each with its class, answer and distances."""
     wrong, drawn = tally.images - tally.right, len(worst.labels)
     side, left, top, wide, high = 28 * 4 / DOTS, 0.33, 0.85, 0.84, 1.3
     figure, canvas = _canvas(9, top + high * -(-drawn // SHEET))
     which = f"the {drawn} worst of {wrong:,}" if drawn < wrong else f"{wrong:,}"
     _text(canvas, left, 0.25, f"wrong answers: {which}; images: {tally.images:,}", ha="left", fontsize=12)
     if wrong:
-        said = "true digit → answer, squared distances to their glyphs, index of the image in the data (from 0)"
+        said = f"true {tally.noun} → answer, squared distances to their glyphs, index of the image in the data (from 0)"
         _text(canvas, left, 0.55, said, ha="left", fontsize=9)
     for at, (place, label, scores) in enumerate(zip(worst.images, worst.labels, worst.scores, strict=True)):
         x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
         _place(canvas, pictures[at], x, y, side, **_grey(np.array([0, 255])))
-        _text(canvas, x + side / 2, y + side + 0.1, f"{label} → {answer}", fontsize=11)
+        _text(
+            canvas,
+            x + side / 2,
+            y + side + 0.1,
+            f"{_shown(tally.names[label])} → {_shown(tally.names[answer])}",
+            fontsize=11,
+        )
         _text(canvas, x + side / 2, y + side + 0.25, f"{-scores[label]:.1f} → {-scores[answer]:.1f}")
         _text(canvas, x + side / 2, y + side + 0.38, f"#{place}", fontsize=7)
     _write(figure, path)
@@ -133,17 +160,18 @@ def kernels(network: LeNet5, path: Path) -> None:
     _write(figure, path)
 
 
-def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], codes: Codes, path: Path) -> None:
+def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], sheet: Sheet, path: Path) -> None:
     """Draw what each layer makes of some images: all maps by name as ``LeNet5.maps`` gives them, and the glyphs.
 
-    labels is (n,), the images' classes; codes is (k, 84).
+    labels is (n,), the images' classes.
     """
+    codes = sheet.codes
     high, step, gap, left, top = 0.73, 0.85, 0.13, 0.4, 0.4
     *hidden, (_, scores) = layers.items()
     blocks = {name: [_in_one(one) for one in values] for name, values in hidden}
     blocks["glyph"] = [*codes[scores.argmax(axis=1)].reshape(-1, ROWS, COLUMNS).astype(float)]
     widths = [high * images[0].shape[1] / images[0].shape[0] + gap for images in blocks.values()]
-    figure, canvas = _canvas(max(9, left + sum(widths) + 1.69), top + step * len(labels) + 0.25)
+    figure, canvas = _canvas(max(9, left + sum(widths) + BAR * len(codes) + 0.49), top + step * len(labels) + 0.25)
     x = left
     for (name, images), wide in zip(blocks.items(), widths, strict=True):
         colours = _grey(codes if name == "glyph" else layers[name])
@@ -154,42 +182,50 @@ def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], codes: Codes, p
     _text(canvas, x + 0.6, top - 0.15, "squared distances", fontsize=10)
     for row, (label, distance) in enumerate(zip(labels, -scores, strict=True)):
         y = top + step * row
-        _text(canvas, 0.2, y + high / 2, f"{label}", fontsize=13)
-        _bars(canvas, distance, -scores.min(), x, y, high, BLUE if distance.argmin() == label else ORANGE)
+        _text(canvas, 0.2, y + high / 2, _shown(sheet.names[label]), fontsize=13)
+        _bars(canvas, sheet, distance, -scores.min(), x, y, high, BLUE if distance.argmin() == label else ORANGE)
     said = "Black is the minimum of a layer's values, white the maximum."
     nearest = "Blue is the nearest glyph where it is right, orange where it is wrong."
     _text(canvas, left, top + step * len(labels) + 0.07, f"{said} {nearest}", ha="left")
     _write(figure, path)
 
 
-def glyphs(codes: Codes, path: Path) -> None:
-    """Draw the ten glyphs of codes (10, 84), and the number of pixels in which each pair differs."""
+def glyphs(sheet: Sheet, path: Path) -> None:
+    """Draw the glyphs of a sheet, and the number of pixels in which each pair differs."""
     from matplotlib.colors import Normalize  # noqa: PLC0415 - it is optional
 
-    figure, canvas = _canvas(9, 4.4)
+    codes, names, count = sheet.codes, sheet.names, len(sheet.codes)
+    across = max(5, ceil(sqrt(count * 1.9)))  # glyphs a row, as high as the matrix beside them
+    side = 3.78 * _growth(count)
+    left = 0.65 + 0.84 * across + 0.1
+    high = max(side + 0.62, 0.9 + 1.75 * -(-count // across))
+    figure, canvas = _canvas(left + side + 0.27, high)
     for k, code in enumerate(codes):
-        x, y = 0.3 + 0.84 * (k % 5), 0.65 + 1.75 * (k // 5)
+        x, y = 0.3 + 0.84 * (k % across), 0.65 + 1.75 * (k // across)
         _place(canvas, 1 - code.reshape(ROWS, COLUMNS), x, y, 1.2, **_grey(codes))
-        _text(canvas, x + 0.35, y + 1.36, f"{k}", fontsize=11)
+        _text(canvas, x + 0.35, y + 1.36, _shown(names[k]), fontsize=11)
     a, b, minimum = closest(codes)
     apart = distances(codes)
-    panel = figure.add_axes((0.55, 0.08, 0.42, 0.42 * 9 / 4.4))
-    _matrix(panel, apart, apart, Normalize(0, apart.max()))
+    wide = left + side + 0.27
+    panel = figure.add_axes((left / wide, (high - 0.27 - side) / high, side / wide, side / high))
+    _matrix(panel, names, apart, apart, Normalize(0, apart.max()))
     for x, y in ((a, b), (b, a)):
         panel.add_patch(_frame(x - 0.5, y - 0.5, 1, 1, edgecolor=ORANGE, linewidth=2))
-    panel.set_title(f"pixels that differ, of 84; minimum: {a} and {b}, {minimum}", fontsize=10)
+    pair = f"{_shown(names[a])} and {_shown(names[b])}"
+    panel.set_title(f"pixels that differ, of 84; minimum: {pair}, {minimum}", fontsize=10)
     _write(figure, path)
 
 
-def _confusion(panel: "Axes", confusion: NDArray[np.int64]) -> None:
+def _confusion(panel: "Axes", tally: Tally) -> None:
     from matplotlib.colors import LogNorm  # noqa: PLC0415 - it is optional
 
+    confusion = tally.confusion
     fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    cells = _matrix(panel, confusion, fractions, LogNorm(1e-3, 1, clip=True))
+    cells = _matrix(panel, tally.names, confusion, fractions, LogNorm(1e-3, 1, clip=True))
     panel.set(
         title="confusion matrix",
-        xlabel="answer (colour: fraction of the digit's images)",
-        ylabel="true digit",
+        xlabel=f"answer (colour: fraction of the {tally.noun}'s images)",
+        ylabel=f"true {tally.noun}",
     )
     bar = panel.figure.colorbar(cells, ax=panel, pad=0.04, aspect=30)
     bar.set_ticks([1e-3, 1e-2, 1e-1, 1], labels=["0.1 %", "1 %", "10 %", "100 %"], fontsize=8)
@@ -226,12 +262,18 @@ def _calibration(above: "Axes", below: "Axes", tally: Tally) -> None:
     below.yaxis.set_ticks([], minor=True)
 
 
-def _matrix(panel: "Axes", counts: NDArray[np.integer], shades: NDArray[np.number], norm: "Normalize") -> "AxesImage":
-    """Draw counts [10, 10] in cells, darker for larger shades; a cell is blank where the count is 0."""
+def _matrix(
+    panel: "Axes", names: Sequence[str], counts: NDArray[np.integer], shades: NDArray[np.number], norm: "Normalize"
+) -> "AxesImage":
+    """Draw counts [k, k] of named classes in cells, darker for larger shades; a cell is blank where the count is 0."""
     cells = panel.imshow(np.ma.masked_where(counts == 0, shades), cmap="cividis_r", norm=norm)
-    panel.set(xticks=range(10), yticks=range(10))
+    shown = [_shown(name) for name in names]
+    panel.set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=shown, yticklabels=shown)
     panel.tick_params(length=0)
-    size = min(8, 33 / len(str(counts.max())))  # points, at which the longest number fits its cell
+    if max(map(len, shown)) > 2:
+        panel.tick_params(axis="x", labelrotation=90)
+    cell = 33 * 10 * _growth(len(names)) / len(names)
+    size = min(8, cell / len(str(counts.max())))  # points, at which the longest number fits its cell
     for row, column in np.argwhere(counts):
         light = np.array(cells.to_rgba(shades[row, column])[:3]) @ (0.2126, 0.7152, 0.0722)
         colour = "black" if light > 0.45 else "white"
@@ -240,16 +282,41 @@ def _matrix(panel: "Axes", counts: NDArray[np.integer], shades: NDArray[np.numbe
 
 
 def _bars(
-    canvas: "Axes", distances: NDArray[np.floating], largest: float, x: float, y: float, high: float, colour: str
+    canvas: "Axes",
+    sheet: Sheet,
+    distances: NDArray[np.floating],
+    largest: float,
+    x: float,
+    y: float,
+    high: float,
+    colour: str,
 ) -> None:
     """Draw distances as bars above their classes, and the minimum in a colour and in numbers."""
-    nearest, step = distances.argmin(), 0.12
+    nearest, step = distances.argmin(), BAR
     for k, distance in enumerate(distances):
         tall, middle = (high - 0.16) * distance / largest, x + step * (k + 0.5)
         canvas.bar(middle, -tall, 0.75 * step, y + high - 0.14, color=colour if k == nearest else GREY)
-        _text(canvas, middle, y + high - 0.05, f"{k}", fontsize=7, weight="bold" if k == nearest else "normal")
+        _text(
+            canvas,
+            middle,
+            y + high - 0.05,
+            _shown(sheet.names[k], 1),
+            fontsize=7,
+            weight="bold" if k == nearest else "normal",
+        )
     beside = x + step * len(distances) + 0.04
     _text(canvas, beside, y + high - 0.25, f"{distances[nearest]:.1f}", ha="left", color=colour)
+
+
+def _growth(classes: int) -> float:
+    """Return how much larger a matrix of so many classes is drawn than one of ten."""
+    return max(1.0, MIN_CELL * classes / 10)
+
+
+def _shown(name: str, length: int = LABEL) -> str:
+    """Return a name as it stands in a picture: short, and without what would be taken for a formula."""
+    shown = name if len(name) <= length else name[: max(1, length - 1)] + "…" * (length > 1)
+    return shown.replace("$", r"\$")
 
 
 def _colour_bar(canvas: "Axes", values: Array, x: float, y: float) -> None:

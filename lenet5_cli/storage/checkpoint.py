@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.config import Config, known
+from lenet5_cli.data.glyphs import COLUMNS, DIGITS, ROWS, Sheet, checked_names
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import content, likeness, replacing
 from lenet5_cli.storage import safe_pickle
@@ -68,7 +69,7 @@ class Checkpoint:
 
     Attributes:
         pairs: ``[weight, bias]`` of each layer that has parameters: c1, s2, c3, s4, c5 and f6.
-        codes: (k, 84), the glyphs of the output layer; None in a file of the report's, which does not keep them.
+        sheet: the glyphs (k, 84) and names of the k classes; None in a file of the report's, which does not keep them.
         config: the settings of the run, by name.
         history: the epochs that were trained.
         data: the training data's name, number of images and SHA-256.
@@ -80,7 +81,7 @@ class Checkpoint:
     """
 
     pairs: list[list[Array]]
-    codes: NDArray[np.uint8] | None = None
+    sheet: Sheet | None = None
     config: dict[str, Any] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
@@ -107,7 +108,7 @@ class Checkpoint:
 
 _EPOCH = [each.name for each in fields(Epoch)]
 _EPOCH_REQUIRED = [each.name for each in fields(Epoch) if each.default is MISSING]
-_RECORD = [each.name for each in fields(Checkpoint) if each.name not in ("pairs", "path")]  # beside the pairs
+_RECORD = [each.name for each in fields(Checkpoint) if each.name not in ("pairs", "sheet", "path")]
 
 
 def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
@@ -119,7 +120,9 @@ def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
     record = {"format": FORMAT, **{name: getattr(saved, name) for name in _RECORD}}
     record["history"] = [epoch.record() for epoch in saved.history]
     record["sha256"] = _sha256(saved)
-    record["glyphs"] = record.pop("codes")
+    record["glyphs"] = saved.sheet.codes if saved.sheet else None
+    if saved.sheet and saved.sheet.names != DIGITS:  # digits need no names
+        record["names"] = list(saved.sheet.names)
     pickled = _pickled([*saved.pairs, record])
     with replacing(path) as file:
         file.write(pickled)
@@ -195,7 +198,7 @@ def _checkpoint(items: Any) -> Checkpoint:
         return Checkpoint(_alike(pairs))
     if type(record.get("format")) is not int or record["format"] != FORMAT:
         raise LeNet5Error(f"a checkpoint of another format; this lenet5 reads format {FORMAT}")
-    saved = Checkpoint(pairs, **{name: _entry(record, name) for name in _RECORD})
+    saved = Checkpoint(pairs, _sheet(record), **{name: _entry(record, name) for name in _RECORD})
     if type(record.get("sha256")) is not str or record["sha256"] != _sha256(saved):
         raise LeNet5Error("damaged: what is in it does not have the SHA-256 that was stored with it")
     _check_config(saved)
@@ -203,13 +206,21 @@ def _checkpoint(items: Any) -> Checkpoint:
     return saved
 
 
+def _sheet(record: dict[str, Any]) -> Sheet:
+    """Return the glyphs and names of a record, names that can be shown."""
+    codes, names = record.get("glyphs"), record.get("names", list(DIGITS))
+    if type(names) is not list or not all(type(name) is str for name in names):
+        raise LeNet5Error("damaged: the names of the classes are not a list of strings")
+    checked = checked_names(names, "damaged: ")
+    shape = (len(checked), ROWS * COLUMNS)
+    if not isinstance(codes, np.ndarray) or codes.shape != shape or not np.isin(codes, (0, 1)).all():
+        raise LeNet5Error(f"damaged: the glyphs are not {shape} zeros and ones")
+    return Sheet(codes.astype(np.uint8), checked)
+
+
 def _entry(record: dict[str, Any], name: str) -> Any:
     """Return an entry of the record: arrays, or numbers and strings."""
-    value = record.get("glyphs" if name == "codes" else name)
-    if name == "codes":
-        if not isinstance(value, np.ndarray) or value.shape != (10, 84) or not np.isin(value, (0, 1)).all():
-            raise LeNet5Error("damaged: the glyphs are not (10, 84) zeros and ones")
-        return value.astype(np.uint8)
+    value = record.get(name)
     if name == "distances":
         return None if value is None else _distances(value)
     expected = list if name == "history" else dict
@@ -303,8 +314,11 @@ def _sha256(saved: Checkpoint) -> str:
     """Return the SHA-256 of all that is saved except the seconds, which differ between identical runs."""
     history = [{name: value for name, value in epoch.record().items() if name != "seconds"} for epoch in saved.history]
     said = [saved.config, saved.epoch, history, saved.data, saved.versions, list(saved.state)]
+    if saved.sheet and saved.sheet.names != DIGITS:
+        said.append(list(saved.sheet.names))
     digest = hashlib.sha256(_pickled(said))
-    optional = (value for value in (saved.codes, saved.distances) if value is not None)
+    codes = saved.sheet.codes if saved.sheet else None
+    optional = (value for value in (codes, saved.distances) if value is not None)
     for value in (*(value for pair in saved.pairs for value in pair), *optional, *saved.state.values()):
         digest.update(value.tobytes())
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """Training and evaluation."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -13,6 +14,7 @@ from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.optim import SGD, learning_rate
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage.checkpoint import Epoch
+from lenet5_cli.training.inputs import Data, as_split
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.step import Step
 
@@ -39,13 +41,14 @@ def fit(
     *,
     first: int = 1,
     validation: Split | None = None,
+    rehearsed: Split | None = None,
     threads: int = 1,
     track: Track = untracked,
 ) -> Iterator[Epoch]:
     """Train from epoch ``first`` on, and yield each epoch when it is done; the caller prints, saves and stops.
 
     An epoch depends only on the network's parameters, the optimiser's state and the epoch's number: a run resumed from
-    those gives the same bits as one that was never interrupted.
+    those gives the same bits as one that was never interrupted. Of ``rehearsed``, each epoch has other images mixed in.
 
     Raises:
         LeNet5Error: the loss or a parameter is no longer finite.
@@ -56,7 +59,7 @@ def fit(
     with Step(network, threads) as step:
         for number in range(first, config.epochs + 1):
             start = perf_counter()
-            loss, images = _take_steps(step, optimizer, taught, config, number, track)
+            loss, images = _take_steps(step, optimizer, taught, rehearsed, config, number, track)
             lr = learning_rate(config, number, 0.5)
             if not np.isfinite(loss) or not np.isfinite(network.parameters).all():
                 raise LeNet5Error(
@@ -69,10 +72,18 @@ def fit(
 
 
 def _take_steps(
-    step: Step, optimizer: SGD, split: Split, config: Config, epoch: int, track: Track
+    step: Step,
+    optimizer: SGD,
+    split: Split,
+    rehearsed: Split | None,
+    config: Config,
+    epoch: int,
+    track: Track,
 ) -> tuple[float, int]:
     """Take the steps of one epoch; return the mean loss an image and the number of images."""
     rng = np.random.default_rng([config.seed or 0, epoch])
+    if rehearsed is not None:
+        split = mixed(split, rehearsed, config.rehearse, rng)
     chosen = choose(len(split.labels), config, rng)
     network, total, loss_sum, done = step.network, len(chosen), 0.0, 0
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by the caller
@@ -82,6 +93,18 @@ def _take_steps(
             done += len(labels)
             optimizer.step(network.parameters, network.gradients, learning_rate(config, epoch, done / total))
     return loss_sum / total, total
+
+
+def mixed(split: Split, rehearsed: Split, fraction: float, rng: np.random.Generator) -> Split:
+    """Return a split with random images of another behind its own, which then are ``fraction`` of all."""
+    own, others = len(split.labels), len(rehearsed.labels)
+    chosen = np.sort(rng.choice(others, min(others, round(own * fraction / (1 - fraction))), replace=False))
+    return replace(
+        split,
+        images=np.concatenate([np.asarray(split.images[:]), np.asarray(rehearsed.images[chosen])]),
+        labels=np.concatenate([split.labels, rehearsed.labels[chosen]]),
+        places=(),
+    )
 
 
 def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.signedinteger]:
@@ -99,25 +122,51 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
     return np.concatenate(chosen) if any(map(len, chosen)) else rng.integers(images, size=1)
 
 
+def demand_classes(network: LeNet5, split: Split) -> None:
+    """Refuse a split with a label that is none of a network's classes.
+
+    Raises:
+        LeNet5Error: there is one.
+    """
+    classes = len(network.codes)
+    for index in np.flatnonzero(split.labels >= classes)[:1]:
+        there = f"label {split.labels[index]} at index {index:,}, counted from 0"
+        what = "digits" if network.sheet.noun == "digit" else "classes"
+        raise LeNet5Error(f"{split.labels_path}: {there}; expected {what} from 0 to {classes - 1}")
+
+
 def evaluate(
     network: LeNet5,
-    split: Split,
+    data: Data,
     *,
     keep: int = 0,
     threads: int = 1,
     track: Track = untracked,
     score: Score | None = None,
 ) -> Tally:
-    """Classify every image of a split; the ``keep`` worst of the wrong answers are kept whole.
+    """Classify every image of a split, of a name or folder those to test on, and return the counts.
 
-    With ``score``, the scores are what it returns, and the network gives the loss alone.
+    The ``keep`` worst of the wrong answers are kept whole. With ``score``, the scores are what it returns, and the
+    network gives the loss alone.
+
+    Raises:
+        LeNet5Error: the data cannot be read, a label is none of the classes, or a score is not finite.
     """
+    split = as_split(data, "test")
+    demand_classes(network, split)
     with Step(network, threads) as step:
         return _tally(step, split, track, keep, score)
 
 
+def answers(network: LeNet5, split: Split, *, threads: int = 1, track: Track = untracked) -> NDArray[np.signedinteger]:
+    """Return the class (n,) that a network takes each image of a split for."""
+    with Step(network, threads) as step:
+        batched = track(batches(split, EVALUATED), len(split.labels), "evaluation")
+        return np.concatenate([step.scores(images).argmax(axis=1) for images, _ in batched])
+
+
 def _tally(step: Step, split: Split, track: Track, keep: int = 0, score: Score | None = None) -> Tally:
-    tally = Tally(keep, len(step.network.codes))
+    tally = Tally(keep, step.network.names)
     for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
         scores = (score or step.scores)(images)
         tally.add(step.network.loss(scores, labels) * len(labels), labels, scores)

@@ -1,11 +1,13 @@
 """Counts of right and wrong answers, and what follows from them."""
 
 from dataclasses import dataclass, field
-from math import sqrt
+from math import exp, fsum, lgamma, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lenet5_cli.data.glyphs import DIGITS, noun
 
 BINS = 20  # of confidence, equally wide
 
@@ -15,7 +17,7 @@ class Wrong(NamedTuple):
 
     Attributes:
         images: (m,), the indices of the images, from 0 in the order in which they were counted.
-        labels: (m,), their true digits.
+        labels: (m,), their true classes.
         scores: (m, k), what the network gave each class; the largest is its answer.
     """
 
@@ -25,7 +27,7 @@ class Wrong(NamedTuple):
 
     @property
     def margins(self) -> NDArray[np.floating]:
-        """The score of each answer less that of the true digit, (m,)."""
+        """The score of each answer less that of the true class, (m,)."""
         margins: NDArray[np.floating] = self.scores.max(axis=1) - self.scores[np.arange(len(self.labels)), self.labels]
         return margins
 
@@ -62,7 +64,7 @@ class Tally:
 
     Attributes:
         keep: how many of the wrong answers to keep.
-        classes: how many there are, k.
+        names: of the classes, k; they are numbered in this order.
         loss_sum: the sum of the images' losses.
         confusion: confusion[true class, answer], images.
         bins: bins[what, bin], the answers by their confidence, the softmax of their score: bin b holds those above
@@ -72,7 +74,7 @@ class Tally:
     """
 
     keep: int = 0
-    classes: int = 10
+    names: tuple[str, ...] = DIGITS
     loss_sum: float = 0.0
     confusion: NDArray[np.int64] = field(init=False)
     bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, BINS)))
@@ -81,8 +83,9 @@ class Tally:
 
     def __post_init__(self) -> None:
         """Begin with nothing counted."""
-        self.confusion = np.zeros((self.classes, self.classes), np.int64)
-        self.worst = Wrong(np.zeros(0, int), np.zeros(0, int), np.zeros((0, self.classes)))
+        classes = len(self.names)
+        self.confusion = np.zeros((classes, classes), np.int64)
+        self.worst = Wrong(np.zeros(0, int), np.zeros(0, int), np.zeros((0, classes)))
 
     def add(self, loss_sum: float, labels: NDArray[np.integer], scores: NDArray[np.floating]) -> None:
         """Count a batch: the sum of its losses, its labels (n,) and its scores (n, k)."""
@@ -106,6 +109,11 @@ class Tally:
             )
             order = np.argsort(-both.margins, kind="stable")[: self.keep]
             self.worst = Wrong(both.images[order], both.labels[order], both.scores[order])
+
+    @property
+    def noun(self) -> str:
+        """What a class is called: ``digit`` or ``class``."""
+        return noun(self.names)
 
     @property
     def images(self) -> int:
@@ -134,22 +142,22 @@ class Tally:
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """For each digit, right answers over answers of that digit; 0 where it was never the answer."""
+        """For each class, right answers over answers of that class; 0 where it was never the answer."""
         return self._ratio(self.confusion.sum(axis=0))
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """For each digit, right answers over images of that digit; 0 where there was none."""
+        """For each class, right answers over images of that class; 0 where there was none."""
         return self._ratio(self.confusion.sum(axis=1))
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """For each digit, 2 / (1 / precision + 1 / recall); 0 where nothing was right."""
+        """For each class, 2 / (1 / precision + 1 / recall); 0 where nothing was right."""
         return self._ratio((self.confusion.sum(axis=0) + self.confusion.sum(axis=1)) / 2)
 
     @property
     def confused(self) -> list[tuple[int, int, int]]:
-        """The confusions as (true digit, answer, number of images), most frequent first."""
+        """The confusions as (true class, answer, number of images), most frequent first."""
         pairs = [
             (int(digit), int(answer), int(self.confusion[digit, answer]))
             for digit, answer in np.argwhere(self.confusion)
@@ -191,3 +199,16 @@ def wilson(right: float, images: float) -> tuple[float, float]:
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return middle - half, middle + half
+
+
+def mcnemar(first: int, second: int) -> float:
+    """Return the p-value that two classifiers are equally good on the same images: McNemar's exact test, two-sided.
+
+    ``first`` images only the first reads right, ``second`` only the second; on each of them, either is as likely to be
+    the right one if they are equally good: ``p = 2 sum_i^min C(n, i) / 2^n``, at most 1.
+
+    Source: McNemar 1947.
+    """
+    n = first + second
+    tail = (lgamma(n + 1) - lgamma(i + 1) - lgamma(n - i + 1) - n * log(2) for i in range(min(first, second) + 1))
+    return min(1.0, 2 * fsum(map(exp, tail)))

@@ -1,36 +1,118 @@
 """A training run, with its settings, network and history: begin, resume, train and save it."""
 
+import hashlib
 import multiprocessing
 import platform
 import queue
+import secrets
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict, fields, replace
 from os import PathLike
 from time import monotonic
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet5_cli import __version__
-from lenet5_cli.config import Config, known
-from lenet5_cli.data import cache, sources
+from lenet5_cli.config import Config, known, read
+from lenet5_cli.data import glyphs, sources
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
-from lenet5_cli.training.loop import Track, evaluate, fit, untracked
+from lenet5_cli.training.inputs import Data, as_split, load
+from lenet5_cli.training.loop import Track, demand_classes, evaluate, fit, untracked
 from lenet5_cli.training.metrics import Tally
 
 POLL = 0.2  # seconds between looks at whether several runs shall stop
 FREE = ("epochs", "patience", "max_time")  # settings that say only when a run ends: a resumed one may change them
 
 
+NETWORK = ("maps", "input", "activation", "connections", "dtype")  # settings that a trained network has already
+HELD_OUT = 5  # of so many images of a run from a trained model, one is held out, unless the settings say how many
+
+
+def train(
+    config: Config | str | None = None,
+    *,
+    data: Data | None = None,
+    start: str | PathLike[str] | None = None,
+    output: str | PathLike[str] | None = None,
+    threads: int = 1,
+    track: Track = untracked,
+    **settings: Any,
+) -> "Run":
+    """Train a network to its last epoch, as ``lenet5 train`` does, and return the run.
+
+    Args:
+        config: the settings, or the name of a preset or TOML file; if not given the report's, or those of the preset
+            ``finetune`` where there is a ``start``.
+        data: what to train on, if it is not the ``data`` of the settings: a name or folder, a split, or pictures,
+            uint8 or floats in [0, 1] of shape (n, 28, 28) or (n, 784), white on black, and labels (n,), integers.
+        start: a checkpoint to start from, or ``bundled``.
+        output: where to save a checkpoint after each epoch.
+        threads: cores to compute on; the results are the same for any number.
+        track: shows progress, as ``lenet5_cli.bar`` does.
+        settings: those that differ from ``config``, by name.
+
+    Raises:
+        LeNet5Error: a setting or the data does not fit, the loss is no longer finite, or the output cannot be written.
+    """
+    if isinstance(config, Config):
+        given = {field.name: getattr(config, field.name) for field in fields(Config)}
+        given = {name: value for name, value in given.items() if value != getattr(Config, name)}
+    else:
+        config = config or ("finetune" if start else None)
+        given = read(config) if config else {}
+    given |= settings
+    config = Config(**given)
+    split = load(config, "train") if data is None else as_split(data, "train")
+    saved = checkpoint.read(BUNDLED_MODEL if start == BUNDLED else start) if start else None
+    run = begin(config, split, saved, given)
+    for _ in run.train(output=output, threads=threads, track=track):
+        pass
+    return run
+
+
+def begin(config: Config, split: sources.Split, start: Checkpoint | None = None, given: Collection[str] = ()) -> "Run":
+    """Return a new run on a split; from a trained network, its settings of the network are those of ``start``.
+
+    A seed that is not set is drawn. ``given`` are the names of the settings that someone chose.
+
+    Raises:
+        LeNet5Error: a setting that is given would make another network than that of ``start``, or what it was trained
+            on, which is to be rehearsed, cannot be loaded.
+    """
+    config = replace(config, data=split.source, seed=secrets.randbelow(2**32) if config.seed is None else config.seed)
+    if start is None:
+        return Run(config, split)
+    own = {**asdict(Config()), **known(start.config), "dtype": start.dtype}
+    for name in NETWORK:
+        if name in given and getattr(config, name) != own[name]:
+            message = f"{name} is {own[name]} in this network; {getattr(config, name)} would be another network"
+            raise LeNet5Error(f"{start.where}{message}")
+    if config.rehearse and "glyphs" in given:
+        raise LeNet5Error("rehearse: with another glyph sheet, the classes of the starting model are others")
+    kept = NETWORK if "glyphs" in given else (*NETWORK, "glyphs")
+    held_out = config.validation or max(1, len(split.labels) // HELD_OUT)
+    config = replace(config, validation=held_out, **{name: own[name] for name in kept})
+    return Run(config, split, start, _rehearsed(config, start))
+
+
+def _rehearsed(config: Config, start: Checkpoint) -> sources.Split | None:
+    """Return what is to be mixed into a run: the images that its starting model was trained on."""
+    return load(Config(data=str(start.data.get("name", "mnist"))), "train") if config.rehearse else None
+
+
 class Run:
     """A run of training on one split: ``train`` yields its epochs, ``network`` learns.
+
+    A run from a trained model takes the images to hold out at random, as a small data set is often in the order of its
+    classes, and keeps that model unless an epoch is more accurate on them, or as accurate at a smaller loss.
 
     Attributes:
         config: the settings.
@@ -40,25 +122,43 @@ class Run:
         ended: why it ended before its last epoch, in a sentence; empty where it did not.
     """
 
-    def __init__(self, config: Config, split: sources.Split) -> None:
-        """Begin a run.
+    def __init__(
+        self,
+        config: Config,
+        split: sources.Split,
+        start: Checkpoint | None = None,
+        rehearsed: sources.Split | None = None,
+        sheet: glyphs.Sheet | None = None,
+    ) -> None:
+        """Begin a run, from the parameters of ``start`` if given, with images of ``rehearsed`` in each epoch.
+
+        The classes are those of ``sheet``; if not given, of the settings' glyph sheet or of the starting model.
 
         Raises:
-            LeNet5Error: the images held out would be all there are.
+            LeNet5Error: the images held out would be all there are, a label is none of the classes, or nothing can be
+                rehearsed.
         """
         if config.validation >= len(split.labels):
             raise LeNet5Error(f"validation: {config.validation} of {len(split.labels)} images; none would be left")
         self.config = config
         self.split = split
-        self.network = LeNet5(config)
+        if config.rehearse and rehearsed is None:
+            raise LeNet5Error("rehearse: there is no model to start from; set --from too")
+        self.network = LeNet5(config, sheet or _sheet(config, start))
+        demand_classes(self.network, split)
         self.history: list[Epoch] = []
         self.ended = ""
         self._optimizer = optim.optimizer(config, self.network.parameters)
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
+        self._rank = (-1.0, 0.0)  # of the parameters that are kept, as _ranked returns it
+        self._rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
+        shuffled = _shuffled(split, config.seed or 0) if start else split
         held_out = len(split.labels) - config.validation
-        self._training = split.part(slice(held_out))
-        self._validation = split.part(slice(held_out, None)) if config.validation else None
+        self._training = shuffled.part(slice(held_out))
+        self._validation = shuffled.part(slice(held_out, None)) if config.validation else None
+        if start:
+            self._start_from(start)
 
     @classmethod
     def resume(cls, saved: Checkpoint, split: sources.Split, config: Config | None = None) -> Self:
@@ -74,7 +174,15 @@ class Run:
         """
         if saved.data.get("sha256") != split.sha256:
             raise LeNet5Error(f"{saved.where}was trained on other images than those of {split.source}")
-        run = cls(config or continued(saved, {}), split)
+        config = config or continued(saved, {})
+        if "from" not in saved.data:
+            run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
+        else:
+            rehearsed = load(Config(data=saved.data["rehearsed"]), "train") if config.rehearse else None
+            run = cls(config, split, saved, rehearsed, saved.sheet)
+            if rehearsed and rehearsed.sha256 != saved.data["rehearsed_sha256"]:
+                raise LeNet5Error(f"{saved.where}rehearsed other images than those of {rehearsed.source}")
+            run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
         run._take_up(saved)
         return run
 
@@ -83,6 +191,7 @@ class Run:
         if not saved.history or len(validated) != (saved.epoch if self.config.validation else 0):
             raise LeNet5Error(f"{saved.where}its history is not of such a run; a run of lenet5 can be resumed")
         self.history = list(saved.history)
+        self._rank = max(self._rank, *map(self._ranked, self.history))
         self.network.assign(saved.pairs, saved.where)
         self._best, self._distances = saved.pairs, saved.distances
         state = self._state()
@@ -108,10 +217,12 @@ class Run:
             self.config,
             first=len(self.history) + 1,
             validation=self._validation,
+            rehearsed=self._rehearsed,
             threads=threads,
             track=track,
         ):
-            if _is_best(epoch, self.history):
+            if not self._validation or self._ranked(epoch) > self._rank:
+                self._rank = self._ranked(epoch)
                 self._best, self._distances = self.network.pairs(), self._calibrated()
             self.history.append(epoch)
             if output is not None:
@@ -120,6 +231,24 @@ class Run:
             self.ended = self._why_to_end(monotonic() + epoch.seconds > deadline)
             if self.ended:
                 return
+
+    @property
+    def improved(self) -> bool:
+        """Whether what is kept is better, on the images held out, than the model that the run started from."""
+        return self._origin.get("from_sha256") != _sha256(self._best)
+
+    def _start_from(self, start: Checkpoint) -> None:
+        """Take over the parameters of a trained model, and measure it on the images held out."""
+        self.network.assign(start.pairs, start.where)
+        self._best = self.network.pairs()
+        if self._validation:
+            tally = evaluate(self.network, self._validation)
+            self._rank = (tally.accuracy, -tally.loss)
+            self._distances = self._calibrated()
+
+    def _ranked(self, epoch: Epoch) -> tuple[float, float]:
+        """Return by what the best epoch is kept: accuracy; where few images are held out, and many tie, also loss."""
+        return epoch.validation_accuracy or 0.0, -(epoch.validation_loss or 0.0) if self._origin else 0.0
 
     def _why_to_end(self, late: bool) -> str:
         patience = self.config.patience
@@ -140,14 +269,18 @@ class Run:
         finished = self.config.schedule == "cosine" and len(self.history) == self.config.epochs
         return Checkpoint(
             self._best,
-            self.network.codes,
+            self.network.sheet,
             asdict(self.config),
             self.history,
-            {"name": self.split.source, "images": len(self.split.labels), "sha256": self.split.sha256},
+            self._images() | self._origin,
             {"lenet5": __version__, "python": platform.python_version(), "numpy": np.__version__},
             {} if finished else self._state(),
             self._distances,
         )
+
+    def _images(self) -> dict[str, Any]:
+        """Return what a checkpoint says of the images."""
+        return {"name": self.split.source, "images": len(self.split.labels), "sha256": self.split.sha256}
 
     def _calibrated(self) -> Array | None:
         """Return quantiles of the squared distances of the images held out to their nearest codes."""
@@ -161,33 +294,6 @@ class Run:
         """Return the arrays that the next step depends on, beside the parameters that are kept."""
         latest = {"parameters": self.network.parameters} if self.config.validation else {}
         return self._optimizer.state | latest
-
-
-def load(
-    config: Config,
-    split: str,
-    names: Sequence[str] | None = None,
-    *,
-    cores: int = 1,
-    progress: cache.Progress | None = None,
-) -> sources.Split:
-    """Load a split of the data that the settings name, with the classes ``names``, by default the ten digits.
-
-    Pictures are read by as many processes as there are ``cores``; a script that asks for several needs
-    ``if __name__ == "__main__"``.
-
-    Raises:
-        LeNet5Error: there is no such data, or it is damaged.
-    """
-    names = sources.DIGITS if names is None else names
-    how = sources.Reading(config.test_fraction, config.as_is, names, _read_picture, cores, progress)
-    return sources.load(config.data, split, how)
-
-
-def _read_picture(path: str, as_is: bool) -> NDArray[np.uint8]:
-    from lenet5_cli.pictures.read import read_sample  # noqa: PLC0415 - needs OpenCV, which IDX files do not
-
-    return read_sample(path, as_is=as_is)
 
 
 def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
@@ -220,10 +326,27 @@ def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[int, ...]]:
     return {name: array.shape for name, array in arrays.items()}
 
 
-def _is_best(epoch: Epoch, history: list[Epoch]) -> bool:
-    """Return whether an epoch validated better than all before it; without images held out, the latest is the best."""
-    validated = epoch.validation_accuracy
-    return validated is None or validated > max((past.validation_accuracy or 0 for past in history), default=-1)
+def _sheet(config: Config, start: Checkpoint | None) -> glyphs.Sheet | None:
+    """Return the classes of the starting model where the settings name the same sheet."""
+    return start.sheet if start and config.glyphs == start.config.get("glyphs", config.glyphs) else None
+
+
+def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, str]:
+    """Return what a checkpoint says of the model that a run started from."""
+    name = BUNDLED if start.path == str(BUNDLED_MODEL) else start.path
+    origin = {"from": name, "from_sha256": _sha256(start.pairs)}
+    return origin | ({"rehearsed": rehearsed.source, "rehearsed_sha256": rehearsed.sha256} if rehearsed else {})
+
+
+def _sha256(pairs: list[list[Array]]) -> str:
+    """Return the SHA-256, in hex, of parameters; ``lenet5 info`` shows the same."""
+    return hashlib.sha256(b"".join(value.tobytes() for pair in pairs for value in pair)).hexdigest()
+
+
+def _shuffled(split: sources.Split, seed: int) -> sources.Split:
+    """Return a split in random order."""
+    order = np.random.default_rng(seed).permutation(len(split.labels))
+    return replace(split, images=np.asarray(split.images[:])[order], labels=split.labels[order], places=())
 
 
 def side_by_side(

@@ -1,0 +1,173 @@
+"""``lenet5 compare``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lenet5_cli.commands.options import (
+    FILE,
+    MODEL,
+    GroupedCommand,
+    bar,
+    console,
+    data_of,
+    data_option,
+    load,
+    model_name,
+    option,
+    overwrite_option,
+    refuse_existing,
+    say_written,
+    threads_option,
+)
+from lenet5_cli.errors import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lenet5_cli.config import Config
+    from lenet5_cli.storage.checkpoint import Checkpoint
+
+SHOWN = 20  # images on which the answers differ, at most
+SIGNIFICANT = 0.05  # the largest p-value that is called a difference, as is usual
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("first", type=MODEL, metavar="MODEL|bundled")
+@click.argument("second", type=MODEL, metavar="MODEL|bundled")
+@data_option
+@option(
+    "--split",
+    group="Data",
+    type=click.Choice(["test", "train"]),
+    default="test",
+    show_default=True,
+    help="Which split of it.",
+)
+@threads_option
+@option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
+@option("--plot", group="Output", type=FILE, help="Draw both trainings, loss and accuracy (needs matplotlib).")
+@overwrite_option
+def compare(
+    first: Path,
+    second: Path,
+    data: str | None,
+    split: str,
+    threads: int,
+    as_json: bool,
+    plot: Path | None,
+    overwrite: bool,
+) -> None:
+    """Compare two checkpoints on the same images.
+
+    The settings that differ, both accuracies, whether their difference is more than chance (McNemar's exact test),
+    and the images on which the answers differ. Without --data, on what the first was trained on.
+
+    \b
+    Examples:
+      lenet5 compare model.pkl bundled
+      lenet5 compare a.pkl b.pkl --data builtin --plot both.png
+    """
+    refuse_existing(overwrite, plot)
+    from lenet5_cli.reports import figures
+    from lenet5_cli.storage import checkpoint
+
+    if plot:
+        figures.require("--plot", plot)
+    paths = (first, second)
+    saved = [checkpoint.read(path) for path in paths]
+    names = [model_name(path) for path in paths]
+    if names[0] == names[1]:
+        raise click.UsageError(printable(f"{names[0]} was given twice; expected two checkpoints"))
+    found = _compared(saved, data_of(saved[0], data), split, threads)
+    facts = {"models": names, "settings": _differing(*saved), **found}
+    if plot:
+        figures.histories(dict(zip(names, [each.history for each in saved], strict=True)), plot)
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        _show(facts)
+    say_written(plot)
+
+
+def _differing(first: "Checkpoint", second: "Checkpoint") -> dict[str, list[Any]]:
+    """Return the settings that differ, each with its two values; None where a file does not hold it."""
+    names = sorted({*first.config, *second.config})
+    values = {name: [first.config.get(name), second.config.get(name)] for name in names}
+    return {name: pair for name, pair in values.items() if pair[0] != pair[1]}
+
+
+def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: int) -> dict[str, Any]:
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.training.loop import answers, demand_classes
+    from lenet5_cli.training.metrics import mcnemar, wilson
+
+    networks = [LeNet5.restore(each) for each in saved]
+    images = load(data, split)
+    for network in networks:
+        demand_classes(network, images)
+    labels = images.labels
+    one, other = (answers(network, images, threads=threads, track=bar) for network in networks)
+    rights = [int((found == labels).sum()) for found in (one, other)]
+    alone = int(((one == labels) & (other != labels)).sum()), int(((one != labels) & (other == labels)).sum())
+    return {
+        "data": data.data,
+        "split": split,
+        "images": len(labels),
+        "right": rights,
+        "accuracy": [right / len(labels) for right in rights],
+        "interval": [list(wilson(right, len(labels))) for right in rights],
+        "right_alone": list(alone),
+        "p": mcnemar(*alone),
+        "differing": _answers_that_differ(labels, one, other),
+    }
+
+
+def _answers_that_differ(
+    labels: "NDArray[np.integer]", one: "NDArray[np.integer]", other: "NDArray[np.integer]"
+) -> list[dict[str, int]]:
+    places = (one != other).nonzero()[0].tolist()
+    return [
+        {"index": place, "label": int(labels[place]), "first": int(one[place]), "second": int(other[place])}
+        for place in places
+    ]
+
+
+def _show(facts: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    screen, names = console(), [printable(name) for name in facts["models"]]
+    if facts["settings"]:
+        table = Table("setting", *names)
+        for name, values in facts["settings"].items():
+            table.add_row(name, *("not set" if value is None else printable(str(value)) for value in values))
+        screen.print(table)
+    else:
+        click.echo("The settings are the same.")
+    counts = zip(names, facts["accuracy"], facts["right"], facts["interval"], strict=True)
+    for name, accuracy, right, (low, high) in counts:
+        of = f"({right} of {facts['images']}), 95 % interval {low:.4f} to {high:.4f}"
+        click.echo(f"{facts['split']} accuracy of {name}: {accuracy:.4f} {of}")
+    first, second = facts["right_alone"]
+    click.echo(f"right alone: {names[0]} on {first} images, {names[1]} on {second}")
+    chance = "more than chance" if facts["p"] < SIGNIFICANT else "it may be chance"
+    value = f"p = {facts['p']:.3g}" if facts["p"] else "p < 1e-300"
+    click.echo(f"McNemar's exact test: {value}; {chance}")
+    _show_images(facts["differing"], names)
+
+
+def _show_images(differing: list[dict[str, int]], names: list[str]) -> None:
+    from rich.table import Table
+
+    if not differing:
+        click.echo("Both answer the same on every image.")
+        return
+    table = Table("image", "label", *names, title=f"Different answers: {len(differing)}")
+    for image in differing[:SHOWN]:
+        table.add_row(*map(str, image.values()))
+    console().print(table)
+    if len(differing) > SHOWN:
+        click.echo(f"The first {SHOWN} are shown; --json has all.")

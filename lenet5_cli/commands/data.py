@@ -1,0 +1,311 @@
+"""``lenet5 data``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lenet5_cli.commands.options import (
+    FILE,
+    MODEL,
+    GroupedCommand,
+    console,
+    load,
+    model_name,
+    option,
+    overwrite_option,
+    refuse_existing,
+    say_written,
+)
+from lenet5_cli.config import Config
+from lenet5_cli.errors import LeNet5Error, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lenet5_cli.data.sources import Split
+    from lenet5_cli.engine.network import LeNet5
+
+SHEET = 20  # images of each class on a contact sheet
+LISTED = 20  # doubtful labels and duplicates that are listed
+BATCH = 1000  # images that the model reads at a time
+GAP = 2  # pixels between two images on a contact sheet
+FORMATS = ("idx", "npz", "folders")
+
+
+def _reading(command: "Callable[..., Any]") -> "Callable[..., Any]":
+    """Add the options that say how a source becomes images."""
+    command = option("--as-is", group="Data", is_flag=True, help="Only scale pictures to 28x28.")(command)
+    return option(
+        "--test-fraction",
+        group="Data",
+        type=click.FloatRange(0, 1),
+        metavar="FRACTION",
+        default=0.2,
+        show_default=True,
+        help="Fraction to test on, of data that is not split already.",
+    )(command)
+
+
+@click.group()
+def data() -> None:
+    """Show, convert and download data.
+
+    \b
+    Examples:
+      lenet5 data list
+      lenet5 data show own_pictures
+    """
+
+
+@data.command("list")
+def list_() -> None:
+    """List the data sets that have a name: images, classes, licence, and whether they are in the cache.
+
+    \b
+    Examples:
+      lenet5 data list
+    """
+    from rich.table import Table
+
+    from lenet5_cli.data import remote
+
+    table = Table("name", "images", "classes", "licence", "here", "published at", box=None, pad_edge=False)
+    for name, each in remote.SETS.items():
+        here = "yes" if remote.in_cache(name) else "no"
+        table.add_row(name, f"{each.images:,}", str(each.classes), each.licence, here, each.page)
+    table.add_row("builtin[:N]", "12,000", "10", "MIT", "yes", "drawn by lenet5 itself")
+    screen = console()
+    screen.width = max(screen.width, 140)  # a page is to be copied whole
+    screen.print(table)
+
+
+@data.command("fetch")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def fetch(names: "tuple[str, ...]") -> None:
+    """Download data sets into the cache, and check them.
+
+    \b
+    Examples:
+      lenet5 data fetch mnist emnist-letters
+    """
+    from lenet5_cli.data import remote
+
+    for name in names:
+        if name not in remote.SETS:
+            raise LeNet5Error(f"{name}: not a data set that can be downloaded; these are {', '.join(remote.SETS)}")
+    for name in names:
+        for split in remote.SETS[name].splits:
+            load(Config(data=name), split, _names(name))
+
+
+@data.command("show", cls=GroupedCommand)
+@click.argument("source", metavar="NAME|PATH")
+@_reading
+@option("--sheet", group="Output", type=FILE, help=f"Draw a contact sheet: {SHEET} images of each class.")
+@option("--model", group="Main", type=MODEL, metavar="MODEL|bundled", help="List the labels that it contradicts most.")
+@overwrite_option
+def show(
+    source: str, test_fraction: float, as_is: bool, sheet: Path | None, model: Path | None, overwrite: bool
+) -> None:
+    """Show what a data set holds: images of each class, pictures that cannot be read, and images in both splits.
+
+    \b
+    Examples:
+      lenet5 data show mnist
+      lenet5 data show own_pictures --sheet sheet.png --model bundled
+    """
+    refuse_existing(overwrite, sheet)
+    splits, names = _load_both(source, test_fraction, as_is)
+    _show_counts(splits, names)
+    for message in (message for split in splits.values() for message in split.unreadable):
+        click.echo(printable(f"not read: {message}"))
+    _show_duplicates(splits)
+    if model:
+        _show_doubtful(splits, names, model)
+    if sheet:
+        _draw_sheet(splits["train"], sheet)
+        say_written(sheet)
+
+
+@data.command("convert", cls=GroupedCommand)
+@click.argument("source", metavar="NAME|PATH")
+@click.argument("target", type=click.Path(path_type=Path))
+@option(
+    "--to", "form", group="Main", type=click.Choice(FORMATS), default="idx", show_default=True, help="What to write."
+)
+@_reading
+@overwrite_option
+def convert(source: str, target: Path, form: str, test_fraction: float, as_is: bool, overwrite: bool) -> None:
+    """Write both splits of a data set in another form.
+
+    TARGET is a folder of IDX files, an .npz file, or a folder that gets train/ and test/ with a folder of PNGs for each
+    class.
+
+    \b
+    Examples:
+      lenet5 data convert own_pictures digits
+      lenet5 data convert mnist mnist.npz --to npz
+      lenet5 data convert digits.csv pictures --to folders
+    """
+    if form == "npz" and target.suffix != ".npz":
+        raise click.UsageError(printable(f"{target}: expected a name that ends in .npz"))
+    refuse_existing(overwrite, target)
+    if form == "folders" and target.exists() and any(target.iterdir()):
+        raise click.UsageError(printable(f"{target} holds files already; pictures go into an empty folder"))
+    splits, names = _load_both(source, test_fraction, as_is)
+    try:
+        if form == "folders":
+            _to_folders(splits, names, target)
+        else:
+            {"idx": _to_idx, "npz": _to_npz}[form](splits, target)
+    except OSError as error:
+        raise LeNet5Error(f"{error.filename or target}: cannot be written: {error.strerror}") from None
+    say_written(target)
+
+
+def _names(source: str) -> list[str]:
+    """Return the names of a source's classes: of its folders of pictures, where these are not numbers, else numbers."""
+    from lenet5_cli.data import folders, sources
+
+    path = Path(source)
+    numbers = [str(place) for place in range(256)]
+    if source in sources.NAMES or not path.is_dir() or sources.holds_idx(path):
+        return numbers
+    names = folders.class_names(path)
+    return numbers if set(names) <= set(numbers) else names
+
+
+def _load_both(source: str, test_fraction: float, as_is: bool) -> "tuple[dict[str, Split], list[str]]":
+    """Return both splits by name, and the names of the classes."""
+    config = Config(data=source, test_fraction=test_fraction, as_is=as_is)
+    names = _names(source)
+    return {split: load(config, split, names) for split in ("train", "test")}, names
+
+
+def _show_counts(splits: "dict[str, Split]", names: list[str]) -> None:
+    import numpy as np
+    from rich.table import Table
+
+    table = Table("class", *splits, box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    counts = [np.bincount(split.labels, minlength=256).tolist() for split in splits.values()]
+    for label, name in enumerate(names):
+        if any(count[label] for count in counts):
+            table.add_row(printable(name), *(f"{count[label]:,}" for count in counts))
+    table.add_section()
+    table.add_row("all", *(f"{sum(count):,}" for count in counts))
+    console().print(table)
+
+
+def _digests(images: "NDArray[np.uint8]") -> "list[bytes]":
+    from hashlib import sha256
+
+    return [sha256(image).digest() for image in images]
+
+
+def _place(split: "Split", at: int) -> str:
+    return split.places[at] if split.places else f"image {at:,}"
+
+
+def _show_duplicates(splits: "dict[str, Split]") -> None:
+    """Say which test images are training images too."""
+    import numpy as np
+
+    train, test = (_digests(np.asarray(split.images)) for split in splits.values())
+    first = {digest: at for at, digest in reversed(list(enumerate(train)))}
+    shared = [at for at, digest in enumerate(test) if digest in first]
+    click.echo(f"{len(shared):,} of {len(test):,} test images are training images too.")
+    for at in shared[:LISTED]:
+        known = first[test[at]]
+        labels = [int(splits["test"].labels[at]), int(splits["train"].labels[known])]
+        differ = "" if labels[0] == labels[1] else f", labelled {labels[0]} and {labels[1]}"
+        click.echo(printable(f"  test {_place(splits['test'], at)} is train {_place(splits['train'], known)}{differ}"))
+
+
+def _show_doubtful(splits: "dict[str, Split]", names: list[str], model: Path) -> None:
+    """List the labels that a model contradicts most surely: by how much nearer another glyph is than the label's."""
+    from lenet5_cli.engine.network import LeNet5
+
+    network = LeNet5.load(model)
+    doubts = sorted(doubt for name, split in splits.items() for doubt in _doubts(network, name, split, names, model))
+    click.echo(f"{len(doubts):,} labels are not what the model reads" + (", most surely:" if doubts else "."))
+    for _, text in doubts[:LISTED]:
+        click.echo(printable(f"  {text}"))
+
+
+def _doubts(
+    network: "LeNet5", name: str, split: "Split", names: list[str], model: Path
+) -> "Iterator[tuple[float, str]]":
+    """Yield what to say of each label that the network contradicts, and how far the label's glyph is beyond its own."""
+    import numpy as np
+
+    from lenet5_cli.engine.losses import softmax
+
+    for start in range(0, len(split.labels), BATCH):
+        labels = split.labels[start : start + BATCH].tolist()
+        scores = network.scores(np.asarray(split.images[start : start + BATCH]))
+        digits = {str(digit) for digit in range(scores.shape[1])}
+        if unknown := [names[label] for label in labels if names[label] not in digits]:
+            raise LeNet5Error(f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know")
+        probabilities = softmax(scores)
+        for at, label in enumerate(labels):
+            own, read = int(names[label]), int(scores[at].argmax())
+            if read != own:
+                sure = f"labelled {own}, reads {read} ({probabilities[at, read]:.4f})"
+                yield float(scores[at, own] - scores[at, read]), f"{name} {_place(split, start + at)}: {sure}"
+
+
+def _draw_sheet(split: "Split", path: Path) -> None:
+    """Draw some images of each class, a row each."""
+    import numpy as np
+    from PIL import Image
+
+    from lenet5_cli.files import replacing
+
+    classes = np.unique(split.labels)
+    step = 28 + GAP
+    sheet = np.full((len(classes) * step + GAP, SHEET * step + GAP), 64, np.uint8)
+    for row, label in enumerate(classes):
+        for column, at in enumerate(np.flatnonzero(split.labels == label)[:SHEET]):
+            top, left = GAP + row * step, GAP + column * step
+            sheet[top : top + 28, left : left + 28] = split.images[int(at)]
+    with replacing(path) as file:
+        Image.fromarray(sheet).resize([2 * side for side in sheet.shape[::-1]], Image.Resampling.NEAREST).save(
+            file, "PNG"
+        )
+
+
+def _to_idx(splits: "dict[str, Split]", target: Path) -> None:
+    from lenet5_cli.data import idx
+
+    target.mkdir(exist_ok=True)
+    for prefix, split in zip(("train", "t10k"), splits.values(), strict=True):
+        idx.write(target / f"{prefix}-images-idx3-ubyte", split.images)
+        idx.write(target / f"{prefix}-labels-idx1-ubyte", split.labels)
+
+
+def _to_npz(splits: "dict[str, Split]", target: Path) -> None:
+    import numpy as np
+
+    from lenet5_cli.files import replacing
+
+    arrays = {f"x_{name}": np.asarray(split.images) for name, split in splits.items()}
+    arrays |= {f"y_{name}": split.labels for name, split in splits.items()}
+    with replacing(target) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _to_folders(splits: "dict[str, Split]", names: list[str], target: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    for name, split in splits.items():
+        for at, label in enumerate(split.labels.tolist()):
+            path = target / name / names[label] / f"{at:06}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.asarray(split.images[at])).save(path)

@@ -1,0 +1,241 @@
+"""LeNet-5 as a classifier of scikit-learn (the extra ``sklearn``)."""
+
+from dataclasses import fields, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet5_cli.config import Config
+from lenet5_cli.data import glyphs
+from lenet5_cli.data.sources import Split
+from lenet5_cli.engine import optim
+from lenet5_cli.engine.losses import softmax
+from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.preprocessing import SIDE
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.training.loop import fit
+from lenet5_cli.training.runs import Run
+from lenet5_cli.training.step import Step
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils.multiclass import check_classification_targets, unique_labels
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as error:
+    raise LeNet5Error(
+        f"scikit-learn, which LeNet5Classifier needs, cannot be imported: {error}; pip install 'lenet5-cli[sklearn]'"
+    ) from None
+
+PIXELS = SIDE * SIDE
+
+
+class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """LeNet-5 as a scikit-learn classifier of pictures of 28x28 pixels, white on black.
+
+    X is (n, 784) or (n, 28, 28): numbers from 0 to 255, or, where the largest that it is fitted on is at most 1, from
+    0 to 1. y is (n,), labels of any kind; the classes, sorted, have the glyphs of the sheet in their order, so that
+    there can be as many as it has glyphs: ten in that of the digits.
+
+    Args:
+        epochs: passes over the training data; this and all below are settings of ``Config``, which says what they do.
+        lr: learning rate of the first epoch.
+        batch_size: images in a step.
+        seed: of the initial weights and of each epoch's images.
+        optimizer, schedule, lr_decay, warmup, loss, rubbish, augment, order, samples_per_epoch, validation, patience,
+            max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
+        threads: cores to compute on; the results are the same for any number.
+
+    Attributes:
+        classes_: (k,), the labels, sorted.
+        n_features_in_: 784.
+        network_: the trained ``LeNet5``.
+        history_: an ``Epoch`` for each pass of ``fit``.
+        pixel_max_: what white is in X: 255 or 1.
+
+    Example:
+        >>> LeNet5Classifier(epochs=20).fit(X, y).score(X_test, y_test)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int = 30,
+        lr: float = 0.004,
+        batch_size: int = 32,
+        seed: int = 0,
+        optimizer: str = "adam",
+        schedule: str = "cosine",
+        lr_decay: float = 0.95,
+        warmup: float = 0.5,
+        loss: str = "discriminative",
+        rubbish: float = 5.0,
+        augment: str = "affine",
+        order: str = "shuffled",
+        samples_per_epoch: int = 60_000,
+        validation: int = 0,
+        patience: int = 0,
+        max_time: str = "",
+        maps: str = "6,16,120",
+        glyphs: str = "digits",
+        input: str = "lecun",  # noqa: A002 - the setting's name
+        activation: str = "tanh",
+        connections: str = "full",
+        init: str = "lecun",
+        dtype: str = "float32",
+        threads: int = 1,
+    ) -> None:
+        self.epochs = epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.seed = seed
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.lr_decay = lr_decay
+        self.warmup = warmup
+        self.loss = loss
+        self.rubbish = rubbish
+        self.augment = augment
+        self.order = order
+        self.samples_per_epoch = samples_per_epoch
+        self.validation = validation
+        self.patience = patience
+        self.max_time = max_time
+        self.maps = maps
+        self.glyphs = glyphs
+        self.input = input
+        self.activation = activation
+        self.connections = connections
+        self.init = init
+        self.dtype = dtype
+        self.threads = threads
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
+        """Train a new network on pictures X and labels y (n,).
+
+        Raises:
+            ValueError: X or y has another shape or other values, or there are more classes than glyphs.
+        """
+        images, y = self._checked(X, y, classes=None)
+        run = Run(self._config(), self._split(images, y), sheet=self._sheet())
+        self.history_ = list(run.train(threads=self.threads))
+        self.network_ = run.kept()
+        self._optimizer: optim.SGD | None = None
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Train for one more pass, at the constant learning rate ``lr``, over pictures X with labels y (n,).
+
+        Args:
+            X: as for ``fit``; whether white is 255 or 1 is decided by the first call.
+            y: some of the classes.
+            classes: all classes; demanded by the first call unless ``fit`` came before.
+
+        Raises:
+            ValueError: X or y has another shape or other values, or a label is none of the classes.
+        """
+        first = not hasattr(self, "network_")
+        if first and classes is None:
+            raise ValueError("classes: not given; the first call of partial_fit needs all of them")
+        images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
+        if first:
+            self.network_, self._optimizer = LeNet5(self._config(), self._sheet()), None
+        if foreign := set(np.unique(y)) - set(self.classes_):
+            raise ValueError(f"y: {min(map(str, foreign))} is none of the classes {self.classes_}")
+        config = replace(self._config(), schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
+        self._optimizer = self._optimizer or optim.optimizer(config, self.network_.parameters)
+        self.passes_ = getattr(self, "passes_", 0) + 1
+        once = replace(config, epochs=self.passes_)
+        split = self._split(images, y)
+        for _ in fit(self.network_, self._optimizer, split, once, first=self.passes_, threads=self.threads):
+            pass
+        return self
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:  # noqa: N803
+        """Return scores (n, k), minus the squared distance to each glyph; of two classes, the difference (n,).
+
+        Raises:
+            ValueError: X has another shape or other values.
+            NotFittedError: nothing has been fitted.
+        """
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:  # noqa: N803
+        """Return the probability (n, k) of each class: the softmax of the scores; raises as ``decision_function``."""
+        return softmax(self._scores(X))
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
+        """Return the label (n,) of each picture; raises as ``decision_function``."""
+        answers = self._scores(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[answers]
+        return labels
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that there is no negative ink."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
+
+    def _config(self) -> Config:
+        names = {field.name for field in fields(Config)}
+        try:
+            return Config(**{name: _plain(value) for name, value in self.get_params().items() if name in names})
+        except LeNet5Error as error:
+            raise ValueError(str(error)) from None
+
+    def _sheet(self) -> glyphs.Sheet:
+        """Return a glyph for each class: the first ones of the sheet."""
+        codes, names = glyphs.read(self.glyphs)
+        if not 2 <= len(self.classes_) <= len(codes):
+            raise ValueError(
+                f"y: {len(self.classes_)} class{'es' * (len(self.classes_) != 1)}; expected 2 to {len(codes)}, as many"
+                f" as the sheet {self.glyphs} has glyphs"
+            )
+        return glyphs.Sheet(codes[: len(self.classes_)], names[: len(self.classes_)])
+
+    def _checked(
+        self,
+        X: ArrayLike,  # noqa: N803
+        y: ArrayLike,
+        classes: ArrayLike | None,
+        reset: bool = True,
+    ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """Return X as images and y as an array; with ``reset``, take over the classes and what white is."""
+        pixels, labels = validate_data(self, _flat(X), y, reset=reset, dtype="numeric")
+        check_classification_targets(labels)
+        if reset:
+            self.classes_ = unique_labels(labels if classes is None else classes)
+            self.pixel_max_ = 1 if pixels.max() <= 1 else 255
+            self.passes_ = 0
+            self._sheet()
+        return self._images(pixels), labels
+
+    def _scores(self, X: ArrayLike) -> NDArray[np.floating]:  # noqa: N803
+        check_is_fitted(self)
+        images = self._images(validate_data(self, _flat(X), reset=False, dtype="numeric"))
+        with Step(self.network_, self.threads) as step:
+            return step.scores(images)
+
+    def _images(self, X: NDArray[Any]) -> NDArray[np.uint8]:  # noqa: N803
+        """Return X (n, 784) as images (n, 28, 28), 0 to 255."""
+        if X.shape[1] != PIXELS:
+            raise ValueError(f"X: {X.shape[1]} feature(s); expected {PIXELS}, the pixels of 28x28")
+        low, high = X.min(), X.max()
+        if low < 0 or high > self.pixel_max_:
+            raise ValueError(f"X: numbers from {low:g} to {high:g}; expected 0 to {self.pixel_max_}")
+        return np.rint(X * (255 / self.pixel_max_)).astype(np.uint8).reshape(-1, SIDE, SIDE)
+
+    def _split(self, images: NDArray[np.uint8], y: NDArray[Any]) -> Split:
+        return Split("arrays", images, np.searchsorted(self.classes_, y).astype(np.uint8), "arrays", "arrays")
+
+
+def _flat(X: Any) -> Any:  # noqa: N803
+    """Return pictures (n, 28, 28) as (n, 784), and leave everything else to scikit-learn's own checks."""
+    shape = np.shape(X) if isinstance(X, np.ndarray | list) else ()
+    return np.reshape(X, (-1, PIXELS)) if shape[1:] == (SIDE, SIDE) else X
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy, as a grid of parameters may hold, as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,73 @@
+"""What training and evaluation are given: the data of settings, a name or folder, or arrays, as a split."""
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet5_cli.config import Config
+from lenet5_cli.data import cache, glyphs, sources
+from lenet5_cli.data.sources import Split
+from lenet5_cli.engine.preprocessing import as_pictures
+from lenet5_cli.errors import LeNet5Error
+
+Data = Split | str | PathLike[str] | tuple[NDArray[Any], NDArray[np.integer]]
+"""A split; what ``data.sources.load`` takes; or pictures, as ``LeNet5.scores`` takes them, and labels (n,)."""
+
+
+def load_data(source: str | PathLike[str], split: str = "train", **how: Any) -> Split:
+    """Load a split, ``train`` or ``test``, of what ``--data`` takes: a data set, a folder, a CSV or an .npz file.
+
+    ``how`` are the settings that say how it is read: ``test_fraction``, ``as_is``.
+
+    Raises:
+        LeNet5Error: there is no such data, it is damaged, or it could not be downloaded.
+    """
+    return load(Config(data=fspath(source), **how), split)
+
+
+def load(
+    config: Config,
+    split: str,
+    names: Sequence[str] | None = None,
+    *,
+    cores: int = 1,
+    progress: cache.Progress | None = None,
+) -> sources.Split:
+    """Load a split of the data that the settings name, with the classes ``names``, by default the glyph sheet's.
+
+    Pictures are read by as many processes as there are ``cores``; a script that asks for several needs
+    ``if __name__ == "__main__"``.
+
+    Raises:
+        LeNet5Error: there is no such data, or it is damaged.
+    """
+    names = glyphs.read(config.glyphs).names if names is None else names
+    how = sources.Reading(config.test_fraction, config.as_is, names, _read_picture, cores, progress)
+    return sources.load(config.data, split, how)
+
+
+def _read_picture(path: str, as_is: bool) -> NDArray[np.uint8]:
+    from lenet5_cli.pictures.read import read_sample  # noqa: PLC0415 - needs OpenCV, which IDX files do not
+
+    return read_sample(path, as_is=as_is)
+
+
+def as_split(data: Data, split: str) -> Split:
+    """Return data as a split of images and labels; of a name or folder the one that is named.
+
+    Raises:
+        LeNet5Error: the data cannot be read; pictures or labels have another shape, or other numbers.
+    """
+    if isinstance(data, Split):
+        return data
+    if not isinstance(data, tuple):
+        return load(Config(data=fspath(data)), split)
+    images, labels = as_pictures(data[0]), np.asarray(data[1])
+    if labels.shape != (len(images),) or not len(images):
+        raise LeNet5Error(f"labels of shape {labels.shape} for {len(images)} pictures; expected one for each")
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > np.iinfo(np.uint8).max:
+        raise LeNet5Error(f"labels of {labels.dtype}; expected integers, the places of their glyphs from 0")
+    return Split("arrays", images, labels.astype(np.uint8), "arrays", "arrays")

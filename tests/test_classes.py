@@ -1,0 +1,218 @@
+"""Other classes than the ten digits: from the sheet through training, checkpoint, tables, pictures and exports."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lenet5_cli import LeNet5
+from lenet5_cli.config import Config
+from lenet5_cli.data import glyphs, idx, sources
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.export import c, npz, onnx, page
+from lenet5_cli.export import hex as hexadecimal
+from lenet5_cli.reports import figures
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.storage.checkpoint import Checkpoint
+from lenet5_cli.training.metrics import Tally
+from tests.conftest import run
+
+LETTERS = glyphs.read("letters")
+PAIRS = LeNet5(Config(seed=1)).pairs()
+QUICK = ["--config", "quick", "--epochs", "1", "--seed", "1"]
+NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=16)
+
+
+def sheet(names: list[str]) -> glyphs.Sheet:
+    codes = np.random.default_rng(1).integers(0, 2, (len(names), 84), dtype=np.uint8)
+    return glyphs.Sheet(codes, tuple(names))
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model of 26 classes trained for an epoch on 2,000 letters."""
+    path = tmp_path_factory.mktemp("letters") / "letters.pkl"
+    run("train", "--data", "builtin-letters:2000", "--glyphs", "letters", *QUICK, "--output", path)
+    return path
+
+
+@given(names=st.lists(NAMES, min_size=2, max_size=40, unique=True))
+def test_a_checkpoint_keeps_any_names(names: list[str]) -> None:
+    kept = sheet(names)
+    checkpoint.write("model.pkl", Checkpoint(PAIRS, kept))
+    read = checkpoint.read("model.pkl").sheet
+    assert read
+    assert read.names == kept.names
+    np.testing.assert_array_equal(read.codes, kept.codes)
+    assert LeNet5.load("model.pkl").names == kept.names
+
+
+def test_digits_need_no_names_in_a_checkpoint() -> None:
+    for name, names in (("digits", glyphs.DIGITS), ("others", tuple("abcdefghij"))):
+        checkpoint.write(name, Checkpoint(PAIRS, glyphs.read()._replace(names=names)))
+    assert b"names" not in Path("digits").read_bytes()
+    assert b"names" in Path("others").read_bytes()
+    assert LeNet5.load("digits").names == glyphs.DIGITS
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        (LETTERS._replace(names=("A", "A")), "damaged: two classes are named A; expected a name of its own for each"),
+        (LETTERS._replace(names=("A", "B")), "damaged: the glyphs are not (2, 84) zeros and ones"),
+        (LETTERS._replace(names=("A", "")), "damaged: the name ''; expected 1 to 16 printable characters"),
+        (LETTERS._replace(names=("A", 2)), "damaged: the names of the classes are not a list of strings"),
+        (LETTERS._replace(names=("A",)), "damaged: 1 class; expected 2 to 128"),
+        (glyphs.Sheet(2 * LETTERS.codes, LETTERS.names), "damaged: the glyphs are not (26, 84) zeros and ones"),
+    ],
+)
+def test_a_forged_sheet_is_refused(kept: glyphs.Sheet, message: str) -> None:
+    checkpoint.write("model.pkl", Checkpoint(PAIRS, kept))
+    with pytest.raises(LeNet5Error) as error:
+        checkpoint.read("model.pkl")
+    assert str(error.value) == f"model.pkl: {message}"
+
+
+def test_a_name_cannot_be_changed_unseen() -> None:
+    checkpoint.write("model.pkl", Checkpoint(PAIRS, sheet(["first", "other"])))
+    content = Path("model.pkl").read_bytes()
+    Path("model.pkl").write_bytes(content.replace(b"other", b"OTHER"))
+    with pytest.raises(LeNet5Error, match=r"^model\.pkl: damaged: what is in it does not have the SHA-256"):
+        checkpoint.read("model.pkl")
+
+
+def test_labels_outside_the_sheet_are_refused_before_training() -> None:
+    folder = Path("data")
+    folder.mkdir()
+    images = np.zeros((3, 28, 28), np.uint8)
+    for prefix, labels in (("train", [0, 1, 2]), ("t10k", [0, 10, 9])):
+        idx.write(folder / f"{prefix}-images-idx3-ubyte", images)
+        idx.write(folder / f"{prefix}-labels-idx1-ubyte", np.array(labels, np.uint8))
+    message = "label 10 at index 1, counted from 0; expected digits from 0 to 9"
+    refused = run("train", "--data", folder, *QUICK, code=1)
+    assert refused.stderr.splitlines()[-1] == f"Error: data/t10k-labels-idx1-ubyte: {message}"
+    refused = run("eval", "bundled", "--data", folder, code=1)
+    assert refused.stderr.splitlines()[-1] == f"Error: data/t10k-labels-idx1-ubyte: {message}"
+    assert not Path("model.pkl").exists()
+    idx.write(folder / "train-labels-idx1-ubyte", np.array([0, 26, 2], np.uint8))
+    refused = run("train", "--data", folder, "--glyphs", "letters", *QUICK, code=1)
+    expected = "label 26 at index 1, counted from 0; expected classes from 0 to 25"
+    assert refused.stderr.splitlines()[-1] == f"Error: data/train-labels-idx1-ubyte: {expected}"
+
+
+def test_classes_without_an_image_are_named(bars_folder: Path) -> None:
+    noted = run("train", "--data", bars_folder, "--glyphs", "letters", *QUICK)
+    missing = "K, L, M, N, O, P, Q, R, S, T, U, V, W, X, Y, Z"
+    note = f"{bars_folder}/train-labels-idx1-ubyte: no image of class {missing}; expected some of each"
+    assert note in noted.stderr.splitlines()
+
+
+def test_letters_are_evaluated_on_80_columns(letters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("eval", letters).stdout.splitlines()
+    assert max(map(len, shown)) <= 80
+    assert any(line.split() == ["┃", "class", "┃", "images", "┃", "precision", "┃", "recall", "┃", "F1", "┃", "taken", "for", "┃"] for line in shown)  # fmt: skip # noqa: E501
+    rows = [line.split("│") for line in shown if line.startswith("│")]
+    assert [row[1].strip() for row in rows if row[1].strip()] == list(LETTERS.names)
+    assert not any("Confusions" in line for line in shown)
+    facts = json.loads(run("eval", letters, "--json").stdout)
+    assert facts["classes"] == list(LETTERS.names)
+    assert np.shape(facts["confusion"]) == (26, 26)
+    most = facts["confused"][0]
+    assert (f"{most['class']} read as {most['answer']}: {most['count']} of {most['of']} ") in "\n".join(shown)
+
+
+def test_info_names_the_classes(letters: Path) -> None:
+    assert f"26 classes: {' '.join(LETTERS.names)}" in run("info", letters).stdout
+    assert json.loads(run("info", letters, "--json").stdout)["classes"] == list(LETTERS.names)
+    run("info", letters, "--figures", "figures", "--data", "builtin-letters")
+    assert {path.name for path in Path("figures").iterdir()} == {"kernels.png", "maps.png", "curves.png", "glyphs.png"}
+
+
+def test_predict_prints_names(letters: Path) -> None:
+    images = sources.load("builtin-letters", "test").images[:1]
+    Image.fromarray(images[0]).save("letter.png")
+    network = LeNet5.load(letters)
+    name = network.names[network.scores(images)[0].argmax()]
+    shown = run("predict", "letter.png", "--model", letters).stdout.splitlines()
+    assert shown[0].split() == ["file", "class", "probability"]
+    assert shown[1].split()[:2] == ["letter.png", name]
+    found = json.loads(run("predict", "letter.png", "--model", letters, "--json").stdout)
+    assert (found["class"], len(found["distances"])) == (name, 26)
+    rows = run("predict", "letter.png", "--model", letters, "--csv").stdout.splitlines()
+    assert rows[0] == "file,class,probability,distance,reason"
+    assert rows[1].startswith(f"letter.png,{name},")
+    run("predict", "letter.png", "--model", letters, "--explain", "seen.png")
+    assert Path("seen.png").exists()
+
+
+def test_exports_name_the_classes(letters: Path) -> None:
+    saved = checkpoint.read(letters)
+    network = LeNet5.restore(saved)
+    names = list(network.names)
+    assert f'"names": {json.dumps(names[:1])[:-1]}' in page.render(network, saved).decode().replace('":[', '": [')
+    Path("model.npz").write_bytes(npz.render(network, saved))
+    with np.load("model.npz") as arrays:
+        assert arrays["output.codes"].shape == (26, 84)
+        assert json.loads(arrays["network.json"])["names"] == names
+    header = c.render(network, saved, "float32", 1)
+    assert b"#define LENET5_CLASSES 26\n" in header["lenet5.h"]
+    assert b'lenet5_names[LENET5_CLASSES] = {\n    "A", "B", "C"' in header["lenet5.c"]
+    assert b"from 0 on: `A` `B` `C`" in hexadecimal.render(network, saved, "int8", 1)["README.md"]
+    assert b'["A", "B", "C"' in onnx.render(network, saved)
+
+
+def test_any_name_is_a_string_of_c() -> None:
+    assert c._string('a"\\??/é1') == r'"a\042\134\077\077/\303\2511"'
+
+
+@pytest.mark.parametrize("count", [26, 62])
+def test_figures_of_many_classes(count: int) -> None:
+    named = sheet([f"name {k}" if k % 2 else "$" + chr(65 + k) for k in range(count)])
+    measured = Tally(4, named.names)
+    labels = np.arange(count)
+    measured.add(1.0, labels, -np.abs(labels[:, None] - labels[::-1] // 2 * 2.0))
+    images = np.zeros((len(measured.worst.images), 28, 28), np.uint8)
+    network = LeNet5(Config(seed=1), named)
+    figures.evaluation(measured, Path("evaluation.png"))
+    figures.errors(images, measured.worst, measured, Path("errors.png"))
+    figures.glyphs(named, Path("glyphs.png"))
+    figures.maps(network.maps(images[:2]), labels[:2], named, Path("maps.png"))
+    for path in Path().glob("*.png"):
+        with Image.open(path) as image:
+            assert max(image.size) < 6000
+
+
+def test_render_glyphs_says_which_pairs_are_too_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = run("render-glyphs", "--characters", "O0Q", "--output", "o.png")
+    assert result.stderr == "o.png: written\no.names.txt: written\n"
+    drawn = glyphs.read("o.png")
+    close = [(a, b, n) for a, b, n in glyphs.pairs(drawn.codes) if n < glyphs.MIN_DISTANCE]
+    told = ", ".join(f"{drawn.names[a]} and {drawn.names[b]} {n}" for a, b, n in close)
+    assert close
+    assert result.stdout.splitlines()[-1] == f"too close, under {glyphs.MIN_DISTANCE} pixels: {told}"
+    shown = run("render-glyphs", "--sheet", "letters", "--output", "l.txt").stdout.splitlines()
+    assert shown[-1] == "closest pair: D and O, 8 of 84 pixels differ"
+    assert max(map(len, shown)) <= 80
+    assert run("render-glyphs", "--sheet", "letters", "--characters", "AB", code=2).stderr.splitlines()[-1] == (
+        "Error: expected either --sheet or --characters, not both"
+    )
+    refused = run("render-glyphs", "--characters", "AB", "-o", "o.png", code=2)
+    assert refused.stderr.splitlines()[-1] == "Error: o.png exists; --overwrite replaces it"
+
+
+def test_a_network_of_two_classes_learns() -> None:
+    digits = sources.load("builtin:400", "train")
+    two = replace(digits, images=digits.images[digits.labels < 2], labels=digits.labels[digits.labels < 2])
+    network = LeNet5(Config(seed=1, init="normal", input="grey"), sheet(["zero", "one"]))
+    losses = []
+    for _ in range(40):
+        losses.append(network.loss_and_gradient(two.images, two.labels))
+        network.parameters -= 0.1 * network.gradients
+    assert losses[-1] < losses[0] / 2

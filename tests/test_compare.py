@@ -1,0 +1,79 @@
+"""``lenet5 compare``: counts against a slow reference, McNemar's test against hand-worked numbers, whole output."""
+
+import json
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lenet5_cli import LeNet5, load_data
+from lenet5_cli.training.metrics import mcnemar
+from tests.conftest import left_behind, run, train
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [
+        (0, 0, 1.0),
+        (5, 5, 1.0),
+        (0, 5, 2 / 32),  # 2 C(5, 0) / 2^5
+        (1, 5, 2 * (1 + 6) / 64),  # 2 (C(6, 0) + C(6, 1)) / 2^6
+        (6, 2, 2 * (1 + 8 + 28) / 256),
+    ],
+)
+def test_mcnemar_by_hand(first: int, second: int, p: float) -> None:
+    assert mcnemar(first, second) == pytest.approx(p, rel=1e-12)
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_the_binomial_test(first: int, second: int) -> None:
+    n, low = first + second, min(first, second)
+    exact = min(1, 2 * sum(comb(n, i) for i in range(low + 1)) / 2**n)
+    assert mcnemar(first, second) == mcnemar(second, first) == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.fixture
+def two(bars_folder: Path) -> Path:
+    train(bars_folder, "-o", "a.pkl", "--init", "normal")
+    train(bars_folder, "-o", "b.pkl", "--lr", 0.1, "--init", "normal", "--seed", 4)
+    return bars_folder
+
+
+def test_counts_are_those_of_the_answers(two: Path) -> None:
+    found = json.loads(run("compare", "a.pkl", "b.pkl", "--json").stdout)
+    split = load_data(str(two), "test")
+    one, other = (LeNet5.load(name).scores(split.images[:]).argmax(axis=1) for name in ("a.pkl", "b.pkl"))
+    right = [(one == split.labels), (other == split.labels)]
+    assert found["models"] == ["a.pkl", "b.pkl"]
+    assert found["settings"] == {"lr": [0.5, 0.1], "seed": [3, 4]}
+    assert found["accuracy"] == [each.mean() for each in right]
+    assert found["right_alone"] == [int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())]
+    assert found["p"] == mcnemar(*found["right_alone"])
+    assert [each["index"] for each in found["differing"]] == np.flatnonzero(one != other).tolist()
+    assert found["differing"], "the two models answer alike: nothing was tested"
+
+
+@pytest.mark.usefixtures("two")
+def test_output_and_plot() -> None:
+    result = run("compare", "a.pkl", "b.pkl", "--plot", "both.png")
+    found = json.loads(run("compare", "a.pkl", "b.pkl", "--json").stdout)
+    lines = result.stdout.splitlines()
+    right, (low, high) = found["right"][0], found["interval"][0]
+    assert f"test accuracy of a.pkl: {right / 50:.4f} ({right} of 50), 95 % interval {low:.4f} to {high:.4f}" in lines
+    assert "right alone: a.pkl on {} images, b.pkl on {}".format(*found["right_alone"]) in lines
+    assert result.stderr.endswith("both.png: written\n")
+    assert left_behind() == ["a.pkl", "b.pkl", "bars", "both.png"]
+
+
+@pytest.mark.usefixtures("two")
+def test_a_model_against_a_copy_of_itself() -> None:
+    Path("copy.pkl").write_bytes(Path("a.pkl").read_bytes())
+    lines = run("compare", "a.pkl", "copy.pkl").stdout.splitlines()
+    assert lines[0] == "The settings are the same."
+    assert "McNemar's exact test: p = 1; it may be chance" in lines
+    assert lines[-1] == "Both answer the same on every image."
+    result = run("compare", "a.pkl", "a.pkl", code=2)
+    assert result.stderr.endswith("Error: a.pkl was given twice; expected two checkpoints\n")

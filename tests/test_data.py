@@ -1,0 +1,154 @@
+"""``lenet5 data``."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lenet5_cli.commands.data import GAP, SHEET
+from lenet5_cli.config import Config
+from lenet5_cli.data import remote
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.training import runs
+from tests.conftest import SHORT, bars, drawing, run
+
+
+@pytest.fixture
+def own() -> Path:
+    """Return a folder of drawn digits, 4 of each in train/ and 1 in test/."""
+    for digit in range(10):
+        for size in (60, 64, 68, 72, 83):
+            path = Path("own", "test" if size == 83 else "train", str(digit), f"{size}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drawing(digit, size).save(path)
+    return Path("own")
+
+
+def test_show_counts_every_class(own: Path) -> None:
+    Path("own/train/3/none.png").write_text("no picture")
+    result = run("data", "show", own)
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["class", "train", "test"]
+    assert [line.split() for line in lines[1:11]] == [[str(digit), "4", "1"] for digit in range(10)]
+    assert lines[11].split() == ["all", "40", "10"]
+    assert lines[12].startswith("not read: own/train/3/none.png: not a picture; expected one of PNG,")
+    assert lines[13:] == ["0 of 10 test images are training images too."]
+    assert "  not read: own/train/3/none.png: not a picture" in result.stderr
+
+
+def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
+    Path("own/train/3/60.png").rename("own/train/8/three.png")
+    Path("own/test/2/copy.png").write_bytes(Path("own/train/5/64.png").read_bytes())
+    lines = run("data", "show", own, "--model", "bundled").stdout.splitlines()
+    assert "1 of 11 test images are training images too." in lines
+    assert "  test own/test/2/copy.png is train own/train/5/64.png, labelled 2 and 5" in lines
+    doubtful = [line for line in lines if "labelled" in line and "reads" in line]
+    wrong = re.compile(r"  train own/train/8/three\.png: labelled 8, reads 3 \([01]\.\d{4}\)")
+    assert any(map(wrong.fullmatch, doubtful))
+    assert any(line.startswith("  test own/test/2/copy.png: labelled 2, reads 5 (") for line in doubtful)
+
+
+def test_show_draws_a_contact_sheet(bars_folder: Path) -> None:
+    assert run("data", "show", bars_folder, "--sheet", "sheet.png").stderr.endswith("sheet.png: written\n")
+    with Image.open("sheet.png") as image:
+        sheet = np.asarray(image)[::2, ::2]
+    step = 28 + GAP
+    assert sheet.shape == (10 * step + GAP, SHEET * step + GAP)
+    train = bars(300)
+    for digit in (0, 7):
+        first = train.images[train.labels == digit][0]
+        np.testing.assert_array_equal(sheet[GAP + digit * step :, GAP:][:28, :28], first)
+    assert "exists; --overwrite" in run("data", "show", bars_folder, "--sheet", "sheet.png", code=2).stderr
+
+
+def test_classes_with_other_names(own: Path) -> None:
+    for split in ("train", "test"):
+        Path(f"own/{split}/7").rename(f"own/{split}/seven")
+    assert re.search(r"^seven +4 +1$", run("data", "show", own).stdout, re.MULTILINE)
+    result = run("data", "show", own, "--model", "bundled", code=1)
+    assert result.stderr.endswith("Error: own: has class seven, which bundled does not know\n")
+
+
+@pytest.mark.parametrize(("form", "target"), [("idx", "digits"), ("npz", "digits.npz"), ("folders", "digits")])
+def test_convert_keeps_images_and_labels(bars_folder: Path, form: str, target: str) -> None:
+    run("data", "convert", bars_folder, target, "--to", form)
+    for split in ("train", "test"):
+        before, after = (runs.load(Config(data=str(data), as_is=True), split) for data in (bars_folder, target))
+        if form == "folders":  # they have no order, and each is a picture of its own
+            pairs = [
+                sorted((image.tobytes(), label) for image, label in zip(each.images, each.labels.tolist(), strict=True))
+                for each in (before, after)
+            ]
+            assert pairs[0] == pairs[1]
+        else:
+            assert before.sha256 == after.sha256
+
+
+def test_convert_replaces_nothing(bars_folder: Path) -> None:
+    Path("there").mkdir()
+    Path("there/file").touch()
+    for form in ("idx", "folders"):
+        assert "there exists; --overwrite" in run("data", "convert", bars_folder, "there", "--to", form, code=2).stderr
+    result = run("data", "convert", bars_folder, "there", "--to", "folders", "--overwrite", code=2)
+    assert "there holds files already; pictures go into an empty folder" in result.stderr
+    assert (
+        "digits: expected a name that ends in .npz"
+        in run("data", "convert", bars_folder, "digits", "--to", "npz", code=2).stderr
+    )
+
+
+def test_list_names_every_data_set() -> None:
+    lines = run("data", "list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["name", *remote.SETS, "builtin[:N]"]
+    assert all(
+        each.page in line and each.licence in line for line, each in zip(lines[1:], remote.SETS.values(), strict=False)
+    )
+
+
+def test_fetch_loads_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(name: str, split: str, _: object) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+        asked.append((name, split))
+        return np.zeros((3, 28, 28), np.uint8), np.array([0, 1, 46], np.uint8), (f"{name}-images", f"{name}-labels")
+
+    monkeypatch.setattr(remote, "load", load)
+    result = run("data", "fetch", "qmnist", "emnist-balanced")
+    assert asked == [
+        ("qmnist", "train"),
+        ("qmnist", "test"),
+        ("qmnist", "test50k"),
+        ("emnist-balanced", "train"),
+        ("emnist-balanced", "test"),
+    ]
+    assert "Load test50k: 3 images of 28x28 pixels from qmnist-images\n" in result.stderr
+    assert run("data", "fetch", "cifar", code=1).stderr == (
+        f"Error: cifar: not a data set that can be downloaded; these are {', '.join(remote.SETS)}\n"
+    )
+
+
+def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
+    (own / "train").rename("flat")
+    result = run("train", "--data", "flat", "--test-fraction", "0.5", *SHORT)
+    count = int(re.search(r"test accuracy: .* of (\d+)\)", result.stdout)[1])
+    assert 0 < count < 40
+    evaluated = run("eval", "model.pkl").stdout
+    assert f" of {count})" in evaluated
+    assert " of 40)" in run("eval", "model.pkl", "--test-fraction", "1").stdout
+    assert "epoch: 3" in run("train", "--resume", "--epochs", "3").stdout
+    Path("flat/3/60.png").unlink()
+    result = run("train", "--resume", "--epochs", "4", code=1)
+    assert result.stderr.endswith("Error: model.pkl: was trained on other images than those of flat\n")
+
+
+@pytest.mark.usefixtures("own")
+def test_as_is_is_a_setting_of_the_run() -> None:
+    Path("mine.toml").write_text("as_is = true\ndata = 'own'\n")
+    run("train", "--config", "mine.toml", *SHORT)
+    run("train", "--data", "own", "--as-is", "--output", "other.pkl", *SHORT)
+    one, other = (checkpoint.read(path) for path in ("model.pkl", "other.pkl"))
+    assert one.config["as_is"] is other.config["as_is"] is True
+    assert one.data == other.data
+    run("eval", "model.pkl")

@@ -1,0 +1,149 @@
+"""Starting from a trained model: what is taken over, what is kept, and that a resumed run has the same bytes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet5_cli import LeNet5, LeNet5Error, train
+from lenet5_cli.data import glyphs, idx
+from lenet5_cli.files import BUNDLED_MODEL
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.training.loop import mixed
+from tests.conftest import bars, left_behind, run, without_seconds
+
+START = ["--init", "normal", "--input", "grey", "--maps", "4,8,40", "--epochs", 2, "--samples-per-epoch", 50]
+FINE = ["--from", "start.pkl", "--seed", 5, "--epochs", 4, "--batch-size", 32]
+
+
+@pytest.fixture
+def start(bars_folder: Path) -> Path:
+    """Return a model of its own size, trained a little on bars."""
+    run("train", "--data", bars_folder, *START, "--seed", 1, "--output", "start.pkl")
+    return Path("start.pkl")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return a folder of 80 training and 40 test images in the order of their classes."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for prefix, split in (("train", bars(80, seed=7)), ("t10k", bars(40, seed=8))):
+        order = np.argsort(split.labels, kind="stable")
+        idx.write(folder / f"{prefix}-images-idx3-ubyte", split.images[order])
+        idx.write(folder / f"{prefix}-labels-idx1-ubyte", split.labels[order])
+    return folder
+
+
+@pytest.mark.usefixtures("start")
+def test_a_run_from_a_model_has_its_network_and_says_where_it_came_from(own: Path) -> None:
+    run("train", *FINE, "--data", own)
+    saved = checkpoint.read("model.pkl")
+    assert (saved.config["maps"], saved.config["input"]) == ("4,8,40", "grey")
+    assert (saved.config["optimizer"], saved.config["augment"]) == ("adam", "affine")  # of the preset finetune
+    assert saved.config["validation"] == 16  # a fifth
+    assert saved.data["from"] == "start.pkl"
+    assert saved.epoch == 4
+
+
+@pytest.mark.parametrize("more", [[], ["--rehearse", 0.5]], ids=["alone", "rehearsed"])
+def test_resume_gives_the_bytes_of_the_run_that_was_not_broken_off(more: list[Any], start: Path, own: Path) -> None:
+    run("train", *FINE, *more, "--data", own, "--output", "whole.pkl")
+    write = checkpoint.write
+
+    def stopping(path: Path, saved: Any) -> None:
+        write(path, saved)
+        if saved.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.setattr(checkpoint, "write", stopping)
+        run("train", *FINE, *more, "--data", own, code=130)
+    start.unlink()  # a resumed run does not need it
+    run("train", "--resume")
+    assert without_seconds("model.pkl") == without_seconds("whole.pkl")
+
+
+@pytest.mark.usefixtures("start")
+def test_resume_refuses_to_rehearse_other_images(own: Path, bars_folder: Path) -> None:
+    run("train", *FINE, "--rehearse", 0.5, "--data", own, "--lr-decay", 1, "--schedule", "exponential")
+    idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=9).images)
+    result = run("train", "--resume", "--epochs", 6, code=1)
+    assert result.stderr.endswith(f"Error: model.pkl: rehearsed other images than those of {bars_folder}\n")
+
+
+def test_the_model_is_kept_where_no_epoch_is_better(start: Path, own: Path) -> None:
+    result = run("train", *FINE, "--lr", 0, "--data", own)
+    assert "No epoch was better on the images held out than the model it started from: that is kept.\n" in result.stderr
+    before, after = checkpoint.read(start), checkpoint.read("model.pkl")
+    for pair, kept in zip(before.pairs, after.pairs, strict=True):
+        np.testing.assert_array_equal(pair[0], kept[0])
+    assert after.epoch == 4
+
+
+def test_a_better_epoch_is_kept_and_nothing_said(start: Path, own: Path) -> None:
+    result = run("train", *FINE, "--epochs", 12, "--lr", 0.01, "--augment", "none", "--data", own)
+    assert "No epoch" not in result.stderr
+    saved = checkpoint.read("model.pkl")
+    best = max(saved.history, key=lambda epoch: (epoch.validation_accuracy, -epoch.validation_loss))
+    half = train(data=str(own), start=start, seed=5, epochs=12, lr=0.01, augment="none", batch_size=32)
+    assert half.history[best.epoch - 1].validation_loss == best.validation_loss
+    np.testing.assert_array_equal(half.kept().parameters, LeNet5.load("model.pkl").parameters)
+
+
+@pytest.mark.usefixtures("start")
+def test_another_network_is_refused(own: Path) -> None:
+    for option, value, there in (("--maps", "6,16,120", "4,8,40"), ("--dtype", "float64", "float32")):
+        result = run("train", *FINE, "--data", own, option, value, code=1)
+        name = option.removeprefix("--")
+        message = f"{name} is {there} in this network; {value} would be another network"
+        assert result.stderr.endswith(f"Error: start.pkl: {message}\n")
+    assert left_behind() == ["bars", "own", "start.pkl"]
+
+
+@pytest.mark.parametrize("other", ["--resume", "--runs"])
+def test_from_begins_one_new_run(other: str, start: Path) -> None:
+    result = run("train", "--from", start, other, *(["2"] if other == "--runs" else []), code=2)
+    assert result.stderr.endswith(f"Error: --from begins one new run; leave out {other}\n")
+
+
+@pytest.mark.usefixtures("start")
+def test_with_another_sheet_the_layers_start_from_the_model_and_the_codes_are_those_of_the_sheet(own: Path) -> None:
+    codes = glyphs.read()[::-1]
+    glyphs.write("other.txt", codes)
+    run("train", *FINE, "--lr", 0, "--glyphs", "other.txt", "--data", own)
+    before, after = LeNet5.load("start.pkl"), LeNet5.load("model.pkl")
+    np.testing.assert_array_equal(after.codes, codes)
+    np.testing.assert_array_equal(after.parameters, before.parameters)
+    result = run("train", *FINE, "--glyphs", "other.txt", "--rehearse", 0.5, "--data", own, "--overwrite", code=1)
+    message = "rehearse: with another glyph sheet, the classes of the starting model are others"
+    assert result.stderr.endswith(f"Error: {message}\n")
+
+
+def test_rehearsal_needs_a_model(bars_folder: Path) -> None:
+    result = run("train", "--data", bars_folder, "--rehearse", 0.5, code=1)
+    assert result.stderr.endswith("Error: rehearse: there is no model to start from; set --from too\n")
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.5, 60), (0.25, 20), (0.9, 300)])
+def test_rehearsed_images_are_the_fraction_or_all_there_are_other_ones_each_time(fraction: float, count: int) -> None:
+    own, other = bars(60, seed=1), bars(300, seed=2)
+    first, second = (mixed(own, other, fraction, np.random.default_rng(seed)) for seed in (1, 2))
+    assert len(first.labels) == len(first.images) == 60 + count
+    np.testing.assert_array_equal(first.images[:60], own.images)
+    known = {image.tobytes(): label for image, label in zip(other.images, other.labels, strict=True)}
+    for image, label in zip(first.images[60:], first.labels[60:], strict=True):
+        assert known.pop(image.tobytes()) == label  # none twice
+    assert count == 300 or (first.images != second.images).any()
+
+
+def test_the_bundled_model_is_a_start() -> None:
+    run_ = train(data="builtin:40", start="bundled", epochs=1, seed=1)
+    assert run_.checkpoint().data["from"] == "bundled"
+    assert run_.config.maps == LeNet5.load().config.maps
+
+
+def test_a_config_that_asks_for_another_network_is_refused_in_python() -> None:
+    with pytest.raises(LeNet5Error, match=r"bundled\.pkl: input is grey in this network; lecun would be another"):
+        train(data="builtin:40", start=BUNDLED_MODEL, epochs=1, input="lecun")

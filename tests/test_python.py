@@ -1,0 +1,115 @@
+"""The Python interface: the same bytes as the command line, what data can be, messages, bars, and the tour."""
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import lenet5_cli
+from lenet5_cli import Config, LeNet5, LeNet5Error, bar, evaluate, load_data, train
+from tests.conftest import bars, left_behind, run, without_seconds
+
+TOUR = Path(__file__).parent.parent / "docs" / "tour.ipynb"
+SETTINGS = {"epochs": 2, "samples_per_epoch": 50, "seed": 3}
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    assert set(lenet5_cli.__all__) <= set(dir(lenet5_cli))
+    for name in lenet5_cli.__all__:
+        assert getattr(lenet5_cli, name).__doc__, name
+    with pytest.raises(AttributeError, match="module 'lenet5_cli' has no attribute 'trian'"):
+        _ = lenet5_cli.trian
+
+
+def test_train_writes_the_bytes_of_the_command_line(bars_folder: Path) -> None:
+    run("train", "--data", bars_folder, "--epochs", 2, "--samples-per-epoch", 50, "--seed", 3)
+    for config, settings in ((None, SETTINGS), (Config(**SETTINGS), {}), ("report", SETTINGS)):
+        trained = train(config, data=str(bars_folder), output="python.pkl", **settings)
+        assert without_seconds("python.pkl") == without_seconds("model.pkl")
+        assert [epoch.epoch for epoch in trained.history] == [1, 2]
+
+
+def test_data_is_a_split_a_folder_or_arrays(bars_folder: Path) -> None:
+    split = load_data(str(bars_folder), "train")
+    forms: list[Any] = [
+        bars_folder,
+        split,
+        (split.images, split.labels),
+        (split.images.reshape(-1, 784) / 255, split.labels.astype(np.int64)),
+    ]
+    networks = [train(data=data, **SETTINGS).kept() for data in forms]
+    for network in networks[1:]:
+        np.testing.assert_array_equal(network.parameters, networks[0].parameters)
+    tallies = [evaluate(networks[0], data) for data in forms[1:]]
+    assert [tally.images for tally in tallies] == [300, 300, 300]
+    assert evaluate(networks[0], bars_folder).images == 50  # of a folder, those to test on
+    assert len({tally.loss for tally in tallies}) == 1
+
+
+def test_a_seed_that_is_not_given_is_drawn_and_kept() -> None:
+    first, second = (train(data=bars(20), epochs=1).config.seed for _ in range(2))
+    assert isinstance(first, int)
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros(19, int), "labels of shape (19,) for 20 pictures; expected one for each"),
+        (np.zeros((20, 1), int), "labels of shape (20, 1) for 20 pictures; expected one for each"),
+        (np.zeros(20), "labels of float64; expected integers, the places of their glyphs from 0"),
+        (np.full(20, -1), "labels of int64; expected integers, the places of their glyphs from 0"),
+        (np.full(20, 10), "arrays: label 10; the network has 10 classes, from 0"),
+    ],
+)
+def test_labels_that_do_not_fit(labels: np.ndarray, message: str) -> None:
+    for use in (lambda data: train(data=data, epochs=1), lambda data: evaluate(LeNet5(), data)):
+        with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}$"):
+            use((bars(20).images, labels))
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(LeNet5Error, match=r"^epochs: 0; expected 1 or more$"):
+        train(data=bars(20), epochs=0)
+
+
+def slow_batches() -> Any:
+    time.sleep(0.3)  # longer than a bar waits before it shows
+    yield from [(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))] * 2
+
+
+@pytest.mark.parametrize("notebook", [False, True])
+def test_a_bar_shows_in_a_notebook_and_not_on_other_streams(
+    notebook: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if notebook:
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    assert len(list(bar(slow_batches(), 4, "epoch 1"))) == 2
+    assert ("epoch 1" in capsys.readouterr().err) == notebook
+
+
+def test_the_tour_prints_what_it_shows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its code cells run in order; they print what is stored, whatever its numbers, and draw as many figures."""
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    monkeypatch.chdir(TOUR.parent)
+    namespace: dict[str, Any] = {}
+    before = left_behind()
+    for cell in json.loads(TOUR.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        exec("".join(cell["source"]), namespace)  # noqa: S102 - our own
+        stored = "".join("".join(output["text"]) for output in cell["outputs"] if output["output_type"] == "stream")
+        assert re.sub(r"[\d.]+", "0", capsys.readouterr().out) == re.sub(r"[\d.]+", "0", stored)
+        figures = [output for output in cell["outputs"] if "image/png" in output.get("data", {})]
+        assert len(plt.get_fignums()) == len(figures)
+        plt.close("all")
+    assert namespace["tally"].accuracy > 0.6
+    assert left_behind() == before

@@ -1,0 +1,182 @@
+"""The classifier as scikit-learn uses it: its own checks, its tools, labels of any kind, pictures in either form."""
+
+import contextlib
+import pickle
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
+
+from lenet5_cli import Config
+from lenet5_cli.sklearn import LeNet5Classifier
+from tests.conftest import bars
+
+QUICK: dict[str, Any] = {"epochs": 4, "batch_size": 16, "augment": "none", "loss": "cross-entropy"}
+# scikit-learn's checks that fit tables of 1 to 10 columns, and so are refused: a picture has 784 pixels.
+WIDTH = {
+    "check_fit_score_takes_y",
+    "check_estimators_overwrite_params",
+    "check_dont_overwrite_parameters",
+    "check_estimators_fit_returns_self",
+    "check_readonly_memmap_input",
+    "check_n_features_in_after_fitting",
+    "check_positive_only_tag_during_fit",
+    "check_estimators_dtypes",
+    "check_dtype_object",
+    "check_pipeline_consistency",
+    "check_estimators_nan_inf",
+    "check_estimators_pickle",
+    "check_f_contiguous_array_estimator",
+    "check_classifier_data_not_an_array",
+    "check_classifiers_classes",
+    "check_estimators_partial_fit_n_features",
+    "check_classifiers_train",
+    "check_supervised_y_2d",
+    "check_decision_proba_consistency",
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+    "check_dict_unchanged",
+    "check_fit_idempotent",
+    "check_fit_check_is_fitted",
+    "check_n_features_in",
+    "check_fit2d_predict1d",
+}
+NOT_PICTURES = {
+    "check_classifiers_train": "demands 83 % on three clouds of points in the plane, and negative numbers",
+    "check_decision_proba_consistency": "predicts for negative numbers",
+}
+
+
+class Columns(LeNet5Classifier):
+    """The classifier for tables of up to 10 columns, drawn as rows of a picture: for the checks that WIDTH names."""
+
+    def _images(self, X: Any) -> Any:  # noqa: N803
+        if X.min() < 0:
+            raise ValueError("Negative values in data passed to X")
+        images = np.zeros((len(X), 28, 28), np.uint8)
+        for column, values in enumerate(np.asarray(X, float).T[:10]):
+            images[:, 4 + 2 * column : 6 + 2 * column, 4:24] = np.clip(25 * values, 0, 255)[:, None, None]
+        return images
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_checks_of_scikit_learn_pass_but_for_those_of_another_width() -> None:
+    found = check_estimator(LeNet5Classifier(epochs=1), on_fail=None, on_skip=None)
+    assert {each["check_name"] for each in found if each["status"] == "failed"} == WIDTH
+    assert len([each for each in found if each["status"] == "passed"]) >= 26
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_checks_of_another_width_pass_where_columns_are_drawn_into_a_picture() -> None:
+    estimator = Columns(epochs=1, samples_per_epoch=40, augment="none", dtype="float64")
+    run = set()
+    for each, check in estimator_checks_generator(estimator):
+        name = check.func.__name__
+        if name in WIDTH - NOT_PICTURES.keys():
+            with contextlib.suppress(SkipTest):  # pandas is not there
+                check(each)
+            run.add(name)
+    assert run == WIDTH - NOT_PICTURES.keys()
+
+
+def test_parameters_are_settings() -> None:
+    settings = set(LeNet5Classifier().get_params()) - {"threads"}
+    assert settings <= set(Config.__dataclass_fields__)
+    assert set(Config.__dataclass_fields__) - settings == {
+        "data",
+        "test_fraction",
+        "as_is",
+        "drawn",
+        "nondigits",
+        "rehearse",
+    }
+
+
+@pytest.fixture(scope="module")
+def fitted() -> LeNet5Classifier:
+    split = bars(200)
+    return LeNet5Classifier(**QUICK).fit(split.images, split.labels)
+
+
+@pytest.mark.parametrize("labels", [np.arange(10), np.array(list("abcdefghij")), np.arange(10) - 0.0, -np.arange(10)])
+def test_labels_of_any_kind(labels: np.ndarray) -> None:
+    split = bars(200)
+    y = labels[split.labels]
+    model = LeNet5Classifier(**QUICK).fit(split.images, y)
+    np.testing.assert_array_equal(model.classes_, np.unique(labels))
+    assert model.predict(split.images).dtype == labels.dtype
+    assert model.score(split.images, y) > 0.9
+
+
+def test_pictures_in_either_shape_and_range_are_the_same(fitted: LeNet5Classifier) -> None:
+    split = bars(200)
+    flat = split.images.reshape(-1, 784)
+    np.testing.assert_array_equal(fitted.predict_proba(split.images), fitted.predict_proba(flat))
+    of_one = LeNet5Classifier(**QUICK).fit(flat / 255, split.labels)
+    np.testing.assert_array_equal(of_one.predict_proba(flat / 255), fitted.predict_proba(flat))
+    np.testing.assert_allclose(fitted.predict_proba(flat).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_what_does_not_fit_is_refused(fitted: LeNet5Classifier) -> None:
+    split = bars(40)
+    with pytest.raises(ValueError, match="X: numbers from 0 to 256; expected 0 to 255"):
+        fitted.predict(np.full((1, 784), 256.0) * np.eye(1, 784))
+    with pytest.raises(ValueError, match=r"X: 64 feature\(s\); expected 784, the pixels of 28x28"):
+        LeNet5Classifier().fit(np.ones((40, 64)), split.labels)
+    with pytest.raises(ValueError, match="y: 11 classes; expected 2 to 10, as many as the sheet digits has glyphs"):
+        LeNet5Classifier().fit(split.images[:22], np.arange(22) % 11)
+    with pytest.raises(ValueError, match="optimizer: 'newton'; expected sgd or adam"):
+        LeNet5Classifier(optimizer="newton").fit(split.images, split.labels)
+    with pytest.raises(NotFittedError):
+        LeNet5Classifier().predict(split.images)
+
+
+def test_two_classes_have_one_column_of_decisions() -> None:
+    split = bars(200)
+    of_two = split.labels < 2
+    X, y = split.images[of_two], split.labels[of_two]  # noqa: N806
+    model = LeNet5Classifier(**QUICK).fit(X, y)
+    decisions = model.decision_function(X)
+    assert decisions.shape == (len(X),)
+    np.testing.assert_array_equal(model.predict(X), model.classes_[(decisions > 0).astype(int)])
+    assert model.predict_proba(X).shape == (len(X), 2)
+
+
+def test_partial_fit_learns_pass_by_pass_what_is_given() -> None:
+    split = bars(200)
+    model = LeNet5Classifier(**QUICK)
+    with pytest.raises(ValueError, match="classes: not given; the first call of partial_fit needs all of them"):
+        model.partial_fit(split.images, split.labels)
+    for _ in range(4):
+        for start in (0, 100):
+            part = slice(start, start + 100)
+            model.partial_fit(split.images[part], split.labels[part], classes=np.arange(10))
+    assert model.score(split.images, split.labels) > 0.9
+    with pytest.raises(ValueError, match="y: 11 is none of the classes"):
+        model.partial_fit(split.images[:1], [11])
+
+
+def test_tools_of_scikit_learn(tmp_path: Path, fitted: LeNet5Classifier) -> None:
+    split = bars(120)
+    X, y = split.images.reshape(-1, 784), split.labels  # noqa: N806
+    model = LeNet5Classifier(**QUICK | {"epochs": 8})
+    assert cross_val_score(clone(model), X, y, cv=2, n_jobs=2).shape == (2,)
+    search = GridSearchCV(model, {"lr": np.array([0.0, 0.004])}, cv=2).fit(X, y)
+    assert search.best_params_ == {"lr": 0.004}
+    scaled = make_pipeline(MinMaxScaler(), model)
+    assert scaled.fit(X, y).score(X, y) > 0.8
+    calibrated = CalibratedClassifierCV(model, cv=2).fit(X, y)
+    assert calibrated.predict_proba(X).shape == (120, 10)
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    for copy in (joblib.load(tmp_path / "model.joblib"), pickle.loads(pickle.dumps(fitted))):
+        np.testing.assert_array_equal(copy.predict_proba(X), fitted.predict_proba(X))
