@@ -43,7 +43,6 @@ HEAVY = {
 TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every other have its name
     "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
     "commands": ["options"],
-    "drawn": ["styles"],
     "lines": ["rules"],
     "predict": ["explanation"],
     "export": ["layers", "npz"],

@@ -308,7 +308,7 @@ def test_font_digits_stand_on_one_line_and_are_centred():
 
 
 def test_old_style_digits_hang_below_their_line_and_rise_above_it():
-    digits = glyphs.from_font(FONTS / "cmmi10.ttf").reshape(10, 12, 7)
+    digits = glyphs.from_font(FONTS / "cmmi10.ttf").codes.reshape(10, 12, 7)
     inked = [np.flatnonzero(digit.any(axis=1)) for digit in digits]
     heads, feet = np.array([[rows[0], rows[-1]] for rows in inked]).T
     line = feet[0]
