@@ -23,13 +23,15 @@ docs:
     NO_MKDOCS_2_WARNING=1 mkdocs serve --strict
 
 # small changes, drawn at random, to engine, training, storage and data: the tests must notice each
-mutants count="120":
-    mutmut run lenet5_cli.engine.losses.x_softmax__mutmut_1 # makes them all
-    mutmut results --all true | grep -oE 'lenet5_cli[^: ]+' | shuf -n {{ count }} | xargs mutmut run
+mutants count="120" seed="1":
+    mutmut run lenet5_cli.engine.losses.x_softmax__mutmut_1 # makes them all, and finds the tests of each function
+    mutmut results --all true | grep -oP 'lenet5_cli[^: ]+' \
+        | python -c 'import random, sys; random.seed({{ seed }}); print(*random.sample(sorted(sys.stdin), {{ count }}), sep="")' \
+        | xargs mutmut run
 
-# the changes of `just mutants` that no test noticed
+# the changes that no test noticed in time
 survivors:
-    mutmut results | grep -oP 'lenet5_cli[^: ]+(?=: survived)' | xargs -n 1 mutmut show
+    mutmut results | grep -oP 'lenet5_cli[^: ]+(?=: (survived|no tests|timeout|suspicious|segfault))' | xargs -n 1 mutmut show
 
 # seconds of training and inference against peers that are installed
 bench *arguments:

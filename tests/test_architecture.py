@@ -43,6 +43,7 @@ HEAVY = {
 TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every other have its name
     "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
     "commands": ["options"],
+    "lines": ["rules"],
     "predict": ["explanation"],
     "export": ["layers", "npz"],
     "export_c": ["c", "fixed", "hex"],

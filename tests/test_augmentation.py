@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lenet5_cli.data import augmentation
 from lenet5_cli.data.augmentation import KINDS, NUMBERS, distort, draw
 from lenet5_cli.errors import LeNet5Error
 
@@ -154,6 +155,19 @@ def test_ink_at_the_edge_thickens_into_its_own_image_only():
     assert (distort(images, numbers)[0, 24:] == np.array([[0], [255], [255], [255]])).all()
     numbers[:, DOWN] = -5
     assert distort(images, numbers)[0, :, 3].tolist() == [0] * 21 + [255] * 3 + [0] * 4
+
+
+def test_the_basis_is_a_plane_and_bells_whose_squares_have_the_mean_1() -> None:
+    basis = augmentation._basis().reshape(-1, 28, 28)
+    down, right = np.indices((28, 28)) - 13.5
+    np.testing.assert_array_equal(basis[:3], [np.ones((28, 28)), down, right])
+    assert (basis[3:] ** 2).sum(0).mean() == pytest.approx(1)
+    # Relative to its value in the middle, where the node (0, 0) is, each falls with the distance from its own node.
+    nodes = [(6 * a, 6 * b) for a in range(-2, 3) for b in range(-2, 3)]
+    for bell, (a, b) in zip(basis[3:], nodes, strict=True):
+        exponent = -((down - a) ** 2 + (right - b) ** 2) / (2 * 4**2)
+        np.testing.assert_allclose(bell, basis[15, 13, 13] * np.exp(exponent + 0.5 / (2 * 4**2)), rtol=1e-4)
+    np.testing.assert_array_equal(augmentation._BASIS, augmentation._basis())
 
 
 def test_fields_are_smooth():

@@ -211,6 +211,14 @@ def test_values_nest_no_deeper_than_a_list_of_lists(tmp_path: Path) -> None:
         assert str(refused.value) == expected
 
 
+def test_names_of_arrays_are_bounded_like_other_strings(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    checkpoint.write(path, replace(FULL, state={"mean": np.zeros(3), "m" * 4097: np.zeros(3)}))
+    with pytest.raises(LeNet5Error) as refused:
+        checkpoint.read(path)
+    assert str(refused.value) == f"{path}: state[1]: a string of 4,097 characters; expected at most 4,096"
+
+
 def test_every_flipped_bit_of_a_parameter_is_found(tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
     checkpoint.write(path, FULL)
@@ -267,7 +275,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(LeNet5Error, match=r"pipe: a pipe; expected a checkpoint$"):
         checkpoint.read(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("nowhere")
-    with pytest.raises(LeNet5Error, match=r"link: no such file; expected a checkpoint$"):
+    with pytest.raises(LeNet5Error, match=r"link: a symbolic link to nowhere, which is not there; expected"):
         checkpoint.read(tmp_path / "link")
     with (tmp_path / "large.pkl").open("wb") as file:
         file.truncate((64 << 20) + 1)

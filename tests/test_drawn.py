@@ -6,6 +6,35 @@ import pytest
 from lenet5_cli.data import drawn, styles
 
 COUNT = 1200
+MANY = 4000  # hands: a mean or a deviation of so many random numbers is off by 5 % once in thousands of seeds
+
+
+class Still:
+    """Random numbers in the middle of their ranges, but those of some calls: what these do is then seen alone."""
+
+    def __init__(self, *moving: int) -> None:
+        self.moving, self.rng, self.calls = moving, np.random.default_rng(5), 0
+        self.integers = self.rng.integers
+
+    def normal(self, mean: float, deviation: float, size: tuple[int, ...]) -> np.ndarray:
+        return self._call(self.rng.normal(mean, deviation, size), mean)
+
+    def uniform(self, low: float, high: float, size: tuple[int, ...]) -> np.ndarray:
+        return self._call(self.rng.uniform(low, high, size), (low + high) / 2)
+
+    def _call(self, numbers: np.ndarray, middle: float) -> np.ndarray:
+        self.calls += 1
+        return numbers if self.calls - 1 in self.moving else np.full(numbers.shape, middle)
+
+
+either_spread = pytest.mark.parametrize("spread", [1, 0.5])
+
+
+def is_uniform(numbers: np.ndarray, low: float, high: float) -> None:
+    """Check the range and the deviation of uniform random numbers."""
+    assert low - 1e-9 <= numbers.min() < low + 0.01 * (high - low)
+    assert high - 0.01 * (high - low) < numbers.max() <= high + 1e-9
+    assert numbers.std() == pytest.approx((high - low) / 12**0.5, rel=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +136,163 @@ def test_a_smooth_curve_keeps_its_direction_at_a_control_point():
     # By symmetry the curve is level at its middle point: it rises before it as much as it falls after it.
     np.testing.assert_allclose(before * (1, -1), after)
     assert abs(before[1]) < abs(before[0])
+
+
+def test_a_pen_has_a_width_of_its_own_and_presses_more_and_less_along_its_way() -> None:
+    pressed = drawn._press(MANY, 64, np.random.default_rng(0))  # two periods
+    assert pressed.shape == (MANY, 64)
+    low, high = pressed.min(1), pressed.max(1)
+    width = (low + high) / 2
+    np.testing.assert_allclose((high - low) / (high + low), 0.25, atol=0.003)
+    # The logarithm of the width is normal, around -1.2 with deviation 0.4, within 0.14 and 0.7.
+    np.testing.assert_allclose(np.quantile(width, [0.1587, 0.5, 0.8413]), np.exp([-1.6, -1.2, -0.8]), rtol=0.04)
+    assert (width.min(), width.max()) == (pytest.approx(0.14, rel=0.01), pytest.approx(0.7, rel=0.01))
+    # sin(t + 1/5) + sin(t - 1/5) is 2 cos(1/5) sin(t), and what is constant is not in differences.
+    change = np.diff(pressed, axis=1)
+    np.testing.assert_allclose(change[:, 2:] + change[:, :-2], 2 * np.cos(0.2) * change[:, 1:-1], atol=1e-12)
+    # Every phase is as frequent: a quarter of all sines are above sin 45 degrees, a quarter below its negative.
+    first = (pressed[:, 0] / width - 1) / 0.25
+    for sign in (-1, 1):
+        for begun in (first, (pressed[:, 8] / width - 1) / 0.25):  # a quarter of a period on
+            assert (sign * begun > 0.5**0.5).mean() == pytest.approx(0.25, abs=0.03)
+
+
+@either_spread
+def test_a_hand_moves_neighbouring_points_alike_and_is_more_or_less_steady(spread: float) -> None:
+    points = np.broadcast_to([5.0, 14.0], (1000, 200, 2))
+    moved = drawn._move(points, np.random.default_rng(0), spread)
+    assert moved.shape == points.shape
+    drift = moved - (0, 1)  # from the sheet's middle, 5 and 7, in units of 7 squares
+    assert np.abs(drift.mean((0, 1))).max() < 0.005
+    # Each is the sum of two of 0.065 times 0.3 to 1.4, of which the next has one.
+    steadiness = drift.std((1, 2)) / (spread * 0.065 * 2**0.5)
+    assert np.quantile(steadiness, [0.02, 0.5, 0.98]) == pytest.approx([0.31, 0.85, 1.38], abs=0.05)
+    x, y = np.moveaxis(drift, 2, 0)
+    together = (drift[:, 1:] * drift[:, :-1]).mean() / (drift**2).mean()
+    assert together == pytest.approx(0.5, abs=0.02)
+    assert (drift[:, 2:] * drift[:, :-2]).mean() / (drift**2).mean() == pytest.approx(0, abs=0.02)
+    assert (x * y).mean() / (drift**2).mean() == pytest.approx(0, abs=0.02)
+
+
+def bent(*moving: int, spread: float = 1) -> np.ndarray:
+    """Return where MANY hands bring the points right, above, below and left of the middle, and the middle itself."""
+    cross = np.array([(1.0, 0), (0, -1), (0, 1), (-1, 0), (0, 0)])
+    return drawn._bend(np.broadcast_to(cross, (MANY, 5, 2)), Still(*moving), spread).transpose(1, 0, 2)
+
+
+def test_a_still_hand_slants() -> None:
+    np.testing.assert_allclose(bent()[:, 0], [(1, 0), (0.15, -1), (-0.15, 1), (-1, 0), (0, 0)], atol=1e-12)
+
+
+def test_a_sheet_is_bent_by_slow_waves_of_its_own_each_way() -> None:
+    wave = bent(0, 1, 2) - bent()  # on the right, above, below, on the left, in the middle
+    wave[..., 0] += 0.15 * wave[..., 1]  # the slant, of the wave too
+    # Amplitudes of deviation 0.18 times sines, whose mean square is a half.
+    np.testing.assert_allclose(wave.std((1,)), 0.18 / 2**0.5, rtol=0.06)
+    assert np.abs(wave.mean(1)).max() < 0.01
+    assert np.abs((wave[..., 0] * wave[..., 1]).mean(1)).max() < 0.001
+    # Frequencies of deviation 2: after a step of 1 the mean product has fallen by exp(-2^2 / 2), after 2 by its fourth.
+    assert (wave[:4] * wave[4]).mean() * 2 / 0.18**2 == pytest.approx(np.exp(-2), abs=0.04)
+    assert (wave[0] * wave[3]).mean() * 2 / 0.18**2 == pytest.approx(np.exp(-8), abs=0.06)
+
+
+@either_spread
+def test_a_sheet_is_tapered_stretched_slanted_and_turned(spread: float) -> None:
+    corners = np.broadcast_to([(1.0, 1), (1, -1)], (MANY, 2, 2))
+    tapered = drawn._bend(corners, Still(3), spread).transpose(1, 0, 2)
+    taper = tapered[:, :, 0] + 0.15 * tapered[:, :, 1] - 1  # the lower corner as far in as the upper one out
+    np.testing.assert_allclose(taper[0], -taper[1], atol=1e-12)
+    assert taper.std() == pytest.approx(0.12, rel=0.05)
+
+    right, _, below, *_ = bent(4, spread=spread)
+    is_uniform(np.log(right[:, 0]), -0.45 * spread, 0.45 * spread)
+    np.testing.assert_allclose(below, [(-0.15, 1)] * MANY)
+
+    right, _, below, *_ = bent(5, spread=spread)
+    assert (-below[:, 0]).mean() == pytest.approx(0.15, abs=0.02)
+    assert below[:, 0].std() == pytest.approx(0.3 * spread, rel=0.05)
+    np.testing.assert_array_equal(right, [(1, 0)] * MANY)
+
+    right, _, below, *_ = bent(6, spread=spread)
+    angle = np.arctan2(right[:, 1], right[:, 0])
+    is_uniform(angle, -0.3 * spread, 0.3 * spread)
+    np.testing.assert_allclose(right, np.stack([np.cos(angle), np.sin(angle)], 1), atol=1e-12)
+    slanted = np.stack([-0.15 * np.cos(angle) - np.sin(angle), -0.15 * np.sin(angle) + np.cos(angle)], 1)
+    np.testing.assert_allclose(below, slanted, atol=1e-12)
+
+
+@pytest.fixture
+def inked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return where curves and pens go, in place of images."""
+    seen = []
+
+    def ink(curves: np.ndarray, down: np.ndarray, _: object) -> np.ndarray:
+        seen.append((curves, down))
+        return np.zeros((len(curves), 28, 28), np.uint8)
+
+    monkeypatch.setattr(drawn, "_ink", ink)
+    return seen
+
+
+def test_two_thirds_of_all_rows_are_of_digits_side_by_side_and_a_third_of_signs(inked: list) -> None:
+    assert len(drawn._rows(3000, np.random.default_rng(0))) == 3000
+    assert [len(curves) for curves, _ in inked] == [2000, 1000]
+    for curves, down in inked:
+        x, y = np.moveaxis(curves.reshape(len(curves), 4, -1, 2), 3, 0)
+        pens = down.reshape(len(curves), 4, -1)
+        lengths = pens.any(2).sum(1)
+        np.testing.assert_allclose(np.bincount(lengths, minlength=5) / len(curves), [0, 0, 0.6, 0.25, 0.15], atol=0.05)
+        assert (pens.any(2) == (np.arange(4) < lengths[:, None])).all()  # the first ones, without a gap
+        left, right = np.where(pens, x, np.inf).min(2), np.where(pens, x, -np.inf).max(2)
+        gaps = left[:, 1] - right[:, 0]
+        assert gaps.mean() == pytest.approx(0.2, abs=0.03)
+        assert gaps.std() == pytest.approx(0.2, rel=0.1)
+        # Their middles stand on one line, give or take 0.12 and what styles and hands add.
+        two = slice(None), slice(2)  # that every row has
+        middle = (np.where(pens, y, np.inf).min(2)[two] + np.where(pens, y, -np.inf).max(2)[two]) / 2
+        assert 0.12 < (middle - middle.mean()).std() < 0.3
+
+
+def test_a_fragment_is_what_a_slanted_cut_leaves_on_its_side(inked: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a circle of radius 1 around the middle, 0.4 of the way across are the points below 2 0.4 - 1 along it."""
+    angle = np.linspace(0, 2 * np.pi, 360, endpoint=False) + 0.001
+    circle = np.stack([np.cos(angle), np.sin(angle)], 1)
+
+    def write(_: object, chosen: np.ndarray, __: object) -> tuple[np.ndarray, np.ndarray]:
+        return np.tile(circle, (len(chosen), 1, 1)), np.ones((len(chosen), 360), bool)
+
+    monkeypatch.setattr(drawn, "_write", write)
+    drawn._fragments(200, Still())
+    [(_, down)] = inked
+    left, right = np.cos(angle) < -0.2, np.cos(angle) > 0.2
+    assert all((row == left).all() or (row == right).all() for row in down)
+    assert len(np.unique(down, axis=0)) == 2
+    drawn._fragments(MANY, Still(0))
+    turned = np.arctan2(*(inked[-1][1] @ circle).T[::-1])  # the middle of what is left
+    turned = (turned + np.pi / 2) % np.pi - np.pi / 2
+    assert turned.mean() == pytest.approx(0, abs=0.02)
+    assert turned.std() == pytest.approx(0.2, rel=0.06)
+    assert set((inked[-1][1].sum(1)).tolist()) <= set(range(155, 160))  # 2 arccos 0.2 is 157 degrees
+    drawn._fragments(MANY, Still(1))
+    is_uniform((1 - np.cos(np.deg2rad(inked[-1][1].sum(1) / 2))) / 2, 0.25, 0.55)
+
+
+def test_smooth_noise_fills_its_range_and_has_a_grain_of_its_own_each_way() -> None:
+    noise = drawn._texture(400, 72, np.random.default_rng(0))
+    assert noise.shape == (400, 72, 72)
+    np.testing.assert_array_equal(noise.min((1, 2)), 0)
+    np.testing.assert_array_equal(noise.max((1, 2)), 1)
+    # White noise smoothed by the bell b correlates with the next pixel by sum b(d) b(d + 1) / sum b(d)^2. The grain is
+    # from 0.4 to 6, every ratio as frequent: 0.4 15^q at the quantile q.
+    apart = noise - noise.mean((1, 2), keepdims=True)
+    power = (apart**2).mean((1, 2))
+    down, across = (apart[:, 1:] * apart[:, :-1]).mean((1, 2)), (apart[..., 1:] * apart[..., :-1]).mean((1, 2))
+    for alike in (down / power, across / power):
+        for quantile in (0.05, 0.5, 0.95):
+            bell = np.exp(-((np.arange(-30, 31) / (0.4 * 15**quantile)) ** 2) / 2)
+            expected = (bell[1:] * bell[:-1]).sum() / (bell**2).sum()
+            assert np.quantile(alike, quantile) == pytest.approx(expected, abs=0.08 if quantile < 0.9 else 0.01)
+    assert abs(np.corrcoef(down / power, across / power)[0, 1]) < 0.2
 
 
 @pytest.mark.parametrize("evenly", [False, True])

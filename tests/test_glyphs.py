@@ -307,6 +307,16 @@ def test_font_digits_stand_on_one_line_and_are_centred():
     assert len(feet) == 1
 
 
+def test_old_style_digits_hang_below_their_line_and_rise_above_it():
+    digits = glyphs.from_font(FONTS / "cmmi10.ttf").codes.reshape(10, 12, 7)
+    inked = [np.flatnonzero(digit.any(axis=1)) for digit in digits]
+    heads, feet = np.array([[rows[0], rows[-1]] for rows in inked]).T
+    line = feet[0]
+    assert set(np.flatnonzero(feet == line)) == {0, 1, 2, 6, 8}
+    assert (feet[[3, 4, 5, 7, 9]] > line).all()
+    assert set(np.flatnonzero(heads == heads.min())) == {6, 8}
+
+
 def test_file_that_is_no_font_is_refused(tmp_path):
     path = tmp_path / "font.ttf"
     path.write_text(TEXT, encoding="utf-8")

@@ -290,8 +290,12 @@ def test_tanh_is_the_papers(dtype: type) -> None:
 
 @pytest.mark.parametrize(("init", "spread"), [("uniform", 3**-0.5), ("normal", 2 / 30), ("lecun", 2.4 / 900 / 3**0.5)])
 def test_first_weights_have_their_spread(init: str, spread: float) -> None:
-    layer = Dense((900,), 100, rng=np.random.default_rng(0), init=init)
+    layer = Dense((900,), 1000, rng=np.random.default_rng(0), init=init)
     assert layer.params["weight"].std() == pytest.approx(spread, rel=0.02)
+    assert abs(layer.params["weight"].mean()) < 0.01 * spread
+    bias = layer.params["bias"]
+    assert bias.std() == pytest.approx(0 if init == "normal" else spread, rel=0.05)
+    assert abs(bias.mean()) <= 0.1 * spread
 
 
 def test_a_subsampling_of_normal_weights_begins_in_the_middle_of_the_sigmoid() -> None:

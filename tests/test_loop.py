@@ -1,5 +1,6 @@
 """The report's training: the step by hand, which images, what is counted, what stops it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from lenet5_cli.engine.optim import SGD, optimizer
 from lenet5_cli.engine.preprocessing import prepare
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training import loop
-from lenet5_cli.training.loop import Epoch, batches, choose, evaluate, fit
+from lenet5_cli.training.loop import Batch, Epoch, batches, choose, evaluate, fit
 from tests.conftest import bars
 
 SPLIT = bars(300)
@@ -178,6 +179,22 @@ def test_the_same_bits_on_any_number_of_cores(settings: dict[str, Any]) -> None:
     for threads, network in enumerate(networks, 1):
         trained(network, config, threads=threads)
     assert networks[0].parameters.tobytes() == networks[1].parameters.tobytes()
+
+
+def test_everything_that_takes_time_can_be_tracked_by_its_name_and_its_number_of_images() -> None:
+    tracked = []
+
+    def track(batches: Iterator[Batch], total: int, what: str) -> Iterator[Batch]:
+        tracked.append([what, total, 0])
+        for images, labels in batches:
+            tracked[-1][2] += len(labels)
+            yield images, labels
+
+    epochs = trained(LeNet5(CONFIG), CONFIG, validation=bars(40, seed=9), track=track)
+    evaluated = [["evaluation", 300, 300], ["evaluation", 40, 40]]
+    assert tracked == [
+        step for epoch in epochs for step in ([f"epoch {epoch.epoch}", epoch.images, epoch.images], *evaluated)
+    ]
 
 
 def test_validation_measures_the_images_held_out() -> None:

@@ -105,6 +105,11 @@ def test_the_worst_are_those_furthest_below_the_answer_and_the_earlier_of_equals
     assert len(tally([0], [5]).worst.images) == 0
 
 
+def test_of_many_equal_margins_the_earliest_are_kept() -> None:
+    worst = tally([0] * 200, [5] * 200, [0.5, 0.9] * 100, keep=9).worst
+    assert worst.images.tolist() == [*range(1, 18, 2)]  # those of 0.9
+
+
 def test_refusing_by_hand() -> None:
     # Nearest distances 1, 2, 2, 5; right, wrong, right, wrong.
     measured = Tally()

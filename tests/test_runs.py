@@ -2,22 +2,29 @@
 
 import json
 import os
+import queue
 import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import lenet5_cli
-from lenet5_cli import LeNet5
+from lenet5_cli import LeNet5, LeNet5Error
+from lenet5_cli.config import Config
 from lenet5_cli.data import idx, sources
 from lenet5_cli.storage import checkpoint
-from tests.conftest import SHORT, bars, left_behind, run, train, without_seconds
+from lenet5_cli.training import runs
+from lenet5_cli.training.loop import evaluate
+from lenet5_cli.training.metrics import Tally
+from tests.conftest import SHORT, bars, history, left_behind, run, train, without_seconds
 
 SETTINGS = {
     "report": [],
@@ -113,6 +120,140 @@ def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_
     assert json.loads(run("eval", "model.pkl", "--data", "moved", "--json").stdout)["images"] == 50
     run("train", "--resume", "--data", "moved", "--epochs", 3)
     assert checkpoint.read("model.pkl").data["name"] == "moved"
+
+
+def test_a_run_begins_with_nothing_and_asks_at_its_resumption_for_the_state_of_its_optimiser() -> None:
+    split, config = bars(60), Config(optimizer="adam", epochs=2, samples_per_epoch=20, seed=3)
+    begun = runs.Run(config, split)
+    assert (begun.history, begun.ended) == ([], "")
+    next(begun.train())
+    saved = begun.checkpoint()
+    resumed = runs.Run.resume(saved, split)
+    assert (resumed.history, resumed.ended) == (begun.history, "")
+    saved.state.pop("mean")
+    with pytest.raises(LeNet5Error, match=r"^the state of its adam is not there; it cannot be resumed$"):
+        runs.Run.resume(saved, split)
+
+
+def test_what_is_no_run_cannot_be_resumed() -> None:
+    split = bars(60)
+    begun = runs.Run(Config(epochs=2, samples_per_epoch=20, seed=3), split)
+    next(begun.train())
+    saved = begun.checkpoint()
+    for other, said in (
+        (replace(saved, config={}), "does not say how it was trained; a run of lenet5 can be resumed"),
+        (
+            replace(saved, config={**saved.config, "momentum": 0.9}),
+            "momentum is a setting that this lenet5 does not know",
+        ),
+        (replace(saved, history=[]), "its history is not of such a run; a run of lenet5 can be resumed"),
+    ):
+        with pytest.raises(LeNet5Error) as refused:
+            runs.Run.resume(other, split)
+        assert str(refused.value) == said
+
+
+@pytest.fixture
+def apart(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what does the work of one process of several here, and gives back what it sends."""
+    handlers: dict[int, object] = {}
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+
+    def work(**settings: Any) -> list[Any]:
+        events: queue.Queue[Any] = queue.Queue()
+        config = Config(data=str(bars_folder), epochs=2, samples_per_epoch=50, seed=3, **settings)
+        runs._run_apart(4, config, "model.pkl", 1, events)
+        # The first process decides on Ctrl-C; an end by it becomes an exception, so that nothing half-written stays.
+        assert handlers == {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.default_int_handler}
+        return list(events.queue)
+
+    return work
+
+
+def test_a_run_apart_sends_its_epochs_then_its_test(apart: Any, bars_folder: Path) -> None:
+    *epochs, (place, tally) = apart()
+    assert epochs == [(4, epoch) for epoch in checkpoint.read("model.pkl").history]
+    expected = evaluate(LeNet5.load("model.pkl"), sources.load(str(bars_folder), "test"))
+    assert (place, tally.images, tally.right, tally.loss) == (4, 50, expected.right, expected.loss)
+
+
+def test_a_run_apart_sends_why_it_failed(apart: Any) -> None:
+    assert apart(lr=1e39) == [
+        (4, "seed 3: epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr")
+    ]
+
+
+def test_a_run_apart_that_is_ended_says_nothing(apart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "write", ended)
+    assert apart() == []
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what runs side by side without processes: each sends an epoch and a tally as soon as it starts."""
+    seen = SimpleNamespace(started=[], joined=[], terminated=[], exitcode=None, sends=True)
+
+    class Process:
+        def __init__(self, target: object, args: tuple[Any, ...]) -> None:
+            assert target is runs._run_apart
+            self.place, self.config, self.output, self.threads, self.events = args
+            self.exitcode = seen.exitcode
+
+        def start(self) -> None:
+            seen.started.append((self.place, self.config.seed, self.output, self.threads))
+            for event in (*history(1), Tally()) if seen.sends else ():
+                self.events.put((self.place, event))
+
+        def join(self) -> None:
+            seen.joined.append(self.place)
+
+        def terminate(self) -> None:
+            seen.terminated.append(self.place)
+
+    contexts = {"spawn": SimpleNamespace(Queue=queue.Queue, Process=Process)}
+    monkeypatch.setattr(runs.multiprocessing, "get_context", contexts.__getitem__)
+    monkeypatch.setattr(runs, "POLL", 0.001)
+    configs = [Config(seed=seed) for seed in (5, 6, 7)]
+
+    def run(threads: int, stops: int = 1000) -> Any:
+        left = iter([False] * stops)
+        return runs.side_by_side(configs, ["a", "b", "c"], threads, lambda: next(left, True))
+
+    return seen, run
+
+
+@pytest.mark.parametrize(("threads", "each"), [(1, 1), (2, 1), (3, 1), (7, 2)])
+def test_runs_take_as_many_threads_as_there_are_and_each_reports_and_ends(beside: Any, threads: int, each: int) -> None:
+    seen, run = beside
+    found = run(threads)
+    first = next(found)
+    assert first == (0, *history(1))
+    assert len(seen.started) == min(threads, 3)
+    rest = list(found)
+    assert [place for place, event in rest if isinstance(event, Tally)] == [0, 1, 2]
+    assert [(place, event) for place, event in rest if not isinstance(event, Tally)] == [
+        (place, *history(1)) for place in (1, 2)
+    ]
+    assert seen.started == [(0, 5, "a", each), (1, 6, "b", each), (2, 7, "c", each)]
+    assert (seen.joined, seen.terminated) == ([0, 1, 2], [])
+
+
+def test_runs_that_are_stopped_are_ended_and_no_more_are_started(beside: Any) -> None:
+    seen, run = beside
+    assert [place for place, _ in run(2, stops=1)] == [0]
+    assert [place for place, *_ in seen.started] == [0, 1]
+    assert (seen.joined, seen.terminated) == ([0, 1], [0, 1])
+
+
+def test_a_run_whose_process_dies_without_a_word_is_named_and_the_others_ended(beside: Any) -> None:
+    seen, run = beside
+    seen.exitcode, seen.sends = -9, False
+    with pytest.raises(LeNet5Error, match=r"^run 1: its process ended with exit code -9$"):
+        list(run(2))
+    assert (seen.joined, seen.terminated) == ([0, 1], [0, 1])
 
 
 def test_several_runs_log_which_is_which(bars_folder: Path) -> None:
