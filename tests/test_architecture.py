@@ -28,6 +28,7 @@ HEAVY = {"numpy", "PIL", "tqdm", "rich", "pooch", "matplotlib", "threadpoolctl",
 TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every other have its name
     "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
     "commands": ["options"],
+    "lines": ["rules"],
     "predict": ["explanation"],
     "export": ["layers", "npz"],
     "export_c": ["c", "fixed", "hex"],
