@@ -13,16 +13,16 @@ from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures.decode import Page, Source, decode, name_of
 from lenet5_cli.pictures.normalise import is_normal, normalise
-from lenet5_cli.pictures.rules import without_rules
+from lenet5_cli.pictures.rules import ruled_lines
 from lenet5_cli.pictures.segment import Box, Ink, Plane, box_of, components, grey, groups, inks, isolate, reduced
 
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
 SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
-RULED: Final = 0.5  # of the longer side: rules are looked for that are too long for a digit of this height
 
 # The prior, in squared distance to a glyph, beside that of the ink:
 UNEXPLAINED: Final = 30  # all of the ink left over that does not touch the page's edge; half of it counts half
+SMALL: Final = 15  # nothing of the longest ink: of several digits, the largest stands out
 RULES: Final = 5  # rules kept: they are the paper's more often than strokes
 
 
@@ -136,24 +136,23 @@ def _ready(shades: Plane) -> list[Candidate]:
 def _candidates(shades: Plane) -> Iterator[Candidate]:
     """Yield the ways to read shades (h, w), without the network's word."""
     for ink in inks(shades):
-        rest = without_rules(ink.mask, RULED * max(shades.shape))
-        if (rest == ink.mask).all():
-            yield from _of_ink(ink)
-        else:
-            yield from _of_ink(ink._replace(prior=ink.prior + RULES))
-            rules = cv2.dilate(ink.mask - rest, np.ones((3, 3), np.uint8))
-            yield from _of_ink(ink._replace(plane=ink.plane * (1 - rules), mask=ink.mask * (1 - rules)))
+        lines = ruled_lines(ink.mask)
+        if lines.any():
+            rest = 1 - cv2.dilate(lines, np.ones((3, 3), np.uint8))
+            yield from _of_ink(ink._replace(plane=ink.plane * rest, mask=ink.mask * rest))
+        yield from _of_ink(ink._replace(prior=ink.prior + RULES * bool(lines.any())))
 
 
 def _of_ink(ink: Ink) -> Iterator[Candidate]:
     labels, found = components(ink.mask, minimum=2)
-    inside = sum(each.area for each in found if not each.edge)
+    inside = [each for each in found if not each.edge]
+    total, longest = sum(each.area for each in inside), max((each.length for each in inside), default=0)
     for group in groups(found):
         box = box_of(group)
         if (length := max(box[2] - box[0], box[3] - box[1])) < SMALLEST:
             continue
         plane = isolate(ink, labels, group)
         area, edge = sum(each.area for each in group), sum(each.area for each in group if each.edge)
-        prior = ink.prior + UNEXPLAINED * (1 - area / (inside + edge))
-        others = sum(not each.edge and each not in group and each.length > COMPARABLE * length for each in found)
+        prior = ink.prior + UNEXPLAINED * (1 - area / (total + edge)) + SMALL * (1 - length / max(longest, length))
+        others = sum(each not in group and each.length > COMPARABLE * length for each in inside)
         yield Candidate(normalise(plane), plane, box, ink.dark, ink.local, len(group), others, prior)
