@@ -1,10 +1,11 @@
 """Read digits under shadows, in low light and on ruled or squared paper, and pictures of a list, with steps left out.
 
-    LENET5_DATA=mnist_data python benchmarks/pictures.py [--model model.pkl] [--count 100] [--seed 0]
+    LENET5_DATA=mnist_data python benchmarks/pictures.py [--model model.pkl] [--count 50] [--seed 0]
     python benchmarks/pictures.py --list singles.csv --folder pictures/singles
 
 The digits of the scenes are MNIST's test images, enlarged. A list has the columns ``path`` and ``label``; paths are
-below the folder. Every row of the table is the reader without one step.
+below the folder; a label that is no digit is right when the picture is refused. Every row of the table is the reader
+without one step. ``--accept`` is that of ``lenet5 predict``.
 """
 
 import argparse
@@ -19,8 +20,8 @@ from numpy.typing import NDArray
 
 from lenet5_cli import LeNet5
 from lenet5_cli.data import sources
-from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import normalise, read, segment
+from lenet5_cli.pictures.decode import Page, decode
 
 Plane = NDArray[np.float32]
 Rng = np.random.Generator
@@ -29,15 +30,15 @@ INK, PAPER = 45, 225  # shades
 
 STEPS: dict[str, tuple[object, dict[str, object]]] = {
     "all steps": (read, {}),
-    "no prior against the fainter polarity": (read, {"AGAINST": 0}),
-    "no prior for the background": (read, {"MISFIT": 0}),
-    "no prior against ruled lines": (read, {"RULED": 0}),
     "no prior against ink left over": (read, {"UNEXPLAINED": 0}),
+    "no prior against the fainter polarity": (segment, {"AGAINST": 0}),
+    "no prior for the background": (segment, {"MISFIT": 0}),
     "no prior for the largest ink": (read, {"SMALL": 0}),
-    "full ink alone": (segment, {"LEVELS": (0.4,)}),
+    "no faint ink": (segment, {"FAINT": 1000}),
+    "rules stay": (read, {"ruled_lines": np.zeros_like}),
+    "brightness alone": (segment, {"COLOURFUL": 1}),
     "strokes are not joined": (segment, {"JOIN": -1}),
     "thin strokes stay thin": (normalise, {"PEN": 0.1}),
-    "no second look from near": (read, {"NEAR": 0}),
 }
 
 
@@ -88,27 +89,28 @@ def squared(ink: Plane, rng: Rng) -> Plane:
 SCENES: list[Callable[[Plane, Rng], Plane]] = [shadow, low_light, ruled, squared]
 
 
-def scenes(count: int, seed: int) -> Iterator[tuple[str, int, NDArray[np.uint8]]]:
-    """Yield the kind, the label and the picture of ``count`` scenes of each kind."""
+def scenes(count: int, seed: int) -> Iterator[tuple[str, int | None, Page]]:
+    """Yield the kind, the label and the page of ``count`` scenes of each kind."""
     test = sources.load("mnist", "test")
     for kind in SCENES:
         rng = np.random.default_rng(seed)
         for place in rng.choice(len(test.images), count, replace=False):
             page = kind(written(test.images[place], rng), rng)
-            yield kind.__name__, int(test.labels[place]), np.clip(np.rint(page), 0, 255).astype(np.uint8)
+            yield kind.__name__, int(test.labels[place]), decode(np.clip(np.rint(page), 0, 255).astype(np.uint8))
 
 
-def listed(path: Path, folder: Path) -> Iterator[tuple[str, int, Path]]:
-    """Yield the kind, the label and the file of each picture of a list."""
+def listed(path: Path, folder: Path) -> Iterator[tuple[str, int | None, Page]]:
+    """Yield the kind, the label, None for what is no digit, and the page of each picture of a list."""
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if (folder / row["path"]).exists():
-                yield row.get("diff", "listed"), int(row["label"]), folder / row["path"]
+                label = int(row["label"]) if row["label"].isdecimal() else None
+                yield row.get("diff", "listed"), label, decode(folder / row["path"])
 
 
 @contextmanager
 def without(module: object, changes: dict[str, object]) -> Iterator[None]:
-    """Set public constants of a module, and set them back."""
+    """Set public names of a module, and set them back."""
     before = {name: getattr(module, name) for name in changes}
     for name, value in changes.items():
         setattr(module, name, value)
@@ -123,24 +125,21 @@ def main() -> None:
     """Print how many pictures of each kind are read right, with each step left out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
-    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--accept", type=float, default=0.995)
     parser.add_argument("--list", type=Path)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     network = LeNet5.load(options.model)
-    network.accept = 1
+    network.accept = options.accept
     found = listed(options.list, options.folder) if options.list else scenes(options.count, options.seed)
     pictures = list(found)
     for name, (module, changes) in STEPS.items():
         right: dict[str, list[bool]] = {}
         with without(module, changes):
-            for kind, label, source in pictures:
-                try:
-                    digit = read.read(source, network).digit
-                except LeNet5Error:
-                    digit = None
-                right.setdefault(kind, []).append(digit == label)
+            for kind, label, page in pictures:
+                right.setdefault(kind, []).append(read.read_page(page, network).digit == label)
         total = sum(map(sum, right.values()))
         kinds = ", ".join(f"{kind} {sum(each)}/{len(each)}" for kind, each in right.items())
         print(f"{name:40} {total}/{len(pictures)} {total / max(1, len(pictures)):.4f}  {kinds}", flush=True)

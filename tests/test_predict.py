@@ -179,8 +179,8 @@ def test_an_empty_page_gets_a_reason_instead_of_a_digit() -> None:
 
 @pytest.fixture
 def strict(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Have every network that is read keep distances of held-out digits, from 0 to 10."""
-    distances = [0.0, 10.0]
+    """Have every network that is read keep distances of held-out digits, from 0 to 2."""
+    distances = [0.0, 2.0]
     restore = LeNet5.restore.__func__
 
     def restored(cls: type[LeNet5], saved: Checkpoint) -> LeNet5:
@@ -197,9 +197,9 @@ def test_what_is_far_from_every_glyph_is_no_digit_unless_all_is_accepted() -> No
     drawing(3).save("three.png")
     [answer] = answers("three.png", code=1)
     assert answer["digit"] is None
-    assert answer["reason"] == f"the nearest glyph, 3, is at {answer['distance']:.1f}, beyond 9.9"
+    assert answer["reason"] == f"the nearest glyph, 3, is at {answer['distance']:.1f}, beyond 2.0"
     [answer] = answers("three.png", "--accept", "0.5", code=1)
-    assert answer["reason"].endswith(", beyond 5.0")
+    assert answer["reason"].endswith(", beyond 1.0")
     [answer] = answers("three.png", "--accept", "1")
     assert answer["digit"] == 3
     assert "reason" not in answer

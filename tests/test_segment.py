@@ -35,8 +35,7 @@ def test_the_plainest_hypothesis_of_a_clean_drawing_is_its_ink(dark: bool) -> No
     first = next(ink for ink in segment.inks(shades) if ink.dark == dark)
     np.testing.assert_array_equal(first.mask, (shades < 140) == dark)
     assert not first.local
-    assert first.level == segment.LEVELS[0]
-    assert first.misfit < 0.15
+    assert first.prior < 0.15 * segment.MISFIT
     assert first.plane.max() == 255
 
 
@@ -50,8 +49,7 @@ def test_a_local_background_takes_a_shadow_away_and_the_page_is_uneven() -> None
     where = np.asarray(drawing(2, 300)) < 128
     assert (local.mask == where).mean() > 0.98
     assert (flat.mask == where).mean() < 0.9
-    assert flat.misfit > 0.9
-    assert local.misfit < 0.1
+    assert flat.prior - local.prior > 0.8 * segment.MISFIT
 
 
 def test_an_even_page_has_no_ink() -> None:
@@ -100,7 +98,7 @@ def test_isolating_keeps_soft_edges_and_drops_neighbours() -> None:
     image.paste(Image.new("L", (2, 60), 90), (120, 20))  # its soft edge
     image.paste(Image.new("L", (20, 60), 255), (124, 20))  # a neighbour
     plane = np.asarray(image)
-    ink = segment.Ink(plane, (plane > 102).astype(np.uint8), dark=False, local=False, against=0, misfit=0, level=0.4)
+    ink = segment.Ink(plane, (plane > 102).astype(np.uint8), dark=False, local=False, prior=0)
     labels, found = segment.components(ink.mask)
     alone = segment.isolate(ink, labels, [min(found, key=lambda each: each.left)])
     assert (alone == 255).sum() == 20 * 60

@@ -7,7 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -86,14 +85,6 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
     return Page(pixels, (long, short) if pixels.shape[1] > pixels.shape[0] else (short, long))
 
 
-def reduced(pixels: NDArray[Any], side: int) -> NDArray[Any]:
-    """Return pixels (h, w) or (h, w, 3) with a longer side of at most ``side``."""
-    scale = side / max(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
-    return cv2.resize(pixels, [max(1, round(scale * n)) for n in pixels.shape[1::-1]], interpolation=cv2.INTER_AREA)
-
-
 def _opened(source: Source, name: str) -> Image.Image:
     """Return an image whose size is known and whose pixels are not yet decoded."""
     if isinstance(source, Image.Image):
@@ -154,8 +145,7 @@ def _plain(image: Image.Image) -> Image.Image:
     """Return an image of any mode in mode L or RGB, reduced to a page, what is transparent put on a background."""
     mode = image.mode
     if mode.startswith(("I", "F")):
-        deep = np.nan_to_num(np.array(image, dtype=np.float32), copy=False, posinf=0.0, neginf=0.0)
-        x = reduced(deep, PAGE_SIDE)
+        x = np.nan_to_num(np.asarray(_reduced(image), np.float32), posinf=0.0, neginf=0.0)
         low, high = float(x.min()), float(x.max())
         image = Image.fromarray(np.rint((x - low) * np.float32(255 / max(high - low, 1e-9))).astype(np.uint8))
     elif mode == "LAB":
@@ -170,11 +160,8 @@ def _plain(image: Image.Image) -> Image.Image:
 
 def _reduced(image: Image.Image) -> Image.Image:
     """Return an image with a longer side of at most ``PAGE_SIDE``, each pixel the mean of those it stands for."""
-    if (longest := max(image.size)) <= PAGE_SIDE:
+    if (scale := PAGE_SIDE / max(image.size)) >= 1:
         return image
-    if (factor := longest // PAGE_SIDE) > 1:
-        image = image.reduce(factor)
-    scale = min(1, PAGE_SIDE / max(image.size))
     return image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
 
 

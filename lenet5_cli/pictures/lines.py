@@ -14,9 +14,8 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import segment
 from lenet5_cli.pictures.decode import Page, Source, decode, name_of
 from lenet5_cli.pictures.normalise import normalise
-from lenet5_cli.pictures.read import Box
 from lenet5_cli.pictures.rules import without_rules
-from lenet5_cli.pictures.segment import Component, Ink, Plane
+from lenet5_cli.pictures.segment import Box, Component, Ink, Plane
 
 ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
 PIECES_MAX: Final = (
@@ -46,10 +45,8 @@ SPECK: Final = 0.15  # of SKIPPED at least, in proportion to its longer side, fo
 CUT: Final = 0.5  # for a cut, and
 CUT_THROUGH: Final = 6.0  # for each height of ink in it
 NEAREST: Final = 0.03  # quantile of the windows' distances that is a digit's, where the network keeps no threshold
-AGAINST: Final = 2.0  # a digit, for ink that the page's contrast speaks against
-MISFIT: Final = 1.0  # a digit, for a background that is evener or less even than the page
-FAINT: Final = 0.5  # a digit, for faint ink: it may be the paper's grain
-UNLIKELY: Final = 0.5  # of ``against`` or ``misfit``: more, and an ink hypothesis is not followed
+PRIOR: Final = 0.1  # a digit, of the prior of its ink: on a page, many digits speak for the ink together
+UNLIKELY: Final = 18.0  # the prior of an ink hypothesis that is not followed
 STROKES_MAX: Final = 4  # components that are joined into one digit
 
 
@@ -114,15 +111,11 @@ def read_page(page: Page, network: LeNet5, name: str) -> Text:
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     found: list[tuple[float, list[Row]]] = []
     crowded = False
-    inks: dict[tuple[object, ...], Ink] = {}
-    for ink in segment.inks(shades):  # the first of each kind: rules are removed here, by the digits' height
-        inks.setdefault((ink.dark, ink.local, ink.level), ink)
-    for ink in inks.values():
-        if max(ink.against, ink.misfit) <= UNLIKELY:
+    for ink in segment.inks(shades):
+        if ink.prior <= UNLIKELY:
             rows = _rows(ink)
             crowded |= rows is None
-            prior = AGAINST * ink.against + MISFIT * ink.misfit + FAINT * (ink.level < segment.LEVELS[0])
-            found.append((prior, rows or []))
+            found.append((PRIOR * ink.prior, rows or []))
     windows = [window for _, rows in found for row in rows for window in row.windows]
     if crowded and not windows:
         raise LeNet5Error(f"{name}: more than {PIECES_MAX:,} marks that may be digits; crop it to the digits")
@@ -160,10 +153,10 @@ def _rows(ink: Ink) -> list[Row] | None:
         Component(int(place), left, top, left + width, top + tall, area, 0)
         for place, (left, top, width, tall, area) in zip(places, stats[places].tolist(), strict=True)
     ]
-    bodies = [each for each in found if each.bottom - each.top >= BODY * height]
+    bodies = [each for each in found if each.height >= BODY * height]
     rows = _in_rows([each for each in bodies if not any(_holds(each, other) for other in bodies)])
     for sign in found:
-        if sign.bottom - sign.top < BODY * height and not _cut_off(sign, mask.shape):
+        if sign.height < BODY * height and not _cut_off(sign, mask.shape):
             _add_sign(rows, sign, NEAR * height)
     fresh = count(int(labels.max()) + 1)
     return [_row(ink._replace(mask=mask), labels, _inked_alike(row), fresh) for row in rows]
@@ -195,7 +188,7 @@ def _in_rows(bodies: list[Component]) -> list[list[Component]]:
     rows: list[list[Component]] = []
     for each in sorted(bodies, key=lambda each: each.left + each.right):
         shared = [min(each.bottom, row[-1].bottom) - max(each.top, row[-1].top) for row in rows]
-        lower = [min(each.bottom - each.top, row[-1].bottom - row[-1].top) for row in rows]
+        lower = [min(each.height, row[-1].bottom - row[-1].top) for row in rows]
         fitting = [(pixels, i) for i, pixels in enumerate(shared) if pixels > OVERLAP * lower[i]]
         if fitting:
             rows[max(fitting)[1]].append(each)
@@ -222,7 +215,7 @@ def _add_sign(rows: list[list[Component]], sign: Component, reach: float) -> Non
 
 def _row(ink: Ink, labels: Plane, row: list[Component], fresh: Iterator[int]) -> Row:
     """Return a row's pieces, costs and windows; ``labels`` are changed where a component is cut."""
-    height = float(np.median([each.bottom - each.top for each in row]))
+    height = float(np.median([each.height for each in row]))
     pieces, parents, costs = [], {}, {}
     for each in row:
         for piece, cost in _cut(labels, each, height, fresh):
@@ -255,7 +248,7 @@ def _skips(pieces: list[Component], whole: list[Component], i: int, height: floa
     if parent not in whole[:i]:
         last = max(j for j, each in enumerate(whole) if each == parent)
         between = sum(each != parent for each in whole[i:last])
-        cost = SKIPPED * max(1, (parent.right - parent.left) / (DIGIT_WIDTH * height)) + SPECK * SKIPPED * between
+        cost = SKIPPED * max(1, (parent.width) / (DIGIT_WIDTH * height)) + SPECK * SKIPPED * between
         skips.append((last + 1, cost))
     return skips
 
@@ -269,7 +262,7 @@ def _cut(labels: Plane, component: Component, height: float, fresh: Iterator[int
     mine = labels[top:bottom, left:right] == label
     ink = mine.sum(axis=0)
     starts = np.arange(STEP * height, len(ink) - 2 * STEP * height, max(2.0, STEP * height)).astype(int)
-    places = [start + int(ink[start : start + max(2, int(STEP * height))].argmin()) for start in starts]
+    places = [start + int(ink[start : start + max(2, int(STEP * height))].argmin()) for start in starts.tolist()]
     edges = sorted({0, *(place for place in places if ink[place] <= CUT_INK * height), len(ink)})
     for start, stop in pairwise(edges):
         rows, columns = np.nonzero(mine[:, start:stop])

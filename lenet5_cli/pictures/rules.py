@@ -29,6 +29,26 @@ INKED: Final = 0.2  # of what a pixel of the copy stands for: thin rules must no
 WIDEST: Final = 40  # pixels of a rule that are measured on either side
 USUAL: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhere strokes lie on it
 
+# Of a page on which nothing is known of the digits, in longer sides:
+PAGE_RUN: Final = 0.12  # a straight run of a ruled line; shorter than where a slope of 1:50 breaks it
+PAGE_RUN_MIN: Final = 16  # pixels of a run: in small pictures, a pen of one pixel draws straight strokes too
+PAGE_WIDTH: Final = 0.015  # ruled lines are thinner
+PAGE_SPAN: Final = 0.8  # of the side along them: lines reach over more of it; the strokes of a digit hardly do
+
+
+def ruled_lines(mask: Plane) -> Plane:
+    """Return where a mask has thin lines, across or down, that go over most of the page; strokes across them stay."""
+    lines = np.zeros_like(mask)
+    side = max(mask.shape)
+    long, thick = max(PAGE_RUN_MIN, round(PAGE_RUN * side)), max(2, round(PAGE_WIDTH * side))
+    for across, down in (((long, 1), (1, thick)), ((1, long), (thick, 1))):
+        thin = cv2.subtract(mask, cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(down[::-1], np.uint8)))
+        runs = cv2.morphologyEx(thin, cv2.MORPH_OPEN, np.ones(across[::-1], np.uint8))
+        *_, width, height = cv2.boundingRect(runs)
+        if max(width / mask.shape[1] * (across[0] > 1), height / mask.shape[0] * (across[1] > 1)) > PAGE_SPAN:
+            lines |= runs
+    return lines
+
 
 def without_rules(mask: Plane, height: float) -> Plane:
     """Return a mask (h, w) without the rules on it, the digits being ``height`` pixels high.
