@@ -110,11 +110,12 @@ def test_from_begins_one_new_run(other: str, start: Path) -> None:
 
 @pytest.mark.usefixtures("start")
 def test_with_another_sheet_the_layers_start_from_the_model_and_the_codes_are_those_of_the_sheet(own: Path) -> None:
-    codes = glyphs.read()[::-1]
-    glyphs.write("other.txt", codes)
+    sheet = glyphs.read()
+    other = sheet._replace(codes=sheet.codes[::-1])
+    glyphs.write("other.txt", other)
     run("train", *FINE, "--lr", 0, "--glyphs", "other.txt", "--data", own)
     before, after = LeNet5.load("start.pkl"), LeNet5.load("model.pkl")
-    np.testing.assert_array_equal(after.codes, codes)
+    np.testing.assert_array_equal(after.codes, other.codes)
     np.testing.assert_array_equal(after.parameters, before.parameters)
     result = run("train", *FINE, "--glyphs", "other.txt", "--rehearse", 0.5, "--data", own, "--overwrite", code=1)
     message = "rehearse: with another glyph sheet, the classes of the starting model are others"
