@@ -164,7 +164,7 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
         (b"PK\x03\x04 archive/data.pkl", "looks like a file of PyTorch; expected a checkpoint"),
         (pickle.dumps(0x1950A86A20F9469CFC6C, 2), "looks like a file of PyTorch; expected a checkpoint"),
         (b"PK\x03\x04 letter.docx", "looks like a zip archive; expected a checkpoint"),
-        (gzip.compress(pickle.dumps(PAIRS)), "looks like gzip data; expected a checkpoint"),
+        (gzip.compress(pickle.dumps(PAIRS), mtime=0), "looks like gzip data; expected a checkpoint"),
         (b"\0\0\x08\x03\0\0", "looks like an IDX file; expected a checkpoint"),
         (b'{"epochs": 20}', "looks like JSON; expected a checkpoint"),
         ("hello, später\n".encode(), "looks like text; expected a checkpoint"),
