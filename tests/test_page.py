@@ -303,7 +303,8 @@ def test_the_inspector_shows_the_networks_numbers(opened: Open, name: str) -> No
     """For an output of every layer: the one that the network computes, by a click on its place."""
     network = NETWORKS[name]()
     page = opened(network)
-    page.get_by_role("button", name="Example of 5").click()
+    known = network.names[5]
+    page.get_by_role("button", name=f"Example of {known}").click()
     maps = network.maps(seen(page)[None])
     for index, layer in enumerate(network.layers[:-1], start=1):
         canvas = page.locator("#layers canvas").nth(index)
@@ -317,7 +318,7 @@ def test_the_inspector_shows_the_networks_numbers(opened: Open, name: str) -> No
         assert title.startswith(f"{layer.name} · ")
         assert lines[f"y = {layer.activation.name}(z)"] == pytest.approx(y, abs=SHOWN)  # type: ignore[attr-defined]
         assert max(place) > 0
-    page.get_by_role("button", name="glyph 5: distance", exact=False).click()
+    page.get_by_role("button", name=f"glyph {known}: distance", exact=False).click()
     assert ledger(page)["distance"] == pytest.approx(-maps["output"][0, 5], abs=SHOWN)
 
 
