@@ -22,6 +22,8 @@ def as_pictures(images: NDArray[Any]) -> NDArray[np.uint8]:
         LeNet5Error: they have another shape, or other numbers.
     """
     images = np.asarray(images)
+    if images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE):  # as they come from data and pictures
+        return images
     if images.shape != (SIDE, SIDE) and images.shape[1:] not in ((SIDE, SIDE), (SIDE * SIDE,)):
         raise LeNet5Error(f"pictures of shape {images.shape}; expected (n, 28, 28), (n, 784) or (28, 28)")
     if images.dtype.kind == "f" and (not images.size or 0 <= images.min() <= images.max() <= 1):
