@@ -2,7 +2,7 @@
 
     python benchmarks/bundled.py [--output lenet5_cli/bundled.pkl] [--seed 1] [--threads 2]
 
-The recipe is configs/bundled.toml. Ten minutes on two cores. The seconds that an epoch took are not kept: they are the
+The recipe is configs/bundled.toml. Five minutes on two cores. The seconds that an epoch took are not kept: they are the
 only thing in a checkpoint that differs between two runs.
 """
 

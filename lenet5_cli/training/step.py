@@ -29,12 +29,12 @@ class Step:
         self.pool = Pool(_ChunkWork(network), threads)
 
     def __enter__(self) -> Self:
-        """Begin to use the cores."""
+        """Hold BLAS to one thread; the other processes start when they are first needed."""
         self.pool.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Let go of the cores."""
+        """End the other processes."""
         self.pool.__exit__(*error)
 
     def loss_and_gradient(
