@@ -20,6 +20,7 @@ MAX_COUNT = 2**63 - 1  # the largest integer everywhere: here, in NumPy, in a ch
 MAX_DRAWN = 1_000_000  # images of 784 bytes, kept in memory
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
 MAX_REHEARSED = 0.99  # a larger fraction of an epoch leaves nothing to learn from the new images
+MAX_EMA = 0.999999  # at 1 the average would be of the first steps for ever; this is of a million
 MAX_MAPS = 256  # of one layer: a network that a checkpoint asks for takes at most 60 MB
 
 
@@ -102,6 +103,13 @@ class Config:
     schedule: Schedule = _optimisation("exponential", "Learning-rate schedule.")
     warmup: float = _optimisation(
         0.0, "Epochs over which the learning rate first rises from 0.", metavar="EPOCHS", low=0
+    )
+    ema: float = _optimisation(
+        0.0,
+        "Keep an average of the weights, in which those of a step before count by this factor less; 0: the latest.",
+        metavar="DECAY",
+        low=0,
+        high=MAX_EMA,
     )
     loss: Loss = _optimisation("cross-entropy", "Loss function.")
     rubbish: float = _optimisation(

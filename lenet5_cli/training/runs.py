@@ -149,7 +149,6 @@ class Run:
         demand_classes(self.network, split)
         self.history: list[Epoch] = []
         self.ended = ""
-        self._optimizer = optim.optimizer(config, self.network.parameters)
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
         self._rank = (-1.0, 0.0)  # of the parameters that are kept, as _ranked returns it
@@ -160,6 +159,7 @@ class Run:
         self._validation = shuffled.part(slice(held_out, None)) if config.validation else None
         if start:
             self._start_from(start)
+        self._optimizer = optim.optimizer(config, self.network.parameters)
 
     @classmethod
     def resume(cls, saved: Checkpoint, split: sources.Split, config: Config | None = None) -> Self:
