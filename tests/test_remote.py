@@ -122,11 +122,3 @@ def test_a_split_that_a_data_set_has_not() -> None:
 
 def test_test50k_leaves_out_what_is_mnist() -> None:
     assert remote.OF_MNIST == {"test50k": 10_000}
-
-
-def test_classes_that_the_network_has_not_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = ("images", "labels")
-    monkeypatch.setattr(remote, "load", lambda *_: (IMAGES, np.full(30, 25, np.uint8), paths))
-    with pytest.raises(LeNet5Error) as refused:
-        sources.load("emnist-letters", "train")
-    assert str(refused.value) == "labels: label 25 at index 0, counted from 0; expected digits from 0 to 9"
