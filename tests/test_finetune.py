@@ -47,7 +47,7 @@ def test_a_run_from_a_model_has_its_network_and_says_where_it_came_from(own: Pat
     assert saved.epoch == 4
 
 
-@pytest.mark.parametrize("more", [[], ["--rehearse", 0.5]], ids=["alone", "rehearsed"])
+@pytest.mark.parametrize("more", [[], ["--rehearse", 0.5], ["--ema", 0.8]], ids=["alone", "rehearsed", "averaged"])
 def test_resume_gives_the_bytes_of_the_run_that_was_not_broken_off(more: list[Any], start: Path, own: Path) -> None:
     run("train", *FINE, *more, "--data", own, "--output", "whole.pkl")
     write = checkpoint.write
@@ -80,6 +80,11 @@ def test_the_model_is_kept_where_no_epoch_is_better(start: Path, own: Path) -> N
     for pair, kept in zip(before.pairs, after.pairs, strict=True):
         np.testing.assert_array_equal(pair[0], kept[0])
     assert after.epoch == 4
+
+
+def test_an_average_begins_with_the_model_it_starts_from(start: Path, own: Path) -> None:
+    run = train(data=str(own), start=start, seed=5, epochs=2, lr=0, ema=0.9)
+    np.testing.assert_array_equal(run.network.parameters, LeNet5.load(start).parameters)
 
 
 def test_a_better_epoch_is_kept_and_nothing_said(start: Path, own: Path) -> None:

@@ -16,6 +16,7 @@ from lenet5_cli.commands.info import info
 from lenet5_cli.commands.predict import predict
 from lenet5_cli.commands.render_glyphs import render_glyphs
 from lenet5_cli.commands.train import train
+from lenet5_cli.commands.tune import tune
 from lenet5_cli.errors import LeNet5Error
 
 INTERRUPTED = 130
@@ -70,5 +71,5 @@ def lenet5() -> None:
     """
 
 
-for command in (train, evaluate, compare, predict, info, render_glyphs, export, data):
+for command in (train, tune, evaluate, compare, predict, info, render_glyphs, export, data):
     lenet5.add_command(command)

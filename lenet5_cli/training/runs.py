@@ -8,6 +8,7 @@ import secrets
 import signal
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, fields, replace
+from multiprocessing.connection import Connection
 from os import PathLike
 from time import monotonic
 from typing import Any, Self
@@ -148,7 +149,6 @@ class Run:
         demand_classes(self.network, split)
         self.history: list[Epoch] = []
         self.ended = ""
-        self._optimizer = optim.optimizer(config, self.network.parameters)
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
         self._rank = (-1.0, 0.0)  # of the parameters that are kept, as _ranked returns it
@@ -159,6 +159,7 @@ class Run:
         self._validation = shuffled.part(slice(held_out, None)) if config.validation else None
         if start:
             self._start_from(start)
+        self._optimizer = optim.optimizer(config, self.network.parameters)
 
     @classmethod
     def resume(cls, saved: Checkpoint, split: sources.Split, config: Config | None = None) -> Self:
@@ -409,4 +410,18 @@ def _run_apart(place: int, config: Config, output: str, threads: int, events: An
     except LeNet5Error as error:
         events.put((place, f"seed {config.seed}: {error}"))
     except KeyboardInterrupt:
+        pass
+
+
+def train_apart(settings: dict[str, Any], events: Connection) -> None:
+    """Train in a process of its own, and send each epoch; then None, or why it cannot go on. Nothing is saved."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
+    try:
+        config = Config(**settings)
+        for epoch in Run(config, load(config, "train")).train():
+            events.send(epoch)
+        events.send(None)
+    except LeNet5Error as error:
+        events.send(str(error))
+    except BrokenPipeError:  # the first process is gone
         pass
