@@ -90,7 +90,7 @@ def test_every_data_set_is_read_as_it_is_published(published: str) -> None:
     assert remote.in_cache(published)
 
 
-@pytest.mark.parametrize("published", ["emnist-letters", "qmnist"], indirect=True)
+@pytest.mark.parametrize("published", ["emnist-letters", "kannada-mnist"], indirect=True)
 def test_a_file_that_is_not_the_published_one_is_refused(published: str) -> None:
     for path in Path("published").iterdir():
         path.write_bytes(b"another")
