@@ -42,8 +42,8 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         lr: learning rate of the first epoch.
         batch_size: images in a step.
         seed: of the initial weights and of each epoch's images.
-        optimizer, schedule, lr_decay, warmup, loss, rubbish, augment, order, samples_per_epoch, validation, patience,
-            max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
+        optimizer, schedule, lr_decay, warmup, ema, loss, rubbish, augment, order, samples_per_epoch, validation,
+            patience, max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
         threads: cores to compute on; the results are the same for any number.
 
     Attributes:
@@ -68,6 +68,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         schedule: str = "cosine",
         lr_decay: float = 0.95,
         warmup: float = 0.5,
+        ema: float = 0.0,
         loss: str = "discriminative",
         rubbish: float = 5.0,
         augment: str = "affine",
@@ -93,6 +94,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.schedule = schedule
         self.lr_decay = lr_decay
         self.warmup = warmup
+        self.ema = ema
         self.loss = loss
         self.rubbish = rubbish
         self.augment = augment

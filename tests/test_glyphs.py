@@ -320,7 +320,7 @@ def test_old_style_digits_hang_below_their_line_and_rise_above_it():
 def test_file_that_is_no_font_is_refused(tmp_path):
     path = tmp_path / "font.ttf"
     path.write_text(TEXT, encoding="utf-8")
-    expected = f"{path}: not a font that can be drawn at any size; expected a TrueType or OpenType font"
+    expected = f"{path}: not a font that can be drawn; expected a TrueType or OpenType font"
     assert refusal(glyphs.from_font, path) == expected
 
 
@@ -356,6 +356,15 @@ def test_names_beside_an_image_are_refused(names, message):
     Path("sheet.png").write_bytes(encoded(strip()))
     Path("sheet.names.txt").write_bytes(names)
     assert refusal(glyphs.read, "sheet.png") == message
+
+
+@pytest.mark.parametrize("name", ["DejaVuSans.ttf", "DejaVuSerif.ttf"])
+def test_wide_letters_are_narrowed_and_the_others_keep_their_height(name):
+    codes = glyphs.from_font(FONTS / name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ").codes
+    letters = codes.reshape(26, 12, 7)
+    assert letters[[0, 12]].any(axis=1).all()  # A and M take the whole width
+    assert (letters.any(axis=2).sum(axis=1) >= 8).all()  # Q and J hang below the line of the others
+    assert len([pair for pair in glyphs.pairs(codes) if pair[2] < glyphs.MIN_DISTANCE]) <= 3
 
 
 @pytest.mark.parametrize(("font", "characters"), [(None, "Ab?!"), (FONTS / "DejaVuSans.ttf", "AбΩ?")])

@@ -151,6 +151,7 @@ RECIPES = {
     "sgd": {},
     "adam": {"optimizer": "adam", "lr": 0.01, "schedule": "cosine", "warmup": 0.5, "batch_size": 40, "init": "normal"},
     "augmented": {"augment": "elastic", "order": "shuffled", "input": "grey", "batch_size": 64},
+    "averaged": {"optimizer": "adam", "lr": 0.01, "ema": 0.9, "batch_size": 40, "init": "normal"},
 }
 
 

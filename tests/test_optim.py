@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lenet5_cli.config import Config
-from lenet5_cli.engine.optim import OPTIMIZERS, SGD, Adam, learning_rate, optimizer
+from lenet5_cli.engine.optim import OPTIMIZERS, SGD, Adam, Averaged, learning_rate, optimizer
 
 
 def test_sgd_by_hand() -> None:
@@ -22,6 +22,39 @@ def test_adam_by_hand() -> None:
     # mean 0.9 0.3 + 0.1 (-1) = 0.17, / 0.19; square 0.999 0.009 + 0.001 1 = 0.009991, / 0.001999
     adam.step(parameters, np.array([-1.0]), 0.1)
     assert parameters[0] == pytest.approx(0.9 - 0.1 * (0.17 / 0.19) / np.sqrt(0.009991 / 0.001999))
+
+
+def test_averaged_by_hand() -> None:
+    parameters, one = np.array([8.0]), np.array([1.0])
+    averaged = optimizer(Config(ema=0.5), parameters)
+    assert isinstance(averaged, Averaged)
+    with averaged.epoch(parameters):
+        averaged.step(parameters, 4 * one, 1)  # 8 - 4 = 4, whose mean is 4
+        averaged.step(parameters, 2 * one, 1)  # 4 - 2 = 2, mean (4 + 2) / 2 = 3
+        assert parameters == 2
+    assert (parameters, averaged.state["live"], averaged.state["averaged"]) == (3, 2, 2)
+    with averaged.epoch(parameters):
+        averaged.step(parameters, -5 * one, 1)  # 2 + 5 = 7, average 3 + (1 - 0.5) (7 - 3) = 5
+        averaged.step(parameters, 6 * one, 1)  # 7 - 6 = 1, average 5 + (1 - 0.5) (1 - 5) = 3
+    assert (parameters, averaged.state["live"], averaged.state["averaged"]) == (3, 1, 4)
+
+
+def test_averaging_does_not_change_the_steps() -> None:
+    alone, together = np.array([3.0, -2.0]), np.array([3.0, -2.0])
+    adam, averaged = Adam(alone), optimizer(Config(optimizer="adam", ema=0.9), together)
+    visited = []
+    for _ in range(3):
+        with averaged.epoch(together):
+            for _ in range(4):
+                adam.step(alone, 2 * alone, 0.1)
+                averaged.step(together, 2 * together, 0.1)
+                np.testing.assert_array_equal(together, alone)
+                visited.append(alone.copy())
+    # 12 steps, of which the first 10 have no less than 1 / t: their mean, then 0.9 of it and 0.1 of the new one
+    expected = np.mean(visited[:10], axis=0)
+    for point in visited[10:]:
+        expected = 0.9 * expected + 0.1 * point
+    np.testing.assert_allclose(together, expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -250,7 +250,7 @@ def test_several_runs_are_dealt_out_and_saved_by_the_leader(tmp_path: Path, monk
     outputs = [str(tmp_path / str(place)) for place in range(5)]
 
     def work(own: Ranks) -> list[Any]:
-        found = list(runs.side_by_side(configs, outputs, 1, lambda: False, own))
+        found = list(runs.side_by_side(configs, outputs, 1, lambda: False, None, own))
         own.end()
         return found
 
@@ -261,7 +261,7 @@ def test_several_runs_are_dealt_out_and_saved_by_the_leader(tmp_path: Path, monk
 
 
 def test_runs_that_the_leader_stops_are_stopped_on_every_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def events(_: Any, __: Any, ___: int, stopped: Callable[[], bool]) -> Iterator[Any]:
+    def events(_: Any, __: Any, ___: int, stopped: Callable[[], bool], ____: None) -> Iterator[Any]:
         while not stopped():
             time.sleep(0.001)
             yield None
@@ -272,7 +272,7 @@ def test_runs_that_the_leader_stops_are_stopped_on_every_rank(tmp_path: Path, mo
     until = time.monotonic() + 0.1
 
     def work(own: Ranks) -> list[Any]:
-        found = list(runs.side_by_side([Config()] * 4, outputs, 1, lambda: time.monotonic() > until, own))
+        found = list(runs.side_by_side([Config()] * 4, outputs, 1, lambda: time.monotonic() > until, None, own))
         own.end()
         return found
 

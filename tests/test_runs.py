@@ -41,6 +41,8 @@ SETTINGS = {
         "--lr",
         "0.01",
     ],
+    "averaged": ["--ema", "0.9", "--batch-size", "16"],
+    "averaged, with validation": ["--ema", "0.9", "--validation", "60", "--optimizer", "adam", "--lr", "0.01"],
 }
 
 

@@ -17,6 +17,7 @@ from lenet5_cli.commands.options import mute
 from lenet5_cli.commands.predict import predict
 from lenet5_cli.commands.render_glyphs import render_glyphs
 from lenet5_cli.commands.train import train
+from lenet5_cli.commands.tune import tune
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training.ranks import launched
 
@@ -82,5 +83,5 @@ def lenet5() -> None:
     """
 
 
-for command in (train, evaluate, compare, predict, info, render_glyphs, export, data):
+for command in (train, tune, evaluate, compare, predict, info, render_glyphs, export, data):
     lenet5.add_command(command)

@@ -25,6 +25,7 @@ Codes: TypeAlias = NDArray[np.uint8]
 
 ROWS, COLUMNS = 12, 7
 DIGITS = tuple("0123456789")  # the names of a sheet, or of a checkpoint, that says none
+LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 MIN_CLASSES, MAX_CLASSES = 2, 128
 MAX_NAME = 16  # characters; a column of names that long still leaves room for numbers on 80 columns
 MAX_SCALE = 100
@@ -34,7 +35,9 @@ MIN_DISTANCE = 7
 
 _MAX_SHEET_BYTES = 1 << 20
 _MAX_FONT_BYTES = 1 << 26
-_MAX_FONT_SIZE = 64
+_FONT_SIZE = 256  # pixels an em: at this size a stroke's width is exact to a few per cent
+_MAX_GLYPH = 16 * _FONT_SIZE  # pixels a side, 16 MB; a glyph of more ems than this is no character
+_UNIT = 16  # pixels of that drawing on a side of a pixel of a glyph
 _NO_CHARACTER = "\U0010ffff"  # which no font has: drawn as the font draws what it lacks
 _SIGNATURES = (b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 _FORMATS = ("PNG", "BMP", "GIF", "TIFF", "PPM")
@@ -137,9 +140,10 @@ def to_image(codes: Codes, scale: int = 1) -> "Image.Image":
 
 
 def from_font(path: str | PathLike[str] | None = None, characters: Sequence[str] = DIGITS) -> Sheet:
-    """Return the sheet of some characters as a font draws them, at the largest size at which all fit their cells.
+    """Return the sheet of some characters as a font draws them.
 
-    The characters stand on one line, each centred in its cell. Without a path, the font is the one in Pillow.
+    They stand on one line, which is as high as a cell, each centred; one that is wider than its cell is narrowed. Where
+    strokes are thinner than a pixel they are thickened to one. Without a path, the font is the one in Pillow.
 
     Raises:
         LeNet5Error: the file cannot be read or is not a font, it has no glyph for a character, one comes out blank or
@@ -149,20 +153,16 @@ def from_font(path: str | PathLike[str] | None = None, characters: Sequence[str]
 
     where = "the font in Pillow" if path is None else str(path)
     names = checked_names(characters, "characters: ")
-    font = b"" if path is None else content(path, _MAX_FONT_BYTES, "a font")
-
-    def sized(size: int) -> "ImageFont.FreeTypeFont":
+    font_bytes = b"" if path is None else content(path, _MAX_FONT_BYTES, "a font")
+    with _refusal(f"{where}: not a font that can be drawn; expected a TrueType or OpenType font"):
         basic = ImageFont.Layout.BASIC
-        return ImageFont.truetype(BytesIO(font), size, layout_engine=basic) if font else ImageFont.load_default(size)  # type: ignore[return-value]
-
-    codes = np.zeros((len(names), ROWS * COLUMNS), np.uint8)
-    with _refusal(f"{where}: not a font that can be drawn at any size; expected a TrueType or OpenType font"):
-        _demand_characters(sized(_MAX_FONT_SIZE), names, where)
-        for size in range(1, _MAX_FONT_SIZE + 1):
-            larger = _drawn(sized(size), names)
-            if larger is None:
-                break
-            codes = larger
+        font: ImageFont.FreeTypeFont = (
+            ImageFont.truetype(BytesIO(font_bytes), _FONT_SIZE, layout_engine=basic)
+            if font_bytes
+            else ImageFont.load_default(_FONT_SIZE)  # type: ignore[assignment]
+        )
+        _demand_characters(font, names, where)
+        codes = _in_cells([_drawn(font, name) for name in names])
     return _checked(Sheet(codes, names), where)
 
 
@@ -253,16 +253,19 @@ def _names_path(path: Path) -> Path:
     return path.with_suffix(".names.txt")
 
 
-def _names_beside(path: Path) -> tuple[str, ...] | None:
-    """Return the names beside an image, one a line; None where there is no such file."""
-    beside = _names_path(path)
-    if not beside.exists():
+def read_names(path: Path) -> tuple[str, ...] | None:
+    """Return the names of classes in a text, one a line, in the order of their labels; None if there is no such file.
+
+    Raises:
+        LeNet5Error: it cannot be read, is not UTF-8, or a name cannot be that of a class.
+    """
+    if not path.exists():
         return None
-    text = _decoded(content(beside, _MAX_SHEET_BYTES, "the names of a glyph sheet"), beside, "a name a line")
+    text = _decoded(content(path, _MAX_SHEET_BYTES, "the names of classes"), path, "a name a line")
     names = text.splitlines()
     for number, name in enumerate(names, start=1):
-        _checked_name(name.strip(), f"{beside}: line {number}: ")
-    return checked_names([name.strip() for name in names], f"{beside}: ")
+        _checked_name(name.strip(), f"{path}: line {number}: ")
+    return checked_names([name.strip() for name in names], f"{path}: ")
 
 
 def _checked_name(name: str, where: str) -> str:
@@ -290,7 +293,7 @@ def _count(count: int, thing: str) -> str:
 def _from_image(sheet: bytes, path: Path) -> Sheet:
     from PIL import Image  # noqa: PLC0415  (a text sheet does not need it)
 
-    names = _names_beside(path)
+    names = read_names(_names_path(path))
     width = COLUMNS * len(names or DIGITS)
     with _refusal(f"{path}: a damaged image; expected a strip of {width}x{ROWS} pixels, black on white"):
         image = Image.open(BytesIO(sheet), formats=_FORMATS)
@@ -333,25 +336,53 @@ def _demand_characters(font: "ImageFont.FreeTypeFont", names: tuple[str, ...], w
             raise LeNet5Error(f"{where}: has no glyph for {name}; expected a font with all the characters")
 
 
-def _drawn(font: "ImageFont.FreeTypeFont", characters: Sequence[str]) -> Codes | None:
-    """Return the codes of characters at the font's size, or None if one does not fit its cell."""
+def _drawn(font: "ImageFont.FreeTypeFont", character: str) -> tuple[int, NDArray[np.uint8]]:
+    """Return the ink of a character, 0 to 255, and how far below the font's line its first row is."""
     from PIL import Image, ImageDraw  # noqa: PLC0415  (a text sheet does not need it)
 
-    start, baseline, side = ROWS, 3 * ROWS, 4 * ROWS
-    canvases = [Image.new("1", (side, side)) for _ in characters]
-    for character, canvas in zip(characters, canvases, strict=True):
-        ImageDraw.Draw(canvas).text((start, baseline), character, fill=1, font=font, anchor="ls")
-    boxes = [canvas.getbbox() or (start, baseline, start, baseline) for canvas in canvases]
-    top, bottom = min(box[1] for box in boxes), max(box[3] for box in boxes)
-    codes = np.zeros((len(characters), ROWS * COLUMNS), np.uint8)
-    for code, canvas, (left, _, right, _) in zip(codes, canvases, boxes, strict=True):
-        above, before = (ROWS - bottom + top) // 2, (COLUMNS - right + left) // 2
-        if above < 0 or before < 0:
-            return None
-        cell = Image.new("1", (COLUMNS, ROWS))
-        cell.paste(canvas.crop((left, top, right, bottom)), (before, above))
-        code[:] = np.asarray(cell).ravel()
-    return codes
+    left, top, right, bottom = map(round, font.getbbox(character, anchor="ls"))
+    if max(right - left, bottom - top) > _MAX_GLYPH:
+        raise ValueError(f"{right - left}x{bottom - top} pixels")
+    canvas = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(canvas).text((-left, -top), character, fill=255, font=font, anchor="ls")
+    box = canvas.getbbox() or (0, 0, 1, 1)
+    return top + box[1], np.asarray(canvas.crop(box))
+
+
+def _in_cells(characters: "Sequence[tuple[int, NDArray[np.uint8]]]") -> Codes:
+    """Return the codes (k, 84) of characters that ``_drawn`` returned: one line of text, as high as the cells."""
+    import cv2  # noqa: PLC0415  (a text sheet does not need it)
+
+    top, bottom = min(first for first, _ in characters), max(first + len(ink) for first, ink in characters)
+    lines = list[NDArray[np.uint8]]()
+    for first, ink in characters:
+        line = np.zeros((bottom - top, ink.shape[1]), np.uint8)
+        line[first - top :][: len(ink)] = ink
+        columns = min(COLUMNS, max(1, round(ink.shape[1] * ROWS / (bottom - top))))
+        size = (_UNIT * columns, _UNIT * ROWS)
+        lines.append(cv2.resize(line, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False))
+    stroke = float(np.median([_stroke(line) for line in lines]))
+    growth = min(_UNIT - 1, max(0, _UNIT - round(stroke)))
+    pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (growth + 1, growth + 1))
+    codes = np.zeros((len(lines), ROWS, COLUMNS), np.uint8)
+    for code, line in zip(codes, lines, strict=True):
+        height, width = line.shape
+        inner = cv2.resize(line, (width - growth, height - growth), interpolation=cv2.INTER_AREA)
+        before = growth // 2  # so that what the pen adds stays inside
+        thick = cv2.copyMakeBorder(inner, before, growth - before, before, growth - before, cv2.BORDER_CONSTANT)
+        covered = cv2.dilate(thick, pen).reshape(ROWS, _UNIT, -1, _UNIT).mean(axis=(1, 3))
+        start = (COLUMNS - covered.shape[1]) // 2
+        code[:, start : start + covered.shape[1]] = covered >= 255 / 2
+    return codes.reshape(-1, ROWS * COLUMNS)
+
+
+def _stroke(line: NDArray[np.uint8]) -> float:
+    """Return the width of the strokes of a character, in pixels: twice the distance of their middle from paper."""
+    import cv2  # noqa: PLC0415  (a text sheet does not need it)
+
+    inside = cv2.distanceTransform((line > 255 // 2).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    middle = inside[(inside > 0) & (inside == cv2.dilate(inside, np.ones((3, 3), np.uint8)))]
+    return 2 * float(np.median(middle)) if len(middle) else float(_UNIT)
 
 
 def _enlarged(strip: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:

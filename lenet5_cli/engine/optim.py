@@ -1,6 +1,7 @@
 """Optimisers, which update parameters from their gradients, and learning-rate schedules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import cos, pi
 
 import numpy as np
@@ -23,6 +24,11 @@ class SGD:
         """Update ``parameters`` in place; ``gradients`` are overwritten."""
         gradients *= lr
         parameters -= gradients
+
+    @contextmanager
+    def epoch(self, parameters: Array) -> Iterator[None]:  # noqa: ARG002
+        """Surround the steps of an epoch, which are all on ``parameters``."""
+        yield
 
 
 class Adam(SGD):
@@ -52,12 +58,45 @@ class Adam(SGD):
         parameters -= lr / (1 - self.b1 ** float(steps[0])) * mean / root
 
 
+class Averaged(SGD):
+    """The steps of another optimiser, and after each epoch the moving average of the parameters in their place.
+
+    ``average_t = average_(t-1) + max(1 - decay, 1 / t) (parameters_t - average_(t-1))``, t being the step, from 1: a
+    plain mean at first, in which the initial parameters have no part, then an exponential one. The next epoch goes on
+    from the parameters of the latest step, ``live``.
+
+    Source: Polyak and Juditsky 1992, with the weights of an exponential average.
+    """
+
+    def __init__(self, optimizer: SGD, parameters: Array, decay: float) -> None:
+        self.optimizer, self.decay = optimizer, decay
+        self.average = parameters.copy()
+        averaged = {"live": parameters.copy(), "averaged": np.zeros(1, parameters.dtype)}
+        self.state = optimizer.state | averaged
+
+    def step(self, parameters: Array, gradients: Array, lr: float) -> None:
+        """Update ``parameters`` in place, and the average."""
+        self.optimizer.step(parameters, gradients, lr)
+        self.state["averaged"] += 1
+        self.average += max(1 - self.decay, 1 / float(self.state["averaged"][0])) * (parameters - self.average)
+
+    @contextmanager
+    def epoch(self, parameters: Array) -> Iterator[None]:
+        """Have ``parameters`` be the live ones for the steps of an epoch, and the average after it."""
+        self.average[...] = parameters
+        parameters[...] = self.state["live"]
+        yield
+        self.state["live"][...] = parameters
+        parameters[...] = self.average
+
+
 OPTIMIZERS: dict[str, Callable[[Array], SGD]] = {"sgd": SGD, "adam": Adam}
 
 
 def optimizer(config: Config, parameters: Array) -> SGD:
-    """Return the optimiser that the settings name."""
-    return OPTIMIZERS[config.optimizer](parameters)
+    """Return the optimiser that the settings name, which averages what it does where they say so."""
+    chosen = OPTIMIZERS[config.optimizer](parameters)
+    return Averaged(chosen, parameters, config.ema) if config.ema else chosen
 
 
 def learning_rate(config: Config, epoch: int, fraction: float) -> float:

@@ -91,7 +91,7 @@ def _take_steps(
         split = mixed(split, rehearsed, config.rehearse, rng)
     chosen = choose(len(split.labels), config, rng)
     network, total, loss_sum, done = step.network, len(chosen), 0.0, 0
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by the caller
+    with np.errstate(over="ignore", invalid="ignore"), optimizer.epoch(network.parameters):  # the caller finds overflow
         for images, labels in track(batches(split, config.batch_size, chosen), total, f"epoch {epoch}"):
             distortions = None if config.augment == "none" else draw(config.augment, len(labels), rng)
             loss_sum += step.loss_and_gradient(images, labels, distortions) * len(labels)
