@@ -11,10 +11,12 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
+    agree,
     bar,
     console,
     data_of,
     data_option,
+    joined,
     load,
     model_name,
     option,
@@ -22,7 +24,9 @@ from lenet5_cli.commands.options import (
     plain,
     refuse_existing,
     say_written,
+    threads_of,
     threads_option,
+    timeout_option,
 )
 from lenet5_cli.export import TARGETS
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from lenet5_cli.training.metrics import Rejection, Tally
+    from lenet5_cli.training.ranks import Ranks
 
 DRAWN = 200  # wrong answers, at most
 COVERAGES = (1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)  # of --reject: fractions of the images answered
@@ -78,6 +83,7 @@ RIGHT = "bold #ffffff on #003c9e"
     help="Compute in integers, as exports to c and hex do.",
 )
 @threads_option
+@timeout_option
 @option("--reject", group="Output", is_flag=True, help="Show coverage and error where far answers are refused.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
 @option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
@@ -90,6 +96,7 @@ def evaluate(
     test_fraction: float | None,
     kind: str | None,
     threads: int,
+    timeout: float,
     reject: bool,
     as_json: bool,
     plot: Path | None,
@@ -112,22 +119,55 @@ def evaluate(
       lenet5 eval model.pkl --type int8
       lenet5 eval model.pkl --json | jq .accuracy
     """
+    with joined(timeout) as ranks:
+        if ranks.leader:
+            _demand_places(plot, errors, overwrite)
+        _measure(
+            model, data, split, test_fraction, kind, threads_of(ranks, threads), ranks, reject, as_json, plot, errors
+        )
+
+
+def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> None:
+    """Refuse pictures that cannot be drawn or written."""
+    from lenet5_cli.reports import figures
+
     refuse_existing(overwrite, plot, errors)
+    for name, path in (("--plot", plot), ("--errors", errors)):
+        if path:
+            figures.require(name, path)
+
+
+def _measure(
+    model: Path,
+    data: str | None,
+    split: str,
+    test_fraction: float | None,
+    kind: str | None,
+    threads: int,
+    ranks: "Ranks",
+    reject: bool,
+    as_json: bool,
+    plot: Path | None,
+    errors: Path | None,
+) -> None:
+    """Classify the images on all ranks, and have the leader show the counts."""
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.export.fixed import FixedPoint
     from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training import loop
 
-    for name, path in (("--plot", plot), ("--errors", errors)):
-        if path:
-            figures.require(name, path)
-    saved = checkpoint.read(model)
+    saved = ranks.share(lambda: checkpoint.read(model))
     network = LeNet5.restore(saved)
     where = data_of(saved, data, test_fraction=test_fraction)
-    images = load(where, split, network.names)
+    images = ranks.led(lambda: load(where, split, network.names))
+    agree(ranks, **{split: images})
     score = FixedPoint(network, kind).scores if kind else None
-    tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar, score=score)
+    tally = loop.evaluate(
+        network, images, keep=DRAWN if errors else 0, threads=threads, ranks=ranks, track=bar, score=score
+    )
+    if not ranks.leader:
+        return
     if plot:
         figures.evaluation(tally, plot)
     if errors:
