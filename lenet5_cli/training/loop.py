@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from lenet5_cli.config import Config
 from lenet5_cli.data.augmentation import draw
 from lenet5_cli.data.sources import Split, extended
-from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.engine.optim import SGD, learning_rate
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage.checkpoint import Epoch
@@ -72,7 +73,7 @@ def fit(
 
 
 def _take_steps(
-    step: Step,
+    step: Step[LeNet5],
     optimizer: SGD,
     split: Split,
     rehearsed: Split | None,
@@ -122,7 +123,7 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
     return np.concatenate(chosen) if any(map(len, chosen)) else rng.integers(images, size=1)
 
 
-def demand_classes(network: LeNet5, split: Split) -> None:
+def demand_classes(network: Classifier, split: Split) -> None:
     """Refuse a split with a label that is none of a network's classes.
 
     Raises:
@@ -136,7 +137,7 @@ def demand_classes(network: LeNet5, split: Split) -> None:
 
 
 def evaluate(
-    network: LeNet5,
+    network: Classifier,
     data: Data,
     *,
     keep: int = 0,
@@ -165,7 +166,7 @@ def answers(network: LeNet5, split: Split, *, threads: int = 1, track: Track = u
         return np.concatenate([step.scores(images).argmax(axis=1) for images, _ in batched])
 
 
-def _tally(step: Step, split: Split, track: Track, keep: int = 0, score: Score | None = None) -> Tally:
+def _tally(step: Step[Any], split: Split, track: Track, keep: int = 0, score: Score | None = None) -> Tally:
     tally = Tally(keep, step.network.names)
     for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
         scores = (score or step.scores)(images)

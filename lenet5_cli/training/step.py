@@ -1,29 +1,30 @@
 """A batch on the cores of this machine: its chunks go to a pool, and what they give is put together in their order."""
 
 from functools import reduce
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.data.augmentation import NUMBERS, distort
 from lenet5_cli.engine.einsum import Array
-from lenet5_cli.engine.network import LeNet5, chunks, finite
+from lenet5_cli.engine.network import Classifier, LeNet5, chunks, finite
 from lenet5_cli.training.parallel import Buffer, Pool
 
 CAPACITY = 4096  # images in the shared buffer at a time
 
 Distortions = NDArray[np.float32]
+Network = TypeVar("Network", bound=Classifier)
 
 
-class Step:
+class Step(Generic[Network]):
     """What training and evaluation compute of a batch, on several cores: a context manager.
 
     The chunks of a batch depend on its size alone, and are put together in their order: the results are the same bits
     on any number of cores. A batch of one chunk is computed here, without the pool.
     """
 
-    def __init__(self, network: LeNet5, threads: int = 1) -> None:
+    def __init__(self, network: Network, threads: int = 1) -> None:
         """Compute with a network, whose parameters may change between calls, on up to ``threads`` cores."""
         self.network = network
         self.pool = Pool(_ChunkWork(network), threads)
@@ -38,7 +39,10 @@ class Step:
         self.pool.__exit__(*error)
 
     def loss_and_gradient(
-        self, images: NDArray[np.uint8], labels: NDArray[np.integer], distortions: Distortions | None = None
+        self: "Step[LeNet5]",
+        images: NDArray[np.uint8],
+        labels: NDArray[np.integer],
+        distortions: Distortions | None = None,
     ) -> float:
         """Return the mean loss of a batch, and set the network's ``gradients`` to its gradient.
 
@@ -88,7 +92,7 @@ class Step:
 class _ChunkWork:
     """What each process does with a chunk of the images in the shared buffer: their scores, or loss and gradient."""
 
-    def __init__(self, network: LeNet5) -> None:
+    def __init__(self, network: Classifier) -> None:
         self.network = network
         numbers, maximum = network.dtype, len(chunks(CAPACITY))
         self.layout = np.dtype(
@@ -113,7 +117,7 @@ class _ChunkWork:
     def compute(self, buffer: Buffer, chunk: int) -> None:
         part = chunks(int(buffer.count[0]))[chunk]
         images, labels = buffer.images[part], buffer.labels[part]
-        if buffer.differentiate[0]:
+        if isinstance(self.network, LeNet5) and buffer.differentiate[0]:
             images = _distorted(images, buffer.distortions[part] if buffer.distort[0] else None)
             loss = self.network.loss_and_gradient(images, labels, int(buffer.batch_size[0]))
             buffer.losses[chunk] = loss * len(labels)
