@@ -171,7 +171,7 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
 
 def _sheets() -> list[str]:
     """Return the names of the shipped glyph sheets."""
-    return sorted({path.stem for path in shipped_folder("glyphs").iterdir()})
+    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt") if "." not in path.stem)
 
 
 def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> None:

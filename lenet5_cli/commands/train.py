@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     Note = Callable[[dict[str, Any]], None]
 
 FINETUNE = "finetune"  # the preset of a run that starts from a trained model
+START_KEPT = "No epoch was better on the images held out than the model it started from: that is kept."
 BOARD = "tensorboard:"  # before the folder of a log for TensorBoard
 
 
@@ -100,8 +101,8 @@ def train(
     """
     if resume and runs > 1:
         raise click.UsageError("--resume continues one run; --runs begins several")
-    if start and (resume or runs > 1):
-        raise click.UsageError("--from begins one new run; leave out " + ("--resume" if resume else "--runs"))
+    if start and resume:
+        raise click.UsageError("--from begins a new run; --resume continues one, wherever it started from")
     outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
     refuse_existing(overwrite or resume, output, *outputs)
     board, log_file = _log_places(log)
@@ -121,7 +122,7 @@ def train(
         begin = _resumed(output, values) if resume else _begun(values, start)
         with _tensorboard(board) if board else _log(log_file) as note, Stop() as stop:
             if runs > 1:
-                history = _train_several(begin, output, outputs, threads, note, stop)
+                history = _train_several(begin, output, outputs, threads, start, note, stop)
             else:
                 history = _train_one(begin, output, threads, note, stop)
     if plot:
@@ -149,8 +150,8 @@ def _begun(values: dict[str, Any], start: Path | None) -> _Begin:
     if config.seed is None:
         config = replace(config, seed=secrets.randbelow(2**32))
     click.echo(f"seed: {config.seed}", err=True)
-    split, test, notice = _load(config, fall_back=source_of("data") == "DEFAULT")
     given = [name for name in values if source_of(name) != "DEFAULT"]
+    split, test, notice = _load(config, runs.names_of(saved, given), fall_back=source_of("data") == "DEFAULT")
     run = runs.begin(config, split, saved, given)
     demand_classes(run.network, test)
     _note_missing(run.network, split)
@@ -209,9 +210,7 @@ def _train_one(begin: _Begin, output: Path, threads: int, note: "Note", stop: St
         if run.ended:
             click.echo(run.ended, err=True)
         if not run.improved:
-            click.echo(
-                "No epoch was better on the images held out than the model it started from: that is kept.", err=True
-            )
+            click.echo(START_KEPT, err=True)
         tally = evaluate(run.kept(), begin.test, threads=threads, track=stop.track)
     except Stop.Requested:
         name, done = printable(str(output)), len(run.history)
@@ -226,17 +225,19 @@ def _train_one(begin: _Begin, output: Path, threads: int, note: "Note", stop: St
 
 
 def _train_several(
-    begin: _Begin, output: Path, outputs: list[Path], threads: int, note: "Note", stop: Stop
+    begin: _Begin, output: Path, outputs: list[Path], threads: int, start: Path | None, note: "Note", stop: Stop
 ) -> "list[Epoch]":
     """Train with several seeds, side by side; keep the best under the output name, and return its history."""
+    from lenet5_cli.storage import checkpoint
     from lenet5_cli.training.metrics import Tally
-    from lenet5_cli.training.runs import side_by_side
+    from lenet5_cli.training.runs import improved, side_by_side
 
     first = begin.run.config
     configs = [replace(first, seed=(first.seed or 0) + place) for place in range(len(outputs))]
     histories: list[list[Epoch]] = [[] for _ in outputs]
     tests: list[Tally | None] = [None for _ in outputs]
-    for place, event in side_by_side(configs, [str(path) for path in outputs], threads, lambda: bool(stop.exit_code)):
+    paths = [str(path) for path in outputs]
+    for place, event in side_by_side(configs, paths, threads, lambda: bool(stop.exit_code), start):
         which = f"seed: {configs[place].seed}  "
         if isinstance(event, Tally):
             tests[place] = event
@@ -252,7 +253,10 @@ def _train_several(
         )
         click.get_current_context().exit(stop.exit_code)
     runs = zip(configs, outputs, histories, tests, strict=True)
-    return _best_of([_Done(config, path, history, test) for config, path, history, test in runs if test], output)
+    history = _best_of([_Done(config, path, history, test) for config, path, history, test in runs if test], output)
+    if not improved(checkpoint.read(output)):
+        click.echo(START_KEPT, err=True)
+    return history
 
 
 def _line(epoch: "Epoch") -> str:

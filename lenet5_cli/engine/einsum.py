@@ -65,12 +65,16 @@ def _in_pieces(left: Array, right: Array, result: Array) -> Product:
     """
     if len(result) > result.shape[1]:
         left, right, result = right.T, left.T, result.T
-    terms, columns = right.shape
-    largest = SMALL // (terms * len(left))
-    widths = [width for width in range(VECTOR, columns) if columns % width == 0 and width <= largest]
-    width = max(widths, key=lambda width: (width % VECTOR == 0, width), default=columns)
+    width = _width(result.shape[1], SMALL // left.size)
     rights, results = (array.reshape(len(array), -1, width).transpose(1, 0, 2) for array in (right, result))
     return partial(np.matmul, left, rights, out=results)
+
+
+@cache
+def _width(columns: int, maximum: int) -> int:
+    """Return the width of equal pieces, of whole registers if it can be, or all columns if there are none."""
+    widths = [width for width in range(VECTOR, min(columns, maximum + 1)) if columns % width == 0]
+    return max(widths, key=lambda width: (width % VECTOR == 0, width), default=columns)
 
 
 def _sum_of_blocks(left: Array, right: Array, result: Array) -> Product:

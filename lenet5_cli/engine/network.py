@@ -1,5 +1,6 @@
 """LeNet-5: the report's seven layers, from the settings and a glyph sheet."""
 
+from functools import lru_cache
 from itertools import pairwise
 from os import PathLike
 from typing import Any, Self
@@ -27,18 +28,23 @@ TABLE = [
 LECUN1998 = np.array([[str(c) in maps for c in range(6)] for maps in TABLE])
 
 CHUNK = 50  # images computed together: enough to make long loops, few enough for their work arrays to stay in cache
+EQUAL = 32  # images of the smallest chunks that are made for all to be of one size
 ACCEPT = 0.995  # of the digits held out: one in 200 is refused, about as many as are read wrong without refusal
 
 
-def chunks(images: int) -> list[slice]:
-    """Cut a batch into chunks of equal size, computed one by one or side by side: an even number, from half a CHUNK on.
+@lru_cache(maxsize=8)
+def chunks(images: int) -> tuple[slice, ...]:
+    """Cut a batch into chunks, computed one by one or side by side: an even number, from half a CHUNK on.
 
-    They depend on the number of images alone, and so does everything that is computed of them.
+    They are of one size if EQUAL or more images can be, as layers bind anew where it changes; otherwise it differs by
+    one image. They depend on the number of images alone, and so does everything that is computed of them.
     """
-    count = min(images, 1) if images < CHUNK // 2 else 2 * -(-images // (2 * CHUNK))
+    least = 2 * -(-images // (2 * CHUNK))
+    equal = (count for count in range(least, images // EQUAL + 1, 2) if images % count == 0)
+    count = min(images, 1) if images < CHUNK // 2 else next(equal, least)
     size, larger = divmod(images, count or 1)  # the larger ones first, as layers bind anew where the size changes
     starts = [chunk * size + min(chunk, larger) for chunk in range(count + 1)]
-    return [slice(start, end) for start, end in pairwise(starts)]
+    return tuple(slice(start, end) for start, end in pairwise(starts))
 
 
 def finite(scores: Array) -> Array:
