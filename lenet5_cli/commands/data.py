@@ -198,7 +198,9 @@ def _show_sizes(splits: "dict[str, Split]") -> None:
     files = [path for split in splits.values() for path in split.places if Path(path).is_file()]
     if sizes := sorted(map(size_of, files), key=lambda sides: sides[0] * sides[1]):
         smallest, middle, largest = ("x".join(map(str, sizes[at])) for at in (0, len(sizes) // 2, -1))
-        click.echo(f"{len(sizes):,} pictures of {smallest} to {largest} pixels, half of them up to {middle}")
+        to = "" if smallest == largest else f" to {largest}"
+        half = "" if smallest == largest else f", half of them up to {middle}"
+        click.echo(f"{len(sizes):,} pictures of {smallest}{to} pixels{half}")
 
 
 def _digests(images: "NDArray[np.uint8]") -> "list[bytes]":
