@@ -77,7 +77,8 @@ def list_() -> None:
     for name, each in remote.SETS.items():
         here = "yes" if remote.in_cache(name) else "no"
         table.add_row(name, f"{each.images:,}", str(each.classes), each.licence, here, each.page)
-    table.add_row("builtin[:N]", "12,000", "10", "MIT", "yes", "drawn by lenet5 itself")
+    for name, classes in (("builtin", 10), ("builtin-letters", 26)):
+        table.add_row(f"{name}[:N]", "12,000", str(classes), "MIT", "yes", "drawn by lenet5 itself")
     screen = console()
     screen.width = max(screen.width, 140)  # a page is to be copied whole
     screen.print(table)
