@@ -39,7 +39,7 @@ PRINTED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 COMMAND = re.compile(r"^(?:.*&& |\$ )?(lenet5 .*)$", re.MULTILINE)
-BENCHMARK_OPTIONS = {"--recipes", "--without", "--kills", "--seeds", "--list", "--folder"}
+BENCHMARK_OPTIONS = {"--choose", "--train", "--recipes", "--without", "--kills", "--seeds", "--list", "--folder"}
 OTHER_OPTIONS = {"--help", "--version", "--strict", "--requirement", "--pdb"}  # of Click, mkdocs, pip-audit and pytest
 COMMANDS = [*lenet5.commands.values(), *lenet5.commands["data"].commands.values()]
 SMALL = {

@@ -159,7 +159,7 @@ def evaluate(
     Raises:
         LeNet5Error: the data cannot be read, a label is none of the classes, or a score is not finite.
     """
-    split = as_split(data, "test")
+    split = as_split(data, "test", network.names)
     demand_classes(network, split)
     tally = Tally(keep, network.names)
     with suppress(Closed), Step(network, threads, ranks) as step:
