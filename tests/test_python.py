@@ -110,6 +110,7 @@ def test_a_bar_shows_in_a_notebook_and_not_on_other_streams(
     assert ("epoch 1" in capsys.readouterr().err) == notebook
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_the_tour_prints_what_it_shows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Its code cells run in order; they print what is stored, whatever its numbers, and draw as many figures."""
     mpl.use("agg")
