@@ -83,7 +83,7 @@ def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     for arguments, message in (
         ([], "has 2 of 2 epochs already; give a larger --epochs to continue"),
         (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
-        (["--epochs", "3", "--data", "builtin"], "was trained on other images than those of builtin"),
+        (["--epochs", "3", "--data", "builtin:9"], "was trained on other images than those of builtin:9"),
     ):
         assert run("train", "--resume", *arguments, code=1).stderr.endswith(f"Error: model.pkl: {message}\n")
     idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=5).images)
@@ -164,7 +164,7 @@ def apart(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def work(**settings: Any) -> list[Any]:
         events: queue.Queue[Any] = queue.Queue()
         config = Config(data=str(bars_folder), epochs=2, samples_per_epoch=50, seed=3, **settings)
-        runs._run_apart(4, config, "model.pkl", 1, events)
+        runs._run_apart(4, config, "model.pkl", None, 1, events)
         # The first process decides on Ctrl-C; an end by it becomes an exception, so that nothing half-written stays.
         assert handlers == {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.default_int_handler}
         return list(events.queue)
@@ -201,7 +201,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
     class Process:
         def __init__(self, target: object, args: tuple[Any, ...]) -> None:
             assert target is runs._run_apart
-            self.place, self.config, self.output, self.threads, self.events = args
+            self.place, self.config, self.output, _, self.threads, self.events = args
             self.exitcode = seen.exitcode
 
         def start(self) -> None:

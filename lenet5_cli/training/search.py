@@ -283,16 +283,16 @@ class Search:
         self._study.enqueue_trial({name: start[name] for name, each in self.space.items() if _has(each, start[name])})
 
     def _demand_same(self, found: dict[str, Any], own: dict[str, Any], split: Split) -> None:
-        there = ""
-        for part in ("space", "settings"):
-            for name in sorted({*found[part], *own[part]}):
-                one, other = found[part].get(name), own[part].get(name)
-                if one != other and not there:
-                    there = f"{name} is {_said(one)} there, and {_said(other)} here"
-        if not there and found["data"] != own["data"]:
-            there = f"its images are others than those of {split.source}"
-        if there:
-            raise LeNet5Error(f"{self._where}: another study: {there}; name a new file, or search as it does")
+        differing = [
+            f"{name} is {_said(found[part].get(name))} there, and {_said(own[part].get(name))} here"
+            for part in ("space", "settings")
+            for name in sorted({*found[part], *own[part]})
+            if found[part].get(name) != own[part].get(name)
+        ]
+        if found["data"] != own["data"]:
+            differing.append(f"its images are others than those of {split.source}")
+        if differing:
+            raise LeNet5Error(f"{self._where}: another study: {differing[0]}; name a new file, or search as it does")
 
     def _begin(self) -> "_Running":
         """Have Optuna choose settings, and start a trial of them."""
