@@ -22,7 +22,7 @@ from lenet5_cli.commands.options import available_cores
 from lenet5_cli.config import Config
 from lenet5_cli.data import drawn, idx
 from lenet5_cli.data.sources import load
-from lenet5_cli.engine import SIGMOID, conv, dense, rbf
+from lenet5_cli.engine import SIGMOID, conv, dense, rbf, windows
 from lenet5_cli.engine.einsum import contraction
 from lenet5_cli.engine.windows import Kernels, Windows
 from lenet5_cli.training.loop import evaluate
@@ -56,11 +56,10 @@ def by_kind() -> None:
 
         return call
 
-    for module in (conv, dense, rbf):
+    for module in (conv, dense, rbf, windows):
         module.contraction = lambda *arrays, **out: timed("matrix products", contraction(*arrays, **out))
     Windows.im2col = timed("im2col", Windows.im2col)
-    col2im = Windows.col2im
-    Windows.col2im = lambda *arrays, **out: timed("col2im", col2im(*arrays, **out))
+    Windows._col2im = timed("col2im", Windows._col2im)
     Kernels.fill = timed("kernels of tiles and their gradients", Kernels.fill)
     Kernels.sum = timed("kernels of tiles and their gradients", Kernels.sum)
     activation = replace(

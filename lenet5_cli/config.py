@@ -1,11 +1,12 @@
 """The settings of a training run: one frozen dataclass, TOML files that set some of it, presets."""
 
 import difflib
+import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -129,7 +130,7 @@ class Config:
             LeNet5Error: one does not fit.
         """
         for setting in fields(self):
-            _check(setting, getattr(self, setting.name))
+            check(setting, getattr(self, setting.name))
         if self.patience and not self.validation:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")
         if self.nondigits and self.loss != "discriminative":
@@ -144,19 +145,28 @@ class Config:
         counts = [int(count) for count in self.maps.split(",") if re.fullmatch(r"[0-9]{1,4}", count)]
         if len(counts) != 3 or self.maps.count(",") != 2 or not all(1 <= count <= MAX_MAPS for count in counts):
             raise LeNet5Error(
-                f"maps: {_shown(self.maps)}; expected three integers from 1 to {MAX_MAPS}, such as 6,16,120"
+                f"maps: {shown(self.maps)}; expected three integers from 1 to {MAX_MAPS}, such as 6,16,120"
             )
         return counts[0], counts[1], counts[2]
 
     def seconds(self) -> float:
         """Return ``max_time`` in seconds, infinity where it is not set."""
-        if not self.max_time:
-            return inf
-        time = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?", self.max_time)
-        if not time:
-            raise LeNet5Error(f"max_time: {_shown(self.max_time)}; expected a time such as 90s, 10m or 1h30m")
-        hours, minutes, seconds = (int(number or 0) for number in time.groups())
-        return 3600 * hours + 60 * minutes + seconds
+        return seconds("max_time", self.max_time)
+
+
+def seconds(name: str, text: str) -> float:
+    """Return a time such as 90s, 10m or 1h30m in seconds, infinity for an empty text.
+
+    Raises:
+        LeNet5Error: it is no such time; ``name`` says of what.
+    """
+    if not text:
+        return inf
+    time = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?", text)
+    if not time:
+        raise LeNet5Error(f"{name}: {shown(text)}; expected a time such as 90s, 10m or 1h30m")
+    hours, minutes, rest = (int(number or 0) for number in time.groups())
+    return 3600 * hours + 60 * minutes + rest
 
 
 def choices(setting: Field[Any]) -> tuple[str, ...]:
@@ -183,17 +193,26 @@ def read(name: str) -> dict[str, Any]:
     path = shipped_folder("configs") / f"{name}.toml" if name in presets() else Path(name)
     if not os.path.exists(path):  # noqa: PTH110 - of a name that no file can have, this says so too
         raise LeNet5Error(f"{path}: no such file or preset; the presets are: {', '.join(presets())}")
-    text = _text(path)
-    settings = _parse(text, path)
-    names = {setting.name for setting in fields(Config)}
-    for key in settings:
-        if key not in names:
-            raise LeNet5Error(f"{path}: {_place(key, text)}{key[:60]} is not a setting{nearest(key[:60], names)}")
+    settings, place = keyed(path, "a TOML file of settings")
     try:
         Config(**settings)
     except LeNet5Error as error:
-        raise LeNet5Error(f"{path}: {_place(str(error).partition(':')[0], text)}{error}") from None
+        raise LeNet5Error(f"{path}: {place(str(error).partition(':')[0])}{error}") from None
     return settings
+
+
+def keyed(path: Path, expected: str) -> tuple[dict[str, Any], Callable[[str], str]]:
+    """Return what a TOML file says of settings, by their names, and what gives the place of one: ``line N: ``.
+
+    Raises:
+        LeNet5Error: no such file, not TOML, or a key that is no setting.
+    """
+    text = _text(path, expected)
+    table, names = _parse(text, path), {setting.name for setting in fields(Config)}
+    for key in table:
+        if key not in names:
+            raise LeNet5Error(f"{path}: {_place(key, text)}{key[:60]} is not a setting{nearest(key[:60], names)}")
+    return table, partial(_place, text=text)
 
 
 def nearest(word: str, known: set[str]) -> str:
@@ -202,8 +221,14 @@ def nearest(word: str, known: set[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; these are: {', '.join(sorted(known))}"
 
 
-def _text(path: Path) -> str:
-    expected = "a TOML file of settings"
+def as_toml(config: Config) -> str:
+    """Return the settings that differ from the defaults as a TOML text that ``read`` takes."""
+    differing = {name: value for name, value in asdict(config).items() if value != getattr(Config, name)}
+    lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in differing.items())
+    return "".join(lines).replace("\x7f", "\\u007f")  # the one character that JSON lets stand in a string, and TOML not
+
+
+def _text(path: Path, expected: str) -> str:
     read = content(path, SIZE_LIMIT, expected)
     try:
         text = read.decode("utf-8-sig")
@@ -236,25 +261,27 @@ def _place(key: str, text: str) -> str:
     return f"line {1 + text.count(chr(10), 0, found.start())}: " if found else ""
 
 
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:60]}..."
+def shown(value: object) -> str:
+    """Return a value as it is shown in a message, cut short where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
-def _check(setting: Field[Any], value: object) -> None:
+def check(setting: Field[Any], value: object) -> None:
+    """Raise LeNet5Error where a value is none of a setting: of another type, out of bounds, not among its choices."""
     name, expected = setting.name, choices(setting)
     if expected:
         if value not in expected:
-            raise LeNet5Error(f"{name}: {_shown(value)}; expected {' or '.join(expected)}")
+            raise LeNet5Error(f"{name}: {shown(value)}; expected {' or '.join(expected)}")
         return
     kinds = get_args(setting.type) or (setting.type,)
     fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and isinstance(value, bool) == (bool in kinds)
     if not fits:
         names = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
-        raise LeNet5Error(f"{name}: {_shown(value)}; expected {names[kinds[0]]}")
+        raise LeNet5Error(f"{name}: {shown(value)}; expected {names[kinds[0]]}")
     low, high = setting.metadata["min"], setting.metadata["max"]
     if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]
-        raise LeNet5Error(f"{name}: {_shown(value)}; expected {low} or more")
+        raise LeNet5Error(f"{name}: {shown(value)}; expected {low} or more")
     high = MAX_COUNT if high is None and isinstance(value, int) and not isinstance(value, bool) else high
     if high is not None and value is not None and value > high:  # type: ignore[operator]
-        raise LeNet5Error(f"{name}: {_shown(value)}; expected {high} or less")
+        raise LeNet5Error(f"{name}: {shown(value)}; expected {high} or less")

@@ -1,11 +1,13 @@
 """What several test files use."""
 
+import multiprocessing
 import os
 import struct
 from collections.abc import Callable, Iterator
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -128,6 +130,36 @@ def bars_folder(tmp_path: Path) -> Path:
         idx.write(folder / f"{prefix}-images-idx3-ubyte", split.images)
         idx.write(folder / f"{prefix}-labels-idx1-ubyte", split.labels)
     return folder
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Run each trial of a search in this process as soon as it begins, and return the settings of those that have."""
+    from lenet5_cli.training import runs, search
+
+    settings: list[dict[str, Any]] = []
+
+    class Process:
+        exitcode = 0
+
+        def __init__(self, target: object, args: tuple[Any, ...], daemon: bool) -> None:
+            assert target is runs.train_apart
+            assert daemon
+            self.args = args
+
+        def start(self) -> None:
+            settings.append(self.args[0])
+            runs.train_apart(*self.args)
+
+        def kill(self) -> None:
+            pass
+
+        join = kill
+
+    spawn = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Process)
+    monkeypatch.setattr(search.multiprocessing, "get_context", {"spawn": spawn}.__getitem__)
+    monkeypatch.setattr(runs.signal, "signal", lambda *_: None)
+    return settings
 
 
 # Each digit as pen strokes: lines through points in a box of 10 x 14, as one would click them in a drawing program.

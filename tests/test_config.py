@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet5_cli.config import Config, choices, presets, read
+from lenet5_cli.config import Config, as_toml, choices, presets, read
 from lenet5_cli.data.augmentation import KINDS
 from lenet5_cli.engine import ACTIVATIONS
 from lenet5_cli.engine.losses import LOSSES
@@ -36,7 +36,7 @@ def test_every_preset_loads(name: str) -> None:
 
 
 def test_presets_are_the_files_in_the_folder() -> None:
-    assert presets() == sorted(path.stem for path in shipped_folder("configs").iterdir())
+    assert presets() == sorted(path.stem for path in shipped_folder("configs").iterdir() if path.is_file())
 
 
 def test_file_sets_what_it_names(tmp_path: Path) -> None:
@@ -122,6 +122,17 @@ def test_what_editors_add_is_no_harm(tmp_path: Path) -> None:
     assert read(str(tmp_path / "mine.toml")) == {"lr": 0.25}
     (tmp_path / "mine.toml").write_bytes(b"")
     assert read(str(tmp_path / "mine.toml")) == {}
+
+
+def test_settings_are_written_as_they_are_read(tmp_path: Path) -> None:
+    config = Config(
+        lr=1e-05, batch_size=7, as_is=True, data='a "b" \\ c\n\x7f é', maps="6,10,84", validation=3, warmup=2
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(as_toml(config), encoding="utf-8")
+    assert Config(**read(str(path))) == config
+    assert read(str(path)).keys() == {"lr", "batch_size", "as_is", "data", "maps", "validation", "warmup"}
+    assert as_toml(Config()) == ""
 
 
 def test_comments_in_the_preset_cost_nothing() -> None:

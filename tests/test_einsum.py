@@ -48,6 +48,18 @@ def test_a_sum_of_any_length_is_complete(terms: int, subscripts: str) -> None:
     np.testing.assert_allclose(found, np.einsum(subscripts, a, b), rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("small", [1, 3000])
+@pytest.mark.parametrize("images", [16, 47])
+@pytest.mark.parametrize("subscripts", STRINGS)
+def test_a_product_in_pieces_is_the_whole_product(
+    subscripts: str, images: int, small: int, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pieces of more multiplications than ``small``: of either side of the result, whatever its length."""
+    monkeypatch.setattr("lenet5_cli.engine.einsum.SMALL", small)
+    test_contraction_is_einsum_of_what_the_arrays_then_hold(subscripts, images, dtype)
+
+
 @pytest.mark.parametrize("terms", [7, 5000])
 def test_contraction_writes_into_a_transposed_matrix(terms: int) -> None:
     rng = np.random.default_rng(0)

@@ -19,6 +19,7 @@ from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.reports import figures
 from lenet5_cli.training.metrics import Tally
+from lenet5_cli.training.search import Trial
 from tests.conftest import bars, history
 
 PICTURES = bars(30).images
@@ -210,3 +211,19 @@ def test_the_curves_of_any_run_are_drawn(accuracies: list[float], monkeypatch: p
     epochs[0] = replace(epochs[0], validation_accuracy=0.5)
     accuracy = drawn(monkeypatch, figures.history, epochs).axes[1]
     np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5] + [np.nan] * (len(epochs) - 1))
+
+
+def test_trials_are_drawn_with_their_ways_the_best_and_what_mattered(monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = {(0.5, 0.7): "", (0.4,): "worse than the median", (0.8, 1.0): "", (): "the loss is no longer finite"}
+    trials = [Trial(at, {"lr": 0.1}, curve, 1.0, reason) for at, (curve, reason) in enumerate(curves.items(), 1)]
+    figure = drawn(monkeypatch, figures.search, trials, {"lr": 0.75, "batch_size": 0.25})
+    reached, ways, mattered = figure.axes
+    early, whole, best = ([*zip(*line.get_data(), strict=True)] for line in reached.lines)
+    assert early == [(2, pytest.approx(60))]
+    assert whole == [(1, pytest.approx(30)), (3, pytest.approx(0.01))]
+    assert best == whole
+    assert [len(line.get_ydata()) for line in ways.lines] == [1, 2, 2]
+    assert [patch.get_width() for patch in mattered.patches] == [0.25, 0.75]
+    assert [label.get_text() for label in mattered.get_yticklabels()] == ["batch_size", "lr"]
+    empty = drawn(monkeypatch, figures.search, trials[3:], {})
+    assert not empty.axes[2].axison

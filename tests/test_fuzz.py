@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5, config
-from lenet5_cli.data import glyphs, idx, tables
+from lenet5_cli.data import glyphs, idx, sources, tables
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from tests.conftest import bars
@@ -126,3 +126,39 @@ def test_glyphs(name: str, tmp_path: Path) -> None:
             assert 2 <= len(set(read.names)) == len(read.names)
 
     fuzz(f"glyphs, {name}", check, 100, changes=edits)
+
+
+@pytest.mark.parametrize(
+    ("beside", "name"), [("names.txt", "train-labels-idx1-ubyte"), ("sheet.names.txt", "sheet.png")]
+)
+def test_names(beside: str, name: str, tmp_path: Path) -> None:
+    """Names of classes beside IDX files and beside the image of a sheet."""
+    sheet = glyphs.read("letters")
+    good = "".join(f"{each}\n" for each in sheet.names).encode()
+    if beside == "names.txt":
+        for prefix in ("train", "t10k"):
+            idx.write(tmp_path / f"{prefix}-images-idx3-ubyte", bars(30).images)
+            idx.write(tmp_path / f"{prefix}-labels-idx1-ubyte", bars(30).labels)
+    else:
+        glyphs.write(tmp_path / name, sheet)
+
+    def read() -> object:
+        if beside == "names.txt":
+            return sources.load(str(tmp_path), "train", sources.Reading(names=sheet.names)).labels
+        return glyphs.read(tmp_path / name)
+
+    def check(changes: list[tuple[str, float, bytes]]) -> None:
+        (tmp_path / beside).write_bytes(damaged(good, changes))
+        try:
+            found = read()
+        except LeNet5Error as error:
+            assert str(error).startswith(f"{tmp_path}/")  # noqa: PT017 - it may as well not be raised
+            assert len(str(error)) < 2000  # noqa: PT017
+            return
+        if isinstance(found, glyphs.Sheet):
+            assert 2 <= len(set(found.names)) == len(found.codes)
+        else:
+            assert isinstance(found, np.ndarray)
+            assert found.max() < len(sheet.names)
+
+    fuzz(f"names, {beside}", check, 100, changes=edits)

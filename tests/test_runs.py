@@ -165,7 +165,7 @@ def apart(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def work(**settings: Any) -> list[Any]:
         events: queue.Queue[Any] = queue.Queue()
         config = Config(data=str(bars_folder), epochs=2, samples_per_epoch=50, seed=3, **settings)
-        runs._run_apart(4, config, "model.pkl", 1, events)
+        runs._run_apart(4, config, "model.pkl", None, 1, events)
         # The first process decides on Ctrl-C; an end by it becomes an exception, so that nothing half-written stays.
         assert handlers == {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.default_int_handler}
         return list(events.queue)
@@ -202,7 +202,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
     class Process:
         def __init__(self, target: object, args: tuple[Any, ...]) -> None:
             assert target is runs._run_apart
-            self.place, self.config, self.output, self.threads, self.events = args
+            self.place, self.config, self.output, _, self.threads, self.events = args
             self.exitcode = seen.exitcode
 
         def start(self) -> None:

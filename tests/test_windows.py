@@ -22,20 +22,23 @@ def test_im2col_copies_what_its_formula_says(c: int, stride: int, size: int, ima
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.data())
-def test_col2im_is_the_transpose_of_im2col(c: int, stride: int, size: int, data: st.DataObject) -> None:
-    """<im2col(x), d> = <x, col2im(d)> for every x and d; integers, so that the two are equal exactly."""
+def test_spread_is_the_gradient_of_a_product_with_windows(c: int, stride: int, size: int, data: st.DataObject) -> None:
+    """<kernels^T im2col(x), dz> = <x, spread(dz)> for every x and dz; integers, so that the two are equal exactly."""
     h, w = (data.draw(st.integers(size, 8)) for _ in "hw")
     rng = np.random.default_rng(0)
     windows = Windows((c, h, w), size, stride)
-    x = rng.integers(-9, 10, (c, h, w, 2)).astype(float)
-    d = np.zeros((windows.pixels.size + 1, 2))
-    d[:-1] = rng.integers(-9, 10, (windows.pixels.size, 2))
-    gathered, summed = np.empty((*windows.pixels.shape, 2)), np.empty((c, h, w, 2))
+    (r, i, j), p, q, k, n = windows.pixels.shape, 2, 1, 3, 2
+    x = rng.integers(-9, 10, (c, h, w, n)).astype(float)
+    kernels, dz = np.zeros((r, p, q, k)), np.zeros((p, q, k, i, j, n))
+    gathered, dx = np.empty((r, i, j, n)), np.empty((c, h, w, n))
     windows.im2col(x, out=gathered)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lenet5_cli.engine.windows.CACHE", data.draw(st.integers(0, 10_000)))  # one map at a time or more
-        windows.col2im(d, out=summed)()
-    assert (gathered.reshape(-1, 2) * d[:-1]).sum() == (x * summed).sum()
+        spread = windows.spread(kernels, dz, out=dx)
+    for _ in range(2):
+        kernels[...], dz[...] = rng.integers(-9, 10, kernels.shape), rng.integers(-9, 10, dz.shape)
+        spread()
+        assert np.einsum("rpqk,rijn,pqkijn->", kernels, gathered, dz) == (x * dx).sum()
 
 
 def test_kernels_of_a_tile_are_its_outputs_kernels_each_in_its_place() -> None:

@@ -60,13 +60,10 @@ class Conv(Layer):
         x_windows[r:] = 1  # where the kernels of a tile have the bias
         self._x_windows = x_windows[:r]
         self._y, self._dz = (self._array(name, t, t, k, i, j, n) for name in ("y", "dz"))
-        dwindows = self._array("dwindows", r * i * j + 1, n)
-        dwindows[-1] = 0
         dx = self._array("dx", *self.input_shape, n)
         self._convolve = contraction("rpqk,rijn->pqkijn", kernels, x_windows, out=self._y)
         self._correlate = contraction("rijn,pqkijn->rpqk", x_windows, self._dz, out=dkernels)
-        self._spread = contraction("rpqk,pqkijn->rijn", kernels[:r], self._dz, out=dwindows[:-1].reshape(r, i, j, n))
-        self._sum = self._windows.col2im(dwindows, out=dx)
+        self._spread = self._windows.spread(kernels[:r], self._dz, out=dx)
         self._y_outside = self._y.transpose(5, 2, 3, 4, 0, 1) if t > 1 else images_first(self._y[0, 0])
         self._dx_outside = images_first(dx)
 
@@ -95,7 +92,6 @@ class Conv(Layer):
     def backward_input(self) -> Array:
         """Return dx[n,c,h,w] = sum_kuv dz[n,k,h-u,w-v] weight[k,c,u,v], over the u and v that stay within dz."""
         self._spread()
-        self._sum()
         return self._dx_outside
 
     @property

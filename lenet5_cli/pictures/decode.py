@@ -85,6 +85,12 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
     return Page(pixels, (long, short) if pixels.shape[1] > pixels.shape[0] else (short, long))
 
 
+def size_of(path: str) -> tuple[int, int]:
+    """Return the width and height of a picture that can be decoded, as its file has them."""
+    with _opened(path, path) as image:
+        return image.size
+
+
 def _opened(source: Source, name: str) -> Image.Image:
     """Return an image whose size is known and whose pixels are not yet decoded."""
     if isinstance(source, Image.Image):

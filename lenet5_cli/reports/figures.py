@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from matplotlib.patches import Rectangle
 
+    from lenet5_cli.training.search import Trial
+
 AROUND_ZERO = ["#0b2c5f", "#3f6fae", "#9a9a9a", "#f0b45a", "#fff6cf"]  # grey is 0; ever lighter, so that grey shows it
 DOTS = 150  # an inch
 SHEET = 10  # wrong answers a row
 BAR = 0.12  # inches: a distance among those to all glyphs
 MIN_CELL = 0.55  # of a cell among ten classes: in smaller ones, numbers are too small to read
 LABEL = 4  # characters of a name beside a picture; of a longer one, the beginning is shown
+LEAST_ERROR = 1e-4  # where a logarithmic axis ends: none of ten thousand images held out
 SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
 
 
@@ -87,6 +90,45 @@ def histories(runs: Mapping[str, list[Epoch]], path: Path) -> None:
         panel.grid(alpha=0.3)
         panel.legend()
     _write(figure, path)
+
+
+def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Path) -> None:
+    """Draw the trials of a search: how good each was, its way there, and how much each setting mattered."""
+    from matplotlib.ticker import LogLocator, NullFormatter  # noqa: PLC0415 - it is optional, and slow to import
+
+    figure = _figure(9, 3.6, layout="constrained")
+    reached, ways, mattered = figure.subplots(1, 3, width_ratios=[3, 3, 2.4])
+    ways.sharey(reached)
+    for early, colour, marker, said in ((True, GREY, "x", "ended early"), (False, BLUE, "o", "to its end")):
+        some = [trial for trial in trials if bool(trial.reason) == early and trial.curve]
+        errors = [_drawable(trial.accuracy) for trial in some]
+        reached.plot([trial.number for trial in some], errors, marker, color=colour, markersize=4, label=said)
+        for trial in some:
+            way = [_drawable(accuracy) for accuracy in trial.curve]
+            ways.plot(range(1, len(way) + 1), way, color=colour, linewidth=1, marker="." if len(way) == 1 else "")
+    ended = [trial for trial in trials if not trial.reason]
+    best = np.minimum.accumulate([_drawable(trial.accuracy) for trial in ended])
+    reached.step([trial.number for trial in ended], best, where="post", color=ORANGE, label="best so far")
+    reached.legend(fontsize=8)
+    for panel, name in ((reached, "trial"), (ways, "epoch")):
+        panel.set(xlabel=name, yscale="log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        panel.yaxis.set_major_formatter("{x:g} %")
+        panel.yaxis.set_minor_formatter(NullFormatter())
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(alpha=0.3)
+    reached.set_ylabel("error on the images held out")
+    names = list(importances)[::-1]
+    mattered.barh(names, [importances[name] for name in names], color=BLUE)
+    mattered.set(xlabel="fraction of what mattered", xlim=(0, None))
+    if not names:
+        mattered.set_axis_off()
+    _write(figure, path)
+
+
+def _drawable(accuracy: float) -> float:
+    """Return the error in percent, such that a logarithmic axis has room for it."""
+    return 100 * max(1 - accuracy, LEAST_ERROR)
 
 
 def evaluation(tally: Tally, path: Path) -> None:

@@ -1,0 +1,200 @@
+"""``lenet5 tune``."""
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lenet5_cli.commands.options import (
+    FILE,
+    GroupedCommand,
+    Stop,
+    available_cores,
+    console,
+    load,
+    option,
+    overwrite_option,
+    plain,
+    refuse_existing,
+    say_written,
+    settings,
+    source_of,
+)
+from lenet5_cli.config import Config, as_toml, seconds
+from lenet5_cli.errors import LeNet5Error, printable
+
+if TYPE_CHECKING:
+    from lenet5_cli.training.search import Search, Trial
+
+SHOWN = 10  # trials in the table
+
+
+def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
+    try:
+        return seconds("--time", text)
+    except LeNet5Error as error:
+        raise click.UsageError(str(error)) from None
+
+
+@click.command(cls=GroupedCommand)
+@settings
+@option(
+    "--trials",
+    group="Main",
+    type=click.IntRange(1),
+    metavar="N",
+    default=50,
+    show_default=True,
+    help="Trials of the study, those already in --storage included.",
+)
+@option(
+    "--time",
+    "limit",
+    group="Main",
+    metavar="TIME",
+    default="",
+    callback=_as_seconds,
+    help="End the search after 90s, 30m, 1h30m; --max-time is that of each trial.",
+)
+@option(
+    "--space",
+    group="Main",
+    metavar="NAME|FILE",
+    default="default",
+    show_default=True,
+    help="TOML file of ranges of settings, or a shipped one.",
+)
+@option(
+    "--storage",
+    group="Main",
+    type=FILE,
+    metavar="FILE",
+    help="Journal of the study: the same command goes on with it, also on several machines at a time.",
+)
+@option(
+    "--threads",
+    group="Main",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=available_cores,
+    show_default="the cores this process may use",
+    help="Trials side by side, each on one core.",
+)
+@option("-o", "--output", group="Output", type=FILE, default="best.toml", show_default=True, help="Settings found.")
+@option("--plot", group="Output", type=FILE, help="Draw the trials and what mattered (needs matplotlib).")
+@overwrite_option
+def tune(
+    trials: int,
+    limit: float,
+    space: str,
+    storage: Path | None,
+    threads: int,
+    output: Path,
+    plot: Path | None,
+    overwrite: bool,
+    **values: Any,
+) -> None:
+    """Search for good settings (needs Optuna).
+
+    Trials train with settings from a space and are compared by the training images held out, a sixth of them unless
+    --validation says how many. A trial that is worse than the median at the same epoch is ended early. The first trial
+    has the settings given. The best settings go to a TOML file that train --config takes; the test images are never
+    loaded. Ctrl-C keeps what was found so far.
+
+    \b
+    Examples:
+      lenet5 tune --config quick --trials 50 --time 30m
+      lenet5 tune --config quick --space mine.toml --storage journal.log
+      lenet5 train --config best.toml
+    """
+    going_on = bool(storage and storage.exists())
+    refuse_existing(True, storage)
+    refuse_existing(overwrite or going_on, output, plot)
+    from lenet5_cli.reports import figures
+    from lenet5_cli.training.search import Search, read_space
+
+    if plot:
+        figures.require("--plot", plot)
+    ranges = read_space(space)
+    config = Config(**values)
+    split = load(config, "train")
+    if source_of("validation") == "DEFAULT":
+        config = replace(config, validation=Search.held_out(split))
+    if config.seed is None and not going_on:
+        config = replace(config, seed=secrets.randbelow(2**32))
+    search = Search(config, split, ranges, storage)
+    click.echo(f"seed: {search.config.seed}", err=True)
+    click.echo(_announced(search, trials, threads, len(split.labels)), err=True)
+    with Stop() as stop:
+        _keep_best(search, output)
+        for trial in search.run(trials, cores=threads, seconds=limit, stopped=lambda: bool(stop.exit_code)):
+            click.echo(_line(trial), err=trial.lost)
+            _keep_best(search, output)
+    if plot and search.trials:
+        figures.search(search.trials, search.importances(), plot)
+    if search.ranked:
+        _show(search)
+        say_written(output, plot)
+        click.echo(f"lenet5 train --config {printable(str(output))} trains with it.", err=True)
+    if stop.exit_code:
+        click.get_current_context().exit(stop.exit_code)
+    if not search.ranked:
+        raise LeNet5Error(f"no trial reached its end; {output} was not written")
+
+
+def _announced(search: "Search", trials: int, threads: int, images: int) -> str:
+    done, held_out = len(search.trials), search.config.validation
+    went = f" ({done} done)" if done else ""
+    return (
+        f"Search {', '.join(search.space)}; trials: {trials}{went}, {threads} side by side, each on "
+        f"{images - held_out:,} images and compared by {held_out:,} held out"
+    )
+
+
+def _keep_best(search: "Search", output: Path) -> None:
+    """Write the settings of the best trial so far, where there is one."""
+    from lenet5_cli.files import replacing
+
+    for best in search.ranked[:1]:
+        low, high = search.interval(best)
+        head = (
+            f"# Found by lenet5 tune: {best.accuracy:.4f} ({low:.4f} to {high:.4f}) of the images held out.\n"
+            "# With --validation 0, train learns from these too.\n\n"
+        )
+        with replacing(output) as file:
+            file.write((head + as_toml(replace(search.with_settings(best), seed=None))).encode())
+
+
+def _line(trial: "Trial") -> str:
+    if trial.lost:
+        return printable(f"trial {trial.number}: {trial.reason}; its settings are tried again")
+    early = f"  ended early: {trial.reason}" if trial.reason else ""
+    reached = f"trial: {trial.number}  val: {trial.accuracy:.5f}  epochs: {len(trial.curve)}  {_said(trial)}"
+    return printable(f"{reached}{early}")
+
+
+def _said(trial: "Trial") -> str:
+    return " ".join(f"{name}={value}" for name, value in trial.settings.items())
+
+
+def _show(search: "Search") -> None:
+    """Show the best trials, and how much each setting mattered."""
+    from rich.table import Table
+
+    screen, ranked = console(), search.ranked
+    title = f"Trials that reached their end: {len(ranked)} of {len(search.trials)}; the best"
+    table = Table("trial", "val", "95 % interval", "seconds", "settings", title=title, box=None, title_justify="left")
+    for trial in ranked[:SHOWN]:
+        low, high = search.interval(trial)
+        measured = (f"{trial.accuracy:.4f}", f"{low:.4f} to {high:.4f}", f"{trial.seconds:.0f}")
+        table.add_row(str(trial.number), *measured, plain(screen, _said(trial)))
+    screen.print(table)
+    importances = search.importances()
+    if importances:
+        click.echo("What mattered, as fractions of the whole:")
+    else:
+        click.echo("Too few trials reached their end, or all did equally well: what mattered cannot be said.")
+    for name, fraction in importances.items():
+        click.echo(f"{name:16} {fraction:6.1%}".replace("%", " %"))

@@ -1,0 +1,487 @@
+"""A search for good settings (the extra ``tune``): trials, each of which trains with settings from a space.
+
+Optuna chooses the settings, says which trials to end early, and keeps the study in a journal that several machines can
+share. A trial is a run in a process of its own, on one core; this process alone talks to Optuna.
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+import secrets
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import Field, asdict, dataclass, fields, replace
+from math import inf, isfinite
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+
+from lenet5_cli.config import Config, check, choices, keyed, nearest, shown
+from lenet5_cli.data.sources import Split
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import open_regular, shipped_folder
+from lenet5_cli.storage.checkpoint import Epoch
+from lenet5_cli.training.metrics import wilson
+from lenet5_cli.training.runs import Run, train_apart
+
+try:
+    import optuna
+    from optuna.distributions import (
+        BaseDistribution,
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+        distribution_to_json,
+    )
+    from optuna.exceptions import UpdateFinishedTrialError
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+    from optuna.pruners import MedianPruner
+    from optuna.samplers import BaseSampler, TPESampler
+    from optuna.storages import InMemoryStorage, JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial, TrialState
+except ImportError as error:
+    raise LeNet5Error(
+        f'Optuna, which a search needs, cannot be imported: {error}; pip install "lenet5-cli[tune]"'
+    ) from None
+
+HELD_OUT = 6  # of so many training images, one is held out unless the settings say how many: 10,000 of MNIST's
+JUDGED = 5  # trials to their end before any is ended early: the median of fewer says little
+SPARED = 2  # epochs that no trial is judged by: a warm-up takes as long
+DIGITS = 3  # significant, of a number that is searched: more say nothing, and make a file hard to read
+RETRIES = 2  # times that a trial whose process was lost begins again, before the search ends
+POLL = 0.2  # seconds between looks at whether to stop
+BEAT = 10.0  # seconds between two signs of life that a searching process leaves in the journal
+SILENCE = 60.0  # seconds without one after which its trials are taken for lost: clocks may differ by some
+WEIGHED = 8  # trials to their end that importances take at the least
+BEST = 0.25  # of them, the fraction that is compared with all: of 20 the five that the method needs
+KEPT = ("seed", "data", "test_fraction", "as_is", "validation", "max_time")  # settings that say what is compared
+STUDY = "lenet5"
+
+Space = dict[str, BaseDistribution]
+"""What is searched: the distributions of some settings, by name."""
+
+
+class Trial(NamedTuple):
+    """A trial that has ended.
+
+    Attributes:
+        number: in the order in which they began, from 1.
+        settings: those that were searched, by name.
+        curve: the accuracy on the images held out after each epoch.
+        seconds: that its epochs took.
+        reason: why it ended before its last epoch; empty where it did not.
+        lost: whether it ended because its process did, and begins again.
+    """
+
+    number: int
+    settings: dict[str, Any]
+    curve: tuple[float, ...]
+    seconds: float
+    reason: str
+    lost: bool = False
+
+    @property
+    def accuracy(self) -> float:
+        """Of its best epoch, as a run keeps it."""
+        return max(self.curve, default=0.0)
+
+
+def spaces() -> list[str]:
+    """Return the names of the shipped search spaces."""
+    return sorted(path.stem for path in shipped_folder("configs").glob("spaces/*.toml"))
+
+
+def read_space(name: str) -> Space:
+    """Return a shipped search space, or that of a TOML file.
+
+    Raises:
+        LeNet5Error: no such file, not TOML, a key that is no setting or is not searched, a range that is empty, or a
+            value that the setting cannot have.
+    """
+    path = shipped_folder("configs") / "spaces" / f"{name}.toml" if name in spaces() else Path(name)
+    ranges, place = keyed(path, "a TOML file of ranges of settings")
+    settings = {setting.name: setting for setting in fields(Config)}
+    for key, given in ranges.items():
+        try:
+            ranges[key] = _distribution(settings[key], given)
+        except LeNet5Error as error:
+            raise LeNet5Error(f"{path}: {place(key)}{error}") from None
+    if not ranges:
+        raise LeNet5Error(f"{path}: no range of a setting; expected one at least")
+    return ranges
+
+
+def _distribution(setting: Field[Any], given: Any) -> BaseDistribution:
+    name = setting.name
+    if name in KEPT:
+        raise LeNet5Error(f"{name}: says by what trials are compared, and is the same for all; leave it out")
+    if isinstance(given, list):
+        for value in given:
+            check(setting, value)
+        if len(set(given)) != len(given) or len(given) < 2:
+            raise LeNet5Error(f"{name}: {shown(given)}; expected two or more different choices")
+        return CategoricalDistribution(given)
+    number = next((kind for kind in (int, float) if kind in (setting.type, *get_args(setting.type))), None)
+    if number is None or choices(setting):
+        among = f" among {', '.join(choices(setting))}" if choices(setting) else ""
+        raise LeNet5Error(f"{name}: {shown(given)}; expected a list of choices{among}")
+    return _range(setting, given, IntDistribution if number is int else FloatDistribution)
+
+
+def _range(setting: Field[Any], given: Any, kind: type[IntDistribution | FloatDistribution]) -> BaseDistribution:
+    name = setting.name
+    if not isinstance(given, dict) or not {"low", "high"} <= given.keys():
+        example = "{ low = 0.01, high = 1.0 }" if kind is FloatDistribution else "{ low = 1, high = 100 }"
+        raise LeNet5Error(f"{name}: {shown(given)}; expected a range such as {example}, or a list of choices")
+    known = {"low", "high", "log"}
+    for key in given.keys() - known:
+        raise LeNet5Error(f"{name}: {key[:60]} is nothing that a range has{nearest(key[:60], known)}")
+    low, high, log = given["low"], given["high"], given.get("log", False)
+    check(setting, low)
+    check(setting, high)
+    if not low < high:
+        raise LeNet5Error(f"{name}: from {low} to {high} is an empty range; expected low to be below high")
+    if not isinstance(log, bool):
+        raise LeNet5Error(f"{name}: log = {shown(log)}; expected true or false")
+    if log and low <= 0:
+        raise LeNet5Error(f"{name}: from {low} to {high} has no logarithm; expected low to be above 0, or log = false")
+    return kind(low, high, log=log)
+
+
+class Search:
+    """A study: trials that train on some images and are compared on the others, those held out.
+
+    A trial's settings are a function of the seed, its place among the trials and those that ended before: with one
+    trial at a time, a search that goes on ends as one that was never stopped. Its first trial has the settings that the
+    search starts from. The test images are never loaded.
+
+    Attributes:
+        config: the settings that the search starts from, with the study's seed.
+        space: what is searched.
+    """
+
+    def __init__(self, config: Config, split: Split, space: Space, storage: Path | None = None) -> None:
+        """Begin a study, or go on with that of ``storage``, a journal.
+
+        Raises:
+            LeNet5Error: no image is held out, the settings or the data do not fit, or the storage has another study or
+                is no journal.
+        """
+        if not config.validation:
+            raise LeNet5Error(
+                f"validation: no image of {split.source} is held out; a search compares by them; set validation"
+            )
+        Run(replace(config, seed=config.seed or 0), split)
+        self.space, self._where = space, storage
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._study = _study(storage)
+        seed = self._study.user_attrs.get("seed")
+        own = secrets.randbelow(2**32) if config.seed is None else config.seed
+        self.config = replace(config, data=split.source, seed=own if seed is None or config.seed is not None else seed)
+        self._agree(split)
+        self._study.sampler = _Sampler(self.config.seed or 0)
+        self._me = f"{platform.node()} {os.getpid()} {secrets.token_hex(4)}"
+        self._beaten = -inf
+
+    @staticmethod
+    def held_out(split: Split) -> int:
+        """Return how many images of a split are held out unless the settings say how many."""
+        return len(split.labels) // HELD_OUT
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Those that ended, in the order in which they began; without those that were lost."""
+        return [_ended(each) for each in self._in(TrialState.COMPLETE, TrialState.PRUNED)]
+
+    @property
+    def ranked(self) -> list[Trial]:
+        """Those that reached their end, best first; of equal ones, the earlier."""
+        return sorted(map(_ended, self._in(TrialState.COMPLETE)), key=lambda trial: -trial.accuracy)
+
+    def interval(self, trial: Trial) -> tuple[float, float]:
+        """Return the 95 % confidence interval of a trial's accuracy."""
+        return wilson(trial.accuracy * self.config.validation, self.config.validation)
+
+    def with_settings(self, trial: Trial) -> Config:
+        """Return the settings of a trial, those that were not searched included."""
+        return replace(self.config, **trial.settings)
+
+    def importances(self) -> dict[str, float]:
+        """Return how much each setting decided whether a trial is among the best quarter, as fractions of 1.
+
+        Empty where too few trials reached their end, or all did equally well.
+
+        Source: Watanabe et al. 2023 (PED-ANOVA).
+        """
+        complete = self._in(TrialState.COMPLETE)
+        if len(complete) < WEIGHED or len({each.value for each in complete}) == 1:
+            return {}
+        with warnings.catch_warnings(action="ignore"):  # of settings that one value was tried of
+            return get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST))
+
+    def run(
+        self, trials: int, *, cores: int = 1, seconds: float = inf, stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Trial]:
+        """Run trials until the study has so many; yield each when it has ended.
+
+        As many run side by side as there are ``cores``. When the time is over or ``stopped`` says so, those that run
+        are ended, and begin again when the search goes on. Processes are started by ``multiprocessing``: a script that
+        calls this needs ``if __name__ == "__main__"``.
+
+        Raises:
+            LeNet5Error: the process of a trial ended again and again.
+        """
+        deadline = time.monotonic() + seconds
+        running: dict[Connection, _Running] = {}
+        try:
+            while not stopped() and time.monotonic() < deadline:
+                self._beat()
+                while len(running) < cores and self._missing(trials):
+                    begun = self._begin()
+                    running[begun.events] = begun
+                if not running:
+                    return
+                for events in wait(list(running), max(0.0, min(POLL, deadline - time.monotonic()))):
+                    each = running[events]  # type: ignore[index]
+                    if ended := self._hear(each):
+                        del running[each.events]
+                        each.close()
+                        yield ended
+        finally:
+            for each in running.values():
+                each.close()
+                self._again(each.trial, each.attempt)
+
+    def _in(self, *states: TrialState) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=states)
+
+    def _missing(self, trials: int) -> bool:
+        return len(self._in(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)) < trials
+
+    def _agree(self, split: Split) -> None:
+        """Take up the study of the storage where it is this one; write into a new one what it is about."""
+        settings = {name: value for name, value in asdict(self.config).items() if name != "data"}
+        own: dict[str, Any] = {
+            "seed": self.config.seed,
+            "settings": {name: value for name, value in settings.items() if name not in self.space},
+            "space": {name: json.loads(distribution_to_json(each)) for name, each in self.space.items()},
+            "data": split.sha256,
+        }
+        found = self._study.user_attrs
+        if "data" in found:
+            self._demand_same(found, own, split)
+            return
+        for name, value in own.items():
+            self._study.set_user_attr(name, value)
+        start = asdict(self.config)
+        self._study.enqueue_trial({name: start[name] for name, each in self.space.items() if _has(each, start[name])})
+
+    def _demand_same(self, found: dict[str, Any], own: dict[str, Any], split: Split) -> None:
+        differing = [
+            f"{name} is {_said(found[part].get(name))} there, and {_said(own[part].get(name))} here"
+            for part in ("space", "settings")
+            for name in sorted({*found[part], *own[part]})
+            if found[part].get(name) != own[part].get(name)
+        ]
+        if found["data"] != own["data"]:
+            differing.append(f"its images are others than those of {split.source}")
+        if differing:
+            raise LeNet5Error(f"{self._where}: another study: {differing[0]}; name a new file, or search as it does")
+
+    def _begin(self) -> "_Running":
+        """Have Optuna choose settings, and start a trial of them."""
+        trial = self._study.ask(self.space)
+        trial.set_user_attr("searcher", self._me)
+        start = asdict(self.config)
+        searched = {name: _rounded(value, self.space[name], start[name]) for name, value in trial.params.items()}
+        trial.set_user_attr("settings", searched)
+        settings = {**start, **searched}
+        spawn = multiprocessing.get_context("spawn")
+        events, sender = spawn.Pipe(duplex=False)
+        process = spawn.Process(target=train_apart, args=(settings, sender), daemon=True)
+        process.start()
+        sender.close()  # so that the end of the process is the end of the events
+        return _Running(trial, process, events, trial.user_attrs.get("attempt", 1), settings["epochs"])
+
+    def _hear(self, each: "_Running") -> Trial | None:
+        """Take in what a trial says; return it if it has ended."""
+        try:
+            event = each.events.recv()
+        except (EOFError, OSError):
+            return self._lost(each)
+        try:
+            if isinstance(event, Epoch):
+                each.seconds += event.seconds
+                each.trial.report(event.validation_accuracy or 0.0, event.epoch)
+                if event.epoch == each.epochs or not each.trial.should_prune():
+                    return None
+                return self._end(each, TrialState.PRUNED, "worse than the median")
+            if isinstance(event, str):
+                return self._end(each, TrialState.PRUNED, event)
+            return self._end(each, TrialState.COMPLETE)
+        except UpdateFinishedTrialError:  # another machine took it for lost: this one was suspended
+            return _ended(each.frozen)._replace(reason="another machine took it over", lost=True)
+
+    def _end(self, each: "_Running", state: TrialState, reason: str = "") -> Trial:
+        each.trial.set_user_attr("seconds", each.seconds)
+        each.trial.set_user_attr("reason", reason)
+        value = max(each.frozen.intermediate_values.values()) if state == TrialState.COMPLETE else None
+        self._study.tell(each.trial, value, state)
+        return _ended(each.frozen)
+
+    def _lost(self, each: "_Running") -> Trial:
+        """Have a trial begin again whose process ended without a word, as one that the system kills does."""
+        each.process.join()
+        said = f"its process ended with exit code {each.process.exitcode}"
+        if each.attempt > RETRIES:
+            raise LeNet5Error(
+                f"trial {each.trial.number + 1}: {said}, as {RETRIES} times before; fewer --threads need less memory"
+            )
+        self._again(each.trial, each.attempt + 1)
+        return _ended(each.frozen)._replace(reason=said, lost=True)
+
+    def _again(self, trial: "optuna.Trial | FrozenTrial", attempt: int) -> None:
+        """Give up a trial, and put its settings back to be tried."""
+        try:
+            self._study.tell(trial.number, state=TrialState.FAIL)
+        except (UpdateFinishedTrialError, ValueError):  # another machine was faster
+            return
+        self._study.enqueue_trial(trial.params, user_attrs={"attempt": attempt})
+
+    def _beat(self) -> None:
+        """Leave a sign of life now and then, and take back the trials of processes that left none for long."""
+        if time.monotonic() - self._beaten < BEAT:
+            return
+        self._beaten, now = time.monotonic(), time.time()
+        self._study.set_user_attr(self._me, now)
+        signs = self._study.user_attrs
+        for trial in self._in(TrialState.RUNNING):
+            begun = trial.datetime_start.timestamp() if trial.datetime_start else now
+            searcher = trial.user_attrs.get("searcher", "")
+            if searcher != self._me and now - signs.get(searcher, begun) > SILENCE:
+                self._again(trial, trial.user_attrs.get("attempt", 1))
+
+
+@dataclass
+class _Running:
+    """A trial that runs: its process, and what it says."""
+
+    trial: "optuna.Trial"
+    process: Any
+    events: Connection
+    attempt: int
+    epochs: int
+    seconds: float = 0.0
+
+    @property
+    def frozen(self) -> FrozenTrial:
+        return self.trial.study.get_trials(deepcopy=False)[self.trial.number]
+
+    def close(self) -> None:
+        """End the process if it has not ended."""
+        self.process.kill()
+        self.process.join()
+        self.events.close()
+
+
+class _Sampler(BaseSampler):
+    """TPE, whose random numbers are for each trial a function of the seed and its place: nothing has to be saved."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._tpe = TPESampler()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        earlier = study.get_trials(deepcopy=False)[: trial.number]
+        place = sum(each.state != TrialState.FAIL for each in earlier)  # of one that begins again: as if it had not
+        numbers = np.random.default_rng([self._seed, place])
+        self._tpe = TPESampler(seed=int(numbers.integers(2**32)))
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._tpe.infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Space) -> dict[str, Any]:
+        return self._tpe.sample_relative(study, trial, search_space)
+
+    def sample_independent(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+        return self._tpe.sample_independent(study, trial, name, distribution)
+
+
+def _study(storage: Path | None) -> Study:
+    """Return the study of a journal, or a new one."""
+    pruner = MedianPruner(n_startup_trials=JUDGED, n_warmup_steps=SPARED + 1)  # the first epoch is step 1
+    if storage is None:
+        return optuna.create_study(storage=InMemoryStorage(), pruner=pruner, direction="maximize")
+    lock = JournalFileOpenLock(str(storage))
+    if storage.exists():
+        _mend(storage, lock)
+    try:
+        journal = JournalStorage(JournalFileBackend(str(storage), lock))
+        names = [study.study_name for study in journal.get_all_studies()]
+    except OSError as error:
+        raise LeNet5Error(f"{storage}: cannot be written: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
+        raise _no_journal(storage) from None
+    if names and STUDY not in names:
+        raise LeNet5Error(f"{storage}: has the study {shown(names[0])}, none of lenet5; name a new file")
+    how: dict[str, Any] = {"pruner": pruner, "direction": "maximize", "load_if_exists": True}
+    return optuna.create_study(storage=journal, study_name=STUDY, **how)
+
+
+def _mend(storage: Path, lock: JournalFileOpenLock) -> None:
+    """Cut off the last line of a journal if it has no end, as after a power failure: what follows would spoil it.
+
+    Raises:
+        LeNet5Error: it is no journal, or not a regular file.
+    """
+    open_regular(storage, "the journal of a search").close()
+    lock.acquire()
+    try:
+        content = storage.read_bytes()
+        if content and not content.startswith(b'{"op_code":'):
+            raise _no_journal(storage)
+        os.truncate(storage, content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
+
+
+def _no_journal(storage: Path) -> LeNet5Error:
+    return LeNet5Error(f"{storage}: not the journal of a search, or damaged; name another file")
+
+
+def _ended(trial: FrozenTrial) -> Trial:
+    told = trial.user_attrs
+    curve = tuple(accuracy for _, accuracy in sorted(trial.intermediate_values.items()))
+    settings = told.get("settings", trial.params)
+    return Trial(trial.number + 1, settings, curve, told.get("seconds", 0.0), told.get("reason", ""))
+
+
+def _has(distribution: BaseDistribution, value: Any) -> bool:
+    """Return whether a space has a value of a setting."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    assert isinstance(distribution, IntDistribution | FloatDistribution)  # noqa: S101 - there are no others in a space
+    return value is not None and distribution.low <= value <= distribution.high
+
+
+def _rounded(value: Any, distribution: BaseDistribution, start: Any) -> Any:
+    """Return a searched number with few digits, within its range; what the search starts from stays as it is."""
+    if not isinstance(distribution, FloatDistribution) or value == start or not isfinite(value):
+        return value
+    return min(max(float(f"{value:.{DIGITS}g}"), distribution.low), distribution.high)
+
+
+def _said(part: Any) -> str:
+    """Return the setting or range of a study as a message says it."""
+    if not isinstance(part, dict):
+        return "not searched" if part is None else shown(part)
+    values = part.get("attributes", {})
+    if "choices" in values:
+        return f"one of {', '.join(map(str, values['choices']))}"
+    return f"from {values.get('low')} to {values.get('high')}{', log' if values.get('log') else ''}"

@@ -1,0 +1,377 @@
+"""The search: spaces, studies, trials that are ended early, lost, stopped and gone on with."""
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from lenet5_cli.config import Config, read
+from lenet5_cli.data import sources
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import shipped_folder
+from lenet5_cli.training import runs, search
+from lenet5_cli.training.metrics import wilson
+from lenet5_cli.training.search import Search, read_space, spaces
+from tests.conftest import left_behind
+
+SPACE = {"lr": FloatDistribution(0.001, 0.1, log=True), "batch_size": IntDistribution(5, 50)}
+
+
+@pytest.fixture
+def config(bars_folder: Path) -> Config:
+    adam = {"optimizer": "adam", "input": "grey", "init": "normal", "lr": 0.01, "batch_size": 10}
+    return Config(
+        data=str(bars_folder), epochs=2, samples_per_epoch=50, order="shuffled", seed=3, validation=60, **adam
+    )
+
+
+def study(config: Config, storage: Path | None = None, space: search.Space = SPACE) -> Search:
+    return Search(config, sources.load(config.data, "train"), space, storage)
+
+
+def test_every_shipped_space_loads_and_has_the_settings_of_the_report() -> None:
+    assert spaces() == sorted(path.stem for path in (shipped_folder("configs") / "spaces").iterdir()) == ["default"]
+    space, report = read_space("default"), Config(**read("report"))
+    assert all(search._has(each, getattr(report, name)) for name, each in space.items())
+
+
+def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'lr = { low = 0.01, high = 1, log = true }\nepochs = { low = 1, high = 3 }\nmaps = ["6,16,120", "6,10,84"]\n'
+        "batch_size = [1, 10]\n[lr_decay]\nlow = 0\nhigh = 1\n",
+        encoding="utf-8",
+    )
+    assert read_space(str(path)) == {
+        "lr": FloatDistribution(0.01, 1, log=True),
+        "epochs": IntDistribution(1, 3),
+        "maps": CategoricalDistribution(["6,16,120", "6,10,84"]),
+        "batch_size": CategoricalDistribution([1, 10]),
+        "lr_decay": FloatDistribution(0, 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no range of a setting; expected one at least"),
+        ("rate = [1]", "line 1: rate is not a setting; these are: " + ", ".join(sorted(Config.__annotations__))),
+        ("\nlearn = 1\nepoch = [1, 2]", "line 2: learn is not a setting; these are: "
+         + ", ".join(sorted(Config.__annotations__))),
+        ("lr = 0.5", "line 1: lr: 0.5; expected a range such as { low = 0.01, high = 1.0 }, or a list of choices"),
+        ("epochs = { low = 1 }",
+         "line 1: epochs: {'low': 1}; expected a range such as { low = 1, high = 100 }, or a list of choices"),
+        ("\n[lr]\nlow = 1\nhigh = 0.1", "line 2: lr: from 1 to 0.1 is an empty range; expected low to be below high"),
+        ("lr = { low = 1, high = 1 }", "line 1: lr: from 1 to 1 is an empty range; expected low to be below high"),
+        ("lr = { low = 0, high = 1, log = true }",
+         "line 1: lr: from 0 to 1 has no logarithm; expected low to be above 0, or log = false"),
+        ("lr = { low = 0, high = 1, log = 1 }", "line 1: lr: log = 1; expected true or false"),
+        ("lr = { low = 0, high = 1, lag = true }", "line 1: lr: lag is nothing that a range has; did you mean log?"),
+        ("lr = { low = -1, high = 1 }", "line 1: lr: -1; expected 0 or more"),
+        ("lr = { low = 0, high = inf }", "line 1: lr: inf; expected 0 or more"),
+        ("epochs = { low = 1, high = 2.5 }", "line 1: epochs: 2.5; expected an integer"),
+        ('augment = { low = 0, high = 1 }',
+         "line 1: augment: {'low': 0, 'high': 1}; expected a list of choices among none, affine, elastic"),
+        ('maps = "6,16,120"', "line 1: maps: '6,16,120'; expected a list of choices"),
+        ('augment = ["none", "elastick"]', "line 1: augment: 'elastick'; expected none or affine or elastic"),
+        ("augment = []", "line 1: augment: []; expected two or more different choices"),
+        ('augment = ["none", "none"]', "line 1: augment: ['none', 'none']; expected two or more different choices"),
+        ("lr = 1\n\nvalidation = [1, 2]",
+         "line 1: lr: 1; expected a range such as { low = 0.01, high = 1.0 }, or a list of choices"),
+        ("validation = [1, 2]",
+         "line 1: validation: says by what trials are compared, and is the same for all; leave it out"),
+        ("lr = ", "line 1: not TOML: Invalid value"),
+        ('{"lr": 1}', "looks like JSON; expected a TOML file of ranges of settings"),
+    ],
+)  # fmt: skip
+def test_refused_spaces(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(LeNet5Error) as error:
+        read_space(str(path))
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_a_missing_space() -> None:
+    with pytest.raises(LeNet5Error) as error:
+        read_space("none.toml")
+    assert str(error.value) == "none.toml: no such file; expected a TOML file of ranges of settings"
+
+
+def test_trials_start_from_the_settings_given_and_train_as_a_run_does(
+    config: Config, begun: list[dict[str, Any]]
+) -> None:
+    found = study(config)
+    ended = list(found.run(3))
+    assert [trial.number for trial in ended] == [1, 2, 3]
+    assert ended[0].settings == {"lr": 0.01, "batch_size": 10}
+    for trial, settings in zip(ended, begun, strict=True):
+        assert replace(config, **trial.settings) == Config(**settings) == found.with_settings(trial)
+        run = runs.Run(Config(**settings), sources.load(config.data, "train"))
+        assert trial.curve == tuple(epoch.validation_accuracy for epoch in run.train())
+        assert trial.accuracy == max(trial.curve)
+        assert 0.001 <= trial.settings["lr"] <= 0.1
+        assert 5 <= trial.settings["batch_size"] <= 50
+        assert found.interval(trial) == wilson(trial.accuracy * 60, 60)
+    assert found.trials == ended
+    assert found.ranked == sorted(ended, key=lambda trial: -trial.accuracy)
+    assert len({tuple(trial.settings.values()) for trial in ended}) == 3
+
+
+def test_a_search_that_goes_on_ends_as_one_that_was_never_stopped(
+    config: Config, begun: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond its ten random trials, so that what was stored decides too; the fifth is stopped and begins again."""
+    config = replace(config, epochs=1, samples_per_epoch=20)
+    whole = [trial.settings for trial in study(config).run(13)]
+    begun.clear()
+    storage = Path("journal.log")
+    first = study(config, storage).run(13)
+    parts = [next(first).settings for _ in range(4)]
+    with monkeypatch.context() as patched:
+        patched.setattr(search, "wait", lambda *_: [])
+        over = iter([False, True])
+        assert list(study(config, storage).run(13, stopped=lambda: next(over))) == []
+    again = study(replace(config, seed=None), storage)
+    assert again.config.seed == 3
+    assert len(again.trials) == 4
+    parts += [trial.settings for trial in again.run(13)]
+    assert parts == whole
+    assert begun[4] == begun[5]
+    assert list(study(config, storage).run(13)) == []
+
+
+@pytest.mark.usefixtures("begun")
+def test_the_numbers_of_another_seed_are_others(config: Config) -> None:
+    config = replace(config, epochs=1, samples_per_epoch=20)
+    one, other = ([trial.settings for trial in study(replace(config, seed=seed)).run(2)] for seed in (3, 4))
+    assert one[0] == other[0]
+    assert one[1] != other[1]
+
+
+def test_a_trial_worse_than_the_median_is_ended_early_but_not_in_its_last_epoch(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials 1 to 5 are good, 6 is bad from its first epoch on, which two are spared, and 7 in its last one."""
+    curves = {6: [0.1, 0.1, 0.1, 0.9], 7: [0.9, 0.9, 0.9, 0.1]}
+    epochs = runs.Epoch(1, 0.5, 0.5, 0.5, 50, 1.5, 0.5, 0.5)
+    place = iter(range(1, 8))
+
+    def train(_: dict[str, Any], events: Any) -> None:
+        for number, accuracy in enumerate(curves.get(next(place), [0.8, 0.8, 0.8, 0.8]), 1):
+            events.send(replace(epochs, epoch=number, validation_accuracy=accuracy))
+        events.send(None)
+
+    killed: list[object] = []
+
+    class Process:
+        def __init__(self, args: tuple[Any, ...], **_: object) -> None:
+            self.args = args
+
+        def start(self) -> None:
+            train(*self.args)
+
+        def kill(self) -> None:
+            killed.append(self)
+
+        def join(self) -> None:
+            pass
+
+    spawn = SimpleNamespace(Pipe=search.multiprocessing.Pipe, Process=Process)
+    monkeypatch.setattr(search.multiprocessing, "get_context", lambda _: spawn)
+    found = study(replace(config, epochs=4))
+    ended = list(found.run(7))
+    assert [trial.reason for trial in ended] == ["", "", "", "", "", "worse than the median", ""]
+    assert ended[5].curve == (0.1, 0.1, 0.1)
+    assert ended[5].seconds == 3 * 1.5
+    assert ended[6].curve == (0.9, 0.9, 0.9, 0.1)
+    assert [trial.number for trial in found.ranked] == [7, 1, 2, 3, 4, 5]
+    assert len(killed) == 7
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_trial_that_cannot_go_on_says_why(config: Config) -> None:
+    space: search.Space = {"batch_size": SPACE["batch_size"]}
+    [trial] = study(replace(config, lr=1e39), space=space).run(1)
+    assert trial.reason == "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr"
+    assert (trial.curve, trial.accuracy, trial.lost) == ((), 0.0, False)
+    space = {"connections": CategoricalDistribution(["full", "lecun1998"])}
+    reasons = [trial.reason for trial in study(replace(config, maps="6,10,20", connections="full"), space=space).run(4)]
+    assert set(reasons) == {"", "connections: the table of lecun1998 has 6 and 16 maps; maps is 6,10,20"}
+
+
+def test_a_killed_trial_begins_again_with_its_settings(config: Config) -> None:
+    """With a real process, which is killed as soon as it is there."""
+    found = study(replace(config, epochs=1))
+    begin, begun = found._begin, []
+
+    def killing() -> Any:
+        each = begin()
+        begun.append(each.trial.params)
+        if len(begun) == 1:
+            os.kill(each.process.pid, signal.SIGKILL)
+        return each
+
+    found._begin = killing  # type: ignore[method-assign]
+    lost, ended = found.run(1)
+    assert lost.lost
+    assert lost.reason == "its process ended with exit code -9"
+    assert begun[0] == begun[1] == ended.settings
+    assert (ended.reason, ended.number, len(ended.curve)) == ("", 2, 1)
+    assert found.trials == [ended]
+
+
+def test_a_trial_whose_process_ends_again_and_again_ends_the_search(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = SimpleNamespace(exitcode=-9, start=lambda: None, kill=lambda: None, join=lambda: None)
+    spawn = SimpleNamespace(Pipe=search.multiprocessing.Pipe, Process=lambda **_: ends)
+    monkeypatch.setattr(search.multiprocessing, "get_context", lambda _: spawn)
+    lost = []
+    with pytest.raises(LeNet5Error) as error:
+        lost.extend(study(config).run(1))
+    assert str(error.value) == (
+        "trial 3: its process ended with exit code -9, as 2 times before; fewer --threads need less memory"
+    )
+
+
+def test_trials_of_a_machine_that_is_silent_begin_again_here(config: Config) -> None:
+    storage = Path("journal.log")
+    other = study(config, storage)
+    trial = other._study.ask(other.space)
+    trial.set_user_attr("searcher", other._me)
+    other._beat()
+    here = study(config, storage)
+    here._beat()
+    assert [each.state for each in here._study.trials] == [TrialState.RUNNING]
+    other._study.set_user_attr(other._me, time.time() - search.SILENCE - 1)
+    here._beaten -= search.BEAT
+    here._beat()
+    assert [each.state for each in here._study.trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert here._study.ask(here.space).params == trial.params
+    ended = SimpleNamespace(recv=lambda: None)
+    back = other._hear(search._Running(trial, SimpleNamespace(), ended, attempt=1, epochs=2))
+    assert (back.number, back.reason, back.lost) == (1, "another machine took it over", True)
+
+
+def test_a_study_knows_what_it_is_about(config: Config, bars_folder: Path) -> None:
+    storage = Path("journal.log")
+    study(config, storage)
+    wider = {**SPACE, "lr": FloatDistribution(0.001, 1)}
+    fewer = {"lr": SPACE["lr"]}
+    choice = {**SPACE, "augment": CategoricalDistribution(["none", "affine"])}
+    for other, space, there in (
+        (replace(config, seed=4), SPACE, "seed is 3 there, and 4 here"),
+        (replace(config, epochs=5), SPACE, "epochs is 2 there, and 5 here"),
+        (config, wider, "lr is from 0.001 to 0.1, log there, and from 0.001 to 1.0 here"),
+        (config, fewer, "batch_size is from 5 to 50 there, and not searched here"),
+        (config, choice, "augment is not searched there, and one of none, affine here"),
+        (replace(config, data="builtin:200"), SPACE, "its images are others than those of builtin:200"),
+    ):
+        with pytest.raises(LeNet5Error) as error:
+            study(other, storage, space)
+        assert str(error.value) == f"journal.log: another study: {there}; name a new file, or search as it does"
+    bars_folder.rename("elsewhere")
+    assert study(replace(config, data="elsewhere"), storage).trials == []
+
+
+@pytest.mark.parametrize("content", ["lr = 0.5\n", "{}\n", '{"op_code":99}\n', '{"op_code":0}\n', '{"op_code":0\n\n'])
+def test_what_is_no_journal_is_refused(content: str, config: Config) -> None:
+    Path("mine").write_text(content, encoding="utf-8")
+    with pytest.raises(LeNet5Error) as error:
+        study(config, Path("mine"))
+    assert str(error.value) == "mine: not the journal of a search, or damaged; name another file"
+    assert Path("mine").read_text(encoding="utf-8") == content
+    assert left_behind() == ["bars", "mine"]
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_journal_that_was_cut_off_in_a_line_goes_on(config: Config) -> None:
+    storage = Path("journal.log")
+    [first, _] = study(config, storage).run(2)
+    whole = storage.read_bytes()
+    storage.write_bytes(whole[: whole.rindex(b'"state":1') + 5])  # the end of the second trial is lost
+    again = study(config, storage)
+    assert again.trials == [first]
+    assert len(list(again.run(2))) == 0  # it still runs, as far as the journal says
+    again._study.set_user_attr("of another machine", 1)
+    assert study(config, storage).trials == [first]
+
+
+def test_the_journal_of_someone_else_and_a_folder_are_refused(config: Config) -> None:
+    backend = search.JournalFileBackend("theirs", search.JournalFileOpenLock("theirs"))
+    optuna.create_study(storage=search.JournalStorage(backend), study_name="cats")
+    with pytest.raises(LeNet5Error) as error:
+        study(config, Path("theirs"))
+    assert str(error.value) == "theirs: has the study 'cats', none of lenet5; name a new file"
+    with pytest.raises(LeNet5Error) as error:
+        study(config, Path())
+    assert str(error.value) == ".: a folder; expected the journal of a search"
+
+
+def test_a_search_needs_images_held_out(config: Config) -> None:
+    with pytest.raises(LeNet5Error) as error:
+        study(replace(config, validation=0), Path("journal.log"))
+    assert str(error.value) == (
+        f"validation: no image of {config.data} is held out; a search compares by them; set validation"
+    )
+    with pytest.raises(LeNet5Error) as error:
+        study(replace(config, validation=300), Path("journal.log"))
+    assert str(error.value) == "validation: 300 of 300 images; none would be left"
+    assert not Path("journal.log").exists()
+
+
+def test_importances_need_enough_trials_that_differ(config: Config) -> None:
+    found = study(config)
+    assert found.importances() == {}
+    for place in range(search.WEIGHED):
+        assert found.importances() == {}
+        trial = found._study.ask(found.space)
+        found._study.tell(trial, 0.5)
+        assert place or trial.params == {"lr": 0.01, "batch_size": 10}
+    assert found.importances() == {}
+    for _ in range(30):  # the smaller the batch, the better
+        trial = found._study.ask(found.space)
+        found._study.tell(trial, 1 - trial.params["batch_size"] / 100)
+    weights = found.importances()
+    assert list(weights) == ["batch_size", "lr"]
+    assert sum(weights.values()) == pytest.approx(1)
+    assert weights["batch_size"] > 0.6
+
+
+def test_without_optuna_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "lenet5_cli.training.search")
+    with pytest.raises(LeNet5Error) as error:
+        __import__("lenet5_cli.training.search")
+    assert str(error.value) == (
+        "Optuna, which a search needs, cannot be imported: import of optuna halted; None in sys.modules; "
+        'pip install "lenet5-cli[tune]"'
+    )
+
+
+def test_numbers_are_rounded_within_their_range_but_not_those_it_starts_from() -> None:
+    between = FloatDistribution(0.0012345, 0.5)
+    assert search._rounded(0.0123456, between, 0.1) == 0.0123
+    assert search._rounded(0.0012346, between, 0.1) == 0.0012345
+    assert search._rounded(0.0123456, between, 0.0123456) == 0.0123456
+    assert search._rounded(12345, IntDistribution(1, 99999), 1) == 12345
+    assert search._rounded("none", CategoricalDistribution(["none", "affine"]), "affine") == "none"
+
+
+@pytest.mark.usefixtures("begun")
+def test_the_journal_holds_no_test_image_and_only_what_can_be_read(config: Config) -> None:
+    for name in Path(config.data).glob("t10k*"):
+        name.unlink()
+    assert len(list(study(config, Path("journal.log")).run(2))) == 2
+    assert all(map(json.loads, Path("journal.log").read_text(encoding="utf-8").splitlines()))

@@ -1,0 +1,137 @@
+"""``lenet5 tune``: exit code, stdout, stderr, files left behind."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lenet5_cli.config import read
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.training.metrics import wilson
+from tests.conftest import left_behind, run
+
+SPACE = 'lr = { low = 0.005, high = 0.1, log = true }\naugment = ["none", "affine"]\n'
+HOW = ["--config", "lecun1998", "--batch-size", 5, "--warmup", 0]  # which learn what bars are within a hundred images
+
+
+@pytest.fixture
+def how(bars_folder: Path) -> list[object]:
+    """Return the options of a small search."""
+    Path("space.toml").write_text(SPACE, encoding="utf-8")
+    small = ["--epochs", 2, "--samples-per-epoch", 100, "--lr", 0.01, "--seed", 3, "--trials", 3, "--threads", 1]
+    return ["tune", "--data", bars_folder, "--space", "space.toml", *HOW, *small]
+
+
+@pytest.mark.usefixtures("begun")
+def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: list[object], bars_folder: Path) -> None:
+    result = run(*how)
+    assert result.stderr.splitlines() == [
+        f"Load train: 300 images of 28x28 pixels from {bars_folder}/train-images-idx3-ubyte",
+        "seed: 3",
+        "Search lr, augment; trials: 3, 1 side by side, each on 250 images and compared by 50 held out",
+        "best.toml: written",
+        "lenet5 train --config best.toml trains with it.",
+    ]
+    lines = result.stdout.splitlines()
+    form = re.compile(r"trial: (\d)  val: ([01]\.\d{5})  epochs: 2  lr=(\S+) augment=(none|affine)")
+    trials = [form.fullmatch(line).groups() for line in lines[:3]]
+    assert [number for number, *_ in trials] == ["1", "2", "3"]
+    assert trials[0][2:] == ("0.01", "none")
+    number, reached, lr, augment = max(trials, key=lambda trial: float(trial[1]))
+    low, high = wilson(float(reached) * 50, 50)
+    assert lines[3].rstrip() == "Trials that reached their end: 3 of 3; the best"
+    assert re.fullmatch(r" trial +val +95 % interval +seconds +settings *", lines[4])
+    settings = f"lr={lr} augment={augment}"
+    assert re.fullmatch(
+        rf" {number} +{float(reached):.4f} +{low:.4f} to {high:.4f} +\d+ +{re.escape(settings)} *", lines[5]
+    )
+    assert lines[8:] == ["Too few trials reached their end, or all did equally well: what mattered cannot be said."]
+    assert left_behind() == ["bars", "best.toml", "space.toml"]
+    text = Path("best.toml").read_text(encoding="utf-8")
+    assert text.startswith(
+        f"# Found by lenet5 tune: {float(reached):.4f} ({low:.4f} to {high:.4f}) of the images held out.\n"
+        "# With --validation 0, train learns from these too.\n\nepochs = 2\n"
+    )
+    found = read("best.toml")
+    assert (found["lr"], found.get("augment", "none"), found["validation"]) == (float(lr), augment, 50)
+    assert "seed" not in found
+    run("train", "--config", "best.toml", "--seed", 3)
+    assert max(epoch.validation_accuracy for epoch in checkpoint.read("model.pkl").history) == float(reached)
+
+
+@pytest.mark.usefixtures("begun")
+def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
+    run(*how, "--storage", "journal.log")
+    before = Path("best.toml").read_bytes()
+    Path("best.toml").write_bytes(b"")
+    more = ["--storage", "journal.log", "--trials", 10, "--plot", "trials.png"]
+    result = run(*how, *more)
+    assert "Search lr, augment; trials: 10 (3 done), 1 side by side" in result.stderr
+    assert "trials.png: written\n" in result.stderr
+    assert [line.split()[1] for line in result.stdout.splitlines()[:7]] == [str(number) for number in range(4, 11)]
+    *_, heading, first, second = result.stdout.splitlines()
+    assert heading == "What mattered, as fractions of the whole:"
+    shares = [float(re.fullmatch(r"(?:lr|augment) +(\d+\.\d) %", line).group(1)) for line in (first, second)]
+    assert sum(shares) == pytest.approx(100, abs=0.11)
+    assert Path("trials.png").read_bytes().startswith(b"\x89PNG")
+    Path("best.toml").unlink()
+    assert run(*how, "--storage", "journal.log").stdout.startswith("Trials that reached their end: 10 of 10; the best")
+    assert Path("best.toml").is_file()
+    assert before.startswith(b"# Found by lenet5 tune")
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_search_in_which_no_trial_ends_writes_nothing(how: list[object]) -> None:
+    result = run(*how, "--time", "0s", code=1)
+    assert result.stderr.endswith("Error: no trial reached its end; best.toml was not written\n")
+    Path("space.toml").write_text('augment = ["none", "affine"]', encoding="utf-8")
+    result = run(*how, "--lr", 1e39, "--schedule", "exponential", "--trials", 1, code=1)
+    reason = "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr"
+    assert result.stdout == f"trial: 1  val: 0.00000  epochs: 0  augment=none  ended early: {reason}\n"
+    assert result.stderr.endswith("Error: no trial reached its end; best.toml was not written\n")
+    assert left_behind() == ["bars", "space.toml"]
+
+
+def test_refusals(how: list[object], bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = run(*how, "--validation", 0, code=1).stderr.splitlines()[-1]
+    assert said == (
+        f"Error: validation: no image of {bars_folder} is held out; a search compares by them; set validation"
+    )
+    said = run(*how, "--time", "soon", code=2).stderr.splitlines()[-1]
+    assert said == "Error: --time: 'soon'; expected a time such as 90s, 10m or 1h30m"
+    said = run(*how, "--storage", "none/journal.log", code=2).stderr.splitlines()[-1]
+    assert said == "Error: none/journal.log: there is no folder none"
+    said = run(*how, "--plot", "trials.doc", code=1).stderr.splitlines()[-1]
+    assert said.startswith("Error: trials.doc: ends in '.doc'; expected .png, or another of ")
+    Path("theirs").write_text("theirs", encoding="utf-8")
+    said = run(*how, "--storage", "theirs", code=1).stderr.splitlines()[-1]
+    assert said == "Error: theirs: not the journal of a search, or damaged; name another file"
+    Path("best.toml").write_bytes(b"mine")
+    said = run(*how, code=2).stderr.splitlines()[-1]
+    assert said == "Error: best.toml exists; --overwrite replaces it"
+    assert Path("best.toml").read_bytes() == b"mine"
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "lenet5_cli.training.search", raising=False)
+    said = run(*how, "--overwrite", code=1).stderr
+    assert said == (
+        "Error: Optuna, which a search needs, cannot be imported: import of optuna halted; None in sys.modules; "
+        'pip install "lenet5-cli[tune]"\n'
+    )
+
+
+def test_ctrl_c_keeps_what_was_found(how: list[object]) -> None:
+    """With real processes: one trial ends, then Ctrl-C comes while the next one runs."""
+    command = [sys.executable, "-m", "lenet5_cli", *map(str, how), "--storage", "journal.log", "--trials", "1000"]
+    search = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert search.stdout.readline().startswith("trial: 1  val: ")
+    search.send_signal(signal.SIGINT)
+    out, err = search.communicate(timeout=60)
+    assert search.returncode == 130, err
+    assert "Trials that reached their end: " in out
+    assert "Stopping at the end of this step; Ctrl-C again stops immediately.\n" in err
+    assert "Traceback" not in err
+    assert read("best.toml")["validation"] == 50
+    assert left_behind() == ["bars", "best.toml", "journal.log", "space.toml"]
