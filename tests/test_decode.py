@@ -147,7 +147,7 @@ CORPUS = [
 CORPUS.append(written(drawing(8, 60), "TIFF", compression="tiff_lzw").getvalue())
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused(data: st.DataObject) -> None:
     file = bytearray(data.draw(st.sampled_from(CORPUS)))
