@@ -11,10 +11,12 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
+    agree,
     bar,
     console,
     data_of,
     data_option,
+    joined,
     load,
     model_name,
     option,
@@ -23,7 +25,9 @@ from lenet5_cli.commands.options import (
     read_models,
     refuse_existing,
     say_written,
+    threads_of,
     threads_option,
+    timeout_option,
 )
 from lenet5_cli.export import TARGETS
 
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from lenet5_cli.training.metrics import Rejection, Tally
+    from lenet5_cli.training.ranks import Ranks
 
 DRAWN = 200  # wrong answers, at most
 COVERAGES = (1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)  # of --reject: fractions of the images answered
@@ -79,6 +84,7 @@ RIGHT = "bold #ffffff on #003c9e"
     help="Compute in integers, as exports to c and hex do.",
 )
 @threads_option
+@timeout_option
 @option("--reject", group="Output", is_flag=True, help="Show coverage and error where far answers are refused.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
 @option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
@@ -91,6 +97,7 @@ def evaluate(
     test_fraction: float | None,
     kind: str | None,
     threads: int,
+    timeout: float,
     reject: bool,
     as_json: bool,
     plot: Path | None,
@@ -118,22 +125,55 @@ def evaluate(
     """
     if kind and len(models) > 1:
         raise click.UsageError("--type measures one model as it is exported; leave it out with several")
-    refuse_existing(overwrite, plot, errors)
-    from lenet5_cli.engine.committee import together
-    from lenet5_cli.export.fixed import FixedPoint
-    from lenet5_cli.reports import figures
-    from lenet5_cli.training.loop import evaluate as measure
+    with joined(timeout) as ranks:
+        if ranks.leader:
+            _demand_places(plot, errors, overwrite)
+        _measure(
+            models, data, split, test_fraction, kind, threads_of(ranks, threads), ranks, reject, as_json, plot, errors
+        )
 
+
+def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> None:
+    """Refuse pictures that cannot be drawn or written."""
+    from lenet5_cli.reports import figures
+
+    refuse_existing(overwrite, plot, errors)
     for name, path in (("--plot", plot), ("--errors", errors)):
         if path:
             figures.require(name, path)
-    (networks, saved), names = read_models(models), [model_name(model) for model in models]
+
+
+def _measure(
+    models: tuple[Path, ...],
+    data: str | None,
+    split: str,
+    test_fraction: float | None,
+    kind: str | None,
+    threads: int,
+    ranks: "Ranks",
+    reject: bool,
+    as_json: bool,
+    plot: Path | None,
+    errors: Path | None,
+) -> None:
+    """Classify the images on all ranks, and have the leader show the counts."""
+    from lenet5_cli.engine.committee import together
+    from lenet5_cli.export.fixed import FixedPoint
+    from lenet5_cli.reports import figures
+    from lenet5_cli.training import loop
+
+    names = [model_name(model) for model in models]
+    networks, saved = ranks.share(lambda: read_models(models))
     classifier = together(networks, names)
     where = data_of(saved[0], data, test_fraction=test_fraction)
-    images = load(where, split, classifier.names)
-    each = [measure(network, images, threads=threads, track=bar) for network in networks] if networks[1:] else []
+    images = ranks.led(lambda: load(where, split, classifier.names))
+    agree(ranks, **{split: images})
+    how: dict[str, Any] = {"threads": threads, "ranks": ranks, "track": bar}
+    each = [loop.evaluate(network, images, **how) for network in networks] if networks[1:] else []
     score = FixedPoint(networks[0], kind).scores if kind else None
-    tally = measure(classifier, images, keep=DRAWN if errors else 0, threads=threads, track=bar, score=score)
+    tally = loop.evaluate(classifier, images, keep=DRAWN if errors else 0, score=score, **how)
+    if not ranks.leader:
+        return
     if plot:
         figures.evaluation(tally, plot)
     if errors:

@@ -1,9 +1,11 @@
 """What the commands share: options as decorators, loading data with a bar, refusing to replace files."""
 
+import atexit
 import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
@@ -12,8 +14,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from lenet5_cli.config import Config, choices, known, presets, read
-from lenet5_cli.errors import printable
+from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_folder
+from lenet5_cli.training.ranks import ALONE, TIMEOUT, Ended, Place, Ranks, UnheardError, join, launched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+LAST = 10  # seconds that the MPI library may take to end
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
 
@@ -103,6 +107,15 @@ threads_option = option(
     default=available_cores,
     show_default="the cores this process may use",
     help="Cores to compute on; the results are the same for any number.",
+)
+timeout_option = option(
+    "--timeout",
+    group="Main",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=TIMEOUT,
+    show_default=True,
+    help="Under mpiexec: end when a rank does not answer for so long.",
 )
 overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace files that exist.")
 
@@ -179,6 +192,95 @@ def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> Non
         ctx.default_map = {**(ctx.default_map or {}), **read(name)}
 
 
+@contextmanager
+def joined(timeout: float) -> "Iterator[Ranks]":
+    """Join the ranks that an MPI launcher started, of which rank 0 leads; without one, there is nobody to join.
+
+    An error of another rank becomes the leader's, which then takes all down when it has shown it.
+    """
+    place = launched()
+    if place.size == 1:
+        yield ALONE
+        return
+    ranks = _join(place, timeout)
+    try:
+        yield ranks
+        ranks.end()
+    except Ended:
+        pass
+    except click.exceptions.Exit:
+        ranks.end()
+        raise
+    except BaseException as error:
+        atexit.register(ranks.abort, _exit_code(error))
+        if not ranks.leader:
+            _tell(ranks, error)
+            return
+        raise
+
+
+def _tell(ranks: Ranks, error: BaseException) -> None:
+    """Have the leader show an error, and return when this rank is to end; where it does not, show it here."""
+    try:
+        ranks.tell(error)
+    except Ended:
+        atexit.unregister(ranks.abort)
+    except UnheardError:
+        unmute()
+        raise
+
+
+def _join(place: Place, timeout: float) -> Ranks:
+    if place.rank:
+        for number in (signal.SIGINT, signal.SIGTERM):  # the leader decides
+            signal.signal(number, signal.SIG_IGN)
+    try:
+        ranks = join(timeout)
+    except LeNet5Error:
+        if not place.local_rank:  # one message a host
+            unmute()
+        raise
+    atexit.register(_leave, ranks)
+    return ranks
+
+
+def _leave(ranks: Ranks) -> None:
+    """Leave the ranks at the end of the process."""
+    ranks.leave()
+    if hasattr(signal, "alarm"):
+        signal.alarm(LAST)  # messages that nobody takes any more must not keep the library from ending
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", 1)
+    return code if isinstance(code, int) else 1
+
+
+def threads_of(ranks: Ranks, threads: int) -> int:
+    """Return on how many cores a rank computes: if nobody has said so, its host's are shared out."""
+    return ranks.cores if ranks.size > 1 and source_of("threads") == "DEFAULT" else threads
+
+
+def mute() -> None:
+    """Let nothing be printed by this process."""
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+def unmute() -> None:
+    """Print again."""
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+def agree(ranks: Ranks, **splits: "Split") -> None:
+    """Demand the same versions and images on every rank, and say where rounding may differ."""
+    from lenet5_cli.training.inputs import agreed
+
+    for name in agreed(ranks, splits):
+        click.echo(f"NOTE: {name} may round otherwise than rank 0: other ranks, other last bits.", err=True)
+
+
 def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
     """Stop with exit code 2 if a file to be written is there and may not be replaced, or its folder is not there."""
     for path in filter(None, paths):
@@ -245,10 +347,14 @@ class Stop:
     class Requested(Exception):  # noqa: N818 - nothing has gone wrong
         """The step has ended."""
 
+    def __init__(self, listen: bool = True) -> None:
+        """Catch the signals only if it is to ``listen``."""
+        self._numbers = (signal.SIGINT, signal.SIGTERM) if listen else ()
+
     def __enter__(self) -> Self:
         """Catch the signals."""
         self.exit_code = 0
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._note) for number in self._numbers}
         return self
 
     def __exit__(self, *_: object) -> None:

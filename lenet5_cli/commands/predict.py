@@ -19,13 +19,17 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
+    agree,
     console,
+    joined,
     model_name,
     option,
     overwrite_option,
     read_models,
     refuse_existing,
+    threads_of,
     threads_option,
+    timeout_option,
 )
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED_MODEL
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from lenet5_cli.engine.network import Classifier
     from lenet5_cli.pictures.lines import Digit, Text
     from lenet5_cli.pictures.read import Reading
+    from lenet5_cli.training.ranks import Ranks
 
 DEFAULT_MODEL = Path("model.pkl")
 STANDARD_INPUT = Path("-")
@@ -95,6 +100,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 )
 @overwrite_option
 @threads_option
+@timeout_option
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object a picture instead of a table.")
 @option("--csv", "as_csv", group="Output", is_flag=True, help="Print CSV: file, digit, probability, distance, reason.")
 @click.pass_context
@@ -110,6 +116,7 @@ def predict(
     explain: Path | None,
     overwrite: bool,
     threads: int,
+    timeout: float,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -132,21 +139,49 @@ def predict(
         raise click.UsageError("--json and --csv are two forms of the same output; give one")
     if every and top > 1:
         raise click.UsageError("--top shows further answers for one digit a picture; leave it out with --all")
-    files = list(_files(sources, recursive))
-    _check_explain(explain, len(files))
-    refuse_existing(overwrite, explain)
-    network = _classifier(models, accept)
-    with closing(_readings(network, files, threads, int(rotate), every)) as readings:
-        answers = _answers(readings, explain, network)
-        refused = (
-            _print_lines(answers)
-            if as_json
-            else _print_csv(answers, network.sheet.noun, every)
-            if as_csv
-            else _print_table(answers, top, network.sheet, every)
-        )
+    with joined(timeout) as ranks:
+
+        def begin() -> "tuple[list[Path], Classifier]":
+            files = list(_files(sources, recursive))
+            _check_explain(explain, len(files))
+            refuse_existing(overwrite, explain)
+            return files, _classifier(models, accept)
+
+        files, network = ranks.share(begin)
+        agree(ranks)
+        own = [file for at, file in enumerate(files) if _reader(at, file, ranks) == ranks.rank]
+        with closing(_readings(network, own, threads_of(ranks, threads), int(rotate), every)) as readings:
+            answers = _answers(readings, explain, network)
+            if not ranks.leader:
+                for answer in answers:
+                    ranks.report(answer)
+                return
+            refused = _print(_collected(files, answers, ranks), network, top, every, as_json, as_csv)
     if refused:
         ctx.exit(1)
+
+
+def _reader(at: int, file: Path, ranks: "Ranks") -> int:
+    """Return which rank reads a file; the launcher hands standard input to the leader alone."""
+    return 0 if file == STANDARD_INPUT else at % ranks.size
+
+
+def _collected(files: list[Path], own: Iterator[dict[str, Any]], ranks: "Ranks") -> Iterator[dict[str, Any]]:
+    """Yield the answers to all files in their order, those that the leader has read and those that it is told."""
+    for at, file in enumerate(files):
+        reader = _reader(at, file, ranks)
+        yield ranks.collect(reader) if reader else next(own)
+
+
+def _print(
+    answers: Iterable[dict[str, Any]], network: "Classifier", top: int, every: bool, as_json: bool, as_csv: bool
+) -> int:
+    """Print the answers; return how many pictures showed no digit."""
+    if as_json:
+        return _print_lines(answers)
+    if as_csv:
+        return _print_csv(answers, network.sheet.noun, every)
+    return _print_table(answers, top, network.sheet, every)
 
 
 def _files(sources: Iterable[Path], recursive: bool) -> Iterator[Path]:
@@ -218,7 +253,7 @@ def _readings(
         except LeNet5Error as error:
             return error
 
-    pool = ThreadPoolExecutor(min(threads, len(files)))
+    pool = ThreadPoolExecutor(max(1, min(threads, len(files))))
     with tqdm(total=len(files), desc="read", unit="picture", leave=False, disable=None, delay=0.5) as bar:
         try:
             with threadpool_limits(1, "blas"):

@@ -1,17 +1,20 @@
 """What training and evaluation are given: the data of settings, a name or folder, or arrays, as a split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
 
+from lenet5_cli import __version__
 from lenet5_cli.config import Config
 from lenet5_cli.data import cache, glyphs, sources
 from lenet5_cli.data.sources import Split
 from lenet5_cli.engine.preprocessing import as_pictures
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.training.ranks import Ranks
 
 Data = Split | str | PathLike[str] | tuple[NDArray[Any], NDArray[np.integer]]
 """A split; what ``data.sources.load`` takes; or pictures, as ``LeNet5.scores`` takes them, and labels (n,)."""
@@ -71,3 +74,21 @@ def as_split(data: Data, split: str) -> Split:
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > np.iinfo(np.uint8).max:
         raise LeNet5Error(f"labels of {labels.dtype}; expected integers, the places of their glyphs from 0")
     return Split("arrays", images, labels.astype(np.uint8), "arrays", "arrays")
+
+
+def agreed(ranks: Ranks, splits: Mapping[str, Split]) -> list[str]:
+    """Demand that every rank has the same images, and the same versions of what computes.
+
+    Returns, on the leader, the ranks whose BLAS has chosen other kernels, as it does on another kind of processor: what
+    they compute may differ in the last bits.
+
+    Raises:
+        LeNet5Error: on the leader, a rank has others.
+    """
+    if ranks.size == 1:
+        return []
+    facts = {"lenet5": __version__, "NumPy": np.__version__}
+    with ranks.named():
+        facts |= {f"{name} images": f"of SHA-256 {split.sha256[:12]}" for name, split in splits.items()}
+    blas = [f"{each['internal_api']} {each.get('architecture', '')}" for each in threadpool_info()]
+    return ranks.agree(facts, ", ".join(blas))

@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, fields, replace
 from multiprocessing.connection import Connection
 from os import PathLike
-from time import monotonic
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
 from typing import Any, Self
 
 import numpy as np
@@ -22,12 +24,13 @@ from lenet5_cli.engine import optim
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import BUNDLED, BUNDLED_MODEL
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, replacing
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training.inputs import Data, as_split, load
 from lenet5_cli.training.loop import Track, demand_classes, evaluate, fit, untracked
 from lenet5_cli.training.metrics import Tally
+from lenet5_cli.training.ranks import ALONE, Ranks
 
 POLL = 0.2  # seconds between looks at whether several runs shall stop
 FREE = ("epochs", "patience", "max_time")  # settings that say only when a run ends: a resumed one may change them
@@ -216,9 +219,16 @@ class Run:
             state[name][...] = value
 
     def train(
-        self, *, output: str | PathLike[str] | None = None, threads: int = 1, track: Track = untracked
+        self,
+        *,
+        output: str | PathLike[str] | None = None,
+        threads: int = 1,
+        ranks: Ranks = ALONE,
+        track: Track = untracked,
     ) -> Iterator[Epoch]:
         """Train the epochs that are missing; yield each when it is done and, with ``output``, saved.
+
+        Of several ranks, the leader yields and saves; the others take part in its steps until it stops.
 
         Raises:
             LeNet5Error: the loss is no longer finite, or the checkpoint cannot be written.
@@ -233,6 +243,7 @@ class Run:
             validation=self._validation,
             rehearsed=self._rehearsed,
             threads=threads,
+            ranks=ranks,
             track=track,
         ):
             if not self._validation or self._ranked(epoch) > self._rank:
@@ -371,13 +382,18 @@ def _shuffled(split: sources.Split) -> sources.Split:
     return replace(split, images=np.asarray(split.images[:])[order], labels=split.labels[order], places=())
 
 
+Event = tuple[int, Epoch | Tally]
+"""The place of a run among several, and an epoch that it has saved, or at its end what it does on the test split."""
+
+
 def side_by_side(
     configs: list[Config],
     outputs: list[str],
     threads: int,
     stopped: Callable[[], bool],
     start: str | PathLike[str] | None = None,
-) -> Iterator[tuple[int, Epoch | Tally]]:
+    ranks: Ranks = ALONE,
+) -> Iterator[Event]:
     """Train several runs, all from the checkpoint ``start`` if given, as many at a time as there are threads.
 
     Each is saved in its own file. Yields, with the place of the run, each epoch when it is saved, then what the network
@@ -385,12 +401,71 @@ def side_by_side(
     says so. Processes are started by ``multiprocessing``: a script that calls this needs
     ``if __name__ == "__main__"``.
 
+    Runs are dealt to the ranks in turn. The leader yields what all do, and saves it; the others yield nothing.
+
     Raises:
         LeNet5Error: a run failed; the others are ended.
     """
+    mine = range(ranks.rank, len(configs), ranks.size)
+    own = [configs[place] for place in mine]
+    if not ranks.leader:
+        _report(mine, own, threads, start, ranks)
+        return
+    at_work, late, closed = set(range(1, ranks.size)), monotonic() + ranks.timeout, False
+    events = _events(own, [outputs[place] for place in mine], threads, stopped, start)
+    for event in events:
+        if event:
+            yield mine[event[0]], event[1]
+        yield from _reported(ranks, outputs, at_work)
+    while at_work:
+        yield from _reported(ranks, outputs, at_work)
+        if stopped() and not closed:
+            ranks.close()
+            closed = True
+        if monotonic() > late:
+            ranks.demand_answers()
+            late = monotonic() + ranks.timeout
+        sleep(POLL)
+    if not closed:
+        ranks.close()
+
+
+def _reported(ranks: Ranks, outputs: list[str], at_work: set[int]) -> Iterator[Event]:
+    """Yield what other ranks have reported of their runs, saved; whose runs have ended is no longer at work."""
+    for rank, report in ranks.reports():
+        if report is None:
+            at_work.discard(rank)
+            continue
+        place, event, content = report
+        if content is not None:
+            with replacing(outputs[place]) as file:
+                file.write(content)
+        yield place, event
+
+
+def _report(mine: range, configs: list[Config], threads: int, start: str | PathLike[str] | None, ranks: Ranks) -> None:
+    """Train the runs of another rank than the leader, and report each event to it, an epoch with its checkpoint."""
+    with TemporaryDirectory() as folder:
+        outputs = [str(Path(folder) / f"{place}.pkl") for place in mine]
+        for event in _events(configs, outputs, threads, ranks.stopped, start):
+            if event:
+                content = Path(outputs[event[0]]).read_bytes() if isinstance(event[1], Epoch) else None
+                ranks.report((mine[event[0]], event[1], content))
+    ranks.report(None)
+    ranks.close()
+
+
+def _events(
+    configs: list[Config],
+    outputs: list[str],
+    threads: int,
+    stopped: Callable[[], bool],
+    start: str | PathLike[str] | None,
+) -> Iterator[Event | None]:
+    """Train runs in processes of this machine, and yield what they send; None now and then while they send nothing."""
     spawn = multiprocessing.get_context("spawn")
     events = spawn.Queue()
-    width = min(len(configs), threads)
+    width = max(1, min(len(configs), threads))
     waiting = [
         spawn.Process(target=_run_apart, args=(place, *run, start, threads // width, events))
         for place, run in enumerate(zip(configs, outputs, strict=True))
@@ -405,6 +480,7 @@ def side_by_side(
                 place, event = events.get(timeout=POLL)
             except queue.Empty:
                 _demand_alive(running)
+                yield None
                 continue
             if isinstance(event, str):
                 raise LeNet5Error(event)
@@ -430,6 +506,7 @@ def _run_apart(
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
+    first = multiprocessing.parent_process()
     try:
         saved = checkpoint.read(start) if start else None
         rehearsed = _rehearsed(config, saved) if saved else None
@@ -437,6 +514,8 @@ def _run_apart(
         train, test = (load(config, split, sheet.names if sheet else None) for split in ("train", "test"))
         run = Run(config, train, saved, rehearsed)
         for epoch in run.train(output=output, threads=threads):
+            if first and not first.is_alive():
+                return
             events.put((place, epoch))
         events.put((place, evaluate(run.kept(), test, threads=threads)))
     except LeNet5Error as error:
