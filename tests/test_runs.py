@@ -83,7 +83,7 @@ def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     for arguments, message in (
         ([], "has 2 of 2 epochs already; give a larger --epochs to continue"),
         (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
-        (["--epochs", "3", "--data", "builtin"], "was trained on other images than those of builtin"),
+        (["--epochs", "3", "--data", "builtin:9"], "was trained on other images than those of builtin:9"),
     ):
         assert run("train", "--resume", *arguments, code=1).stderr.endswith(f"Error: model.pkl: {message}\n")
     idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=5).images)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from lenet5_cli.data.sources import Split
+    from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint
     from lenet5_cli.training.loop import Batch
 
@@ -49,6 +50,18 @@ MODEL = ModelFile(dir_okay=False, path_type=Path)
 def model_name(path: Path) -> str:
     """Return how a user names a checkpoint."""
     return BUNDLED if path == BUNDLED_MODEL else str(path)
+
+
+def read_models(paths: "Sequence[Path]") -> "tuple[list[LeNet5], list[Checkpoint]]":
+    """Return the networks of some checkpoints, and what was read of them; none may be given twice."""
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.storage import checkpoint
+
+    for path in paths:
+        if paths.count(path) > 1:
+            raise click.UsageError(printable(f"{model_name(path)} was given twice; each model answers once"))
+    saved = [checkpoint.read(path) for path in paths]
+    return [LeNet5.restore(each) for each in saved], saved
 
 
 def available_cores() -> int:

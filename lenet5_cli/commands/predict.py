@@ -25,6 +25,7 @@ from lenet5_cli.commands.options import (
     model_name,
     option,
     overwrite_option,
+    read_models,
     refuse_existing,
     threads_of,
     threads_option,
@@ -35,7 +36,7 @@ from lenet5_cli.files import BUNDLED_MODEL
 
 if TYPE_CHECKING:
     from lenet5_cli.data.glyphs import Sheet
-    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.engine.network import Classifier
     from lenet5_cli.pictures.lines import Digit, Text
     from lenet5_cli.pictures.read import Reading
     from lenet5_cli.training.ranks import Ranks
@@ -57,10 +58,13 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @click.argument("sources", metavar="PICTURE|FOLDER|-...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @option(
     "--model",
+    "models",
     group="Main",
     type=MODEL,
+    multiple=True,
     metavar="FILE|bundled",
-    help="Checkpoint to read with.  [default: model.pkl if it is here, else the bundled model]",
+    help="Checkpoint to read with; of several, the average of their probabilities.  "
+    "[default: model.pkl if it is here, else the bundled model]",
 )
 @option("--all", "every", group="Main", is_flag=True, help="Read every digit, row by row, not one a picture.")
 @option("--recursive", group="Data", is_flag=True, help="Look into the folders of a folder too.")
@@ -103,7 +107,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 def predict(
     ctx: click.Context,
     sources: tuple[Path, ...],
-    model: Path | None,
+    models: tuple[Path, ...],
     every: bool,
     recursive: bool,
     rotate: str,
@@ -127,6 +131,7 @@ def predict(
       lenet5 predict digit.png
       lenet5 predict --top 3 scans/
       lenet5 predict --all form.jpg
+      lenet5 predict --model a.pkl --model b.pkl digit.png
       lenet5 predict --explain seen.png photo.jpg
       curl -s https://example.org/digit.png | lenet5 predict --json -
     """
@@ -136,11 +141,11 @@ def predict(
         raise click.UsageError("--top shows further answers for one digit a picture; leave it out with --all")
     with joined(timeout) as ranks:
 
-        def begin() -> "tuple[list[Path], LeNet5]":
+        def begin() -> "tuple[list[Path], Classifier]":
             files = list(_files(sources, recursive))
             _check_explain(explain, len(files))
             refuse_existing(overwrite, explain)
-            return files, _network(model, accept)
+            return files, _classifier(models, accept)
 
         files, network = ranks.share(begin)
         agree(ranks)
@@ -169,7 +174,7 @@ def _collected(files: list[Path], own: Iterator[dict[str, Any]], ranks: "Ranks")
 
 
 def _print(
-    answers: Iterable[dict[str, Any]], network: "LeNet5", top: int, every: bool, as_json: bool, as_csv: bool
+    answers: Iterable[dict[str, Any]], network: "Classifier", top: int, every: bool, as_json: bool, as_csv: bool
 ) -> int:
     """Print the answers; return how many pictures showed no digit."""
     if as_json:
@@ -199,33 +204,33 @@ def _check_explain(path: Path | None, pictures: int) -> None:
         raise click.UsageError(f"--explain shows one picture; {pictures} were given")
 
 
-def _network(model: Path | None, accept: float | None) -> "LeNet5":
-    """Return the network of a checkpoint, of ``./model.pkl`` or of the bundled model, and say which it is."""
-    from lenet5_cli.engine.network import LeNet5
-    from lenet5_cli.storage import checkpoint
+def _classifier(models: tuple[Path, ...], accept: float | None) -> "Classifier":
+    """Return the network of a checkpoint, of ``./model.pkl`` or of the bundled model, or several, and say which."""
+    from lenet5_cli.engine.committee import together
 
-    found = not model and DEFAULT_MODEL.exists()
-    path = model or (DEFAULT_MODEL if found else BUNDLED_MODEL)
+    found = not models and DEFAULT_MODEL.exists()
+    paths = models or (DEFAULT_MODEL if found else BUNDLED_MODEL,)
+    names = [model_name(path) for path in paths]
     try:
-        saved = checkpoint.read(path)
-        network = LeNet5.restore(saved)
+        networks, saved = read_models(paths)
     except LeNet5Error as error:
         raise LeNet5Error(f"{error}; --model bundled reads with the bundled model") if found else error from None
-    name = "the bundled model" if path == BUNDLED_MODEL else printable(model_name(path))
+    classifier = together(networks, names)
+    said = ", ".join("the bundled model" if path == BUNDLED_MODEL else printable(model_name(path)) for path in paths)
     if found:
-        last = saved.history[-1] if saved.history else None
+        last = saved[0].history[-1] if saved[0].history else None
         reached = f", training accuracy {last.accuracy:.4f}" if last else ""
-        name += f"{reached}; --model bundled reads with the bundled model"
-    click.echo(f"Reading with {name}.", err=True)
-    if accept is not None and accept < 1 and network.distances is None:
-        name = model_name(path)
-        raise LeNet5Error(f"{name}: keeps no distances of held-out digits, by which --accept refuses; leave it out")
-    network.accept = network.accept if accept is None else accept
-    return network
+        said += f"{reached}; --model bundled reads with the bundled model"
+    click.echo(f"Reading with {said}.", err=True)
+    for name, network in zip(names, networks, strict=True):
+        if accept is not None and accept < 1 and network.distances is None:
+            raise LeNet5Error(f"{name}: keeps no distances of held-out digits, by which --accept refuses; leave it out")
+    classifier.accept = classifier.accept if accept is None else accept
+    return classifier
 
 
 def _readings(
-    network: "LeNet5", files: list[Path], threads: int, rotate: int, every: bool
+    network: "Classifier", files: list[Path], threads: int, rotate: int, every: bool
 ) -> "Generator[tuple[Path, Reading | Text | LeNet5Error]]":
     """Yield what was read of each file, in order, on several threads, each with a network of its own."""
     from threadpoolctl import threadpool_limits
@@ -264,7 +269,7 @@ def _readings(
 
 
 def _answers(
-    readings: "Iterable[tuple[Path, Reading | Text | LeNet5Error]]", explain: Path | None, network: "LeNet5"
+    readings: "Iterable[tuple[Path, Reading | Text | LeNet5Error]]", explain: Path | None, network: "Classifier"
 ) -> Iterator[dict[str, Any]]:
     """Yield what ``--json`` prints of each picture: the answer, why there is none, or the error."""
     from lenet5_cli.pictures.lines import Text
@@ -312,7 +317,7 @@ def _answer(reading: "Reading", sheet: "Sheet") -> dict[str, Any]:
     return answer
 
 
-def _explain(path: Path, reading: "Reading | Text", network: "LeNet5", file: Path) -> None:
+def _explain(path: Path, reading: "Reading | Text", network: "Classifier", file: Path) -> None:
     from lenet5_cli.files import replacing
     from lenet5_cli.pictures.lines import Text
     from lenet5_cli.reports import explanation

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from lenet5_cli.engine.losses import softmax
-from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import segment
 from lenet5_cli.pictures.decode import Page, Source, decode, name_of
@@ -83,7 +83,7 @@ class Step(NamedTuple):
     image: Plane | None = None  # (28, 28), white on black
 
 
-def read_digits(source: Source, network: LeNet5 | None = None, *, name: str | None = None, rotate: int = 0) -> Text:
+def read_digits(source: Source, network: Classifier | None = None, *, name: str | None = None, rotate: int = 0) -> Text:
     """Return all digits on a picture in reading order, as ``network`` reads them, the bundled model if None.
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
@@ -97,7 +97,7 @@ def read_digits(source: Source, network: LeNet5 | None = None, *, name: str | No
     return read_page(decode(source, name, rotate=rotate), network or LeNet5.load(), name or name_of(source))
 
 
-def read_page(page: Page, network: LeNet5, name: str) -> Text:
+def read_page(page: Page, network: Classifier, name: str) -> Text:
     """Return all digits on a decoded page."""
     scale = max(1, ENLARGED // max(page.pixels.shape[:2]))
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.engine.losses import softmax
-from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures.decode import Page, Source, decode, name_of
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
@@ -94,7 +94,7 @@ class Reading:
         return f"; {others} more like it beside it: --all reads them" if others else ""
 
 
-def read_picture(source: Source, network: LeNet5 | None = None, *, rotate: int = 0) -> Plane:
+def read_picture(source: Source, network: Classifier | None = None, *, rotate: int = 0) -> Plane:
     """Return a picture of a digit, of any size and mode, as (28, 28) uint8, white on black.
 
     Of the ways to read it, it is the one that the network, the bundled model if None, answers best. A picture that
@@ -141,7 +141,7 @@ def _fitted(shades: Plane) -> Plane:
     return picture
 
 
-def read(source: Source, network: LeNet5, *, name: str | None = None, rotate: int = 0) -> Reading:
+def read(source: Source, network: Classifier, *, name: str | None = None, rotate: int = 0) -> Reading:
     """Read the digit on a picture, turned clockwise by ``rotate`` degrees; of several, one that stands out.
 
     Raises:
@@ -150,7 +150,7 @@ def read(source: Source, network: LeNet5, *, name: str | None = None, rotate: in
     return read_page(decode(source, name, rotate=rotate), network)
 
 
-def read_page(page: Page, network: LeNet5) -> Reading:
+def read_page(page: Page, network: Classifier) -> Reading:
     """Read the digit on a decoded page."""
     look = reduced(page.pixels, LOOK)
     shades = grey(look)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lenet5_cli.config import Config
 from lenet5_cli.data.augmentation import draw
 from lenet5_cli.data.sources import Split, extended
-from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.engine.optim import SGD, learning_rate
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage.checkpoint import Epoch
@@ -77,7 +77,7 @@ def fit(
 
 
 def _take_steps(
-    step: Step,
+    step: Step[LeNet5],
     optimizer: SGD,
     split: Split,
     rehearsed: Split | None,
@@ -128,7 +128,7 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
     return np.concatenate(chosen) if any(map(len, chosen)) else rng.integers(images, size=1)
 
 
-def demand_classes(network: LeNet5, split: Split) -> None:
+def demand_classes(network: Classifier, split: Split) -> None:
     """Refuse a split with a label that is none of a network's classes.
 
     Raises:
@@ -142,7 +142,7 @@ def demand_classes(network: LeNet5, split: Split) -> None:
 
 
 def evaluate(
-    network: LeNet5,
+    network: Classifier,
     data: Data,
     *,
     keep: int = 0,
@@ -159,7 +159,7 @@ def evaluate(
     Raises:
         LeNet5Error: the data cannot be read, a label is none of the classes, or a score is not finite.
     """
-    split = as_split(data, "test")
+    split = as_split(data, "test", network.names)
     demand_classes(network, split)
     tally = Tally(keep, network.names)
     with suppress(Closed), Step(network, threads, ranks) as step:
@@ -174,14 +174,14 @@ def answers(network: LeNet5, split: Split, *, threads: int = 1, track: Track = u
         return np.concatenate([step.scores(images).argmax(axis=1) for images, _ in batched])
 
 
-def _tally(step: Step, split: Split, track: Track) -> Tally:
+def _tally(step: Step[Any], split: Split, track: Track) -> Tally:
     tally = Tally(names=step.network.names)
     _count(tally, step, split, track, distances=False)
     return tally
 
 
 def _count(
-    tally: Tally, step: Step, split: Split, track: Track, score: Score | None = None, *, distances: bool = True
+    tally: Tally, step: Step[Any], split: Split, track: Track, score: Score | None = None, *, distances: bool = True
 ) -> None:
     """Have images classified, as many at a time as keep all ranks at work, and counted by the leader.
 

@@ -5,14 +5,14 @@ results are the same bits on any number of cores and ranks.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.data.augmentation import NUMBERS, distort
 from lenet5_cli.engine.einsum import Array
-from lenet5_cli.engine.network import CHUNK, LeNet5, chunks, finite
+from lenet5_cli.engine.network import CHUNK, Classifier, LeNet5, chunks, finite
 from lenet5_cli.training.parallel import Buffer, Pool
 from lenet5_cli.training.ranks import ALONE, Ranks
 from lenet5_cli.training.sums import BLOCK, deal, tree_sum
@@ -21,6 +21,7 @@ CAPACITY = 4096  # images whose chunks are cut together, of a batch that has mor
 HELD = -(-len(chunks(CAPACITY)) // BLOCK) * BLOCK  # chunks in the shared buffer at a time: whole blocks
 
 Distortions = NDArray[np.float32]
+Network = TypeVar("Network", bound=Classifier)
 Score = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 """Returns the scores (n, k) of pictures (n, 28, 28)."""
 
@@ -44,7 +45,7 @@ class _Batch(NamedTuple):
     distortions: Distortions | None = None
 
 
-class Step:
+class Step(Generic[Network]):
     """What training and evaluation compute of a batch, on several cores and ranks: a context manager.
 
     Every rank calls the same methods in the same order, with the same batches, of which it reads the images of its own
@@ -52,7 +53,7 @@ class Step:
     batch of one chunk is computed by the leader, without the pool.
     """
 
-    def __init__(self, network: LeNet5, threads: int = 1, ranks: Ranks = ALONE) -> None:
+    def __init__(self, network: Network, threads: int = 1, ranks: Ranks = ALONE) -> None:
         """Compute with a network, whose parameters may change between calls, on up to ``threads`` cores a rank."""
         self.network = network
         self.ranks = ranks
@@ -70,7 +71,10 @@ class Step:
             self.ranks.close()
 
     def loss_and_gradient(
-        self, images: Images, labels: NDArray[np.integer], distortions: Distortions | None = None
+        self: "Step[LeNet5]",
+        images: Images,
+        labels: NDArray[np.integer],
+        distortions: Distortions | None = None,
     ) -> float:
         """Return the mean loss of a batch, and set the network's ``gradients`` to its gradient.
 
@@ -117,7 +121,7 @@ class Step:
 class _Part:
     """The part of one rank in a batch: its chunks, as many at a time as the shared buffer holds."""
 
-    def __init__(self, step: Step, batch: _Batch) -> None:
+    def __init__(self, step: Step[Any], batch: _Batch) -> None:
         self.step, self.batch = step, batch
         self.ranks, self.pool = step.ranks, step.pool
         self.starts = deal(len(batch.cuts), self.ranks.size)
@@ -218,7 +222,7 @@ class _Part:
 class _ChunkWork:
     """What each process does with a chunk of the images in the shared buffer: their scores, or loss and gradient."""
 
-    def __init__(self, network: LeNet5) -> None:
+    def __init__(self, network: Classifier) -> None:
         self.network = network
         numbers, images = network.dtype, HELD * CHUNK
         self.layout = np.dtype(
@@ -243,7 +247,7 @@ class _ChunkWork:
     def compute(self, buffer: Buffer, chunk: int) -> None:
         part = slice(buffer.edges[chunk], buffer.edges[chunk + 1])
         images, labels = buffer.images[part], buffer.labels[part]
-        if buffer.differentiate[0]:
+        if isinstance(self.network, LeNet5) and buffer.differentiate[0]:
             images = _distorted(images, buffer.distortions[part] if buffer.distort[0] else None)
             loss = self.network.loss_and_gradient(images, labels, int(buffer.batch_size[0]))
             buffer.losses[chunk] = loss * len(labels)
