@@ -178,7 +178,7 @@ def test_convert_replaces_nothing(bars_folder: Path) -> None:
 
 def test_list_names_every_data_set() -> None:
     lines = run("data", "list").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["name", *remote.SETS, "builtin[:N]"]
+    assert [line.split()[0] for line in lines] == ["name", *remote.SETS, "builtin[:N]", "builtin-letters[:N]"]
     assert all(
         each.page in line and each.licence in line for line, each in zip(lines[1:], remote.SETS.values(), strict=False)
     )

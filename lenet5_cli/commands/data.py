@@ -77,7 +77,8 @@ def list_() -> None:
     for name, each in remote.SETS.items():
         here = "yes" if remote.in_cache(name) else "no"
         table.add_row(name, f"{each.images:,}", str(each.classes), each.licence, here, each.page)
-    table.add_row("builtin[:N]", "12,000", "10", "MIT", "yes", "drawn by lenet5 itself")
+    for name, classes in (("builtin", 10), ("builtin-letters", 26)):
+        table.add_row(f"{name}[:N]", "12,000", str(classes), "MIT", "yes", "drawn by lenet5 itself")
     screen = console()
     screen.width = max(screen.width, 140)  # a page is to be copied whole
     screen.print(table)
@@ -198,7 +199,9 @@ def _show_sizes(splits: "dict[str, Split]") -> None:
     files = [path for split in splits.values() for path in split.places if Path(path).is_file()]
     if sizes := sorted(map(size_of, files), key=lambda sides: sides[0] * sides[1]):
         smallest, middle, largest = ("x".join(map(str, sizes[at])) for at in (0, len(sizes) // 2, -1))
-        click.echo(f"{len(sizes):,} pictures of {smallest} to {largest} pixels, half of them up to {middle}")
+        to = "" if smallest == largest else f" to {largest}"
+        half = "" if smallest == largest else f", half of them up to {middle}"
+        click.echo(f"{len(sizes):,} pictures of {smallest}{to} pixels{half}")
 
 
 def _digests(images: "NDArray[np.uint8]") -> "list[bytes]":

@@ -1,6 +1,7 @@
 """``lenet5 eval``."""
 
 import json
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from lenet5_cli.training.metrics import Rejection, Tally
-    from lenet5_cli.training.ranks import Ranks
 
 DRAWN = 200  # wrong answers, at most
 COVERAGES = (1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)  # of --reject: fractions of the images answered
@@ -123,14 +123,42 @@ def evaluate(
       lenet5 eval model.pkl --type int8
       lenet5 eval model.pkl --json | jq .accuracy
     """
+    from lenet5_cli.engine.committee import together
+    from lenet5_cli.export.fixed import FixedPoint
+    from lenet5_cli.reports import figures
+    from lenet5_cli.training.loop import evaluate as measure
+
     if kind and len(models) > 1:
         raise click.UsageError("--type measures one model as it is exported; leave it out with several")
     with joined(timeout) as ranks:
         if ranks.leader:
             _demand_places(plot, errors, overwrite)
-        _measure(
-            models, data, split, test_fraction, kind, threads_of(ranks, threads), ranks, reject, as_json, plot, errors
-        )
+        names = [model_name(model) for model in models]
+        networks, saved = ranks.share(lambda: read_models(models))
+        classifier = together(networks, names)
+        where = data_of(saved[0], data, test_fraction=test_fraction)
+        images = ranks.led(lambda: load(where, split, classifier.names))
+        agree(ranks, **{split: images})
+        count = partial(measure, data=images, threads=threads_of(ranks, threads), ranks=ranks, track=bar)
+        each = [count(network) for network in networks] if networks[1:] else []
+        score = FixedPoint(networks[0], kind).scores if kind else None
+        tally = count(classifier, keep=DRAWN if errors else 0, score=score)
+        if not ranks.leader:
+            return
+        if plot:
+            figures.evaluation(tally, plot)
+        if errors:
+            figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
+        if as_json:
+            facts = {"data": where.data, "split": split, **({"type": kind} if kind else {})}
+            refusals = {"reject": _refusals(tally, classifier.threshold)} if reject else {}
+            click.echo(json.dumps({**_models(names, each), **facts, **_figures(tally), **refusals}))
+        else:
+            _show_models(names, each)
+            _show(tally, split)
+            if reject:
+                _show_refusals(tally, classifier.threshold)
+        say_written(plot, errors)
 
 
 def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> None:
@@ -141,53 +169,6 @@ def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> N
     for name, path in (("--plot", plot), ("--errors", errors)):
         if path:
             figures.require(name, path)
-
-
-def _measure(
-    models: tuple[Path, ...],
-    data: str | None,
-    split: str,
-    test_fraction: float | None,
-    kind: str | None,
-    threads: int,
-    ranks: "Ranks",
-    reject: bool,
-    as_json: bool,
-    plot: Path | None,
-    errors: Path | None,
-) -> None:
-    """Classify the images on all ranks, and have the leader show the counts."""
-    from lenet5_cli.engine.committee import together
-    from lenet5_cli.export.fixed import FixedPoint
-    from lenet5_cli.reports import figures
-    from lenet5_cli.training import loop
-
-    names = [model_name(model) for model in models]
-    networks, saved = ranks.share(lambda: read_models(models))
-    classifier = together(networks, names)
-    where = data_of(saved[0], data, test_fraction=test_fraction)
-    images = ranks.led(lambda: load(where, split, classifier.names))
-    agree(ranks, **{split: images})
-    how: dict[str, Any] = {"threads": threads, "ranks": ranks, "track": bar}
-    each = [loop.evaluate(network, images, **how) for network in networks] if networks[1:] else []
-    score = FixedPoint(networks[0], kind).scores if kind else None
-    tally = loop.evaluate(classifier, images, keep=DRAWN if errors else 0, score=score, **how)
-    if not ranks.leader:
-        return
-    if plot:
-        figures.evaluation(tally, plot)
-    if errors:
-        figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
-    if as_json:
-        facts = {"data": where.data, "split": split, **({"type": kind} if kind else {})}
-        refusals = {"reject": _refusals(tally, classifier.threshold)} if reject else {}
-        click.echo(json.dumps({**_models(names, each), **facts, **_figures(tally), **refusals}))
-    else:
-        _show_models(names, each)
-        _show(tally, split)
-        if reject:
-            _show_refusals(tally, classifier.threshold)
-    say_written(plot, errors)
 
 
 def _models(names: list[str], each: "list[Tally]") -> dict[str, Any]:

@@ -23,7 +23,8 @@ Data = Split | str | PathLike[str] | tuple[NDArray[Any], NDArray[np.integer]]
 def load_data(source: str | PathLike[str], split: str = "train", **how: Any) -> Split:
     """Load a split, ``train`` or ``test``, of what ``--data`` takes: a data set, a folder, a CSV or an .npz file.
 
-    ``how`` are the settings that say how it is read: ``test_fraction``, ``as_is``.
+    ``how`` are the settings that say how it is read: ``test_fraction``, ``as_is``, and ``glyphs``, in whose
+    sheet a label is the place of its class.
 
     Raises:
         LeNet5Error: there is no such data, it is damaged, or it could not be downloaded.
@@ -58,8 +59,10 @@ def _read_picture(path: str, as_is: bool) -> NDArray[np.uint8]:
     return read_sample(path, as_is=as_is)
 
 
-def as_split(data: Data, split: str) -> Split:
+def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Split:
     """Return data as a split of images and labels; of a name or folder the one that is named.
+
+    Labels in it are places among ``names``, by default those of the ten digits.
 
     Raises:
         LeNet5Error: the data cannot be read; pictures or labels have another shape, or other numbers.
@@ -67,7 +70,7 @@ def as_split(data: Data, split: str) -> Split:
     if isinstance(data, Split):
         return data
     if not isinstance(data, tuple):
-        return load(Config(data=fspath(data)), split)
+        return load(Config(data=fspath(data)), split, names)
     images, labels = as_pictures(data[0]), np.asarray(data[1])
     if labels.shape != (len(images),) or not len(images):
         raise LeNet5Error(f"labels of shape {labels.shape} for {len(images)} pictures; expected one for each")

@@ -159,7 +159,7 @@ def evaluate(
     Raises:
         LeNet5Error: the data cannot be read, a label is none of the classes, or a score is not finite.
     """
-    split = as_split(data, "test")
+    split = as_split(data, "test", network.names)
     demand_classes(network, split)
     tally = Tally(keep, network.names)
     with suppress(Closed), Step(network, threads, ranks) as step:
@@ -176,18 +176,25 @@ def answers(network: LeNet5, split: Split, *, threads: int = 1, track: Track = u
 
 def _tally(step: Step[Any], split: Split, track: Track) -> Tally:
     tally = Tally(names=step.network.names)
-    _count(tally, step, split, track)
+    _count(tally, step, split, track, distances=False)
     return tally
 
 
-def _count(tally: Tally, step: Step[Any], split: Split, track: Track, score: Score | None = None) -> None:
-    """Have images classified, as many at a time as keep all ranks at work, and counted by the leader."""
+def _count(
+    tally: Tally, step: Step[Any], split: Split, track: Track, score: Score | None = None, *, distances: bool = True
+) -> None:
+    """Have images classified, as many at a time as keep all ranks at work, and counted by the leader.
+
+    Without ``distances``, those of single images are not kept: of millions, they would take more than all else.
+    """
     size = EVALUATED * step.ranks.size
     for images, labels in track(batches(split, size), len(split.labels), "evaluation"):
         scores = step.scores(images, score)
         for part in parts(len(scores)):
             loss = step.network.loss(scores[part], labels[part])
             tally.add(loss * (part.stop - part.start), labels[part], scores[part])
+            if not distances:
+                tally.nearest.clear()
 
 
 class _Chosen:

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, fields, replace
 from multiprocessing.connection import Connection
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
@@ -76,6 +76,8 @@ def train(
     given |= settings
     config = Config(**given)
     saved = checkpoint.read(BUNDLED_MODEL if start == BUNDLED else start) if start else None
+    if isinstance(data, str | PathLike):
+        config, data = replace(config, data=fspath(data)), None
     split = load(config, "train", names_of(saved, given)) if data is None else as_split(data, "train")
     run = begin(config, split, saved, given)
     for _ in run.train(output=output, threads=threads, track=track):

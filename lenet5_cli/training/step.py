@@ -20,8 +20,8 @@ from lenet5_cli.training.sums import BLOCK, deal, tree_sum
 CAPACITY = 4096  # images whose chunks are cut together, of a batch that has more
 HELD = -(-len(chunks(CAPACITY)) // BLOCK) * BLOCK  # chunks in the shared buffer at a time: whole blocks
 
-Network = TypeVar("Network", bound=Classifier)
 Distortions = NDArray[np.float32]
+Network = TypeVar("Network", bound=Classifier)
 Score = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 """Returns the scores (n, k) of pictures (n, 28, 28)."""
 
@@ -85,7 +85,7 @@ class Step(Generic[Network]):
                 return 0.0
             with self.ranks.named():
                 return self.network.loss_and_gradient(_distorted(np.asarray(images[:]), distortions), labels)
-        part = _Part(self, _Batch(images, _cuts(len(labels)), labels, distortions))
+        part = _Part(self, _Batch(images, cuts(len(labels)), labels, distortions))
         if not part.begin():
             return 0.0
         total = tree_sum(part.starts, self.ranks.rank, part.own, part.add, part.send, part.receive)
@@ -104,7 +104,7 @@ class Step(Generic[Network]):
         if len(chunks(len(images))) == 1 and ranks.leader:
             with ranks.named():
                 return (score or self.network.scores)(np.asarray(images[:]))
-        part = _Part(self, _Batch(images, _cuts(len(images))))
+        part = _Part(self, _Batch(images, cuts(len(images))))
         if len(part.batch.cuts) == 1 or not part.begin(read=score is None):
             return np.empty((0, classes), self.network.dtype)
         own = part.scores(score)
@@ -198,8 +198,8 @@ class _Part:
     def _load(self, first: int) -> None:
         """Put the images of chunks from ``first`` on, whole blocks of them, into the buffer."""
         last = min(self.starts[self.ranks.rank + 1], first - first % BLOCK + HELD)
-        batch, buffer, cuts = self.batch, self.pool.buffer, self.batch.cuts[first:last]
-        rows = slice(cuts[0].start, cuts[-1].stop)
+        batch, buffer, held = self.batch, self.pool.buffer, self.batch.cuts[first:last]
+        rows = slice(held[0].start, held[-1].stop)
         count = rows.stop - rows.start
         with self.ranks.named():
             buffer.images[:count] = np.asarray(batch.images[rows])
@@ -207,7 +207,7 @@ class _Part:
             buffer.labels[:count] = batch.labels[rows]
         if batch.distortions is not None:
             buffer.distortions[:count] = batch.distortions[rows]
-        buffer.edges[: len(cuts) + 1] = [cut.start - rows.start for cut in cuts] + [count]
+        buffer.edges[: len(held) + 1] = [cut.start - rows.start for cut in held] + [count]
         buffer.batch_size[0] = len(batch.images)
         buffer.differentiate[0], buffer.distort[0] = batch.labels is not None, batch.distortions is not None
         self._held = range(first, last)
@@ -258,7 +258,7 @@ class _ChunkWork:
 
 def working(images: int, ranks: Ranks) -> int:
     """Return how many ranks have something to do in a step on so many images."""
-    return min(len(_cuts(images)), ranks.size)
+    return min(len(cuts(images)), ranks.size)
 
 
 def parts(images: int) -> list[slice]:
@@ -266,7 +266,7 @@ def parts(images: int) -> list[slice]:
     return [slice(start, min(start + CAPACITY, images)) for start in range(0, images, CAPACITY)]
 
 
-def _cuts(images: int) -> list[slice]:
+def cuts(images: int) -> list[slice]:
     """Return the images of each chunk of a batch."""
     return [
         slice(part.start + cut.start, part.start + cut.stop)
