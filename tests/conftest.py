@@ -43,7 +43,7 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     """
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     monkeypatch.setenv("LENET5_CACHE", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
-    for variable in ("LENET5_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+    for variable in ("LENET5_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -42,6 +42,7 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@settings(max_examples=30)
 @given(names=st.lists(NAMES, min_size=2, max_size=40, unique=True))
 def test_a_checkpoint_keeps_any_names(names: list[str]) -> None:
     kept = sheet(names)

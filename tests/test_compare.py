@@ -56,7 +56,7 @@ def test_counts_are_those_of_the_answers(two: Path) -> None:
     assert found["differing"], "the two models answer alike: nothing was tested"
 
 
-@pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("two", "unrendered")
 def test_output_and_plot() -> None:
     result = run("compare", "a.pkl", "b.pkl", "--plot", "both.png")
     found = json.loads(run("compare", "a.pkl", "b.pkl", "--json").stdout)

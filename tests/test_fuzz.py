@@ -51,7 +51,7 @@ def test_checkpoints(protocol: int | None, tmp_path: Path) -> None:
                     one.history = [replace(epoch, seconds=0) for epoch in one.history]
                 assert str(read) == str(whole)
 
-    fuzz(f"checkpoint, {'ours' if protocol is None else f'protocol {protocol}'}", check, 100, changes=edits)
+    fuzz(f"checkpoint, {'ours' if protocol is None else f'protocol {protocol}'}", check, 60, changes=edits)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -67,7 +67,7 @@ def test_data(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
             assert read.ndim == 3
             assert read.nbytes <= 30 * 784
 
-    fuzz(f"data, {'plain' if pack is bytes else 'gzip'}", check, 300, changes=edits)
+    fuzz(f"data, {'plain' if pack is bytes else 'gzip'}", check, 120, changes=edits)
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_csv(tmp_path: Path) -> None:
         if isinstance(read, tables.Lines):
             assert read.images.shape == (len(read.labels), 28, 28)
 
-    fuzz("data, CSV", check, 200, changes=edits)
+    fuzz("data, CSV", check, 100, changes=edits)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -96,7 +96,7 @@ def test_npz(save: Callable[..., None], tmp_path: Path) -> None:
         if isinstance(read, tuple):
             np.testing.assert_array_equal(read[0].images, split.images)  # the archive has a CRC
 
-    fuzz(f"data, npz, {save.__name__}", check, 300, changes=edits)
+    fuzz(f"data, npz, {save.__name__}", check, 120, changes=edits)
 
 
 @pytest.mark.parametrize("name", ["report.toml", "best.toml"])
@@ -109,7 +109,7 @@ def test_settings(name: str, tmp_path: Path) -> None:
         if isinstance(read, dict):
             config.Config(**read)
 
-    fuzz(f"settings, {name}", check, 200, changes=edits)
+    fuzz(f"settings, {name}", check, 100, changes=edits)
 
 
 @pytest.mark.parametrize("name", ["letters.txt", "letters.png"])
@@ -125,7 +125,7 @@ def test_glyphs(name: str, tmp_path: Path) -> None:
             assert read.codes.shape == (len(read.names), 84)
             assert 2 <= len(set(read.names)) == len(read.names)
 
-    fuzz(f"glyphs, {name}", check, 200, changes=edits)
+    fuzz(f"glyphs, {name}", check, 100, changes=edits)
 
 
 @pytest.mark.parametrize(

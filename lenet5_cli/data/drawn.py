@@ -284,17 +284,19 @@ def _bend(curves: np.ndarray, rng: np.random.Generator, spread: float) -> np.nda
     """Return the curves, (n, P, 2), bent by a slow wave each way, then tapered, stretched, slanted and turned."""
     n = len(curves)
     waves, phases = rng.normal(0, 2, (n, 2, 2)), rng.uniform(0, 2 * np.pi, (n, 1, 2))
-    curves = curves + rng.normal(0, 0.18, (n, 1, 2)) * np.sin(curves @ waves + phases)
+    # Most hands bend little, some much.
+    height = rng.normal(0, 0.14, (n, 1, 2)) * rng.uniform(0.1, 1.4, (n, 1, 1))
+    curves = curves + height * np.sin(curves @ waves + phases)
     x, y = curves[..., 0], curves[..., 1]
     x = x * (1 + rng.normal(0, 0.12, (n, 1)) * y) * np.exp(spread * rng.uniform(-0.45, 0.45, (n, 1)))
-    x = x - rng.normal(0.15, 0.3 * spread, (n, 1)) * y
+    x = x - rng.normal(0.17, 0.3 * spread, (n, 1)) * y
     angle = spread * rng.uniform(-0.3, 0.3, (n, 1))
     return np.stack([x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)], -1)
 
 
 def _press(count: int, steps: int, rng: np.random.Generator) -> Array:
     """Return the pen's width on the sheet, (n, P): random for each image, with varying pressure along the curve."""
-    width = np.clip(rng.lognormal(-1.2, 0.4, (count, 1)), 0.14, 0.7)
+    width = np.clip(rng.lognormal(-1.32, 0.36, (count, 1)), 0.14, 0.75)
     phase = rng.uniform(0, 2 * np.pi, (count, 1))
     pressed: Array = width * (1 + 0.25 * np.sin(np.arange(steps) / 5 + phase))
     return pressed

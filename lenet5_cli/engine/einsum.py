@@ -60,7 +60,7 @@ def contraction(subscripts: str, a: Array, b: Array, out: Array) -> Product:
 def _in_pieces(left: Array, right: Array, result: Array) -> Product:
     """Return a function that computes a product in pieces along the longer side of its result.
 
-    They are small enough for OpenBLAS to read them where they are: an eighth of the time of the large products. Where
+    They are small enough for OpenBLAS to read them where they are, which saves a tenth to a fifth of the time. Where
     they can be whole registers wide, the result has the same bits.
     """
     if len(result) > result.shape[1]:

@@ -32,7 +32,6 @@ WIDE: Final = 1.6  # of a digit at most
 TOUCHING: Final = 0.85  # wider components may be several digits
 STEP: Final = 0.1  # between two cuts: the thinnest digit, an upright 1, is as wide
 CUT_INK: Final = 0.45  # in a column that is cut, at most: a cut along a stroke is none
-STROKES_MAX: Final = 4  # components that are joined into one digit
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
@@ -47,7 +46,6 @@ CUT: Final = 0.5  # for a cut, and
 CUT_THROUGH: Final = 6.0  # for each height of ink in it
 NEAREST: Final = 0.03  # quantile of the windows' distances that is a digit's, where the network keeps no threshold
 PRIOR: Final = 0.1  # a digit, of the prior of its ink: on a page, many digits speak for the ink together
-UNLIKELY: Final = 18.0  # the prior of an ink hypothesis that is not followed
 
 
 class Digit(NamedTuple):
@@ -101,7 +99,7 @@ def read_page(page: Page, network: Classifier, name: str) -> Text:
     """Return all digits on a decoded page."""
     scale = max(1, ENLARGED // max(page.pixels.shape[:2]))
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    inks = [ink for ink in segment.inks(shades) if ink.prior <= UNLIKELY]
+    inks = list(segment.inks(shades))
     found = [[_steps(ink, labels, row) for labels, row in _rows(ink, name)] for ink in inks]
     images = [step.image for rows in found for row in rows for step in row if step.image is not None]
     if not images:
@@ -168,32 +166,22 @@ def _steps(ink: Ink, labels: Plane, row: list[Component]) -> list[Step]:
     heights = np.array([each.height for each in row])
     height = float(np.median(heights[heights >= BODY * heights.max()]))
     fresh = count(int(labels.max()) + 1)
-    pieces, steps, costs, wholes = [], [], {}, {}
-    for each in row:
-        for piece, cost in _cut(labels, each, height, fresh):
-            pieces.append(piece)
-            wholes[piece.label], costs[piece.label] = each, cost
-    pieces.sort(key=lambda each: each.left + each.right)
-    whole = [wholes[each.label] for each in pieces]
-    for first, piece in enumerate(pieces):
-        share = min(1, max(SPECK, piece.length / height)) if whole[first] == piece else 1
-        steps.append(Step(first, first + 1, SKIPPED * share + costs[piece.label], segment.box_of([piece])))
-        if whole[first] != piece and whole[first] not in whole[:first]:
-            last = len(whole) - whole[::-1].index(whole[first])
-            box = segment.box_of([whole[first]])
-            steps.append(Step(first, last, SKIPPED * max(1, (box[2] - box[0]) / (DIGIT_WIDTH * height)), box))
+    pieces = [piece for each in row for piece in _cut(labels, each, height, fresh)]
+    pieces.sort(key=lambda piece: piece[0].left + piece[0].right)
+    steps = []
+    for first in range(len(pieces)):
         for last in range(first + 1, len(pieces) + 1):
-            group = pieces[first:last]
+            group, cuts = zip(*pieces[first:last], strict=True)
             left, top, right, bottom = box = segment.box_of(group)
-            gap = pieces[last - 1].left - max((each.right for each in group[:-1]), default=right)
-            if gap > GAP * height or (last > first + 1 and right - left > WIDE * max(height, bottom - top)):
+            wide, tall = right - left, bottom - top
+            gap = group[-1].left - max((each.right for each in group[:-1]), default=right)
+            if gap > GAP * height or (last > first + 1 and wide > WIDE * max(height, tall)):
                 break
-            if len({each.label for each in whole[first:last]}) > STROKES_MAX:
-                break
-            if bottom - top >= BODY * height:
-                image = normalise(segment.isolate(ink, labels, group))
-                cost = costs[group[-1].label] + UNEVEN * abs(np.log((bottom - top) / height))
-                steps.append(Step(first, last, cost, box, image))
+            size = wide / DIGIT_WIDTH if wide > height else min(height, max(SPECK * height, wide, tall))
+            steps.append(Step(first, last, cuts[-1] + SKIPPED * size / height, box))
+            if tall >= BODY * height:
+                cost = cuts[-1] + UNEVEN * abs(float(np.log(tall / height)))
+                steps.append(Step(first, last, cost, box, normalise(segment.isolate(ink, labels, group))))
     return steps
 
 

@@ -1,6 +1,6 @@
 """From a page to hypotheses about its ink, the ink's connected components, and those that may be one digit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import cv2
@@ -27,6 +27,7 @@ WIDENED: Final = 1.3  # of that width, and 2 pixels: what a rule is removed up t
 AGAINST: Final = 15  # ink of the shade that differs less from the page's commonest, as the inside of a loop does
 MISFIT: Final = 20  # a local background on an even page, where it takes the inside of a loop for ink, or the other way
 FAINT: Final = 5  # faint ink: it may be the paper's grain
+UNLIKELY: Final = 18  # of a hypothesis that is not followed
 
 
 class Ink(NamedTuple):
@@ -101,9 +102,9 @@ def inks(shades: Plane) -> Iterator[Ink]:
     uneven = float(np.interp(min(strays) / max(1.0, *full.values()), (EVEN, UNEVEN), (0, 1)))
     contrast = {dark: (1 - uneven) * full[dark, False] + uneven * full[dark, True] for dark in (True, False)}
     for (dark, local), plane in planes.items():
-        if full[dark, local] >= CONTRAST:
-            against = 1 - contrast[dark] / max(1.0, *contrast.values())
-            prior = AGAINST * against + MISFIT * (1 - uneven if local else uneven)
+        against = 1 - contrast[dark] / max(1.0, *contrast.values())
+        prior = AGAINST * against + MISFIT * (1 - uneven if local else uneven)
+        if full[dark, local] >= CONTRAST and prior <= UNLIKELY:
             ink = cv2.convertScaleAbs(plane, alpha=255 / full[dark, local])
             for level, faint in zip(LEVELS, (0, FAINT), strict=True):
                 yield Ink(ink, (ink > 255 * level).astype(np.uint8), dark, local, prior + faint)
@@ -130,6 +131,8 @@ def _without_horizontal(mask: Plane, run: float, shortest: float) -> Plane:
     wide = cv2.dilate(mask, np.ones((near, 1), np.uint8))
     whole = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((1, near), np.uint8))
     straight = cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((1, round(run)), np.uint8))
+    if not straight.any():
+        return mask
     labels, found = components(straight, shortest)
     left = mask.copy()
     for label, x, y, right, bottom, *_ in found:
@@ -160,7 +163,7 @@ def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]
     ]
 
 
-def isolate(ink: Ink, labels: Plane, group: list[Component]) -> Plane:
+def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
     """Return the ink of a group and a margin, 0 to 255, with its soft edges and without its neighbours."""
     left, top, right, bottom = box_of(group)
     margin = 2 + round(SOFT * max(right - left, bottom - top))
@@ -172,7 +175,7 @@ def isolate(ink: Ink, labels: Plane, group: list[Component]) -> Plane:
     return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, cv2.mean(plane, mine)[0]))
 
 
-def box_of(group: list[Component]) -> Box:
+def box_of(group: Sequence[Component]) -> Box:
     """Return left, top, right and bottom of components."""
     _, lefts, tops, rights, bottoms, *_ = zip(*group, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
