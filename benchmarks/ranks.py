@@ -246,7 +246,8 @@ def _show(costs: Costs) -> None:
     for network in NETWORKS:
         speed = f"{network.latency * 1e6:.0f} us, {network.bandwidth / 1e9:.1f} GB/s"
         print(f"On paper, hosts of 2 cores, {network.name} ({speed}): milliseconds a step, times as fast as 1 host\n")
-        print(f"| batch | {' | '.join(f'{hosts} hosts' for hosts in HOSTS)} |\n|--:|{'--:|' * len(HOSTS)}")
+        heads = ["batch", "1 host", *(f"{hosts} hosts" for hosts in HOSTS[1:])]
+        print(f"| {' | '.join(heads)} |\n{'|--:' * len(heads)}|")
         for size in PAPER:
             alone = predicted(size, 1, costs, network, cores=2)
             cells = []

@@ -39,8 +39,25 @@ PRINTED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 COMMAND = re.compile(r"^(?:.*&& |\$ )?(lenet5 .*)$", re.MULTILINE)
-BENCHMARK_OPTIONS = {"--choose", "--train", "--recipes", "--without", "--kills", "--seeds", "--list", "--folder"}
-OTHER_OPTIONS = {"--help", "--version", "--strict", "--requirement", "--pdb"}  # of Click, mkdocs, pip-audit and pytest
+BENCHMARK_OPTIONS = {
+    "--choose",
+    "--train",
+    "--recipes",
+    "--without",
+    "--kills",
+    "--seeds",
+    "--list",
+    "--folder",
+    "--accuracy",
+}
+OTHER_OPTIONS = {
+    "--help",
+    "--version",
+    "--strict",
+    "--requirement",
+    "--pdb",
+    "--mpi",
+}  # of Click, mkdocs, pytest, srun ...
 COMMANDS = [*lenet5.commands.values(), *lenet5.commands["data"].commands.values()]
 SMALL = {
     "train": ["--epochs", "1", "--overwrite"],
