@@ -47,7 +47,11 @@ def test_a_run_from_a_model_has_its_network_and_says_where_it_came_from(own: Pat
     assert saved.epoch == 4
 
 
-@pytest.mark.parametrize("more", [[], ["--rehearse", 0.5], ["--ema", 0.8]], ids=["alone", "rehearsed", "averaged"])
+@pytest.mark.parametrize(
+    "more",
+    [["--ema", 0], ["--ema", 0.8], ["--rehearse", 0.5, "--ema", 0], ["--rehearse", 0.5]],
+    ids=["alone", "averaged", "rehearsed", "rehearsed and averaged"],
+)
 def test_resume_gives_the_bytes_of_the_run_that_was_not_broken_off(more: list[Any], start: Path, own: Path) -> None:
     run("train", *FINE, *more, "--data", own, "--output", "whole.pkl")
     write = checkpoint.write

@@ -282,7 +282,7 @@ def test_images_of_another_size(folder):
 )
 def test_how_many_digits_are_drawn(monkeypatch, source, split, count):
     drawn = []
-    monkeypatch.setattr(sources.drawn, "draw", lambda count, seed: drawn.append((count, seed)) or digits(1))
+    monkeypatch.setattr("lenet5_cli.data.drawn.draw", lambda count, seed: drawn.append((count, seed)) or digits(1))
     sources.load(source, split)
     assert drawn == [(count, {"train": 1, "test": 2}[split])]
 

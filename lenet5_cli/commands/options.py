@@ -275,6 +275,8 @@ def unmute() -> None:
 
 def agree(ranks: Ranks, **splits: "Split") -> None:
     """Demand the same versions and images on every rank, and say where rounding may differ."""
+    if ranks.size == 1:
+        return
     from lenet5_cli.training.inputs import agreed
 
     for name in agreed(ranks, splits):
@@ -310,7 +312,7 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
     there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
     what, unit = ("read", "picture") if there else ("download", "B")
     name = printable(config.data)
-    with _tqdm(unit=unit, unit_scale=not there, leave=False, desc=f"{what} {name}", total=1) as bar:
+    with progress(unit=unit, unit_scale=not there, leave=False, desc=f"{what} {name}", total=1) as bar:
         loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
@@ -324,21 +326,39 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
 
 def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
     """Pass batches through and show progress on a terminal or in a notebook: what ``track`` of a function can be."""
-    with _tqdm(total=total, desc=what, unit="image", leave=False, delay=0.2) as shown:
+    with progress(total=total, desc=what, unit="image", leave=False, delay=0.2) as shown:
         for batch in batches:
             yield batch
             shown.update(len(batch[1]))
 
 
-def _tqdm(**how: Any) -> Any:
-    """Return a bar: in a notebook, whose streams are no terminals, that of notebooks, else one for terminals alone."""
+class NoBar:
+    """A bar that shows nothing, and does not wait for tqdm."""
+
+    disable = True
+
+    def __enter__(self) -> Self:
+        """Show nothing."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing."""
+
+    def update(self, count: int = 1) -> None:
+        """Show nothing."""
+
+
+def progress(**how: Any) -> Any:
+    """Return a bar of tqdm's: in a notebook, whose streams are no terminals, that of notebooks, else for terminals."""
     if "ipykernel" in sys.modules:
         from tqdm.auto import tqdm
 
         return tqdm(**how)
+    if not sys.stderr.isatty():
+        return NoBar()
     from tqdm import tqdm as on_terminal
 
-    return on_terminal(disable=None, **how)
+    return on_terminal(**how)
 
 
 class Stop:

@@ -2,10 +2,10 @@
 
 import csv
 import json
+import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from copy import deepcopy
 from itertools import islice
@@ -19,12 +19,14 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
+    NoBar,
     agree,
     console,
     joined,
     model_name,
     option,
     overwrite_option,
+    progress,
     read_models,
     refuse_existing,
     threads_of,
@@ -233,8 +235,9 @@ def _readings(
     network: "Classifier", files: list[Path], threads: int, rotate: int, every: bool
 ) -> "Generator[tuple[Path, Reading | Text | LeNet5Error]]":
     """Yield what was read of each file, in order, on several threads, each with a network of its own."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from threadpoolctl import threadpool_limits
-    from tqdm import tqdm
 
     from lenet5_cli.pictures.lines import read_digits
     from lenet5_cli.pictures.read import read
@@ -254,7 +257,8 @@ def _readings(
             return error
 
     pool = ThreadPoolExecutor(max(1, min(threads, len(files))))
-    with tqdm(total=len(files), desc="read", unit="picture", leave=False, disable=None, delay=0.5) as bar:
+    several = {"total": len(files), "desc": "read", "unit": "picture", "leave": False, "delay": 0.5}
+    with progress(**several) if len(files) > 1 else NoBar() as bar:
         try:
             with threadpool_limits(1, "blas"):
                 rest = iter(files)
@@ -392,15 +396,16 @@ def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", ev
 
 def _rows(head: str, beside: int) -> Callable[[str, str], None]:
     """Return what prints a row of the table, with its head before the first."""
-    screen = console()
-    width = max(NAME_MIN, min(NAME_WIDTH, screen.width - beside))
+    screen = console() if sys.stdout.isatty() else None  # which takes long to import
+    columns = screen.width if screen else shutil.get_terminal_size().columns
+    width = max(NAME_MIN, min(NAME_WIDTH, columns - beside))
     printed = 0
 
     def row(file: str, answer: str) -> None:
         nonlocal printed
         if not printed:
             line = f"{'file':{width}}  {head}"
-            click.echo(click.style(line, bold=True) if screen.color_system else line)
+            click.echo(click.style(line, bold=True) if screen and screen.color_system else line)
         printed += 1
         click.echo(f"{_cut(file, width):{width}}  {answer}")
 

@@ -1,6 +1,5 @@
 """``lenet5 tune``."""
 
-import secrets
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -124,8 +123,6 @@ def tune(
     split = load(config, "train")
     if source_of("validation") == "DEFAULT":
         config = replace(config, validation=Search.held_out(split))
-    if config.seed is None and not going_on:
-        config = replace(config, seed=secrets.randbelow(2**32))
     search = Search(config, split, ranges, storage)
     click.echo(f"seed: {search.config.seed}", err=True)
     click.echo(_announced(search, trials, threads, len(split.labels)), err=True)

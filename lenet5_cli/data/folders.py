@@ -10,10 +10,8 @@ import hashlib
 import os
 import signal
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -182,6 +180,9 @@ def _read_all(
         work = partial(_read_chunk, read, as_is)
         done: Iterable[list[bytes | str | None]] = map(work, chunks)
         if cores > 1 and len(found) >= _WORTH:
+            from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - slow to import, as is the next
+            from multiprocessing import get_context  # noqa: PLC0415
+
             # Spawned and not forked: this process may have threads, of BLAS or of a bar, that hold locks.
             pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_ctrl_c_alone)
             stack.callback(pool.shutdown, cancel_futures=True)

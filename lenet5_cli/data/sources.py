@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet5_cli.data import cache, drawn, folders, idx, remote, tables
+from lenet5_cli.data import cache, folders, idx, remote, tables
 from lenet5_cli.data.glyphs import DIGITS, LETTERS, MAX_CLASSES, read_names
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular
@@ -124,6 +124,8 @@ def extended(split: Split, digits: int, nondigits: int, *, nonclass: int = 10) -
     """
     if not digits and not nondigits:
         return split
+    from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which other data does not
+
     images, labels = drawn.draw(digits, _ADDED_SEED, evenly=True)
     others = drawn.draw_nondigits(nondigits, _ADDED_SEED)
     return replace(
@@ -145,6 +147,8 @@ def _draw(source: str, split: str) -> Split:
                 f" as in {name}:60000"
             )
         count = expected if split == "train" else count
+    from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which other data does not
+
     images, labels = (drawn.draw if name == "builtin" else drawn.draw_letters)(count, _BUILTIN_SEEDS[split])
     return Split(source, images, labels, name, name)
 
