@@ -23,7 +23,7 @@ from lenet5_cli.errors import LeNet5Error
 
 SPIN = 1e-3  # seconds in which a rank only yields its core before it sleeps between looks
 NAP = 0.05  # of the time it has waited, that it then sleeps: so much later it may notice that it can go on
-LONGEST_NAP = 1e-3  # seconds
+LONGEST_NAP = 1e-2  # seconds
 GRACE = 1.0  # seconds in which a rank that waits answers whoever asks
 STAGGER = 2 * GRACE  # seconds by which each rank is more patient than the one before, so that one alone speaks
 TIMEOUT = 120.0  # seconds without a sign of a rank: a step takes milliseconds, a checkpoint on a slow disk some seconds
