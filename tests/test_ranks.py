@@ -482,7 +482,7 @@ def test_another_command_is_run_by_one_rank_and_an_error_is_told_once(bars_folde
     assert mpiexec(2, "info", "--config", "quick")[0] == run("info", "--config", "quick").stdout
     Path("mpi4py.py").write_text("raise ImportError", encoding="utf-8")
     here = f"{Path.cwd()}{os.pathsep}{Path(lenet5_cli.__file__).parents[1]}"
-    without = mpiexec(3, "train", "--data", bars_folder, code=1, PYTHONPATH=here)
+    without = mpiexec(3, "train", "--data", bars_folder, code=1, PYTHONPATH=here, PYTHONDONTWRITEBYTECODE="1")
     assert without == ("", 'Error: started by mpiexec, but mpi4py is not installed; pip install "lenet5-cli[mpi]"\n')
     assert left_behind() == ["bars", "mpi4py.py"]
 
@@ -531,7 +531,7 @@ def test_a_rank_that_hangs_ends_all_and_ctrl_c_does_as_with_one(tmp_path: Path) 
         process.stdout.readline()
         os.kill(process_of(2, tmp_path), signal.SIGSTOP)
         stderr = process.communicate(timeout=60)[1]
-    assert process.returncode == 1
+    assert process.returncode in (1, 9)  # where the launcher kills a rank before it has heard of the end
     assert stderr.count("Error") == 1
     assert (
         ": no answer for 1 seconds; --timeout sets how long that may take\n" in stderr.partition("Error: rank 2 on ")[2]

@@ -186,7 +186,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     run = runs.begin(config, split, saved, given)
     demand_classes(run.network, test)
     _note_missing(run.network, split)
-    agree(ranks, training=split, test=test)
+    agree(ranks, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
 
 
@@ -212,7 +212,7 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
     there = replace(config, data=data or config.data)
     split, test, notice = ranks.led(lambda: _load(there, names, fall_back=False))
     run = Run.resume(saved, split, config)
-    agree(ranks, training=split, test=test)
+    agree(ranks, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
 
 
@@ -261,18 +261,18 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
     return run.history
 
 
-def _note_idle(config: Config, ranks: "Ranks") -> None:
+def _note_idle(config: Config, ranks: "Ranks", runs: int = 1) -> None:
     """Say how many ranks have nothing to do in training."""
     from lenet5_cli.training.step import working
 
     size = config.batch_size
-    idle = ranks.size - working(size, ranks)
-    if idle:
+    busy = working(size, ranks) if runs == 1 else min(runs, ranks.size)
+    if idle := ranks.size - busy:
         images = "1 image" if size == 1 else f"{size:,} images"
+        why = f"{runs} runs occupy {busy}" if runs > 1 else f"a batch of {images} occupies {busy}"
+        hint = "" if runs > 1 else "; a larger --batch-size takes more, --runs as many as there are runs"
         click.echo(
-            f"{idle} of {ranks.size} ranks are idle in training: a batch of {images} occupies {ranks.size - idle}."
-            " A larger --batch-size needs more, and --runs takes as many as there are runs.",
-            err=True,
+            f"{idle} of {ranks.size} ranks {'is' if idle == 1 else 'are'} idle in training: {why}{hint}.", err=True
         )
 
 
@@ -292,6 +292,7 @@ def _train_several(
     from lenet5_cli.training.runs import improved, side_by_side
 
     first = begin.run.config
+    _note_idle(first, ranks, len(outputs))
     configs = [replace(first, seed=(first.seed or 0) + place) for place in range(len(outputs))]
     histories: list[list[Epoch]] = [[] for _ in outputs]
     tests: list[Tally | None] = [None for _ in outputs]

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple, TypeVar
 from lenet5_cli.errors import LeNet5Error
 
 SPIN = 1e-3  # seconds in which a rank only yields its core before it sleeps between looks
-NAPS = (5e-5, 1e-3)  # seconds between looks: at first, and at most
+NAP = 0.05  # of the time it has waited, that it then sleeps: so much later it may notice that it can go on
+LONGEST_NAP = 1e-2  # seconds
 GRACE = 1.0  # seconds in which a rank that waits answers whoever asks
 STAGGER = 2 * GRACE  # seconds by which each rank is more patient than the one before, so that one alone speaks
 TIMEOUT = 120.0  # seconds without a sign of a rank: a step takes milliseconds, a checkpoint on a slow disk some seconds
@@ -53,11 +54,16 @@ class Place(NamedTuple):
 def launched() -> Place:
     """Return what the environment says of an MPI launcher; rank 0 of 1 without."""
     for rank, size in _RANKS:
-        if os.environ.get(rank, "").isdecimal():
-            there = int(os.environ[rank])
-            local = next((os.environ[name] for name in _LOCAL_RANKS if name in os.environ), str(there))
-            return Place(there, int(os.environ.get(size, "0")), int(local))
+        if (there := _number(rank)) is not None:
+            local = next((number for name in _LOCAL_RANKS if (number := _number(name)) is not None), there)
+            return Place(there, _number(size) or 0, local)
     return Place(0, 1, 0)
+
+
+def _number(variable: str) -> int | None:
+    """Return the number in a variable of the environment, if there is one."""
+    value = os.environ.get(variable, "")
+    return int(value) if value.isdecimal() else None
 
 
 class Closed(Exception):  # noqa: N818 - nothing has gone wrong
@@ -235,19 +241,18 @@ class Ranks:
 
     def _wait(self, ready: Callable[[], T], rank: int, *, timed: bool = True) -> T:
         """Return what ``ready`` returns once that is true, and look out for what ends everything meanwhile."""
-        spinning = perf_counter() + SPIN
-        while perf_counter() < spinning:
+        start = perf_counter()
+        while (waited := perf_counter() - start) < SPIN:
             if found := ready():
                 return found
             _yield_core()
         late = monotonic() + self.timeout + STAGGER * self.rank if timed and self._timed else inf
-        nap, longest = NAPS
         while not (found := ready()):
             self._look()
             if monotonic() > late:
                 self.demand_answers(rank)
-            sleep(nap)
-            nap = min(2 * nap, longest)
+            sleep(min(NAP * waited, LONGEST_NAP))
+            waited = perf_counter() - start
         return found
 
     # When something goes wrong.
@@ -282,8 +287,10 @@ class Ranks:
         try:
             yield
         except LeNet5Error as error:
+            if self.size == 1:
+                raise
             self._failed = True
-            if self.size == 1 or not self.leader:
+            if not self.leader:
                 raise
             raise LeNet5Error(f"{self.name(0)}: {error}") from None
 
@@ -299,7 +306,7 @@ class Ranks:
             end = monotonic() + self.timeout
             while monotonic() < end:
                 self._look()
-                sleep(NAPS[1])
+                sleep(LONGEST_NAP)
             said = f"{self.name(self.rank)}: {said}"
         raise UnheardError(said)
 
@@ -328,7 +335,7 @@ class Ranks:
                 asked, rank = self._control.recv(tag=_PONG)
                 if asked == question and rank in silent:
                     silent.remove(rank)
-            sleep(NAPS[0])
+            sleep(NAP * SPIN)
         return silent
 
     def _answer(self) -> None:

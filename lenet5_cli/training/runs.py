@@ -133,6 +133,7 @@ class Run:
     Attributes:
         config: the settings.
         split: the images and labels: those to train on, and at their end those held out.
+        rehearsed: images that are mixed into each epoch, or None.
         network: the network after the latest epoch.
         history: the epochs trained so far.
         ended: why it ended before its last epoch, in a sentence; empty where it did not.
@@ -167,7 +168,7 @@ class Run:
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
         self._rank = (-1.0, 0.0)  # of the parameters that are kept, as _ranked returns it
-        self._rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
+        self.rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
         shuffled = _shuffled(split) if start else split
         held_out = len(split.labels) - config.validation
         self._training = shuffled.part(slice(held_out))
@@ -243,7 +244,7 @@ class Run:
             self.config,
             first=len(self.history) + 1,
             validation=self._validation,
-            rehearsed=self._rehearsed,
+            rehearsed=self.rehearsed,
             threads=threads,
             ranks=ranks,
             track=track,
