@@ -339,6 +339,17 @@ def test_a_rank_that_does_not_answer_is_named_by_the_first_that_notices(silent: 
     assert first == (UnheardError if silent == 0 else LeNet5Error, f"rank {silent}", said)
 
 
+def test_others_wait_for_a_leader_that_is_busy_at_its_end() -> None:
+    def work(own: Ranks) -> str:
+        own.agree({}, "")
+        if own.leader:
+            time.sleep(1)
+        own.end()
+        return "ended"
+
+    assert together(2, work, timeout=0.1) == ["ended", "ended"]
+
+
 def test_a_leader_that_does_not_take_it_leaves_an_error_to_who_made_it() -> None:
     def work(own: Ranks) -> Any:
         if own.leader:
