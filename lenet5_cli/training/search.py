@@ -283,11 +283,12 @@ class Search:
         self._study.enqueue_trial({name: start[name] for name, each in self.space.items() if _has(each, start[name])})
 
     def _demand_same(self, found: dict[str, Any], own: dict[str, Any], split: Split) -> None:
+        here = own["settings"] | own["space"]
+        there = asdict(Config()) | found["settings"] | found["space"]  # of a setting that is newer, what it was before
         differing = [
-            f"{name} is {_said(found[part].get(name))} there, and {_said(own[part].get(name))} here"
-            for part in ("space", "settings")
-            for name in sorted({*found[part], *own[part]})
-            if found[part].get(name) != own[part].get(name)
+            f"{name} is {_said(there[name])} there, and {_said(here[name])} here"
+            for name in here
+            if there[name] != here[name]
         ]
         if found["data"] != own["data"]:
             differing.append(f"its images are others than those of {split.source}")
@@ -480,7 +481,7 @@ def _rounded(value: Any, distribution: BaseDistribution, start: Any) -> Any:
 def _said(part: Any) -> str:
     """Return the setting or range of a study as a message says it."""
     if not isinstance(part, dict):
-        return "not searched" if part is None else shown(part)
+        return shown(part)
     values = part.get("attributes", {})
     if "choices" in values:
         return f"one of {', '.join(map(str, values['choices']))}"
