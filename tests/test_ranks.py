@@ -133,6 +133,7 @@ def together(size: int, work: Callable[[Ranks], Any], timeout: float = 60) -> li
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranks, "GRACE", 0.3)
     monkeypatch.setattr(ranks, "STAGGER", 0.6)
+    monkeypatch.setattr(ranks.os, "dup2", lambda *_: None)  # of a process that is about to end
     for variable in ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MPI_LOCALRANKID"):
         monkeypatch.delenv(variable, raising=False)
 
@@ -337,6 +338,17 @@ def test_a_rank_that_does_not_answer_is_named_by_the_first_that_notices(silent: 
     said = "no answer for 0.2 seconds; --timeout sets how long that may take"
     first = results[1 if silent == 0 else 0]
     assert first == (UnheardError if silent == 0 else LeNet5Error, f"rank {silent}", said)
+
+
+def test_others_wait_for_a_leader_that_is_busy_at_its_end() -> None:
+    def work(own: Ranks) -> str:
+        own.agree({}, "")
+        if own.leader:
+            time.sleep(1)
+        own.end()
+        return "ended"
+
+    assert together(2, work, timeout=0.1) == ["ended", "ended"]
 
 
 def test_a_leader_that_does_not_take_it_leaves_an_error_to_who_made_it() -> None:
@@ -618,3 +630,80 @@ def test_cores_are_shared_out_among_the_ranks_of_a_host(monkeypatch: pytest.Monk
     monkeypatch.setattr(options, "source_of", {"threads": "DEFAULT"}.__getitem__)
     assert together(4, lambda own: options.threads_of(own, 64)) == [2, 2, 2, 2]
     assert options.threads_of(ALONE, 64) == 64
+
+
+@pytest.fixture
+def other(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what is another rank than the leader of two, by an environment that says so."""
+    monkeypatch.setenv("PMI_RANK", "1")
+    monkeypatch.setenv("PMI_SIZE", "2")
+    seen = SimpleNamespace(leader=False, told=[], ended=[], kept=[], answer=Ended())
+
+    def tell(error: BaseException) -> None:
+        seen.told.append(error)
+        raise seen.answer
+
+    seen.tell, seen.end, seen.leave, seen.abort = tell, lambda: seen.ended.append(True), lambda: None, lambda _: None
+    monkeypatch.setattr(options, "join", lambda _: seen)
+    monkeypatch.setattr(options.signal, "signal", lambda number, how: seen.kept.append((number, how)))
+    monkeypatch.setattr(options.atexit, "register", lambda *call: seen.kept.append(call))
+    monkeypatch.setattr(options.atexit, "unregister", lambda call: seen.kept.remove((call, 1)))
+    return seen
+
+
+def test_another_rank_ends_with_the_leader_and_leaves_signals_to_it(other: Any) -> None:
+    with options.joined(1) as joined:
+        assert joined is other
+    with options.joined(1):
+        raise Ended
+    assert other.ended == [True]
+    ignored = [(signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_IGN)]
+    assert other.kept == [*ignored, (options._leave, other)] * 2
+
+
+def test_another_rank_tells_the_leader_of_an_error_and_shows_it_only_where_that_does_not(
+    other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    error = LeNet5Error("bars: empty")
+    with options.joined(1):
+        raise error
+    assert other.told == [error]
+    assert (other.abort, 1) not in other.kept
+    options.mute()
+    muted = sys.stderr
+    assert muted.name == os.devnull
+    other.answer = UnheardError("rank 1 on here: bars: empty")
+    with pytest.raises(UnheardError), options.joined(1):
+        raise error
+    assert sys.stderr is sys.__stderr__
+    assert (other.abort, 1) in other.kept
+    muted.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file")  # a muted process ends with its streams
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("other")
+def test_another_rank_says_nothing_and_leaves_other_commands_to_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = run("info", "bundled")
+    assert (said.stdout, said.stderr) == ("", "")
+    said = run("train", "--epochs", "none", code=2)
+    assert (said.stdout, said.stderr) == ("", "")
+    monkeypatch.setenv("PMI_RANK", "0")
+    assert run("info", "--config", "quick").stdout
+
+
+@pytest.mark.parametrize("local", [0, 1])
+def test_a_library_that_is_missing_is_told_once_a_host(local: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: float) -> None:
+        raise LeNet5Error("mpi4py is missing")
+
+    monkeypatch.setattr(options, "launched", lambda: Place(3, 4, local))
+    monkeypatch.setattr(options.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(options, "join", missing)
+    spoken: list[bool] = []
+    monkeypatch.setattr(options, "unmute", lambda: spoken.append(True))
+    with pytest.raises(LeNet5Error, match=r"^mpi4py is missing$"), options.joined(1):
+        pytest.fail("there is nobody to join")
+    assert spoken == [True] * (not local)

@@ -143,7 +143,8 @@ class Ranks:
         """Make an array the leader's on the first ``size`` ranks, of which this is one.
 
         Raises:
-            Closed: the leader has no more to compute, or has ended.
+            Closed: the leader has no more to compute.
+            Ended: it has ended.
         """
         if not self.leader:
             self._from_above().Recv(array)
@@ -165,7 +166,7 @@ class Ranks:
             return
         try:
             if not self._closed:
-                self._from_above()
+                self._from_above(timed=tag != _END)  # at its end, the leader may draw or wait for who reads its output
         except Closed:
             if tag != _CLOSE:
                 raise
@@ -174,10 +175,10 @@ class Ranks:
                 raise
         self._closed = False
 
-    def _from_above(self) -> Any:
+    def _from_above(self, *, timed: bool = True) -> Any:
         """Return the next message of the leader, as it comes down the tree of ranks."""
         parent = self.rank & (self.rank - 1)
-        tag, message = self._next(parent)
+        tag, message = self._next(parent, timed=timed)
         if tag in (_CLOSE, _END):
             message.recv()
             self._to_children(tag)
@@ -233,10 +234,10 @@ class Ranks:
     def _send(self, value: object, rank: int) -> None:
         self._wait(self._data.isend(value, rank, _OBJECT).Test, rank)
 
-    def _next(self, rank: int) -> tuple[int, Any]:
+    def _next(self, rank: int, *, timed: bool = True) -> tuple[int, Any]:
         """Wait for the next message of a rank; return its tag and what receives it."""
         status = self._status()
-        message = self._wait(lambda: self._data.improbe(rank, status=status), rank)
+        message = self._wait(lambda: self._data.improbe(rank, status=status), rank, timed=timed)
         return status.tag, message
 
     def _wait(self, ready: Callable[[], T], rank: int, *, timed: bool = True) -> T:
