@@ -4,7 +4,9 @@ Each peer starts from the parameters of a ``LeNet5`` and offers the same three c
 ``scores`` of one, and ``gradients`` of one as a single vector in our order, for the check that all compute the same.
 """
 
+import atexit
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -21,6 +23,8 @@ from lenet5_cli.training.step import Step
 LR = 0.01
 SEED = 1
 Vector = np.ndarray
+STEPS = ExitStack()  # of every ``Ours``, open until the end
+atexit.register(STEPS.close)
 
 
 class Peer(Protocol):
@@ -44,7 +48,7 @@ class Ours:
 
     def __init__(self, network: LeNet5, threads: int) -> None:
         self.network = network
-        self.step = Step(network, threads).__enter__()
+        self.step = STEPS.enter_context(Step(network, threads))
         self.step.pool.wait_until_ready()
 
     def prepare(self, images: Vector, labels: Vector) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lenet5_cli.commands.options import bar
     from lenet5_cli.config import Config
+    from lenet5_cli.engine.committee import Committee
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.errors import LeNet5Error
     from lenet5_cli.pictures.lines import read_digits
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lenet5_cli.training.runs import train
 
 __all__ = [
+    "Committee",
     "Config",
     "LeNet5",
     "LeNet5Error",
@@ -31,6 +33,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _PLACES = {
+    "Committee": "engine.committee.Committee",
     "Config": "config.Config",
     "LeNet5": "engine.network.LeNet5",
     "LeNet5Error": "errors.LeNet5Error",

@@ -1,8 +1,10 @@
 """What several test files use."""
 
 import multiprocessing
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +18,9 @@ from PIL import Image, ImageDraw
 from threadpoolctl import threadpool_limits
 
 from lenet5_cli.commands import lenet5
-from lenet5_cli.data import idx
+from lenet5_cli.data import drawn, idx
 from lenet5_cli.data.sources import Split
+from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
 
@@ -34,9 +37,13 @@ def _one_blas_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Run every test in an empty folder, without the settings of the machine."""
+    """Run every test in an empty folder, without the settings of the machine, on one core unless it asks for more.
+
+    The others are those of the processes that test, and one of ours takes as long to start as most tests take.
+    """
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     monkeypatch.setenv("LENET5_CACHE", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
-    for variable in ("LENET5_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+    for variable in ("LENET5_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -67,16 +74,29 @@ def train(folder: Path, *arguments: object, code: int = 0) -> Result:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Return a model trained an image a step on built-in digits, and what the command printed.
+def drawings() -> dict[str, Callable[..., Any]]:
+    """Return the functions that draw built-in images, by name, each remembering what it drew."""
+    return {name: cache(getattr(drawn, name)) for name in ("draw", "draw_letters")}
 
-    Weights scaled by fan-in and grey pixels leave the plateau of the report's training within an epoch or two;
-    ``.ci/run`` trains the default job.
-    """
-    path = tmp_path_factory.mktemp("trained") / "model.pkl"
-    scaled = ["--init", "normal", "--input", "grey"]
-    result = run("train", "--data", "builtin:2000", *scaled, "--epochs", 6, "--seed", 1, "--output", path)
-    return path, result.stdout
+
+@pytest.fixture
+def drawn_once(drawings: dict[str, Callable[..., Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the built-in images that tests only use, not test, once for all of them."""
+    for name, remembering in drawings.items():
+        monkeypatch.setattr(drawn, name, lambda *key, of=remembering, **more: tuple(map(np.copy, of(*key, **more))))
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return the figures that are built, where nothing is asked of their pixels: an empty file stands for these."""
+    built = []
+
+    def write(figure: Any, path: Path) -> None:
+        built.append(figure)
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(figures, "_write", write)
+    return built
 
 
 def without_seconds(path: str) -> bytes:

@@ -1,6 +1,7 @@
 """The networks that every export is tested with."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 
@@ -35,10 +36,15 @@ def other_shapes() -> LeNet5:
     return network
 
 
+# What of the settings makes a network: presets that agree in it differ in their training alone.
+SETTINGS = ("activation", "connections", "dtype", "glyphs", "init", "input", "maps")
+MADE_BY = {name: asdict(Config(**config.read(name))) for name in config.presets()}
+PRESETS = {tuple(made[setting] for setting in SETTINGS): name for name, made in MADE_BY.items()}.values()
+
 NETWORKS: dict[str, Callable[[], LeNet5]] = {
     "bundled": LeNet5.load,
     "other shapes": other_shapes,
-    **{name: lambda name=name: preset(name) for name in config.presets()},
+    **{name: lambda name=name: preset(name) for name in PRESETS},
     "tanh binary": lambda: LeNet5(Config(seed=4, init="lecun", activation="tanh", input="binary")),
     "float64": lambda: LeNet5(Config(seed=5, init="normal", dtype="float64", input="grey")),
     "maps": lambda: LeNet5(Config(seed=6, init="normal", maps="4,10,50")),

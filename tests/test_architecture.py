@@ -220,3 +220,7 @@ def test_help_waits_for_nothing_heavy() -> None:
     """NumPy, Pillow, tqdm and rich are imported by the commands that need them, not by ``lenet5 --help``."""
     assert not loaded_with("lenet5_cli.__main__") & HEAVY
     assert {"numpy", "threadpoolctl"} <= loaded_with("lenet5_cli.training.parallel")  # what is loaded is seen
+
+
+def test_a_trial_of_a_search_waits_for_no_optuna() -> None:
+    assert "optuna" not in loaded_with("lenet5_cli.training.runs")

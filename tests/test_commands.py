@@ -45,9 +45,9 @@ def test_a_checkpoint_that_is_none_is_told() -> None:
     assert run("predict", "three.png", code=1).stderr == f"{told}; --model bundled reads with the bundled model\n"
 
 
-def test_a_closed_pipe_ends_quietly(trained: tuple[Path, str]) -> None:
+def test_a_closed_pipe_ends_quietly(bars_folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
-    command = f"{sys.executable} -m lenet5_cli eval {trained[0]} | head -1"
+    command = f"{sys.executable} -m lenet5_cli eval bundled --data {bars_folder} | head -1"
     result = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)  # noqa: S607
     assert result.stdout.startswith("test accuracy: ")
     assert [line for line in result.stderr.splitlines() if not line.startswith("Load ")] == []

@@ -56,7 +56,7 @@ def test_counts_are_those_of_the_answers(two: Path) -> None:
     assert found["differing"], "the two models answer alike: nothing was tested"
 
 
-@pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("two", "unrendered")
 def test_output_and_plot() -> None:
     result = run("compare", "a.pkl", "b.pkl", "--plot", "both.png")
     found = json.loads(run("compare", "a.pkl", "b.pkl", "--json").stdout)
@@ -77,3 +77,17 @@ def test_a_model_against_a_copy_of_itself() -> None:
     assert lines[-1] == "Both answer the same on every image."
     result = run("compare", "a.pkl", "a.pkl", code=2)
     assert result.stderr.endswith("Error: a.pkl was given twice; expected two checkpoints\n")
+
+
+def test_classes_are_told_by_name_and_must_be_the_same() -> None:
+    letters = ["train", "--data", "builtin-letters:30", "--glyphs", "letters", "--epochs", 1, "--seed"]
+    run(*letters, 1, "-o", "a.pkl")
+    run(*letters, 2, "-o", "b.pkl")
+    result = run("compare", "a.pkl", "b.pkl")
+    found = json.loads(run("compare", "a.pkl", "b.pkl", "--json").stdout)
+    assert found["classes"] == list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    first = found["differing"][0]
+    cells = [str(first["index"]), *(found["classes"][first[name]] for name in ("label", "first", "second"))]
+    assert "│ {} │ {} │ {} │ {} │".format(*cells) in " ".join(result.stdout.replace("\n", " ").split())
+    refused = run("compare", "bundled", "b.pkl", code=1)
+    assert refused.stderr.endswith("Error: b.pkl: has other classes than bundled; expected the same to compare them\n")

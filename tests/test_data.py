@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lenet5_cli import LeNet5
 from lenet5_cli.commands.data import GAP, SHEET
 from lenet5_cli.config import Config
-from lenet5_cli.data import remote
+from lenet5_cli.data import glyphs, remote
+from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.training import runs
 from tests.conftest import SHORT, bars, drawing, run
@@ -33,8 +35,9 @@ def test_show_counts_every_class(own: Path) -> None:
     assert lines[0].split() == ["class", "train", "test"]
     assert [line.split() for line in lines[1:11]] == [[str(digit), "4", "1"] for digit in range(10)]
     assert lines[11].split() == ["all", "40", "10"]
-    assert lines[12].startswith("not read: own/train/3/none.png: not a picture; expected one of PNG,")
-    assert lines[13:] == ["0 of 10 test images are training images too."]
+    assert lines[12] == "50 pictures of 60x60 to 83x83 pixels, half of them up to 68x68"
+    assert lines[13].startswith("not read: own/train/3/none.png: not a picture; expected one of PNG,")
+    assert lines[14:] == ["0 of 10 test images are training images too."]
     assert "  not read: own/train/3/none.png: not a picture" in result.stderr
 
 
@@ -86,6 +89,80 @@ def test_convert_keeps_images_and_labels(bars_folder: Path, form: str, target: s
             assert before.sha256 == after.sha256
 
 
+@pytest.fixture
+def letters() -> Path:
+    """Return a CSV file of bars whose classes are B, A and C, each bar its own."""
+    split = bars(60)
+    rows = [
+        f"{'BAC'[label]},{','.join(map(str, image.ravel()))}\n"
+        for image, label in zip(split.images, split.labels, strict=True)
+        if label < 3
+    ]
+    Path("letters.csv").write_text("".join(rows))
+    return Path("letters.csv")
+
+
+SHEET_OF_LETTERS = glyphs.Sheet(glyphs.read("letters").codes[[23, 1, 0, 2]], ("X", "B", "A", "C"))
+
+
+@pytest.mark.parametrize(("form", "target"), [("idx", "other"), ("npz", "other.npz"), ("folders", "other")])
+def test_names_of_classes_go_through_every_form(letters: Path, form: str, target: str) -> None:
+    lines = [line.split() for line in run("data", "show", letters).stdout.splitlines()[1:4]]
+    assert [line[0] for line in lines] == ["A", "B", "C"]
+    assert sum(int(count) for line in lines for count in line[1:]) == 18
+    run("data", "convert", letters, target, "--to", form)
+    assert [line.split() for line in run("data", "show", target).stdout.splitlines()[1:4]] == lines
+    for split in ("train", "test"):
+        read = runs.load(Config(data=target, as_is=True), split, SHEET_OF_LETTERS.names)
+        rows = read.images.reshape(-1, 28, 28)[:].astype(int).sum(axis=2).argmax(axis=1)
+        assert [SHEET_OF_LETTERS.names[label] for label in read.labels] == ["BAC"[row // 2 - 2] for row in rows]
+    with pytest.raises(LeNet5Error, match=r"^other.*: class [ABC] has no glyph; the glyph sheet has 0, 1,"):
+        runs.load(Config(data=target), "train")
+
+
+def test_doubtful_labels_are_told_by_the_names_of_the_sheet(letters: Path) -> None:
+    network = LeNet5(Config(seed=1), SHEET_OF_LETTERS)
+    checkpoint.write("model.pkl", checkpoint.Checkpoint(network.pairs(), network.sheet))
+    lines = run("data", "show", letters, "--model", "model.pkl").stdout.splitlines()
+    told = [re.fullmatch(r"  \w+ letters.csv: line \d+: labelled ([ABC]), reads ([XABC]) .*", line) for line in lines]
+    assert any(told)
+    assert all(match[1] != match[2] for match in told if match)
+
+
+def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
+    text = letters.read_text()
+    letters.write_text(text.replace("B,", "../B,"))
+    refused = run("data", "convert", letters, "out", "--to", "folders", code=1)
+    assert refused.stderr.endswith("Error: out: class ../B cannot be the name of a folder of pictures\n")
+    letters.write_text(text.replace("B,", f"{17 * 'B'},"))
+    refused = run("data", "convert", letters, "out", code=1)
+    there = "a name of 17 characters; expected 1 to 16 printable characters"
+    assert refused.stderr.endswith(f"Error: out/names.txt: {there}\n")
+    assert not Path("B").exists()
+    letters.write_text(
+        "".join(f"{at},".join(["c", ""]) + text.partition(",")[2].partition("\n")[0] + "\n" for at in range(129))
+    )
+    refused = run("data", "show", letters, code=1)
+    assert refused.stderr == "Error: letters.csv: 129 classes; expected at most 128\n"
+
+
+def test_names_in_a_folder_of_idx_files_are_checked(letters: Path) -> None:
+    run("data", "convert", letters, "idx")
+    Path("idx/names.txt").write_text("A\nB\n")
+    refused = run("data", "show", "idx", code=1).stderr
+    assert re.fullmatch(
+        r"Error: idx/train-labels-idx1-ubyte: label 2 at index \d+, counted from 0, but 2 names in idx/names.txt\n",
+        refused,
+    )
+    Path("idx/names.txt").write_bytes(b"A\n\xff\nC\n")
+    assert (
+        run("data", "show", "idx", code=1).stderr
+        == "Error: idx/names.txt: byte 2 is 0xff, not UTF-8; expected a name a line\n"
+    )
+    run("data", "convert", "builtin:40", "idx", "--overwrite")
+    assert not Path("idx/names.txt").exists()  # those of other data
+
+
 def test_convert_replaces_nothing(bars_folder: Path) -> None:
     Path("there").mkdir()
     Path("there/file").touch()
@@ -101,7 +178,7 @@ def test_convert_replaces_nothing(bars_folder: Path) -> None:
 
 def test_list_names_every_data_set() -> None:
     lines = run("data", "list").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["name", *remote.SETS, "builtin[:N]"]
+    assert [line.split()[0] for line in lines] == ["name", *remote.SETS, "builtin[:N]", "builtin-letters[:N]"]
     assert all(
         each.page in line and each.licence in line for line, each in zip(lines[1:], remote.SETS.values(), strict=False)
     )

@@ -39,8 +39,25 @@ PRINTED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 COMMAND = re.compile(r"^(?:.*&& |\$ )?(lenet5 .*)$", re.MULTILINE)
-BENCHMARK_OPTIONS = {"--recipes", "--without", "--kills", "--seeds", "--list", "--folder"}
-OTHER_OPTIONS = {"--help", "--version", "--strict", "--requirement", "--pdb"}  # of Click, mkdocs, pip-audit and pytest
+BENCHMARK_OPTIONS = {
+    "--choose",
+    "--train",
+    "--recipes",
+    "--without",
+    "--kills",
+    "--seeds",
+    "--list",
+    "--folder",
+    "--accuracy",
+}
+OTHER_OPTIONS = {
+    "--help",
+    "--version",
+    "--strict",
+    "--requirement",
+    "--pdb",
+    "--mpi",
+}  # of Click, mkdocs, pytest, srun ...
 COMMANDS = [*lenet5.commands.values(), *lenet5.commands["data"].commands.values()]
 SMALL = {
     "train": ["--epochs", "1", "--overwrite"],
@@ -91,6 +108,7 @@ def _as_in_a_checkout(tmp_path: Path, few_images: Path) -> None:
     shutil.copytree(few_images, tmp_path / "mnist_data")
 
 
+@pytest.mark.usefixtures("drawn_once", "unrendered")
 @pytest.mark.parametrize("block", _consoles(), ids=lambda block: f"{block.page.name}-{block.line}")
 def test_commands_print_what_is_shown(block: Console) -> None:
     if "best.toml" in block.text:  # found by an earlier block
@@ -118,6 +136,7 @@ def test_commands_print_what_is_shown(block: Console) -> None:
         _replace(block.page, block.text, "".join(shown))
 
 
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("page", _python_pages(), ids=lambda page: page.name)
 def test_code_prints_what_is_shown(page: Path) -> None:
     namespace: dict[str, object] = {}

@@ -174,6 +174,23 @@ def test_a_hand_moves_neighbouring_points_alike_and_is_more_or_less_steady(sprea
     assert (x * y).mean() / (drift**2).mean() == pytest.approx(0, abs=0.02)
 
 
+def test_curves_and_pens_are_scaled_so_that_the_ink_fills_the_box() -> None:
+    """Ink reaches half a pen beyond the points where the pen is down, or was until there.
+
+    The first pen goes from x = 0, 2 wide, to x = 4, 4 wide: its ink from -1 to 6, the middle of which is 2.5, and from
+    -2 to 2 in height. The second goes down 10, 2 wide: 12 high. What comes next is far away, with the pen up.
+    """
+    curves = np.array([[(0.0, 0), (4, 0), (99, 99)], [(1, 5), (1, 15), (-99, 99)]])
+    widths = np.array([[2.0, 4, 50], [2, 2, 50]])
+    down = np.array([[True, False, False]] * 2)
+    fitted, pens = drawn._fit(curves, widths, down)
+    box, middle = drawn._BOX * drawn._SCALE - 2, drawn._SIDE * drawn._SCALE / 2  # a pixel on each side is Pillow's
+    scale = np.array([box / 7, box / 12])
+    expected = [[(-2.5, 0), (1.5, 0), (96.5, 99)], [(0, -5), (0, 5), (-100, 89)]]
+    np.testing.assert_allclose(fitted, middle + expected * scale[:, None, None])
+    np.testing.assert_allclose(pens, widths * scale[:, None])
+
+
 def bent(*moving: int, spread: float = 1) -> np.ndarray:
     """Return where MANY hands bring the points right, above, below and left of the middle, and the middle itself."""
     cross = np.array([(1.0, 0), (0, -1), (0, 1), (-1, 0), (0, 0)])

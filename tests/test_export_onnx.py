@@ -115,8 +115,8 @@ def test_the_code_in_the_docs_runs() -> None:
 
 
 @pytest.mark.skipif(not MNIST, reason="LENET5_DATA names no folder with MNIST")
-def test_all_of_mnist_gets_the_same_digits() -> None:
-    images = np.asarray(load(str(MNIST), "test").images)
+def test_mnist_gets_the_same_digits() -> None:
+    images = np.asarray(load(str(MNIST), "test").images)[::5]
     scores = LeNet5.load().scores(images)
     found = outputs(target.render(LeNet5.load(), checkpoint.read(BUNDLED_MODEL)), images)
     np.testing.assert_array_equal(found["digit"], scores.argmax(axis=1))

@@ -47,7 +47,11 @@ def test_a_run_from_a_model_has_its_network_and_says_where_it_came_from(own: Pat
     assert saved.epoch == 4
 
 
-@pytest.mark.parametrize("more", [[], ["--rehearse", 0.5], ["--ema", 0.8]], ids=["alone", "rehearsed", "averaged"])
+@pytest.mark.parametrize(
+    "more",
+    [["--ema", 0], ["--ema", 0.8], ["--rehearse", 0.5, "--ema", 0], ["--rehearse", 0.5]],
+    ids=["alone", "averaged", "rehearsed", "rehearsed and averaged"],
+)
 def test_resume_gives_the_bytes_of_the_run_that_was_not_broken_off(more: list[Any], start: Path, own: Path) -> None:
     run("train", *FINE, *more, "--data", own, "--output", "whole.pkl")
     write = checkpoint.write
@@ -107,10 +111,49 @@ def test_another_network_is_refused(own: Path) -> None:
     assert left_behind() == ["bars", "own", "start.pkl"]
 
 
-@pytest.mark.parametrize("other", ["--resume", "--runs"])
-def test_from_begins_one_new_run(other: str, start: Path) -> None:
-    result = run("train", "--from", start, other, *(["2"] if other == "--runs" else []), code=2)
-    assert result.stderr.endswith(f"Error: --from begins one new run; leave out {other}\n")
+def test_from_begins_a_new_run(start: Path) -> None:
+    result = run("train", "--from", start, "--resume", code=2)
+    there = "--from begins a new run; --resume continues one, wherever it started from"
+    assert result.stderr.endswith(f"Error: {there}\n")
+
+
+@pytest.mark.usefixtures("start")
+def test_several_runs_from_a_model_are_the_single_ones_and_hold_out_the_same_images(own: Path) -> None:
+    for seed in (5, 6):
+        run("train", *FINE, "--rehearse", 0.5, "--data", own, "--seed", seed, "--output", f"{seed}.pkl")
+    run("train", *FINE, "--rehearse", 0.5, "--data", own, "--runs", 2)
+    singles = [checkpoint.read(f"{seed}.pkl") for seed in (5, 6)]
+    assert singles[0].history[0].loss != singles[1].history[0].loss
+    kept = checkpoint.read("model.pkl").config["seed"]
+    assert without_seconds("model.pkl") == without_seconds(f"{kept}.pkl")
+    still = run("train", *FINE, "--lr", 0, "--data", own, "--runs", 2, "--overwrite")
+    assert still.stderr.count("that is kept.\n") == 1
+    np.testing.assert_array_equal(LeNet5.load("model.pkl").parameters, LeNet5.load("start.pkl").parameters)
+
+
+def test_what_is_rehearsed_is_read_as_it_was_and_by_the_classes_of_the_model(own: Path) -> None:
+    """From a model of other classes, trained on a file of which half is tested on, and as well when it is resumed."""
+    split = bars(200, seed=3)
+    names = "KLMNOPQRST"
+    rows = zip(split.labels, split.images.reshape(200, -1).tolist(), strict=True)
+    Path("letters.csv").write_text("".join(f"{names[label]},{','.join(map(str, row))}\n" for label, row in rows))
+    half = ["--data", "letters.csv", "--test-fraction", 0.5, "--glyphs", "letters"]
+    run("train", *half, "--epochs", 1, "--output", "start.pkl")
+    whole = checkpoint.read("start.pkl")
+    (own / "names.txt").write_text("\n".join(names))
+    run("train", *FINE, "--epochs", 1, "--rehearse", 0.5, "--data", own)
+    saved = checkpoint.read("model.pkl")
+    assert (saved.data["rehearsed"], saved.data["rehearsed_sha256"]) == ("letters.csv", whole.data["sha256"])
+    assert saved.sheet.names == whole.sheet.names
+    run("train", "--resume", "--epochs", 2)
+    assert checkpoint.read("model.pkl").epoch == 2
+
+
+@pytest.mark.usefixtures("start")
+def test_drawn_digits_and_nondigits_are_learned_beside_what_is_rehearsed(own: Path) -> None:
+    drawings = ["--drawn", 20, "--nondigits", 30, "--loss", "discriminative"]
+    run("train", *FINE, *drawings, "--rehearse", 0.5, "--data", own)
+    assert {epoch.images for epoch in checkpoint.read("model.pkl").history} == {2 * (64 + 20 + 30)}
 
 
 @pytest.mark.usefixtures("start")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5, config
-from lenet5_cli.data import glyphs, idx, tables
+from lenet5_cli.data import glyphs, idx, sources, tables
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from tests.conftest import bars
@@ -51,7 +51,7 @@ def test_checkpoints(protocol: int | None, tmp_path: Path) -> None:
                     one.history = [replace(epoch, seconds=0) for epoch in one.history]
                 assert str(read) == str(whole)
 
-    fuzz(f"checkpoint, {'ours' if protocol is None else f'protocol {protocol}'}", check, 100, changes=edits)
+    fuzz(f"checkpoint, {'ours' if protocol is None else f'protocol {protocol}'}", check, 60, changes=edits)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -67,7 +67,7 @@ def test_data(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
             assert read.ndim == 3
             assert read.nbytes <= 30 * 784
 
-    fuzz(f"data, {'plain' if pack is bytes else 'gzip'}", check, 300, changes=edits)
+    fuzz(f"data, {'plain' if pack is bytes else 'gzip'}", check, 120, changes=edits)
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_csv(tmp_path: Path) -> None:
         if isinstance(read, tables.Lines):
             assert read.images.shape == (len(read.labels), 28, 28)
 
-    fuzz("data, CSV", check, 200, changes=edits)
+    fuzz("data, CSV", check, 100, changes=edits)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -96,7 +96,7 @@ def test_npz(save: Callable[..., None], tmp_path: Path) -> None:
         if isinstance(read, tuple):
             np.testing.assert_array_equal(read[0].images, split.images)  # the archive has a CRC
 
-    fuzz(f"data, npz, {save.__name__}", check, 300, changes=edits)
+    fuzz(f"data, npz, {save.__name__}", check, 120, changes=edits)
 
 
 @pytest.mark.parametrize("name", ["report.toml", "best.toml"])
@@ -109,7 +109,7 @@ def test_settings(name: str, tmp_path: Path) -> None:
         if isinstance(read, dict):
             config.Config(**read)
 
-    fuzz(f"settings, {name}", check, 200, changes=edits)
+    fuzz(f"settings, {name}", check, 100, changes=edits)
 
 
 @pytest.mark.parametrize("name", ["letters.txt", "letters.png"])
@@ -125,4 +125,40 @@ def test_glyphs(name: str, tmp_path: Path) -> None:
             assert read.codes.shape == (len(read.names), 84)
             assert 2 <= len(set(read.names)) == len(read.names)
 
-    fuzz(f"glyphs, {name}", check, 200, changes=edits)
+    fuzz(f"glyphs, {name}", check, 100, changes=edits)
+
+
+@pytest.mark.parametrize(
+    ("beside", "name"), [("names.txt", "train-labels-idx1-ubyte"), ("sheet.names.txt", "sheet.png")]
+)
+def test_names(beside: str, name: str, tmp_path: Path) -> None:
+    """Names of classes beside IDX files and beside the image of a sheet."""
+    sheet = glyphs.read("letters")
+    good = "".join(f"{each}\n" for each in sheet.names).encode()
+    if beside == "names.txt":
+        for prefix in ("train", "t10k"):
+            idx.write(tmp_path / f"{prefix}-images-idx3-ubyte", bars(30).images)
+            idx.write(tmp_path / f"{prefix}-labels-idx1-ubyte", bars(30).labels)
+    else:
+        glyphs.write(tmp_path / name, sheet)
+
+    def read() -> object:
+        if beside == "names.txt":
+            return sources.load(str(tmp_path), "train", sources.Reading(names=sheet.names)).labels
+        return glyphs.read(tmp_path / name)
+
+    def check(changes: list[tuple[str, float, bytes]]) -> None:
+        (tmp_path / beside).write_bytes(damaged(good, changes))
+        try:
+            found = read()
+        except LeNet5Error as error:
+            assert str(error).startswith(f"{tmp_path}/")  # noqa: PT017 - it may as well not be raised
+            assert len(str(error)) < 2000  # noqa: PT017
+            return
+        if isinstance(found, glyphs.Sheet):
+            assert 2 <= len(set(found.names)) == len(found.codes)
+        else:
+            assert isinstance(found, np.ndarray)
+            assert found.max() < len(sheet.names)
+
+    fuzz(f"names, {beside}", check, 100, changes=edits)

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -104,6 +104,7 @@ def test_image_is_black_on_white_side_by_side():
         np.testing.assert_array_equal(pixels[:, 7 * k : 7 * k + 7], 255 - 255 * SHIPPED[k].reshape(12, 7))
 
 
+@settings(max_examples=40)
 @given(sheet=sheets())
 def test_text_round_trip(tmp_path_factory, sheet):
     path = tmp_path_factory.getbasetemp() / "sheet.txt"
@@ -112,6 +113,7 @@ def test_text_round_trip(tmp_path_factory, sheet):
     assert same(glyphs.read(path), sheet)
 
 
+@settings(max_examples=40)
 @given(sheet=sheets(), scale=st.integers(1, 5))
 def test_image_round_trip(tmp_path_factory, sheet, scale):
     path = tmp_path_factory.getbasetemp() / "sheet.png"

@@ -12,7 +12,6 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines
 from lenet5_cli.pictures.lines import Text, read_digits
 from lenet5_cli.pictures.normalise import normalise
-from lenet5_cli.pictures.rules import without_rules
 from tests.conftest import STROKES, run, same
 
 SIDE = 60  # pixels of a digit's height and the pitch of a line
@@ -96,13 +95,10 @@ def test_digits_stand_on_a_ruled_line(network: Nearest) -> None:
     assert str(read(image, network)) == "27103"
 
 
-def test_rules_are_removed_and_the_strokes_that_cross_them_stay() -> None:
-    mask = np.zeros((200, 400), np.uint8)
-    mask[98:100] = 1
-    mask[60:140, 200:206] = 1
-    left = without_rules(mask, 80)
-    assert not left[:, :190].any()
-    assert left[60:140, 200:206].mean() > 0.95
+def test_a_digit_in_pieces_stays_in_its_row(network: Nearest) -> None:
+    image = sheet(["27503"])
+    ImageDraw.Draw(image).rectangle((50 + 2 * SIDE, 70, 40 + 3 * SIDE, 73), fill=255)
+    assert str(read(image, network)) == "27503"
 
 
 def test_touching_digits_are_cut(network: Nearest) -> None:

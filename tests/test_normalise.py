@@ -25,7 +25,7 @@ def stroke(pen: int, size: int = 400) -> np.ndarray:
     return np.asarray(image)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ink=arrays.arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60)), fill=st.just(0)).filter(np.any))
 def test_any_ink_fills_the_box_with_its_mass_in_the_middle(ink: np.ndarray) -> None:
     picture = normalise(ink)

@@ -39,6 +39,20 @@ def test_averaged_by_hand() -> None:
     assert (parameters, averaged.state["live"], averaged.state["averaged"]) == (3, 1, 4)
 
 
+def test_the_start_has_a_share_of_what_a_run_that_rehearses_keeps_and_none_in_its_steps() -> None:
+    parameters, one = np.array([8.0]), np.array([1.0])
+    averaged = optimizer(Config(ema=0.5, rehearse=0.5), parameters)
+    assert isinstance(averaged, Averaged)
+    with averaged.epoch(parameters):
+        averaged.step(parameters, 4 * one, 1)  # 8 - 4 = 4, whose mean is 4
+        averaged.step(parameters, 2 * one, 1)  # 4 - 2 = 2, mean (4 + 2) / 2 = 3
+    assert parameters == pytest.approx(0.7 * 3 + 0.3 * 8)
+    assert (averaged.state["live"], averaged.state["average"], averaged.state["start"]) == (2, 3, 8)
+    with averaged.epoch(parameters):
+        averaged.step(parameters, -5 * one, 1)  # 2 + 5 = 7, average 3 + (1 - 0.5) (7 - 3) = 5
+    assert parameters == pytest.approx(0.7 * 5 + 0.3 * 8)
+
+
 def test_averaging_does_not_change_the_steps() -> None:
     alone, together = np.array([3.0, -2.0]), np.array([3.0, -2.0])
     adam, averaged = Adam(alone), optimizer(Config(optimizer="adam", ema=0.9), together)

@@ -289,3 +289,15 @@ def test_without_opencv_the_message_says_how_to_get_it() -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("Error: pictures are read with OpenCV, which cannot be imported: ")
     assert done.stderr.endswith("; pip install opencv-python-headless\n")
+
+
+def test_one_picture_away_from_a_terminal_waits_for_no_bar_and_no_table() -> None:
+    drawing(3).save("digit.png")
+    code = (
+        "import sys; from lenet5_cli.commands import lenet5; lenet5(['predict', 'digit.png'], standalone_mode=False);"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    *_, answer, modules = shown.splitlines()
+    assert answer.split() == ["digit.png", "3", answer.split()[-1]]
+    assert not set(modules.split()) & {"tqdm", "rich", "pooch", "matplotlib", "optuna", "mpi4py", "multiprocessing"}

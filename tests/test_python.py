@@ -13,6 +13,7 @@ import pytest
 
 import lenet5_cli
 from lenet5_cli import Config, LeNet5, LeNet5Error, bar, evaluate, load_data, train
+from lenet5_cli.storage import checkpoint
 from tests.conftest import bars, left_behind, run, without_seconds
 
 TOUR = Path(__file__).parent.parent / "docs" / "tour.ipynb"
@@ -79,6 +80,21 @@ def test_settings_are_checked() -> None:
         train(data=bars(20), epochs=0)
 
 
+def test_data_that_is_named_is_read_by_the_settings_and_by_the_classes_of_the_network() -> None:
+    split = bars(120)
+    rows = zip(split.labels, split.images.reshape(120, -1).tolist(), strict=True)
+    Path("own.csv").write_text("".join(f"{'KLMNOPQRST'[label]},{','.join(map(str, row))}\n" for label, row in rows))
+    settings: dict[str, Any] = {"epochs": 1, "glyphs": "letters", "test_fraction": 0.5, "seed": 1}
+    first = train(data=Path("own.csv"), **settings)
+    network = first.kept()
+    half = load_data("own.csv", "train", glyphs="letters", test_fraction=0.5)
+    assert first.split.sha256 == half.sha256
+    assert set(half.labels) == set(range(10, 20))  # K is the eleventh letter
+    assert evaluate(network, "own.csv").images == len(load_data("own.csv", "test", glyphs="letters").labels)
+    checkpoint.write("model.pkl", first.checkpoint())
+    assert train(data="own.csv", start="model.pkl", epochs=1, seed=1).network.names == network.names
+
+
 def slow_batches() -> Any:
     time.sleep(0.3)  # longer than a bar waits before it shows
     yield from [(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))] * 2
@@ -94,6 +110,7 @@ def test_a_bar_shows_in_a_notebook_and_not_on_other_streams(
     assert ("epoch 1" in capsys.readouterr().err) == notebook
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_the_tour_prints_what_it_shows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Its code cells run in order; they print what is stored, whatever its numbers, and draw as many figures."""
     mpl.use("agg")

@@ -274,8 +274,8 @@ def test_a_study_knows_what_it_is_about(config: Config, bars_folder: Path) -> No
         (replace(config, seed=4), SPACE, "seed is 3 there, and 4 here"),
         (replace(config, epochs=5), SPACE, "epochs is 2 there, and 5 here"),
         (config, wider, "lr is from 0.001 to 0.1, log there, and from 0.001 to 1.0 here"),
-        (config, fewer, "batch_size is from 5 to 50 there, and not searched here"),
-        (config, choice, "augment is not searched there, and one of none, affine here"),
+        (config, fewer, "batch_size is from 5 to 50 there, and 10 here"),
+        (config, choice, "augment is 'none' there, and one of none, affine here"),
         (replace(config, data="builtin:200"), SPACE, "its images are others than those of builtin:200"),
     ):
         with pytest.raises(LeNet5Error) as error:

@@ -1,5 +1,6 @@
 """From a page to hypotheses about its ink, and components that may be one digit."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,12 +9,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from lenet5_cli.pictures import segment
-from lenet5_cli.pictures.segment import Component
 from tests.conftest import drawing
-
-
-def component(left: int, top: int, right: int, bottom: int, label: int = 1, edge: int = 0) -> Component:
-    return Component(label, left, top, right, bottom, 10, edge)
 
 
 def test_grey_is_brightness_where_colours_do_not_tell_more() -> None:
@@ -42,14 +38,11 @@ def test_the_plainest_hypothesis_of_a_clean_drawing_is_its_ink(dark: bool) -> No
 def test_a_local_background_takes_a_shadow_away_and_the_page_is_uneven() -> None:
     shades = np.asarray(drawing(2, 300, 40, 230)).astype(float)
     shades[:, :120] *= 0.35
-    flat, local = (
-        next(ink for ink in segment.inks(shades.astype(np.uint8)) if ink.dark and ink.local == kind)
-        for kind in (False, True)
-    )
+    dark = [ink for ink in segment.inks(shades.astype(np.uint8)) if ink.dark]
     where = np.asarray(drawing(2, 300)) < 128
-    assert (local.mask == where).mean() > 0.98
-    assert (flat.mask == where).mean() < 0.9
-    assert flat.prior - local.prior > 0.8 * segment.MISFIT
+    assert all(ink.local for ink in dark)
+    assert (dark[0].mask == where).mean() > 0.98
+    assert dark[0].prior < 0.2 * segment.MISFIT
 
 
 def test_an_even_page_has_no_ink() -> None:
@@ -75,21 +68,29 @@ def test_components_cover_the_mask_once(mask: np.ndarray) -> None:
     assert all(found[i].length >= found[i + 1].length for i in range(len(found) - 1))
 
 
-def test_strokes_near_each_other_are_one_group_and_each_is_one() -> None:
-    body, bar, far = component(0, 20, 50, 120), component(50, 15, 90, 20, 2), component(300, 0, 380, 90, 3)
-    groups = list(segment.groups([body, far, bar]))
-    for expected in ([body], [body, bar], [far], [bar], [body, far, bar]):
-        assert expected in groups
-    assert [body, far] not in groups
+@pytest.mark.parametrize("slope", [-4, 0, 4])
+def test_rules_are_removed_and_the_strokes_that_cross_them_stay(slope: int) -> None:
+    mask = np.zeros((200, 400), np.uint8)
+    cv2.line(mask, (0, 99), (399, 99 + slope), 1, 2)
+    mask[:, 300:302] = 1
+    mask[60:140, 200:206] = 1
+    left = segment.without_rules(mask, 100, (100, 100))
+    assert not np.delete(left, np.s_[199:207], axis=1).any()
+    assert left[60:140, 200:206].mean() > 0.95
 
 
-def test_what_touches_the_edge_is_tried_only_as_the_longest() -> None:
-    table, digit, scrap = (
-        component(0, 0, 300, 10, 1, 300),
-        component(100, 100, 120, 160, 2),
-        component(0, 50, 9, 60, 3, 10),
-    )
-    assert [group for group in segment.groups([table, digit, scrap]) if len(group) == 1] == [[digit], [table]]
+def test_strokes_that_are_as_straight_as_rules_but_short_or_thick_stay() -> None:
+    mask = np.zeros((200, 400), np.uint8)
+    mask[98:100, 50:130] = 1
+    mask[150:170] = 1
+    np.testing.assert_array_equal(segment.without_rules(mask, 100, (100, 100)), mask)
+
+
+def test_squared_paper_is_removed_up_to_its_crossings() -> None:
+    mask = np.zeros((300, 300), np.uint8)
+    mask[::30] = mask[1::30] = 1
+    mask[:, ::30] = mask[:, 1::30] = 1
+    assert not segment.without_rules(mask, 36, (240, 240)).any()
 
 
 def test_isolating_keeps_soft_edges_and_drops_neighbours() -> None:

@@ -173,8 +173,8 @@ before = most()
 split = sources.load(".", "train")
 part = split.part(slice(1_000_000, None))
 chosen = np.random.default_rng(1).permutation(len(part.labels))[:20_000]
-ink = sum(int(images.sum()) for images, _ in batches(part, 128, chosen))
-ink += sum(int(images.sum()) for images, _ in batches(split.part(slice(500_000)), 4096))
+ink = sum(int(np.asarray(images[:]).sum()) for images, _ in batches(part, 128, chosen))
+ink += sum(int(np.asarray(images[:]).sum()) for images, _ in batches(split.part(slice(500_000)), 4096))
 print(len(split.labels), ink, split.part(slice(100_000)).sha256, most() - before)
 """
 
@@ -282,7 +282,7 @@ def test_images_of_another_size(folder):
 )
 def test_how_many_digits_are_drawn(monkeypatch, source, split, count):
     drawn = []
-    monkeypatch.setattr(sources.drawn, "draw", lambda count, seed: drawn.append((count, seed)) or digits(1))
+    monkeypatch.setattr("lenet5_cli.data.drawn.draw", lambda count, seed: drawn.append((count, seed)) or digits(1))
     sources.load(source, split)
     assert drawn == [(count, {"train": 1, "test": 2}[split])]
 

@@ -1,18 +1,24 @@
 """``lenet5 tune``: exit code, stdout, stderr, files left behind."""
 
+import contextlib
+import importlib
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lenet5_cli import files
 from lenet5_cli.config import read
+from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.training.metrics import wilson
 from tests.conftest import left_behind, run
 
+tune = importlib.import_module("lenet5_cli.commands.tune")  # the module: the command has its name
 SPACE = 'lr = { low = 0.005, high = 0.1, log = true }\naugment = ["none", "affine"]\n'
 HOW = ["--config", "lecun1998", "--batch-size", 5, "--warmup", 0]  # which learn what bars are within a hundred images
 
@@ -120,6 +126,31 @@ def test_refusals(how: list[object], bars_folder: Path, monkeypatch: pytest.Monk
         "Error: Optuna, which a search needs, cannot be imported: import of optuna halted; None in sys.modules; "
         'pip install "lenet5-cli[tune]"\n'
     )
+
+
+@pytest.mark.usefixtures("begun")
+def test_the_output_is_written_when_another_machine_has_written_it(
+    how: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "BETWEEN", 0)
+    attempts = []
+    locks = files.only_writer
+
+    @contextlib.contextmanager
+    def contended(path: Path) -> Iterator[None]:
+        attempts.append(path)
+        if len(attempts) % 3:
+            raise LeNet5Error("another run is writing it")
+        with locks(path):
+            yield
+
+    monkeypatch.setattr(files, "only_writer", contended)
+    run(*how, "--trials", 1)
+    assert len(attempts) == 6
+    assert read("best.toml")["validation"] == 50
+    monkeypatch.setattr(tune, "WRITES", 2)
+    result = run(*how, "--trials", 1, "--overwrite", code=1)
+    assert result.stderr.endswith("Error: another run is writing it\n")
 
 
 def test_ctrl_c_keeps_what_was_found(how: list[object]) -> None:

@@ -13,13 +13,16 @@ from lenet5_cli.commands.data import data
 from lenet5_cli.commands.evaluate import evaluate
 from lenet5_cli.commands.export import export
 from lenet5_cli.commands.info import info
+from lenet5_cli.commands.options import mute
 from lenet5_cli.commands.predict import predict
 from lenet5_cli.commands.render_glyphs import render_glyphs
 from lenet5_cli.commands.train import train
 from lenet5_cli.commands.tune import tune
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.training.ranks import launched
 
 INTERRUPTED = 130
+SHARED = ("train", "eval", "predict")  # by the ranks that mpiexec starts; of the others, rank 0 runs them
 
 
 class Group(click.Group):
@@ -28,6 +31,8 @@ class Group(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line over streams that take any text."""
         _prepare_streams()
+        if launched().rank:
+            mute()
         try:
             return super().main(*args, **extra)
         except OSError as error:  # of a file that no module of ours opens, such as the output
@@ -43,6 +48,13 @@ class Group(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Return the command that the arguments begin with; end here where another rank runs it alone."""
+        found = super().resolve_command(ctx, args)
+        if launched().rank and found[0] not in SHARED:
+            ctx.exit()
+        return found
 
 
 def _prepare_streams() -> None:

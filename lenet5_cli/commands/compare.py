@@ -22,9 +22,11 @@ from lenet5_cli.commands.options import (
     say_written,
     threads_option,
 )
-from lenet5_cli.errors import printable
+from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -106,23 +108,27 @@ def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: in
     from lenet5_cli.training.metrics import mcnemar, wilson
 
     networks = [LeNet5.restore(each) for each in saved]
-    images = load(data, split)
-    for network in networks:
-        demand_classes(network, images)
+    names = networks[0].names
+    if networks[1].names != names:
+        one, other = (model_name(Path(each.path)) for each in saved)
+        raise LeNet5Error(f"{other}: has other classes than {one}; expected the same to compare them")
+    images = load(data, split, names)
+    demand_classes(networks[0], images)
     labels = images.labels
-    one, other = (answers(network, images, threads=threads, track=bar) for network in networks)
-    rights = [int((found == labels).sum()) for found in (one, other)]
-    alone = int(((one == labels) & (other != labels)).sum()), int(((one != labels) & (other == labels)).sum())
+    first, second = (answers(network, images, threads=threads, track=bar) for network in networks)
+    rights = [int((found == labels).sum()) for found in (first, second)]
+    alone = int(((first == labels) & (second != labels)).sum()), int(((first != labels) & (second == labels)).sum())
     return {
         "data": data.data,
         "split": split,
+        "classes": names,
         "images": len(labels),
         "right": rights,
         "accuracy": [right / len(labels) for right in rights],
         "interval": [list(wilson(right, len(labels))) for right in rights],
         "right_alone": list(alone),
         "p": mcnemar(*alone),
-        "differing": _answers_that_differ(labels, one, other),
+        "differing": _answers_that_differ(labels, first, second),
     }
 
 
@@ -156,10 +162,10 @@ def _show(facts: dict[str, Any]) -> None:
     chance = "more than chance" if facts["p"] < SIGNIFICANT else "it may be chance"
     value = f"p = {facts['p']:.3g}" if facts["p"] else "p < 1e-300"
     click.echo(f"McNemar's exact test: {value}; {chance}")
-    _show_images(facts["differing"], names)
+    _show_images(facts["differing"], names, facts["classes"])
 
 
-def _show_images(differing: list[dict[str, int]], names: list[str]) -> None:
+def _show_images(differing: list[dict[str, int]], names: list[str], classes: "Sequence[str]") -> None:
     from rich.table import Table
 
     if not differing:
@@ -167,7 +173,8 @@ def _show_images(differing: list[dict[str, int]], names: list[str]) -> None:
         return
     table = Table("image", "label", *names, title=f"Different answers: {len(differing)}")
     for image in differing[:SHOWN]:
-        table.add_row(*map(str, image.values()))
+        index, *labels = image.values()
+        table.add_row(str(index), *(classes[label] for label in labels))
     console().print(table)
     if len(differing) > SHOWN:
         click.echo(f"The first {SHOWN} are shown; --json has all.")

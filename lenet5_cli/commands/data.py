@@ -21,7 +21,7 @@ from lenet5_cli.config import Config
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -77,7 +77,8 @@ def list_() -> None:
     for name, each in remote.SETS.items():
         here = "yes" if remote.in_cache(name) else "no"
         table.add_row(name, f"{each.images:,}", str(each.classes), each.licence, here, each.page)
-    table.add_row("builtin[:N]", "12,000", "10", "MIT", "yes", "drawn by lenet5 itself")
+    for name, classes in (("builtin", 10), ("builtin-letters", 26)):
+        table.add_row(f"{name}[:N]", "12,000", str(classes), "MIT", "yes", "drawn by lenet5 itself")
     screen = console()
     screen.width = max(screen.width, 140)  # a page is to be copied whole
     screen.print(table)
@@ -99,7 +100,7 @@ def fetch(names: "tuple[str, ...]") -> None:
             raise LeNet5Error(f"{name}: not a data set that can be downloaded; these are {', '.join(remote.SETS)}")
     for name in names:
         for split in remote.SETS[name].splits:
-            load(Config(data=name), split, _names(name))
+            load(Config(data=name), split)
 
 
 @data.command("show", cls=GroupedCommand)
@@ -121,9 +122,10 @@ def show(
     refuse_existing(overwrite, sheet)
     splits, names = _load_both(source, test_fraction, as_is)
     _show_counts(splits, names)
+    _show_sizes(splits)
     for message in (message for split in splits.values() for message in split.unreadable):
         click.echo(printable(f"not read: {message}"))
-    _show_duplicates(splits)
+    _show_duplicates(splits, names)
     if model:
         _show_doubtful(splits, names, model)
     if sheet:
@@ -157,36 +159,24 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
     if form == "folders" and target.exists() and any(target.iterdir()):
         raise click.UsageError(printable(f"{target} holds files already; pictures go into an empty folder"))
     splits, names = _load_both(source, test_fraction, as_is)
+    write = {"idx": _to_idx, "npz": _to_npz, "folders": _to_folders}[form]
     try:
-        if form == "folders":
-            _to_folders(splits, names, target)
-        else:
-            {"idx": _to_idx, "npz": _to_npz}[form](splits, target)
+        write(splits, names, target)
     except OSError as error:
         raise LeNet5Error(f"{error.filename or target}: cannot be written: {error.strerror}") from None
     say_written(target)
 
 
-def _names(source: str) -> list[str]:
-    """Return the names of a source's classes: of its folders of pictures, where these are not numbers, else numbers."""
-    from lenet5_cli.data import folders, sources
-
-    path = Path(source)
-    numbers = [str(place) for place in range(256)]
-    if source in sources.NAMES or not path.is_dir() or sources.holds_idx(path):
-        return numbers
-    names = folders.class_names(path)
-    return numbers if set(names) <= set(numbers) else names
-
-
-def _load_both(source: str, test_fraction: float, as_is: bool) -> "tuple[dict[str, Split], list[str]]":
+def _load_both(source: str, test_fraction: float, as_is: bool) -> "tuple[dict[str, Split], Sequence[str]]":
     """Return both splits by name, and the names of the classes."""
+    from lenet5_cli.data import sources
+
     config = Config(data=source, test_fraction=test_fraction, as_is=as_is)
-    names = _names(source)
+    names = sources.class_names(source)
     return {split: load(config, split, names) for split in ("train", "test")}, names
 
 
-def _show_counts(splits: "dict[str, Split]", names: list[str]) -> None:
+def _show_counts(splits: "dict[str, Split]", names: "Sequence[str]") -> None:
     import numpy as np
     from rich.table import Table
 
@@ -202,6 +192,18 @@ def _show_counts(splits: "dict[str, Split]", names: list[str]) -> None:
     console().print(table)
 
 
+def _show_sizes(splits: "dict[str, Split]") -> None:
+    """Say how large the pictures of a folder are in their files."""
+    from lenet5_cli.pictures.decode import size_of
+
+    files = [path for split in splits.values() for path in split.places if Path(path).is_file()]
+    if sizes := sorted(map(size_of, files), key=lambda sides: sides[0] * sides[1]):
+        smallest, middle, largest = ("x".join(map(str, sizes[at])) for at in (0, len(sizes) // 2, -1))
+        to = "" if smallest == largest else f" to {largest}"
+        half = "" if smallest == largest else f", half of them up to {middle}"
+        click.echo(f"{len(sizes):,} pictures of {smallest}{to} pixels{half}")
+
+
 def _digests(images: "NDArray[np.uint8]") -> "list[bytes]":
     from hashlib import sha256
 
@@ -212,7 +214,7 @@ def _place(split: "Split", at: int) -> str:
     return split.places[at] if split.places else f"image {at:,}"
 
 
-def _show_duplicates(splits: "dict[str, Split]") -> None:
+def _show_duplicates(splits: "dict[str, Split]", names: "Sequence[str]") -> None:
     """Say which test images are training images too."""
     import numpy as np
 
@@ -222,12 +224,12 @@ def _show_duplicates(splits: "dict[str, Split]") -> None:
     click.echo(f"{len(shared):,} of {len(test):,} test images are training images too.")
     for at in shared[:LISTED]:
         known = first[test[at]]
-        labels = [int(splits["test"].labels[at]), int(splits["train"].labels[known])]
+        labels = [names[splits["test"].labels[at]], names[splits["train"].labels[known]]]
         differ = "" if labels[0] == labels[1] else f", labelled {labels[0]} and {labels[1]}"
         click.echo(printable(f"  test {_place(splits['test'], at)} is train {_place(splits['train'], known)}{differ}"))
 
 
-def _show_doubtful(splits: "dict[str, Split]", names: list[str], model: Path) -> None:
+def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Path) -> None:
     """List the labels that a model contradicts most surely: by how much nearer another glyph is than the label's."""
     from lenet5_cli.engine.network import LeNet5
 
@@ -239,24 +241,25 @@ def _show_doubtful(splits: "dict[str, Split]", names: list[str], model: Path) ->
 
 
 def _doubts(
-    network: "LeNet5", name: str, split: "Split", names: list[str], model: Path
+    network: "LeNet5", name: str, split: "Split", names: "Sequence[str]", model: Path
 ) -> "Iterator[tuple[float, str]]":
     """Yield what to say of each label that the network contradicts, and how far the label's glyph is beyond its own."""
     import numpy as np
 
+    from lenet5_cli.data.sources import places
     from lenet5_cli.engine.losses import softmax
 
+    known = places(network.names)
+    if unknown := [names[label] for label in np.unique(split.labels) if names[label] not in known]:
+        raise LeNet5Error(f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know")
     for start in range(0, len(split.labels), BATCH):
-        labels = split.labels[start : start + BATCH].tolist()
+        labels = [known[names[label]] for label in split.labels[start : start + BATCH].tolist()]
         scores = network.scores(np.asarray(split.images[start : start + BATCH]))
-        digits = {str(digit) for digit in range(scores.shape[1])}
-        if unknown := [names[label] for label in labels if names[label] not in digits]:
-            raise LeNet5Error(f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know")
         probabilities = softmax(scores)
-        for at, label in enumerate(labels):
-            own, read = int(names[label]), int(scores[at].argmax())
+        for at, own in enumerate(labels):
+            read = int(scores[at].argmax())
             if read != own:
-                sure = f"labelled {own}, reads {read} ({probabilities[at, read]:.4f})"
+                sure = f"labelled {network.names[own]}, reads {network.names[read]} ({probabilities[at, read]:.4f})"
                 yield float(scores[at, own] - scores[at, read]), f"{name} {_place(split, start + at)}: {sure}"
 
 
@@ -280,32 +283,47 @@ def _draw_sheet(split: "Split", path: Path) -> None:
         )
 
 
-def _to_idx(splits: "dict[str, Split]", target: Path) -> None:
-    from lenet5_cli.data import idx
+def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) -> None:
+    from lenet5_cli.data import glyphs, idx, sources
+    from lenet5_cli.files import replacing
 
     target.mkdir(exist_ok=True)
+    names_path = target / sources.NAMES_FILE
+    names_path.unlink(missing_ok=True)  # of what was there before
+    if not _numbers(names):
+        with replacing(names_path) as file:
+            file.write("".join(f"{name}\n" for name in glyphs.checked_names(names, f"{names_path}: ")).encode())
     for prefix, split in zip(("train", "t10k"), splits.values(), strict=True):
         idx.write(target / f"{prefix}-images-idx3-ubyte", split.images)
         idx.write(target / f"{prefix}-labels-idx1-ubyte", split.labels)
 
 
-def _to_npz(splits: "dict[str, Split]", target: Path) -> None:
+def _to_npz(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) -> None:
     import numpy as np
 
     from lenet5_cli.files import replacing
 
+    labels = np.arange(len(names), dtype=np.uint8) if _numbers(names) else np.array(names)
     arrays = {f"x_{name}": np.asarray(split.images) for name, split in splits.items()}
-    arrays |= {f"y_{name}": split.labels for name, split in splits.items()}
+    arrays |= {f"y_{name}": labels[split.labels] for name, split in splits.items()}
     with replacing(target) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def _to_folders(splits: "dict[str, Split]", names: list[str], target: Path) -> None:
+def _to_folders(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) -> None:
     import numpy as np
     from PIL import Image
 
+    for name in names:
+        if Path(name).name != name or name.startswith("."):
+            raise LeNet5Error(printable(f"{target}: class {name} cannot be the name of a folder of pictures"))
     for name, split in splits.items():
         for at, label in enumerate(split.labels.tolist()):
             path = target / name / names[label] / f"{at:06}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.asarray(split.images[at])).save(path)
+
+
+def _numbers(names: "Sequence[str]") -> bool:
+    """Tell whether the classes have no names of their own."""
+    return tuple(names) == tuple(map(str, range(len(names))))

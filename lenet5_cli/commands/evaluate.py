@@ -1,6 +1,7 @@
 """``lenet5 eval``."""
 
 import json
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,18 +12,23 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
+    agree,
     bar,
     console,
     data_of,
     data_option,
+    joined,
     load,
     model_name,
     option,
     overwrite_option,
     plain,
+    read_models,
     refuse_existing,
     say_written,
+    threads_of,
     threads_option,
+    timeout_option,
 )
 from lenet5_cli.export import TARGETS
 
@@ -53,7 +59,7 @@ RIGHT = "bold #ffffff on #003c9e"
 
 
 @click.command("eval", cls=GroupedCommand)
-@click.argument("model", type=MODEL, metavar="MODEL|bundled")
+@click.argument("models", type=MODEL, metavar="MODEL|bundled...", nargs=-1, required=True)
 @data_option
 @option(
     "--split",
@@ -78,25 +84,29 @@ RIGHT = "bold #ffffff on #003c9e"
     help="Compute in integers, as exports to c and hex do.",
 )
 @threads_option
+@timeout_option
 @option("--reject", group="Output", is_flag=True, help="Show coverage and error where far answers are refused.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
 @option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
 @option("--errors", group="Output", type=FILE, help=f"Draw the {DRAWN} worst wrong answers (needs matplotlib).")
 @overwrite_option
 def evaluate(
-    model: Path,
+    models: tuple[Path, ...],
     data: str | None,
     split: str,
     test_fraction: float | None,
     kind: str | None,
     threads: int,
+    timeout: float,
     reject: bool,
     as_json: bool,
     plot: Path | None,
     errors: Path | None,
     overwrite: bool,
 ) -> None:
-    """Measure a checkpoint on a data set.
+    """Measure a checkpoint on a data set, or several and what they answer together.
+
+    Several average their probabilities. The data is what the first was trained on unless --data names other.
 
     Accuracy and mean loss, precision, recall and F1 of each class, and which are taken for which. The
     calibration error says by how much the answers' probabilities are off. --reject adds what is wrong of the answers
@@ -109,38 +119,79 @@ def evaluate(
       lenet5 eval model.pkl --data builtin --split train
       lenet5 eval model.pkl --plot confusion.png --errors errors.png
       lenet5 eval bundled --reject
+      lenet5 eval a.pkl b.pkl c.pkl
       lenet5 eval model.pkl --type int8
       lenet5 eval model.pkl --json | jq .accuracy
     """
-    refuse_existing(overwrite, plot, errors)
-    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.engine.committee import together
     from lenet5_cli.export.fixed import FixedPoint
     from lenet5_cli.reports import figures
-    from lenet5_cli.storage import checkpoint
-    from lenet5_cli.training import loop
+    from lenet5_cli.training.loop import evaluate as measure
 
+    if kind and len(models) > 1:
+        raise click.UsageError("--type measures one model as it is exported; leave it out with several")
+    with joined(timeout) as ranks:
+        if ranks.leader:
+            _demand_places(plot, errors, overwrite)
+        names = [model_name(model) for model in models]
+        networks, saved = ranks.share(lambda: read_models(models))
+        classifier = together(networks, names)
+        where = data_of(saved[0], data, test_fraction=test_fraction)
+        images = ranks.led(lambda: load(where, split, classifier.names))
+        agree(ranks, **{split: images})
+        count = partial(measure, data=images, threads=threads_of(ranks, threads), ranks=ranks, track=bar)
+        each = [count(network) for network in networks] if networks[1:] else []
+        score = FixedPoint(networks[0], kind).scores if kind else None
+        tally = count(classifier, keep=DRAWN if errors else 0, score=score)
+        if not ranks.leader:
+            return
+        if plot:
+            figures.evaluation(tally, plot)
+        if errors:
+            figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
+        if as_json:
+            facts = {"data": where.data, "split": split, **({"type": kind} if kind else {})}
+            refusals = {"reject": _refusals(tally, classifier.threshold)} if reject else {}
+            click.echo(json.dumps({**_models(names, each), **facts, **_figures(tally), **refusals}))
+        else:
+            _show_models(names, each)
+            _show(tally, split)
+            if reject:
+                _show_refusals(tally, classifier.threshold)
+        say_written(plot, errors)
+
+
+def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> None:
+    """Refuse pictures that cannot be drawn or written."""
+    from lenet5_cli.reports import figures
+
+    refuse_existing(overwrite, plot, errors)
     for name, path in (("--plot", plot), ("--errors", errors)):
         if path:
             figures.require(name, path)
-    saved = checkpoint.read(model)
-    network = LeNet5.restore(saved)
-    where = data_of(saved, data, test_fraction=test_fraction)
-    images = load(where, split, network.names)
-    score = FixedPoint(network, kind).scores if kind else None
-    tally = loop.evaluate(network, images, keep=DRAWN if errors else 0, threads=threads, track=bar, score=score)
-    if plot:
-        figures.evaluation(tally, plot)
-    if errors:
-        figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
-    if as_json:
-        facts = {"model": model_name(model), "data": where.data, "split": split, **({"type": kind} if kind else {})}
-        refusals = {"reject": _refusals(tally, network.threshold)} if reject else {}
-        click.echo(json.dumps({**facts, **_figures(tally), **refusals}))
-    else:
-        _show(tally, split)
-        if reject:
-            _show_refusals(tally, network.threshold)
-    say_written(plot, errors)
+
+
+def _models(names: list[str], each: "list[Tally]") -> dict[str, Any]:
+    """Return which model was measured; of several, what each is alone."""
+    if not each:
+        return {"model": names[0]}
+    kept = ("right", "accuracy", "interval", "loss")
+    alone = [{name: figure for name, figure in _figures(tally).items() if name in kept} for tally in each]
+    return {"models": [{"model": name, **figures} for name, figures in zip(names, alone, strict=True)]}
+
+
+def _show_models(names: list[str], each: "list[Tally]") -> None:
+    """Show what each of several models is alone; nothing of one."""
+    if not each:
+        return
+    screen = console()
+    table = _table(screen, "model", "accuracy", "95 % interval", "loss", title="Each model alone")
+    table.columns[0].justify, table.columns[0].overflow = "left", "fold"
+    for name, tally in zip(names, each, strict=True):
+        low, high = tally.interval
+        table.add_row(plain(screen, name), f"{tally.accuracy:.4f}", f"{low:.4f} to {high:.4f}", f"{tally.loss:.5f}")
+    screen.print(table)
+    click.echo(f"Together, by the average of the {len(each)} models' probabilities:")
 
 
 def _figures(tally: "Tally") -> dict[str, Any]:

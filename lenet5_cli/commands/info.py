@@ -29,13 +29,14 @@ from lenet5_cli.errors import LeNet5Error
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    from numpy.typing import NDArray
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint
-    from lenet5_cli.training.loop import Batch
 
 # What is drawn of a history, and which of its values is the best.
 CURVES = {"loss": min, "accuracy": max, "validation_loss": min, "validation_accuracy": max}
@@ -166,7 +167,7 @@ def _draw(network: "LeNet5", saved: "Checkpoint", folder: Path, data: str | None
     say_written(*paths.values())
 
 
-def _samples(network: "LeNet5", saved: "Checkpoint", data: str | None) -> "Batch":
+def _samples(network: "LeNet5", saved: "Checkpoint", data: str | None) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]]":
     """Return the first test image of each class: of the data named, of the model's own, or else of the built-in."""
     import numpy as np
 
@@ -184,7 +185,7 @@ def _samples(network: "LeNet5", saved: "Checkpoint", data: str | None) -> "Batch
         split = load(data_of(saved, "builtin"), "test", network.names)
     demand_classes(network, split)
     _, first = np.unique(split.labels, return_index=True)
-    return split.images[first], split.labels[first]
+    return np.asarray(split.images[first]), split.labels[first]
 
 
 def _layers(network: "LeNet5") -> list[dict[str, Any]]:

@@ -1,9 +1,11 @@
 """What the commands share: options as decorators, loading data with a bar, refusing to replace files."""
 
+import atexit
 import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
@@ -12,8 +14,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from lenet5_cli.config import Config, choices, known, presets, read
-from lenet5_cli.errors import printable
+from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_folder
+from lenet5_cli.training.ranks import ALONE, TIMEOUT, Ended, Place, Ranks, UnheardError, join, launched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,12 +25,14 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from lenet5_cli.data.sources import Split
+    from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint
     from lenet5_cli.training.loop import Batch
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+LAST = 10  # seconds that the MPI library may take to end
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
 
@@ -45,6 +50,18 @@ MODEL = ModelFile(dir_okay=False, path_type=Path)
 def model_name(path: Path) -> str:
     """Return how a user names a checkpoint."""
     return BUNDLED if path == BUNDLED_MODEL else str(path)
+
+
+def read_models(paths: "Sequence[Path]") -> "tuple[list[LeNet5], list[Checkpoint]]":
+    """Return the networks of some checkpoints, and what was read of them; none may be given twice."""
+    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.storage import checkpoint
+
+    for path in paths:
+        if paths.count(path) > 1:
+            raise click.UsageError(printable(f"{model_name(path)} was given twice; each model answers once"))
+    saved = [checkpoint.read(path) for path in paths]
+    return [LeNet5.restore(each) for each in saved], saved
 
 
 def available_cores() -> int:
@@ -90,6 +107,15 @@ threads_option = option(
     default=available_cores,
     show_default="the cores this process may use",
     help="Cores to compute on; the results are the same for any number.",
+)
+timeout_option = option(
+    "--timeout",
+    group="Main",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=TIMEOUT,
+    show_default=True,
+    help="Under mpiexec: end when a rank does not answer for so long.",
 )
 overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace files that exist.")
 
@@ -158,12 +184,103 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
 
 def _sheets() -> list[str]:
     """Return the names of the shipped glyph sheets."""
-    return sorted({path.stem for path in shipped_folder("glyphs").iterdir()})
+    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt") if "." not in path.stem)
 
 
 def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
     if name is not None:
         ctx.default_map = {**(ctx.default_map or {}), **read(name)}
+
+
+@contextmanager
+def joined(timeout: float) -> "Iterator[Ranks]":
+    """Join the ranks that an MPI launcher started, of which rank 0 leads; without one, there is nobody to join.
+
+    An error of another rank becomes the leader's, which then takes all down when it has shown it.
+    """
+    place = launched()
+    if place.size == 1:
+        yield ALONE
+        return
+    ranks = _join(place, timeout)
+    try:
+        yield ranks
+        ranks.end()
+    except Ended:
+        pass
+    except click.exceptions.Exit:
+        ranks.end()
+        raise
+    except BaseException as error:
+        atexit.register(ranks.abort, _exit_code(error))
+        if not ranks.leader:
+            _tell(ranks, error)
+            return
+        raise
+
+
+def _tell(ranks: Ranks, error: BaseException) -> None:
+    """Have the leader show an error, and return when this rank is to end; where it does not, show it here."""
+    try:
+        ranks.tell(error)
+    except Ended:
+        atexit.unregister(ranks.abort)
+    except UnheardError:
+        unmute()
+        raise
+
+
+def _join(place: Place, timeout: float) -> Ranks:
+    if place.rank:
+        for number in (signal.SIGINT, signal.SIGTERM):  # the leader decides
+            signal.signal(number, signal.SIG_IGN)
+    try:
+        ranks = join(timeout)
+    except LeNet5Error:
+        if not place.local_rank:  # one message a host
+            unmute()
+        raise
+    atexit.register(_leave, ranks)
+    return ranks
+
+
+def _leave(ranks: Ranks) -> None:
+    """Leave the ranks at the end of the process."""
+    ranks.leave()
+    if hasattr(signal, "alarm"):
+        signal.alarm(LAST)  # messages that nobody takes any more must not keep the library from ending
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", 1)
+    return code if isinstance(code, int) else 1
+
+
+def threads_of(ranks: Ranks, threads: int) -> int:
+    """Return on how many cores a rank computes: if nobody has said so, its host's are shared out."""
+    return ranks.cores if ranks.size > 1 and source_of("threads") == "DEFAULT" else threads
+
+
+def mute() -> None:
+    """Let nothing be printed by this process."""
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+def unmute() -> None:
+    """Print again."""
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+def agree(ranks: Ranks, **splits: "Split | None") -> None:
+    """Demand the same versions and images on every rank, and say where rounding may differ."""
+    if ranks.size == 1:
+        return
+    from lenet5_cli.training.inputs import agreed
+
+    for name in agreed(ranks, {name: split for name, split in splits.items() if split}):
+        click.echo(f"NOTE: {name} may round otherwise than rank 0: other ranks, other last bits.", err=True)
 
 
 def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
@@ -195,7 +312,7 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
     there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
     what, unit = ("read", "picture") if there else ("download", "B")
     name = printable(config.data)
-    with _tqdm(unit=unit, unit_scale=not there, leave=False, desc=f"{what} {name}", total=1) as bar:
+    with progress(unit=unit, unit_scale=not there, leave=False, desc=f"{what} {name}", total=1) as bar:
         loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
@@ -209,21 +326,39 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
 
 def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
     """Pass batches through and show progress on a terminal or in a notebook: what ``track`` of a function can be."""
-    with _tqdm(total=total, desc=what, unit="image", leave=False, delay=0.2) as shown:
+    with progress(total=total, desc=what, unit="image", leave=False, delay=0.2) as shown:
         for batch in batches:
             yield batch
             shown.update(len(batch[1]))
 
 
-def _tqdm(**how: Any) -> Any:
-    """Return a bar: in a notebook, whose streams are no terminals, that of notebooks, else one for terminals alone."""
+class NoBar:
+    """A bar that shows nothing, and does not wait for tqdm."""
+
+    disable = True
+
+    def __enter__(self) -> Self:
+        """Show nothing."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing."""
+
+    def update(self, count: int = 1) -> None:
+        """Show nothing."""
+
+
+def progress(**how: Any) -> Any:
+    """Return a bar of tqdm's: in a notebook, whose streams are no terminals, that of notebooks, else for terminals."""
     if "ipykernel" in sys.modules:
         from tqdm.auto import tqdm
 
         return tqdm(**how)
+    if not sys.stderr.isatty():
+        return NoBar()
     from tqdm import tqdm as on_terminal
 
-    return on_terminal(disable=None, **how)
+    return on_terminal(**how)
 
 
 class Stop:
@@ -232,10 +367,14 @@ class Stop:
     class Requested(Exception):  # noqa: N818 - nothing has gone wrong
         """The step has ended."""
 
+    def __init__(self, listen: bool = True) -> None:
+        """Catch the signals only if it is to ``listen``."""
+        self._numbers = (signal.SIGINT, signal.SIGTERM) if listen else ()
+
     def __enter__(self) -> Self:
         """Catch the signals."""
         self.exit_code = 0
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._note) for number in self._numbers}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,10 +2,10 @@
 
 import csv
 import json
+import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from copy import deepcopy
 from itertools import islice
@@ -19,21 +19,29 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
+    NoBar,
+    agree,
     console,
+    joined,
     model_name,
     option,
     overwrite_option,
+    progress,
+    read_models,
     refuse_existing,
+    threads_of,
     threads_option,
+    timeout_option,
 )
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED_MODEL
 
 if TYPE_CHECKING:
     from lenet5_cli.data.glyphs import Sheet
-    from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.engine.network import Classifier
     from lenet5_cli.pictures.lines import Digit, Text
     from lenet5_cli.pictures.read import Reading
+    from lenet5_cli.training.ranks import Ranks
 
 DEFAULT_MODEL = Path("model.pkl")
 STANDARD_INPUT = Path("-")
@@ -52,10 +60,13 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @click.argument("sources", metavar="PICTURE|FOLDER|-...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @option(
     "--model",
+    "models",
     group="Main",
     type=MODEL,
+    multiple=True,
     metavar="FILE|bundled",
-    help="Checkpoint to read with.  [default: model.pkl if it is here, else the bundled model]",
+    help="Checkpoint to read with; of several, the average of their probabilities.  "
+    "[default: model.pkl if it is here, else the bundled model]",
 )
 @option("--all", "every", group="Main", is_flag=True, help="Read every digit, row by row, not one a picture.")
 @option("--recursive", group="Data", is_flag=True, help="Look into the folders of a folder too.")
@@ -91,13 +102,14 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 )
 @overwrite_option
 @threads_option
+@timeout_option
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object a picture instead of a table.")
 @option("--csv", "as_csv", group="Output", is_flag=True, help="Print CSV: file, digit, probability, distance, reason.")
 @click.pass_context
 def predict(
     ctx: click.Context,
     sources: tuple[Path, ...],
-    model: Path | None,
+    models: tuple[Path, ...],
     every: bool,
     recursive: bool,
     rotate: str,
@@ -106,6 +118,7 @@ def predict(
     explain: Path | None,
     overwrite: bool,
     threads: int,
+    timeout: float,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -120,6 +133,7 @@ def predict(
       lenet5 predict digit.png
       lenet5 predict --top 3 scans/
       lenet5 predict --all form.jpg
+      lenet5 predict --model a.pkl --model b.pkl digit.png
       lenet5 predict --explain seen.png photo.jpg
       curl -s https://example.org/digit.png | lenet5 predict --json -
     """
@@ -127,21 +141,49 @@ def predict(
         raise click.UsageError("--json and --csv are two forms of the same output; give one")
     if every and top > 1:
         raise click.UsageError("--top shows further answers for one digit a picture; leave it out with --all")
-    files = list(_files(sources, recursive))
-    _check_explain(explain, len(files))
-    refuse_existing(overwrite, explain)
-    network = _network(model, accept)
-    with closing(_readings(network, files, threads, int(rotate), every)) as readings:
-        answers = _answers(readings, explain, network)
-        refused = (
-            _print_lines(answers)
-            if as_json
-            else _print_csv(answers, network.sheet.noun, every)
-            if as_csv
-            else _print_table(answers, top, network.sheet, every)
-        )
+    with joined(timeout) as ranks:
+
+        def begin() -> "tuple[list[Path], Classifier]":
+            files = list(_files(sources, recursive))
+            _check_explain(explain, len(files))
+            refuse_existing(overwrite, explain)
+            return files, _classifier(models, accept)
+
+        files, network = ranks.share(begin)
+        agree(ranks)
+        own = [file for at, file in enumerate(files) if _reader(at, file, ranks) == ranks.rank]
+        with closing(_readings(network, own, threads_of(ranks, threads), int(rotate), every)) as readings:
+            answers = _answers(readings, explain, network)
+            if not ranks.leader:
+                for answer in answers:
+                    ranks.report(answer)
+                return
+            refused = _print(_collected(files, answers, ranks), network, top, every, as_json, as_csv)
     if refused:
         ctx.exit(1)
+
+
+def _reader(at: int, file: Path, ranks: "Ranks") -> int:
+    """Return which rank reads a file; the launcher hands standard input to the leader alone."""
+    return 0 if file == STANDARD_INPUT else at % ranks.size
+
+
+def _collected(files: list[Path], own: Iterator[dict[str, Any]], ranks: "Ranks") -> Iterator[dict[str, Any]]:
+    """Yield the answers to all files in their order, those that the leader has read and those that it is told."""
+    for at, file in enumerate(files):
+        reader = _reader(at, file, ranks)
+        yield ranks.collect(reader) if reader else next(own)
+
+
+def _print(
+    answers: Iterable[dict[str, Any]], network: "Classifier", top: int, every: bool, as_json: bool, as_csv: bool
+) -> int:
+    """Print the answers; return how many pictures showed no digit."""
+    if as_json:
+        return _print_lines(answers)
+    if as_csv:
+        return _print_csv(answers, network.sheet.noun, every)
+    return _print_table(answers, top, network.sheet, every)
 
 
 def _files(sources: Iterable[Path], recursive: bool) -> Iterator[Path]:
@@ -164,37 +206,38 @@ def _check_explain(path: Path | None, pictures: int) -> None:
         raise click.UsageError(f"--explain shows one picture; {pictures} were given")
 
 
-def _network(model: Path | None, accept: float | None) -> "LeNet5":
-    """Return the network of a checkpoint, of ``./model.pkl`` or of the bundled model, and say which it is."""
-    from lenet5_cli.engine.network import LeNet5
-    from lenet5_cli.storage import checkpoint
+def _classifier(models: tuple[Path, ...], accept: float | None) -> "Classifier":
+    """Return the network of a checkpoint, of ``./model.pkl`` or of the bundled model, or several, and say which."""
+    from lenet5_cli.engine.committee import together
 
-    found = not model and DEFAULT_MODEL.exists()
-    path = model or (DEFAULT_MODEL if found else BUNDLED_MODEL)
+    found = not models and DEFAULT_MODEL.exists()
+    paths = models or (DEFAULT_MODEL if found else BUNDLED_MODEL,)
+    names = [model_name(path) for path in paths]
     try:
-        saved = checkpoint.read(path)
-        network = LeNet5.restore(saved)
+        networks, saved = read_models(paths)
     except LeNet5Error as error:
         raise LeNet5Error(f"{error}; --model bundled reads with the bundled model") if found else error from None
-    name = "the bundled model" if path == BUNDLED_MODEL else printable(model_name(path))
+    classifier = together(networks, names)
+    said = ", ".join("the bundled model" if path == BUNDLED_MODEL else printable(model_name(path)) for path in paths)
     if found:
-        last = saved.history[-1] if saved.history else None
+        last = saved[0].history[-1] if saved[0].history else None
         reached = f", training accuracy {last.accuracy:.4f}" if last else ""
-        name += f"{reached}; --model bundled reads with the bundled model"
-    click.echo(f"Reading with {name}.", err=True)
-    if accept is not None and accept < 1 and network.distances is None:
-        name = model_name(path)
-        raise LeNet5Error(f"{name}: keeps no distances of held-out digits, by which --accept refuses; leave it out")
-    network.accept = network.accept if accept is None else accept
-    return network
+        said += f"{reached}; --model bundled reads with the bundled model"
+    click.echo(f"Reading with {said}.", err=True)
+    for name, network in zip(names, networks, strict=True):
+        if accept is not None and accept < 1 and network.distances is None:
+            raise LeNet5Error(f"{name}: keeps no distances of held-out digits, by which --accept refuses; leave it out")
+    classifier.accept = classifier.accept if accept is None else accept
+    return classifier
 
 
 def _readings(
-    network: "LeNet5", files: list[Path], threads: int, rotate: int, every: bool
+    network: "Classifier", files: list[Path], threads: int, rotate: int, every: bool
 ) -> "Generator[tuple[Path, Reading | Text | LeNet5Error]]":
     """Yield what was read of each file, in order, on several threads, each with a network of its own."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from threadpoolctl import threadpool_limits
-    from tqdm import tqdm
 
     from lenet5_cli.pictures.lines import read_digits
     from lenet5_cli.pictures.read import read
@@ -213,8 +256,9 @@ def _readings(
         except LeNet5Error as error:
             return error
 
-    pool = ThreadPoolExecutor(min(threads, len(files)))
-    with tqdm(total=len(files), desc="read", unit="picture", leave=False, disable=None, delay=0.5) as bar:
+    pool = ThreadPoolExecutor(max(1, min(threads, len(files))))
+    several = {"total": len(files), "desc": "read", "unit": "picture", "leave": False, "delay": 0.5}
+    with progress(**several) if len(files) > 1 else NoBar() as bar:
         try:
             with threadpool_limits(1, "blas"):
                 rest = iter(files)
@@ -229,7 +273,7 @@ def _readings(
 
 
 def _answers(
-    readings: "Iterable[tuple[Path, Reading | Text | LeNet5Error]]", explain: Path | None, network: "LeNet5"
+    readings: "Iterable[tuple[Path, Reading | Text | LeNet5Error]]", explain: Path | None, network: "Classifier"
 ) -> Iterator[dict[str, Any]]:
     """Yield what ``--json`` prints of each picture: the answer, why there is none, or the error."""
     from lenet5_cli.pictures.lines import Text
@@ -277,7 +321,7 @@ def _answer(reading: "Reading", sheet: "Sheet") -> dict[str, Any]:
     return answer
 
 
-def _explain(path: Path, reading: "Reading | Text", network: "LeNet5", file: Path) -> None:
+def _explain(path: Path, reading: "Reading | Text", network: "Classifier", file: Path) -> None:
     from lenet5_cli.files import replacing
     from lenet5_cli.pictures.lines import Text
     from lenet5_cli.reports import explanation
@@ -352,15 +396,16 @@ def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", ev
 
 def _rows(head: str, beside: int) -> Callable[[str, str], None]:
     """Return what prints a row of the table, with its head before the first."""
-    screen = console()
-    width = max(NAME_MIN, min(NAME_WIDTH, screen.width - beside))
+    screen = console() if sys.stdout.isatty() else None  # which takes long to import
+    columns = screen.width if screen else shutil.get_terminal_size().columns
+    width = max(NAME_MIN, min(NAME_WIDTH, columns - beside))
     printed = 0
 
     def row(file: str, answer: str) -> None:
         nonlocal printed
         if not printed:
             line = f"{'file':{width}}  {head}"
-            click.echo(click.style(line, bold=True) if screen.color_system else line)
+            click.echo(click.style(line, bold=True) if screen and screen.color_system else line)
         printed += 1
         click.echo(f"{_cut(file, width):{width}}  {answer}")
 

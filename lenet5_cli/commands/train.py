@@ -17,14 +17,18 @@ from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
     Stop,
+    agree,
     console,
+    joined,
     load,
     option,
     overwrite_option,
     refuse_existing,
     settings,
     source_of,
+    threads_of,
     threads_option,
+    timeout_option,
 )
 from lenet5_cli.config import Config, read
 from lenet5_cli.errors import LeNet5Error, printable
@@ -34,13 +38,15 @@ if TYPE_CHECKING:
 
     from lenet5_cli.data.sources import Split
     from lenet5_cli.engine.network import LeNet5
-    from lenet5_cli.storage.checkpoint import Epoch
+    from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
     from lenet5_cli.training.metrics import Tally
+    from lenet5_cli.training.ranks import Ranks
     from lenet5_cli.training.runs import Run
 
     Note = Callable[[dict[str, Any]], None]
 
 FINETUNE = "finetune"  # the preset of a run that starts from a trained model
+START_KEPT = "No epoch was better on the images held out than the model it started from: that is kept."
 BOARD = "tensorboard:"  # before the folder of a log for TensorBoard
 
 
@@ -75,12 +81,14 @@ def _use_preset(ctx: click.Context, _: click.Parameter, start: Path | None) -> P
 @option("--resume", group="Main", is_flag=True, help="Continue the run whose checkpoint is --output.")
 @option("--runs", group="Main", type=click.IntRange(1), metavar="N", default=1, help="Train N seeds, keep the best.")
 @threads_option
+@timeout_option
 def train(
     output: Path,
     overwrite: bool,
     runs: int,
     resume: bool,
     threads: int,
+    timeout: float,
     start: Path | None,
     log: str | None,
     plot: Path | None,
@@ -100,36 +108,56 @@ def train(
     """
     if resume and runs > 1:
         raise click.UsageError("--resume continues one run; --runs begins several")
-    if start and (resume or runs > 1):
-        raise click.UsageError("--from begins one new run; leave out " + ("--resume" if resume else "--runs"))
+    if start and resume:
+        raise click.UsageError("--from begins a new run; --resume continues one, wherever it started from")
     outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
-    refuse_existing(overwrite or resume, output, *outputs)
-    board, log_file = _log_places(log)
-    refuse_existing(overwrite, log_file, plot)
+
+    from lenet5_cli.reports import figures
+
+    with joined(timeout) as ranks, ExitStack() as held:
+        threads = threads_of(ranks, threads)
+        note: Note = held.enter_context(_log(None))
+        if ranks.leader:
+            note = _hold(held, overwrite, resume, output, outputs, log, plot)
+        begin = _resumed(output, values, ranks) if resume else _begun(values, start, ranks)
+        with Stop(ranks.leader) as stop:
+            if runs > 1:
+                history = _train_several(begin, output, outputs, threads, start, ranks, note, stop)
+            else:
+                history = _train_one(begin, output, threads, ranks, note, stop)
+        if plot and ranks.leader:
+            figures.history(history, plot)
+        name = printable(str(output))
+        click.echo(f"The model is in {name}; lenet5 predict --model {name} digit.png reads a digit with it.", err=True)
+        if begin.notice:
+            click.echo(begin.notice, err=True)
+
+
+def _hold(
+    held: ExitStack,
+    overwrite: bool,
+    resume: bool,
+    output: Path,
+    outputs: list[Path],
+    log: str | None,
+    plot: Path | None,
+) -> "Note":
+    """Refuse what cannot be written, lock what will be, open the log, and return what writes into it."""
     from lenet5_cli.files import only_writer
     from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
 
+    refuse_existing(overwrite or resume, output, *outputs)
+    board, log_file = _log_places(log)
+    refuse_existing(overwrite, log_file, plot)
     if plot:
         figures.require("--plot", plot)
     if resume:
         checkpoint.read(output)  # what is not a checkpoint is refused before anything is written
-    with ExitStack() as locks:
-        for path in {output, *outputs}:
-            locks.enter_context(only_writer(path))
-        refuse_existing(overwrite or resume, output, *outputs)  # another run may just have ended
-        begin = _resumed(output, values) if resume else _begun(values, start)
-        with _tensorboard(board) if board else _log(log_file) as note, Stop() as stop:
-            if runs > 1:
-                history = _train_several(begin, output, outputs, threads, note, stop)
-            else:
-                history = _train_one(begin, output, threads, note, stop)
-    if plot:
-        figures.history(history, plot)
-    name = printable(str(output))
-    click.echo(f"The model is in {name}; lenet5 predict --model {name} digit.png reads a digit with it.", err=True)
-    if begin.notice:
-        click.echo(begin.notice, err=True)
+    for path in {output, *outputs}:
+        held.enter_context(only_writer(path))
+    refuse_existing(overwrite or resume, output, *outputs)  # another run may just have ended
+    return held.enter_context(_tensorboard(board) if board else _log(log_file))
 
 
 class _Begin(NamedTuple):
@@ -140,20 +168,25 @@ class _Begin(NamedTuple):
     notice: str  # that other data were taken than the default
 
 
-def _begun(values: dict[str, Any], start: Path | None) -> _Begin:
+def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin:
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training import runs
     from lenet5_cli.training.loop import demand_classes
 
-    config, saved = Config(**values), checkpoint.read(start) if start else None
-    if config.seed is None:
-        config = replace(config, seed=secrets.randbelow(2**32))
+    def begin() -> "tuple[Config, Checkpoint | None]":
+        config, saved = Config(**values), checkpoint.read(start) if start else None
+        return replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config, saved
+
+    config, saved = ranks.share(begin)
     click.echo(f"seed: {config.seed}", err=True)
-    split, test, notice = _load(config, fall_back=source_of("data") == "DEFAULT")
+    fall_back = source_of("data") == "DEFAULT"
     given = [name for name in values if source_of(name) != "DEFAULT"]
+    names = runs.names_of(saved, given)
+    split, test, notice = ranks.led(lambda: _load(config, names, fall_back=fall_back))
     run = runs.begin(config, split, saved, given)
     demand_classes(run.network, test)
     _note_missing(run.network, split)
+    agree(ranks, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
 
 
@@ -167,17 +200,20 @@ def _note_missing(network: "LeNet5", split: "Split") -> None:
         click.echo(printable(note), err=True)
 
 
-def _resumed(output: Path, values: dict[str, Any]) -> _Begin:
+def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training.runs import Run, continued
 
-    saved = checkpoint.read(output)
+    saved = ranks.share(lambda: checkpoint.read(output))
     changes = {name: value for name, value in values.items() if source_of(name) not in ("DEFAULT", "ENVIRONMENT")}
     data = changes.pop("data", None)  # known by its digest: it may have moved
     config = continued(saved, changes)
     names = saved.sheet.names if saved.sheet else None
-    split, test, notice = _load(replace(config, data=data or config.data), names, fall_back=False)
-    return _Begin(Run.resume(saved, split, config), test, notice)
+    there = replace(config, data=data or config.data)
+    split, test, notice = ranks.led(lambda: _load(there, names, fall_back=False))
+    run = Run.resume(saved, split, config)
+    agree(ranks, training=split, test=test, rehearsed=run.rehearsed)
+    return _Begin(run, test, notice)
 
 
 def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: bool) -> "tuple[Split, Split, str]":
@@ -195,24 +231,23 @@ def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: 
     return load(config, "train"), load(config, "test"), notice
 
 
-def _train_one(begin: _Begin, output: Path, threads: int, note: "Note", stop: Stop) -> "list[Epoch]":
+def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: "Note", stop: Stop) -> "list[Epoch]":
     """Train one network to its end, say what it does on the test set, and return its history."""
     from lenet5_cli.training.loop import evaluate
 
     run = begin.run
+    _note_idle(run.config, ranks)
     try:
         for epoch in run.history:  # of a resumed run, so that its log is complete
             note(epoch.record())
-        for epoch in run.train(output=output, threads=threads, track=stop.track):
+        for epoch in run.train(output=output, threads=threads, ranks=ranks, track=stop.track):
             click.echo(_line(epoch))
             note(epoch.record())
         if run.ended:
             click.echo(run.ended, err=True)
         if not run.improved:
-            click.echo(
-                "No epoch was better on the images held out than the model it started from: that is kept.", err=True
-            )
-        tally = evaluate(run.kept(), begin.test, threads=threads, track=stop.track)
+            click.echo(START_KEPT, err=True)
+        tally = evaluate(run.kept(), begin.test, threads=threads, ranks=ranks, track=stop.track)
     except Stop.Requested:
         name, done = printable(str(output)), len(run.history)
         if done:
@@ -221,22 +256,48 @@ def _train_one(begin: _Begin, output: Path, threads: int, note: "Note", stop: St
         else:
             click.echo("Stopped before the end of the first epoch; nothing was saved.", err=True)
         click.get_current_context().exit(stop.exit_code)
-    click.echo(_result(tally, run.config.data))
+    if ranks.leader:
+        click.echo(_result(tally, run.config.data))
     return run.history
 
 
+def _note_idle(config: Config, ranks: "Ranks", runs: int = 1) -> None:
+    """Say how many ranks have nothing to do in training."""
+    from lenet5_cli.training.step import working
+
+    size = config.batch_size
+    busy = working(size, ranks) if runs == 1 else min(runs, ranks.size)
+    if idle := ranks.size - busy:
+        images = "1 image" if size == 1 else f"{size:,} images"
+        why = f"{runs} runs occupy {busy}" if runs > 1 else f"a batch of {images} occupies {busy}"
+        hint = "" if runs > 1 else "; a larger --batch-size takes more, --runs as many as there are runs"
+        click.echo(
+            f"{idle} of {ranks.size} ranks {'is' if idle == 1 else 'are'} idle in training: {why}{hint}.", err=True
+        )
+
+
 def _train_several(
-    begin: _Begin, output: Path, outputs: list[Path], threads: int, note: "Note", stop: Stop
+    begin: _Begin,
+    output: Path,
+    outputs: list[Path],
+    threads: int,
+    start: Path | None,
+    ranks: "Ranks",
+    note: "Note",
+    stop: Stop,
 ) -> "list[Epoch]":
     """Train with several seeds, side by side; keep the best under the output name, and return its history."""
+    from lenet5_cli.storage import checkpoint
     from lenet5_cli.training.metrics import Tally
-    from lenet5_cli.training.runs import side_by_side
+    from lenet5_cli.training.runs import improved, side_by_side
 
     first = begin.run.config
+    _note_idle(first, ranks, len(outputs))
     configs = [replace(first, seed=(first.seed or 0) + place) for place in range(len(outputs))]
     histories: list[list[Epoch]] = [[] for _ in outputs]
     tests: list[Tally | None] = [None for _ in outputs]
-    for place, event in side_by_side(configs, [str(path) for path in outputs], threads, lambda: bool(stop.exit_code)):
+    names = [str(path) for path in outputs]
+    for place, event in side_by_side(configs, names, threads, lambda: bool(stop.exit_code), start, ranks):
         which = f"seed: {configs[place].seed}  "
         if isinstance(event, Tally):
             tests[place] = event
@@ -246,13 +307,18 @@ def _train_several(
             click.echo(which + _line(event))
             note({"run": place + 1, "seed": configs[place].seed, **event.record()})
     if stop.exit_code:
-        names = ", ".join(printable(str(path)) for path, history in zip(outputs, histories, strict=True) if history)
+        saved = ", ".join(printable(name) for name, history in zip(names, histories, strict=True) if history)
         click.echo(
-            f"Stopped; {names or 'nothing'} was saved. lenet5 train --resume --output continues one of them.", err=True
+            f"Stopped; {saved or 'nothing'} was saved. lenet5 train --resume --output continues one of them.", err=True
         )
         click.get_current_context().exit(stop.exit_code)
+    if not ranks.leader:
+        return []
     runs = zip(configs, outputs, histories, tests, strict=True)
-    return _best_of([_Done(config, path, history, test) for config, path, history, test in runs if test], output)
+    history = _best_of([_Done(config, path, history, test) for config, path, history, test in runs if test], output)
+    if not improved(checkpoint.read(output)):
+        click.echo(START_KEPT, err=True)
+    return history
 
 
 def _line(epoch: "Epoch") -> str:

@@ -1,6 +1,6 @@
 """``lenet5 tune``."""
 
-import secrets
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lenet5_cli.training.search import Search, Trial
 
 SHOWN = 10  # trials in the table
+WRITES, BETWEEN = 20, 0.1  # attempts to write the output, and seconds between two: another machine takes milliseconds
 
 
 def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
@@ -122,8 +123,6 @@ def tune(
     split = load(config, "train")
     if source_of("validation") == "DEFAULT":
         config = replace(config, validation=Search.held_out(split))
-    if config.seed is None and not going_on:
-        config = replace(config, seed=secrets.randbelow(2**32))
     search = Search(config, split, ranges, storage)
     click.echo(f"seed: {search.config.seed}", err=True)
     click.echo(_announced(search, trials, threads, len(split.labels)), err=True)
@@ -154,17 +153,31 @@ def _announced(search: "Search", trials: int, threads: int, images: int) -> str:
 
 
 def _keep_best(search: "Search", output: Path) -> None:
-    """Write the settings of the best trial so far, where there is one."""
-    from lenet5_cli.files import replacing
+    """Write the settings of the best trial so far, where there is one.
 
-    for best in search.ranked[:1]:
-        low, high = search.interval(best)
-        head = (
-            f"# Found by lenet5 tune: {best.accuracy:.4f} ({low:.4f} to {high:.4f}) of the images held out.\n"
-            "# With --validation 0, train learns from these too.\n\n"
-        )
-        with replacing(output) as file:
-            file.write((head + as_toml(replace(search.with_settings(best), seed=None))).encode())
+    Another machine may be about to do so; whoever has the lock looks up what is best, so that the last one knows all.
+    """
+    from lenet5_cli.files import only_writer, replacing
+
+    for left in reversed(range(WRITES)):
+        try:
+            with only_writer(output):
+                for best in search.ranked[:1]:
+                    with replacing(output) as file:
+                        file.write(_found(search, best).encode())
+                return
+        except LeNet5Error:
+            if not left:
+                raise
+            time.sleep(BETWEEN)
+
+
+def _found(search: "Search", best: "Trial") -> str:
+    low, high = search.interval(best)
+    return (
+        f"# Found by lenet5 tune: {best.accuracy:.4f} ({low:.4f} to {high:.4f}) of the images held out.\n"
+        "# With --validation 0, train learns from these too.\n\n"
+    ) + as_toml(replace(search.with_settings(best), seed=None))
 
 
 def _line(trial: "Trial") -> str:

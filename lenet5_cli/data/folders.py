@@ -10,10 +10,8 @@ import hashlib
 import os
 import signal
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
 MAX_UNREADABLE: Final = 0.05  # of the pictures: more is another kind of data, not a few damaged files
 
-_FORM: Final = "pictures 1"  # of what is kept in the cache; another reader of pictures has another number
+_FORM: Final = "pictures 2"  # of what is kept in the cache; another reader of pictures has another number
 _SIZE: Final = 2**26  # bytes of a picture's file
 _COUNT: Final = 1_000_000  # pictures, kept in memory
 _CHUNK: Final = 64  # pictures that a process reads at a time
@@ -182,6 +180,9 @@ def _read_all(
         work = partial(_read_chunk, read, as_is)
         done: Iterable[list[bytes | str | None]] = map(work, chunks)
         if cores > 1 and len(found) >= _WORTH:
+            from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - slow to import, as is the next
+            from multiprocessing import get_context  # noqa: PLC0415
+
             # Spawned and not forked: this process may have threads, of BLAS or of a bar, that hold locks.
             pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_ctrl_c_alone)
             stack.callback(pool.shutdown, cancel_futures=True)

@@ -25,6 +25,7 @@ Codes: TypeAlias = NDArray[np.uint8]
 
 ROWS, COLUMNS = 12, 7
 DIGITS = tuple("0123456789")  # the names of a sheet, or of a checkpoint, that says none
+LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 MIN_CLASSES, MAX_CLASSES = 2, 128
 MAX_NAME = 16  # characters; a column of names that long still leaves room for numbers on 80 columns
 MAX_SCALE = 100
@@ -252,16 +253,19 @@ def _names_path(path: Path) -> Path:
     return path.with_suffix(".names.txt")
 
 
-def _names_beside(path: Path) -> tuple[str, ...] | None:
-    """Return the names beside an image, one a line; None where there is no such file."""
-    beside = _names_path(path)
-    if not beside.exists():
+def read_names(path: Path) -> tuple[str, ...] | None:
+    """Return the names of classes in a text, one a line, in the order of their labels; None if there is no such file.
+
+    Raises:
+        LeNet5Error: it cannot be read, is not UTF-8, or a name cannot be that of a class.
+    """
+    if not path.exists():
         return None
-    text = _decoded(content(beside, _MAX_SHEET_BYTES, "the names of a glyph sheet"), beside, "a name a line")
+    text = _decoded(content(path, _MAX_SHEET_BYTES, "the names of classes"), path, "a name a line")
     names = text.splitlines()
     for number, name in enumerate(names, start=1):
-        _checked_name(name.strip(), f"{beside}: line {number}: ")
-    return checked_names([name.strip() for name in names], f"{beside}: ")
+        _checked_name(name.strip(), f"{path}: line {number}: ")
+    return checked_names([name.strip() for name in names], f"{path}: ")
 
 
 def _checked_name(name: str, where: str) -> str:
@@ -289,7 +293,7 @@ def _count(count: int, thing: str) -> str:
 def _from_image(sheet: bytes, path: Path) -> Sheet:
     from PIL import Image  # noqa: PLC0415  (a text sheet does not need it)
 
-    names = _names_beside(path)
+    names = read_names(_names_path(path))
     width = COLUMNS * len(names or DIGITS)
     with _refusal(f"{path}: a damaged image; expected a strip of {width}x{ROWS} pixels, black on white"):
         image = Image.open(BytesIO(sheet), formats=_FORMATS)

@@ -1,8 +1,13 @@
 """Data sets that can be downloaded: who publishes them, their digests and licences, and how they are stored.
 
-Only hosts that publish the originals, or that the publishers name, and only digests that well-known loaders publish:
-those of MNIST, Fashion-MNIST and Kuzushiji-MNIST are of TensorFlow Datasets, EMNIST's is of Julia's MLDatasets, those
-of QMNIST of torchvision, those of Kannada-MNIST of a Keras loader, and compared with the repository.
+Only hosts that publish the originals, or that the publishers name, and only digests that well-known loaders publish.
+The SHA-256 of MNIST, Fashion-MNIST, Kuzushiji-MNIST and QMNIST are those of TensorFlow Datasets or of torchvision's
+prototype loaders (``torchvision/prototype/datasets/_builtin/mnist.py``, 0.13), that of EMNIST's archive is that of
+Julia's MLDatasets (torchvision has its MD5 alone, 58c8d27c78d21e728a6bc7b3cc06412e), and the MD5 of Kannada-MNIST are
+those of a Keras loader.
+
+The licences are what the publishers say: MNIST's as Keras quotes it; those of Fashion-MNIST, Kuzushiji-MNIST and QMNIST
+stand in their repositories. NIST's page of EMNIST and the repository of Kannada-MNIST state none.
 """
 
 from __future__ import annotations
@@ -54,7 +59,7 @@ class Remote:
 def _emnist(name: str, images: int, classes: int, first: int = 0) -> Remote:
     return Remote(
         "https://www.nist.gov/itl/products-and-services/emnist-dataset",
-        "public domain (NIST, USA)",
+        "none stated",
         images,
         classes,
         ("https://biometrics.nist.gov/cs_links/EMNIST/",),
@@ -128,10 +133,10 @@ SETS = {
         10,
         ("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
         {
-            "qmnist-train-images-idx3-ubyte.gz": "md5:ed72d4157d28c017586c42bc6afe6370",
-            "qmnist-train-labels-idx2-int.gz": "md5:0058f8dd561b90ffdd0f734c6a30e5e4",
-            "qmnist-test-images-idx3-ubyte.gz": "md5:1394631089c404de565df7b7aeaf9412",
-            "qmnist-test-labels-idx2-int.gz": "md5:5b5b05890a5e13444e108efe57b788aa",
+            "qmnist-train-images-idx3-ubyte.gz": "9e26a7bf1683614e065d7b76460ccd52807165b3f22561fb782bd9f38c52b51d",
+            "qmnist-train-labels-idx2-int.gz": "2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f",
+            "qmnist-test-images-idx3-ubyte.gz": "43fc22bf7498b8fc98de98369d72f752d0deabc280a43a7bcc364ab19e57b375",
+            "qmnist-test-labels-idx2-int.gz": "9fbcbe594c3766fdf4f0b15c5165dc0d1e57ac604e01422608bb72c906030d06",
         },
         {
             "train": ("qmnist-train-images-idx3-ubyte.gz", "qmnist-train-labels-idx2-int.gz"),
@@ -141,7 +146,7 @@ SETS = {
     ),
     "kannada-mnist": Remote(
         "https://github.com/vinayprabhu/Kannada_MNIST",
-        "CC BY-SA 4.0",
+        "none stated",
         70_000,
         10,
         ("https://raw.githubusercontent.com/vinayprabhu/Kannada_MNIST/master/data/output_tensors/MNIST_format/",),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet5_cli.data import cache, drawn, folders, idx, remote, tables
-from lenet5_cli.data.glyphs import DIGITS
+from lenet5_cli.data import cache, folders, idx, remote, tables
+from lenet5_cli.data.glyphs import DIGITS, LETTERS, MAX_CLASSES, read_names
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NAMES = (*remote.SETS, "builtin", "builtin-letters")
 FILES = (".csv", ".npz")  # what a file is, by the end of its name
+NAMES_FILE = "names.txt"  # in a folder of IDX files: the names of the classes, one a line
 
 VARIABLE = "LENET5_DATA"  # of the environment: the folder of the default data set, mnist
 
@@ -123,6 +124,8 @@ def extended(split: Split, digits: int, nondigits: int, *, nonclass: int = 10) -
     """
     if not digits and not nondigits:
         return split
+    from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which other data does not
+
     images, labels = drawn.draw(digits, _ADDED_SEED, evenly=True)
     others = drawn.draw_nondigits(nondigits, _ADDED_SEED)
     return replace(
@@ -144,6 +147,8 @@ def _draw(source: str, split: str) -> Split:
                 f" as in {name}:60000"
             )
         count = expected if split == "train" else count
+    from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which other data does not
+
     images, labels = (drawn.draw if name == "builtin" else drawn.draw_letters)(count, _BUILTIN_SEEDS[split])
     return Split(source, images, labels, name, name)
 
@@ -165,7 +170,20 @@ def _read_idx(source: str, split: str, how: Reading) -> Split:
 
 def _read(source: str, images_path: Path, labels_path: Path, how: Reading) -> Split:
     images, labels = idx.read_images(images_path), idx.read_labels(labels_path)
-    return _checked(Split(source, images, labels, str(images_path), str(labels_path)), how)
+    split = _checked(Split(source, images, labels, str(images_path), str(labels_path)))
+    return _renamed(split, images_path.with_name(NAMES_FILE), how)
+
+
+def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
+    """Return a split whose labels are places in a file of names, if there is one, with places in ``how.names``."""
+    names = read_names(names_path)
+    if names is None:
+        return split
+    for index in np.flatnonzero(split.labels >= len(names))[:1]:
+        there = f"label {split.labels[index]} at index {index:,}, counted from 0"
+        raise LeNet5Error(f"{split.labels_path}: {there}, but {len(names)} names in {names_path}")
+    indices = _indices(names, how.names, lambda at: f"{names_path}: line {at + 1}")
+    return replace(split, labels=indices[split.labels])
 
 
 def _fetched(source: str, split: str, how: Reading) -> Split:
@@ -178,11 +196,11 @@ def _fetched(source: str, split: str, how: Reading) -> Split:
         idx_files = f"get the four files from {data.page} and {place}give their folder with --data FOLDER"
         advice = idx_files if data.plain else f"get it from {data.page}"
         raise DownloadError(f"{source}: {problem}; {advice}, or use --data builtin, which needs no download") from None
-    return _checked(Split(source, images, labels, *paths), how)
+    return _checked(Split(source, images, labels, *paths))
 
 
-def _checked(split: Split, how: Reading) -> Split:
-    """Return a split if its images and labels belong together and are what a network can be trained on."""
+def _checked(split: Split) -> Split:
+    """Return a split if its images and labels belong together, and the images are of the size that a network reads."""
     images, labels, path = split.images, split.labels, split.images_path
     if len(images) != len(labels):
         raise LeNet5Error(
@@ -194,28 +212,53 @@ def _checked(split: Split, how: Reading) -> Split:
     rows, columns = images.shape[1:]
     if (rows, columns) != (28, 28):
         raise LeNet5Error(f"{path}: images of {rows}x{columns} pixels; expected 28x28")
-    if len(wrong := np.flatnonzero(labels >= len(how.names))):
-        index, last = wrong[0], len(how.names) - 1
-        kind = "digits" if how.names == DIGITS else "classes"
-        raise LeNet5Error(
-            f"{split.labels_path}: label {labels[index]} at index {index:,}, counted from 0;"
-            f" expected {kind} from 0 to {last}"
-        )
     return split
 
 
+def class_names(source: str) -> tuple[str, ...]:
+    """Return the names of the classes of what `load` takes, in the order of their labels.
+
+    They are those of its folders of pictures, of ``names.txt`` in its folder of IDX files, or the labels in its file.
+    Where they are numbers or nothing says them, they are all numbers that a label can be.
+
+    Raises `LeNet5Error` if it cannot be read, or has more classes than a glyph sheet can.
+    """
+    path, numbers = Path(source), tuple(map(str, range(256)))
+    found: Sequence[str] | None = None
+    if source in remote.SETS or source.partition(":")[0] in _DRAWN:
+        found = LETTERS if source.partition(":")[0] in ("builtin-letters", "emnist-letters") else None
+    elif path.suffix.lower() in FILES and path.is_file():
+        if path.suffix.lower() == ".csv":
+            labels = [_csv(source)[1]["labels"]]
+        else:
+            labels = [tables.read_npz(source, split)[0].labels for split in _PREFIXES]
+        found = sorted(set().union(*labels))
+    elif path.is_dir():
+        found = read_names(path / NAMES_FILE) if holds_idx(path) else folders.class_names(path)
+    if found is None or set(found) <= set(numbers):
+        return numbers
+    if len(found) > MAX_CLASSES:
+        raise LeNet5Error(f"{source}: {len(found):,} classes; expected at most {MAX_CLASSES}")
+    return tuple(found)
+
+
+def places(names: Sequence[str]) -> dict[str, int]:
+    """Return which class each label stands for: the one of that name, or else, for a number, the one at that place."""
+    return {str(place): place for place in range(len(names))} | {name: place for place, name in enumerate(names)}
+
+
 def _indices(labels: Sequence[str], names: Sequence[str], where: Callable[[int], str]) -> NDArray[np.uint8]:
-    """Return the place of each label among the names of the classes; a number that is no name is a place itself."""
-    places = {str(place): place for place in range(len(names))} | {name: place for place, name in enumerate(names)}
+    """Return the place of each label among the names of the classes."""
+    known_places = places(names)
     for at, label in enumerate(labels):
-        if label not in places:
+        if label not in known_places:
             known = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
             shown = label if len(label) <= 60 else f"{label[:60]}..."
             raise LeNet5Error(
                 f"{where(at)}: class {shown or '(empty)'} has no glyph; the glyph sheet has {known};"
                 " --glyphs takes another"
             )
-    return np.array([places[label] for label in labels], np.uint8)
+    return np.array([known_places[label] for label in labels], np.uint8)
 
 
 def _read_pictures(source: str, split: str, how: Reading) -> Split:
@@ -231,20 +274,26 @@ def _read_pictures(source: str, split: str, how: Reading) -> Split:
         progress=how.progress,
     )
     labels = _indices(found.labels, how.names, lambda at: str(Path(found.paths[at]).parent))
-    return _checked(Split(source, found.images, labels, source, source, found.paths, found.unreadable), how)
+    return _checked(Split(source, found.images, labels, source, source, found.paths, found.unreadable))
 
 
-def _read_csv(source: str, split: str, how: Reading) -> Split:
+def _csv(source: str) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
+    """Return the images of a CSV file, and its labels and the number of their first line, parsed once."""
+
     def make() -> tuple[NDArray[np.uint8], dict[str, Any]]:
         table = tables.read_csv(source)
         return table.images, {"labels": table.labels, "first": table.first}
 
     with open_regular(source, "a CSV file") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    images, notes = cache.converted(hashlib.sha256(f"csv 1 {digest}".encode()).hexdigest(), make)
-    places = [f"{source}: line {line}" for line in range(notes["first"], notes["first"] + len(notes["labels"]))]
-    labels = _indices(notes["labels"], how.names, places.__getitem__)
-    return _side(Split(source, images, labels, source, source, places), split, how)
+    return cache.converted(hashlib.sha256(f"csv 1 {digest}".encode()).hexdigest(), make)
+
+
+def _read_csv(source: str, split: str, how: Reading) -> Split:
+    images, notes = _csv(source)
+    lines = [f"{source}: line {line}" for line in range(notes["first"], notes["first"] + len(notes["labels"]))]
+    labels = _indices(notes["labels"], how.names, lines.__getitem__)
+    return _side(Split(source, images, labels, source, source, lines), split, how)
 
 
 def _read_npz(source: str, split: str, how: Reading) -> Split:
@@ -261,8 +310,8 @@ def _side(whole: Split, split: str, how: Reading) -> Split:
     chosen = np.flatnonzero(np.array(sides) == split)
     if not len(chosen):
         raise LeNet5Error(f"{whole.source}: no images for the {split} split; --test-fraction is {how.test_fraction:g}")
-    places = [whole.places[at] for at in chosen.tolist()] if whole.places else ()
-    return replace(whole, images=images[chosen], labels=whole.labels[chosen], places=places)
+    kept = [whole.places[at] for at in chosen.tolist()] if whole.places else ()
+    return replace(whole, images=images[chosen], labels=whole.labels[chosen], places=kept)
 
 
 def holds_idx(folder: Path) -> bool:

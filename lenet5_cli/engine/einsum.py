@@ -60,17 +60,21 @@ def contraction(subscripts: str, a: Array, b: Array, out: Array) -> Product:
 def _in_pieces(left: Array, right: Array, result: Array) -> Product:
     """Return a function that computes a product in pieces along the longer side of its result.
 
-    They are small enough for OpenBLAS to read them where they are: an eighth of the time of the large products. Where
+    They are small enough for OpenBLAS to read them where they are, which saves a tenth to a fifth of the time. Where
     they can be whole registers wide, the result has the same bits.
     """
     if len(result) > result.shape[1]:
         left, right, result = right.T, left.T, result.T
-    terms, columns = right.shape
-    largest = SMALL // (terms * len(left))
-    widths = [width for width in range(VECTOR, columns) if columns % width == 0 and width <= largest]
-    width = max(widths, key=lambda width: (width % VECTOR == 0, width), default=columns)
+    width = _width(result.shape[1], SMALL // left.size)
     rights, results = (array.reshape(len(array), -1, width).transpose(1, 0, 2) for array in (right, result))
     return partial(np.matmul, left, rights, out=results)
+
+
+@cache
+def _width(columns: int, maximum: int) -> int:
+    """Return the width of equal pieces, of whole registers if it can be, or all columns if there are none."""
+    widths = [width for width in range(VECTOR, min(columns, maximum + 1)) if columns % width == 0]
+    return max(widths, key=lambda width: (width % VECTOR == 0, width), default=columns)
 
 
 def _sum_of_blocks(left: Array, right: Array, result: Array) -> Product:

@@ -1,5 +1,6 @@
 """LeNet-5: the report's seven layers, from the settings and a glyph sheet."""
 
+from functools import lru_cache
 from itertools import pairwise
 from os import PathLike
 from typing import Any, Self
@@ -27,18 +28,23 @@ TABLE = [
 LECUN1998 = np.array([[str(c) in maps for c in range(6)] for maps in TABLE])
 
 CHUNK = 50  # images computed together: enough to make long loops, few enough for their work arrays to stay in cache
+EQUAL = 32  # images of the smallest chunks that are made for all to be of one size
 ACCEPT = 0.995  # of the digits held out: one in 200 is refused, about as many as are read wrong without refusal
 
 
-def chunks(images: int) -> list[slice]:
-    """Cut a batch into chunks of equal size, computed one by one or side by side: an even number, from half a CHUNK on.
+@lru_cache(maxsize=8)
+def chunks(images: int) -> tuple[slice, ...]:
+    """Cut a batch into chunks, computed one by one or side by side: an even number, from half a CHUNK on.
 
-    They depend on the number of images alone, and so does everything that is computed of them.
+    They are of one size if EQUAL or more images can be, as layers bind anew where it changes; otherwise it differs by
+    one image. They depend on the number of images alone, and so does everything that is computed of them.
     """
-    count = min(images, 1) if images < CHUNK // 2 else 2 * -(-images // (2 * CHUNK))
+    least = 2 * -(-images // (2 * CHUNK))
+    equal = (count for count in range(least, images // EQUAL + 1, 2) if images % count == 0)
+    count = min(images, 1) if images < CHUNK // 2 else next(equal, least)
     size, larger = divmod(images, count or 1)  # the larger ones first, as layers bind anew where the size changes
     starts = [chunk * size + min(chunk, larger) for chunk in range(count + 1)]
-    return [slice(start, end) for start, end in pairwise(starts)]
+    return tuple(slice(start, end) for start, end in pairwise(starts))
 
 
 def finite(scores: Array) -> Array:
@@ -52,17 +58,83 @@ def finite(scores: Array) -> Array:
     return scores
 
 
-class LeNet5:
+class Classifier:
+    """What tells the classes of pictures apart: a network, or a committee of several.
+
+    Attributes:
+        codes: (k, 84), the glyphs of the output layer, ink 1 and paper 0.
+        names: of the k classes, as in the glyph sheet.
+        dtype: float32 or float64, of the scores.
+        distances: quantiles of the squared distances of digits held out, as in ``Checkpoint``; None where none were.
+        accept: the fraction of such digits that ``threshold`` lets pass, 0 to 1.
+        parameters: what is to be trained, in one vector.
+        gradients: likewise, of the latest loss.
+    """
+
+    codes: NDArray[np.uint8]
+    names: tuple[str, ...]
+    dtype: np.dtype[Any]
+    distances: NDArray[np.floating] | None = None
+    accept: float = ACCEPT
+    parameters: Array
+    gradients: Array
+
+    def prepare(self, images: NDArray[np.uint8]) -> Any:
+        """Return pictures (n, 28, 28) as ``forward`` takes them."""
+        raise NotImplementedError
+
+    def forward(self, x: Any) -> Array:
+        """Return scores (n, k) for prepared images; the largest score is the answer."""
+        raise NotImplementedError
+
+    def loss(self, scores: Array, labels: NDArray[np.integer]) -> float:
+        """Return the mean loss of scores (n, k) with labels (n,)."""
+        raise NotImplementedError
+
+    @property
+    def sheet(self) -> glyphs.Sheet:
+        """The glyphs and names of the classes."""
+        return glyphs.Sheet(self.codes, self.names)
+
+    @property
+    def threshold(self) -> float | None:
+        """The largest squared distance to the nearest code at which a picture still is a digit; None: any is one.
+
+        So that the fraction ``accept`` of the digits held out in training pass; with 1, whatever there is.
+
+        Source: LeCun et al. 1998, section II.C.
+        """
+        if self.distances is None or self.accept >= 1:
+            return None
+        return float(np.interp(self.accept, np.linspace(0, 1, len(self.distances)), self.distances))
+
+    def scores(self, images: NDArray[Any]) -> Array:
+        """Return scores (n, k) of pictures, white on black: minus the squared distance to each code.
+
+        The pictures are (n, 28, 28), (n, 784) or one of (28, 28); uint8, or floats in [0, 1].
+
+        Raises:
+            LeNet5Error: they have another shape, or other numbers.
+        """
+        images = as_pictures(images)
+        scores = np.empty((len(images), len(self.codes)), self.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+            for chunk in chunks(len(images)):
+                scores[chunk] = self.forward(self.prepare(images[chunk]))
+        return finite(scores)
+
+    def probabilities(self, images: NDArray[Any]) -> Array:
+        """Return the probability (n, k) of each class for pictures, white on black, as ``scores`` takes them."""
+        return softmax(self.scores(images))
+
+
+class LeNet5(Classifier):
     """The seven layers of the report, with the settings that made them.
 
     Attributes:
+        codes, names, dtype, distances, accept: as of every classifier.
         config: the settings.
-        codes: (k, 84), the glyphs of the output layer, ink 1 and paper 0.
-        names: of the k classes, as in the glyph sheet.
         layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
-        dtype: float32 or float64.
-        distances: quantiles of the squared distances of digits held out, as in ``Checkpoint``; None where none were.
-        accept: the fraction of such digits that ``threshold`` lets pass, 0 to 1.
         parameters: every trainable number in one vector, of which the layers' ``params`` are views.
         gradients: likewise for their ``grads``.
 
@@ -79,8 +151,6 @@ class LeNet5:
         self.config = config = config or Config()
         self.codes, self.names = glyphs.read(config.glyphs) if sheet is None else sheet
         self.dtype = np.dtype(config.dtype)
-        self.accept = ACCEPT
-        self.distances: NDArray[np.floating] | None = None
         self._criterion = criterion(config.loss, config.rubbish)
         self.layers: list[Layer] = []
         rng, activation = np.random.default_rng(config.seed), ACTIVATIONS[config.activation]
@@ -133,23 +203,6 @@ class LeNet5:
                     raise LeNet5Error(f"{where}{layer.name}.{name}: shape {value.shape}; expected {param.shape}")
                 param[...] = value
 
-    @property
-    def sheet(self) -> glyphs.Sheet:
-        """The glyphs and names of the classes."""
-        return glyphs.Sheet(self.codes, self.names)
-
-    @property
-    def threshold(self) -> float | None:
-        """The largest squared distance to the nearest code at which a picture still is a digit; None: any is one.
-
-        So that the fraction ``accept`` of the digits held out in training pass; with 1, whatever there is.
-
-        Source: LeCun et al. 1998, section II.C.
-        """
-        if self.distances is None or self.accept >= 1:
-            return None
-        return float(np.interp(self.accept, np.linspace(0, 1, len(self.distances)), self.distances))
-
     def pairs(self) -> list[list[Array]]:
         """Return ``[weight, bias]`` of each trainable layer, copied, in the shapes of the report."""
         return [[value.copy() for value in layer.params.values()] for layer in self.layers if layer.params]
@@ -200,25 +253,6 @@ class LeNet5:
     def prepare(self, images: NDArray[np.uint8]) -> Array:
         """Return pictures (n, 28, 28) as the network's input (n, 1, 32, 32)."""
         return prepare(images, self.config.input, self.dtype)
-
-    def scores(self, images: NDArray[Any]) -> Array:
-        """Return scores (n, k) of pictures, white on black: minus the squared distance to each code.
-
-        The pictures are (n, 28, 28), (n, 784) or one of (28, 28); uint8, or floats in [0, 1].
-
-        Raises:
-            LeNet5Error: they have another shape, or other numbers.
-        """
-        images = as_pictures(images)
-        scores = np.empty((len(images), len(self.codes)), self.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
-            for chunk in chunks(len(images)):
-                scores[chunk] = self.forward(self.prepare(images[chunk]))
-        return finite(scores)
-
-    def probabilities(self, images: NDArray[Any]) -> Array:
-        """Return the probability (n, k) of each class for pictures, white on black, as ``scores`` takes them."""
-        return softmax(self.scores(images))
 
     def maps(self, images: NDArray[Any]) -> dict[str, Array]:
         """Return what each layer makes of pictures, as ``scores`` takes them: by name, (n, *output_shape), copies.

@@ -3,6 +3,7 @@
 import io
 import stat
 import warnings
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, TypeAlias
@@ -18,7 +19,6 @@ MAX_PIXELS: Final = 36_000_000  # decoded at most: about 300 MB; of a large JPEG
 MAX_ASPECT: Final = 40  # the longer side by the shorter
 PAGE_SIDE: Final = 2048  # pixels of the longer side that is kept: ten lines of handwriting stay legible
 SHADES: Final = 64  # of 255: an opaque part that varies by more is a page; by less, ink of one colour
-HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")  # ISO/IEC 23008-12
 
 _TURNS: Final = {  # what makes each EXIF orientation upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -85,6 +85,12 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
     return Page(pixels, (long, short) if pixels.shape[1] > pixels.shape[0] else (short, long))
 
 
+def size_of(path: str) -> tuple[int, int]:
+    """Return the width and height of a picture that can be decoded, as its file has them."""
+    with _opened(path, path) as image:
+        return image.size
+
+
 def _opened(source: Source, name: str) -> Image.Image:
     """Return an image whose size is known and whose pixels are not yet decoded."""
     if isinstance(source, Image.Image):
@@ -96,28 +102,17 @@ def _opened(source: Source, name: str) -> Image.Image:
     elif isinstance(source, str | PathLike) and not stat.S_ISREG(mode := Path(source).stat().st_mode):
         what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise LeNet5Error(f"{name}: {what}; expected a picture")
-    try:
+    expected = f"{name}: not a picture; expected one of {', '.join(FORMATS)}, HEIC"
+    with suppress(UnidentifiedImageError):
         return Image.open(source, formats=FORMATS)
-    except UnidentifiedImageError:
-        if not _is_heic(source):
-            raise LeNet5Error(f"{name}: not a picture; expected one of {', '.join(FORMATS)}, HEIC") from None
     try:
         import pillow_heif  # noqa: PLC0415 - an extra
     except ImportError:
-        raise LeNet5Error(f"{name}: a HEIC picture; pip install pillow-heif, or save it as JPEG") from None
+        raise LeNet5Error(f"{expected}, which needs pip install pillow-heif") from None
     pillow_heif.register_heif_opener(thumbnails=False)
-    return Image.open(source, formats=("HEIF",))
-
-
-def _is_heic(source: str | PathLike[str] | IO[bytes]) -> bool:
-    if isinstance(source, str | PathLike):
-        with Path(source).open("rb") as file:
-            start = file.read(12)
-    else:
-        source.seek(0)
-        start = source.read(12)
-        source.seek(0)
-    return start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS
+    with suppress(UnidentifiedImageError):
+        return Image.open(source, formats=("HEIF",))
+    raise LeNet5Error(expected)
 
 
 def _from_array(x: NDArray[Any], name: str) -> Image.Image:
@@ -132,13 +127,11 @@ def _from_array(x: NDArray[Any], name: str) -> Image.Image:
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise LeNet5Error(
-            f"{name}: {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} that are read; make it smaller"
-        )
+    pixels = f"{name}: {size[0]:,} x {size[1]:,} pixels"
+    if size[0] * size[1] > MAX_PIXELS:
+        raise LeNet5Error(f"{pixels}, more than the {MAX_PIXELS:,} that are read; make it smaller")
     if max(size) > MAX_ASPECT * min(size):
-        raise LeNet5Error(f"{name}: {width:,} x {height:,} pixels; no digit is so narrow")
+        raise LeNet5Error(f"{pixels}; no digit is so narrow")
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -172,11 +165,12 @@ def _opaque(image: Image.Image) -> Image.Image:
     """
     layers = np.asarray(image)[:: 1 + image.height // 256, :: 1 + image.width // 256]
     colours = layers[layers[..., 3] > 127][:, :3]
-    behind = np.full(3, 255)
+    behind = (255, 255, 255)
     if len(colours) and layers[..., 3].min() < 255:
         brightness = colours.mean(axis=1)
-        low, high = np.quantile(brightness, (0.02, 0.98))
-        ink = 255 if brightness.mean() < 128 else 0
-        behind = np.median(colours, axis=0) if high - low > SHADES else np.full(3, ink)
-    below = Image.new("RGBA", image.size, (*(int(value) for value in behind), 255))
+        if np.ptp(np.quantile(brightness, (0.02, 0.98))) > SHADES:
+            behind = tuple(np.median(colours, axis=0).astype(int).tolist())
+        elif brightness.mean() >= 128:
+            behind = (0, 0, 0)
+    below = Image.new("RGBA", image.size, (*behind, 255))
     return Image.alpha_composite(below, image).convert("RGB")

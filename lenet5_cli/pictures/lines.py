@@ -9,27 +9,24 @@ import cv2
 import numpy as np
 
 from lenet5_cli.engine.losses import softmax
-from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import segment
 from lenet5_cli.pictures.decode import Page, Source, decode, name_of
 from lenet5_cli.pictures.normalise import normalise
-from lenet5_cli.pictures.rules import without_rules
 from lenet5_cli.pictures.segment import Box, Component, Ink, Plane
 
 ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
-PIECES_MAX: Final = (
-    2000  # of components that are cut, on a page: a full sheet has some hundred digits; it bounds the work
-)
-DUST: Final = 8  # pixels of height: what is lower does not count when the height of the digits is estimated
+MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
+DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 
 # In heights of a digit: of all, the median; of a row, the median of its components.
+RULE: Final = 1.4  # a straight run as long is no stroke
 SMALL: Final = 0.12  # a shorter longer side is dust
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
-BODY: Final = 0.5  # lower components are signs, dots or broken strokes: they neither make a row nor are a digit
+BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
+BESIDE: Final = 3  # components of a row whose highest the next one stands beside: a digit may be in pieces
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
-NEAR: Final = 0.15  # of a sign above or below its row
-THIN: Final = 0.3  # of a row's median area by length, an upright 1 having about half: less is another pen's
 GAP: Final = 0.25  # between strokes of one digit at most
 WIDE: Final = 1.6  # of a digit at most
 TOUCHING: Final = 0.85  # wider components may be several digits
@@ -38,16 +35,17 @@ CUT_INK: Final = 0.45  # in a column that is cut, at most: a cut along a stroke 
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
-EVIDENCE: Final = 2.5  # below the threshold: what is nearer to its glyph is hardly ever noise
-SKIPPED: Final = 10.0  # for a component that is no digit, or each DIGIT_WIDTH of it: above what any digit costs
+NOISE: Final = 4.5  # what costs less is hardly ever noise
+BEYOND: Final = 3.0  # the threshold: so far a digit may lie from its glyph where its row speaks for it
+SPEAKING: Final = 2  # digits within the threshold that do
+SKIPPED: Final = 10.0  # for a component that is no digit, or each DIGIT_WIDTH of it: as much as any digit costs
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
 SPECK: Final = 0.15  # of SKIPPED at least, in proportion to its longer side, for a sign
+UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
 CUT: Final = 0.5  # for a cut, and
 CUT_THROUGH: Final = 6.0  # for each height of ink in it
 NEAREST: Final = 0.03  # quantile of the windows' distances that is a digit's, where the network keeps no threshold
 PRIOR: Final = 0.1  # a digit, of the prior of its ink: on a page, many digits speak for the ink together
-UNLIKELY: Final = 18.0  # the prior of an ink hypothesis that is not followed
-STROKES_MAX: Final = 4  # components that are joined into one digit
 
 
 class Digit(NamedTuple):
@@ -73,25 +71,17 @@ class Text:
         return "\n".join("".join(str(each.digit) for each in row) for row in self.rows)
 
 
-class Window(NamedTuple):
-    """Consecutive pieces of a row that may be one digit: from ``first`` to ``last``, exclusive."""
+class Step(NamedTuple):
+    """Consecutive pieces of a row, from ``first`` to ``last``, exclusive: a digit, or, without an image, none."""
 
     first: int
     last: int
+    cost: float
     box: Box
-    image: Plane  # (28, 28), white on black
+    image: Plane | None = None  # (28, 28), white on black
 
 
-class Row(NamedTuple):
-    """The pieces of a row from the left, and what the path over them may take."""
-
-    pieces: list[Component]
-    skips: list[list[tuple[int, float]]]  # from each piece: up to which, exclusive, at which cost
-    cuts: list[float]  # the cost of ending behind each piece
-    windows: list[Window]
-
-
-def read_digits(source: Source, network: LeNet5 | None = None, *, name: str | None = None, rotate: int = 0) -> Text:
+def read_digits(source: Source, network: Classifier | None = None, *, name: str | None = None, rotate: int = 0) -> Text:
     """Return all digits on a picture in reading order, as ``network`` reads them, the bundled model if None.
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
@@ -105,70 +95,49 @@ def read_digits(source: Source, network: LeNet5 | None = None, *, name: str | No
     return read_page(decode(source, name, rotate=rotate), network or LeNet5.load(), name or name_of(source))
 
 
-def read_page(page: Page, network: LeNet5, name: str) -> Text:
+def read_page(page: Page, network: Classifier, name: str) -> Text:
     """Return all digits on a decoded page."""
     scale = max(1, ENLARGED // max(page.pixels.shape[:2]))
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    found: list[tuple[float, list[Row]]] = []
-    crowded = False
-    for ink in segment.inks(shades):
-        if ink.prior <= UNLIKELY:
-            rows = _rows(ink)
-            crowded |= rows is None
-            found.append((PRIOR * ink.prior, rows or []))
-    windows = [window for _, rows in found for row in rows for window in row.windows]
-    if crowded and not windows:
-        raise LeNet5Error(f"{name}: more than {PIECES_MAX:,} marks that may be digits; crop it to the digits")
-    if not windows:
+    inks = list(segment.inks(shades))
+    found = [[_steps(ink, labels, row) for labels, row in _rows(ink, name)] for ink in inks]
+    images = [step.image for rows in found for row in rows for step in row if step.image is not None]
+    if not images:
         return Text([], page)
-    scores = network.scores(np.stack([window.image for window in windows]))
+    scores = network.scores(np.stack(images))
     nearest = -float(np.quantile(scores.max(axis=1), 1 - NEAREST))
     limit = nearest + CERTAIN if network.threshold is None else network.threshold
     distances = iter(-scores)
     factor = page.size[0] / shades.shape[1]
     texts, evidence = [], []
-    for prior, rows in found:
-        read = [_best(row, [next(distances) for _ in row.windows], limit, factor) for row in rows]
-        texts.append([digits for digits in read if digits])
-        near = [min(CERTAIN, limit - each.distance) for digits in read for each in digits]
-        evidence.append(sum(near) - (EVIDENCE + prior) * len(near))
+    for ink, rows in zip(inks, found, strict=True):
+        read = [_best(row, distances, limit, factor) for row in rows]
+        texts.append([[digit for _, digit in row] for row in read if row])
+        evidence.append(sum(NOISE - PRIOR * ink.prior - cost for row in read for cost, _ in row))
     return Text(texts[int(np.argmax(evidence))], page)
 
 
-def _rows(ink: Ink) -> list[Row] | None:
-    """Return the rows of an ink hypothesis from the top, None if there are too many components."""
-    height, _, _ = _measured(ink.mask)
-    if not height:
-        return []
-    mask = without_rules(ink.mask, height)
-    height, labels, stats = _measured(mask)
-    if not height:
-        return []
-    longest = stats[:, 2:4].max(axis=1)
-    places = 1 + np.flatnonzero((longest[1:] >= SMALL * height) & (stats[1:, 3] <= LARGE * height))
-    wide = stats[places, 2][stats[places, 2] > TOUCHING * height]
-    if len(places) + wide.sum() / (STEP * height) > PIECES_MAX:
-        return None
-    found = [
-        Component(int(place), left, top, left + width, top + tall, area, 0)
-        for place, (left, top, width, tall, area) in zip(places, stats[places].tolist(), strict=True)
-    ]
-    bodies = [each for each in found if each.height >= BODY * height]
-    rows = _in_rows([each for each in bodies if not any(_holds(each, other) for other in bodies)])
-    for sign in found:
-        if sign.height < BODY * height and not _cut_off(sign, mask.shape):
-            _add_sign(rows, sign, NEAR * height)
-    fresh = count(int(labels.max()) + 1)
-    return [_row(ink._replace(mask=mask), labels, _inked_alike(row), fresh) for row in rows]
+def _rows(ink: Ink, name: str) -> Iterator[tuple[Plane, list[Component]]]:
+    """Yield the labels and the rows of an ink hypothesis from the top."""
+    height, *_ = _measured(ink.mask, name)
+    mask = segment.without_rules(ink.mask, RULE * height, (RULE * height, RULE * height)) if height else ink.mask
+    height, labels, found = _measured(mask, name)
+    found = [each for each in found if each.length >= SMALL * height and each.height <= LARGE * height]
+    frames = [each for each in found if any(_holds(each, other) for other in found if other.height >= BODY * height)]
+    for row in _in_rows([each for each in found if each not in frames]):
+        if any(each.height >= BODY * height for each in row):
+            yield labels, row
 
 
-def _measured(mask: Plane) -> tuple[float, Plane, Plane]:
-    """Return the height of the digits on a mask, 0 if there are none, the labels of its components and their stats."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    heights = stats[1:, 3][stats[1:, 3] >= DUST]
+def _measured(mask: Plane, name: str) -> tuple[float, Plane, list[Component]]:
+    """Return the height of the digits on a mask, 0 if there are none, the labels of its components, and these."""
+    labels, found = segment.components(mask, DUST)
+    if len(found) > MARKS_MAX:
+        raise LeNet5Error(f"{name}: more than {MARKS_MAX:,} marks that may be digits; crop it to the digits")
+    heights = np.array([each.height for each in found if each.height >= DUST])
     if not len(heights):
-        return 0.0, labels, stats
-    return float(np.median(heights[heights >= BODY * np.quantile(heights, 0.75)])), labels, stats
+        return 0.0, labels, []
+    return float(np.median(heights[heights >= BODY * np.quantile(heights, 0.75)])), labels, found
 
 
 def _holds(frame: Component, other: Component) -> bool:
@@ -178,79 +147,42 @@ def _holds(frame: Component, other: Component) -> bool:
     )
 
 
-def _cut_off(sign: Component, shape: tuple[int, ...]) -> bool:
-    """Tell whether a low component touches the page's edge: it is the rest of another row."""
-    return sign.left == 0 or sign.top == 0 or sign.right == shape[1] or sign.bottom == shape[0]
-
-
-def _in_rows(bodies: list[Component]) -> list[list[Component]]:
+def _in_rows(found: list[Component]) -> list[list[Component]]:
     """Return components in rows from the top: each beside the last of its row, so that a row may slope."""
     rows: list[list[Component]] = []
-    for each in sorted(bodies, key=lambda each: each.left + each.right):
-        shared = [min(each.bottom, row[-1].bottom) - max(each.top, row[-1].top) for row in rows]
-        lower = [min(each.height, row[-1].bottom - row[-1].top) for row in rows]
-        fitting = [(pixels, i) for i, pixels in enumerate(shared) if pixels > OVERLAP * lower[i]]
-        if fitting:
-            rows[max(fitting)[1]].append(each)
+    for each in sorted(found, key=lambda each: each.left + each.right):
+        beside = [max(row[-BESIDE:], key=lambda last: last.height) for row in rows]
+        shared = [min(each.bottom, last.bottom) - max(each.top, last.top) for last in beside]
+        place = int(np.argmax(shared)) if rows else 0
+        if rows and shared[place] > OVERLAP * min(each.height, beside[place].height):
+            rows[place].append(each)
         else:
             rows.append([each])
     return sorted(rows, key=lambda row: np.mean([each.top + each.bottom for each in row]))
 
 
-def _inked_alike(row: list[Component]) -> list[Component]:
-    """Return a row without what is drawn with a much thinner pen: margins and sides of boxes that look like a 1."""
-    usual = np.median([each.area / each.length for each in row])
-    return [each for each in row if each.area / each.length >= THIN * usual]
-
-
-def _add_sign(rows: list[list[Component]], sign: Component, reach: float) -> None:
-    """Add a low component to the row in which its middle lies, if there is one."""
-    x, y = (sign.left + sign.right) / 2, (sign.top + sign.bottom) / 2
-    for row in rows:
-        beside = min(row, key=lambda each: max(each.left - x, x - each.right))
-        if beside.top - reach < y < beside.bottom + reach:
-            row.append(sign)
-            return
-
-
-def _row(ink: Ink, labels: Plane, row: list[Component], fresh: Iterator[int]) -> Row:
-    """Return a row's pieces, costs and windows; ``labels`` are changed where a component is cut."""
-    height = float(np.median([each.height for each in row]))
-    pieces, parents, costs = [], {}, {}
-    for each in row:
-        for piece, cost in _cut(labels, each, height, fresh):
-            pieces.append(piece)
-            parents[piece.label], costs[piece.label] = each, cost
-    pieces.sort(key=lambda each: each.left + each.right)
-    whole = [parents[each.label] for each in pieces]
-    skips = [_skips(pieces, whole, i, height) for i in range(len(pieces))]
-    windows = []
+def _steps(ink: Ink, labels: Plane, row: list[Component]) -> list[Step]:
+    """Return what a path over a row may take; ``labels`` are changed where a component is cut."""
+    heights = np.array([each.height for each in row])
+    height = float(np.median(heights[heights >= BODY * heights.max()]))
+    fresh = count(int(labels.max()) + 1)
+    pieces = [piece for each in row for piece in _cut(labels, each, height, fresh)]
+    pieces.sort(key=lambda piece: piece[0].left + piece[0].right)
+    steps = []
     for first in range(len(pieces)):
         for last in range(first + 1, len(pieces) + 1):
-            group = pieces[first:last]
+            group, cuts = zip(*pieces[first:last], strict=True)
             left, top, right, bottom = box = segment.box_of(group)
-            gap = pieces[last - 1].left - max((each.right for each in group[:-1]), default=right)
-            if gap > GAP * height or (last > first + 1 and right - left > WIDE * max(height, bottom - top)):
+            wide, tall = right - left, bottom - top
+            gap = group[-1].left - max((each.right for each in group[:-1]), default=right)
+            if gap > GAP * height or (last > first + 1 and wide > WIDE * max(height, tall)):
                 break
-            if len({each.label for each in whole[first:last]}) > STROKES_MAX:
-                break
-            if bottom - top >= BODY * height:
-                windows.append(Window(first, last, box, normalise(segment.isolate(ink, labels, group))))
-    return Row(pieces, skips, [costs[each.label] for each in pieces], windows)
-
-
-def _skips(pieces: list[Component], whole: list[Component], i: int, height: float) -> list[tuple[int, float]]:
-    """Return what may be skipped from piece i on: it, and all of the component that was cut and begins with it."""
-    piece, parent = pieces[i], whole[i]
-    if piece == parent:
-        return [(i + 1, SKIPPED * min(1, max(SPECK, piece.length / height)))]
-    skips = [(i + 1, SKIPPED)]
-    if parent not in whole[:i]:
-        last = max(j for j, each in enumerate(whole) if each == parent)
-        between = sum(each != parent for each in whole[i:last])
-        cost = SKIPPED * max(1, (parent.width) / (DIGIT_WIDTH * height)) + SPECK * SKIPPED * between
-        skips.append((last + 1, cost))
-    return skips
+            size = wide / DIGIT_WIDTH if wide > height else min(height, max(SPECK * height, wide, tall))
+            steps.append(Step(first, last, cuts[-1] + SKIPPED * size / height, box))
+            if tall >= BODY * height:
+                cost = cuts[-1] + UNEVEN * abs(float(np.log(tall / height)))
+                steps.append(Step(first, last, cost, box, normalise(segment.isolate(ink, labels, group))))
+    return steps
 
 
 def _cut(labels: Plane, component: Component, height: float, fresh: Iterator[int]) -> Iterator[tuple[Component, float]]:
@@ -274,21 +206,23 @@ def _cut(labels: Plane, component: Component, height: float, fresh: Iterator[int
         yield Component(new, *box, len(rows), 0), cost
 
 
-def _best(row: Row, distances: list[Plane], limit: float, factor: float) -> list[Digit]:
-    """Return the digits on the best path through a row."""
-    end = len(row.pieces)
-    steps: list[list[tuple[int, float, list[Digit]]]] = [
-        [(last, cost, []) for last, cost in skips] for skips in row.skips
-    ]
-    for window, each in zip(row.windows, distances, strict=True):
-        if (distance := float(each.min())) <= limit:
-            left, top, right, bottom = (round(factor * edge) for edge in window.box)
-            digit = Digit(int(each.argmin()), float(softmax(-each[None]).max()), distance, (left, top, right, bottom))
-            steps[window.first].append((window.last, max(0.0, distance - limit + CERTAIN), [digit]))
-    paths: list[tuple[float, list[Digit]]] = [(0.0, []), *[(np.inf, [])] * end]
-    for i in range(end):
-        for last, step, digits in steps[i]:
-            cost = paths[i][0] + step + row.cuts[last - 1]
-            if cost < paths[last][0]:
-                paths[last] = (cost, paths[i][1] + digits)
-    return paths[-1][1]
+def _best(row: list[Step], distances: Iterator[Plane], limit: float, factor: float) -> list[tuple[float, Digit]]:
+    """Return the digits on the best path through a row with their costs, and take the distances of its images."""
+    paths: list[tuple[float, list[tuple[float, Digit]]]] = [(0.0, []), *[(np.inf, [])] * max(step.last for step in row)]
+    for step in row:
+        cost, digits = step.cost, []
+        if step.image is not None:
+            each = next(distances)
+            distance = float(each.min())
+            if distance > limit + BEYOND:
+                continue
+            cost += max(0.0, distance - limit + CERTAIN)
+            left, top, right, bottom = (round(factor * edge) for edge in step.box)
+            box = (left, top, right, bottom)
+            digits = [(cost, Digit(int(each.argmin()), float(softmax(-each[None]).max()), distance, box))]
+        before, found = paths[step.first]
+        if before + cost < paths[step.last][0]:
+            paths[step.last] = (before + cost, found + digits)
+    found = paths[-1][1]
+    near = [each for each in found if each[1].distance <= limit]
+    return found if len(near) >= SPEAKING else near

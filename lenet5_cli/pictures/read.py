@@ -1,9 +1,7 @@
 """What the network makes of the candidates for a digit on a picture, and the choice among them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
-from operator import itemgetter
 from typing import Any, Final
 
 import cv2
@@ -11,28 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.engine.losses import softmax
-from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures.decode import Page, Source, decode, name_of
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
-from lenet5_cli.pictures.rules import ruled_lines
 from lenet5_cli.pictures.segment import (
     Box,
-    Component,
     Ink,
     Plane,
     box_of,
     components,
     grey,
-    groups,
     inks,
     isolate,
     reduced,
+    without_rules,
 )
 
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
 SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
+
+STANDING_OUT: Final = 3  # components that are tried as the digit, the longest first
+RUN: Final = 0.12  # of the longer side: a straight run of a ruled line
+RUN_MIN: Final = 16  # pixels of a run: in small pictures, a pen of one pixel draws straight strokes too
+SPAN: Final = 0.8  # of the side along them: ruled lines reach over more of it; the strokes of a digit hardly do
 
 # The prior, in squared distance to a glyph, beside that of the ink:
 UNEXPLAINED: Final = 30  # all of the ink left over that does not touch the page's edge; half of it counts half
@@ -93,7 +94,7 @@ class Reading:
         return f"; {others} more like it beside it: --all reads them" if others else ""
 
 
-def read_picture(source: Source, network: LeNet5 | None = None, *, rotate: int = 0) -> Plane:
+def read_picture(source: Source, network: Classifier | None = None, *, rotate: int = 0) -> Plane:
     """Return a picture of a digit, of any size and mode, as (28, 28) uint8, white on black.
 
     Of the ways to read it, it is the one that the network, the bundled model if None, answers best. A picture that
@@ -124,10 +125,10 @@ def read_sample(source: Source, *, as_is: bool = False) -> Plane:
     shades = grey(reduced(pixels, LOOK))
     if ready := _ready(shades):
         return ready[0].image
-    plainest = min(_candidates(shades), key=itemgetter(0), default=None)
-    if plainest is None:
+    found = _candidates(shades)
+    if not found:
         raise LeNet5Error(f"{name_of(source)}: nothing on it stands out")
-    return plainest[1]().image
+    return min(found, key=lambda each: each.prior).image
 
 
 def _fitted(shades: Plane) -> Plane:
@@ -140,7 +141,7 @@ def _fitted(shades: Plane) -> Plane:
     return picture
 
 
-def read(source: Source, network: LeNet5, *, name: str | None = None, rotate: int = 0) -> Reading:
+def read(source: Source, network: Classifier, *, name: str | None = None, rotate: int = 0) -> Reading:
     """Read the digit on a picture, turned clockwise by ``rotate`` degrees; of several, one that stands out.
 
     Raises:
@@ -149,12 +150,12 @@ def read(source: Source, network: LeNet5, *, name: str | None = None, rotate: in
     return read_page(decode(source, name, rotate=rotate), network)
 
 
-def read_page(page: Page, network: LeNet5) -> Reading:
+def read_page(page: Page, network: Classifier) -> Reading:
     """Read the digit on a decoded page."""
     look = reduced(page.pixels, LOOK)
     shades = grey(look)
     ready = _ready(shades)
-    found = ready or [candidate() for _, candidate in _candidates(shades)]
+    found = ready or _candidates(shades)
     if not found:
         return Reading(None, "nothing on it stands out", look, None, [])
     distances = -network.scores(np.stack([each.image for each in found]))
@@ -179,30 +180,31 @@ def _ready(shades: Plane) -> list[Candidate]:
     return []
 
 
-def _candidates(shades: Plane) -> Iterator[tuple[float, Callable[[], Candidate]]]:
-    """Yield the ways to read shades (h, w), without the network's word: the prior of each, and what makes it."""
+def _candidates(shades: Plane) -> list[Candidate]:
+    """Return the ways to read shades (h, w), without the network's word."""
+    long, sides = RUN * max(shades.shape), (SPAN * shades.shape[1], SPAN * shades.shape[0])
+    found: list[Candidate] = []
     for ink in inks(shades):
-        lines = ruled_lines(ink.mask)
-        if lines.any():
-            rest = 1 - cv2.dilate(lines, np.ones((3, 3), np.uint8))
-            yield from _of_ink(ink._replace(plane=ink.plane * rest, mask=ink.mask * rest))
-        yield from _of_ink(ink._replace(prior=ink.prior + RULES * bool(lines.any())))
+        mask = without_rules(ink.mask, long, sides) if long >= RUN_MIN else ink.mask
+        if (removed := cv2.subtract(ink.mask, mask)).any():
+            rest = 1 - cv2.dilate(removed, np.ones((3, 3), np.uint8))
+            found += _of_ink(ink._replace(plane=ink.plane * rest, mask=mask))
+        found += _of_ink(ink._replace(prior=ink.prior + RULES * bool(removed.any())))
+    return found
 
 
-def _of_ink(ink: Ink) -> Iterator[tuple[float, Callable[[], Candidate]]]:
+def _of_ink(ink: Ink) -> Iterator[Candidate]:
+    """Yield what may be one digit: a component that stands out, and all inside the page."""
     labels, found = components(ink.mask, minimum=2)
     inside = [each for each in found if not each.edge]
     total, longest = sum(each.area for each in inside), max((each.length for each in inside), default=0)
-    for group in groups(found):
+    groups = [[each] for each in (*inside[:STANDING_OUT], *(each for each in found[:1] if each.edge))]
+    for group in [*groups, inside] if len(inside) > 1 else groups:
         box = box_of(group)
-        if (length := max(box[2] - box[0], box[3] - box[1])) < SMALLEST:
-            continue
-        area, edge = sum(each.area for each in group), sum(each.area for each in group if each.edge)
-        prior = ink.prior + UNEXPLAINED * (1 - area / (total + edge)) + SMALL * (1 - length / max(longest, length))
-        others = sum(each not in group and each.length > COMPARABLE * length for each in inside)
-        yield prior, partial(_isolated, ink, labels, group, box, others, prior)
-
-
-def _isolated(ink: Ink, labels: NDArray[Any], group: list[Component], box: Box, others: int, prior: float) -> Candidate:
-    plane = isolate(ink, labels, group)
-    return Candidate(normalise(plane), plane, box, ink.dark, ink.local, len(group), others, prior)
+        length = max(box[2] - box[0], box[3] - box[1])
+        if length >= SMALLEST:
+            area, edge = sum(each.area for each in group), sum(each.area for each in group if each.edge)
+            prior = ink.prior + UNEXPLAINED * (1 - area / (total + edge)) + SMALL * (1 - length / max(longest, length))
+            others = sum(each not in group and each.length > COMPARABLE * length for each in inside)
+            plane = isolate(ink, labels, group)
+            yield Candidate(normalise(plane), plane, box, ink.dark, ink.local, len(group), others, prior)

@@ -1,6 +1,6 @@
 """From a page to hypotheses about its ink, the ink's connected components, and those that may be one digit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import cv2
@@ -16,17 +16,18 @@ STRONGEST: Final = 0.0003  # of the pixels: the full ink is their mean, as a sma
 LEVELS: Final = (0.4, 0.2)  # of the full ink: what is ink; the second for strokes that faded
 EVEN, UNEVEN = 0.05, 0.2  # of the contrast: how far the background of a page of one shade, of several, strays
 GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
-COLOURFUL: Final = 0.05  # of the variance: with more of it in colour, brightness does not tell ink from paper
-THUMB: Final = 96  # pixels of the longer side of the copy from which the colours' line is computed
-SPECK: Final = 0.05  # of a digit's longer side: smaller components are dust
-JOIN: Final = 0.12  # of a digit's longer side: the widest gap between its strokes
-STANDING_OUT: Final = 3  # components that are tried as the digit, or as part of it, the longest first
+THUMB: Final = 96  # pixels of the longer side of the copy in which the colours' contrast is measured
 SOFT: Final = 0.04  # of a digit's longer side: how far its soft edges reach
+SLIM: Final = 8  # lengths of a rule's run by its width at least; a stroke that is as straight is shorter
+STRAY: Final = 12  # lengths of a rule's run by how far it may stray: nearly 5 degrees
+OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhere strokes lie on it
+WIDENED: Final = 1.3  # of that width, and 2 pixels: what a rule is removed up to, so that strokes that cross it stay
 
 # The prior, in squared distance to a glyph: what a digit must be nearer by to be read from such ink.
 AGAINST: Final = 15  # ink of the shade that differs less from the page's commonest, as the inside of a loop does
 MISFIT: Final = 20  # a local background on an even page, where it takes the inside of a loop for ink, or the other way
 FAINT: Final = 5  # faint ink: it may be the paper's grain
+UNLIKELY: Final = 18  # of a hypothesis that is not followed
 
 
 class Ink(NamedTuple):
@@ -51,11 +52,6 @@ class Component(NamedTuple):
     edge: int  # pixels on the page's edge
 
     @property
-    def width(self) -> int:
-        """Pixels from left to right."""
-        return self.right - self.left
-
-    @property
     def height(self) -> int:
         """Pixels from top to bottom."""
         return self.bottom - self.top
@@ -63,25 +59,19 @@ class Component(NamedTuple):
     @property
     def length(self) -> int:
         """The longer side in pixels."""
-        return max(self.width, self.height)
+        return max(self.right - self.left, self.height)
 
 
 def grey(page: Plane) -> Plane:
-    """Return a page (h, w) or (h, w, 3) in one shade a pixel, (h, w): along the line on which colours differ most.
+    """Return a page (h, w) or (h, w, 3) in one shade a pixel, (h, w): the colour that tells ink from paper best.
 
     Slow changes do not count: they are the light's, where quick ones are ink against paper.
     """
     if page.ndim == 2:
         return page
     small = reduced(page, THUMB).astype(np.float32)
-    detail = (small - cv2.blur(small, (THUMB // 4, THUMB // 4))).reshape(-1, 3)
-    chroma = detail - detail.mean(axis=1, keepdims=True)
-    if (chroma**2).sum() <= COLOURFUL * (detail**2).sum():
-        return cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
-    axis = np.linalg.eigh(detail.T @ detail)[1][:, -1]
-    axis /= abs(axis).sum() * (1 if axis.sum() >= 0 else -1)
-    darkest = 255 * axis[axis < 0].sum()
-    return cv2.transform(page, np.append(axis, -darkest)[None])
+    detail = small - cv2.blur(small, (THUMB // 4, THUMB // 4))
+    return cv2.extractChannel(page, int((detail**2).sum(axis=(0, 1)).argmax()))
 
 
 def reduced(pixels: Plane, side: int) -> Plane:
@@ -112,9 +102,9 @@ def inks(shades: Plane) -> Iterator[Ink]:
     uneven = float(np.interp(min(strays) / max(1.0, *full.values()), (EVEN, UNEVEN), (0, 1)))
     contrast = {dark: (1 - uneven) * full[dark, False] + uneven * full[dark, True] for dark in (True, False)}
     for (dark, local), plane in planes.items():
-        if full[dark, local] >= CONTRAST:
-            against = 1 - contrast[dark] / max(1.0, *contrast.values())
-            prior = AGAINST * against + MISFIT * (1 - uneven if local else uneven)
+        against = 1 - contrast[dark] / max(1.0, *contrast.values())
+        prior = AGAINST * against + MISFIT * (1 - uneven if local else uneven)
+        if full[dark, local] >= CONTRAST and prior <= UNLIKELY:
             ink = cv2.convertScaleAbs(plane, alpha=255 / full[dark, local])
             for level, faint in zip(LEVELS, (0, FAINT), strict=True):
                 yield Ink(ink, (ink > 255 * level).astype(np.uint8), dark, local, prior + faint)
@@ -124,6 +114,35 @@ def _full(plane: Plane) -> float:
     """Return the full ink of a plane: the mean of its strongest pixels."""
     place = -min(plane.size, max(9, round(STRONGEST * plane.size)))
     return float(np.partition(plane.ravel(), place)[place:].mean())
+
+
+def without_rules(mask: Plane, run: float, shortest: tuple[float, float]) -> Plane:
+    """Return a mask (h, w) without ruled lines, form lines and the sides of boxes; strokes that cross them stay.
+
+    They are straight and slim for ``run`` pixels everywhere and at least ``shortest`` pixels long, across and down.
+    """
+    for least in shortest:
+        mask = np.ascontiguousarray(_without_horizontal(mask, run, least).T)
+    return mask
+
+
+def _without_horizontal(mask: Plane, run: float, shortest: float) -> Plane:
+    near = 1 + round(run / STRAY)
+    wide = cv2.dilate(mask, np.ones((near, 1), np.uint8))
+    whole = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((1, near), np.uint8))
+    straight = cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((1, round(run)), np.uint8))
+    if not straight.any():
+        return mask
+    labels, found = components(straight, shortest)
+    left = mask.copy()
+    for label, x, y, right, bottom, *_ in found:
+        band = np.s_[max(0, y - round(run)) : bottom + round(run), x:right]
+        rule = cv2.bitwise_and(mask[band], (labels[band] == label).astype(np.uint8))
+        width = float(np.quantile(rule.sum(axis=0), OWN))
+        if SLIM * width <= run and right - x >= shortest:
+            tall = cv2.morphologyEx(mask[band], cv2.MORPH_OPEN, np.ones((round(WIDENED * width + 2), 1), np.uint8))
+            left[band] = cv2.subtract(left[band], cv2.subtract(rule, tall))
+    return left
 
 
 def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]:
@@ -144,47 +163,19 @@ def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]
     ]
 
 
-def gap(a: Component, b: Component) -> int:
-    """Return how many pixels lie between two components' boxes, 0 where these overlap."""
-    return max(0, a.left - b.right, b.left - a.right, a.top - b.bottom, b.top - a.bottom)
-
-
-def groups(found: list[Component]) -> Iterator[list[Component]]:
-    """Yield what may be one digit: a component that stands out, it and the strokes near it, and all inside the page."""
-    inside = [each for each in found if not each.edge]
-    seeds = inside[:STANDING_OUT] + [each for each in found[:1] if each.edge]
-    for seed in seeds:
-        yield [seed]
-        strokes = [
-            each for each in found if each.length >= SPECK * seed.length and gap(each, seed) <= JOIN * seed.length
-        ]
-        if len(strokes) > 1:
-            yield strokes
-    if len(inside) > 1:
-        yield inside
-
-
-def isolate(ink: Ink, labels: Plane, group: list[Component]) -> Plane:
+def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
     """Return the ink of a group and a margin, 0 to 255, with its soft edges and without its neighbours."""
     left, top, right, bottom = box_of(group)
     margin = 2 + round(SOFT * max(right - left, bottom - top))
     near = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
     plane, around = ink.plane[near], labels[near]
-    chosen = np.zeros(int(around.max()) + 1, np.uint8)
-    chosen[[each.label for each in group]] = 1
-    mine = chosen[around]
+    mine = np.isin(around, [each.label for each in group]).astype(np.uint8)
     reach = cv2.dilate(mine, np.ones((2 * margin + 1,) * 2, np.uint8))
-    away = cv2.dilate(((around > 0) & (mine == 0)).astype(np.uint8), np.ones((3, 3), np.uint8))
-    full = cv2.mean(plane, mine)[0]
-    kept: Plane = cv2.bitwise_and(plane, plane, mask=mine | (reach > away).astype(np.uint8))
-    return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, full))
+    kept = cv2.bitwise_and(plane, plane, mask=mine | reach * (around == 0).astype(np.uint8))
+    return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, cv2.mean(plane, mine)[0]))
 
 
-def box_of(group: list[Component]) -> Box:
+def box_of(group: Sequence[Component]) -> Box:
     """Return left, top, right and bottom of components."""
-    return (
-        min(each.left for each in group),
-        min(each.top for each in group),
-        max(each.right for each in group),
-        max(each.bottom for each in group),
-    )
+    _, lefts, tops, rights, bottoms, *_ = zip(*group, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)

@@ -316,9 +316,9 @@ def _matrix(
         panel.tick_params(axis="x", labelrotation=90)
     cell = 33 * 10 * _growth(len(names)) / len(names)
     size = min(8, cell / len(str(counts.max())))  # points, at which the longest number fits its cell
+    light = cells.to_rgba(shades)[..., :3] @ (0.2126, 0.7152, 0.0722)
     for row, column in np.argwhere(counts):
-        light = np.array(cells.to_rgba(shades[row, column])[:3]) @ (0.2126, 0.7152, 0.0722)
-        colour = "black" if light > 0.45 else "white"
+        colour = "black" if light[row, column] > 0.45 else "white"
         _text(panel, column, row, f"{counts[row, column]}", color=colour, fontsize=size)
     return cells
 

@@ -1,17 +1,20 @@
 """What training and evaluation are given: the data of settings, a name or folder, or arrays, as a split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
 
+from lenet5_cli import __version__
 from lenet5_cli.config import Config
 from lenet5_cli.data import cache, glyphs, sources
 from lenet5_cli.data.sources import Split
 from lenet5_cli.engine.preprocessing import as_pictures
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.training.ranks import Ranks
 
 Data = Split | str | PathLike[str] | tuple[NDArray[Any], NDArray[np.integer]]
 """A split; what ``data.sources.load`` takes; or pictures, as ``LeNet5.scores`` takes them, and labels (n,)."""
@@ -20,7 +23,8 @@ Data = Split | str | PathLike[str] | tuple[NDArray[Any], NDArray[np.integer]]
 def load_data(source: str | PathLike[str], split: str = "train", **how: Any) -> Split:
     """Load a split, ``train`` or ``test``, of what ``--data`` takes: a data set, a folder, a CSV or an .npz file.
 
-    ``how`` are the settings that say how it is read: ``test_fraction``, ``as_is``.
+    ``how`` are the settings that say how it is read: ``test_fraction``, ``as_is``, and ``glyphs``, in whose
+    sheet a label is the place of its class.
 
     Raises:
         LeNet5Error: there is no such data, it is damaged, or it could not be downloaded.
@@ -55,8 +59,10 @@ def _read_picture(path: str, as_is: bool) -> NDArray[np.uint8]:
     return read_sample(path, as_is=as_is)
 
 
-def as_split(data: Data, split: str) -> Split:
+def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Split:
     """Return data as a split of images and labels; of a name or folder the one that is named.
+
+    Labels in it are places among ``names``, by default those of the ten digits.
 
     Raises:
         LeNet5Error: the data cannot be read; pictures or labels have another shape, or other numbers.
@@ -64,10 +70,28 @@ def as_split(data: Data, split: str) -> Split:
     if isinstance(data, Split):
         return data
     if not isinstance(data, tuple):
-        return load(Config(data=fspath(data)), split)
+        return load(Config(data=fspath(data)), split, names)
     images, labels = as_pictures(data[0]), np.asarray(data[1])
     if labels.shape != (len(images),) or not len(images):
         raise LeNet5Error(f"labels of shape {labels.shape} for {len(images)} pictures; expected one for each")
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > np.iinfo(np.uint8).max:
         raise LeNet5Error(f"labels of {labels.dtype}; expected integers, the places of their glyphs from 0")
     return Split("arrays", images, labels.astype(np.uint8), "arrays", "arrays")
+
+
+def agreed(ranks: Ranks, splits: Mapping[str, Split]) -> list[str]:
+    """Demand that every rank has the same images, and the same versions of what computes.
+
+    Returns, on the leader, the ranks whose BLAS has chosen other kernels, as it does on another kind of processor: what
+    they compute may differ in the last bits.
+
+    Raises:
+        LeNet5Error: on the leader, a rank has others.
+    """
+    if ranks.size == 1:
+        return []
+    facts = {"lenet5": __version__, "NumPy": np.__version__}
+    with ranks.named():
+        facts |= {f"{name} images": f"of SHA-256 {split.sha256[:12]}" for name, split in splits.items()}
+    blas = [f"{each['internal_api']} {each.get('architecture', '')}" for each in threadpool_info()]
+    return ranks.agree(facts, ", ".join(blas))

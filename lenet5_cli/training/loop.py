@@ -1,8 +1,10 @@
 """Training and evaluation."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,22 +12,21 @@ from numpy.typing import NDArray
 from lenet5_cli.config import Config
 from lenet5_cli.data.augmentation import draw
 from lenet5_cli.data.sources import Split, extended
-from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.engine.optim import SGD, learning_rate
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.inputs import Data, as_split
 from lenet5_cli.training.metrics import Tally
-from lenet5_cli.training.step import Step
+from lenet5_cli.training.ranks import ALONE, Closed, Ranks
+from lenet5_cli.training.step import CAPACITY, Images, Score, Step, parts
 
-EVALUATED = 4096  # images read at a time in evaluation
+EVALUATED = CAPACITY  # images that a rank reads at a time in evaluation
 CHANCES = 1 << 20  # random numbers at a time: memory stays flat however many images there are
 
-Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Batch = tuple[Images, NDArray[np.uint8]]
 Track = Callable[[Iterator[Batch], int, str], Iterator[Batch]]
 """Passes batches through and may show progress: (batches, total number of images, what is done with them)."""
-Score = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
-"""Returns the scores (n, k) of pictures (n, 28, 28)."""
 
 
 def untracked(batches: Iterator[Batch], total: int, what: str) -> Iterator[Batch]:  # noqa: ARG001
@@ -43,9 +44,12 @@ def fit(
     validation: Split | None = None,
     rehearsed: Split | None = None,
     threads: int = 1,
+    ranks: Ranks = ALONE,
     track: Track = untracked,
 ) -> Iterator[Epoch]:
     """Train from epoch ``first`` on, and yield each epoch when it is done; the caller prints, saves and stops.
+
+    Of several ranks, the leader yields; the others take part in its steps until it stops, and yield nothing.
 
     An epoch depends only on the network's parameters, the optimiser's state and the epoch's number: a run resumed from
     those gives the same bits as one that was never interrupted. Of ``rehearsed``, each epoch has other images mixed in.
@@ -56,23 +60,24 @@ def fit(
     Source: report, training.
     """
     taught = extended(split, config.drawn, config.nondigits, nonclass=len(network.codes))
-    with Step(network, threads) as step:
+    with suppress(Closed), Step(network, threads, ranks) as step:
         for number in range(first, config.epochs + 1):
             start = perf_counter()
             loss, images = _take_steps(step, optimizer, taught, rehearsed, config, number, track)
             lr = learning_rate(config, number, 0.5)
-            if not np.isfinite(loss) or not np.isfinite(network.parameters).all():
+            if ranks.leader and not (np.isfinite(loss) and np.isfinite(network.parameters).all()):
                 raise LeNet5Error(
                     f"epoch {number}: the loss is no longer finite at learning rate {lr:g}; try a smaller --lr"
                 )
-            accuracy = _tally(step, split, track).accuracy
+            taken = _tally(step, split, track)
             held_out = _tally(step, validation, track) if validation else None
-            validated = (held_out.loss, held_out.accuracy) if held_out else ()
-            yield Epoch(number, loss, accuracy, lr, images, perf_counter() - start, *validated)
+            if ranks.leader:
+                validated = (held_out.loss, held_out.accuracy) if held_out else ()
+                yield Epoch(number, loss, taken.accuracy, lr, images, perf_counter() - start, *validated)
 
 
 def _take_steps(
-    step: Step,
+    step: Step[LeNet5],
     optimizer: SGD,
     split: Split,
     rehearsed: Split | None,
@@ -91,7 +96,8 @@ def _take_steps(
             distortions = None if config.augment == "none" else draw(config.augment, len(labels), rng)
             loss_sum += step.loss_and_gradient(images, labels, distortions) * len(labels)
             done += len(labels)
-            optimizer.step(network.parameters, network.gradients, learning_rate(config, epoch, done / total))
+            if step.ranks.leader:
+                optimizer.step(network.parameters, network.gradients, learning_rate(config, epoch, done / total))
     return loss_sum / total, total
 
 
@@ -122,7 +128,7 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
     return np.concatenate(chosen) if any(map(len, chosen)) else rng.integers(images, size=1)
 
 
-def demand_classes(network: LeNet5, split: Split) -> None:
+def demand_classes(network: Classifier, split: Split) -> None:
     """Refuse a split with a label that is none of a network's classes.
 
     Raises:
@@ -136,26 +142,29 @@ def demand_classes(network: LeNet5, split: Split) -> None:
 
 
 def evaluate(
-    network: LeNet5,
+    network: Classifier,
     data: Data,
     *,
     keep: int = 0,
     threads: int = 1,
+    ranks: Ranks = ALONE,
     track: Track = untracked,
     score: Score | None = None,
 ) -> Tally:
     """Classify every image of a split, of a name or folder those to test on, and return the counts.
 
     The ``keep`` worst of the wrong answers are kept whole. With ``score``, the scores are what it returns, and the
-    network gives the loss alone.
+    network gives the loss alone. Of several ranks, the leader's counts are those of all, the others' are empty.
 
     Raises:
         LeNet5Error: the data cannot be read, a label is none of the classes, or a score is not finite.
     """
-    split = as_split(data, "test")
+    split = as_split(data, "test", network.names)
     demand_classes(network, split)
-    with Step(network, threads) as step:
-        return _tally(step, split, track, keep, score)
+    tally = Tally(keep, network.names)
+    with suppress(Closed), Step(network, threads, ranks) as step:
+        _count(tally, step, split, track, score)
+    return tally
 
 
 def answers(network: LeNet5, split: Split, *, threads: int = 1, track: Track = untracked) -> NDArray[np.signedinteger]:
@@ -165,17 +174,51 @@ def answers(network: LeNet5, split: Split, *, threads: int = 1, track: Track = u
         return np.concatenate([step.scores(images).argmax(axis=1) for images, _ in batched])
 
 
-def _tally(step: Step, split: Split, track: Track, keep: int = 0, score: Score | None = None) -> Tally:
-    tally = Tally(keep, step.network.names)
-    for images, labels in track(batches(split, EVALUATED), len(split.labels), "evaluation"):
-        scores = (score or step.scores)(images)
-        tally.add(step.network.loss(scores, labels) * len(labels), labels, scores)
+def _tally(step: Step[Any], split: Split, track: Track) -> Tally:
+    tally = Tally(names=step.network.names)
+    _count(tally, step, split, track, distances=False)
     return tally
 
 
+def _count(
+    tally: Tally, step: Step[Any], split: Split, track: Track, score: Score | None = None, *, distances: bool = True
+) -> None:
+    """Have images classified, as many at a time as keep all ranks at work, and counted by the leader.
+
+    Without ``distances``, those of single images are not kept: of millions, they would take more than all else.
+    """
+    size = EVALUATED * step.ranks.size
+    for images, labels in track(batches(split, size), len(split.labels), "evaluation"):
+        scores = step.scores(images, score)
+        for part in parts(len(scores)):
+            loss = step.network.loss(scores[part], labels[part])
+            tally.add(loss * (part.stop - part.start), labels[part], scores[part])
+            if not distances:
+                tally.nearest.clear()
+
+
+class _Chosen:
+    """Some images of a split, in any order, read a slice at a time."""
+
+    def __init__(self, images: Images, chosen: NDArray[np.signedinteger]) -> None:
+        self._images, self._chosen = images, chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, part: slice) -> Any:
+        return self._images[self._chosen[part]]  # type: ignore[index]
+
+
 def batches(split: Split, size: int, chosen: NDArray[np.signedinteger] | None = None) -> Iterator[Batch]:
-    """Yield the images and labels of a split, ``size`` at a time and in file order; only those ``chosen``, if given."""
+    """Yield the images and labels of a split, ``size`` at a time and in file order; only those ``chosen``, if given.
+
+    Images are read where they are sliced: a rank reads only its own.
+    """
     images, labels = split.images, split.labels
     for start in range(0, len(labels if chosen is None else chosen), size):
-        batch = slice(start, start + size) if chosen is None else chosen[start : start + size]
-        yield np.asarray(images[batch]), labels[batch]
+        if chosen is None:
+            yield images[start : start + size], labels[start : start + size]
+        else:
+            batch = chosen[start : start + size]
+            yield _Chosen(images, batch), labels[batch]

@@ -9,8 +9,10 @@ import signal
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, fields, replace
 from multiprocessing.connection import Connection
-from os import PathLike
-from time import monotonic
+from os import PathLike, fspath
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
 from typing import Any, Self
 
 import numpy as np
@@ -22,18 +24,20 @@ from lenet5_cli.engine import optim
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import BUNDLED, BUNDLED_MODEL
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, replacing
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training.inputs import Data, as_split, load
 from lenet5_cli.training.loop import Track, demand_classes, evaluate, fit, untracked
 from lenet5_cli.training.metrics import Tally
+from lenet5_cli.training.ranks import ALONE, Ranks
 
 POLL = 0.2  # seconds between looks at whether several runs shall stop
 FREE = ("epochs", "patience", "max_time")  # settings that say only when a run ends: a resumed one may change them
 
 
 NETWORK = ("maps", "input", "activation", "connections", "dtype")  # settings that a trained network has already
+READ_AS = ("test_fraction", "as_is")  # settings that say how images are read
 HELD_OUT = 5  # of so many images of a run from a trained model, one is held out, unless the settings say how many
 
 
@@ -71,12 +75,19 @@ def train(
         given = read(config) if config else {}
     given |= settings
     config = Config(**given)
-    split = load(config, "train") if data is None else as_split(data, "train")
     saved = checkpoint.read(BUNDLED_MODEL if start == BUNDLED else start) if start else None
+    if isinstance(data, str | PathLike):
+        config, data = replace(config, data=fspath(data)), None
+    split = load(config, "train", names_of(saved, given)) if data is None else as_split(data, "train")
     run = begin(config, split, saved, given)
     for _ in run.train(output=output, threads=threads, track=track):
         pass
     return run
+
+
+def names_of(start: Checkpoint | None, given: Collection[str]) -> tuple[str, ...] | None:
+    """Return the names of the classes that a run takes over from a model; None where its settings say which sheet."""
+    return start.sheet.names if start and start.sheet and "glyphs" not in given else None
 
 
 def begin(config: Config, split: sources.Split, start: Checkpoint | None = None, given: Collection[str] = ()) -> "Run":
@@ -105,8 +116,12 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
 
 
 def _rehearsed(config: Config, start: Checkpoint) -> sources.Split | None:
-    """Return what is to be mixed into a run: the images that its starting model was trained on."""
-    return load(Config(data=str(start.data.get("name", "mnist"))), "train") if config.rehearse else None
+    """Return what is to be mixed into a run: the images that its starting model was trained on, read as they were."""
+    if not config.rehearse:
+        return None
+    how = {name: start.config[name] for name in READ_AS if name in start.config}
+    names = start.sheet.names if start.sheet else None
+    return load(Config(data=str(start.data.get("name", "mnist")), **how), "train", names)
 
 
 class Run:
@@ -118,6 +133,7 @@ class Run:
     Attributes:
         config: the settings.
         split: the images and labels: those to train on, and at their end those held out.
+        rehearsed: images that are mixed into each epoch, or None.
         network: the network after the latest epoch.
         history: the epochs trained so far.
         ended: why it ended before its last epoch, in a sentence; empty where it did not.
@@ -152,8 +168,8 @@ class Run:
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
         self._rank = (-1.0, 0.0)  # of the parameters that are kept, as _ranked returns it
-        self._rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
-        shuffled = _shuffled(split, config.seed or 0) if start else split
+        self.rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
+        shuffled = _shuffled(split) if start else split
         held_out = len(split.labels) - config.validation
         self._training = shuffled.part(slice(held_out))
         self._validation = shuffled.part(slice(held_out, None)) if config.validation else None
@@ -179,9 +195,12 @@ class Run:
         if "from" not in saved.data:
             run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
         else:
-            rehearsed = load(Config(data=saved.data["rehearsed"]), "train") if config.rehearse else None
+            # Its own data and settings say what it rehearsed as those of its starting model did.
+            first = {"name": saved.data.get("rehearsed", "")}
+            how = {name: saved.data[f"rehearsed_{name}"] for name in READ_AS if f"rehearsed_{name}" in saved.data}
+            rehearsed = _rehearsed(config, replace(saved, data=first, config=how))
             run = cls(config, split, saved, rehearsed, saved.sheet)
-            if rehearsed and rehearsed.sha256 != saved.data["rehearsed_sha256"]:
+            if rehearsed and rehearsed.sha256 != saved.data.get("rehearsed_sha256"):
                 raise LeNet5Error(f"{saved.where}rehearsed other images than those of {rehearsed.source}")
             run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
         run._take_up(saved)
@@ -203,9 +222,16 @@ class Run:
             state[name][...] = value
 
     def train(
-        self, *, output: str | PathLike[str] | None = None, threads: int = 1, track: Track = untracked
+        self,
+        *,
+        output: str | PathLike[str] | None = None,
+        threads: int = 1,
+        ranks: Ranks = ALONE,
+        track: Track = untracked,
     ) -> Iterator[Epoch]:
         """Train the epochs that are missing; yield each when it is done and, with ``output``, saved.
+
+        Of several ranks, the leader yields and saves; the others take part in its steps until it stops.
 
         Raises:
             LeNet5Error: the loss is no longer finite, or the checkpoint cannot be written.
@@ -218,8 +244,9 @@ class Run:
             self.config,
             first=len(self.history) + 1,
             validation=self._validation,
-            rehearsed=self._rehearsed,
+            rehearsed=self.rehearsed,
             threads=threads,
+            ranks=ranks,
             track=track,
         ):
             if not self._validation or self._ranked(epoch) > self._rank:
@@ -236,7 +263,7 @@ class Run:
     @property
     def improved(self) -> bool:
         """Whether what is kept is better, on the images held out, than the model that the run started from."""
-        return self._origin.get("from_sha256") != _sha256(self._best)
+        return improved(self.checkpoint())
 
     def _start_from(self, start: Checkpoint) -> None:
         """Take over the parameters of a trained model, and measure it on the images held out."""
@@ -323,6 +350,11 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
     return config
 
 
+def improved(saved: Checkpoint) -> bool:
+    """Tell whether a checkpoint has other parameters than the model that its run started from, if from one."""
+    return saved.data.get("from_sha256") != _sha256(saved.pairs)
+
+
 def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[int, ...]]:
     return {name: array.shape for name, array in arrays.items()}
 
@@ -332,11 +364,14 @@ def _sheet(config: Config, start: Checkpoint | None) -> glyphs.Sheet | None:
     return start.sheet if start and config.glyphs == start.config.get("glyphs", config.glyphs) else None
 
 
-def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, str]:
+def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any]:
     """Return what a checkpoint says of the model that a run started from."""
     name = BUNDLED if start.path == str(BUNDLED_MODEL) else start.path
     origin = {"from": name, "from_sha256": _sha256(start.pairs)}
-    return origin | ({"rehearsed": rehearsed.source, "rehearsed_sha256": rehearsed.sha256} if rehearsed else {})
+    if rehearsed is None:
+        return origin
+    how = {f"rehearsed_{name}": start.config[name] for name in READ_AS if name in start.config}
+    return origin | {"rehearsed": rehearsed.source, "rehearsed_sha256": rehearsed.sha256} | how
 
 
 def _sha256(pairs: list[list[Array]]) -> str:
@@ -344,29 +379,98 @@ def _sha256(pairs: list[list[Array]]) -> str:
     return hashlib.sha256(b"".join(value.tobytes() for pair in pairs for value in pair)).hexdigest()
 
 
-def _shuffled(split: sources.Split, seed: int) -> sources.Split:
-    """Return a split in random order."""
-    order = np.random.default_rng(seed).permutation(len(split.labels))
+def _shuffled(split: sources.Split) -> sources.Split:
+    """Return a split in random order, the same for every seed: several runs can be compared on what they hold out."""
+    order = np.random.default_rng(0).permutation(len(split.labels))
     return replace(split, images=np.asarray(split.images[:])[order], labels=split.labels[order], places=())
 
 
-def side_by_side(
-    configs: list[Config], outputs: list[str], threads: int, stopped: Callable[[], bool]
-) -> Iterator[tuple[int, Epoch | Tally]]:
-    """Train several runs, as many at a time as there are threads, each saved in its own file.
+Event = tuple[int, Epoch | Tally]
+"""The place of a run among several, and an epoch that it has saved, or at its end what it does on the test split."""
 
-    Yields, with the place of the run, each epoch when it is saved, then what the network does on the test split; the
-    bytes are those of the same runs one after the other. It returns early once ``stopped`` says so. Processes are
-    started by ``multiprocessing``: a script that calls this needs ``if __name__ == "__main__"``.
+
+def side_by_side(
+    configs: list[Config],
+    outputs: list[str],
+    threads: int,
+    stopped: Callable[[], bool],
+    start: str | PathLike[str] | None = None,
+    ranks: Ranks = ALONE,
+) -> Iterator[Event]:
+    """Train several runs, all from the checkpoint ``start`` if given, as many at a time as there are threads.
+
+    Each is saved in its own file. Yields, with the place of the run, each epoch when it is saved, then what the network
+    does on the test split; the bytes are those of the same runs one after the other. It returns early once ``stopped``
+    says so. Processes are started by ``multiprocessing``: a script that calls this needs
+    ``if __name__ == "__main__"``.
+
+    Runs are dealt to the ranks in turn. The leader yields what all do, and saves it; the others yield nothing.
 
     Raises:
         LeNet5Error: a run failed; the others are ended.
     """
+    mine = range(ranks.rank, len(configs), ranks.size)
+    own = [configs[place] for place in mine]
+    if not ranks.leader:
+        _report(mine, own, threads, start, ranks)
+        return
+    at_work, late, closed = set(range(1, ranks.size)), monotonic() + ranks.timeout, False
+    events = _events(own, [outputs[place] for place in mine], threads, stopped, start)
+    for event in events:
+        if event:
+            yield mine[event[0]], event[1]
+        yield from _reported(ranks, outputs, at_work)
+    while at_work:
+        yield from _reported(ranks, outputs, at_work)
+        if stopped() and not closed:
+            ranks.close()
+            closed = True
+        if monotonic() > late:
+            ranks.demand_answers()
+            late = monotonic() + ranks.timeout
+        sleep(POLL)
+    if not closed:
+        ranks.close()
+
+
+def _reported(ranks: Ranks, outputs: list[str], at_work: set[int]) -> Iterator[Event]:
+    """Yield what other ranks have reported of their runs, saved; whose runs have ended is no longer at work."""
+    for rank, report in ranks.reports():
+        if report is None:
+            at_work.discard(rank)
+            continue
+        place, event, content = report
+        if content is not None:
+            with replacing(outputs[place]) as file:
+                file.write(content)
+        yield place, event
+
+
+def _report(mine: range, configs: list[Config], threads: int, start: str | PathLike[str] | None, ranks: Ranks) -> None:
+    """Train the runs of another rank than the leader, and report each event to it, an epoch with its checkpoint."""
+    with TemporaryDirectory() as folder:
+        outputs = [str(Path(folder) / f"{place}.pkl") for place in mine]
+        for event in _events(configs, outputs, threads, ranks.stopped, start):
+            if event:
+                content = Path(outputs[event[0]]).read_bytes() if isinstance(event[1], Epoch) else None
+                ranks.report((mine[event[0]], event[1], content))
+    ranks.report(None)
+    ranks.close()
+
+
+def _events(
+    configs: list[Config],
+    outputs: list[str],
+    threads: int,
+    stopped: Callable[[], bool],
+    start: str | PathLike[str] | None,
+) -> Iterator[Event | None]:
+    """Train runs in processes of this machine, and yield what they send; None now and then while they send nothing."""
     spawn = multiprocessing.get_context("spawn")
     events = spawn.Queue()
-    width = min(len(configs), threads)
+    width = max(1, min(len(configs), threads))
     waiting = [
-        spawn.Process(target=_run_apart, args=(place, *run, threads // width, events))
+        spawn.Process(target=_run_apart, args=(place, *run, start, threads // width, events))
         for place, run in enumerate(zip(configs, outputs, strict=True))
     ]
     running: dict[int, Any] = {}
@@ -379,6 +483,7 @@ def side_by_side(
                 place, event = events.get(timeout=POLL)
             except queue.Empty:
                 _demand_alive(running)
+                yield None
                 continue
             if isinstance(event, str):
                 raise LeNet5Error(event)
@@ -398,15 +503,24 @@ def _demand_alive(running: dict[int, Any]) -> None:
             raise LeNet5Error(f"run {place + 1}: its process ended with exit code {process.exitcode}")
 
 
-def _run_apart(place: int, config: Config, output: str, threads: int, events: Any) -> None:
+def _run_apart(
+    place: int, config: Config, output: str, start: str | PathLike[str] | None, threads: int, events: Any
+) -> None:
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
+    first = multiprocessing.parent_process()
     try:
-        run = Run(config, load(config, "train"))
+        saved = checkpoint.read(start) if start else None
+        rehearsed = _rehearsed(config, saved) if saved else None
+        sheet = _sheet(config, saved)
+        train, test = (load(config, split, sheet.names if sheet else None) for split in ("train", "test"))
+        run = Run(config, train, saved, rehearsed)
         for epoch in run.train(output=output, threads=threads):
+            if first and not first.is_alive():
+                return
             events.put((place, epoch))
-        events.put((place, evaluate(run.kept(), load(config, "test"), threads=threads)))
+        events.put((place, evaluate(run.kept(), test, threads=threads)))
     except LeNet5Error as error:
         events.put((place, f"seed {config.seed}: {error}"))
     except KeyboardInterrupt:

@@ -283,16 +283,17 @@ class Search:
         self._study.enqueue_trial({name: start[name] for name, each in self.space.items() if _has(each, start[name])})
 
     def _demand_same(self, found: dict[str, Any], own: dict[str, Any], split: Split) -> None:
-        there = ""
-        for part in ("space", "settings"):
-            for name in sorted({*found[part], *own[part]}):
-                one, other = found[part].get(name), own[part].get(name)
-                if one != other and not there:
-                    there = f"{name} is {_said(one)} there, and {_said(other)} here"
-        if not there and found["data"] != own["data"]:
-            there = f"its images are others than those of {split.source}"
-        if there:
-            raise LeNet5Error(f"{self._where}: another study: {there}; name a new file, or search as it does")
+        here = own["settings"] | own["space"]
+        there = asdict(Config()) | found["settings"] | found["space"]  # of a setting that is newer, what it was before
+        differing = [
+            f"{name} is {_said(there[name])} there, and {_said(here[name])} here"
+            for name in here
+            if there[name] != here[name]
+        ]
+        if found["data"] != own["data"]:
+            differing.append(f"its images are others than those of {split.source}")
+        if differing:
+            raise LeNet5Error(f"{self._where}: another study: {differing[0]}; name a new file, or search as it does")
 
     def _begin(self) -> "_Running":
         """Have Optuna choose settings, and start a trial of them."""
@@ -480,7 +481,7 @@ def _rounded(value: Any, distribution: BaseDistribution, start: Any) -> Any:
 def _said(part: Any) -> str:
     """Return the setting or range of a study as a message says it."""
     if not isinstance(part, dict):
-        return "not searched" if part is None else shown(part)
+        return shown(part)
     values = part.get("attributes", {})
     if "choices" in values:
         return f"one of {', '.join(map(str, values['choices']))}"

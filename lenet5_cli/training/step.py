@@ -1,31 +1,62 @@
-"""A batch on the cores of this machine: its chunks go to a pool, and what they give is put together in their order."""
+"""A batch on the cores of this machine, and of others: its chunks are dealt out, and what they give is put together.
 
-from functools import reduce
-from typing import Self
+The chunks depend on the size of the batch alone, and so does the order in which they are put together (``sums``): the
+results are the same bits on any number of cores and ranks.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.data.augmentation import NUMBERS, distort
 from lenet5_cli.engine.einsum import Array
-from lenet5_cli.engine.network import LeNet5, chunks, finite
+from lenet5_cli.engine.network import CHUNK, Classifier, LeNet5, chunks, finite
 from lenet5_cli.training.parallel import Buffer, Pool
+from lenet5_cli.training.ranks import ALONE, Ranks
+from lenet5_cli.training.sums import BLOCK, deal, tree_sum
 
-CAPACITY = 4096  # images in the shared buffer at a time
+CAPACITY = 4096  # images whose chunks are cut together, of a batch that has more
+HELD = -(-len(chunks(CAPACITY)) // BLOCK) * BLOCK  # chunks in the shared buffer at a time: whole blocks
 
 Distortions = NDArray[np.float32]
+Network = TypeVar("Network", bound=Classifier)
+Score = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
+"""Returns the scores (n, k) of pictures (n, 28, 28)."""
 
 
-class Step:
-    """What training and evaluation compute of a batch, on several cores: a context manager.
+class Images(Protocol):
+    """Images (n, 28, 28) of which a slice is something that ``np.asarray`` reads."""
 
-    The chunks of a batch depend on its size alone, and are put together in their order: the results are the same bits
-    on any number of cores. A batch of one chunk is computed here, without the pool.
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, part: slice, /) -> Any:
+        """Return some of them."""
+
+
+class _Batch(NamedTuple):
+    """What is to be computed: the losses and gradients of images with labels, or the scores of images alone."""
+
+    images: Images
+    cuts: list[slice]  # the images of each chunk
+    labels: NDArray[np.integer] | None = None
+    distortions: Distortions | None = None
+
+
+class Step(Generic[Network]):
+    """What training and evaluation compute of a batch, on several cores and ranks: a context manager.
+
+    Every rank calls the same methods in the same order, with the same batches, of which it reads the images of its own
+    chunks. The parameters are the leader's, and go to the others at each call; the results are the leader's alone. A
+    batch of one chunk is computed by the leader, without the pool.
     """
 
-    def __init__(self, network: LeNet5, threads: int = 1) -> None:
-        """Compute with a network, whose parameters may change between calls, on up to ``threads`` cores."""
+    def __init__(self, network: Network, threads: int = 1, ranks: Ranks = ALONE) -> None:
+        """Compute with a network, whose parameters may change between calls, on up to ``threads`` cores a rank."""
         self.network = network
+        self.ranks = ranks
         self.pool = Pool(_ChunkWork(network), threads)
 
     def __enter__(self) -> Self:
@@ -33,77 +64,180 @@ class Step:
         self.pool.__enter__()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """End the other processes."""
-        self.pool.__exit__(*error)
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """End the other processes; when the leader ends the block, other ranks that are in it raise ``Closed``."""
+        self.pool.__exit__(kind, *error)
+        if kind is None or self.ranks.leader:
+            self.ranks.close()
 
     def loss_and_gradient(
-        self, images: NDArray[np.uint8], labels: NDArray[np.integer], distortions: Distortions | None = None
+        self: "Step[LeNet5]",
+        images: Images,
+        labels: NDArray[np.integer],
+        distortions: Distortions | None = None,
     ) -> float:
         """Return the mean loss of a batch, and set the network's ``gradients`` to its gradient.
 
         images is (n, 28, 28), labels (n,); ``distortions`` are the numbers of ``augmentation.distort`` for each image.
         """
-        n = len(labels)
-        if len(chunks(n)) == 1:
-            return self.network.loss_and_gradient(_distorted(images, distortions), labels)
-        gradients, loss_sum = [], 0.0
-        for part in _parts(n):
-            buffer = self.pool.buffer
-            buffer.labels[: len(labels[part])] = labels[part]
-            if distortions is not None:
-                buffer.distortions[: len(labels[part])] = distortions[part]
-            count = self._run(images[part], n, differentiate=True, distort=distortions is not None)
-            gradients.append(np.add.reduce(buffer.gradients[:count], axis=0))
-            loss_sum += float(buffer.losses[:count].sum())
-        self.network.gradients[...] = reduce(np.add, gradients)
-        return loss_sum / n
+        if len(chunks(len(labels))) == 1:
+            if not self.ranks.leader:
+                return 0.0
+            with self.ranks.named():
+                return self.network.loss_and_gradient(_distorted(np.asarray(images[:]), distortions), labels)
+        part = _Part(self, _Batch(images, cuts(len(labels)), labels, distortions))
+        if not part.begin():
+            return 0.0
+        total = tree_sum(part.starts, self.ranks.rank, part.own, part.add, part.send, part.receive)
+        if total is None:
+            return 0.0
+        self.network.gradients[...] = total["gradients"][0]
+        return float(total["losses"].sum()) / len(labels)
 
-    def scores(self, images: NDArray[np.uint8]) -> Array:
-        """Return scores (n, k) of pictures (n, 28, 28), as ``LeNet5.scores`` does.
+    def scores(self, images: Images, score: Score | None = None) -> Array:
+        """Return scores (n, k) of pictures (n, 28, 28), as ``LeNet5.scores`` does, or what ``score`` returns.
 
         Raises:
             LeNet5Error: a score is not finite.
         """
-        if len(chunks(len(images))) == 1:
-            return self.network.scores(images)
-        scores = np.empty((len(images), len(self.network.codes)), self.network.dtype)
-        for part in _parts(len(images)):
-            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
-                self._run(images[part], len(images), differentiate=False, distort=False)
-            scores[part] = self.pool.buffer.scores[: len(scores[part])]
+        ranks, classes = self.ranks, len(self.network.codes)
+        if len(chunks(len(images))) == 1 and ranks.leader:
+            with ranks.named():
+                return (score or self.network.scores)(np.asarray(images[:]))
+        part = _Part(self, _Batch(images, cuts(len(images))))
+        if len(part.batch.cuts) == 1 or not part.begin(read=score is None):
+            return np.empty((0, classes), self.network.dtype)
+        own = part.scores(score)
+        if not ranks.leader:
+            ranks.send(own, 0)
+            return np.empty((0, classes), own.dtype)
+        scores = np.empty((len(images), classes), own.dtype)
+        scores[part.rows(0)] = own
+        for rank in range(1, part.working):
+            ranks.receive(scores[part.rows(rank)], rank)
         return finite(scores)
 
-    def _run(self, images: NDArray[np.uint8], batch_size: int, *, differentiate: bool, distort: bool) -> int:
-        """Have every chunk of some images of a batch computed; return how many there are."""
-        buffer, count = self.pool.buffer, len(chunks(len(images)))
-        buffer.parameters[...] = self.network.parameters
-        buffer.images[: len(images)] = images
-        buffer.count[0], buffer.batch_size[0] = len(images), batch_size
-        buffer.differentiate[0], buffer.distort[0] = differentiate, distort
-        self.pool.run(count)
-        return count
+
+class _Part:
+    """The part of one rank in a batch: its chunks, as many at a time as the shared buffer holds."""
+
+    def __init__(self, step: Step[Any], batch: _Batch) -> None:
+        self.step, self.batch = step, batch
+        self.ranks, self.pool = step.ranks, step.pool
+        self.starts = deal(len(batch.cuts), self.ranks.size)
+        self.working = working(len(batch.images), self.ranks)
+        self._held = range(0)  # chunks in the buffer
+        self._free: list[Any] = []  # records that hold no sum
+        gradients = self.pool.work.layout["gradients"].subdtype
+        assert gradients  # noqa: S101 - an array for each chunk
+        kinds = [("losses", np.float64, (len(batch.cuts),)), ("gradients", gradients[0], gradients[1][1:])]
+        self._record = np.dtype(kinds)
+
+    def begin(self, *, read: bool = True) -> bool:
+        """Have the parameters, and compute the first chunks if they are to be ``read``; False where there are none."""
+        if self.ranks.rank >= self.working:
+            return False
+        if read:
+            self._load(self.starts[self.ranks.rank])  # meanwhile, the leader may still update the parameters
+        self.ranks.announce(self.step.network.parameters, self.working)
+        if read:
+            self._run()
+        return True
+
+    def rows(self, rank: int) -> slice:
+        """Return which images of the batch are a rank's."""
+        return slice(self.batch.cuts[self.starts[rank]].start, self.batch.cuts[self.starts[rank + 1] - 1].stop)
+
+    def scores(self, score: Score | None) -> Array:
+        """Return the scores of this rank's images."""
+        if score:
+            with self.ranks.named():
+                return np.ascontiguousarray(score(np.asarray(self.batch.images[self.rows(self.ranks.rank)])))
+        scores, buffer = [], self.pool.buffer
+        last = self.starts[self.ranks.rank + 1]
+        while True:
+            scores.append(buffer.scores[: buffer.edges[len(self._held)]].copy())
+            if self._held.stop == last:
+                return np.concatenate(scores)
+            self._load(self._held.stop)
+            self._run()
+
+    def own(self, first: int, last: int) -> Any:
+        """Return the sum of some of its chunks, in a record."""
+        if last > self._held.stop:
+            self._load(first)
+            self._run()
+        buffer, slots = self.pool.buffer, slice(first - self._held.start, last - self._held.start)
+        record = self._new()
+        record["losses"] = 0
+        record["losses"][0, first:last] = buffer.losses[slots]
+        np.add.reduce(buffer.gradients[slots], axis=0, out=record["gradients"][0])
+        return record
+
+    def add(self, left: Any, right: Any) -> Any:
+        """Return the sum of two records, in the left one."""
+        for name in ("losses", "gradients"):
+            left[name] += right[name]
+        self._free.append(right)
+        return left
+
+    def send(self, record: Any, rank: int) -> None:
+        """Give a record to another rank."""
+        self.ranks.send(record.view(np.uint8), rank)
+        self._free.append(record)
+
+    def receive(self, rank: int) -> Any:
+        """Return a record that another rank sends."""
+        record = self._new()
+        self.ranks.receive(record.view(np.uint8), rank)
+        return record
+
+    def _new(self) -> Any:
+        return self._free.pop() if self._free else np.empty(1, self._record)
+
+    def _load(self, first: int) -> None:
+        """Put the images of chunks from ``first`` on, whole blocks of them, into the buffer."""
+        last = min(self.starts[self.ranks.rank + 1], first - first % BLOCK + HELD)
+        batch, buffer, held = self.batch, self.pool.buffer, self.batch.cuts[first:last]
+        rows = slice(held[0].start, held[-1].stop)
+        count = rows.stop - rows.start
+        with self.ranks.named():
+            buffer.images[:count] = np.asarray(batch.images[rows])
+        if batch.labels is not None:
+            buffer.labels[:count] = batch.labels[rows]
+        if batch.distortions is not None:
+            buffer.distortions[:count] = batch.distortions[rows]
+        buffer.edges[: len(held) + 1] = [cut.start - rows.start for cut in held] + [count]
+        buffer.batch_size[0] = len(batch.images)
+        buffer.differentiate[0], buffer.distort[0] = batch.labels is not None, batch.distortions is not None
+        self._held = range(first, last)
+
+    def _run(self) -> None:
+        """Have the chunks in the buffer computed."""
+        self.pool.buffer.parameters[...] = self.step.network.parameters
+        with self.ranks.named(), np.errstate(over="ignore", invalid="ignore"):  # the leader finds what overflows
+            self.pool.run(len(self._held))
 
 
 class _ChunkWork:
     """What each process does with a chunk of the images in the shared buffer: their scores, or loss and gradient."""
 
-    def __init__(self, network: LeNet5) -> None:
+    def __init__(self, network: Classifier) -> None:
         self.network = network
-        numbers, maximum = network.dtype, len(chunks(CAPACITY))
+        numbers, images = network.dtype, HELD * CHUNK
         self.layout = np.dtype(
             [
-                ("count", np.int64),
+                ("edges", np.int64, HELD + 1),
                 ("batch_size", np.int64),
                 ("differentiate", np.int64),
                 ("distort", np.int64),
-                ("losses", np.float64, maximum),
-                ("images", np.uint8, (CAPACITY, 28, 28)),
-                ("labels", np.uint8, CAPACITY),
-                ("distortions", np.float32, (CAPACITY, NUMBERS)),
+                ("losses", np.float64, HELD),
+                ("images", np.uint8, (images, 28, 28)),
+                ("labels", np.uint8, images),
+                ("distortions", np.float32, (images, NUMBERS)),
                 ("parameters", numbers, network.parameters.size),
-                ("gradients", numbers, (maximum, network.gradients.size)),
-                ("scores", numbers, (CAPACITY, len(network.codes))),
+                ("gradients", numbers, (HELD, network.gradients.size)),
+                ("scores", numbers, (images, len(network.codes))),
             ]
         )
 
@@ -111,9 +245,9 @@ class _ChunkWork:
         self.network.parameters[...] = buffer.parameters
 
     def compute(self, buffer: Buffer, chunk: int) -> None:
-        part = chunks(int(buffer.count[0]))[chunk]
+        part = slice(buffer.edges[chunk], buffer.edges[chunk + 1])
         images, labels = buffer.images[part], buffer.labels[part]
-        if buffer.differentiate[0]:
+        if isinstance(self.network, LeNet5) and buffer.differentiate[0]:
             images = _distorted(images, buffer.distortions[part] if buffer.distort[0] else None)
             loss = self.network.loss_and_gradient(images, labels, int(buffer.batch_size[0]))
             buffer.losses[chunk] = loss * len(labels)
@@ -122,10 +256,24 @@ class _ChunkWork:
             buffer.scores[part] = self.network.forward(self.network.prepare(images))
 
 
+def working(images: int, ranks: Ranks) -> int:
+    """Return how many ranks have something to do in a step on so many images."""
+    return min(len(cuts(images)), ranks.size)
+
+
+def parts(images: int) -> list[slice]:
+    """Cut images into those whose chunks are cut together."""
+    return [slice(start, min(start + CAPACITY, images)) for start in range(0, images, CAPACITY)]
+
+
+def cuts(images: int) -> list[slice]:
+    """Return the images of each chunk of a batch."""
+    return [
+        slice(part.start + cut.start, part.start + cut.stop)
+        for part in parts(images)
+        for cut in chunks(part.stop - part.start)
+    ]
+
+
 def _distorted(images: NDArray[np.uint8], distortions: Distortions | None) -> NDArray[np.uint8]:
     return images if distortions is None else distort(images, distortions)
-
-
-def _parts(images: int) -> list[slice]:
-    """Cut a batch into what the shared buffer holds at a time."""
-    return [slice(start, start + CAPACITY) for start in range(0, images, CAPACITY)]

@@ -1,0 +1,75 @@
+"""Several networks that answer together."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet5_cli.engine.einsum import Array
+from lenet5_cli.engine.losses import cross_entropy
+from lenet5_cli.engine.network import Classifier, LeNet5
+from lenet5_cli.errors import LeNet5Error
+
+NAMED = 3  # classes that a message names; of more, the first
+
+
+class Committee(Classifier):
+    """Networks of the same classes, the average of whose probabilities is the answer; each prepares pictures its way.
+
+    ``p[n,k] = sum_m softmax(scores_m)[n,k] / M``. So that all that reads a network's scores can read these too, they
+    are such that their softmax is p, and the largest is minus the mean of the members' distances to their nearest
+    codes. ``distances`` is the mean of theirs, so that ``threshold`` is the mean of their thresholds.
+
+    Attributes:
+        members: the networks, M.
+        codes: of the first one.
+    """
+
+    def __init__(self, members: Sequence[LeNet5], names: Sequence[str] = ()) -> None:
+        """Put networks together; ``names`` are what messages call them.
+
+        Raises:
+            LeNet5Error: one has other classes than the first.
+        """
+        self.members = list(members)
+        first = self.members[0]
+        for place, member in enumerate(self.members):
+            if member.names != first.names:
+                name, other = (names[place], names[0]) if names else (f"network {place + 1}", "the first")
+                raise LeNet5Error(
+                    f"{name}: has {_said(member.names)}, and {other} has {_said(first.names)}; "
+                    "only models of the same classes can answer together"
+                )
+        self.codes, self.names = first.codes, first.names
+        self.dtype = np.result_type(*(member.dtype for member in self.members))
+        self.parameters = self.gradients = np.empty(0, self.dtype)  # nothing that is trained
+        quantiles = [member.distances for member in self.members if member.distances is not None]
+        self.distances = np.mean(quantiles, axis=0) if len(quantiles) == len(self.members) else None
+
+    def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return pictures as they are: each member prepares them for itself."""
+        return images
+
+    def forward(self, x: NDArray[np.uint8]) -> Array:
+        """Return scores (n, k) of pictures (n, 28, 28)."""
+        scores = np.stack([member.forward(member.prepare(x)) for member in self.members]).astype(self.dtype, copy=False)
+        nearest = scores.max(axis=2, keepdims=True)
+        scores -= nearest
+        scores -= np.log(np.exp(scores).sum(axis=2, keepdims=True))
+        logarithms: Array = np.logaddexp.reduce(scores, axis=0)  # of M p
+        together: Array = logarithms - logarithms.max(axis=1, keepdims=True) + nearest.mean(axis=0)
+        return together
+
+    def loss(self, scores: Array, labels: NDArray[np.integer]) -> float:
+        """Return the mean cross-entropy of the averaged probabilities: the members' own losses may differ."""
+        return cross_entropy(scores, labels)[0]
+
+
+def together(members: Sequence[LeNet5], names: Sequence[str] = ()) -> Classifier:
+    """Return a network as it is, several as a committee."""
+    return Committee(members, names) if len(members) > 1 else members[0]
+
+
+def _said(names: tuple[str, ...]) -> str:
+    """Return how many classes there are, and the first of them."""
+    return f"{len(names)} classes, {', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''}"

@@ -1,0 +1,452 @@
+"""Ranks: processes that an MPI launcher starts, on one machine or many, and that share the work of one command.
+
+Rank 0 leads. It runs the command as on one machine; the others take part in its steps, and wait for its word between
+them. Nothing here waits hot: who has waited for a millisecond sleeps between looks, as ranks may outnumber the cores.
+
+What ends all of them: the leader at its end (``end``); an error anywhere, which the leader hears of (``tell``) and
+raises with the name of the rank, so that it ends as on one machine and then takes the others down (``abort``); a rank
+that does not answer in time, which the first that notices names. A rank that is killed cannot speak: the launcher ends
+the others, and a guard, a process that holds what the launcher watches, says first which rank it was.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from pathlib import Path
+from time import monotonic, perf_counter, sleep
+from typing import Any, NamedTuple, TypeVar
+
+from lenet5_cli.errors import LeNet5Error
+
+SPIN = 1e-3  # seconds in which a rank only yields its core before it sleeps between looks
+NAP = 0.05  # of the time it has waited, that it then sleeps: so much later it may notice that it can go on
+LONGEST_NAP = 1e-2  # seconds
+GRACE = 1.0  # seconds in which a rank that waits answers whoever asks
+STAGGER = 2 * GRACE  # seconds by which each rank is more patient than the one before, so that one alone speaks
+TIMEOUT = 120.0  # seconds without a sign of a rank: a step takes milliseconds, a checkpoint on a slow disk some seconds
+
+# What the environment says of the launcher: MPICH and its kin, Open MPI, and PMIx, which does not say how many.
+_RANKS = (
+    ("PMI_RANK", "PMI_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMIX_RANK", "SLURM_STEP_NUM_TASKS"),
+)
+_LOCAL_RANKS = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID")
+
+_OBJECT, _ARRAY, _CLOSE, _END = range(4)  # tags of messages on the way from and to the leader
+_NOTE, _PING, _PONG, _DOWN = range(4)  # tags of those that are looked for while waiting
+_yield_core = getattr(os, "sched_yield", partial(sleep, 0))
+
+T = TypeVar("T")
+
+
+class Place(NamedTuple):
+    """Where a process stands among those that a launcher started."""
+
+    rank: int
+    size: int  # 0: the launcher does not say
+    local_rank: int  # among those on its host
+
+
+def launched() -> Place:
+    """Return what the environment says of an MPI launcher; rank 0 of 1 without."""
+    for rank, size in _RANKS:
+        if (there := _number(rank)) is not None:
+            local = next((number for name in _LOCAL_RANKS if (number := _number(name)) is not None), there)
+            return Place(there, _number(size) or 0, local)
+    return Place(0, 1, 0)
+
+
+def _number(variable: str) -> int | None:
+    """Return the number in a variable of the environment, if there is one."""
+    value = os.environ.get(variable, "")
+    return int(value) if value.isdecimal() else None
+
+
+class Closed(Exception):  # noqa: N818 - nothing has gone wrong
+    """The leader has ended what the ranks were computing together."""
+
+
+class Ended(Exception):  # noqa: N818
+    """The leader has ended the command."""
+
+
+class UnheardError(LeNet5Error):
+    """An error that this rank has to show itself: the leader does not answer."""
+
+
+class Ranks:
+    """The ranks of a command, seen from one of them; without a launcher, one that leads nobody.
+
+    Attributes:
+        rank: the number of this one, from 0.
+        size: how many there are.
+        cores: how many cores each has on its host, where they were told apart; 0 where they were not.
+    """
+
+    def __init__(self, world: Any = None, status: Any = None, timeout: float = TIMEOUT) -> None:
+        """Take the communicator ``MPI.COMM_WORLD`` and ``MPI.Status``; without, nobody else is there."""
+        self.rank, self.size, self.cores = 0, 1, 0
+        self.timeout = timeout
+        self._status = status
+        self._sent: list[Any] = []  # messages on their way, which nobody waits for
+        self._timed = False
+        self._failed = False
+        self._closed = False  # by a message that has been taken already
+        self._guard: Any = None
+        if world is None:
+            return
+        self.rank, self.size = world.rank, world.size
+        self._data, self._control = world.Dup(), world.Dup()
+        cores = _own_cores()
+        places = world.allgather((_host(), cores))
+        self._hosts = [host for host, _ in places]
+        sharing = sum(host == self._hosts[self.rank] and bool(cores & theirs) for host, theirs in places)
+        self.cores = max(1, len(cores) // sharing)
+
+    @property
+    def leader(self) -> bool:
+        """Whether this is rank 0, which alone prints and writes."""
+        return self.rank == 0
+
+    def name(self, rank: int) -> str:
+        """Return what a message calls a rank."""
+        return f"rank {rank} on {self._hosts[rank]}"
+
+    # From the leader to all.
+
+    def share(self, make: Callable[[], T]) -> T:
+        """Return on every rank what ``make`` returns on the leader, where alone it is called."""
+        if self.leader:
+            value = make()
+            for child in self._children(self.size):
+                self._send(value, child)
+            return value
+        received: T = self._from_above().recv()
+        for child in self._children(self.size):
+            self._send(received, child)
+        return received
+
+    def led(self, make: Callable[[], T]) -> T:
+        """Return what ``make`` returns, called first by the leader: what it downloads, others find in the cache."""
+        if not self.leader:
+            self.share(lambda: None)
+        made = make()
+        if self.leader:
+            self.share(lambda: None)
+        return made
+
+    def announce(self, array: Any, size: int) -> None:
+        """Make an array the leader's on the first ``size`` ranks, of which this is one.
+
+        Raises:
+            Closed: the leader has no more to compute, or has ended.
+        """
+        if not self.leader:
+            self._from_above().Recv(array)
+        for child in self._children(size):
+            self.send(array, child)
+
+    def close(self) -> None:
+        """End what is computed together: the leader says so, and the others wait for it."""
+        self._pass_on(_CLOSE)
+
+    def end(self) -> None:
+        """End the command: the leader says so, and the others wait for it."""
+        self._pass_on(_END)
+
+    def _pass_on(self, tag: int) -> None:
+        if self.leader:
+            if not self._failed:
+                self._to_children(tag)
+            return
+        try:
+            if not self._closed:
+                self._from_above()
+        except Closed:
+            if tag != _CLOSE:
+                raise
+        except Ended:
+            if tag != _END:
+                raise
+        self._closed = False
+
+    def _from_above(self) -> Any:
+        """Return the next message of the leader, as it comes down the tree of ranks."""
+        parent = self.rank & (self.rank - 1)
+        tag, message = self._next(parent)
+        if tag in (_CLOSE, _END):
+            message.recv()
+            self._to_children(tag)
+            raise Ended if tag == _END else Closed
+        return message
+
+    def _to_children(self, tag: int) -> None:
+        for child in self._children(self.size):
+            self._wait(self._data.isend(None, child, tag).Test, child)
+
+    def _children(self, size: int) -> list[int]:
+        """Return to which of the first ranks this one passes on what comes from the leader, the farthest first."""
+        steps = [1 << bit for bit in range(size.bit_length())]
+        within = self.rank & -self.rank or size
+        return [self.rank + step for step in reversed(steps) if step < within and self.rank + step < size]
+
+    # From one to another.
+
+    def send(self, array: Any, rank: int) -> None:
+        """Give an array to another rank, and wait until it can be changed again."""
+        self._wait(self._data.Isend(array, rank, _ARRAY).Test, rank)
+
+    def receive(self, array: Any, rank: int) -> None:
+        """Fill an array with the next one that another rank sends."""
+        self._next(rank)[1].Recv(array)
+
+    def report(self, value: object) -> None:
+        """Give an object to the leader, and wait until it has taken it: at most one is on its way."""
+        self._wait(self._data.issend(value, 0, _OBJECT).Test, 0, timed=False)
+
+    def collect(self, rank: int) -> Any:
+        """Return the next object that a rank reports."""
+        return self._next(rank)[1].recv()
+
+    def reports(self) -> list[tuple[int, Any]]:
+        """Return the objects that are there already, each with the rank that reports it."""
+        found: list[tuple[int, Any]] = []
+        if self.size > 1:
+            self._look()
+        for rank in range(1, self.size):
+            while self._data.iprobe(rank, _OBJECT):
+                found.append((rank, self._data.recv(source=rank, tag=_OBJECT)))
+        return found
+
+    def stopped(self) -> bool:
+        """Tell, on another rank, whether the leader has closed what is computed together; then it is closed here."""
+        self._look()
+        if not self._closed and self._data.iprobe(self.rank & (self.rank - 1), _CLOSE):
+            self.close()
+            self._closed = True
+        return self._closed
+
+    def _send(self, value: object, rank: int) -> None:
+        self._wait(self._data.isend(value, rank, _OBJECT).Test, rank)
+
+    def _next(self, rank: int) -> tuple[int, Any]:
+        """Wait for the next message of a rank; return its tag and what receives it."""
+        status = self._status()
+        message = self._wait(lambda: self._data.improbe(rank, status=status), rank)
+        return status.tag, message
+
+    def _wait(self, ready: Callable[[], T], rank: int, *, timed: bool = True) -> T:
+        """Return what ``ready`` returns once that is true, and look out for what ends everything meanwhile."""
+        start = perf_counter()
+        while (waited := perf_counter() - start) < SPIN:
+            if found := ready():
+                return found
+            _yield_core()
+        late = monotonic() + self.timeout + STAGGER * self.rank if timed and self._timed else inf
+        while not (found := ready()):
+            self._look()
+            if monotonic() > late:
+                self.demand_answers(rank)
+            sleep(min(NAP * waited, LONGEST_NAP))
+            waited = perf_counter() - start
+        return found
+
+    # When something goes wrong.
+
+    def agree(self, facts: dict[str, str], arithmetic: str) -> list[str]:
+        """Demand the same facts on every rank, by what they are called; from then on, whoever is late is missed.
+
+        Returns, on the leader, the names of ranks with another ``arithmetic``, which may round otherwise.
+
+        Raises:
+            LeNet5Error: on the leader, another rank has other facts.
+        """
+        if not self.leader:
+            self.report((facts, arithmetic))
+        others = []
+        for rank in range(1, self.size if self.leader else 0):
+            there, how = self.collect(rank)
+            for what, found in there.items():
+                if found != facts[what]:
+                    self._failed = True
+                    own = f"{facts[what]} on {self.name(0)}"
+                    raise LeNet5Error(f"{self.name(rank)}: {what} {found}, but {own}; expected the same on every rank")
+            if how != arithmetic:
+                others.append(f"{self.name(rank)} ({how})")
+        self.share(lambda: None)
+        self._timed = True
+        return others
+
+    @contextlib.contextmanager
+    def named(self) -> Any:
+        """Put the name of this rank before an error of what it does alone."""
+        try:
+            yield
+        except LeNet5Error as error:
+            if self.size == 1:
+                raise
+            self._failed = True
+            if not self.leader:
+                raise
+            raise LeNet5Error(f"{self.name(0)}: {error}") from None
+
+    def tell(self, error: BaseException) -> None:
+        """Have the leader say what has gone wrong here, and wait to be taken down.
+
+        Raises:
+            UnheardError: the leader does not.
+        """
+        said = str(error) if isinstance(error, LeNet5Error) else _described(error)
+        if not isinstance(error, UnheardError):
+            self._notify(said, 0, _NOTE)
+            end = monotonic() + self.timeout
+            while monotonic() < end:
+                self._look()
+                sleep(LONGEST_NAP)
+            said = f"{self.name(self.rank)}: {said}"
+        raise UnheardError(said)
+
+    def demand_answers(self, awaited: int | None = None) -> None:
+        """Ask every other rank whether it is there.
+
+        Raises:
+            LeNet5Error: one does not answer, or all do and one is awaited nevertheless.
+        """
+        silent = self._silent(_PING, GRACE)
+        if silent or awaited is not None:
+            self._failed = True
+            names = ", ".join(map(self.name, silent or [awaited or 0]))
+            kind = LeNet5Error if self.leader or 0 not in silent else UnheardError
+            raise kind(f"{names}: no answer for {self.timeout:g} seconds; --timeout sets how long that may take")
+
+    def _silent(self, question: int, seconds: float) -> list[int]:
+        """Return which of the others have not answered a question in time."""
+        silent = [rank for rank in range(self.size) if rank != self.rank]
+        for rank in silent:
+            self._notify((question, self.rank), rank, _PING)
+        end = monotonic() + seconds
+        while silent and monotonic() < end:
+            self._answer()
+            while self._control.iprobe(tag=_PONG):
+                asked, rank = self._control.recv(tag=_PONG)
+                if asked == question and rank in silent:
+                    silent.remove(rank)
+            sleep(NAP * SPIN)
+        return silent
+
+    def _answer(self) -> None:
+        """Answer who asks whether this rank is there.
+
+        Raises:
+            Ended: it is to end.
+        """
+        while self._control.iprobe(tag=_PING):
+            question, rank = self._control.recv(tag=_PING)
+            self._notify((question, self.rank), rank, _PONG)
+            if question == _DOWN:
+                self.leave()
+                raise Ended
+
+    def _look(self) -> None:
+        """Answer other ranks; on the leader, raise what another has told."""
+        self._answer()
+        if self.leader and self._control.iprobe(tag=_NOTE):
+            status = self._status()
+            said = self._control.recv(tag=_NOTE, status=status)
+            self._failed = True
+            raise LeNet5Error(f"{self.name(status.source)}: {said}")
+
+    def _notify(self, value: object, rank: int, tag: int) -> None:
+        self._sent = [each for each in self._sent if not each.Test()]
+        self._sent.append(self._control.isend(value, rank, tag))
+
+    def abort(self, code: int) -> None:
+        """Take all ranks down: those that answer end by themselves; if one does not, the launcher kills all.
+
+        ``code`` is the exit code then.
+        """
+        self.leave()
+        if self._silent(_DOWN, GRACE):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the library would print a message of its own
+            self._data.Abort(code)
+
+    def leave(self) -> None:
+        """Tell the guard that this rank ends as it should."""
+        if self._guard is not None:
+            self._guard.communicate(b"\n")
+            self._guard = None
+
+
+ALONE = Ranks()
+
+
+def join(timeout: float) -> Ranks:
+    """Join the ranks that the launcher started.
+
+    Raises:
+        LeNet5Error: mpi4py or the MPI library is missing, or the library is not that of the launcher.
+    """
+    place = launched()
+    try:
+        import mpi4py  # noqa: PLC0415 - most people have no need of it
+    except ImportError:
+        message = 'started by mpiexec, but mpi4py is not installed; pip install "lenet5-cli[mpi]"'
+        raise LeNet5Error(message) from None
+    mpi4py.rc.thread_level = "funneled"
+    try:
+        from mpi4py import MPI  # noqa: PLC0415
+    except (ImportError, RuntimeError) as error:
+        first = str(error).partition("\n")[0]
+        message = f"mpi4py finds no MPI library ({first}); install that of the launcher, or pip install mpich"
+        raise LeNet5Error(message) from None
+    if MPI.COMM_WORLD.size != (place.size or MPI.COMM_WORLD.size):
+        library = MPI.Get_library_version().partition("\n")[0].strip()
+        there = f"the launcher started {place.size} ranks, of which the library of mpi4py knows {MPI.COMM_WORLD.size}"
+        raise LeNet5Error(f"{there}; expected the mpiexec of {library}")
+    ranks = Ranks(MPI.COMM_WORLD, MPI.Status, timeout)
+    ranks._guard = _start_guard(ranks.rank)
+    return ranks
+
+
+def _start_guard(rank: int) -> Any:
+    """Start a process that says so if this one is killed.
+
+    As long as it lives, the launcher, which looks at the end of what it handed down, does not notice the death and kill
+    all others. When it does, it kills the groups of its processes, and with them their guards.
+    """
+    import shutil  # noqa: PLC0415 - here and below: without a launcher, --help need not wait for it
+    import subprocess  # noqa: PLC0415
+
+    shell = shutil.which("sh")
+    if not shell:
+        return None
+    said = f"Error: rank {rank} on {_host()}: its process, {os.getpid()}, was killed or has crashed"
+    script = 'trap "" INT TERM; read -r _ || { sleep 1; echo "$1" >&2; }'  # if all are killed, it is too meanwhile
+    return subprocess.Popen([shell, "-c", script, "guard", said], stdin=subprocess.PIPE, close_fds=False)  # noqa: S603
+
+
+def _host() -> str:
+    import socket  # noqa: PLC0415
+
+    return socket.gethostname()
+
+
+def _own_cores() -> frozenset[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def _described(error: BaseException) -> str:
+    """Return an error that nobody foresaw: its kind, what it says, and where it was."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ""
+    return f"{type(error).__name__}: {error}{where}"

@@ -1,0 +1,225 @@
+"""Several networks that answer together: probabilities, distances, and what eval and predict make of them."""
+
+import csv
+import io
+import json
+import pickle
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet5_cli import LeNet5, evaluate, read_digits
+from lenet5_cli.config import Config
+from lenet5_cli.data import glyphs
+from lenet5_cli.data.sources import Split
+from lenet5_cli.engine.committee import Committee, together
+from lenet5_cli.engine.losses import softmax
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.pictures.read import read
+from lenet5_cli.storage import checkpoint
+from lenet5_cli.training.metrics import wilson
+from tests.conftest import bars, drawing, left_behind, run, written
+
+IMAGES = bars(60).images
+OTHERS = {  # of which no two prepare a picture alike, compute in the same precision and have the same codes
+    "grey": Config(seed=1, input="grey"),
+    "binary": Config(seed=2, init="normal", dtype="float64"),
+    "tanh": Config(seed=3, input="lecun", activation="tanh", loss="discriminative", init="lecun"),
+}
+
+
+@pytest.fixture
+def members() -> list[LeNet5]:
+    return [LeNet5(config) for config in OTHERS.values()]
+
+
+@pytest.fixture
+def saved(members: list[LeNet5], bars_folder: Path) -> list[str]:
+    """Return the names of checkpoints of three members, the last two of which know distances."""
+    names = []
+    for name, network in zip(OTHERS, members, strict=True):
+        distances = None if name == "grey" else np.linspace(0, 300, checkpoint.QUANTILES).astype(network.dtype)
+        settings = {key: value for key, value in vars(network.config).items() if key != "dtype"}
+        kept = checkpoint.Checkpoint(
+            network.pairs(), network.sheet, settings, data={"name": str(bars_folder)}, distances=distances
+        )
+        checkpoint.write(f"{name}.pkl", kept)
+        names.append(f"{name}.pkl")
+    return names
+
+
+def test_probabilities_are_the_mean_and_the_largest_score_is_the_mean_distance(members: list[LeNet5]) -> None:
+    committee = Committee(members)
+    expected = np.mean([softmax(member.scores(IMAGES).astype(float)) for member in members], axis=0)
+    nearest = np.mean([member.scores(IMAGES).max(axis=1) for member in members], axis=0)
+    scores = committee.scores(IMAGES)
+    assert scores.dtype == committee.dtype == np.float64
+    np.testing.assert_allclose(committee.probabilities(IMAGES), expected, rtol=1e-4)
+    np.testing.assert_allclose(scores.max(axis=1), nearest, rtol=1e-5)
+    labels = np.arange(60) % 10
+    assert committee.loss(scores, labels) == pytest.approx(-np.log(expected[np.arange(60), labels]).mean(), rel=1e-4)
+
+
+def test_probabilities_of_zero_do_no_harm(members: list[LeNet5]) -> None:
+    """A member is sure beyond what float32 holds; another disagrees."""
+    one, other = members[0], deepcopy(members[0])
+    scores = {id(one): np.full((1, 10), -900, np.float32), id(other): np.full((1, 10), -800, np.float32)}
+    scores[id(one)][0, 3], scores[id(other)][0, 7] = -10, -30
+    for member in (one, other):
+        member.forward = lambda _, member=member: scores[id(member)]  # type: ignore[method-assign]
+    together = Committee([one, other]).scores(IMAGES[:1])
+    assert np.isfinite(together).all()
+    np.testing.assert_allclose(softmax(together)[0, [3, 7]], [0.5, 0.5])
+    assert together.max() == -20
+
+
+def test_one_network_is_itself_and_as_a_committee_answers_the_same(members: list[LeNet5]) -> None:
+    assert together(members[:1]) is members[0]
+    np.testing.assert_allclose(Committee(members[:1]).scores(IMAGES), members[0].scores(IMAGES), rtol=1e-5)
+
+
+def test_the_order_of_two_members_changes_nothing(members: list[LeNet5]) -> None:
+    np.testing.assert_array_equal(Committee(members[:2]).scores(IMAGES), Committee(members[1::-1]).scores(IMAGES))
+
+
+def test_a_batch_gives_what_its_images_give_on_any_number_of_cores(members: list[LeNet5]) -> None:
+    committee = Committee(members)
+    one_by_one = np.concatenate([committee.scores(image) for image in IMAGES])
+    np.testing.assert_allclose(committee.scores(IMAGES), one_by_one, rtol=1e-5)
+    split = bars(200)
+    one, two = (evaluate(committee, split, threads=threads) for threads in (1, 2))
+    assert (one.loss_sum, one.right) == (two.loss_sum, two.right)
+    np.testing.assert_array_equal(one.confusion, two.confusion)
+    assert one.loss == pytest.approx(committee.loss(committee.scores(split.images), split.labels))
+
+
+def test_copies_and_pickles_answer_the_same(members: list[LeNet5]) -> None:
+    committee = Committee(members)
+    for other in (deepcopy(committee), pickle.loads(pickle.dumps(committee))):
+        np.testing.assert_array_equal(other.scores(IMAGES), committee.scores(IMAGES))
+
+
+def test_the_threshold_is_the_mean_of_theirs(members: list[LeNet5]) -> None:
+    for place, member in enumerate(members, 1):
+        member.distances = place * np.linspace(0, 10, checkpoint.QUANTILES) ** 2
+    committee = Committee(members)
+    for accept in (0.5, 0.995):
+        for each in (committee, *members):
+            each.accept = accept
+        assert committee.threshold == pytest.approx(np.mean([member.threshold for member in members]))
+    committee.accept = 1
+    assert committee.threshold is None
+    members[1].distances = None
+    assert Committee(members).threshold is None
+
+
+def test_other_classes_are_refused(members: list[LeNet5]) -> None:
+    letters = LeNet5(Config(glyphs="letters"))
+    said = "has 26 classes, A, B, C, ..., and {} has 10 classes, 0, 1, 2, ...; "
+    end = "only models of the same classes can answer together"
+    with pytest.raises(LeNet5Error) as error:
+        Committee([*members, letters])
+    assert str(error.value) == f"network 4: {said.format('the first')}{end}"
+    checkpoint.write("digits.pkl", checkpoint.Checkpoint(members[0].pairs(), members[0].sheet))
+    checkpoint.write("letters.pkl", checkpoint.Checkpoint(letters.pairs(), letters.sheet))
+    for command in (["eval", "digits.pkl", "letters.pkl"],
+                    ["predict", "--model", "digits.pkl", "--model", "letters.pkl", "x.png"]):  # fmt: skip
+        result = run(*command, code=1)
+        assert result.stderr == f"Error: letters.pkl: {said.format('digits.pkl')}{end}\n"
+
+
+def test_pictures_are_read_as_by_one_network() -> None:
+    """A committee of a network and its copy answers as the network, in one picture and in a row of digits."""
+    network = LeNet5.load()
+    committee = Committee([network, deepcopy(network)])
+    assert committee.threshold == pytest.approx(network.threshold)
+    picture = written(drawing(4))
+    alone, both = (read(picture, each) for each in (network, committee))
+    assert (alone.digit, alone.box, len(alone.candidates)) == (both.digit, both.box, len(both.candidates))
+    np.testing.assert_allclose(both.chosen.distances, alone.chosen.distances, rtol=1e-3)
+    assert str(read_digits(picture, committee)) == str(read_digits(picture, network)) == "4"
+
+
+def test_eval_measures_each_and_all_together(saved: list[str], members: list[LeNet5]) -> None:
+    facts = json.loads(run("eval", *saved, "--json", "--reject").stdout)
+    split = Split("bars", bars(50, seed=1).images, bars(50, seed=1).labels, "", "")
+    for name, member, alone in zip(saved, members, facts["models"], strict=True):
+        tally = evaluate(member, split)
+        assert alone == {
+            "model": name,
+            "right": tally.right,
+            "accuracy": tally.right / 50,
+            "interval": list(wilson(tally.right, 50)),
+            "loss": pytest.approx(tally.loss),
+        }
+    tally = evaluate(Committee(members), split)
+    assert (facts["right"], facts["images"], facts["split"]) == (tally.right, 50, "test")
+    assert facts["loss"] == pytest.approx(tally.loss)
+    assert "model" not in facts
+    assert facts["reject"]["model"] is None
+    single = json.loads(run("eval", saved[0], "--json").stdout)
+    assert single["model"] == saved[0]
+    assert "models" not in single
+
+
+def test_eval_shows_each_then_all_together(saved: list[str]) -> None:
+    lines = run("eval", *saved, "--reject", "--plot", "both.png", "--errors", "errors.png").stdout.splitlines()
+    assert lines[0].strip() == "Each model alone"
+    assert [line.split()[1] for line in lines[4:7]] == saved
+    assert lines[8] == "Together, by the average of the 3 models' probabilities:"
+    assert lines[9].startswith("test accuracy: ")
+    assert left_behind() == ["bars", "binary.pkl", "both.png", "errors.png", "grey.pkl", "tanh.pkl"]
+
+
+def test_predict_reads_with_several(saved: list[str], members: list[LeNet5]) -> None:
+    Path("digit.png").write_bytes(written(drawing(3)).getvalue())
+    models = [argument for name in saved for argument in ("--model", name)]
+    result = run("predict", *models, "--json", "digit.png", "--explain", "seen.png")
+    assert result.stderr.startswith("Reading with grey.pkl, binary.pkl, tanh.pkl.\n")
+    answer = json.loads(result.stdout)
+    reading = read(Path("digit.png"), Committee(members))
+    assert answer["digit"] == reading.digit
+    assert answer["probabilities"] == pytest.approx(reading.probabilities.tolist(), rel=1e-5)
+    assert answer["distance"] == pytest.approx(reading.chosen.distances.min(), rel=1e-5)
+    assert Path("seen.png").is_file()
+    [row] = csv.DictReader(io.StringIO(run("predict", *models, "--csv", "digit.png").stdout))
+    assert row["digit"] == str(reading.digit)
+    assert row["probability"] == f"{reading.probabilities.max():.4f}"
+    assert run("predict", *models, "--all", "digit.png").stdout.startswith("file ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["eval", "grey.pkl", "grey.pkl"], 2, "grey.pkl was given twice; each model answers once"),
+        (["eval", "bundled", "bundled"], 2, "bundled was given twice; each model answers once"),
+        (["eval", "grey.pkl", "tanh.pkl", "--type", "int8"], 2,
+         "--type measures one model as it is exported; leave it out with several"),
+        (["predict", "--model", "tanh.pkl", "--model", "grey.pkl", "--accept", 0.9, "x.png"], 1,
+         "grey.pkl: keeps no distances of held-out digits, by which --accept refuses; leave it out"),
+        (["eval", "grey.pkl", "none.pkl"], 1, "none.pkl: no such file; expected a checkpoint"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("saved")
+def test_refusals(arguments: list[Any], code: int, message: str) -> None:
+    assert run(*arguments, code=code).stderr.splitlines()[-1] == f"Error: {message}"
+
+
+def test_accept_is_that_of_all(saved: list[str]) -> None:
+    """All distances of two members are spread from 0 to 300: what Q lets pass is up to 300 Q."""
+    Path("digit.png").write_bytes(written(drawing(3)).getvalue())
+    models = ["--model", saved[1], "--model", saved[2]]
+    result = run("predict", *models, "--accept", 0.01, "digit.png", code=1)
+    assert result.stderr.endswith(", beyond 3.0\n")
+    assert run("predict", *models, "--accept", 1, "digit.png").stdout
+
+
+def test_letters_answer_together_too() -> None:
+    sheet = replace(Config(), glyphs="letters")
+    both = Committee([LeNet5(replace(sheet, seed=seed)) for seed in (1, 2)])
+    assert both.sheet.names == glyphs.read("letters").names
+    assert both.scores(IMAGES[:2]).shape == (2, 26)

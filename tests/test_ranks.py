@@ -1,0 +1,620 @@
+"""Several ranks: the same bytes as one, one voice, and one end, however one of them fails.
+
+Most of it is tested in threads, over an MPI of a few lines; what a launcher does is tested with that of MPICH.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Barrier, RLock, Thread
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+
+import lenet5_cli
+from lenet5_cli import LeNet5, LeNet5Error
+from lenet5_cli.commands import options
+from lenet5_cli.config import Config
+from lenet5_cli.data.augmentation import draw
+from lenet5_cli.engine import optim
+from lenet5_cli.training import inputs, loop, ranks, runs, step
+from lenet5_cli.training.loop import evaluate, fit
+from lenet5_cli.training.metrics import Tally
+from lenet5_cli.training.ranks import ALONE, Ended, Place, Ranks, UnheardError, launched
+from lenet5_cli.training.step import Step
+from tests.conftest import bars, history, left_behind, run, train, without_seconds
+
+SPLIT = bars(300)
+ANY = -1
+
+
+class World:
+    """``MPI.COMM_WORLD`` of one of some threads, as far as ``Ranks`` uses it; messages arrive in order."""
+
+    class Status:
+        source = tag = ANY
+
+    class Sent:
+        def __init__(self, source: int, tag: int, content: Any, *, taken: bool) -> None:
+            self.source, self.tag, self.content, self.taken = source, tag, content, taken
+
+        def Test(self) -> bool:  # noqa: N802 - as in mpi4py
+            return self.taken
+
+        def recv(self) -> Any:
+            self.taken = True
+            return self.content
+
+        def Recv(self, array: np.ndarray) -> None:  # noqa: N802
+            np.asarray(array).reshape(-1).view(np.uint8)[:] = self.recv()
+
+    def __init__(self, rank: int, size: int, common: dict[Any, Any], name: str = "world") -> None:
+        self.rank, self.size, self.common, self.name, self.copies = rank, size, common, name, 0
+        self.lock = common.setdefault("lock", RLock())
+
+    def Dup(self) -> "World":  # noqa: N802
+        self.copies += 1
+        return World(self.rank, self.size, self.common, f"{self.name}.{self.copies}")
+
+    def allgather(self, value: Any) -> list[Any]:
+        self.common["gathered", self.rank] = value
+        self.common["barrier"].wait()
+        return [self.common["gathered", rank] for rank in range(self.size)]
+
+    def _post(self, sent: "World.Sent", rank: int) -> "World.Sent":
+        with self.lock:
+            self.common.setdefault((self.name, rank), []).append(sent)
+        return sent
+
+    def isend(self, value: Any, rank: int, tag: int) -> "World.Sent":
+        done = self.Sent(self.rank, tag, value, taken=False)
+        self._post(done, rank)
+        return self.Sent(self.rank, tag, None, taken=True)
+
+    def issend(self, value: Any, rank: int, tag: int) -> "World.Sent":
+        return self._post(self.Sent(self.rank, tag, value, taken=False), rank)
+
+    def Isend(self, array: np.ndarray, rank: int, tag: int) -> "World.Sent":  # noqa: N802
+        return self._post(self.Sent(self.rank, tag, np.array(array).reshape(-1).view(np.uint8), taken=False), rank)
+
+    def _find(self, source: int, tag: int, *, take: bool) -> Any:
+        with self.lock:
+            waiting = self.common.get((self.name, self.rank), [])
+            for at, sent in enumerate(waiting):
+                if source in (ANY, sent.source) and tag in (ANY, sent.tag):
+                    return waiting.pop(at) if take else sent
+        return None
+
+    def iprobe(self, source: int = ANY, tag: int = ANY) -> bool:
+        return self._find(source, tag, take=False) is not None
+
+    def improbe(self, source: int = ANY, tag: int = ANY, status: Any = None) -> Any:
+        if found := self._find(source, tag, take=True):
+            status.source, status.tag = found.source, found.tag
+        return found
+
+    def recv(self, source: int = ANY, tag: int = ANY, status: Any = None) -> Any:
+        return self.improbe(source, tag, status or self.Status()).recv()
+
+    def Abort(self, code: int) -> None:  # noqa: N802
+        self.common["aborted"] = self.rank, code
+
+
+def together(size: int, work: Callable[[Ranks], Any], timeout: float = 60) -> list[Any]:
+    """Return what each of some ranks returns, or raises."""
+    common: dict[Any, Any] = {"barrier": Barrier(size)}
+    results: list[Any] = [None] * size
+
+    def one(rank: int) -> None:
+        own = Ranks(World(rank, size, common), World.Status, timeout)
+        try:
+            results[rank] = work(own)
+        except BaseException as error:  # noqa: BLE001 - it is what is looked at
+            results[rank] = error
+
+    threads = [Thread(target=one, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    return results
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "GRACE", 0.3)
+    monkeypatch.setattr(ranks, "STAGGER", 0.6)
+    for variable in ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MPI_LOCALRANKID"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+# In threads: the same bytes
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("images", [20, 90, 250])
+def test_any_number_of_ranks_finds_the_same_bits(images: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if images == 250:  # as of a batch of many thousands
+        monkeypatch.setattr(step, "CAPACITY", 110)
+        monkeypatch.setattr(step, "HELD", 4)
+    split = bars(images)
+    distortions = draw("elastic", images, np.random.default_rng(1))
+
+    def work(own: Ranks) -> Any:
+        network = LeNet5(Config(seed=own.rank, dtype=dtype))  # the leader's parameters count
+        with Step(network, 1, own) as both:
+            found = [both.scores(split.images), both.loss_and_gradient(split.images, split.labels, distortions)]
+            network.parameters[...] *= 1.5
+            found.append(both.loss_and_gradient(split.images, split.labels))
+        return np.hstack([np.ravel(each) for each in found]).tobytes(), network.gradients.tobytes()
+
+    expected = work(ALONE)
+    for size in (2, 3, 4):
+        assert together(size, work)[0] == expected
+
+
+class Seen:
+    """Images that note which of them were read."""
+
+    def __init__(self, images: np.ndarray, read: set[int]) -> None:
+        self.images, self.read, self.rows = images, read, np.arange(len(images))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: Any) -> np.ndarray:
+        self.read |= set(np.atleast_1d(self.rows[part]).tolist())
+        return self.images[part]
+
+
+def test_each_rank_reads_the_images_of_its_own_chunks_alone() -> None:
+    def work(own: Ranks) -> set[int]:
+        read: set[int] = set()
+        with Step(LeNet5(Config(seed=0)), 1, own) as part:
+            part.loss_and_gradient(Seen(SPLIT.images, read), SPLIT.labels)
+        return read
+
+    assert together(4, work) == [set(range(100)), set(range(100, 200)), set(range(200, 250)), set(range(250, 300))]
+
+
+def test_a_fit_and_an_evaluation_are_those_of_one_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "EVALUATED", 100)
+    monkeypatch.setattr(step, "CAPACITY", 100)
+    config = Config(seed=1, epochs=2, batch_size=130, samples_per_epoch=280, order="shuffled", augment="affine")
+
+    def work(own: Ranks) -> Any:
+        network = LeNet5(config)
+        learner = optim.optimizer(config, network.parameters)
+        epochs = list(fit(network, learner, SPLIT.part(slice(250)), config, validation=bars(60, 2), ranks=own))
+        tally = evaluate(network, bars(450, 3), keep=5, ranks=own)
+        own.end()
+        facts = [(epoch.loss, epoch.accuracy, epoch.validation_loss) for epoch in epochs]
+        return (
+            facts,
+            network.parameters.tobytes(),
+            tally.loss_sum,
+            tally.confusion.tolist(),
+            tally.worst.images.tolist(),
+        )
+
+    expected = work(ALONE)
+    leader, *others = together(3, work)
+    assert leader == expected
+    assert [other[0] for other in others] == [[], []]
+
+
+def test_a_leader_that_stops_ends_what_the_others_compute() -> None:
+    config = Config(seed=1, epochs=50, batch_size=100, samples_per_epoch=300)
+
+    def work(own: Ranks) -> str:
+        network = LeNet5(config)
+        epochs = fit(network, optim.optimizer(config, network.parameters), SPLIT, config, ranks=own)
+        next(epochs, None)
+        epochs.close()
+        own.end()
+        return "ended"
+
+    assert together(3, work) == ["ended"] * 3
+
+
+def test_what_the_leader_makes_is_shared_by_any_number_of_ranks() -> None:
+    for size in range(1, 10):
+
+        def work(own: Ranks) -> Any:
+            first = own.share(lambda: [own.rank])
+            return first, own.led(lambda: own.rank * 2)
+
+        assert together(size, work) == [([0], 2 * rank) for rank in range(size)]
+
+
+def test_several_runs_are_dealt_out_and_saved_by_the_leader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def events(configs: list[Config], outputs: list[str], *_: object) -> Iterator[Any]:
+        yield None
+        for place, (config, output) in enumerate(zip(configs, outputs, strict=True)):
+            Path(output).write_text(str(config.seed), encoding="utf-8")
+            yield place, history(1)[0]
+            yield place, Tally()
+
+    monkeypatch.setattr(runs, "_events", events)
+    monkeypatch.setattr(runs, "POLL", 0.001)
+    configs = [Config(seed=seed) for seed in range(5)]
+    outputs = [str(tmp_path / str(place)) for place in range(5)]
+
+    def work(own: Ranks) -> list[Any]:
+        found = list(runs.side_by_side(configs, outputs, 1, lambda: False, None, own))
+        own.end()
+        return found
+
+    leader, *others = together(3, work)
+    assert others == [[], []]
+    assert sorted(place for place, event in leader if isinstance(event, Tally)) == list(range(5))
+    assert [Path(output).read_text(encoding="utf-8") for output in outputs] == list("01234")
+
+
+def test_runs_that_the_leader_stops_are_stopped_on_every_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def events(_: Any, __: Any, ___: int, stopped: Callable[[], bool], ____: None) -> Iterator[Any]:
+        while not stopped():
+            time.sleep(0.001)
+            yield None
+
+    monkeypatch.setattr(runs, "_events", events)
+    monkeypatch.setattr(runs, "POLL", 0.001)
+    outputs = [str(tmp_path / str(place)) for place in range(4)]
+    until = time.monotonic() + 0.1
+
+    def work(own: Ranks) -> list[Any]:
+        found = list(runs.side_by_side([Config()] * 4, outputs, 1, lambda: time.monotonic() > until, None, own))
+        own.end()
+        return found
+
+    assert together(4, work) == [[]] * 4
+
+
+# In threads: failures
+
+
+def test_an_error_of_another_rank_is_the_leaders_with_its_name() -> None:
+    def work(own: Ranks) -> None:
+        if own.rank == 1:
+            try:
+                raise LeNet5Error("bars: cannot be read")
+            except LeNet5Error as error:
+                own.tell(error)
+        try:
+            own.collect(1) if own.leader else own.share(lambda: None)
+        finally:
+            if own.leader:
+                own.abort(1)
+
+    leader, *others = together(3, work)
+    assert str(leader).startswith("rank 1 on ")
+    assert str(leader).endswith(": bars: cannot be read")
+    assert [type(other) for other in others] == [Ended, Ended]
+
+
+def test_an_error_that_nobody_foresaw_says_where_it_was() -> None:
+    def work(own: Ranks) -> Any:
+        if own.leader:
+            with pytest.raises(LeNet5Error) as told:
+                own.collect(1)
+            own.abort(1)
+            return str(told.value)
+        try:
+            return {}[own.rank]
+        except KeyError as error:
+            return own.tell(error)
+
+    assert together(2, work)[0].partition(": ")[2].startswith("KeyError: 1 (test_ranks.py:")
+
+
+@pytest.mark.parametrize("silent", [0, 2])
+def test_a_rank_that_does_not_answer_is_named_by_the_first_that_notices(silent: int) -> None:
+    def work(own: Ranks) -> Any:
+        own.agree({}, "")
+        if own.rank == silent:
+            time.sleep(2)
+            return "late"
+        try:
+            own.collect((own.rank + 1) % 3)
+        except LeNet5Error as error:
+            if not own.leader:
+                with contextlib.suppress(UnheardError):
+                    own.tell(error)
+            own.abort(1)
+            return type(error), str(error).partition(" on ")[0], str(error).partition(": ")[2]
+        return None
+
+    results = together(3, work, timeout=0.2)
+    said = "no answer for 0.2 seconds; --timeout sets how long that may take"
+    first = results[1 if silent == 0 else 0]
+    assert first == (UnheardError if silent == 0 else LeNet5Error, f"rank {silent}", said)
+
+
+def test_a_leader_that_does_not_take_it_leaves_an_error_to_who_made_it() -> None:
+    def work(own: Ranks) -> Any:
+        if own.leader:
+            return time.sleep(1)
+        with pytest.raises(UnheardError, match=r"^rank 1 on .*: bars: empty$"):
+            own.tell(LeNet5Error("bars: empty"))
+        return own.abort(1)
+
+    assert together(2, work, timeout=0.1) == [None, None]
+
+
+def test_other_data_or_versions_are_refused_and_another_arithmetic_is_named() -> None:
+    def agreed(arithmetic: list[str], *facts: dict[str, str]) -> Any:
+        return together(len(facts), lambda own: (own.agree(facts[own.rank], arithmetic[own.rank]), own.end())[0])[0]
+
+    same = {"NumPy": "2.4"}
+    assert agreed(["a", "a"], same, same) == []
+    (named,) = agreed(["a", "a", "b"], same, same, same)
+    assert named.startswith("rank 2 on ")
+    assert named.endswith(" (b)")
+
+    def work(own: Ranks) -> Any:
+        try:
+            return inputs.agreed(own, {"training": SPLIT if own.leader else bars(300, seed=own.rank)})
+        finally:
+            if own.leader:
+                own.abort(1)
+
+    refused = str(together(2, work)[0])
+    digest = SPLIT.sha256[:12]
+    assert refused.startswith("rank 1 on ")
+    assert (
+        f": training images of SHA-256 {bars(300, seed=1).sha256[:12]}, but of SHA-256 {digest} on rank 0 " in refused
+    )
+    assert refused.endswith("; expected the same on every rank")
+
+
+def test_an_error_of_the_leader_has_its_name_among_several() -> None:
+    def broken(_: Any) -> np.ndarray:
+        raise LeNet5Error("bars: ends at byte 7")
+
+    images = Seen(SPLIT.images, set())
+    images.__class__ = type("Broken", (Seen,), {"__getitem__": lambda _, part: broken(part)})
+
+    def work(own: Ranks) -> None:
+        try:
+            with Step(LeNet5(Config(seed=0)), 1, own) as part:
+                part.loss_and_gradient(images if own.leader else SPLIT.images, SPLIT.labels)
+        finally:
+            if own.leader:
+                own.abort(1)
+
+    leader, other = together(2, work)
+    assert str(leader).startswith("rank 0 on ")
+    assert str(leader).endswith(": bars: ends at byte 7")
+    assert isinstance(other, Ended)
+    with pytest.raises(LeNet5Error, match=r"^bars: ends at byte 7$"), Step(LeNet5(Config(seed=0))) as part:
+        part.loss_and_gradient(images, SPLIT.labels)
+
+
+# With a launcher
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+SETTINGS = [
+    "--seed",
+    "3",
+    "--samples-per-epoch",
+    "290",
+    "--batch-size",
+    "200",
+    "--order",
+    "shuffled",
+    "--augment",
+    "affine",
+]
+SETTINGS += ["--optimizer", "adam", "--lr", "0.01", "--validation", "60", "--data", "bars"]
+
+launcher = pytest.mark.skipif(not MPIEXEC.exists(), reason="MPICH is not installed")
+
+
+def started(size: int, *arguments: object, **more: str) -> "subprocess.Popen[str]":
+    """Start some ranks on this machine, bound to its own address."""
+    line = [MPIEXEC, "-iface", "lo", "-n", size, sys.executable, "-m", "lenet5_cli", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1]), "UCX_TLS": "self,sm", **more}
+    return subprocess.Popen(
+        [str(part) for part in line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def mpiexec(size: int, *arguments: object, code: int = 0, **more: str) -> tuple[str, str]:
+    """Run a command on some ranks, and return what it prints."""
+    with started(size, *arguments, **more) as process:
+        stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == code, stdout + stderr
+    return stdout, stderr
+
+
+def process_of(rank: int, folder: Path) -> int:
+    """Return the process ID of a rank that works in a folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line, variables = ((process / name).read_bytes().split(b"\0") for name in ("cmdline", "environ"))
+            if b"lenet5_cli" in line and b"PMI_RANK=%d" % rank in variables and (process / "cwd").samefile(folder):
+                return int(process.name)
+    raise AssertionError(f"no rank {rank}")
+
+
+@launcher
+def test_ranks_that_a_launcher_starts_train_resume_and_measure_to_the_same_bytes(bars_folder: Path) -> None:
+    whole = train(bars_folder, *SETTINGS)
+    first = mpiexec(2, "train", *SETTINGS, "--epochs", 2, "--threads", 2, "-o", "two.pkl", "--log", "two.jsonl")
+    assert first[0] == whole.stdout
+    assert "idle" not in first[1]
+    mpiexec(4, "train", *SETTINGS, "--epochs", 1, "-o", "four.pkl")
+    mpiexec(3, "train", "--resume", "--epochs", 2, "-o", "four.pkl")
+    assert without_seconds("two.pkl") == without_seconds("model.pkl")
+    four = LeNet5.load("four.pkl")  # of a run that was to have one epoch, and then two
+    np.testing.assert_array_equal(four.parameters, LeNet5.load("model.pkl").parameters)
+    assert len(Path("two.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert left_behind() == ["bars", "four.pkl", "model.pkl", "two.jsonl", "two.pkl"]
+    shown = run("eval", "model.pkl", "--split", "train", "--json", "--type", "int8").stdout
+    assert mpiexec(3, "eval", "model.pkl", "--split", "train", "--json", "--type", "int8")[0] == shown
+
+
+@launcher
+def test_ranks_share_pictures_and_whole_runs_and_print_as_one_does(bars_folder: Path) -> None:
+    pictures = [Path("nothing.png"), *sorted((Path(lenet5_cli.__file__).parents[1] / "docs").glob("*.jpg"))] * 2
+    alone = run("predict", *pictures, "--csv", "--model", "bundled", code=1)
+    assert mpiexec(3, "predict", *pictures, "--csv", "--model", "bundled", code=1)[0] == alone.stdout
+    several = ["--data", bars_folder, "--seed", 3, "--epochs", 1, "--samples-per-epoch", 50, "--runs", 3]
+    shown = mpiexec(2, "train", *several, "--threads", 1, "-o", "two.pkl")[0]
+    expected = run("train", *several, "--threads", 1).stdout
+    assert sorted(shown.splitlines()) == sorted(expected.splitlines())
+    assert shown.splitlines()[6:] == expected.splitlines()[6:]
+    assert without_seconds("two.pkl") == without_seconds("model.pkl")
+    assert left_behind() == ["bars", "model.pkl", "two.pkl"]
+
+
+@launcher
+def test_another_command_is_run_by_one_rank_and_an_error_is_told_once(bars_folder: Path) -> None:
+    assert mpiexec(2, "info", "--config", "quick")[0] == run("info", "--config", "quick").stdout
+    Path("mpi4py.py").write_text("raise ImportError", encoding="utf-8")
+    here = f"{Path.cwd()}{os.pathsep}{Path(lenet5_cli.__file__).parents[1]}"
+    without = mpiexec(3, "train", "--data", bars_folder, code=1, PYTHONPATH=here, PYTHONDONTWRITEBYTECODE="1")
+    assert without == ("", 'Error: started by mpiexec, but mpi4py is not installed; pip install "lenet5-cli[mpi]"\n')
+    assert left_behind() == ["bars", "mpi4py.py"]
+
+
+@launcher
+def test_data_that_differ_between_ranks_are_refused_before_the_first_step(bars_folder: Path) -> None:
+    other = ["-n", 1, "-env", "LENET5_DATA", "other", sys.executable, "-m", "lenet5_cli", "train"]
+    stdout, stderr = mpiexec(1, "train", ":", *other, code=1, LENET5_DATA=str(bars_folder))
+    assert not stdout
+    assert "Error: rank 1 on " in stderr
+    assert stderr.endswith("LENET5_DATA: other: no such folder; --data says where the images are now\n") or (
+        "LENET5_DATA: other: neither a data set nor a folder" in stderr
+    )
+    assert stderr.count("Error") == 1
+    assert left_behind() == ["bars"]
+
+
+@launcher
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
+def test_a_rank_that_is_killed_ends_all_and_the_run_resumes_to_the_same_bytes(
+    bars_folder: Path, tmp_path: Path
+) -> None:
+    many = ["--epochs", 30, "--validation", 100]
+    whole = train(bars_folder, *SETTINGS, *many, "-o", "whole.pkl")
+    with started(2, "train", *SETTINGS, *many, "-o", "killed.pkl") as process:
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(2)]
+        number = process_of(1, tmp_path)
+        os.kill(number, signal.SIGKILL)
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode
+    assert lines == whole.stdout.splitlines(keepends=True)[:2]
+    assert stderr.count("Error") == 1
+    assert f": its process, {number}, was killed or has crashed\n" in stderr.partition("Error: rank 1 on ")[2]
+    run("train", "--resume", "-o", "killed.pkl")
+    assert without_seconds("killed.pkl") == without_seconds("whole.pkl")
+    assert left_behind() == ["bars", "killed.pkl", "whole.pkl"]
+
+
+@launcher
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
+@pytest.mark.usefixtures("bars_folder")
+def test_a_rank_that_hangs_ends_all_and_ctrl_c_does_as_with_one(tmp_path: Path) -> None:
+    with started(3, "train", *SETTINGS, "--epochs", 9999, "--timeout", 1) as process:
+        assert process.stdout
+        process.stdout.readline()
+        os.kill(process_of(2, tmp_path), signal.SIGSTOP)
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode in (1, 9)  # where the launcher kills a rank before it has heard of the end
+    assert stderr.count("Error") == 1
+    assert (
+        ": no answer for 1 seconds; --timeout sets how long that may take\n" in stderr.partition("Error: rank 2 on ")[2]
+    )
+    assert left_behind() == ["bars", "model.pkl"]
+    with started(2, "train", "--resume", "--epochs", 9998) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert stderr.endswith("lenet5 train --resume --output model.pkl continues it.\n")
+    assert left_behind() == ["bars", "model.pkl"]
+
+
+# What surrounds them
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({}, Place(0, 1, 0)),
+        ({"PMI_RANK": "3", "PMI_SIZE": "4", "MPI_LOCALRANKID": "1"}, Place(3, 4, 1)),
+        ({"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "3", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}, Place(2, 3, 0)),
+        ({"PMIX_RANK": "5", "SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "1"}, Place(5, 8, 1)),
+        ({"PMIX_RANK": "1"}, Place(1, 0, 1)),
+        ({"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_LOCALID": "0"}, Place(0, 1, 0)),
+    ],
+)
+def test_the_environment_tells_of_a_launcher(
+    variables: dict[str, str], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert launched() == place
+
+
+def test_an_mpi_library_that_is_missing_or_anothers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMI_RANK", "0")
+    monkeypatch.setenv("PMI_SIZE", "4")
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(rc=SimpleNamespace()))
+    with pytest.raises(
+        LeNet5Error, match=r"^mpi4py finds no MPI library \(.*\); install that of the launcher, or pip "
+    ):
+        ranks.join(1)
+    world = SimpleNamespace(size=1)
+    other = SimpleNamespace(COMM_WORLD=world, Get_library_version=lambda: "Open MPI v5\n")
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(rc=SimpleNamespace(), MPI=other))
+    message = (
+        "^the launcher started 4 ranks, of which the library of mpi4py knows 1; expected the mpiexec of Open MPI v5$"
+    )
+    with pytest.raises(LeNet5Error, match=message):
+        ranks.join(1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LeNet5Error("x"), 1),
+        (click.UsageError("x"), 2),
+        (KeyboardInterrupt(), 130),
+        (SystemExit(143), 143),
+        (OSError(), 1),
+    ],
+)
+def test_an_error_of_the_leader_takes_all_down_with_its_exit_code(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Any] = []
+    own = Ranks()
+    monkeypatch.setattr(options, "launched", lambda: Place(0, 2, 0))
+    monkeypatch.setattr(options, "join", lambda _: own)
+    monkeypatch.setattr(options.atexit, "register", lambda *call: kept.append(call))
+    with pytest.raises(type(error)), options.joined(1):
+        raise error
+    assert kept == [(options._leave, own), (own.abort, code)]
+
+
+def test_cores_are_shared_out_among_the_ranks_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "_own_cores", lambda: frozenset(range(8)))
+    assert together(3, lambda own: own.cores) == [2, 2, 2]
+    monkeypatch.setattr(options, "source_of", {"threads": "DEFAULT"}.__getitem__)
+    assert together(4, lambda own: options.threads_of(own, 64)) == [2, 2, 2, 2]
+    assert options.threads_of(ALONE, 64) == 64
