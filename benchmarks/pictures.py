@@ -35,8 +35,8 @@ STEPS: dict[str, tuple[object, dict[str, object]]] = {
     "no prior for the background": (segment, {"MISFIT": 0}),
     "no prior for the largest ink": (read, {"SMALL": 0}),
     "no faint ink": (segment, {"FAINT": 1000}),
-    "rules stay": (read, {"RUN_MIN": 10_000}),
-    "brightness alone": (read, {"grey": lambda x: x if x.ndim == 2 else cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)}),
+    "rules stay": (segment, {"RUN_MIN": 10_000}),
+    "brightness alone": (segment, {"grey": lambda x: x if x.ndim == 2 else cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)}),
     "thin strokes stay thin": (normalise, {"PEN": 0.1}),
 }
 

@@ -237,7 +237,5 @@ def test_heic_without_its_library_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(LeNet5Error) as error:
         decode(content, "six.heic")
-    said = (
-        "six.heic: not a picture; expected one of PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC, which needs pip install"
-    )
+    said = "not a picture; expected one of PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC, which needs pip install"
     assert str(error.value) == f"six.heic: {said} pillow-heif"

@@ -26,21 +26,20 @@ SMALL: Final = 0.12  # a shorter longer side is dust
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
 BESIDE: Final = 3  # components of a row whose highest the next one stands beside: a digit may be in pieces
+HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
 GAP: Final = 0.25  # between strokes of one digit at most
 WIDE: Final = 1.6  # of a digit at most
 TOUCHING: Final = 0.85  # wider components may be several digits
 STEP: Final = 0.1  # between two cuts: the thinnest digit, an upright 1, is as wide
-CUT_INK: Final = 0.45  # in a column that is cut, at most: a cut along a stroke is none
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
 NOISE: Final = 4.5  # what costs less is hardly ever noise
 BEYOND: Final = 3.0  # the threshold: so far a digit may lie from its glyph where its row speaks for it
 SPEAKING: Final = 2  # digits within the threshold that do
-SKIPPED: Final = 10.0  # for a component that is no digit, or each DIGIT_WIDTH of it: as much as any digit costs
+SKIPPED: Final = 10.0  # for what is no digit and as high, or each DIGIT_WIDTH of it: as much as any digit costs
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
-SPECK: Final = 0.15  # of SKIPPED at least, in proportion to its longer side, for a sign
 UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
 CUT: Final = 0.5  # for a cut, and
 CUT_THROUGH: Final = 6.0  # for each height of ink in it
@@ -119,12 +118,14 @@ def read_page(page: Page, network: Classifier, name: str) -> Text:
 
 def _rows(ink: Ink, name: str) -> Iterator[tuple[Plane, list[Component]]]:
     """Yield the labels and the rows of an ink hypothesis from the top."""
-    height, *_ = _measured(ink.mask, name)
+    height, _, found = _measured(ink.mask, name)
+    if found and min(np.array(found[0][3:5]) - found[0][1:3] - segment.SPAN * np.array(ink.mask.shape[::-1])) > 0:
+        ink = segment.without_lines(ink)  # squared paper, or a table, which the digits touch
+        height, *_ = _measured(ink.mask, name)
     mask = segment.without_rules(ink.mask, RULE * height, (RULE * height, RULE * height)) if height else ink.mask
     height, labels, found = _measured(mask, name)
     found = [each for each in found if each.length >= SMALL * height and each.height <= LARGE * height]
-    frames = [each for each in found if any(_holds(each, other) for other in found if other.height >= BODY * height)]
-    for row in _in_rows([each for each in found if each not in frames]):
+    for row in _in_rows(found):
         if any(each.height >= BODY * height for each in row):
             yield labels, row
 
@@ -134,17 +135,19 @@ def _measured(mask: Plane, name: str) -> tuple[float, Plane, list[Component]]:
     labels, found = segment.components(mask, DUST)
     if len(found) > MARKS_MAX:
         raise LeNet5Error(f"{name}: more than {MARKS_MAX:,} marks that may be digits; crop it to the digits")
+    found = _without_frames(found)
     heights = np.array([each.height for each in found if each.height >= DUST])
     if not len(heights):
         return 0.0, labels, []
     return float(np.median(heights[heights >= BODY * np.quantile(heights, 0.75)])), labels, found
 
 
-def _holds(frame: Component, other: Component) -> bool:
-    """Tell whether a component is a frame around another one."""
-    return (
-        frame.left < other.left and other.right < frame.right and frame.top < other.top and other.bottom < frame.bottom
-    )
+def _without_frames(found: list[Component]) -> list[Component]:
+    """Return components without those around another one that is not much smaller: they are boxes for digits."""
+    left, top, right, bottom = np.array([each[1:5] for each in found]).reshape(-1, 4).T
+    holds = (left[:, None] < left) & (right < right[:, None]) & (top[:, None] < top) & (bottom < bottom[:, None])
+    large = bottom - top >= HELD * (bottom - top)[:, None]
+    return [each for each, frame in zip(found, (holds & large).any(axis=1), strict=True) if not frame]
 
 
 def _in_rows(found: list[Component]) -> list[list[Component]]:
@@ -177,7 +180,7 @@ def _steps(ink: Ink, labels: Plane, row: list[Component]) -> list[Step]:
             gap = group[-1].left - max((each.right for each in group[:-1]), default=right)
             if gap > GAP * height or (last > first + 1 and wide > WIDE * max(height, tall)):
                 break
-            size = wide / DIGIT_WIDTH if wide > height else min(height, max(SPECK * height, wide, tall))
+            size = wide / DIGIT_WIDTH if wide > height else min(height, max(wide, tall))
             steps.append(Step(first, last, cuts[-1] + SKIPPED * size / height, box))
             if tall >= BODY * height:
                 cost = cuts[-1] + UNEVEN * abs(float(np.log(tall / height)))
@@ -195,7 +198,7 @@ def _cut(labels: Plane, component: Component, height: float, fresh: Iterator[int
     ink = mine.sum(axis=0)
     starts = np.arange(STEP * height, len(ink) - 2 * STEP * height, max(2.0, STEP * height)).astype(int)
     places = [start + int(ink[start : start + max(2, int(STEP * height))].argmin()) for start in starts.tolist()]
-    edges = sorted({0, *(place for place in places if ink[place] <= CUT_INK * height), len(ink)})
+    edges = sorted({0, *places, len(ink)})
     for start, stop in pairwise(edges):
         rows, columns = np.nonzero(mine[:, start:stop])
         new = next(fresh)

@@ -11,34 +11,19 @@ from numpy.typing import NDArray
 from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.pictures import segment
 from lenet5_cli.pictures.decode import Page, Source, decode, name_of
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
-from lenet5_cli.pictures.segment import (
-    Box,
-    Ink,
-    Plane,
-    box_of,
-    components,
-    grey,
-    inks,
-    isolate,
-    reduced,
-    without_rules,
-)
+from lenet5_cli.pictures.segment import Box, Ink, Plane
 
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
 SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
-
 STANDING_OUT: Final = 3  # components that are tried as the digit, the longest first
-RUN: Final = 0.12  # of the longer side: a straight run of a ruled line
-RUN_MIN: Final = 16  # pixels of a run: in small pictures, a pen of one pixel draws straight strokes too
-SPAN: Final = 0.8  # of the side along them: ruled lines reach over more of it; the strokes of a digit hardly do
 
 # The prior, in squared distance to a glyph, beside that of the ink:
 UNEXPLAINED: Final = 30  # all of the ink left over that does not touch the page's edge; half of it counts half
 SMALL: Final = 15  # nothing of the longest ink: of several digits, the largest stands out
-RULES: Final = 5  # rules kept: they are the paper's more often than strokes
 
 
 @dataclass(frozen=True)
@@ -50,7 +35,6 @@ class Candidate:
     box: Box  # in pixels of what was looked at
     dark: bool  # dark ink on a light background
     local: bool = False  # told from the background near it
-    components: int = 1  # that were joined
     others: int = 0  # comparable components beside them
     prior: float = 0.0  # what is added to the distance
     distances: NDArray[Any] = field(default_factory=lambda: np.zeros(10))  # (k,), squared, to each glyph
@@ -122,7 +106,7 @@ def read_sample(source: Source, *, as_is: bool = False) -> Plane:
     pixels = decode(source).pixels
     if as_is:
         return _fitted(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels)
-    shades = grey(reduced(pixels, LOOK))
+    shades = segment.grey(segment.reduced(pixels, LOOK))
     if ready := _ready(shades):
         return ready[0].image
     found = _candidates(shades)
@@ -152,8 +136,8 @@ def read(source: Source, network: Classifier, *, name: str | None = None, rotate
 
 def read_page(page: Page, network: Classifier) -> Reading:
     """Read the digit on a decoded page."""
-    look = reduced(page.pixels, LOOK)
-    shades = grey(look)
+    look = segment.reduced(page.pixels, LOOK)
+    shades = segment.grey(look)
     ready = _ready(shades)
     found = ready or _candidates(shades)
     if not found:
@@ -182,29 +166,26 @@ def _ready(shades: Plane) -> list[Candidate]:
 
 def _candidates(shades: Plane) -> list[Candidate]:
     """Return the ways to read shades (h, w), without the network's word."""
-    long, sides = RUN * max(shades.shape), (SPAN * shades.shape[1], SPAN * shades.shape[0])
     found: list[Candidate] = []
-    for ink in inks(shades):
-        mask = without_rules(ink.mask, long, sides) if long >= RUN_MIN else ink.mask
-        if (removed := cv2.subtract(ink.mask, mask)).any():
-            rest = 1 - cv2.dilate(removed, np.ones((3, 3), np.uint8))
-            found += _of_ink(ink._replace(plane=ink.plane * rest, mask=mask))
-        found += _of_ink(ink._replace(prior=ink.prior + RULES * bool(removed.any())))
+    for ink in segment.inks(shades):
+        found += _of_ink(ink)
+        if (without := segment.without_lines(ink)) is not ink:
+            found += _of_ink(without)
     return found
 
 
 def _of_ink(ink: Ink) -> Iterator[Candidate]:
-    """Yield what may be one digit: a component that stands out, and all inside the page."""
-    labels, found = components(ink.mask, minimum=2)
+    """Yield what may be one digit of an ink hypothesis: a component that stands out, and all inside the page."""
+    labels, found = segment.components(ink.mask, minimum=2)
     inside = [each for each in found if not each.edge]
     total, longest = sum(each.area for each in inside), max((each.length for each in inside), default=0)
     groups = [[each] for each in (*inside[:STANDING_OUT], *(each for each in found[:1] if each.edge))]
     for group in [*groups, inside] if len(inside) > 1 else groups:
-        box = box_of(group)
+        box = segment.box_of(group)
         length = max(box[2] - box[0], box[3] - box[1])
         if length >= SMALLEST:
             area, edge = sum(each.area for each in group), sum(each.area for each in group if each.edge)
             prior = ink.prior + UNEXPLAINED * (1 - area / (total + edge)) + SMALL * (1 - length / max(longest, length))
             others = sum(each not in group and each.length > COMPARABLE * length for each in inside)
-            plane = isolate(ink, labels, group)
-            yield Candidate(normalise(plane), plane, box, ink.dark, ink.local, len(group), others, prior)
+            plane = segment.isolate(ink, labels, group)
+            yield Candidate(normalise(plane), plane, box, ink.dark, ink.local, others, prior)

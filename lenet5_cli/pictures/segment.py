@@ -18,6 +18,9 @@ EVEN, UNEVEN = 0.05, 0.2  # of the contrast: how far the background of a page of
 GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
 THUMB: Final = 96  # pixels of the longer side of the copy in which the colours' contrast is measured
 SOFT: Final = 0.04  # of a digit's longer side: how far its soft edges reach
+RUN: Final = 0.12  # of the longer side: a straight run of a page's ruled line
+RUN_MIN: Final = 16  # pixels of a run: in small pictures, a pen of one pixel draws straight strokes too
+SPAN: Final = 0.8  # of the side along them: ruled lines reach over more of it; the strokes of a digit hardly do
 SLIM: Final = 8  # lengths of a rule's run by its width at least; a stroke that is as straight is shorter
 STRAY: Final = 12  # lengths of a rule's run by how far it may stray: nearly 5 degrees
 OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhere strokes lie on it
@@ -108,6 +111,19 @@ def inks(shades: Plane) -> Iterator[Ink]:
             ink = cv2.convertScaleAbs(plane, alpha=255 / full[dark, local])
             for level, faint in zip(LEVELS, (0, FAINT), strict=True):
                 yield Ink(ink, (ink > 255 * level).astype(np.uint8), dark, local, prior + faint)
+
+
+def without_lines(ink: Ink) -> Ink:
+    """Return a hypothesis without the lines that go over most of the page; itself where there are none."""
+    height, width = ink.mask.shape
+    if (run := RUN * max(height, width)) < RUN_MIN:
+        return ink
+    mask = without_rules(ink.mask, run, (SPAN * width, SPAN * height))
+    removed = cv2.subtract(ink.mask, mask)
+    if not removed.any():
+        return ink
+    kept = mask | (1 - cv2.dilate(removed, np.ones((3, 3), np.uint8)))
+    return ink._replace(plane=ink.plane * kept, mask=mask)
 
 
 def _full(plane: Plane) -> float:
