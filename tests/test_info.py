@@ -298,11 +298,11 @@ def test_figures_replace_no_file(bars_folder: Path) -> None:
     assert Path("out/maps.png").read_bytes() != b"mine"
 
 
-@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.usefixtures("drawn_once", "unrendered")
 def test_of_a_file_of_the_reports_there_are_no_curves_and_the_samples_are_built_in(shown: list[Any]) -> None:
     Path("foreign.pkl").write_bytes(pickle.dumps(LeNet5(Config(seed=1)).pairs(), protocol=3))
     result = run("foreign.pkl", "--figures", "out")
-    assert drawn("out") == [name for name in FIGURES if name != "curves.png"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [name for name in FIGURES if name != "curves.png"]
     assert result.stderr.startswith(
         "The file has no history; out/curves.png is left out.\n"
         "The file does not say what the network was trained on.\n"
@@ -329,10 +329,12 @@ def test_digits_that_the_data_does_not_have_are_left_out(bars_folder: Path, show
     np.testing.assert_array_equal(shown[0], [2, 7])
 
 
-def test_a_history_that_no_run_writes_does_not_stop_the_figures(bars_folder: Path) -> None:
+def test_a_history_that_no_run_writes_does_not_stop_the_figures(bars_folder: Path, unrendered: list[Any]) -> None:
     odd = [*history(2), Epoch(3, 1e300, 7.0, 0.5, 60, 0.1, validation_accuracy=-1e300)]
     run(model(history=odd), "--figures", "out", "--data", bars_folder)
-    assert drawn("out") == FIGURES
+    _, _, curves, _ = unrendered
+    curves.savefig("out/curves.png")
+    assert Path("out/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
