@@ -258,7 +258,8 @@ class _ChunkWork:
 
 def working(images: int, ranks: Ranks) -> int:
     """Return how many ranks have something to do in a step on so many images."""
-    return min(len(cuts(images)), ranks.size)
+    enough = CHUNK * ranks.size  # no chunk is larger, whatever is asked for
+    return min(len(cuts(min(images, enough))), ranks.size)
 
 
 def parts(images: int) -> list[slice]:
