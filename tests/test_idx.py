@@ -292,6 +292,7 @@ def test_a_large_file_is_read_as_numpy_would_index_it(stored):
     assert (back.shape, back.ndim, len(back), back.dtype) == (array.shape, 3, 40, np.uint8)
     np.testing.assert_array_equal(np.asarray(back), array)
     np.testing.assert_array_equal(np.asarray(back, np.float32), array.astype(np.float32))
+    assert back.__array__(np.float32).dtype == np.float32
     for expected in (0, -1, 7, np.int64(3), [3], [5, 1, 1, -2], np.array([], int), np.arange(40)[::-1]):
         np.testing.assert_array_equal(back[expected], array[expected])
     for piece in (slice(None), slice(5), slice(5, 9), slice(-3, None), slice(9, 5), slice(38, 99)):
