@@ -1,6 +1,6 @@
 """Train the recipes with several seeds each, and print what they reach on the test set, in Markdown.
 
-    LENET5_DATA=mnist_data python benchmarks/recipes.py [--recipes quick best lecun1998] [--seeds 5] [--without]
+    LENET5_DATA=mnist_data python benchmarks/recipes.py [--recipes quick best record lecun1998] [--seeds 5] [--without]
 
 Each line is the command ``lenet5 train --config RECIPE --seed N``, its seconds with all that it does. With
 ``--without``, each recipe is trained again with one of its ingredients at a time put back to the default.
@@ -19,13 +19,13 @@ from speed import machine
 
 from lenet5_cli.config import Config, read
 
-INGREDIENTS = ("augment", "input", "order", "schedule", "init")
+INGREDIENTS = ("augment", "input", "order", "schedule", "init", "glyphs", "ema")
 
 
 def main() -> None:
     """Train and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipes", nargs="+", default=["quick", "best", "lecun1998"])
+    parser.add_argument("--recipes", nargs="+", default=["quick", "best", "record", "lecun1998"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--without", action="store_true", help="leave out one ingredient at a time")
     options = parser.parse_args()

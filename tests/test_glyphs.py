@@ -71,7 +71,7 @@ def refusal(function: Callable[..., object], path: Path | str, *arguments: objec
 
 
 def test_shipped_sheets_are_the_same_digits():
-    assert glyphs.shipped() == ["digits", "digits-letters", "letters"]
+    assert glyphs.shipped() == ["codes", "digits", "digits-letters", "letters"]
     for name in glyphs.shipped():
         image = glyphs.read(shipped_folder("glyphs") / f"{name}.png")
         assert same(image, glyphs.read(name))
@@ -82,6 +82,8 @@ def test_shipped_sheets_are_the_same_digits():
         tuple(letters),
         tuple("0123456789" + letters),
     )
+    # Ten codes differ in no more than 5 x 5 pairs of 45 a pixel: on average in 84 x 25 / 45 = 46.7 (Plotkin's bound).
+    assert glyphs.closest(glyphs.read("codes").codes)[2] == 46
     assert SHIPPED.shape == (10, 84)
     assert SHIPPED.dtype == np.uint8
     with Image.open(shipped_folder("glyphs") / "digits.png") as image:
