@@ -99,15 +99,16 @@ def option(*names: str, group: str = "Other", **how: Any) -> Callable[[Command],
     return click.option(*names, cls=Option, group=group, **how)
 
 
-threads_option = option(
-    "--threads",
-    group="Main",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=available_cores,
-    show_default="the cores this process may use",
-    help="Cores to compute on; the results are the same for any number.",
-)
+def cores_option(what_for: str) -> Callable[[Command], Command]:
+    """Add --threads, by default the cores that there are."""
+    cores = "the cores this process may use"
+    kind = click.IntRange(min=1)
+    return option(
+        "--threads", group="Main", type=kind, metavar="N", default=available_cores, show_default=cores, help=what_for
+    )
+
+
+threads_option = cores_option("Cores to compute on; the results are the same for any number.")
 timeout_option = option(
     "--timeout",
     group="Main",

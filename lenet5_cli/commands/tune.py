@@ -11,8 +11,8 @@ from lenet5_cli.commands.options import (
     FILE,
     GroupedCommand,
     Stop,
-    available_cores,
     console,
+    cores_option,
     load,
     option,
     overwrite_option,
@@ -74,15 +74,7 @@ def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
     metavar="FILE",
     help="Journal of the study: the same command goes on with it, also on several machines at a time.",
 )
-@option(
-    "--threads",
-    group="Main",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=available_cores,
-    show_default="the cores this process may use",
-    help="Trials side by side, each on one core.",
-)
+@cores_option("Trials side by side, each on one core.")
 @option("-o", "--output", group="Output", type=FILE, default="best.toml", show_default=True, help="Settings found.")
 @option("--plot", group="Output", type=FILE, help="Draw the trials and what mattered (needs matplotlib).")
 @overwrite_option
