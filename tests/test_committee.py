@@ -77,6 +77,13 @@ def test_probabilities_of_zero_do_no_harm(members: list[LeNet5]) -> None:
     assert together.max() == -20
 
 
+def test_a_committee_has_nothing_to_train_in_the_precision_of_its_scores(members: list[LeNet5]) -> None:
+    for some in (members, members[::2]):  # the one in float64 among them, or not
+        committee = Committee(some)
+        assert committee.parameters.size == committee.gradients.size == 0
+        assert committee.parameters.dtype == committee.gradients.dtype == committee.dtype
+
+
 def test_one_network_is_itself_and_as_a_committee_answers_the_same(members: list[LeNet5]) -> None:
     assert together(members[:1]) is members[0]
     np.testing.assert_allclose(Committee(members[:1]).scores(IMAGES), members[0].scores(IMAGES), rtol=1e-5)

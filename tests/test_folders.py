@@ -2,6 +2,10 @@
 
 import hashlib
 import os
+import signal
+from collections.abc import Callable
+from concurrent import futures
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +118,28 @@ def test_any_number_of_processes_reads_the_same(monkeypatch: pytest.MonkeyPatch)
     two = inputs.load(Config(data="own", test_fraction=0), "train", cores=2, progress=bar)  # type: ignore[arg-type]
     assert two.sha256 == one.sha256
     assert bar.done == bar.total == 24
+
+
+def test_those_that_help_to_read_leave_ctrl_c_to_the_one_that_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that reads here, in the place of one of other interpreters."""
+    handlers: dict[int, object] = {}
+
+    class Pool:
+        def __init__(self, cores: int, context: object, initializer: Callable[[], None]) -> None:
+            assert (cores, context) == (2, get_context("spawn"))
+            initializer()
+
+        def shutdown(self, *, cancel_futures: bool) -> None:
+            assert cancel_futures
+
+        map = staticmethod(map)
+
+    monkeypatch.setattr(folders, "_WORTH", 0)
+    monkeypatch.setattr(futures, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    split = inputs.load(Config(data="own", test_fraction=0), "train", cores=2)
+    assert len(split.labels) == 24
+    assert handlers == {signal.SIGINT: signal.SIG_IGN}
 
 
 def test_deep_and_colourful_pictures() -> None:

@@ -17,6 +17,7 @@ from lenet5_cli.engine.preprocessing import prepare
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training import loop
 from lenet5_cli.training.loop import Batch, Epoch, batches, choose, evaluate, fit
+from lenet5_cli.training.ranks import Closed, Ranks
 from tests.conftest import bars
 
 SPLIT = bars(300)
@@ -211,3 +212,29 @@ def test_the_rate_of_an_epoch_is_that_of_its_middle() -> None:
     rates = [epoch.lr for epoch in trained(LeNet5(config), config)]
     # (1 + cos(pi / 4)) / 2 halfway up the warm-up, then (1 + cos(3 pi / 4)) / 2
     assert rates == pytest.approx([(1 + 0.5**0.5) / 4, (1 - 0.5**0.5) / 2])
+
+
+def test_each_step_has_the_rate_of_the_images_done_with_it() -> None:
+    rates = []
+
+    class Recording(SGD):
+        def step(self, parameters: NDArray[Any], gradients: NDArray[Any], lr: float) -> None:
+            rates.append(lr)
+            super().step(parameters, gradients, lr)
+
+    config = replace(CONFIG, schedule="cosine", lr=1, order="shuffled", batch_size=20)
+    network = LeNet5(config)
+    list(fit(network, Recording(network.parameters), SPLIT, config))
+    # (1 + cos(pi t)) / 2 after a sixth, a third, a half of two epochs of three steps, and so on to their end
+    assert rates == pytest.approx([(2 + 3**0.5) / 4, 3 / 4, 1 / 2, 1 / 4, (2 - 3**0.5) / 4, 0])
+
+
+def test_a_rank_whose_leader_ends_an_evaluation_has_counted_nothing() -> None:
+    class Left(Ranks):
+        def announce(self, *_: Any) -> None:
+            raise Closed
+
+    ranks = Left()
+    ranks.rank, ranks.size = 1, 2
+    tally = evaluate(LeNet5(CONFIG), SPLIT, ranks=ranks)
+    assert (tally.images, tally.right) == (0, 0)

@@ -20,8 +20,9 @@ import pytest
 import lenet5_cli
 from lenet5_cli import LeNet5, LeNet5Error
 from lenet5_cli.config import Config
-from lenet5_cli.data import idx, sources
+from lenet5_cli.data import glyphs, idx, sources
 from lenet5_cli.storage import checkpoint
+from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training import runs
 from lenet5_cli.training.loop import evaluate
 from lenet5_cli.training.metrics import Tally
@@ -154,6 +155,62 @@ def test_what_is_no_run_cannot_be_resumed() -> None:
         with pytest.raises(LeNet5Error) as refused:
             runs.Run.resume(other, split)
         assert str(refused.value) == said
+
+
+def test_the_classes_are_those_of_the_model_though_the_file_of_its_sheet_has_changed() -> None:
+    split, digits = bars(60), glyphs.read()
+    glyphs.write("own.txt", digits)
+    begun = runs.Run(Config(glyphs="own.txt", epochs=2, samples_per_epoch=20, seed=3), split)
+    next(begun.train())
+    saved = begun.checkpoint()
+    glyphs.write("own.txt", digits._replace(codes=digits.codes[::-1]))
+    for again in (runs.Run.resume(saved, split), runs.begin(Config(epochs=1), split, saved)):
+        np.testing.assert_array_equal(again.network.codes, digits.codes)
+
+
+def test_a_cosine_ends_with_the_epoch_that_it_was_drawn_to() -> None:
+    begun = runs.Run(Config(schedule="cosine", epochs=2, samples_per_epoch=20, seed=3), bars(60))
+    next(begun.train())
+    saved = begun.checkpoint()
+    assert runs.continued(saved, {"max_time": "1h"}) == replace(begun.config, max_time="1h")
+    with pytest.raises(LeNet5Error, match=r"^epochs is 2 in this run; 3 would be another run$"):
+        runs.continued(saved, {"epochs": 3})
+
+
+@pytest.mark.parametrize(("from_a_model", "kept"), [(True, 2), (False, 1)])
+def test_of_epochs_equally_accurate_the_first_is_kept_but_from_a_model_that_of_the_smallest_loss(
+    from_a_model: bool, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(network: LeNet5, *_: object, **__: object) -> Any:
+        for number, loss in enumerate((0.3, 0.2, 0.25), 1):
+            network.parameters[...] = number
+            yield Epoch(number, 0.3, 1.0, 0.1, 48, 0.1, loss, 1.0)
+
+    monkeypatch.setattr(runs, "fit", fit)
+    split, config = bars(60), Config(epochs=3, seed=3, validation=12)
+    run = runs.begin(config, split, runs.Run(config, split).checkpoint() if from_a_model else None)
+    assert len(list(run.train())) == 3
+    assert set(run.kept().parameters.tolist()) == {kept}
+
+
+def test_a_resumed_run_says_of_its_model_and_its_images_what_it_said_before() -> None:
+    split, config = bars(60), Config(epochs=2, samples_per_epoch=20, seed=3)
+    begun = runs.begin(config, split, runs.Run(config, split).checkpoint())
+    next(begun.train())
+    saved = begun.checkpoint()
+    assert saved.data.keys() == {"name", "images", "sha256", "from", "from_sha256"}
+    assert runs.Run.resume(saved, split).checkpoint().data == saved.data
+
+
+def test_a_trial_apart_sends_its_epochs_then_nothing_more(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: dict[int, object] = {}
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    sent: list[Any] = []
+    settings = {"data": str(bars_folder), "epochs": 2, "samples_per_epoch": 20, "seed": 3}
+    runs.train_apart(settings, SimpleNamespace(send=sent.append))  # type: ignore[arg-type]
+    assert handlers == {signal.SIGINT: signal.SIG_IGN}  # the first process decides
+    assert [epoch.epoch for epoch in sent[:2]] == [1, 2]
+    assert sent[2:] == [None]
 
 
 @pytest.fixture

@@ -237,9 +237,10 @@ def test_a_trial_whose_process_ends_again_and_again_ends_the_search(
     ends = SimpleNamespace(exitcode=-9, start=lambda: None, kill=lambda: None, join=lambda: None)
     spawn = SimpleNamespace(Pipe=search.multiprocessing.Pipe, Process=lambda **_: ends)
     monkeypatch.setattr(search.multiprocessing, "get_context", lambda _: spawn)
-    lost = []
+    lost: list[search.Trial] = []
     with pytest.raises(LeNet5Error) as error:
         lost.extend(study(config).run(1))
+    assert [(trial.reason, trial.lost) for trial in lost] == 2 * [("its process ended with exit code -9", True)]
     assert str(error.value) == (
         "trial 3: its process ended with exit code -9, as 2 times before; fewer --threads need less memory"
     )
@@ -262,6 +263,20 @@ def test_trials_of_a_machine_that_is_silent_begin_again_here(config: Config) -> 
     ended = SimpleNamespace(recv=lambda: None)
     back = other._hear(search._Running(trial, SimpleNamespace(), ended, attempt=1, epochs=2))
     assert (back.number, back.reason, back.lost) == (1, "another machine took it over", True)
+
+
+def test_a_trial_that_runs_here_is_not_taken_for_lost(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs_on = SimpleNamespace(start=lambda: None, kill=lambda: None, join=lambda: None)
+    spawn = SimpleNamespace(Pipe=search.multiprocessing.Pipe, Process=lambda **_: runs_on)
+    monkeypatch.setattr(search.multiprocessing, "get_context", lambda _: spawn)
+    found = study(config)
+    begun = found._begin()
+    late = time.time() + search.SILENCE + 1
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: late)
+        found._beat()
+    begun.close()
+    assert [each.state for each in found._study.trials] == [TrialState.RUNNING]
 
 
 def test_a_study_knows_what_it_is_about(config: Config, bars_folder: Path) -> None:
@@ -347,6 +362,14 @@ def test_importances_need_enough_trials_that_differ(config: Config) -> None:
     assert list(weights) == ["batch_size", "lr"]
     assert sum(weights.values()) == pytest.approx(1)
     assert weights["batch_size"] > 0.6
+
+
+def test_importances_of_trials_that_did_equally_well_but_for_one(config: Config) -> None:
+    """Optuna warns that the best quarter of them is all of them, and warnings are errors here."""
+    found = study(config)
+    for place in range(search.WEIGHED):
+        found._study.tell(found._study.ask(found.space), 0.9 if place == 3 else 0.1)
+    assert found.importances().keys() == found.space.keys()
 
 
 def test_without_optuna_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

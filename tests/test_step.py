@@ -74,7 +74,8 @@ def test_more_images_than_the_buffer_holds() -> None:
 
 
 def test_small_batches_start_no_processes() -> None:
-    with Step(LeNet5(Config(seed=0)), 2) as step:
+    network = LeNet5(Config(seed=0))
+    with Step(network, 2) as step:
         step.loss_and_gradient(SPLIT.images[:8], SPLIT.labels[:8])
-        step.scores(SPLIT.images[:8])
+        np.testing.assert_array_equal(step.scores(SPLIT.images[:8]), network.scores(SPLIT.images[:8]))
         assert "buffer" not in vars(step.pool)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import struct
 import tracemalloc
 import zipfile
@@ -75,6 +76,32 @@ def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
 def test_a_line_of_another_form_is_named(line: str, there: str) -> None:
     Path("own.csv").write_text(csv() + line + "\n", errors="surrogateescape")
     assert refusal("own.csv") == f"own.csv: line 42{there}"
+
+
+def test_labels_lose_a_byte_order_mark_blanks_and_quotes_and_no_letter() -> None:
+    rows = [f"{label}" + ",0" * 784 for label in ('"X"', " 7 ", "XX")]
+    Path("own.csv").write_text("\n".join(rows), encoding="utf-8-sig")
+    assert tables.read_csv("own.csv").labels == ["X", "7", "XX"]
+
+
+def test_pixels_between_any_blanks_are_bytes() -> None:
+    """NumPy takes a carriage return within a line for its end: such lines are read by our own rule."""
+    Path("own.csv").write_bytes(b"3,\t1\r, 255 " + b",7" * 782)
+    images = tables.read_csv("own.csv").images
+    assert images.dtype == np.uint8
+    assert images.ravel().tolist() == [1, 255, *[7] * 782]
+
+
+def test_a_csv_file_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own.csv").write_text(csv())
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        message = refusal("own.csv")
+    assert message == "own.csv: cannot be read: Permission denied; expected a CSV file"
 
 
 @pytest.mark.parametrize(

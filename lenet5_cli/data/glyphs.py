@@ -362,7 +362,7 @@ def _in_cells(characters: "Sequence[tuple[int, NDArray[np.uint8]]]") -> Codes:
         size = (_UNIT * columns, _UNIT * ROWS)
         lines.append(cv2.resize(line, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False))
     stroke = float(np.median([_stroke(line) for line in lines]))
-    growth = min(_UNIT - 1, max(0, _UNIT - round(stroke)))
+    growth = max(0, _UNIT - round(stroke))
     pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (growth + 1, growth + 1))
     codes = np.zeros((len(lines), ROWS, COLUMNS), np.uint8)
     for code, line in zip(codes, lines, strict=True):

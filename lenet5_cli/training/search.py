@@ -222,7 +222,7 @@ class Search:
         complete = self._in(TrialState.COMPLETE)
         if len(complete) < WEIGHED or len({each.value for each in complete}) == 1:
             return {}
-        with warnings.catch_warnings(action="ignore"):  # of settings that one value was tried of
+        with warnings.catch_warnings(action="ignore"):  # where nearly all did equally well
             return get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST))
 
     def run(
