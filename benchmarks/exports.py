@@ -109,7 +109,7 @@ def times(model: Path, images: np.ndarray, repeats: int) -> None:
     saved = checkpoint.read(model)
     network = LeNet5.restore(saved)
     session = session_of(onnx.render(network, saved), available_cores())
-    print(f"Microseconds an image, from bytes to scores: median of {repeats} repeats (least to most).\n")
+    print(f"Microseconds an image, from bytes to scores: median of {repeats} repeats (minimum to maximum).\n")
     print("| batch | lenet5 | onnxruntime | onnxruntime / lenet5 |\n|--:|--:|--:|--:|")
     with Step(network, available_cores()) as step:
         for size in BATCHES:

@@ -123,7 +123,7 @@ def measure(ranks: Ranks) -> None:
         print("| batch | one core, ms | two cores, ms | two ranks, ms | overhead | bytes sent a step | model, ms |")
         print("|--:|--:|--:|--:|--:|--:|--:|")
         print("\n".join(rows))
-        print("\nTimes: least; overhead: median over the pairs of ranks / cores - 1, and the middle half of them.\n")
+        print("\nTimes: minimum; overhead: median over the pairs of ranks / cores - 1, and the middle half of them.\n")
         _show(costs)
     ranks.end()
     ranks.leave()
@@ -181,7 +181,7 @@ def _total(ranks: Ranks, sizes: list[int]) -> int:
 
 
 def _costs(ranks: Ranks) -> Costs:
-    """Measure what the model needs: each the least of several."""
+    """Measure what the model needs: each the minimum of several."""
     size = 1024
     network = LeNet5(Config(seed=1))
     message, small = np.zeros_like(network.gradients), np.zeros(1)
@@ -198,7 +198,7 @@ def _costs(ranks: Ranks) -> Costs:
 
 
 def _least(call: Callable[[], object], repeats: int = 20) -> float:
-    """Return the seconds of a call, the least of several."""
+    """Return the seconds of a call, the minimum of several."""
     found = []
     for _ in range(repeats):
         start = time.perf_counter()

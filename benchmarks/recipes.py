@@ -31,7 +31,8 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{machine()}; seeds 1 to {options.seeds}\n")
     print(
-        "| recipe | test accuracy, mean | deviation | least | most | seconds |\n|---|--:|--:|--:|--:|--:|", flush=True
+        "| recipe | test accuracy, mean | deviation | minimum | maximum | seconds |\n|---|--:|--:|--:|--:|--:|",
+        flush=True,
     )
     for recipe in options.recipes:
         measure(recipe, recipe, {}, options.seeds)

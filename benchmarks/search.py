@@ -8,7 +8,6 @@ seconds. All of this sees training images alone, 10,000 of them held out; the te
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,12 +18,13 @@ from time import perf_counter
 from speed import machine
 
 from lenet5_cli import LeNet5, evaluate, load_data, train
+from lenet5_cli.commands.options import available_cores
 from lenet5_cli.config import read
 from lenet5_cli.training.runs import Run
 
 HELD_OUT = 10_000
 SEARCH_SEED = 100  # none of those that the recipes are compared with
-CORES = len(os.sched_getaffinity(0))
+CORES = available_cores()
 
 
 def main() -> None:

@@ -42,10 +42,8 @@ def main() -> None:
         makers.pop("PyTorch compiled", None)
     check(makers, images[:8], labels[:8])
     others = [name for name in makers if name != "lenet5"]
-    print(
-        f"{machine()}\n\nMicroseconds an image: median of {options.repeats} repeats (least to most), and how many times"
-    )
-    print("faster lenet5 is: median of the ratios within a repeat.\n")
+    print(f"{machine()}\n\nMicroseconds an image: median of {options.repeats} repeats (minimum to maximum), and how")
+    print("many times faster lenet5 is: median of the ratios within a repeat.\n")
     print(f"| | lenet5 | {' | '.join(others)} |\n|---|{'--:|' * len(makers)}", flush=True)
     for what, size in JOBS:
         times = race(makers, what, images[:size], labels[:size], options.repeats)

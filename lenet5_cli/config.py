@@ -21,6 +21,7 @@ MAX_DRAWN = 1_000_000  # images of 784 bytes, kept in memory
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
 MAX_REHEARSED = 0.99  # a larger fraction of an epoch leaves nothing to learn from the new images
 MAX_EMA = 0.999999  # at 1 the average would be of the first steps for ever; this is of a million
+READ_AS = ("test_fraction", "as_is")  # settings that say how images are read
 MAX_MAPS = 256  # of one layer: a network that a checkpoint asks for takes at most 60 MB
 
 
@@ -106,7 +107,7 @@ class Config:
     )
     ema: float = _optimisation(
         0.0,
-        "Keep an average of the weights, in which those of a step before count by this factor less; 0: the latest.",
+        "Keep an exponential moving average of the weights with this decay a step; 0: the latest weights.",
         metavar="DECAY",
         low=0,
         high=MAX_EMA,

@@ -625,7 +625,7 @@ def test_an_error_of_the_leader_takes_all_down_with_its_exit_code(
 
 
 def test_cores_are_shared_out_among_the_ranks_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "_own_cores", lambda: frozenset(range(8)))
+    monkeypatch.setattr(ranks, "own_cores", lambda: frozenset(range(8)))
     assert together(3, lambda own: own.cores) == [2, 2, 2]
     monkeypatch.setattr(options, "source_of", {"threads": "DEFAULT"}.__getitem__)
     assert together(4, lambda own: options.threads_of(own, 64)) == [2, 2, 2, 2]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 import click
 from click.shell_completion import CompletionItem
 
-from lenet5_cli.config import Config, choices, known, presets, read
+from lenet5_cli.config import READ_AS, Config, choices, known, presets, read
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_folder
-from lenet5_cli.training.ranks import ALONE, TIMEOUT, Ended, Place, Ranks, UnheardError, join, launched
+from lenet5_cli.training.ranks import ALONE, TIMEOUT, Ended, Place, Ranks, UnheardError, join, launched, own_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,7 +66,7 @@ def read_models(paths: "Sequence[Path]") -> "tuple[list[LeNet5], list[Checkpoint
 
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(own_cores())
 
 
 GROUPS = ("Main", "Data", "Optimisation", "Network", "Output", "Other")  # of options, in the order of --help
@@ -301,7 +301,7 @@ def say_written(*paths: Path | None) -> None:
 
 def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
     """Return settings that name the data of a checkpoint, or other data, read as it was read for training."""
-    kept = {name: value for name, value in known(saved.config).items() if name in ("test_fraction", "as_is")}
+    kept = {name: value for name, value in known(saved.config).items() if name in READ_AS}
     kept |= {name: value for name, value in given.items() if value is not None}
     return Config(data=data or str(saved.data.get("name", "mnist")), **kept)
 

@@ -39,9 +39,9 @@ def chunks(images: int) -> tuple[slice, ...]:
     They are of one size if EQUAL or more images can be, as layers bind anew where it changes; otherwise it differs by
     one image. They depend on the number of images alone, and so does everything that is computed of them.
     """
-    least = 2 * -(-images // (2 * CHUNK))
-    equal = (count for count in range(least, images // EQUAL + 1, 2) if images % count == 0)
-    count = min(images, 1) if images < CHUNK // 2 else next(equal, least)
+    fewest = 2 * -(-images // (2 * CHUNK))
+    equal = (count for count in range(fewest, images // EQUAL + 1, 2) if images % count == 0)
+    count = min(images, 1) if images < CHUNK // 2 else next(equal, fewest)
     size, larger = divmod(images, count or 1)  # the larger ones first, as layers bind anew where the size changes
     starts = [chunk * size + min(chunk, larger) for chunk in range(count + 1)]
     return tuple(slice(start, end) for start, end in pairwise(starts))

@@ -101,7 +101,7 @@ class Ranks:
             return
         self.rank, self.size = world.rank, world.size
         self._data, self._control = world.Dup(), world.Dup()
-        cores = _own_cores()
+        cores = own_cores()
         places = world.allgather((_host(), cores))
         self._hosts = [host for host, _ in places]
         sharing = sum(host == self._hosts[self.rank] and bool(cores & theirs) for host, theirs in places)
@@ -438,7 +438,8 @@ def _host() -> str:
     return socket.gethostname()
 
 
-def _own_cores() -> frozenset[int]:
+def own_cores() -> frozenset[int]:
+    """Return the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))

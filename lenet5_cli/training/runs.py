@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from lenet5_cli import __version__
-from lenet5_cli.config import Config, known, read
+from lenet5_cli.config import READ_AS, Config, known, read
 from lenet5_cli.data import glyphs, sources
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.einsum import Array
@@ -34,10 +34,7 @@ from lenet5_cli.training.ranks import ALONE, Ranks
 
 POLL = 0.2  # seconds between looks at whether several runs shall stop
 FREE = ("epochs", "patience", "max_time")  # settings that say only when a run ends: a resumed one may change them
-
-
 NETWORK = ("maps", "input", "activation", "connections", "dtype")  # settings that a trained network has already
-READ_AS = ("test_fraction", "as_is")  # settings that say how images are read
 HELD_OUT = 5  # of so many images of a run from a trained model, one is held out, unless the settings say how many
 
 

@@ -125,7 +125,7 @@ class _Part:
         self.step, self.batch = step, batch
         self.ranks, self.pool = step.ranks, step.pool
         self.starts = deal(len(batch.cuts), self.ranks.size)
-        self.working = working(len(batch.images), self.ranks)
+        self.working = min(len(batch.cuts), self.ranks.size)
         self._held = range(0)  # chunks in the buffer
         self._free: list[Any] = []  # records that hold no sum
         gradients = self.pool.work.layout["gradients"].subdtype
