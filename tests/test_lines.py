@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines
+from lenet5_cli.pictures import read as one
 from lenet5_cli.pictures.lines import Text, read_digits
 from lenet5_cli.pictures.normalise import normalise
 from tests.conftest import STROKES, run, same
@@ -20,7 +21,8 @@ SIDE = 60  # pixels of a digit's height and the pitch of a line
 class Nearest:
     """Stands in for a network: the squared distance is 40 times what a picture lacks to be one of ten drawings."""
 
-    threshold = 18.0
+    threshold: float | None = 18.0
+    names = tuple("0123456789")
 
     def __init__(self) -> None:
         self.known = [normalise(255 - np.array(sheet([str(digit)]))) for digit in range(10)]
@@ -106,6 +108,38 @@ def test_touching_digits_are_cut(network: Nearest) -> None:
     write(image, "5", 50 + 5 * SIDE, 40)
     write(image, "2", 50 + 5 * SIDE + 42, 40)
     assert str(read(image, network)).endswith("52")
+
+
+@pytest.mark.parametrize("threshold", [18.0, None])
+def test_without_all_one_digit_of_a_row_is_answered_and_the_others_are_counted(threshold: float | None) -> None:
+    network = Nearest()
+    network.threshold = threshold
+    image = sheet(["72104"], pitch=90)
+    reading = one.read(image, network)  # type: ignore[arg-type]
+    assert reading.digit in {7, 2, 1, 0, 4}
+    assert reading.beside == "; 4 more like it beside it: --all reads them"
+    found = next(each for row in read(image, network).rows for each in row if each.digit == reading.digit)
+    assert found.box == pytest.approx(reading.box, abs=2)
+    for place in range(6):
+        ImageDraw.Draw(image).line((32 + 90 * place, 20, 32 + 90 * place, 120), fill=0, width=2)
+    for edge in (20, 120):
+        ImageDraw.Draw(image).line((32, edge, 482, edge), fill=0, width=2)
+    assert one.read(image, network).chosen.others == 4  # type: ignore[arg-type]
+
+
+def test_parts_of_what_is_no_digit_are_not_answered_as_digits(network: Nearest) -> None:
+    joined = sheet(["11"], pitch=50)
+    ImageDraw.Draw(joined).line([(50 + 21, 40), (75 + 21, 80), (100 + 21, 40)], fill=0, width=5)
+    among = sheet(["20      "], pitch=70)
+    draw = ImageDraw.Draw(among)
+    for left in range(200, 560, 70):
+        draw.line([(left, 45), (left + 12, 100), (left + 25, 60), (left + 38, 100), (left + 50, 45)], fill=0, width=8)
+    specks = np.full((900, 1200), 255, np.uint8)
+    specks[::16, ::24] = specks[8::16, ::24] = 0
+    for image in (joined, among, specks):
+        reading = one.read(image, network)  # type: ignore[arg-type]
+        assert reading.digit is None
+        assert reading.beside == ""
 
 
 def test_signs_and_letters_are_skipped_one_by_one(network: Nearest) -> None:

@@ -1,6 +1,6 @@
 """Several digits: rows of components, cut and joined where the network's distances say so, and the best path."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import ClassVar, Final, NamedTuple
@@ -70,14 +70,46 @@ class Text:
         return "\n".join("".join(str(each.digit) for each in row) for row in self.rows)
 
 
+class Shape(NamedTuple):
+    """What may be a digit."""
+
+    ink: Plane  # (h, w), 0 to 255
+    image: Plane  # (28, 28), white on black: what the network reads
+
+
 class Step(NamedTuple):
-    """Consecutive pieces of a row, from ``first`` to ``last``, exclusive: a digit, or, without an image, none."""
+    """Consecutive pieces of a row, from ``first`` to ``last``, exclusive: a digit, or, without a shape, none."""
 
     first: int
     last: int
     cost: float
     box: Box
-    image: Plane | None = None  # (28, 28), white on black
+    area: int  # pixels
+    cut: bool  # out of a component
+    shape: Shape | None = None
+
+
+class Found(NamedTuple):
+    """A step that is a digit, on the best path through its row."""
+
+    step: Step
+    shape: Shape
+    cost: float
+    distances: Plane  # (k,), squared, to each glyph
+
+    def placed(self, factor: float) -> Digit:
+        """Return it as a digit on a page that is ``factor`` times as large as what was looked at."""
+        left, top, right, bottom = (round(factor * edge) for edge in self.step.box)
+        probability = float(softmax(-self.distances[None]).max())
+        return Digit(int(self.distances.argmin()), probability, float(self.distances.min()), (left, top, right, bottom))
+
+
+class Rows(NamedTuple):
+    """The hypothesis about a page's ink in which most is read, and the digits in it."""
+
+    ink: Ink
+    digits: list[list[Found]]
+    area: int  # pixels of the components in rows, of digits and of what is none
 
 
 def read_digits(source: Source, network: Classifier | None = None, *, name: str | None = None, rotate: int = 0) -> Text:
@@ -96,24 +128,36 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
 
 def read_page(page: Page, network: Classifier, name: str) -> Text:
     """Return all digits on a decoded page."""
+    rows = find(page, network, name)
+    if rows is None:
+        return Text([], page)
+    factor = page.size[0] / rows.ink.mask.shape[1]
+    return Text([[each.placed(factor) for each in row] for row in rows.digits], page)
+
+
+def find(page: Page, network: Classifier, name: str) -> Rows | None:
+    """Return the rows of digits on a decoded page, and how they were found; None where nothing may be one."""
     scale = max(1, ENLARGED // max(page.pixels.shape[:2]))
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     inks = list(segment.inks(shades))
-    found = [[_steps(ink, labels, row) for labels, row in _rows(ink, name)] for ink in inks]
-    images = [step.image for rows in found for row in rows for step in row if step.image is not None]
+    found = [[(_area(row), _steps(ink, labels, row)) for labels, row in _rows(ink, name)] for ink in inks]
+    images = [step.shape.image for rows in found for _, row in rows for step in row if step.shape]
     if not images:
-        return Text([], page)
+        return None
     scores = network.scores(np.stack(images))
     nearest = -float(np.quantile(scores.max(axis=1), 1 - NEAREST))
     limit = nearest + CERTAIN if network.threshold is None else network.threshold
     distances = iter(-scores)
-    factor = page.size[0] / shades.shape[1]
-    texts, evidence = [], []
+    read, evidence = [], []
     for ink, rows in zip(inks, found, strict=True):
-        read = [_best(row, distances, limit, factor) for row in rows]
-        texts.append([[digit for _, digit in row] for row in read if row])
-        evidence.append(sum(NOISE - PRIOR * ink.prior - cost for row in read for cost, _ in row))
-    return Text(texts[int(np.argmax(evidence))], page)
+        digits = [row for _, steps in rows if (row := _best(steps, distances, limit))]
+        read.append(Rows(ink, digits, sum(area for area, _ in rows)))
+        evidence.append(sum(NOISE - PRIOR * ink.prior - each.cost for row in digits for each in row))
+    return read[int(np.argmax(evidence))]
+
+
+def _area(row: Sequence[Component]) -> int:
+    return sum(each.area for each in row)
 
 
 def _rows(ink: Ink, name: str) -> Iterator[tuple[Plane, list[Component]]]:
@@ -181,10 +225,11 @@ def _steps(ink: Ink, labels: Plane, row: list[Component]) -> list[Step]:
             if gap > GAP * height or (last > first + 1 and wide > WIDE * max(height, tall)):
                 break
             size = wide / DIGIT_WIDTH if wide > height else min(height, max(wide, tall))
-            steps.append(Step(first, last, cuts[-1] + SKIPPED * size / height, box))
+            step = Step(first, last, cuts[-1] + SKIPPED * size / height, box, _area(group), cuts[-1] > 0)
+            steps.append(step)
             if tall >= BODY * height:
-                cost = cuts[-1] + UNEVEN * abs(float(np.log(tall / height)))
-                steps.append(Step(first, last, cost, box, normalise(segment.isolate(ink, labels, group))))
+                cost, plane = cuts[-1] + UNEVEN * abs(float(np.log(tall / height))), segment.isolate(ink, labels, group)
+                steps.append(step._replace(cost=cost, shape=Shape(plane, normalise(plane))))
     return steps
 
 
@@ -209,23 +254,21 @@ def _cut(labels: Plane, component: Component, height: float, fresh: Iterator[int
         yield Component(new, *box, len(rows), 0), cost
 
 
-def _best(row: list[Step], distances: Iterator[Plane], limit: float, factor: float) -> list[tuple[float, Digit]]:
-    """Return the digits on the best path through a row with their costs, and take the distances of its images."""
-    paths: list[tuple[float, list[tuple[float, Digit]]]] = [(0.0, []), *[(np.inf, [])] * max(step.last for step in row)]
+def _best(row: list[Step], distances: Iterator[Plane], limit: float) -> list[Found]:
+    """Return the digits on the best path through a row, and take the distances of its images."""
+    paths: list[tuple[float, list[Found]]] = [(0.0, []), *[(np.inf, [])] * max(step.last for step in row)]
     for step in row:
         cost, digits = step.cost, []
-        if step.image is not None:
+        if step.shape:
             each = next(distances)
             distance = float(each.min())
             if distance > limit + BEYOND:
                 continue
             cost += max(0.0, distance - limit + CERTAIN)
-            left, top, right, bottom = (round(factor * edge) for edge in step.box)
-            box = (left, top, right, bottom)
-            digits = [(cost, Digit(int(each.argmin()), float(softmax(-each[None]).max()), distance, box))]
+            digits = [Found(step, step.shape, cost, each)]
         before, found = paths[step.first]
         if before + cost < paths[step.last][0]:
             paths[step.last] = (before + cost, found + digits)
     found = paths[-1][1]
-    near = [each for each in found if each[1].distance <= limit]
+    near = [each for each in found if each.distances.min() <= limit]
     return found if len(near) >= SPEAKING else near

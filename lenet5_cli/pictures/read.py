@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.pictures import segment
+from lenet5_cli.pictures import lines, segment
 from lenet5_cli.pictures.decode import Page, Source, decode, name_of
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
 from lenet5_cli.pictures.segment import Box, Ink, Plane
@@ -20,6 +20,7 @@ LOOK: Final = 512  # pixels of the longer side at which a page is looked at firs
 SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
 STANDING_OUT: Final = 3  # components that are tried as the digit, the longest first
+DIGITS: Final = 0.7  # of the ink in rows, in two digits or more: they are several, not parts of one thing
 
 # The prior, in squared distance to a glyph, beside that of the ink:
 UNEXPLAINED: Final = 30  # all of the ink left over that does not touch the page's edge; half of it counts half
@@ -135,7 +136,7 @@ def read(source: Source, network: Classifier, *, name: str | None = None, rotate
 
 
 def read_page(page: Page, network: Classifier) -> Reading:
-    """Read the digit on a decoded page."""
+    """Read the digit on a decoded page; of several, one that stands out or, in rows, the one nearest to its glyph."""
     look = segment.reduced(page.pixels, LOOK)
     shades = segment.grey(look)
     ready = _ready(shades)
@@ -145,14 +146,37 @@ def read_page(page: Page, network: Classifier) -> Reading:
     distances = -network.scores(np.stack([each.image for each in found]))
     found = [replace(each, distances=row) for each, row in zip(found, distances, strict=True)]
     found.sort(key=lambda each: each.score)
+    left, top, right, bottom = found[0].box
+    limit = np.inf if network.threshold is None else network.threshold
+    if found[0].distances.min() > limit or right - left > bottom - top:
+        found = sorted([*found, *_of_several(page, network, look.shape[1])], key=lambda each: each.score)
     scale = page.size[0] / look.shape[1]
     left, top, right, bottom = (round(scale * edge) for edge in found[0].box)
     digit, distance = int(found[0].distances.argmin()), float(found[0].distances.min())
-    limit = network.threshold
-    refused = limit is not None and distance > limit
+    refused = distance > limit
     reason = f"the nearest glyph, {network.names[digit]}, is at {distance:.1f}, beyond {limit:.1f}" if refused else None
     unchanged = bool(ready) and not ready[0].dark
     return Reading(None if refused else digit, reason, look, (left, top, right, bottom), found, unchanged)
+
+
+def _of_several(page: Page, network: Classifier, width: int) -> list[Candidate]:
+    """Return the digit nearest to its glyph of a page that shows little but several, none of them cut; else nothing.
+
+    Its box is in pixels of a copy of the page so wide.
+    """
+    try:
+        rows = lines.find(page, network, "")
+    except LeNet5Error:  # more marks than digits
+        return []
+    digits = [each for row in rows.digits for each in row] if rows else []
+    if rows is None or len(digits) < 2 or sum(each.step.area for each in digits) < DIGITS * rows.area:
+        return []
+    if any(each.step.cut for each in digits):
+        return []
+    nearest = min(digits, key=lambda each: float(each.distances.min()))
+    box, ink = nearest.placed(width / rows.ink.mask.shape[1]).box, rows.ink
+    candidate = Candidate(nearest.shape.image, nearest.shape.ink, box, ink.dark, ink.local, len(digits) - 1)
+    return [replace(candidate, distances=nearest.distances)]
 
 
 def _ready(shades: Plane) -> list[Candidate]:
