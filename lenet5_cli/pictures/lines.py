@@ -20,11 +20,14 @@ ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, 
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 
-# In heights of a digit: of all, the median; of a row, the median of its components.
+# In heights of a digit: of all, the median; of a row, the median of the components that the network takes for digits.
 RULE: Final = 1.4  # a straight run as long is no stroke
 SMALL: Final = 0.12  # a shorter longer side is dust
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
+TRIED: Final = (
+    0.25  # of the highest component of a row, a bracket perhaps: what is lower does not tell the row's height
+)
 BESIDE: Final = 3  # components of a row whose highest the next one stands beside: a digit may be in pieces
 HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
@@ -36,8 +39,6 @@ STEP: Final = 0.1  # between two cuts: the thinnest digit, an upright 1, is as w
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
 NOISE: Final = 4.5  # what costs less is hardly ever noise
-BEYOND: Final = 3.0  # the threshold: so far a digit may lie from its glyph where its row speaks for it
-SPEAKING: Final = 2  # digits within the threshold that do
 SKIPPED: Final = 10.0  # for what is no digit and as high, or each DIGIT_WIDTH of it: as much as any digit costs
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
 UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
@@ -140,20 +141,56 @@ def find(page: Page, network: Classifier, name: str) -> Rows | None:
     scale = max(1, ENLARGED // max(page.pixels.shape[:2]))
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     inks = list(segment.inks(shades))
-    found = [[(_area(row), _steps(ink, labels, row)) for labels, row in _rows(ink, name)] for ink in inks]
-    images = [step.shape.image for rows in found for _, row in rows for step in row if step.shape]
+    rows = [list(_rows(ink, name)) for ink in inks]
+    heights = _heights(inks, rows, network)
+    steps = [
+        [_steps(ink, labels, row, next(heights)) for labels, row in of_ink]
+        for ink, of_ink in zip(inks, rows, strict=True)
+    ]
+    images = [step.shape.image for of_ink in steps for row in of_ink for step in row if step.shape]
     if not images:
         return None
     scores = network.scores(np.stack(images))
-    nearest = -float(np.quantile(scores.max(axis=1), 1 - NEAREST))
-    limit = nearest + CERTAIN if network.threshold is None else network.threshold
-    distances = iter(-scores)
+    distances, limit = iter(-scores), _limit(scores, network)
     read, evidence = [], []
-    for ink, rows in zip(inks, found, strict=True):
-        digits = [row for _, steps in rows if (row := _best(steps, distances, limit))]
-        read.append(Rows(ink, digits, sum(area for area, _ in rows)))
+    for ink, of_ink, ways in zip(inks, rows, steps, strict=True):
+        digits = [found for row in ways if (found := _best(row, distances, limit))]
+        read.append(Rows(ink, digits, sum(_area(row) for _, row in of_ink)))
         evidence.append(sum(NOISE - PRIOR * ink.prior - each.cost for row in digits for each in row))
     return read[int(np.argmax(evidence))]
+
+
+def _limit(scores: Plane, network: Classifier) -> float:
+    """Return the distance within which a window of scores (n, k) is a digit."""
+    if network.threshold is not None:
+        return network.threshold
+    return CERTAIN - float(np.quantile(scores.max(axis=1), 1 - NEAREST))
+
+
+def _heights(inks: list[Ink], rows: list[list[tuple[Plane, list[Component]]]], network: Classifier) -> Iterator[float]:
+    """Yield the height of each row of each hypothesis: the median of the components that are digits on their own.
+
+    Where fewer than two are, it is the median of all that are not low.
+    """
+    listed = [(ink, labels, row) for ink, of_ink in zip(inks, rows, strict=True) for labels, row in of_ink]
+    highest = [max(each.height for each in row) for _, _, row in listed]
+    tried = [
+        [each for each in row if each.height >= TRIED * top] for (_, _, row), top in zip(listed, highest, strict=True)
+    ]
+    images = [
+        normalise(segment.isolate(ink, labels, [each]))
+        for (ink, labels, _), some in zip(listed, tried, strict=True)
+        for each in some
+    ]
+    if not images:
+        return
+    scores = network.scores(np.stack(images))
+    digits = iter((-scores.max(axis=1) <= _limit(scores, network)).tolist())
+    for top, some in zip(highest, tried, strict=True):
+        heights = [each.height for each in some if next(digits)]
+        if len(heights) < 2:
+            heights = [each.height for each in some if each.height >= BODY * top]
+        yield float(np.median(heights))
 
 
 def _area(row: Sequence[Component]) -> int:
@@ -169,8 +206,9 @@ def _rows(ink: Ink, name: str) -> Iterator[tuple[Plane, list[Component]]]:
     mask = segment.without_rules(ink.mask, RULE * height, (RULE * height, RULE * height)) if height else ink.mask
     height, labels, found = _measured(mask, name)
     found = [each for each in found if each.length >= SMALL * height and each.height <= LARGE * height]
-    for row in _in_rows(found):
-        if any(each.height >= BODY * height for each in row):
+    rows = [row for row in _in_rows(found) if any(each.height >= BODY * height for each in row)]
+    for row in rows:
+        if len(rows) == 1 or len(row) > 1 or not row[0].edge:  # what stands alone at the page's edge is the edge
             yield labels, row
 
 
@@ -208,10 +246,8 @@ def _in_rows(found: list[Component]) -> list[list[Component]]:
     return sorted(rows, key=lambda row: np.mean([each.top + each.bottom for each in row]))
 
 
-def _steps(ink: Ink, labels: Plane, row: list[Component]) -> list[Step]:
+def _steps(ink: Ink, labels: Plane, row: list[Component], height: float) -> list[Step]:
     """Return what a path over a row may take; ``labels`` are changed where a component is cut."""
-    heights = np.array([each.height for each in row])
-    height = float(np.median(heights[heights >= BODY * heights.max()]))
     fresh = count(int(labels.max()) + 1)
     pieces = [piece for each in row for piece in _cut(labels, each, height, fresh)]
     pieces.sort(key=lambda piece: piece[0].left + piece[0].right)
@@ -262,13 +298,11 @@ def _best(row: list[Step], distances: Iterator[Plane], limit: float) -> list[Fou
         if step.shape:
             each = next(distances)
             distance = float(each.min())
-            if distance > limit + BEYOND:
+            if distance > limit:
                 continue
             cost += max(0.0, distance - limit + CERTAIN)
             digits = [Found(step, step.shape, cost, each)]
         before, found = paths[step.first]
         if before + cost < paths[step.last][0]:
             paths[step.last] = (before + cost, found + digits)
-    found = paths[-1][1]
-    near = [each for each in found if each.distances.min() <= limit]
-    return found if len(near) >= SPEAKING else near
+    return paths[-1][1]

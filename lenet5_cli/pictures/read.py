@@ -19,12 +19,15 @@ from lenet5_cli.pictures.segment import Box, Ink, Plane
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
 SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
+EDGE: Final = 0.5  # of the ink: if no more is inside the page, a digit may reach its edge in one of several pieces
 STANDING_OUT: Final = 3  # components that are tried as the digit, the longest first
 DIGITS: Final = 0.7  # of the ink in rows, in two digits or more: they are several, not parts of one thing
+WHOLE: Final = 10  # pixels of each one's height: a letter of 28 breaks into pieces of fewer
 
 # The prior, in squared distance to a glyph, beside that of the ink:
 UNEXPLAINED: Final = 30  # all of the ink left over that does not touch the page's edge; half of it counts half
 SMALL: Final = 15  # nothing of the longest ink: of several digits, the largest stands out
+AGAINST: Final = 0.5  # of the prior, is added to the distance where the threshold decides
 
 
 @dataclass(frozen=True)
@@ -140,27 +143,43 @@ def read_page(page: Page, network: Classifier) -> Reading:
     look = segment.reduced(page.pixels, LOOK)
     shades = segment.grey(look)
     ready = _ready(shades)
-    found = ready or _candidates(shades)
+    found = _scored(ready or _candidates(shades), network)
     if not found:
         return Reading(None, "nothing on it stands out", look, None, [])
-    distances = -network.scores(np.stack([each.image for each in found]))
-    found = [replace(each, distances=row) for each, row in zip(found, distances, strict=True)]
-    found.sort(key=lambda each: each.score)
     left, top, right, bottom = found[0].box
-    limit = np.inf if network.threshold is None else network.threshold
-    if found[0].distances.min() > limit or right - left > bottom - top:
-        found = sorted([*found, *_of_several(page, network, look.shape[1])], key=lambda each: each.score)
+    if _reason(found[0], network) or right - left > bottom - top:
+        with_pen = _scored([replace(each, image=normalise(each.image)) for each in ready], network)
+        more = with_pen or _of_several(page, network, look.shape[1])
+        found = sorted([*found, *more], key=lambda each: each.score)
     scale = page.size[0] / look.shape[1]
     left, top, right, bottom = (round(scale * edge) for edge in found[0].box)
-    digit, distance = int(found[0].distances.argmin()), float(found[0].distances.min())
-    refused = distance > limit
-    reason = f"the nearest glyph, {network.names[digit]}, is at {distance:.1f}, beyond {limit:.1f}" if refused else None
-    unchanged = bool(ready) and not ready[0].dark
-    return Reading(None if refused else digit, reason, look, (left, top, right, bottom), found, unchanged)
+    reason = _reason(found[0], network)
+    digit = None if reason else int(found[0].distances.argmin())
+    unchanged = any(each.image is found[0].image and not each.dark for each in ready)
+    return Reading(digit, reason, look, (left, top, right, bottom), found, unchanged)
+
+
+def _reason(chosen: Candidate, network: Classifier) -> str | None:
+    """Return why a candidate is no digit; None if it is one, as everything is to a network without a threshold."""
+    distance, against = float(chosen.distances.min()), AGAINST * chosen.prior
+    if network.threshold is None or distance + against <= network.threshold:
+        return None
+    place = f"{distance:.1f}, with {against:.1f} against it" if f"{against:.1f}" != "0.0" else f"{distance:.1f}"
+    name = network.names[int(chosen.distances.argmin())]
+    return f"the nearest glyph, {name}, is at {place}, beyond {network.threshold:.1f}"
+
+
+def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]:
+    """Return candidates with their distances, in the order of their scores."""
+    if not candidates:
+        return []
+    distances = -network.scores(np.stack([each.image for each in candidates]))
+    scored = [replace(each, distances=row) for each, row in zip(candidates, distances, strict=True)]
+    return sorted(scored, key=lambda each: each.score)
 
 
 def _of_several(page: Page, network: Classifier, width: int) -> list[Candidate]:
-    """Return the digit nearest to its glyph of a page that shows little but several, none of them cut; else nothing.
+    """Return the digit nearest to its glyph of a page that shows little but several, each whole; else nothing.
 
     Its box is in pixels of a copy of the page so wide.
     """
@@ -171,12 +190,19 @@ def _of_several(page: Page, network: Classifier, width: int) -> list[Candidate]:
     digits = [each for row in rows.digits for each in row] if rows else []
     if rows is None or len(digits) < 2 or sum(each.step.area for each in digits) < DIGITS * rows.area:
         return []
-    if any(each.step.cut for each in digits):
+    tall = min(each.step.box[3] - each.step.box[1] for each in digits) * page.pixels.shape[1] / rows.ink.mask.shape[1]
+    if tall < WHOLE or any(each.step.cut for each in digits) or not all(map(_level, rows.digits)):
         return []
     nearest = min(digits, key=lambda each: float(each.distances.min()))
     box, ink = nearest.placed(width / rows.ink.mask.shape[1]).box, rows.ink
     candidate = Candidate(nearest.shape.image, nearest.shape.ink, box, ink.dark, ink.local, len(digits) - 1)
     return [replace(candidate, distances=nearest.distances)]
+
+
+def _level(row: list[lines.Found]) -> bool:
+    """Tell whether the digits of a row stand side by side; strokes of a broken letter stand above one another too."""
+    _, tops, _, bottoms = np.array([each.step.box for each in row]).T
+    return bool((bottoms - tops >= lines.BODY * (bottoms.max() - tops.min())).all())
 
 
 def _ready(shades: Plane) -> list[Candidate]:
@@ -199,12 +225,16 @@ def _candidates(shades: Plane) -> list[Candidate]:
 
 
 def _of_ink(ink: Ink) -> Iterator[Candidate]:
-    """Yield what may be one digit of an ink hypothesis: a component that stands out, and all inside the page."""
+    """Yield what may be one digit of an ink hypothesis: a component that stands out, all inside the page, or all."""
     labels, found = segment.components(ink.mask, minimum=2)
     inside = [each for each in found if not each.edge]
     total, longest = sum(each.area for each in inside), max((each.length for each in inside), default=0)
     groups = [[each] for each in (*inside[:STANDING_OUT], *(each for each in found[:1] if each.edge))]
-    for group in [*groups, inside] if len(inside) > 1 else groups:
+    if len(inside) > 1:
+        groups.append(inside)
+    if inside and total <= EDGE * sum(each.area for each in found):
+        groups.append(found)
+    for group in groups:
         box = segment.box_of(group)
         length = max(box[2] - box[0], box[3] - box[1])
         if length >= SMALLEST:
