@@ -1,5 +1,7 @@
 """The digits that we draw ourselves: repeatable, balanced, and finished as MNIST's are."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -257,23 +259,43 @@ def inked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[np.ndarray, np.ndarray]
     return seen
 
 
-def test_two_thirds_of_all_rows_are_of_digits_side_by_side_and_a_third_of_signs(inked: list) -> None:
+def test_rows_stand_side_by_side_on_one_line(inked: list) -> None:
     assert len(drawn._rows(3000, np.random.default_rng(0))) == 3000
-    assert [len(curves) for curves, _ in inked] == [2000, 1000]
-    for curves, down in inked:
-        x, y = np.moveaxis(curves.reshape(len(curves), 4, -1, 2), 3, 0)
-        pens = down.reshape(len(curves), 4, -1)
-        lengths = pens.any(2).sum(1)
-        np.testing.assert_allclose(np.bincount(lengths, minlength=5) / len(curves), [0, 0, 0.6, 0.25, 0.15], atol=0.05)
-        assert (pens.any(2) == (np.arange(4) < lengths[:, None])).all()  # the first ones, without a gap
-        left, right = np.where(pens, x, np.inf).min(2), np.where(pens, x, -np.inf).max(2)
-        gaps = left[:, 1] - right[:, 0]
-        assert gaps.mean() == pytest.approx(0.2, abs=0.03)
-        assert gaps.std() == pytest.approx(0.2, rel=0.1)
-        # Their middles stand on one line, give or take 0.12 and what styles and hands add.
-        two = slice(None), slice(2)  # that every row has
-        middle = (np.where(pens, y, np.inf).min(2)[two] + np.where(pens, y, -np.inf).max(2)[two]) / 2
-        assert 0.12 < (middle - middle.mean()).std() < 0.3
+    [(curves, down)] = inked
+    assert len(curves) == 3000
+    x, y = np.moveaxis(curves.reshape(len(curves), 4, -1, 2), 3, 0)
+    pens = down.reshape(len(curves), 4, -1)
+    lengths = pens.any(2).sum(1)
+    np.testing.assert_allclose(np.bincount(lengths, minlength=5) / len(curves), [0, 0, 0.6, 0.25, 0.15], atol=0.05)
+    assert (pens.any(2) == (np.arange(4) < lengths[:, None])).all()  # the first ones, without a gap
+    left, right = np.where(pens, x, np.inf).min(2), np.where(pens, x, -np.inf).max(2)
+    gaps = left[:, 1] - right[:, 0]
+    assert gaps.mean() == pytest.approx(0.2, abs=0.03)
+    assert gaps.std() == pytest.approx(0.2, rel=0.1)
+    # Their middles stand on one line, give or take 0.12 and what styles and hands add.
+    two = slice(None), slice(2)  # that every row has
+    middle = (np.where(pens, y, np.inf).min(2)[two] + np.where(pens, y, -np.inf).max(2)[two]) / 2
+    assert 0.12 < (middle - middle.mean()).std() < 0.3
+
+
+def test_rows_are_of_digits_or_signs_or_of_digits_with_a_bracket(inked: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen, write = [], drawn._write
+    monkeypatch.setattr(
+        drawn, "_write", lambda table, styles, *rest: chosen.append(styles) or write(table, styles, *rest)
+    )
+    drawn._rows(800, np.random.default_rng(0))
+    first = drawn._table(drawn._STYLES).first
+    is_digit, is_opening = first[10] > chosen[0], (first[10] <= chosen[0]) & (chosen[0] < first[11])
+    is_closing = (first[11] <= chosen[0]) & (chosen[0] < first[12])
+    written = inked[0][1].reshape(800, 4, -1).any(2)
+    kinds = [np.where(written, is_kind.reshape(800, 4), False) for is_kind in (is_digit, is_opening, is_closing)]
+    digits, opening, closing = kinds
+    last = written.sum(1) - 1
+    assert not digits[:200].any()
+    assert opening[200:300, 0].all()
+    assert closing[range(300, 400), last[300:400]].all()
+    assert (digits.sum(1)[200:400] == last[200:400]).all()
+    assert (digits == written)[400:].all()
 
 
 def test_a_fragment_is_what_a_slanted_cut_leaves_on_its_side(inked: list, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +320,37 @@ def test_a_fragment_is_what_a_slanted_cut_leaves_on_its_side(inked: list, monkey
     assert set((inked[-1][1].sum(1)).tolist()) <= set(range(155, 160))  # 2 arccos 0.2 is 157 degrees
     drawn._fragments(MANY, Still(1))
     is_uniform((1 - np.cos(np.deg2rad(inked[-1][1].sum(1) / 2))) / 2, 0.25, 0.55)
+
+
+def test_half_of_the_outlines_with_corners_are_symmetric_and_nearly_all_go_once_around() -> None:
+    assert all(drawn._OUTLINE % corners == 0 for corners in drawn._CORNERS)
+    outlines = drawn._angular(400, np.random.default_rng(0))
+    assert outlines.shape == (400, drawn._OUTLINE)
+    turns = np.angle(np.roll(outlines, -1, 1) / outlines).sum(1)
+    assert np.isclose(turns, 2 * np.pi).mean() > 0.95  # a side may bow in beyond the middle
+    # Points come in pairs, equally far from the middle, but for two on the axis.
+    distances = np.sort(np.abs(outlines), 1).round(9)
+    symmetric = (distances[:, 1:] == distances[:, :-1]).sum(1) >= drawn._OUTLINE // 2 - 1
+    assert symmetric.mean() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("corner", [True, False])
+def test_a_pages_edge_is_neither_a_narrow_bar_nor_a_corner_at_the_top_right(corner: bool) -> None:
+    rng = np.random.default_rng(0)
+    either = SimpleNamespace(
+        random=lambda size: np.full(size, 0.4 if corner else 0.6),
+        choice=rng.choice,
+        normal=rng.normal,
+        uniform=rng.uniform,
+    )
+    inked = drawn._edges(400, either)[:, 4:24, 4:24] > 127
+    if corner:  # above, left and right, and below
+        ends = np.stack([inked[:, 0, 0], inked[:, 0, -1], inked[:, -1, 0], inked[:, -1, -1]], 1)
+        kinds = {(True, True, True, False), (True, False, True, True), (False, True, True, True)}
+        assert set(map(tuple, ends.tolist())) == kinds
+    else:
+        assert inked.mean((1, 2)).min() > 0.4
+        assert inked.mean((1, 2)).max() < 0.6
 
 
 def test_smooth_noise_fills_its_range_and_has_a_grain_of_its_own_each_way() -> None:

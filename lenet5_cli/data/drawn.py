@@ -2,7 +2,7 @@
 
 For each image the control points of a style are moved, the sheet is bent, tapered, stretched, slanted and turned, and
 a pen of random width follows the curve. What is no digit is a sign, a scribble, a row of signs or digits, a fragment of
-a digit, a blot or noise.
+a digit, a blot, the edge of a page or noise.
 
 The styles and the ranges of the random numbers were chosen by eye, and by how well a network trained on these images
 reads MNIST's training images; MNIST's test images were not used.
@@ -30,10 +30,12 @@ _CUTS: Final = (*((digit, 1) for digit in (0, 2, 3, 4, 7, 8, 9)), *((digit, -1) 
 _NONDIGITS: Final = 10  # sets the random streams of what is no digit apart from those of digits
 _LETTERS: Final = 26  # the same of letters, and how many there are
 _DIGITS: Final = tuple(tuple(strokes for _, strokes in digit) for digit in styles.DIGITS)
+_STYLES: Final = (*_DIGITS, styles.OPENING, styles.CLOSING, styles.SIGNS)
 _SHARES: Final = 100  # that the styles of a digit have between them
 _CALM: Final = 0.7  # of the ranges of drift, stretch, slant and turn: with all, the report's job does not converge
 _LONGEST: Final = 4  # digits or signs in a row
-_OUTLINE: Final = 40  # points around a blot
+_CORNERS: Final = (3, 4, 5, 6, 10, 12)  # of a blot that has some
+_OUTLINE: Final = 60  # points around a blot: as many a side, whatever its corners
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -135,7 +137,7 @@ def draw_nondigits(count: int, seed: int) -> NDArray[np.uint8]:
     """Return ``count`` pictures that are no digit, (count, 28, 28) uint8, finished as those of ``draw``.
 
     The same arguments give the same bytes, and a longer draw starts with a shorter one of the same seed. Every thousand
-    images hold signs, rows, fragments, scribbles, blots and noise in the numbers of ``_KINDS``, in random order.
+    images hold signs, rows, fragments, scribbles, blots, edges and noise in the numbers of ``_KINDS``, in random order.
     """
     blocks = [
         _draw_nondigits(np.random.default_rng([seed, start // _BLOCK, _NONDIGITS])) for start in range(0, count, _BLOCK)
@@ -194,26 +196,34 @@ def _ink(curves: Array, down: Mask, rng: np.random.Generator) -> NDArray[np.uint
 
 def _signs(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return letters and other signs, (count, 28, 28)."""
-    table = _table((styles.SIGNS,))
-    return _ink(*_write(table, rng.integers(table.first[-1], size=count), rng), rng)
+    table = _table(_STYLES)
+    return _ink(*_write(table, rng.integers(table.first[10], table.first[-1], size=count), rng), rng)
 
 
 def _rows(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return two to four digits or signs side by side, more or less run together, (count, 28, 28)."""
-    parts = []
-    for table, share in ((_table(_DIGITS), 2 * count // 3), (_table((styles.SIGNS,)), count - 2 * count // 3)):
-        curves, down = _write(table, rng.integers(table.first[-1], size=share * _LONGEST), rng)
-        curves *= np.exp(rng.normal(0, 0.15, (len(curves), 1, 1)))
-        left = np.where(down, curves[..., 0], np.inf).min(1)
-        width = np.where(down, curves[..., 0], -np.inf).max(1) - left + rng.normal(0.2, 0.2, len(left))
-        width = width.reshape(-1, _LONGEST)
-        place = np.cumsum(width, 1) - width
-        curves[..., 0] += (place.reshape(-1) - left)[:, None]
-        curves[..., 1] += rng.normal(0, 0.12, (len(curves), 1))
-        length = rng.choice([2, 3, 4], share, p=[0.6, 0.25, 0.15])
-        down = down.reshape(share, _LONGEST, -1) & (np.arange(_LONGEST) < length[:, None])[..., None]
-        parts.append(_ink(curves.reshape(share, -1, 2), down.reshape(share, -1), rng))
-    return np.concatenate(parts)
+    """Return two to four side by side, more or less run together, (count, 28, 28).
+
+    A half are digits, a quarter signs, an eighth digits after a bracket and an eighth digits before one.
+    """
+    table = _table(_STYLES)
+    digits, opening, closing = table.first[10:13]
+    length = rng.choice([2, 3, 4], count, p=[0.6, 0.25, 0.15])
+    chosen = rng.integers(digits, size=(count, _LONGEST))
+    signs, opened, closed = np.split(np.arange(count), [count // 4, 3 * count // 8, count // 2])[:3]
+    chosen[signs] = rng.integers(digits, table.first[-1], size=(len(signs), _LONGEST))
+    chosen[opened, 0] = rng.integers(digits, opening, size=len(opened))
+    chosen[closed, length[closed] - 1] = rng.integers(opening, closing, size=len(closed))
+
+    curves, down = _write(table, chosen.reshape(-1), rng)
+    curves *= np.exp(rng.normal(0, 0.15, (len(curves), 1, 1)))
+    left = np.where(down, curves[..., 0], np.inf).min(1)
+    width = np.where(down, curves[..., 0], -np.inf).max(1) - left + rng.normal(0.2, 0.2, len(left))
+    width = width.reshape(-1, _LONGEST)
+    place = np.cumsum(width, 1) - width
+    curves[..., 0] += (place.reshape(-1) - left)[:, None]
+    curves[..., 1] += rng.normal(0, 0.12, (len(curves), 1))
+    down = down.reshape(count, _LONGEST, -1) & (np.arange(_LONGEST) < length[:, None])[..., None]
+    return _ink(curves.reshape(count, -1, 2), down.reshape(count, -1), rng)
 
 
 def _fragments(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -238,12 +248,9 @@ def _scribbles(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _blots(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return filled outlines, plain or mottled, (count, 28, 28)."""
-    angle = np.linspace(0, 2 * np.pi, _OUTLINE, endpoint=False)
-    waves = np.arange(1, 7)[:, None]
-    size = rng.normal(0, 0.7, (count, 6, 1)) / waves.T[..., None] * rng.uniform(0.2, 1.2, (count, 1, 1))
-    radius = np.exp((size * np.cos(waves * angle + rng.uniform(0, 7, (count, 6, 1)))).sum(1))
-    outline = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1) * np.exp(rng.normal(0, 0.2, (count, 1, 2)))
+    """Return filled outlines, half of them with corners, plain or mottled, (count, 28, 28)."""
+    outline = np.concatenate([_round(count // 2, rng), _angular(count - count // 2, rng)])
+    outline = np.stack([outline.real, outline.imag], -1) * np.exp(rng.normal(0, 0.2, (count, 1, 2)))
     outline, _ = _fit(outline, np.zeros((count, _OUTLINE)), np.ones((count, _OUTLINE), bool))
     canvas, pen = _canvas(count)
     for points in outline + (np.arange(count) * _SIDE * _SCALE)[:, None, None] * [0, 1]:
@@ -251,6 +258,52 @@ def _blots(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     images = _cells(canvas)
     shade = 1 - rng.uniform(0, 1, (count, 1, 1)) * (rng.random((count, 1, 1)) < 0.5) * _texture(count, _SIDE, rng)
     return np.rint(images * shade).astype(np.uint8)
+
+
+def _round(count: int, rng: np.random.Generator) -> NDArray[np.complex128]:
+    """Return smooth closed outlines around 0, (count, _OUTLINE)."""
+    angle = np.linspace(0, 2 * np.pi, _OUTLINE, endpoint=False)
+    waves = np.arange(1, 7)[:, None]
+    size = rng.normal(0, 0.7, (count, 6, 1)) / waves.T[..., None] * rng.uniform(0.2, 1.2, (count, 1, 1))
+    outline: NDArray[np.complex128] = np.exp(
+        (size * np.cos(waves * angle + rng.uniform(0, 7, (count, 6, 1)))).sum(1) + 1j * angle
+    )
+    return outline
+
+
+def _angular(count: int, rng: np.random.Generator) -> NDArray[np.complex128]:
+    """Return closed outlines around 0 with corners, (count, _OUTLINE): sides straight or bowed, half are symmetric."""
+    outlines = np.empty((count, _OUTLINE), complex)
+    for i, corners in enumerate(rng.choice(_CORNERS, count)):
+        steps = _OUTLINE // corners
+        angle = (np.arange(corners) + 0.5 + rng.uniform(-0.2, 0.2, corners)) * 2 * np.pi / corners
+        start = np.exp(rng.normal(0, 0.3, corners) + 1j * angle)[:, None]
+        side = np.roll(start, -1, 0) - start
+        bow = rng.normal(0, 0.25, (corners, 1)) * (rng.random((corners, 1)) < 0.5)
+        along = np.arange(steps) / steps
+        outline = (start + side * (along + 4j * bow * along * (1 - along))).reshape(-1)
+        if rng.random() < 0.5:  # the mean of it and its mirror image, which begins with the last corner
+            outline = (outline + np.roll(outline[::-1].conj(), 1 - steps)) / 2
+        outlines[i] = outline * 1j ** rng.integers(4) * np.exp(1j * rng.normal(0, 0.15))
+    return outlines
+
+
+def _edges(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return what lies beyond a page's edge, or around a corner of it, straight and solid, (count, 28, 28).
+
+    An edge leaves nearly half the box or more, as a narrow upright one is a 1; no corner is at the top right, a 7.
+    """
+    across, down = np.meshgrid(*[np.arange(_BOX) - (_BOX - 1) / 2] * 2)
+    corner = rng.random((count, 1, 1)) < 0.5
+    # Where the page ends: at a corner right, below or left, and a quarter turn on.
+    angle = rng.choice([0, np.pi / 2, np.pi], (count, 1, 1)) + rng.uniform(-0.2, 0.2, (count, 1, 1))
+    angle = np.where(corner, angle, rng.uniform(0, 2 * np.pi, (count, 1, 1)))
+    beside = angle + np.pi / 2 + rng.uniform(-0.05, 0.05, (count, 1, 1))
+    near, far = rng.uniform(0, 6, (2, count, 1, 1))
+    beyond = across * np.cos(angle) + down * np.sin(angle) - np.where(corner, near, near / 5 - 1)
+    beyond = np.where(corner, np.maximum(beyond, across * np.cos(beside) + down * np.sin(beside) - far), beyond)
+    margin = (_SIDE - _BOX) // 2
+    return np.pad(np.rint(255 * np.clip(0.5 + beyond, 0, 1)).astype(np.uint8), ((0, 0), *[(margin, margin)] * 2))
 
 
 def _noise(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -350,4 +403,12 @@ def _centre(images: np.ndarray) -> np.ndarray:
 
 # Control points that random ones replace: a scribble's strokes.
 _SCRIBBLES: Final = tuple(" / ".join(" ".join(["0,0"] * points) for points in strokes) for strokes in _STROKES)
-_KINDS: Final = ((_signs, 520), (_rows, 180), (_fragments, 100), (_scribbles, 100), (_blots, 50), (_noise, 50))
+_KINDS: Final = (
+    (_signs, 500),
+    (_rows, 200),
+    (_fragments, 90),
+    (_scribbles, 80),
+    (_blots, 70),
+    (_edges, 20),
+    (_noise, 40),
+)
