@@ -139,7 +139,7 @@ def read(source: Source, network: Classifier, *, name: str | None = None, rotate
 
 
 def read_page(page: Page, network: Classifier) -> Reading:
-    """Read the digit on a decoded page; of several, one that stands out or, in rows, the one nearest to its glyph."""
+    """Read the digit on a decoded page; of several, the one that stands out."""
     look = segment.reduced(page.pixels, LOOK)
     shades = segment.grey(look)
     ready = _ready(shades)
@@ -179,7 +179,7 @@ def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]
 
 
 def _of_several(page: Page, network: Classifier, width: int) -> list[Candidate]:
-    """Return the digit nearest to its glyph of a page that shows little but several, each whole; else nothing.
+    """Return the highest digit of a page that shows little but several, each whole; else nothing.
 
     Its box is in pixels of a copy of the page so wide.
     """
@@ -190,13 +190,14 @@ def _of_several(page: Page, network: Classifier, width: int) -> list[Candidate]:
     digits = [each for row in rows.digits for each in row] if rows else []
     if rows is None or len(digits) < 2 or sum(each.step.area for each in digits) < DIGITS * rows.area:
         return []
-    tall = min(each.step.box[3] - each.step.box[1] for each in digits) * page.pixels.shape[1] / rows.ink.mask.shape[1]
-    if tall < WHOLE or any(each.step.cut for each in digits) or not all(map(_level, rows.digits)):
+    heights = [each.step.box[3] - each.step.box[1] for each in digits]
+    scale = page.pixels.shape[1] / rows.ink.mask.shape[1]
+    if scale * min(heights) < WHOLE or any(each.step.cut for each in digits) or not all(map(_level, rows.digits)):
         return []
-    nearest = min(digits, key=lambda each: float(each.distances.min()))
-    box, ink = nearest.placed(width / rows.ink.mask.shape[1]).box, rows.ink
-    candidate = Candidate(nearest.shape.image, nearest.shape.ink, box, ink.dark, ink.local, len(digits) - 1)
-    return [replace(candidate, distances=nearest.distances)]
+    highest = digits[int(np.argmax(heights))]
+    box, ink = highest.placed(width / rows.ink.mask.shape[1]).box, rows.ink
+    candidate = Candidate(highest.shape.image, highest.shape.ink, box, ink.dark, ink.local, len(digits) - 1)
+    return [replace(candidate, distances=highest.distances)]
 
 
 def _level(row: list[lines.Found]) -> bool:
