@@ -12,7 +12,7 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines
 from lenet5_cli.pictures import read as one
 from lenet5_cli.pictures.lines import Text, read_digits
-from lenet5_cli.pictures.normalise import normalise
+from lenet5_cli.pictures.normalise import is_normal, normalise
 from tests.conftest import STROKES, run, same
 
 SIDE = 60  # pixels of a digit's height and the pitch of a line
@@ -140,6 +140,39 @@ def test_parts_of_what_is_no_digit_are_not_answered_as_digits(network: Nearest) 
         reading = one.read(image, network)  # type: ignore[arg-type]
         assert reading.digit is None
         assert reading.beside == ""
+
+
+def test_tall_signs_do_not_say_how_high_the_digits_of_a_row_are(network: Nearest) -> None:
+    image = sheet(["  27      "], leading=200)
+    for left in (20, 300, 400, 500):
+        ImageDraw.Draw(image).line([(left, 8), (left + 80, 190)], fill=0, width=5)
+        ImageDraw.Draw(image).line([(left + 80, 8), (left, 190)], fill=0, width=5)
+    assert str(read(image, network)) == "27"
+
+
+def test_the_edge_of_a_page_is_no_row_but_a_digit_that_reaches_it_is_one(network: Nearest) -> None:
+    image = sheet(["203"], leading=250)
+    ImageDraw.Draw(image).line((image.width - 3, 150, image.width - 3, 215), fill=0, width=5)
+    assert str(read(image, network)) == "203"
+    alone = sheet(["1"])
+    assert str(read(alone.crop((0, 0, 80, 103)), network)) == "1"
+
+
+def test_a_thin_digit_in_the_form_of_mnist_is_read_with_a_wider_pen(network: Nearest) -> None:
+    wide = network.known[2]
+    thin = np.where(np.minimum.reduce([wide, np.roll(wide, 1, 0), np.roll(wide, 1, 1)]) > 127, 255, 0).astype(np.uint8)
+    assert is_normal(thin)
+    reading = one.read(thin, network)  # type: ignore[arg-type]
+    assert (reading.digit, reading.unchanged) == (2, False)
+    assert len(reading.candidates) == 2
+    assert one.read(wide, network).unchanged  # type: ignore[arg-type]
+
+
+def test_a_digit_in_pieces_may_reach_the_edge(network: Nearest) -> None:
+    image = sheet(["5"]).crop((45, 40, 105, 115))  # its bar lies on the edge
+    ImageDraw.Draw(image).rectangle((0, 44, 60, 47), fill=255)
+    reading = one.read(image, network)  # type: ignore[arg-type]
+    assert reading.digit == 5
 
 
 def test_signs_and_letters_are_skipped_one_by_one(network: Nearest) -> None:
