@@ -4,6 +4,7 @@ import json
 import re
 from itertools import product
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -173,6 +174,58 @@ def test_a_digit_in_pieces_may_reach_the_edge(network: Nearest) -> None:
     ImageDraw.Draw(image).rectangle((0, 44, 60, 47), fill=255)
     reading = one.read(image, network)  # type: ignore[arg-type]
     assert reading.digit == 5
+
+
+class Upright:
+    """Stands in for a network: one component that is higher than wide is near to a digit."""
+
+    threshold = 18.0
+    names = tuple("0123456789")
+
+    def __init__(self, near: float, far: float) -> None:
+        self.near, self.far = near, far
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        scores = np.full((len(images), 10), -40.0)
+        for row, image in zip(scores, images, strict=True):
+            _, _, width, height = cv2.boundingRect(image)
+            one = cv2.connectedComponents((image > 63).astype(np.uint8))[0] == 2
+            row[1] = -self.near if one and height > width else -self.far
+        return scores
+
+
+def bars(*boxes: tuple[int, int, int, int], side: int = 200) -> Image.Image:
+    """Return a page of filled rectangles."""
+    image = Image.new("L", (side, side), 255)
+    for box in boxes:
+        ImageDraw.Draw(image).rectangle(box, fill=0)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("page", "answered"),
+    [
+        (bars((50, 50, 60, 150), (90, 50, 100, 150)), True),
+        (bars((50, 40, 60, 140), (90, 110, 100, 165)), False),  # a stroke above another
+        (bars((6, 8, 8, 19), (16, 8, 18, 19), side=28), True),
+        (bars((6, 8, 8, 15), (16, 8, 18, 15), side=28), False),  # too small to be whole
+        (bars((20, 50, 30, 150), (70, 50, 80, 150), (120, 50, 130, 150), (20, 140, 130, 150)), False),  # one, cut
+        (bars((50, 50, 60, 150), (90, 50, 100, 150), (110, 120, 190, 150)), False),  # and as much of something else
+    ],
+)
+def test_whole_digits_side_by_side_are_several(page: Image.Image, answered: bool) -> None:
+    reading = one.read(page, Upright(8, 18.5))  # type: ignore[arg-type]
+    assert reading.digit == (1 if answered else None)
+    assert reading.beside == ("; 1 more like it beside it: --all reads them" if answered else "")
+
+
+def test_what_speaks_against_a_candidate_counts_where_it_is_refused() -> None:
+    page = bars((50, 20, 60, 180), (90, 130, 170, 140))
+    reading = one.read(page, Upright(14, 30))  # type: ignore[arg-type]
+    assert reading.digit is None
+    assert reading.reason is not None
+    assert re.fullmatch(r"the nearest glyph, 1, is at 14\.0, with 5\.\d against it, beyond 18\.0", reading.reason)
+    assert one.read(page, Upright(12, 30)).digit == 1  # type: ignore[arg-type]
 
 
 def test_signs_and_letters_are_skipped_one_by_one(network: Nearest) -> None:
