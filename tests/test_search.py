@@ -151,12 +151,12 @@ def test_a_search_that_goes_on_ends_as_one_that_was_never_stopped(
     assert list(study(config, storage).run(13)) == []
 
 
-@pytest.mark.usefixtures("begun")
 def test_a_seed_that_is_not_given_is_one_of_all_that_there_are(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search.secrets, "randbelow", lambda bound: bound - 1)
     assert study(replace(config, seed=None)).config.seed == 2**32 - 1
 
 
+@pytest.mark.usefixtures("begun")
 def test_the_numbers_of_another_seed_are_others(config: Config) -> None:
     config = replace(config, epochs=1, samples_per_epoch=20)
     one, other = ([trial.settings for trial in study(replace(config, seed=seed)).run(2)] for seed in (3, 4))
