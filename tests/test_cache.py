@@ -1,6 +1,7 @@
 """The user's cache of conversions; of downloads, see test_sources and test_remote."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,10 @@ def test_what_is_missing_or_damaged_is_made_again(place: Path, name: str, conten
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(place: Path) -> None:
+    (place / "notes.json").mkdir(parents=True)
+    made(expected=True)
+    made(expected=True)
+    shutil.rmtree(place.parent.parent)
     place.parent.parent.write_text("a file")
     made(expected=True)
     made(expected=True)

@@ -86,6 +86,14 @@ def test_we_read_what_the_reports_dump_wrote(order: str, protocol: int, tmp_path
     assert LeNet5.load(path).dtype == np.float64
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_what_we_write_is_read_in_every_protocol(protocol: int, tmp_path: Path) -> None:
+    path = tmp_path / "ours.pkl"
+    with path.open("wb") as file:
+        checkpoint._Pickler(file, protocol).dump(PAIRS)
+    assert same(checkpoint.read(path).pairs, PAIRS)
+
+
 def test_we_read_what_older_numpy_wrote(tmp_path: Path) -> None:
     path = tmp_path / "report.pkl"
     path.write_bytes(pickle.dumps(PAIRS, 4).replace(b"\x16numpy._core.multiarray", b"\x15numpy.core.multiarray"))

@@ -193,6 +193,17 @@ def test_curves_and_pens_are_scaled_so_that_the_ink_fills_the_box() -> None:
     np.testing.assert_allclose(pens, widths * scale[:, None])
 
 
+def test_a_stroke_is_solid_from_end_to_end_and_round_there() -> None:
+    """From the middle of pixel 6 to that of pixel 22, two pixels wide: its sides are a pixel from its curve."""
+    ends = np.array([[(6.5, 14), (22.5, 14), (14, 26)]]) * drawn._SCALE
+    [image] = drawn._rasterise(ends, np.full((1, 3), 2.0 * drawn._SCALE), np.array([[True, False, False]]))
+    assert (image[13:15, 6:23] > 180).all()  # Pillow draws a pixel of the canvas too few, or too many, on a side
+    assert not image[:12].any()
+    assert not image[16:].any()
+    ink = image.sum(dtype=float) / 255
+    assert ink == pytest.approx(2 * 16 + np.pi, rel=0.15)
+
+
 def bent(*moving: int, spread: float = 1) -> np.ndarray:
     """Return where MANY hands bring the points right, above, below and left of the middle, and the middle itself."""
     cross = np.array([(1.0, 0), (0, -1), (0, 1), (-1, 0), (0, 0)])
@@ -320,6 +331,20 @@ def test_a_fragment_is_what_a_slanted_cut_leaves_on_its_side(inked: list, monkey
     assert set((inked[-1][1].sum(1)).tolist()) <= set(range(155, 160))  # 2 arccos 0.2 is 157 degrees
     drawn._fragments(MANY, Still(1))
     is_uniform((1 - np.cos(np.deg2rad(inked[-1][1].sum(1) / 2))) / 2, 0.25, 0.55)
+
+
+def test_a_round_outline_goes_once_around_on_six_waves_of_its_own_and_is_more_or_less_smooth() -> None:
+    outlines = drawn._round(MANY, np.random.default_rng(0))
+    turned = np.exp(2j * np.pi * np.arange(drawn._OUTLINE) / drawn._OUTLINE)
+    np.testing.assert_allclose(outlines / np.abs(outlines), np.tile(turned, (MANY, 1)), atol=1e-12)
+    waves = np.fft.rfft(np.log(np.abs(outlines))) * 2 / drawn._OUTLINE
+    np.testing.assert_allclose(np.delete(waves, range(1, 7), axis=1), 0, atol=1e-12)
+    # The mean square of 0.7 z u / w is 0.7^2 (1.2^3 - 0.2^3) / 3 / w^2, with z normal and u from 0.2 to 1.2.
+    size = np.abs(waves[:, 1:7]) * np.arange(1, 7)
+    np.testing.assert_allclose((size**2).mean(0), 0.7**2 * (1.2**3 - 0.2**3) / 3, rtol=0.08)
+    # u is that of all six waves: the squares of two have the mean product of u^4, whose mean is (1.2^5 - 0.2^5) / 5.
+    product = (size[:, :3] ** 2 * size[:, 3:] ** 2).mean()
+    assert product == pytest.approx(0.7**4 * (1.2**5 - 0.2**5) / 5, rel=0.1)
 
 
 def test_half_of_the_outlines_with_corners_are_symmetric_and_nearly_all_go_once_around() -> None:

@@ -1,5 +1,7 @@
 """The fast roads compute what their einsum strings say."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -67,6 +69,18 @@ def test_contraction_writes_into_a_transposed_matrix(terms: int) -> None:
     out = np.empty((3, 2)).T
     contraction("kn,cn->kc", a, b, out=out)()
     np.testing.assert_allclose(out, a @ b.T, atol=1e-11)
+
+
+@pytest.mark.parametrize("terms", [7, 1000, 5000])
+def test_a_product_takes_no_memory_each_time(terms: int) -> None:
+    a, b, out = np.ones((16, terms)), np.ones((terms, 64)), np.empty((16, 64))
+    compute = contraction("kn,nc->kc", a, b, out=out)
+    compute()
+    tracemalloc.start()
+    compute()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < out.nbytes
 
 
 def test_contraction_refuses_memory_that_is_not_a_matrix() -> None:

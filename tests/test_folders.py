@@ -170,6 +170,13 @@ def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
     assert list(load(test_fraction=0).unreadable) == ["own/1/notes.png: nothing on it stands out"]
 
 
+def test_of_what_is_said_of_a_picture_only_its_path_is_left_out() -> None:
+    def read(path: str, as_is: bool) -> np.ndarray:
+        raise LeNet5Error(f"{path}: damaged: {as_is}")
+
+    assert folders._read_chunk(read, True, ["a.png", None]) == ["damaged: True", None]
+
+
 def test_names_that_are_not_utf8() -> None:
     os.rename(b"own/1/60.png", b"own/1/\xff.png")  # noqa: PTH104 - a Path is not made of bytes
     assert len(load(test_fraction=0).labels) == 24

@@ -85,6 +85,11 @@ def test_contract(make: Callable[[type], Layer], x_shape: tuple, y_shape: tuple,
     for name, value in layer.params.items():
         np.testing.assert_array_equal(value, params[name])
         assert id(value) == arrays[name]
+    whole = np.rint(4 * x)  # the same numbers in either type
+    y = layer.forward(whole).copy()
+    again = layer.forward(whole.astype(np.float32 if dtype is np.float64 else np.float64))
+    assert again.dtype == dtype
+    np.testing.assert_array_equal(again, y)
 
 
 @every_dtype
@@ -296,6 +301,13 @@ def test_first_weights_have_their_spread(init: str, spread: float) -> None:
     bias = layer.params["bias"]
     assert bias.std() == pytest.approx(0 if init == "normal" else spread, rel=0.05)
     assert abs(bias.mean()) <= 0.1 * spread
+
+
+def test_a_subsampling_of_the_papers_weights_counts_the_pixels_of_its_windows() -> None:
+    layer = Subsampling((2000, 2, 2), 2, rng=np.random.default_rng(0), init="lecun")
+    for param in layer.params.values():
+        assert param.std() == pytest.approx(2.4 / 4 / 3**0.5, rel=0.05)
+        assert 0.59 < abs(param).max() <= 0.6
 
 
 def test_a_subsampling_of_normal_weights_begins_in_the_middle_of_the_sigmoid() -> None:

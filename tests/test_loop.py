@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 
 from lenet5_cli import LeNet5
 from lenet5_cli.config import Config
+from lenet5_cli.data import sources
 from lenet5_cli.engine.losses import cross_entropy
 from lenet5_cli.engine.network import CHUNK
 from lenet5_cli.engine.optim import SGD, optimizer
 from lenet5_cli.engine.preprocessing import prepare
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training import loop
+from lenet5_cli.training.inputs import as_split
 from lenet5_cli.training.loop import Batch, Epoch, batches, choose, evaluate, fit
 from lenet5_cli.training.ranks import Closed, Ranks
 from tests.conftest import bars
@@ -136,9 +139,13 @@ def test_the_same_seed_gives_the_same_bytes(dtype: str) -> None:
     assert runs[0].parameters.tobytes() == runs[1].parameters.tobytes()
 
 
-def test_a_rate_of_zero_changes_nothing() -> None:
+def test_a_rate_of_zero_changes_nothing_and_the_loss_is_the_mean_of_all_images_chosen() -> None:
     network = LeNet5(Config(seed=4))
-    trained(network, replace(CONFIG, lr=0))
+    config = replace(CONFIG, lr=0, order="shuffled", batch_size=7)  # the last batch of 60 has four
+    for epoch in trained(network, config):
+        images = chosen(300, epoch.epoch, order="shuffled", samples_per_epoch=60)
+        expected = network.loss(network.scores(SPLIT.images[images]), SPLIT.labels[images])
+        assert epoch.loss == pytest.approx(expected, rel=1e-5)
     np.testing.assert_array_equal(network.parameters, LeNet5(Config(seed=4)).parameters)
 
 
@@ -197,6 +204,21 @@ def test_everything_that_takes_time_can_be_tracked_by_its_name_and_its_number_of
     assert tracked == [
         step for epoch in epochs for step in ([f"epoch {epoch.epoch}", epoch.images, epoch.images], *evaluated)
     ]
+    network = LeNet5(CONFIG)
+    found = loop.answers(network, SPLIT, track=track)
+    np.testing.assert_array_equal(found, network.scores(SPLIT.images).argmax(axis=1))
+    assert tracked[-1] == ["evaluation", 300, 300]
+
+
+def test_evaluate_takes_the_test_images_of_a_folder_or_arrays(bars_folder: Path) -> None:
+    network, split = LeNet5(CONFIG), sources.load(str(bars_folder), "test")
+    expected = evaluate(network, split)
+    arrays = np.asarray(split.images), split.labels.astype(int)
+    for data in (bars_folder, arrays):
+        tally = evaluate(network, data)
+        assert (tally.images, tally.right, tally.loss) == (50, expected.right, expected.loss)
+    found = as_split(arrays, "test")
+    assert (found.source, found.images_path, found.labels_path) == ("arrays", "arrays", "arrays")
 
 
 def test_validation_measures_the_images_held_out() -> None:

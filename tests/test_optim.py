@@ -22,6 +22,7 @@ def test_adam_by_hand() -> None:
     # mean 0.9 0.3 + 0.1 (-1) = 0.17, / 0.19; square 0.999 0.009 + 0.001 1 = 0.009991, / 0.001999
     adam.step(parameters, np.array([-1.0]), 0.1)
     assert parameters[0] == pytest.approx(0.9 - 0.1 * (0.17 / 0.19) / np.sqrt(0.009991 / 0.001999))
+    assert adam.state.keys() == {"mean", "square", "steps"}  # as checkpoints have it
 
 
 def test_averaged_by_hand() -> None:

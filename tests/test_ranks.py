@@ -120,7 +120,7 @@ def together(size: int, work: Callable[[Ranks], Any], timeout: float = 60) -> li
         except BaseException as error:  # noqa: BLE001 - it is what is looked at
             results[rank] = error
 
-    threads = [Thread(target=one, args=(rank,)) for rank in range(size)]
+    threads = [Thread(target=one, args=(rank,), daemon=True) for rank in range(size)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -237,7 +237,7 @@ def test_what_the_leader_makes_is_shared_by_any_number_of_ranks() -> None:
         assert together(size, work) == [([0], 2 * rank) for rank in range(size)]
 
 
-def test_several_runs_are_dealt_out_and_saved_by_the_leader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_dealt_out_to_ranks_and_saved_by_the_leader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def events(configs: list[Config], outputs: list[str], *_: object) -> Iterator[Any]:
         yield None
         for place, (config, output) in enumerate(zip(configs, outputs, strict=True)):

@@ -90,6 +90,14 @@ def test_every_data_set_is_read_as_it_is_published(published: str) -> None:
     assert remote.in_cache(published)
 
 
+def test_the_sets_of_emnist_are_in_one_archive() -> None:
+    letters = remote._emnist("letters", 145_600, 26, first=1)
+    assert letters == remote.SETS["emnist-letters"]
+    assert (letters.images, letters.classes, letters.first) == (145_600, 26, 1)
+    assert letters.splits.keys() == {"train", "test"}
+    assert letters.digests.keys() == {letters.archive} == {"gzip.zip"}
+
+
 @pytest.mark.parametrize("published", ["emnist-letters", "kannada-mnist"], indirect=True)
 def test_a_file_that_is_not_the_published_one_is_refused(published: str) -> None:
     for path in Path("published").iterdir():

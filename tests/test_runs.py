@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import queue
 import re
 import signal
@@ -132,6 +133,8 @@ def test_a_run_begins_with_nothing_and_asks_at_its_resumption_for_the_state_of_i
     assert (begun.history, begun.ended) == ([], "")
     next(begun.train())
     saved = begun.checkpoint()
+    versions = {"lenet5": lenet5_cli.__version__, "python": platform.python_version(), "numpy": np.__version__}
+    assert saved.versions == versions
     resumed = runs.Run.resume(saved, split)
     assert (resumed.history, resumed.ended) == (begun.history, "")
     saved.state.pop("mean")
@@ -191,6 +194,28 @@ def test_of_epochs_equally_accurate_the_first_is_kept_but_from_a_model_that_of_t
     run = runs.begin(config, split, runs.Run(config, split).checkpoint() if from_a_model else None)
     assert len(list(run.train())) == 3
     assert set(run.kept().parameters.tolist()) == {kept}
+
+
+def test_patience_counts_the_epochs_since_the_first_of_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = (0.5, 0.9, 0.4, 0.9, 1.0)
+
+    def fit(*_: object, **__: object) -> Any:
+        for number, accuracy in enumerate(accuracies, 1):
+            yield Epoch(number, 0.3, 1.0, 0.1, 48, 0.1, 0.3, accuracy)
+
+    monkeypatch.setattr(runs, "fit", fit)
+    run = runs.Run(Config(epochs=5, seed=3, validation=12, patience=2), bars(60))
+    assert [epoch.validation_accuracy for epoch in run.train()] == [0.5, 0.9, 0.4, 0.9]
+    assert run.ended == "No epoch of the last 2 validated better; the best is kept."
+
+
+def test_a_run_keeps_how_far_from_their_nearest_codes_the_images_held_out_are() -> None:
+    split = bars(60)
+    run = runs.Run(Config(epochs=1, samples_per_epoch=20, seed=3, validation=11), split)
+    next(run.train())
+    nearest = -run.kept().scores(split.images[-11:]).max(axis=1)
+    np.testing.assert_array_equal(np.unique(run.checkpoint().distances), np.unique(nearest))
+    assert nearest.min() > 0
 
 
 def test_a_resumed_run_says_of_its_model_and_its_images_what_it_said_before() -> None:
@@ -254,7 +279,7 @@ def test_a_run_apart_that_is_ended_says_nothing(apart: Any, monkeypatch: pytest.
 @pytest.fixture
 def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what runs side by side without processes: each sends an epoch and a tally as soon as it starts."""
-    seen = SimpleNamespace(started=[], joined=[], terminated=[], exitcode=None, sends=True)
+    seen = SimpleNamespace(started=[], joined=[], terminated=[], exitcode=None, sends=(*history(1), Tally()))
 
     class Process:
         def __init__(self, target: object, args: tuple[Any, ...]) -> None:
@@ -264,7 +289,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         def start(self) -> None:
             seen.started.append((self.place, self.config.seed, self.output, self.threads))
-            for event in (*history(1), Tally()) if seen.sends else ():
+            for event in seen.sends:
                 self.events.put((self.place, event))
 
         def join(self) -> None:
@@ -310,8 +335,16 @@ def test_runs_that_are_stopped_are_ended_and_no_more_are_started(beside: Any) ->
 
 def test_a_run_whose_process_dies_without_a_word_is_named_and_the_others_ended(beside: Any) -> None:
     seen, run = beside
-    seen.exitcode, seen.sends = -9, False
+    seen.exitcode, seen.sends = -9, ()
     with pytest.raises(LeNet5Error, match=r"^run 1: its process ended with exit code -9$"):
+        list(run(2))
+    assert (seen.joined, seen.terminated) == ([0, 1], [0, 1])
+
+
+def test_what_a_run_says_of_its_failure_is_raised_and_the_others_ended(beside: Any) -> None:
+    seen, run = beside
+    seen.sends = ("seed 5: lr is too large",)
+    with pytest.raises(LeNet5Error, match=r"^seed 5: lr is too large$"):
         list(run(2))
     assert (seen.joined, seen.terminated) == ([0, 1], [0, 1])
 

@@ -489,6 +489,18 @@ def test_a_large_hostile_file_takes_memory_for_a_few_of_its_size(
     assert 0 < int(grown) < 4 * SIZE
 
 
+@pytest.mark.parametrize(("length", "refused"), [(15, False), (16, True)])
+def test_as_much_as_the_whole_file_may_be_reused(length: int, refused: bool) -> None:
+    """A string and fifteen bytes around it, that have it twice more."""
+    text = "x" * length
+    content = b"\x80\x04(X" + struct.pack("<I", length) + text.encode() + b"\x94h\x00h\x00t."
+    if refused:
+        with pytest.raises(LeNet5Error, match="a large value is reused too often"):
+            safe_pickle.read(content)
+    else:
+        assert safe_pickle.read(content) == (text, text, text)
+
+
 def test_the_longest_run_can_be_read_back(tmp_path: Path) -> None:
     """As many epochs as a run can have are fewer operations than a file may have."""
     history = [

@@ -151,6 +151,11 @@ def test_a_search_that_goes_on_ends_as_one_that_was_never_stopped(
     assert list(study(config, storage).run(13)) == []
 
 
+def test_a_seed_that_is_not_given_is_one_of_all_that_there_are(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search.secrets, "randbelow", lambda bound: bound - 1)
+    assert study(replace(config, seed=None)).config.seed == 2**32 - 1
+
+
 @pytest.mark.usefixtures("begun")
 def test_the_numbers_of_another_seed_are_others(config: Config) -> None:
     config = replace(config, epochs=1, samples_per_epoch=20)
@@ -240,7 +245,8 @@ def test_a_trial_whose_process_ends_again_and_again_ends_the_search(
     lost: list[search.Trial] = []
     with pytest.raises(LeNet5Error) as error:
         lost.extend(study(config).run(1))
-    assert [(trial.reason, trial.lost) for trial in lost] == 2 * [("its process ended with exit code -9", True)]
+    said = "its process ended with exit code -9"
+    assert [(trial.seconds, trial.reason, trial.lost) for trial in lost] == 2 * [(0.0, said, True)]
     assert str(error.value) == (
         "trial 3: its process ended with exit code -9, as 2 times before; fewer --threads need less memory"
     )
@@ -251,6 +257,7 @@ def test_trials_of_a_machine_that_is_silent_begin_again_here(config: Config) -> 
     other = study(config, storage)
     trial = other._study.ask(other.space)
     trial.set_user_attr("searcher", other._me)
+    trial.set_user_attr("attempt", 2)
     other._beat()
     here = study(config, storage)
     here._beat()
@@ -259,6 +266,7 @@ def test_trials_of_a_machine_that_is_silent_begin_again_here(config: Config) -> 
     here._beaten -= search.BEAT
     here._beat()
     assert [each.state for each in here._study.trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert here._study.trials[1].user_attrs == {"attempt": 2}
     assert here._study.ask(here.space).params == trial.params
     ended = SimpleNamespace(recv=lambda: None)
     back = other._hear(search._Running(trial, SimpleNamespace(), ended, attempt=1, epochs=2))

@@ -52,6 +52,17 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_the_variable_names_the_folder_of_mnist(folder, monkeypatch):
+    images, labels = digits(3)
+    fill(folder / "own", images, labels)
+    monkeypatch.setenv("LENET5_DATA", "own")
+    found = sources.load("mnist", "train")
+    assert (found.source, found.images_path) == ("mnist", str(Path("own/train-images-idx3-ubyte")))
+    np.testing.assert_array_equal(found.images, images)
+    fill(folder / "own", images[:2], labels[:2], prefix="t10k")
+    assert len(sources.load("mnist", "test").images) == 2
+
+
 class Internet:
     """Files by URL, in the place of pooch's downloader; a URL without a file has no server, and bytes None hang."""
 

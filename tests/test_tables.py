@@ -204,6 +204,32 @@ def test_a_zip_bomb_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peak < 2**20
 
 
+def test_a_line_without_an_end_is_read_no_further_than_a_line_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_LINES", 1)
+    Path("own.csv").write_bytes(b"3," + b"0" * 2**22)
+    tracemalloc.start()
+    with pytest.raises(LeNet5Error) as refused:
+        tables.read_csv("own.csv")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert str(refused.value) == "own.csv: line 1: more than 32,768 bytes; expected a label and 784 pixels"
+    assert peak < 2**20
+
+
+def test_images_of_an_archive_are_converted_some_at_a_time_and_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez("own.npz", x_train=DATA.images, y_train=DATA.labels, x_test=DATA.images, y_test=DATA.labels)
+    converted, grey = [], tables._grey
+
+    def noted(where: str, x: np.ndarray) -> np.ndarray:
+        converted.append(len(x))
+        return grey(where, x)
+
+    monkeypatch.setattr(tables, "_CHUNK", 15)
+    monkeypatch.setattr(tables, "_grey", noted)
+    np.testing.assert_array_equal(sources.load("own.npz", "train").images, DATA.images)
+    assert converted == [15, 15, 10]
+
+
 def test_a_size_that_the_header_does_not_promise() -> None:
     Path("own.npz").write_bytes(archive(x_train=header((10**6, 28, 28)) + bytes(784), y_train=b""))
     assert refusal("own.npz") == (

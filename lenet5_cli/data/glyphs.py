@@ -342,7 +342,7 @@ def _drawn(font: "ImageFont.FreeTypeFont", character: str) -> tuple[int, NDArray
 
     left, top, right, bottom = map(round, font.getbbox(character, anchor="ls"))
     if max(right - left, bottom - top) > _MAX_GLYPH:
-        raise ValueError(f"{right - left}x{bottom - top} pixels")
+        raise ValueError  # the caller says what is wrong
     canvas = Image.new("L", (max(1, right - left), max(1, bottom - top)))
     ImageDraw.Draw(canvas).text((-left, -top), character, fill=255, font=font, anchor="ls")
     box = canvas.getbbox() or (0, 0, 1, 1)

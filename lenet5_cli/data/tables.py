@@ -61,7 +61,7 @@ def read_csv(path: str | PathLike[str]) -> Lines:
     """
     images, labels, first, number = [np.empty((0, _PIXELS), np.uint8)], list[str](), 1, 1
     with open_regular(path, _CSV) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
-        _demand_text(path, file.peek(8))
+        _demand_text(path, file.peek())
         lines = iter(lambda: file.readline(_LINE + 1), b"")
         while chunk := list(islice(lines, _LINES)):
             if number == 1 and _is_header(chunk[0]):
