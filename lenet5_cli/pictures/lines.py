@@ -86,7 +86,6 @@ class Step(NamedTuple):
     cost: float
     box: Box
     area: int  # pixels
-    cut: bool  # out of a component
     shape: Shape | None = None
 
 
@@ -136,15 +135,18 @@ def read_page(page: Page, network: Classifier, name: str) -> Text:
     return Text([[each.placed(factor) for each in row] for row in rows.digits], page)
 
 
-def find(page: Page, network: Classifier, name: str) -> Rows | None:
-    """Return the rows of digits on a decoded page, and how they were found; None where nothing may be one."""
+def find(page: Page, network: Classifier, name: str, *, cut: bool = True) -> Rows | None:
+    """Return the rows of digits on a decoded page, and how they were found; None where nothing may be one.
+
+    ``cut``: wide components may be several digits that touch.
+    """
     scale = max(1, ENLARGED // max(page.pixels.shape[:2]))
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     inks = list(segment.inks(shades))
     rows = [list(_rows(ink, name)) for ink in inks]
     heights = _heights(inks, rows, network)
     steps = [
-        [_steps(ink, labels, row, next(heights)) for labels, row in of_ink]
+        [_steps(ink, labels, row, next(heights), cut) for labels, row in of_ink]
         for ink, of_ink in zip(inks, rows, strict=True)
     ]
     images = [step.shape.image for of_ink in steps for row in of_ink for step in row if step.shape]
@@ -246,10 +248,10 @@ def _in_rows(found: list[Component]) -> list[list[Component]]:
     return sorted(rows, key=lambda row: np.mean([each.top + each.bottom for each in row]))
 
 
-def _steps(ink: Ink, labels: Plane, row: list[Component], height: float) -> list[Step]:
+def _steps(ink: Ink, labels: Plane, row: list[Component], height: float, cut: bool) -> list[Step]:
     """Return what a path over a row may take; ``labels`` are changed where a component is cut."""
     fresh = count(int(labels.max()) + 1)
-    pieces = [piece for each in row for piece in _cut(labels, each, height, fresh)]
+    pieces = [piece for each in row for piece in (_cut(labels, each, height, fresh) if cut else [(each, 0.0)])]
     pieces.sort(key=lambda piece: piece[0].left + piece[0].right)
     steps = []
     for first in range(len(pieces)):
@@ -261,7 +263,7 @@ def _steps(ink: Ink, labels: Plane, row: list[Component], height: float) -> list
             if gap > GAP * height or (last > first + 1 and wide > WIDE * max(height, tall)):
                 break
             size = wide / DIGIT_WIDTH if wide > height else min(height, max(wide, tall))
-            step = Step(first, last, cuts[-1] + SKIPPED * size / height, box, _area(group), cuts[-1] > 0)
+            step = Step(first, last, cuts[-1] + SKIPPED * size / height, box, _area(group))
             steps.append(step)
             if tall >= BODY * height:
                 cost, plane = cuts[-1] + UNEVEN * abs(float(np.log(tall / height))), segment.isolate(ink, labels, group)

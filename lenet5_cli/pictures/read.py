@@ -149,7 +149,7 @@ def read_page(page: Page, network: Classifier) -> Reading:
     left, top, right, bottom = found[0].box
     if _reason(found[0], network) or right - left > bottom - top:
         with_pen = _scored([replace(each, image=normalise(each.image)) for each in ready], network)
-        more = with_pen or _of_several(page, network, look.shape[1])
+        more = with_pen or _of_several(Page(look, look.shape[1::-1]), network)
         found = sorted([*found, *more], key=lambda each: each.score)
     scale = page.size[0] / look.shape[1]
     left, top, right, bottom = (round(scale * edge) for edge in found[0].box)
@@ -178,24 +178,21 @@ def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]
     return sorted(scored, key=lambda each: each.score)
 
 
-def _of_several(page: Page, network: Classifier, width: int) -> list[Candidate]:
-    """Return the highest digit of a page that shows little but several, each whole; else nothing.
-
-    Its box is in pixels of a copy of the page so wide.
-    """
+def _of_several(page: Page, network: Classifier) -> list[Candidate]:
+    """Return the highest digit of a page that shows little but several, each whole; else nothing."""
     try:
-        rows = lines.find(page, network, "")
+        rows = lines.find(page, network, "", cut=False)
     except LeNet5Error:  # more marks than digits
         return []
     digits = [each for row in rows.digits for each in row] if rows else []
     if rows is None or len(digits) < 2 or sum(each.step.area for each in digits) < DIGITS * rows.area:
         return []
     heights = [each.step.box[3] - each.step.box[1] for each in digits]
-    scale = page.pixels.shape[1] / rows.ink.mask.shape[1]
-    if scale * min(heights) < WHOLE or any(each.step.cut for each in digits) or not all(map(_level, rows.digits)):
+    scale = page.size[0] / rows.ink.mask.shape[1]
+    if scale * min(heights) < WHOLE or not all(map(_level, rows.digits)):
         return []
     highest = digits[int(np.argmax(heights))]
-    box, ink = highest.placed(width / rows.ink.mask.shape[1]).box, rows.ink
+    box, ink = highest.placed(scale).box, rows.ink
     candidate = Candidate(highest.shape.image, highest.shape.ink, box, ink.dark, ink.local, len(digits) - 1)
     return [replace(candidate, distances=highest.distances)]
 
