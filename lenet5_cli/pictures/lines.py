@@ -71,35 +71,27 @@ class Text:
         return "\n".join("".join(str(each.digit) for each in row) for row in self.rows)
 
 
-class Shape(NamedTuple):
-    """What may be a digit."""
-
-    ink: Plane  # (h, w), 0 to 255
-    image: Plane  # (28, 28), white on black: what the network reads
-
-
 class Step(NamedTuple):
-    """Consecutive pieces of a row, from ``first`` to ``last``, exclusive: a digit, or, without a shape, none."""
+    """Consecutive pieces of a row, from ``first`` to ``last``, exclusive: a digit, or, without an image, none."""
 
     first: int
     last: int
     cost: float
-    box: Box
-    area: int  # pixels
-    shape: Shape | None = None
+    pieces: tuple[Component, ...]
+    image: Plane | None = None  # (28, 28), white on black
 
 
 class Found(NamedTuple):
-    """A step that is a digit, on the best path through its row."""
+    """A digit on the best path through its row."""
 
-    step: Step
-    shape: Shape
+    pieces: tuple[Component, ...]
+    image: Plane  # (28, 28), white on black
     cost: float
     distances: Plane  # (k,), squared, to each glyph
 
     def placed(self, factor: float) -> Digit:
         """Return it as a digit on a page that is ``factor`` times as large as what was looked at."""
-        left, top, right, bottom = (round(factor * edge) for edge in self.step.box)
+        left, top, right, bottom = (round(factor * edge) for edge in segment.box_of(self.pieces))
         probability = float(softmax(-self.distances[None]).max())
         return Digit(int(self.distances.argmin()), probability, float(self.distances.min()), (left, top, right, bottom))
 
@@ -108,6 +100,7 @@ class Rows(NamedTuple):
     """The hypothesis about a page's ink in which most is read, and the digits in it."""
 
     ink: Ink
+    labels: Plane  # (h, w), of the components
     digits: list[list[Found]]
     area: int  # pixels of the components in rows, of digits and of what is none
 
@@ -149,7 +142,7 @@ def find(page: Page, network: Classifier, name: str, *, cut: bool = True) -> Row
         [_steps(ink, labels, row, next(heights), cut) for labels, row in of_ink]
         for ink, of_ink in zip(inks, rows, strict=True)
     ]
-    images = [step.shape.image for of_ink in steps for row in of_ink for step in row if step.shape]
+    images = [step.image for of_ink in steps for row in of_ink for step in row if step.image is not None]
     if not images:
         return None
     scores = network.scores(np.stack(images))
@@ -157,7 +150,8 @@ def find(page: Page, network: Classifier, name: str, *, cut: bool = True) -> Row
     read, evidence = [], []
     for ink, of_ink, ways in zip(inks, rows, steps, strict=True):
         digits = [found for row in ways if (found := _best(row, distances, limit))]
-        read.append(Rows(ink, digits, sum(_area(row) for _, row in of_ink)))
+        labels = of_ink[0][0] if of_ink else ink.mask
+        read.append(Rows(ink, labels, digits, sum(area_of(row) for _, row in of_ink)))
         evidence.append(sum(NOISE - PRIOR * ink.prior - each.cost for row in digits for each in row))
     return read[int(np.argmax(evidence))]
 
@@ -195,8 +189,9 @@ def _heights(inks: list[Ink], rows: list[list[tuple[Plane, list[Component]]]], n
         yield float(np.median(heights))
 
 
-def _area(row: Sequence[Component]) -> int:
-    return sum(each.area for each in row)
+def area_of(pieces: Sequence[Component]) -> int:
+    """Return the pixels of components."""
+    return sum(each.area for each in pieces)
 
 
 def _rows(ink: Ink, name: str) -> Iterator[tuple[Plane, list[Component]]]:
@@ -257,17 +252,16 @@ def _steps(ink: Ink, labels: Plane, row: list[Component], height: float, cut: bo
     for first in range(len(pieces)):
         for last in range(first + 1, len(pieces) + 1):
             group, cuts = zip(*pieces[first:last], strict=True)
-            left, top, right, bottom = box = segment.box_of(group)
+            left, top, right, bottom = segment.box_of(group)
             wide, tall = right - left, bottom - top
             gap = group[-1].left - max((each.right for each in group[:-1]), default=right)
             if gap > GAP * height or (last > first + 1 and wide > WIDE * max(height, tall)):
                 break
             size = wide / DIGIT_WIDTH if wide > height else min(height, max(wide, tall))
-            step = Step(first, last, cuts[-1] + SKIPPED * size / height, box, _area(group))
-            steps.append(step)
+            steps.append(Step(first, last, cuts[-1] + SKIPPED * size / height, group))
             if tall >= BODY * height:
-                cost, plane = cuts[-1] + UNEVEN * abs(float(np.log(tall / height))), segment.isolate(ink, labels, group)
-                steps.append(step._replace(cost=cost, shape=Shape(plane, normalise(plane))))
+                cost = cuts[-1] + UNEVEN * abs(float(np.log(tall / height)))
+                steps.append(Step(first, last, cost, group, normalise(segment.isolate(ink, labels, group))))
     return steps
 
 
@@ -297,13 +291,13 @@ def _best(row: list[Step], distances: Iterator[Plane], limit: float) -> list[Fou
     paths: list[tuple[float, list[Found]]] = [(0.0, []), *[(np.inf, [])] * max(step.last for step in row)]
     for step in row:
         cost, digits = step.cost, []
-        if step.shape:
+        if step.image is not None:
             each = next(distances)
             distance = float(each.min())
             if distance > limit:
                 continue
             cost += max(0.0, distance - limit + CERTAIN)
-            digits = [Found(step, step.shape, cost, each)]
+            digits = [Found(step.pieces, step.image, cost, each)]
         before, found = paths[step.first]
         if before + cost < paths[step.last][0]:
             paths[step.last] = (before + cost, found + digits)

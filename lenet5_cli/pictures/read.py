@@ -185,21 +185,25 @@ def _of_several(page: Page, network: Classifier) -> list[Candidate]:
     except LeNet5Error:  # more marks than digits
         return []
     digits = [each for row in rows.digits for each in row] if rows else []
-    if rows is None or len(digits) < 2 or sum(each.step.area for each in digits) < DIGITS * rows.area:
+    if rows is None or len(digits) < 2 or sum(lines.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
-    heights = [each.step.box[3] - each.step.box[1] for each in digits]
     scale = page.size[0] / rows.ink.mask.shape[1]
+    heights = [bottom - top for _, top, _, bottom in map(_box, digits)]
     if scale * min(heights) < WHOLE or not all(map(_level, rows.digits)):
         return []
     highest = digits[int(np.argmax(heights))]
-    box, ink = highest.placed(scale).box, rows.ink
-    candidate = Candidate(highest.shape.image, highest.shape.ink, box, ink.dark, ink.local, len(digits) - 1)
+    plane, box = segment.isolate(rows.ink, rows.labels, highest.pieces), highest.placed(scale).box
+    candidate = Candidate(highest.image, plane, box, rows.ink.dark, rows.ink.local, len(digits) - 1)
     return [replace(candidate, distances=highest.distances)]
+
+
+def _box(digit: lines.Found) -> Box:
+    return segment.box_of(digit.pieces)
 
 
 def _level(row: list[lines.Found]) -> bool:
     """Tell whether the digits of a row stand side by side; strokes of a broken letter stand above one another too."""
-    _, tops, _, bottoms = np.array([each.step.box for each in row]).T
+    _, tops, _, bottoms = np.array([_box(each) for each in row]).T
     return bool((bottoms - tops >= lines.BODY * (bottoms.max() - tops.min())).all())
 
 
