@@ -27,7 +27,7 @@ WHOLE: Final = 10  # pixels of each one's height: a letter of 28 breaks into pie
 # The prior, in squared distance to a glyph, beside that of the ink:
 UNEXPLAINED: Final = 30  # all of the ink left over that does not touch the page's edge; half of it counts half
 SMALL: Final = 15  # nothing of the longest ink: of several digits, the largest stands out
-AGAINST: Final = 0.5  # of the prior, is added to the distance where the threshold decides
+IN_REFUSAL: Final = 0.5  # of the prior counts beside the distance where the threshold decides
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def read_page(page: Page, network: Classifier) -> Reading:
 
 def _reason(chosen: Candidate, network: Classifier) -> str | None:
     """Return why a candidate is no digit; None if it is one, as everything is to a network without a threshold."""
-    distance, against = float(chosen.distances.min()), AGAINST * chosen.prior
+    distance, against = float(chosen.distances.min()), IN_REFUSAL * chosen.prior
     if network.threshold is None or distance + against <= network.threshold:
         return None
     place = f"{distance:.1f}, with {against:.1f} against it" if f"{against:.1f}" != "0.0" else f"{distance:.1f}"
