@@ -1,6 +1,6 @@
 """Several digits: rows of components, cut and joined where the network's distances say so, and the best path."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import ClassVar, Final, NamedTuple
@@ -25,9 +25,7 @@ RULE: Final = 1.4  # a straight run as long is no stroke
 SMALL: Final = 0.12  # a shorter longer side is dust
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
-TRIED: Final = (
-    0.25  # of the highest component of a row, a bracket perhaps: what is lower does not tell the row's height
-)
+TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
 BESIDE: Final = 3  # components of a row whose highest the next one stands beside: a digit may be in pieces
 HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
@@ -89,9 +87,14 @@ class Found(NamedTuple):
     cost: float
     distances: Plane  # (k,), squared, to each glyph
 
+    @property
+    def box(self) -> Box:
+        """The box in pixels of what was looked at."""
+        return segment.box_of(self.pieces)
+
     def placed(self, factor: float) -> Digit:
         """Return it as a digit on a page that is ``factor`` times as large as what was looked at."""
-        left, top, right, bottom = (round(factor * edge) for edge in segment.box_of(self.pieces))
+        left, top, right, bottom = (round(factor * edge) for edge in self.box)
         probability = float(softmax(-self.distances[None]).max())
         return Digit(int(self.distances.argmin()), probability, float(self.distances.min()), (left, top, right, bottom))
 
@@ -120,28 +123,31 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
 
 
 def read_page(page: Page, network: Classifier, name: str) -> Text:
-    """Return all digits on a decoded page."""
-    rows = find(page, network, name)
+    """Return all digits on a decoded page; ``name`` is what the message calls it if it shows too many components."""
+    try:
+        rows = find(page, network)
+    except LeNet5Error as error:
+        raise LeNet5Error(f"{name}: {error}") from None
     if rows is None:
         return Text([], page)
     factor = page.size[0] / rows.ink.mask.shape[1]
     return Text([[each.placed(factor) for each in row] for row in rows.digits], page)
 
 
-def find(page: Page, network: Classifier, name: str, *, cut: bool = True) -> Rows | None:
+def find(page: Page, network: Classifier, *, cut: bool = True) -> Rows | None:
     """Return the rows of digits on a decoded page, and how they were found; None where nothing may be one.
 
     ``cut``: wide components may be several digits that touch.
+
+    Raises:
+        LeNet5Error: there are more than ``MARKS_MAX`` components.
     """
     scale = max(1, ENLARGED // max(page.pixels.shape[:2]))
     shades = cv2.resize(segment.grey(page.pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     inks = list(segment.inks(shades))
-    rows = [list(_rows(ink, name)) for ink in inks]
-    heights = _heights(inks, rows, network)
-    steps = [
-        [_steps(ink, labels, row, next(heights), cut) for labels, row in of_ink]
-        for ink, of_ink in zip(inks, rows, strict=True)
-    ]
+    rows = [[(ink, labels, row) for labels, row in _rows(ink)] for ink in inks]
+    heights = _heights([row for of_ink in rows for row in of_ink], network)
+    steps = [[_steps(*row, next(heights), cut) for row in of_ink] for of_ink in rows]
     images = [step.image for of_ink in steps for row in of_ink for step in row if step.image is not None]
     if not images:
         return None
@@ -150,8 +156,8 @@ def find(page: Page, network: Classifier, name: str, *, cut: bool = True) -> Row
     read, evidence = [], []
     for ink, of_ink, ways in zip(inks, rows, steps, strict=True):
         digits = [found for row in ways if (found := _best(row, distances, limit))]
-        labels = of_ink[0][0] if of_ink else ink.mask
-        read.append(Rows(ink, labels, digits, sum(area_of(row) for _, row in of_ink)))
+        labels = of_ink[0][1] if of_ink else ink.mask
+        read.append(Rows(ink, labels, digits, sum(segment.area_of(row) for _, _, row in of_ink)))
         evidence.append(sum(NOISE - PRIOR * ink.prior - each.cost for row in digits for each in row))
     return read[int(np.argmax(evidence))]
 
@@ -163,45 +169,40 @@ def _limit(scores: Plane, network: Classifier) -> float:
     return CERTAIN - float(np.quantile(scores.max(axis=1), 1 - NEAREST))
 
 
-def _heights(inks: list[Ink], rows: list[list[tuple[Plane, list[Component]]]], network: Classifier) -> Iterator[float]:
-    """Yield the height of each row of each hypothesis: the median of the components that are digits on their own.
+def _heights(rows: list[tuple[Ink, Plane, list[Component]]], network: Classifier) -> Iterator[float]:
+    """Yield the height of each row: the median of the components that are digits on their own.
 
     Where fewer than two are, it is the median of all that are not low.
     """
-    listed = [(ink, labels, row) for ink, of_ink in zip(inks, rows, strict=True) for labels, row in of_ink]
-    highest = [max(each.height for each in row) for _, _, row in listed]
-    tried = [
-        [each for each in row if each.height >= TRIED * top] for (_, _, row), top in zip(listed, highest, strict=True)
-    ]
+    tried = [_not_below(TRIED, row) for _, _, row in rows]
     images = [
         normalise(segment.isolate(ink, labels, [each]))
-        for (ink, labels, _), some in zip(listed, tried, strict=True)
+        for (ink, labels, _), some in zip(rows, tried, strict=True)
         for each in some
     ]
     if not images:
         return
     scores = network.scores(np.stack(images))
-    digits = iter((-scores.max(axis=1) <= _limit(scores, network)).tolist())
-    for top, some in zip(highest, tried, strict=True):
-        heights = [each.height for each in some if next(digits)]
-        if len(heights) < 2:
-            heights = [each.height for each in some if each.height >= BODY * top]
-        yield float(np.median(heights))
+    near = iter((-scores.max(axis=1) <= _limit(scores, network)).tolist())
+    for some in tried:
+        digits = [each for each in some if next(near)]
+        yield float(np.median([each.height for each in (digits if len(digits) > 1 else _not_below(BODY, some))]))
 
 
-def area_of(pieces: Sequence[Component]) -> int:
-    """Return the pixels of components."""
-    return sum(each.area for each in pieces)
+def _not_below(fraction: float, row: list[Component]) -> list[Component]:
+    """Return the components that are at least a fraction as high as the highest."""
+    highest = max(each.height for each in row)
+    return [each for each in row if each.height >= fraction * highest]
 
 
-def _rows(ink: Ink, name: str) -> Iterator[tuple[Plane, list[Component]]]:
+def _rows(ink: Ink) -> Iterator[tuple[Plane, list[Component]]]:
     """Yield the labels and the rows of an ink hypothesis from the top."""
-    height, _, found = _measured(ink.mask, name)
+    height, _, found = _measured(ink.mask)
     if found and min(np.array(found[0][3:5]) - found[0][1:3] - segment.SPAN * np.array(ink.mask.shape[::-1])) > 0:
         ink = segment.without_lines(ink)  # squared paper, or a table, which the digits touch
-        height, *_ = _measured(ink.mask, name)
+        height, *_ = _measured(ink.mask)
     mask = segment.without_rules(ink.mask, RULE * height, (RULE * height, RULE * height)) if height else ink.mask
-    height, labels, found = _measured(mask, name)
+    height, labels, found = _measured(mask)
     found = [each for each in found if each.length >= SMALL * height and each.height <= LARGE * height]
     rows = [row for row in _in_rows(found) if any(each.height >= BODY * height for each in row)]
     for row in rows:
@@ -209,11 +210,11 @@ def _rows(ink: Ink, name: str) -> Iterator[tuple[Plane, list[Component]]]:
             yield labels, row
 
 
-def _measured(mask: Plane, name: str) -> tuple[float, Plane, list[Component]]:
+def _measured(mask: Plane) -> tuple[float, Plane, list[Component]]:
     """Return the height of the digits on a mask, 0 if there are none, the labels of its components, and these."""
     labels, found = segment.components(mask, DUST)
     if len(found) > MARKS_MAX:
-        raise LeNet5Error(f"{name}: more than {MARKS_MAX:,} marks that may be digits; crop it to the digits")
+        raise LeNet5Error(f"more than {MARKS_MAX:,} marks that may be digits; crop it to the digits")
     found = _without_frames(found)
     heights = np.array([each.height for each in found if each.height >= DUST])
     if not len(heights):

@@ -155,7 +155,7 @@ def read_page(page: Page, network: Classifier) -> Reading:
     left, top, right, bottom = (round(scale * edge) for edge in found[0].box)
     reason = _reason(found[0], network)
     digit = None if reason else int(found[0].distances.argmin())
-    unchanged = any(each.image is found[0].image and not each.dark for each in ready)
+    unchanged = bool(ready) and found[0].image is ready[0].image and not found[0].dark
     return Reading(digit, reason, look, (left, top, right, bottom), found, unchanged)
 
 
@@ -181,29 +181,25 @@ def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]
 def _of_several(page: Page, network: Classifier) -> list[Candidate]:
     """Return the highest digit of a page that shows little but several, each whole; else nothing."""
     try:
-        rows = lines.find(page, network, "", cut=False)
+        rows = lines.find(page, network, cut=False)
     except LeNet5Error:  # more marks than digits
         return []
     digits = [each for row in rows.digits for each in row] if rows else []
-    if rows is None or len(digits) < 2 or sum(lines.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
+    if rows is None or len(digits) < 2 or sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
     scale = page.size[0] / rows.ink.mask.shape[1]
-    heights = [bottom - top for _, top, _, bottom in map(_box, digits)]
+    heights = [bottom - top for _, top, _, bottom in (each.box for each in digits)]
     if scale * min(heights) < WHOLE or not all(map(_level, rows.digits)):
         return []
-    highest = digits[int(np.argmax(heights))]
-    plane, box = segment.isolate(rows.ink, rows.labels, highest.pieces), highest.placed(scale).box
-    candidate = Candidate(highest.image, plane, box, rows.ink.dark, rows.ink.local, len(digits) - 1)
-    return [replace(candidate, distances=highest.distances)]
-
-
-def _box(digit: lines.Found) -> Box:
-    return segment.box_of(digit.pieces)
+    highest, ink = digits[int(np.argmax(heights))], rows.ink
+    plane, box = segment.isolate(ink, rows.labels, highest.pieces), highest.placed(scale).box
+    others = len(digits) - 1
+    return [Candidate(highest.image, plane, box, ink.dark, ink.local, others, distances=highest.distances)]
 
 
 def _level(row: list[lines.Found]) -> bool:
     """Tell whether the digits of a row stand side by side; strokes of a broken letter stand above one another too."""
-    _, tops, _, bottoms = np.array([_box(each) for each in row]).T
+    _, tops, _, bottoms = np.array([each.box for each in row]).T
     return bool((bottoms - tops >= lines.BODY * (bottoms.max() - tops.min())).all())
 
 
@@ -230,17 +226,17 @@ def _of_ink(ink: Ink) -> Iterator[Candidate]:
     """Yield what may be one digit of an ink hypothesis: a component that stands out, all inside the page, or all."""
     labels, found = segment.components(ink.mask, minimum=2)
     inside = [each for each in found if not each.edge]
-    total, longest = sum(each.area for each in inside), max((each.length for each in inside), default=0)
+    total, longest = segment.area_of(inside), max((each.length for each in inside), default=0)
     groups = [[each] for each in (*inside[:STANDING_OUT], *(each for each in found[:1] if each.edge))]
     if len(inside) > 1:
         groups.append(inside)
-    if inside and total <= EDGE * sum(each.area for each in found):
+    if inside and total <= EDGE * segment.area_of(found):
         groups.append(found)
     for group in groups:
         box = segment.box_of(group)
         length = max(box[2] - box[0], box[3] - box[1])
         if length >= SMALLEST:
-            area, edge = sum(each.area for each in group), sum(each.area for each in group if each.edge)
+            area, edge = segment.area_of(group), segment.area_of([each for each in group if each.edge])
             prior = ink.prior + UNEXPLAINED * (1 - area / (total + edge)) + SMALL * (1 - length / max(longest, length))
             others = sum(each not in group and each.length > COMPARABLE * length for each in inside)
             plane = segment.isolate(ink, labels, group)

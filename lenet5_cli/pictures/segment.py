@@ -191,6 +191,11 @@ def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
     return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, cv2.mean(plane, mine)[0]))
 
 
+def area_of(group: Sequence[Component]) -> int:
+    """Return the pixels of components."""
+    return sum(each.area for each in group)
+
+
 def box_of(group: Sequence[Component]) -> Box:
     """Return left, top, right and bottom of components."""
     _, lefts, tops, rights, bottoms, *_ = zip(*group, strict=True)
