@@ -224,7 +224,7 @@ def test_what_speaks_against_a_candidate_counts_where_it_is_refused() -> None:
     reading = one.read(page, Upright(14, 30))  # type: ignore[arg-type]
     assert reading.digit is None
     assert reading.reason is not None
-    assert re.fullmatch(r"the nearest glyph, 1, is at 14\.0, with 5\.\d against it, beyond 18\.0", reading.reason)
+    assert re.fullmatch(r"the nearest glyph, 1, is at 14\.0, 19\.\d with half the prior, beyond 18\.0", reading.reason)
     assert one.read(page, Upright(12, 30)).digit == 1  # type: ignore[arg-type]
 
 

@@ -164,7 +164,9 @@ def _reason(chosen: Candidate, network: Classifier) -> str | None:
     distance, against = float(chosen.distances.min()), IN_REFUSAL * chosen.prior
     if network.threshold is None or distance + against <= network.threshold:
         return None
-    place = f"{distance:.1f}, with {against:.1f} against it" if f"{against:.1f}" != "0.0" else f"{distance:.1f}"
+    place = f"{distance:.1f}"
+    if distance <= network.threshold:
+        place += f", {distance + against:.1f} with half the prior"
     name = network.names[int(chosen.distances.argmin())]
     return f"the nearest glyph, {name}, is at {place}, beyond {network.threshold:.1f}"
 
