@@ -51,7 +51,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_resume_gives_the_bytes_of_the_run_that_was_not_broken_off(settings: list[str], bars_folder: Path) -> None:
-    epochs = ["--epochs", "5"]
+    epochs = ["--epochs", "4"]
     whole = train(bars_folder, *settings, *epochs, "-o", "whole.pkl")
     for stop_after in (1, 3):
         monkey = pytest.MonkeyPatch()
