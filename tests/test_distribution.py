@@ -44,7 +44,7 @@ def test_the_archive_of_the_sources_passes_its_own_tests(tmp_path: Path) -> None
     tested = ["-m", "pytest", "--quiet", "--numprocesses=0", "--assert=plain", "-m", "not sdist"]
     passed = python(*tested, "-k", f"({QUICK}) and not ({SLOW})", cwd=unpacked)
     count = re.search(r"^(\d+) passed", passed.splitlines()[-1])
-    assert int(count[1]) > 400
+    assert int(count[1]) > 190
 
     installed = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as packed:  # all that pip does with a wheel of Python alone
