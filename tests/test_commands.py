@@ -48,6 +48,17 @@ def test_a_command_is_imported_when_it_is_asked_for() -> None:
     assert done.stdout.splitlines()[-1] == "lenet5_cli.commands.options lenet5_cli.commands.info"
 
 
+def test_the_garbage_collector_does_not_look_through_what_imports_make() -> None:
+    code = (
+        "import atexit, gc; looks = lambda: sum(each['collections'] for each in gc.get_stats());"
+        "atexit.register(lambda: print(looks(), gc.get_freeze_count())); from lenet5_cli.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "info", "bundled"], capture_output=True, text=True, check=True)
+    looks, frozen = map(int, done.stdout.split()[-2:])
+    assert looks < 25
+    assert frozen > 10_000
+
+
 def test_what_is_no_command_is_told() -> None:
     assert run("evall", code=2).stderr.endswith("Error: No such command 'evall'.\n")
 
