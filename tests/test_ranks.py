@@ -517,7 +517,7 @@ def test_data_that_differ_between_ranks_are_refused_before_the_first_step(bars_f
 def test_a_rank_that_is_killed_ends_all_and_the_run_resumes_to_the_same_bytes(
     bars_folder: Path, tmp_path: Path
 ) -> None:
-    many = ["--epochs", 30, "--validation", 100]
+    many = ["--epochs", 20, "--validation", 100]
     whole = train(bars_folder, *SETTINGS, *many, "-o", "whole.pkl")
     with started(2, "train", *SETTINGS, *many, "-o", "killed.pkl") as process:
         assert process.stdout
