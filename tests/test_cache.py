@@ -65,3 +65,24 @@ def test_a_cache_that_cannot_be_written_is_done_without(place: Path) -> None:
 def test_notes_are_plain_json(place: Path) -> None:
     made(expected=True)
     assert json.loads((place / "notes.json").read_bytes()) == NOTES
+
+
+def test_the_first_cause_of_an_error_is_told_with_its_file_and_without_its_address() -> None:
+    def caused(raised: BaseException, cause: BaseException | None = None) -> str:
+        try:
+            try:
+                raise cause or raised
+            except BaseException:
+                if cause is None:
+                    raise
+                raise raised from None
+        except BaseException as problem:  # noqa: BLE001
+            return cache._first_cause(problem)
+
+    assert caused(OSError(28, "No space left on device", "cache/file")) == "cache/file: No space left on device"
+    assert caused(OSError("404 Client Error: Not Found for url: https://a/b")) == "404 Client Error: Not Found"
+    assert caused(ValueError("one"), OSError("other")) == "one"  # what is suppressed is no cause
+    chained = OSError("outer")
+    chained.__context__ = OSError("middle")
+    chained.__context__.__cause__ = ValueError("inner")
+    assert cache._first_cause(chained) == "inner"

@@ -231,3 +231,19 @@ def test_many_pictures_in_one_folder(pictures: Path) -> None:
     found = folders.scan(pictures)
     assert len(found) == 2024
     assert len({each.digest for each in found}) == 24
+
+
+def test_a_folder_without_folders_of_pictures_has_no_classes(pictures: Path) -> None:
+    Path("empty").mkdir()
+    with pytest.raises(LeNet5Error) as refused:
+        folders.scan(Path("empty"))
+    assert str(refused.value) == "empty: no folders of pictures; expected a folder of pictures for each class"
+    assert folders.scan(Path("empty"), whole=False) == []
+    with pytest.raises(LeNet5Error) as refused:
+        folders.scan(Path("none"))
+    assert str(refused.value) == "none: cannot be read: No such file or directory; expected a folder of pictures"
+    (pictures / "train").mkdir()
+    assert folders.class_names(pictures) == []
+    with pytest.raises(LeNet5Error) as refused:
+        sources.load("own", "train")
+    assert str(refused.value) == "own: a folder of pictures, and nothing that reads them"

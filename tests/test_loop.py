@@ -260,3 +260,15 @@ def test_a_rank_whose_leader_ends_an_evaluation_has_counted_nothing() -> None:
     ranks.rank, ranks.size = 1, 2
     tally = evaluate(LeNet5(CONFIG), SPLIT, ranks=ranks)
     assert (tally.images, tally.right) == (0, 0)
+
+
+def test_parameters_that_are_no_longer_finite_stop_the_run_though_the_loss_is() -> None:
+    class Overflowing(SGD):
+        def step(self, parameters: NDArray[Any], *_: Any) -> None:
+            parameters[-1] = np.inf
+
+    network = LeNet5(Config(seed=4))
+    config = replace(CONFIG, batch_size=100)
+    with pytest.raises(LeNet5Error) as error:
+        next(fit(network, Overflowing(network.parameters), SPLIT, config))
+    assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 0.5; try a smaller --lr"

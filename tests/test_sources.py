@@ -437,3 +437,13 @@ def test_letters():
         "builtin-letters:0: expected a number of training images from 1 to 1,000,000 after the colon,"
         " as in builtin-letters:60000"
     )
+
+
+def test_a_part_has_the_places_of_its_images():
+    images, labels = digits(5)
+    split = sources.Split("own", images, labels, "own", "own", places=tuple("abcde"), unreadable=("f",))
+    part = split.part(slice(1, 3))
+    assert (part.source, part.images_path, part.labels_path) == ("own", "own", "own")
+    assert (part.places, part.unreadable) == (("b", "c"), ("f",))
+    np.testing.assert_array_equal(part.images, images[1:3])
+    np.testing.assert_array_equal(part.labels, labels[1:3])
