@@ -112,7 +112,7 @@ class Stored:
         """Read the whole array."""
         array: NDArray[Any] = np.empty(self.shape, self.dtype)
         _fill(array, self._file, self._start, self._path)
-        return array if dtype is None else array.astype(dtype, copy=False)
+        return np.asarray(array, dtype)
 
     @property
     def _row(self) -> int:
@@ -182,7 +182,7 @@ def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathL
     """Read an array from a place in a file."""
     if not array.nbytes:
         return
-    there = array.reshape(-1).view(np.uint8).data
+    there = array.ravel().view(np.uint8).data
     try:
         file.seek(place)
         done = 0

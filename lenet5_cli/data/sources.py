@@ -179,7 +179,7 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
     names = read_names(names_path)
     if names is None:
         return split
-    for index in np.flatnonzero(split.labels >= len(names))[:1]:
+    for index in np.flatnonzero(split.labels >= len(names)):
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
         raise LeNet5Error(f"{split.labels_path}: {there}, but {len(names)} names in {names_path}")
     indices = _indices(names, how.names, lambda at: f"{names_path}: line {at + 1}")

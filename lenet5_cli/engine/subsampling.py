@@ -62,7 +62,7 @@ class Subsampling(Layer):
         windows = tiled(x, self.kernel_size) if self._plain else x
         windows = windows.transpose(4, 5, 1, 2, 3, 0).reshape(len(self._ones_uv), -1)
         # A product with ones: BLAS sums in half the time of ``np.add.reduce``.
-        np.dot(self._ones_uv, windows, out=self._sums.reshape(-1))
+        np.dot(self._ones_uv, windows, out=self._sums.ravel())
         np.multiply(self._sums, self._weight, out=self._y)
         self._y += self._bias
         self.activation.apply(self._y)

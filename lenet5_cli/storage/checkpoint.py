@@ -307,7 +307,7 @@ def _numbers(name: str, value: Any) -> Array:
 def _alike(pairs: list[list[Array]]) -> list[list[Array]]:
     """Return the pairs in the widest dtype among them, so that none overflows."""
     widest = np.result_type(*(value for pair in pairs for value in pair))
-    return [[value.astype(widest, copy=False) for value in pair] for pair in pairs]
+    return [[value.astype(widest) for value in pair] for pair in pairs]
 
 
 def _sha256(saved: Checkpoint) -> str:
