@@ -163,8 +163,9 @@ def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
         "own/1/notes.png: not a picture; expected one of PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC"
     ]
     Path("own/1/more").mkdir()
-    message = refusal(test_fraction=0)
-    assert message.startswith("own: 2 of 26 pictures cannot be read, more than 5%; the first: own/1/")
+    assert refusal(test_fraction=0) == (
+        "own: 2 of 26 pictures cannot be read, more than 5%; the first: own/1/more: a folder; expected a picture"
+    )
     Image.new("L", (50, 50), 255).save("own/1/notes.png")  # read, and nothing is on it
     Path("own/1/more").rmdir()
     assert list(load(test_fraction=0).unreadable) == ["own/1/notes.png: nothing on it stands out"]

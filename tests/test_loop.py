@@ -272,3 +272,12 @@ def test_parameters_that_are_no_longer_finite_stop_the_run_though_the_loss_is() 
     with pytest.raises(LeNet5Error) as error:
         next(fit(network, Overflowing(network.parameters), SPLIT, config))
     assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 0.5; try a smaller --lr"
+
+
+def test_nothing_is_drawn_for_images_that_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(loop, "draw", lambda kind, count, _: drawn.append((kind, count)))
+    for kind in ("none", "affine"):
+        config = replace(CONFIG, augment=kind, epochs=1, order="shuffled", batch_size=40)
+        trained(LeNet5(config), config)
+    assert drawn == [("affine", 40), ("affine", 20)]

@@ -406,3 +406,17 @@ def test_the_journal_holds_no_test_image_and_only_what_can_be_read(config: Confi
         name.unlink()
     assert len(list(study(config, Path("journal.log")).run(2))) == 2
     assert all(map(json.loads, Path("journal.log").read_text(encoding="utf-8").splitlines()))
+
+
+def test_a_range_has_its_ends_and_choices_have_what_they_name() -> None:
+    for between in (FloatDistribution(1, 3), IntDistribution(1, 3)):
+        assert [search._has(between, value) for value in (None, 0, 1, 2, 3, 4)] == [
+            False,
+            False,
+            True,
+            True,
+            True,
+            False,
+        ]
+    either = CategoricalDistribution(["none", "affine"])
+    assert [search._has(either, value) for value in ("none", "elastic")] == [True, False]

@@ -349,3 +349,10 @@ def test_an_archive_that_is_encrypted_damaged_or_empty() -> None:
         assert refusal("own.npz") == f"own.npz: {there}"
     Path("own.npz").write_bytes(archive())
     assert refusal("own.npz") == f"own.npz: no x_train in it, but nothing; expected {HOW}"
+
+
+def test_an_archive_may_end_in_the_longest_comment() -> None:
+    np.savez("own.npz", **keras())
+    with zipfile.ZipFile("own.npz", "a") as held:
+        held.comment = bytes(2**16 - 1)
+    assert tables.read_npz("own.npz", "train")[0].labels == [str(label) for label in DATA.labels]
