@@ -164,7 +164,7 @@ class Run:
         self.ended = ""
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
-        self._rank = (-1.0, 0.0)  # of the parameters that are kept, as _ranked returns it
+        self._rank: tuple[float, ...] = ()  # of the parameters that are kept, as _ranked returns it
         self.rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
         shuffled = _shuffled(split) if start else split
         held_out = len(split.labels) - config.validation
