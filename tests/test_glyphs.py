@@ -392,3 +392,17 @@ def test_font_draws_any_characters(font, characters):
 def test_characters_that_cannot_be_drawn_are_refused(characters, message):
     path = FONTS / "DejaVuSansMono.ttf"
     assert refusal(glyphs.from_font, path, characters) == message.replace("the font", str(path))
+
+
+def test_a_sheet_is_not_enlarged_unless_that_is_asked_for(tmp_path):
+    assert glyphs.to_image(SHIPPED).size == (70, 12)
+    glyphs.write(tmp_path / "sheet.png", DIGITS)
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.size == (70, 12)
+
+
+def test_pairs_are_all_there_are_the_closest_first_and_of_equal_ones_the_first():
+    codes = np.zeros((4, 84), np.uint8)
+    codes[1, :3], codes[2, 3:5], codes[3, 5:6] = 1, 1, 1
+    assert glyphs.pairs(codes) == [(0, 3, 1), (0, 2, 2), (0, 1, 3), (2, 3, 3), (1, 3, 4), (1, 2, 5)]
+    assert glyphs.closest(codes) == (0, 3, 1)

@@ -421,3 +421,11 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypat
     assert str(refused.value) == f"{path}: cannot be written: No space left on device"
     assert list(path.parent.iterdir()) == [path]
     assert idx.read(path) == 1
+
+
+def test_a_large_file_is_read_in_order(stored):
+    _, back = stored
+    with pytest.raises(AssertionError, match="^a file is read in order$"):
+        back[::2]
+    with pytest.raises(IndexError, match="^index -41 of 40$"):
+        back[[3, -41, 40]]

@@ -248,6 +248,7 @@ def test_a_size_that_the_header_does_not_promise() -> None:
     [
         (b"", "not a whole zip file"),
         (b"PK\3\4", "not a whole zip file"),
+        (b"PK\5\6" + bytes(17), "not a whole zip file"),
         (b"\x93NUMPY", "looks like a NumPy file"),
         (b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 5000, 5000, 0, 0, 0), "5,000 files in it"),
         (b"PK\6\7" + bytes(16) + b"PK\5\6" + bytes(18), "a zip file of the large form"),
@@ -356,3 +357,19 @@ def test_an_archive_may_end_in_the_longest_comment() -> None:
     with zipfile.ZipFile("own.npz", "a") as held:
         held.comment = bytes(2**16 - 1)
     assert tables.read_npz("own.npz", "train")[0].labels == [str(label) for label in DATA.labels]
+
+
+@pytest.mark.parametrize(
+    ("members", "length", "refused"), [(1000, 2**20, False), (1001, 9, True), (9, 2**20 + 1, True)]
+)
+def test_the_directory_of_an_archive_has_a_limit(members: int, length: int, refused: bool) -> None:
+    Path("own.npz").write_bytes(b"PK\5\6" + struct.pack("<4H2LH", 0, 0, members, members, length, 0, 0))
+    there = refusal("own.npz")
+    assert (there == f"own.npz: {members:,} files in it; expected {HOW}") == refused
+
+
+def test_a_line_that_is_right_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_row", lambda *_: pytest.fail("read again"))
+    for count in (1, 2):
+        Path("own.csv").write_text(csv(images=DATA.images[:count], labels="01"[:count]))
+        np.testing.assert_array_equal(tables.read_csv("own.csv").images, DATA.images[:count])

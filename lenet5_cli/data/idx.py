@@ -158,7 +158,7 @@ def write(path: str | os.PathLike[str], array: ArrayLike) -> None:
     """
     array = np.asarray(array)
     header = _pack_header(path, array)
-    elements = np.asarray(array, array.dtype.newbyteorder(">"), order="C").data
+    elements = np.ascontiguousarray(array, array.dtype.newbyteorder(">")).data
     with replacing(path) as file, _packer(file, gzipped=str(path).endswith(".gz")) as stream:
         stream.write(header)
         stream.write(elements)

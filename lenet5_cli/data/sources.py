@@ -117,7 +117,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
         raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
 
 
-def extended(split: Split, digits: int, nondigits: int, *, nonclass: int = 10) -> Split:
+def extended(split: Split, digits: int, nondigits: int, *, nonclass: int) -> Split:
     """Return a split with drawn digits behind its images, and behind these pictures of none, labelled ``nonclass``.
 
     The digits are drawn in all styles evenly, so that there are enough of those that the split lacks.

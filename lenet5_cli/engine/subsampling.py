@@ -51,7 +51,7 @@ class Subsampling(Layer):
         c, i, j = self.output_shape
         s = self.kernel_size
         self._weight, self._bias = (param[:, None] for param in self.params.values())
-        self._sums, self._y, self._dz = (self._array(name, c, i * j * n) for name in ("sums", "y", "dz"))
+        self._sums, self._y, self._dz = (self._array(c, i * j * n) for _ in range(3))
         self._ones_uv, self._ones_ijn = np.ones(s * s, self.dtype), np.ones(i * j * n, self.dtype)
         self._y_outside = images_first(self._y.reshape(c, i, j, n))
         dx = cast("Array", np.broadcast_to(self._dz.reshape(c, i, j, n), (s, s, c, i, j, n)))

@@ -41,7 +41,7 @@ try:
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     from optuna.pruners import MedianPruner
     from optuna.samplers import BaseSampler, TPESampler
-    from optuna.storages import InMemoryStorage, JournalStorage
+    from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
     from optuna.study import Study
     from optuna.trial import FrozenTrial, TrialState
@@ -177,7 +177,7 @@ class Search:
             raise LeNet5Error(
                 f"validation: no image of {split.source} is held out; a search compares by them; set validation"
             )
-        Run(replace(config, seed=config.seed or 0), split)
+        Run(replace(config, seed=0), split)  # refuses what no trial could train with
         self.space, self._where = space, storage
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = _study(storage)
@@ -418,7 +418,7 @@ def _study(storage: Path | None) -> Study:
     """Return the study of a journal, or a new one."""
     pruner = MedianPruner(n_startup_trials=JUDGED, n_warmup_steps=SPARED + 1)  # the first epoch is step 1
     if storage is None:
-        return optuna.create_study(storage=InMemoryStorage(), pruner=pruner, direction="maximize")
+        return optuna.create_study(pruner=pruner, direction="maximize")
     lock = JournalFileOpenLock(str(storage))
     if storage.exists():
         _mend(storage, lock)
