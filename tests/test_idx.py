@@ -425,7 +425,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypat
 
 def test_a_large_file_is_read_in_order(stored):
     _, back = stored
-    with pytest.raises(AssertionError, match="^a file is read in order$"):
+    with pytest.raises(AssertionError, match=r"^a file is read in order$"):
         back[::2]
-    with pytest.raises(IndexError, match="^index -41 of 40$"):
+    with pytest.raises(IndexError, match=r"^index -41 of 40$"):
         back[[3, -41, 40]]
