@@ -344,3 +344,20 @@ def test_without_a_seed_the_numbers_are_those_of_0() -> None:
     trained(one, replace(CONFIG, seed=None))
     trained(other, replace(CONFIG, seed=0))
     np.testing.assert_array_equal(one.parameters, other.parameters)
+
+
+def test_labels_in_arrays_are_what_a_byte_holds_and_one_for_each_picture() -> None:
+    pictures = SPLIT.images[:2]
+    found = as_split((pictures, np.array([0, 255])), "test")
+    assert (found.labels.tolist(), found.labels.dtype) == ([0, 255], np.uint8)
+    whole = "expected integers, the places of their glyphs from 0"
+    for labels, count, said in (
+        ([0, 256], 2, f"labels of int64; {whole}"),
+        ([-1, 255], 2, f"labels of int64; {whole}"),
+        ([0.0, 1.0], 2, f"labels of float64; {whole}"),
+        ([], 0, "labels of shape (0,) for 0 pictures; expected one for each"),
+        ([[0, 1]], 2, "labels of shape (1, 2) for 2 pictures; expected one for each"),
+    ):
+        with pytest.raises(LeNet5Error) as refused:
+            as_split((pictures[:count], np.array(labels)), "test")
+        assert str(refused.value) == said

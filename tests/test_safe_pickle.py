@@ -598,3 +598,49 @@ def test_distances_are_as_many_ascending_numbers_as_a_run_writes(tmp_path: Path)
         with pytest.raises(LeNet5Error) as refused:
             checkpoint.read(path)
         assert str(refused.value) == f"{path}: distances: not 1,001 ascending numbers"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.zeros((0, 3)), np.arange(5, dtype=np.uint8), np.array([True, False]), np.ones((1, 2, 3, 4), ">f4"),
+        2**64 - 1, -(2**63), 1.5, None, (), {"a": [(1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)]}, "ä", b"x",
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_a_checkpoint_may_hold_is_read_as_python_reads_it(value: Any) -> None:
+    for protocol in range(3, pickle.HIGHEST_PROTOCOL + 1):  # earlier ones call `bytes` for none of them
+        read = safe_pickle.read(pickle.dumps(value, protocol))
+        np.testing.assert_equal(read, value)
+        assert type(read) is type(value)
+        assert np.asarray(read).dtype == np.asarray(value).dtype
+
+
+LONG = b"c" + b"x" * 50 + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (pickle.dumps(2**64, 2), "damaged: an integer of 65 bits, at byte 2"),
+        (pickle.dumps(np.zeros((1,) * 5), 5), "damaged: an array whose shape is not a tuple of integers, at byte "),
+        (b"]q\x02.", "damaged: memo entry 2, at byte 1"),
+        (LONG + b"y" * 49 + b"\n.", f"it would call {'x' * 50}.{'y' * 49}; {ONLY}"),
+        (LONG + b"y" * 50 + b"\n.", f"it would call {'x' * 50}.{'y' * 49}...; {ONLY}"),
+    ],
+)
+def test_what_is_a_little_more_than_may_be_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(LeNet5Error) as refused:
+        safe_pickle.read(content)
+    assert str(refused.value).rstrip("0123456789") == said.rstrip("0123456789")
+
+
+def test_a_memo_may_leave_one_out_and_a_file_have_as_many_operations_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert safe_pickle.read(b"]q\x01.") == []
+    for operations in (3, 2):
+        monkeypatch.setattr(safe_pickle, "OPERATIONS", operations)
+        if operations == 3:
+            assert safe_pickle.read(b"]q\x01.") == []
+            continue
+        with pytest.raises(LeNet5Error, match=r"^more than 2 pickle operations; expected fewer in a checkpoint$"):
+            safe_pickle.read(b"]q\x01.")

@@ -301,7 +301,7 @@ def _numbers(name: str, value: Any) -> Array:
         raise LeNet5Error(f"{name}: {value.dtype} numbers; expected float32 or float64")
     if not np.isfinite(value).all():
         raise LeNet5Error(f"{name}: holds NaN or infinity")
-    return value.astype(value.dtype.newbyteorder("="), order="C")
+    return value.astype(value.dtype.newbyteorder("="))
 
 
 def _alike(pairs: list[list[Array]]) -> list[list[Array]]:
