@@ -603,7 +603,7 @@ def test_distances_are_as_many_ascending_numbers_as_a_run_writes(tmp_path: Path)
 @pytest.mark.parametrize(
     "value",
     [
-        np.zeros((0, 3)), np.arange(5, dtype=np.uint8), np.array([True, False]), np.ones((1, 2, 3, 4), ">f4"),
+        np.zeros(0), np.arange(5, dtype=np.uint8), np.array([True, False]), np.ones((1, 2, 3, 4), ">f4"),
         2**64 - 1, -(2**63), 1.5, None, (), {"a": [(1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)]}, "ä", b"x",
     ],
     ids=str,
