@@ -722,3 +722,14 @@ def test_ranks_compare_versions_images_and_what_computes(monkeypatch: pytest.Mon
     }
     assert arithmetic == "openblas Haswell, mkl "
     assert inputs.agreed(ALONE, {"training": SPLIT}) == []
+
+
+@pytest.mark.parametrize(("rank", "images"), [(1, 8), (2, 60)])
+def test_a_rank_without_a_part_in_a_batch_has_no_result(rank: int, images: int) -> None:
+    """Of two ranks and one chunk, and of three ranks and two chunks."""
+    other = Ranks()
+    other.rank, other.size = rank, rank + 1
+    part = Step(LeNet5(Config(seed=0)), 1, other)
+    assert part.loss_and_gradient(SPLIT.images[:images], SPLIT.labels[:images]) == 0
+    scores = part.scores(SPLIT.images[:images])
+    assert (scores.shape, scores.dtype) == ((0, 10), np.float32)
