@@ -529,3 +529,8 @@ def test_what_is_drawn_is_what_it_was(kind: str) -> None:
     means = images.reshape(4, 7, 4, 7, 4).mean((2, 4)).reshape(4, 49)
     sketched = [[17 * int(digit, 16) for digit in sketch] for sketch in SKETCHES[kind]]
     np.testing.assert_allclose(means, sketched, rtol=0, atol=9.5)  # rounding leaves 8.5; arithmetic may differ by some
+
+
+def test_an_angular_outline_is_about_as_far_from_the_middle_symmetric_or_not() -> None:
+    outlines = drawn._angular(500, np.random.default_rng(0))
+    assert 0.3 < np.abs(outlines).mean(1).min() < np.abs(outlines).mean(1).max() < 2

@@ -323,3 +323,8 @@ def test_a_subsampling_reads_tiles_as_they_come(monkeypatch: pytest.MonkeyPatch)
     layer = Subsampling((3, 6, 4), 2, rng=RNG)
     layer.forward(np.zeros((5, 3, 3, 2, 2, 2), np.float32))
     assert layer.backward(np.zeros((5, 3, 3, 2), np.float32)).shape == (5, 3, 3, 2, 2, 2)
+
+
+def test_a_layer_that_no_network_names_is_called_by_its_kind() -> None:
+    with pytest.raises(LeNet5Error, match=r"^Dense: x has shape \(3, 4\); expected \(n, 5\)$"):
+        Dense((5,), 4, rng=RNG).forward(np.zeros((3, 4)))

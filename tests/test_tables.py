@@ -373,3 +373,12 @@ def test_a_line_that_is_right_is_read_once(monkeypatch: pytest.MonkeyPatch) -> N
     for count in (1, 2):
         Path("own.csv").write_text(csv(images=DATA.images[:count], labels="01"[:count]))
         np.testing.assert_array_equal(tables.read_csv("own.csv").images, DATA.images[:count])
+
+
+def test_arrays_of_an_archive_may_be_as_large_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = header((2, 28, 28)) + bytes(2 * 784)
+    Path("own.npz").write_bytes(archive(x_train=whole, y_train=header((2,)) + bytes(2)))
+    monkeypatch.setattr(tables, "LIMIT", len(whole))
+    monkeypatch.setattr(tables, "_MEMBERS", 2)
+    monkeypatch.setattr(tables, "_check_directory", lambda *_: None)  # whose limit is a thousandth of this one
+    assert len(tables.read_npz("own.npz", "train")[0].images) == 2

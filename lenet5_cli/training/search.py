@@ -16,7 +16,7 @@ from dataclasses import Field, asdict, dataclass, fields, replace
 from math import inf, isfinite
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -127,11 +127,10 @@ def _distribution(setting: Field[Any], given: Any) -> BaseDistribution:
         if len(set(given)) != len(given) or len(given) < 2:
             raise LeNet5Error(f"{name}: {shown(given)}; expected two or more different choices")
         return CategoricalDistribution(given)
-    number = next((kind for kind in (int, float) if kind in (setting.type, *get_args(setting.type))), None)
-    if number is None or choices(setting):
+    if setting.type not in (int, float):
         among = f" among {', '.join(choices(setting))}" if choices(setting) else ""
         raise LeNet5Error(f"{name}: {shown(given)}; expected a list of choices{among}")
-    return _range(setting, given, IntDistribution if number is int else FloatDistribution)
+    return _range(setting, given, IntDistribution if setting.type is int else FloatDistribution)
 
 
 def _range(setting: Field[Any], given: Any, kind: type[IntDistribution | FloatDistribution]) -> BaseDistribution:
@@ -364,7 +363,7 @@ class Search:
         signs = self._study.user_attrs
         for trial in self._in(TrialState.RUNNING):
             begun = trial.datetime_start.timestamp() if trial.datetime_start else now
-            searcher = trial.user_attrs.get("searcher", "")
+            searcher = str(trial.user_attrs.get("searcher"))
             if searcher != self._me and now - signs.get(searcher, begun) > SILENCE:
                 self._again(trial, trial.user_attrs.get("attempt", 1))
 
