@@ -193,7 +193,7 @@ class Run:
             run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
         else:
             # Its own data and settings say what it rehearsed as those of its starting model did.
-            first = {"name": saved.data.get("rehearsed", "")}
+            first = {"name": saved.data.get("rehearsed")}
             how = {name: saved.data[f"rehearsed_{name}"] for name in READ_AS if f"rehearsed_{name}" in saved.data}
             rehearsed = _rehearsed(config, replace(saved, data=first, config=how))
             run = cls(config, split, saved, rehearsed, saved.sheet)
