@@ -10,12 +10,12 @@ import click
 import pytest
 
 import lenet5_cli
-from lenet5_cli.commands import lenet5
+from lenet5_cli.commands import COMMANDS, lenet5
 from lenet5_cli.storage import checkpoint
 from tests.conftest import drawing, run
 
 
-@pytest.mark.parametrize("command", [None, *lenet5.commands])
+@pytest.mark.parametrize("command", [None, *COMMANDS])
 def test_every_help_has_an_example(command: str | None) -> None:
     result = run(*filter(None, [command]), "--help")
     assert re.search(rf"Examples:\n +lenet5 {command or 'train'}", result.stdout)
@@ -32,9 +32,35 @@ def test_version_and_module() -> None:
 
 
 def test_no_option_shares_a_name_with_another() -> None:
-    for command in lenet5.commands.values():
+    context = click.Context(lenet5)
+    for command in (lenet5.get_command(context, each) for each in COMMANDS):
+        assert command
         names = [name for param in command.params if isinstance(param, click.Option) for name in param.opts]
         assert len(names) == len(set(names))
+
+
+def test_a_command_is_imported_when_it_is_asked_for() -> None:
+    code = (
+        "import sys; from lenet5_cli.commands import lenet5; lenet5(['info', 'bundled'], standalone_mode=False);"
+        "print(*(name for name in sys.modules if name.startswith('lenet5_cli.commands.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "lenet5_cli.commands.options lenet5_cli.commands.info"
+
+
+def test_the_garbage_collector_does_not_look_through_what_imports_make() -> None:
+    code = (
+        "import atexit, gc; looks = lambda: sum(each['collections'] for each in gc.get_stats());"
+        "atexit.register(lambda: print(looks(), gc.get_freeze_count())); from lenet5_cli.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "info", "bundled"], capture_output=True, text=True, check=True)
+    looks, frozen = map(int, done.stdout.split()[-2:])
+    assert looks < 25
+    assert frozen > 10_000
+
+
+def test_what_is_no_command_is_told() -> None:
+    assert run("evall", code=2).stderr.endswith("Error: No such command 'evall'.\n")
 
 
 def test_a_checkpoint_that_is_none_is_told() -> None:

@@ -19,11 +19,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from lenet5_cli import LeNet5
-from lenet5_cli.commands import lenet5
+from lenet5_cli.commands import COMMANDS, lenet5
+from lenet5_cli.commands.data import data
 from lenet5_cli.data import drawn, idx
 from lenet5_cli.storage import checkpoint
 
@@ -58,7 +60,7 @@ OTHER_OPTIONS = {
     "--pdb",
     "--mpi",
 }  # of Click, mkdocs, pytest, srun ...
-COMMANDS = [*lenet5.commands.values(), *lenet5.commands["data"].commands.values()]
+ALL = [lenet5.get_command(click.Context(lenet5), name) for name in COMMANDS] + [*data.commands.values()]
 SMALL = {
     "train": ["--epochs", "1", "--overwrite"],
     "tune": ["--epochs", "3", "--trials", "1", "--threads", "2", "--overwrite"],
@@ -152,7 +154,7 @@ def test_code_prints_what_is_shown(page: Path) -> None:
 
 def test_the_blocks_that_show_most_are_there() -> None:
     names = {shlex.split(command)[1] for block in _consoles() for command in COMMAND.findall(block.text)}
-    assert names >= set(lenet5.commands)
+    assert names >= set(COMMANDS)
     assert {page.name for page in _python_pages()} >= {"README.md", "report.md"}
 
 
@@ -168,9 +170,9 @@ def test_every_block_is_one_that_is_tested_or_says_why_not() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    known = {option for command in COMMANDS for param in command.params for option in param.opts}
+    known = {option for command in ALL for param in command.params for option in param.opts}
     assert set(re.findall(r"(?<=[` ])--[a-z][a-z-]+", text)) <= known | BENCHMARK_OPTIONS | OTHER_OPTIONS
-    assert set(re.findall(r"`lenet5 ([a-z-]+)", text)) <= set(lenet5.commands)
+    assert set(re.findall(r"`lenet5 ([a-z-]+)", text)) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -187,7 +189,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 def test_the_guide_has_every_option() -> None:
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    options = {max(param.opts, key=len) for command in COMMANDS for param in command.params}
+    options = {max(param.opts, key=len) for command in ALL for param in command.params}
     assert {name for name in options if name.startswith("--") and f"`{name}" not in guide} == set()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import struct
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from click.testing import Result
 
 from lenet5_cli import LeNet5
+from lenet5_cli.commands import evaluate
 from lenet5_cli.config import Config, read
 from lenet5_cli.data import drawn, glyphs, sources
 from lenet5_cli.errors import LeNet5Error
@@ -56,7 +56,7 @@ def evaluated(monkeypatch: pytest.MonkeyPatch, distances: np.ndarray | None, *op
     """Return what ``eval`` prints of a model with these quantiles of distances, measured as ``CURVE`` says."""
     monkeypatch.setattr(loop, "evaluate", lambda *_, **__: measured())
     monkeypatch.setattr(sources, "load", lambda *_, **__: bars(10))
-    monkeypatch.setattr(sys.modules["lenet5_cli.commands.evaluate"], "COVERAGES", (1, 0.75, 0.3, 0.1))
+    monkeypatch.setattr(evaluate, "COVERAGES", (1, 0.75, 0.3, 0.1))
     checkpoint.write("model.pkl", Checkpoint(LeNet5(SETTINGS).pairs(), glyphs.read(), distances=distances))
     return run("eval", "model.pkl", "--reject", *options)
 

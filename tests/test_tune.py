@@ -1,7 +1,6 @@
 """``lenet5 tune``: exit code, stdout, stderr, files left behind."""
 
 import contextlib
-import importlib
 import re
 import signal
 import subprocess
@@ -12,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from lenet5_cli import files
+from lenet5_cli.commands import tune
 from lenet5_cli.config import read
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.training.metrics import wilson
 from tests.conftest import left_behind, run
 
-tune = importlib.import_module("lenet5_cli.commands.tune")  # the module: the command has its name
 SPACE = 'lr = { low = 0.005, high = 0.1, log = true }\naugment = ["none", "affine"]\n'
 HOW = ["--config", "lecun1998", "--batch-size", 5, "--warmup", 0]  # which learn what bars are within a hundred images
 

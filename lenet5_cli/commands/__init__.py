@@ -3,30 +3,45 @@
 import io
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
 import lenet5_cli
-from lenet5_cli.commands.compare import compare
-from lenet5_cli.commands.data import data
-from lenet5_cli.commands.evaluate import evaluate
-from lenet5_cli.commands.export import export
-from lenet5_cli.commands.info import info
 from lenet5_cli.commands.options import mute
-from lenet5_cli.commands.predict import predict
-from lenet5_cli.commands.render_glyphs import render_glyphs
-from lenet5_cli.commands.train import train
-from lenet5_cli.commands.tune import tune
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training.ranks import launched
 
+COMMANDS = {  # each stands in the module beside it, under the module's own name
+    "compare": "compare",
+    "data": "data",
+    "eval": "evaluate",
+    "export": "export",
+    "info": "info",
+    "predict": "predict",
+    "render-glyphs": "render_glyphs",
+    "train": "train",
+    "tune": "tune",
+}
 INTERRUPTED = 130
 SHARED = ("train", "eval", "predict")  # by the ranks that mpiexec starts; of the others, rank 0 runs them
 
 
 class Group(click.Group):
     """The one place where an error becomes a message and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as Click names it
+        """Return the names of the commands, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return the command of a name, imported now: no command waits for the other eight."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"{__name__}.{module}"), module)
+        return command
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line over streams that take any text."""
@@ -81,7 +96,3 @@ def lenet5() -> None:
       lenet5 eval model.pkl
       lenet5 predict digit.png
     """
-
-
-for command in (train, tune, evaluate, compare, predict, info, render_glyphs, export, data):
-    lenet5.add_command(command)

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from lenet5_cli.data.sources import Split
+    from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.training.metrics import Rejection, Tally
+    from lenet5_cli.training.step import Score
 
 DRAWN = 200  # wrong answers, at most
 COVERAGES = (1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)  # of --reject: fractions of the images answered
@@ -124,8 +127,6 @@ def evaluate(
       lenet5 eval model.pkl --json | jq .accuracy
     """
     from lenet5_cli.engine.committee import together
-    from lenet5_cli.export.fixed import FixedPoint
-    from lenet5_cli.reports import figures
     from lenet5_cli.training.loop import evaluate as measure
 
     if kind and len(models) > 1:
@@ -141,14 +142,10 @@ def evaluate(
         agree(ranks, **{split: images})
         count = partial(measure, data=images, threads=threads_of(ranks, threads), ranks=ranks, track=bar)
         each = [count(network) for network in networks] if networks[1:] else []
-        score = FixedPoint(networks[0], kind).scores if kind else None
-        tally = count(classifier, keep=DRAWN if errors else 0, score=score)
+        tally = count(classifier, keep=DRAWN if errors else 0, score=_integers(networks[0], kind) if kind else None)
         if not ranks.leader:
             return
-        if plot:
-            figures.evaluation(tally, plot)
-        if errors:
-            figures.errors(images.images[tally.worst.images], tally.worst, tally, errors)
+        _draw(tally, images, plot, errors)
         if as_json:
             facts = {"data": where.data, "split": split, **({"type": kind} if kind else {})}
             refusals = {"reject": _refusals(tally, classifier.threshold)} if reject else {}
@@ -163,12 +160,30 @@ def evaluate(
 
 def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> None:
     """Refuse pictures that cannot be drawn or written."""
-    from lenet5_cli.reports import figures
-
     refuse_existing(overwrite, plot, errors)
     for name, path in (("--plot", plot), ("--errors", errors)):
         if path:
+            from lenet5_cli.reports import figures
+
             figures.require(name, path)
+
+
+def _integers(network: "LeNet5", kind: str) -> "Score":
+    """Return what computes the scores in integers, as an export of this type does."""
+    from lenet5_cli.export.fixed import FixedPoint
+
+    return FixedPoint(network, kind).scores
+
+
+def _draw(tally: "Tally", split: "Split", plot: Path | None, errors: Path | None) -> None:
+    """Draw the pictures that are asked for."""
+    if plot or errors:
+        from lenet5_cli.reports import figures
+
+        if plot:
+            figures.evaluation(tally, plot)
+        if errors:
+            figures.errors(split.images[tally.worst.images], tally.worst, tally, errors)
 
 
 def _models(names: list[str], each: "list[Tally]") -> dict[str, Any]:

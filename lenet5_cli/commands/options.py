@@ -407,7 +407,7 @@ def console() -> "Console":
     """Return rich's console for stdout; what its encoding cannot take is replaced, not a crash."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def plain(screen: "Console", text: str) -> "Text":

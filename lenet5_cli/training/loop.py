@@ -19,9 +19,9 @@ from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.inputs import Data, as_split
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Closed, Ranks
-from lenet5_cli.training.step import CAPACITY, Images, Score, Step, parts
+from lenet5_cli.training.step import Images, Score, Step, parts
 
-EVALUATED = CAPACITY  # images that a rank reads at a time in evaluation
+EVALUATED = 1000  # images that a rank reads at a time in evaluation: a process that has become ready joins at the next
 CHANCES = 1 << 20  # random numbers at a time: memory stays flat however many images there are
 
 Batch = tuple[Images, NDArray[np.uint8]]
@@ -190,7 +190,7 @@ def _count(
     size = EVALUATED * step.ranks.size
     for images, labels in track(batches(split, size), len(split.labels), "evaluation"):
         scores = step.scores(images, score)
-        for part in parts(len(scores)):
+        for part in parts(len(scores), EVALUATED):
             loss = step.network.loss(scores[part], labels[part])
             tally.add(loss * (part.stop - part.start), labels[part], scores[part])
             if not distances:

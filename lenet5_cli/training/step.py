@@ -262,16 +262,16 @@ def working(images: int, ranks: Ranks) -> int:
     return min(len(cuts(min(images, enough))), ranks.size)
 
 
-def parts(images: int) -> list[slice]:
-    """Cut images into those whose chunks are cut together."""
-    return [slice(start, min(start + CAPACITY, images)) for start in range(0, images, CAPACITY)]
+def parts(images: int, size: int) -> list[slice]:
+    """Cut images into parts of a size, the last of what is left."""
+    return [slice(start, min(start + size, images)) for start in range(0, images, size)]
 
 
 def cuts(images: int) -> list[slice]:
     """Return the images of each chunk of a batch."""
     return [
         slice(part.start + cut.start, part.start + cut.stop)
-        for part in parts(images)
+        for part in parts(images, CAPACITY)
         for cut in chunks(part.stop - part.start)
     ]
 
