@@ -361,3 +361,15 @@ def test_labels_in_arrays_are_what_a_byte_holds_and_one_for_each_picture() -> No
         with pytest.raises(LeNet5Error) as refused:
             as_split((pictures[:count], np.array(labels)), "test")
         assert str(refused.value) == said
+
+
+def test_a_rank_whose_leader_ends_a_run_has_learned_nothing() -> None:
+    class Left(Ranks):
+        def announce(self, *_: Any) -> None:
+            raise Closed
+
+    ranks = Left()
+    ranks.rank, ranks.size = 1, 2
+    network = LeNet5(CONFIG)
+    assert trained(network, replace(CONFIG, batch_size=100, order="shuffled"), ranks=ranks) == []
+    np.testing.assert_array_equal(network.parameters, LeNet5(CONFIG).parameters)
