@@ -119,7 +119,7 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
     In file order each with chance samples_per_epoch / images (report, training); or as many, shuffled.
     """
     if config.order == "shuffled":
-        every: NDArray[np.signedinteger] = np.arange(images, dtype=np.int32 if images < 2**31 else np.int64)
+        every = np.arange(images)
         rng.shuffle(every)
         return every[: config.samples_per_epoch]
     chance = config.samples_per_epoch / images
@@ -135,7 +135,7 @@ def demand_classes(network: Classifier, split: Split) -> None:
         LeNet5Error: there is one.
     """
     classes = len(network.codes)
-    for index in np.flatnonzero(split.labels >= classes)[:1]:
+    for index in np.flatnonzero(split.labels >= classes):
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
         what = "digits" if network.sheet.noun == "digit" else "classes"
         raise LeNet5Error(f"{split.labels_path}: {there}; expected {what} from 0 to {classes - 1}")
