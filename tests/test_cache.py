@@ -3,9 +3,11 @@
 import json
 import shutil
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
+import pooch
 import pytest
 
 from lenet5_cli.data import cache
@@ -65,3 +67,45 @@ def test_a_cache_that_cannot_be_written_is_done_without(place: Path) -> None:
 def test_notes_are_plain_json(place: Path) -> None:
     made(expected=True)
     assert json.loads((place / "notes.json").read_bytes()) == NOTES
+
+
+def test_the_first_cause_of_an_error_is_told_with_its_file_and_without_its_address() -> None:
+    def caused(raised: BaseException, cause: BaseException | None = None) -> str:
+        try:
+            try:
+                raise cause or raised
+            except BaseException:
+                if cause is None:
+                    raise
+                raise raised from None
+        except BaseException as problem:  # noqa: BLE001
+            return cache._first_cause(problem)
+
+    assert caused(OSError(28, "No space left on device", "cache/file")) == "cache/file: No space left on device"
+    assert caused(OSError("404 Client Error: Not Found for url: https://a/b")) == "404 Client Error: Not Found"
+    assert caused(ValueError("one"), OSError("other")) == "one"  # what is suppressed is no cause
+    chained = OSError("outer")
+    chained.__context__ = OSError("middle")
+    chained.__context__.__cause__ = ValueError("inner")
+    assert cache._first_cause(chained) == "inner"
+
+
+def test_the_cache_is_that_of_the_user_unless_the_environment_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pooch, "os_cache", lambda name: Path("caches", name))
+    for named, folder in (("own", "own"), ("", "caches/lenet5")):
+        monkeypatch.setenv("LENET5_CACHE", named)
+        assert cache.folder() == Path(folder)
+    monkeypatch.delenv("LENET5_CACHE")
+    assert cache.folder() == Path("caches/lenet5")
+
+
+def test_a_request_that_hangs_keeps_no_program_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def thread(**how: Any) -> Thread:
+        threads.append(Thread(**how))
+        return threads[-1]
+
+    monkeypatch.setattr(cache, "Thread", thread)
+    cache._demand_answer(lambda *_, **__: True, "https://a/b")
+    assert [each.daemon for each in threads] == [True]

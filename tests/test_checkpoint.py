@@ -310,3 +310,31 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
     (tmp_path / ".model.pkl.part").write_bytes(b"half")
     checkpoint.write(tmp_path / "model.pkl", FULL)
     assert [file.name for file in tmp_path.iterdir()] == ["model.pkl"]
+
+
+def test_the_bytes_do_not_depend_on_which_equal_values_are_the_same_object(tmp_path: Path) -> None:
+    text, parts = "a text", ["a", " ", "text"]
+    for name, texts in (("one", [text, text]), ("two", [text, "".join(parts)])):
+        checkpoint.write(tmp_path / name, replace(FULL, config={**FULL.config, "other": texts}))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (tmp_path / "one").read_bytes()[:2] == b"\x80\x05"  # the protocol that does not copy arrays
+
+
+def test_a_text_is_known_though_a_letter_is_cut_where_it_is_no_longer_looked_at(tmp_path: Path) -> None:
+    for letter in "äあ\U0001f600":
+        content = ("n" * (1024 - len(letter.encode()) + 1) + 9 * letter).encode()
+        assert refusal(tmp_path / "model.pkl", content) == "looks like text; expected a checkpoint"
+
+
+@pytest.mark.parametrize("count", [1, 5, 33, 34])
+def test_a_list_of_more_or_fewer_pairs(count: int, tmp_path: Path) -> None:
+    content = pickle.dumps([[np.zeros((1, at + 1)), np.zeros(1)] for at in range(count)])
+    said = f"{count} pairs [weight, bias]; expected 6, of c1 s2 c3 s4 c5 f6"
+    if count > checkpoint.MAX_PAIRS + 1:
+        said = "a pickle, but not a checkpoint; expected a list of [weight, bias] pairs"
+    assert refusal(tmp_path / "model.pkl", content) == said
+
+
+def test_a_text_may_be_as_long_as_a_text_may_be(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path / "model.pkl", replace(FULL, config={**FULL.config, "other": "x" * checkpoint.MAX_TEXT}))
+    assert len(checkpoint.read(tmp_path / "model.pkl").config["other"]) == 4096

@@ -449,3 +449,88 @@ def test_each_kind_of_nondigit_gives_images_with_ink(kind, count):
 
 def test_the_kinds_make_a_block():
     assert sum(count for _, count in drawn._KINDS) == drawn._BLOCK
+
+
+# The first four of each kind: the mean of each 4x4 pixels, in hex, a seventeenth of it. Published figures are of these.
+SKETCHES = {
+    "digits": (
+        "000000000038b2005f940004e8000abf80002a91000000000",
+        "000000000264000350a000567d00000090000037000004000",
+        "0000000018b00003760000789b7000003c000598100000000",
+        "0000000014561001329300003a00001c20000b40000050000",
+    ),
+    "digits in all styles": (
+        "00000000047a2000b310000bc8000020a0000469000002000",
+        "00000000002800004ce1000c8f00005a900008a1000020000",
+        "000000001200003748200008c500003496000007400000100",
+        "000000000571000035c100037d10003c400003c0000011000",
+    ),
+    "letters": (
+        "000000007314000560900038091000a165000188700000000",
+        "0000000000607000623a003b8c300912a0004064000000000",
+        "0000030000006003002500a30710009370000061000000000",
+        "0000000018840006105500605850060107002636100003000",
+    ),
+    "signs": (
+        "0000000000760000364000042400007530000400000000000",
+        "0000000000180000291000038000005300000700000000000",
+        "0000000000240000070000061000006300000047000000000",
+        "0000000003446005577500625230075670006771000000000",
+    ),
+    "rows": (
+        "0000000000001000007800106950078426000100000000000",
+        "00000000000000023331008a2490025033000000000000000",
+        "0000000001025008796100008a6000556a000317500000000",
+        "0000000000000001331100bdca90025522000000000000000",
+    ),
+    "fragments": (
+        "0000000000600000620000019000007100001877100000000",
+        "00000000000140005bb700aa35100ddfd2001530000000000",
+        "0000000000520000005000004200003400000062000000000",
+        "000000003a000001100000001100008ee40000ac300000000",
+    ),
+    "scribbles": (
+        "00000000100000024120000175300004b7000000200000000",
+        "00000000062210019e800003d400000900000530000000000",
+        "0000000004c000009f20000efe2002df700005e4000000000",
+        "0000000000000000001500013500035742000000000000000",
+    ),
+    "blots": (
+        "0000000002d50002cfb0007fff7001dfe10006d4000000000",
+        "00000000029940008ddc007dcd900aedc3003aa5000000000",
+        "0000000000000000eed0002fff2009eee9000000000000000",
+        "0000000003b70000bdd0004eed3004edd40008cb000000000",
+    ),
+    "edges": (
+        "00000000fffff00fffff00aaabb0000000000000000000000",
+        "00000000fff2000ffe0000ffa0000ff60000ff30000000000",
+        "00000000fffff00f611000f600000f500000f500000000000",
+        "00000000fffff00fffff0036aef0000002000000000000000",
+    ),
+    "noise": (
+        "00000000001db0008841001a22000100740076aa000000000",
+        "0000000048950005610000243100000000000000000000000",
+        "00000000dffdc00cdf9600f3fa000e2fe70054fad00000000",
+        "0000000090000007200000000000001000000000000000000",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SKETCHES)
+def test_what_is_drawn_is_what_it_was(kind: str) -> None:
+    """What changes a picture here makes other images of the same name: those of ``builtin``, and those mixed in."""
+    kinds = {each.__name__[1:]: each for each, _ in drawn._KINDS}
+    if kind in kinds:
+        images = kinds[kind](4, np.random.default_rng(1))
+    elif kind == "letters":
+        images, _ = drawn.draw_letters(4, seed=1)
+    else:
+        images, _ = drawn.draw(4, seed=1, evenly="all styles" in kind)
+    means = images.reshape(4, 7, 4, 7, 4).mean((2, 4)).reshape(4, 49)
+    sketched = [[17 * int(digit, 16) for digit in sketch] for sketch in SKETCHES[kind]]
+    np.testing.assert_allclose(means, sketched, rtol=0, atol=9.5)  # rounding leaves 8.5; arithmetic may differ by some
+
+
+def test_an_angular_outline_is_about_as_far_from_the_middle_symmetric_or_not() -> None:
+    outlines = drawn._angular(500, np.random.default_rng(0))
+    assert 0.3 < np.abs(outlines).mean(1).min() < np.abs(outlines).mean(1).max() < 2

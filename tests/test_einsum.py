@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lenet5_cli.engine import einsum
 from lenet5_cli.engine.einsum import contraction, images_first, images_last
 
 SIZES = dict(zip("rpqkcijn", (75, 2, 2, 4, 3, 3, 6, 7), strict=True))
@@ -100,3 +101,28 @@ def test_image_axis_moves_without_a_copy() -> None:
     assert images_last(x).shape == (3, 4, 2)
     assert np.shares_memory(images_first(images_last(x)), x)
     np.testing.assert_array_equal(images_first(images_last(x)), x)
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "k", "n", "c", "road"),
+    [
+        ("kn,nc->kc", 2, 1024, 3, "whole"),
+        ("kn,nc->kc", 2, 1025, 3, "in blocks"),
+        ("kn,nc->kc", 2, 10, 50, "whole"),  # a thousand multiplications
+        ("kn,nc->kc", 3, 10, 50, "in pieces"),
+        ("kn,nc->kc", 50, 10, 3, "in pieces"),
+        ("kn,nc->kc", 2, 20, 31, "whole"),  # no piece would be of two registers
+        ("kn,nc->kc", 2, 20, 32, "in pieces"),
+        ("kn,cn->kc", 3, 10, 50, "whole"),  # of rows that are not in memory as they are read
+    ],
+)
+def test_the_road_is_chosen_by_the_size(
+    subscripts: str, k: int, n: int, c: int, road: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(einsum, "SMALL", 1000)
+    monkeypatch.setattr(einsum, "_in_pieces", lambda *_: "in pieces")
+    monkeypatch.setattr(einsum, "_sum_of_blocks", lambda *_: "in blocks")
+    sizes = {"k": k, "n": n, "c": c}
+    a, b = (np.ones([sizes[letter] for letter in letters]) for letters in subscripts[:5].split(","))
+    found = einsum.contraction(subscripts, a, b, out=np.empty((k, c)))
+    assert (found if isinstance(found, str) else "whole") == road

@@ -1,5 +1,6 @@
 """Starting from a trained model: what is taken over, what is kept, and that a resumed run has the same bytes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +178,11 @@ def test_rehearsal_needs_a_model(bars_folder: Path) -> None:
 
 @pytest.mark.parametrize(("fraction", "count"), [(0.5, 60), (0.25, 20), (0.9, 300)])
 def test_rehearsed_images_are_the_fraction_or_all_there_are_other_ones_each_time(fraction: float, count: int) -> None:
-    own, other = bars(60, seed=1), bars(300, seed=2)
+    own, other = replace(bars(60, seed=1), places=("a",) * 60), bars(300, seed=2)
     first, second = (mixed(own, other, fraction, np.random.default_rng(seed)) for seed in (1, 2))
     assert len(first.labels) == len(first.images) == 60 + count
     np.testing.assert_array_equal(first.images[:60], own.images)
+    assert first.places == ()  # of other images too, none would be right
     known = {image.tobytes(): label for image, label in zip(other.images, other.labels, strict=True)}
     for image, label in zip(first.images[60:], first.labels[60:], strict=True):
         assert known.pop(image.tobytes()) == label  # none twice

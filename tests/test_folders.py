@@ -134,11 +134,14 @@ def test_those_that_help_to_read_leave_ctrl_c_to_the_one_that_asked(monkeypatch:
 
         map = staticmethod(map)
 
-    monkeypatch.setattr(folders, "_WORTH", 0)
+    monkeypatch.setattr(folders, "_WORTH", 24)
     monkeypatch.setattr(futures, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
-    split = inputs.load(Config(data="own", test_fraction=0), "train", cores=2)
-    assert len(split.labels) == 24
+    for cores in (1, 2):
+        monkeypatch.setenv("LENET5_CACHE", f"cache of {cores}")
+        assert handlers == {}  # of one core, no pool is made
+        split = inputs.load(Config(data="own", test_fraction=0), "train", cores=cores)
+        assert len(split.labels) == 24
     assert handlers == {signal.SIGINT: signal.SIG_IGN}
 
 
@@ -163,8 +166,9 @@ def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
         "own/1/notes.png: not a picture; expected one of PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC"
     ]
     Path("own/1/more").mkdir()
-    message = refusal(test_fraction=0)
-    assert message.startswith("own: 2 of 26 pictures cannot be read, more than 5%; the first: own/1/")
+    assert refusal(test_fraction=0) == (
+        "own: 2 of 26 pictures cannot be read, more than 5%; the first: own/1/more: a folder; expected a picture"
+    )
     Image.new("L", (50, 50), 255).save("own/1/notes.png")  # read, and nothing is on it
     Path("own/1/more").rmdir()
     assert list(load(test_fraction=0).unreadable) == ["own/1/notes.png: nothing on it stands out"]
@@ -223,6 +227,8 @@ def test_an_empty_split_is_told() -> None:
 def test_too_many_pictures_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "_COUNT", 20)
     assert refusal() == "own/7: with these, more than 20 pictures; take fewer"
+    monkeypatch.setattr(folders, "_COUNT", 24)
+    assert len(folders.scan(Path("own"))) == 24
 
 
 def test_many_pictures_in_one_folder(pictures: Path) -> None:
@@ -231,3 +237,35 @@ def test_many_pictures_in_one_folder(pictures: Path) -> None:
     found = folders.scan(pictures)
     assert len(found) == 2024
     assert len({each.digest for each in found}) == 24
+
+
+def test_a_folder_without_folders_of_pictures_has_no_classes(pictures: Path) -> None:
+    Path("empty").mkdir()
+    with pytest.raises(LeNet5Error) as refused:
+        folders.scan(Path("empty"))
+    assert str(refused.value) == "empty: no folders of pictures; expected a folder of pictures for each class"
+    assert folders.scan(Path("empty"), whole=False) == []
+    with pytest.raises(LeNet5Error) as refused:
+        folders.scan(Path("none"))
+    assert str(refused.value) == "none: cannot be read: No such file or directory; expected a folder of pictures"
+    (pictures / "train").mkdir()
+    assert folders.class_names(pictures) == []
+    with pytest.raises(LeNet5Error) as refused:
+        sources.load("own", "train")
+    assert str(refused.value) == "own: a folder of pictures, and nothing that reads them"
+
+
+def test_one_picture_of_twenty_may_be_unreadable() -> None:
+    for size in range(60, 65):
+        Path(f"own/1/{size}.png").unlink()
+    Path("own/1/notes.png").write_text("no picture")
+    assert len(load(test_fraction=0).labels) == 19
+
+
+def test_sides_begin_and_end_where_the_fraction_says() -> None:
+    """A picture whose file cannot be read is at the end of all: of any data set that is split, to train on."""
+    zeros, ones = 64 * "0", 64 * "f"
+    assert [folders.side(digest, 0) for digest in (zeros, ones, "")] == ["train"] * 3
+    assert [folders.side(digest, 1) for digest in (zeros, ones, "")] == ["test"] * 3
+    assert [folders.side(digest, 1 - 2**-40) for digest in (zeros, ones, "")] == ["test", "train", "train"]
+    assert [folders.side(f"{digit}{63 * '0'}", 0.5) for digit in "78"] == ["test", "train"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -392,3 +393,59 @@ def test_font_draws_any_characters(font, characters):
 def test_characters_that_cannot_be_drawn_are_refused(characters, message):
     path = FONTS / "DejaVuSansMono.ttf"
     assert refusal(glyphs.from_font, path, characters) == message.replace("the font", str(path))
+
+
+def test_a_sheet_is_not_enlarged_unless_that_is_asked_for(tmp_path):
+    assert glyphs.to_image(SHIPPED).size == (70, 12)
+    glyphs.write(tmp_path / "sheet.png", DIGITS)
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.size == (70, 12)
+
+
+def test_pairs_are_all_there_are_the_closest_first_and_of_equal_ones_the_first():
+    codes = np.zeros((4, 84), np.uint8)
+    codes[1, :3], codes[2, 3:5], codes[3, 5:6] = 1, 1, 1
+    assert glyphs.pairs(codes) == [(0, 3, 1), (0, 2, 2), (0, 1, 3), (2, 3, 3), (1, 3, 4), (1, 2, 5)]
+    assert glyphs.closest(codes) == (0, 3, 1)
+
+
+DRAWN = """\
+....##. ....... #..#..# .......
+...###. ....... #..#..# .......
+..#.##. ..##.#. #..#..# .......
+..#.##. .#..##. ....... .......
+.#..##. #....#. ..#.#.. .......
+#...##. #....#. .##.##. .......
+####### #....#. .##.##. .......
+....##. ##..##. .##.##. .......
+....##. .#####. .#...#. ...#...
+....... .....#. ....... .......
+....... ....##. ....... .......
+....... .####.. ....... .......
+"""
+
+
+def test_characters_stand_on_a_line_thickened_and_centred_and_the_widest_is_narrowed():
+    """But for three pixels, which other versions of FreeType and OpenCV may round otherwise."""
+    expected = np.array([[list(cell) for cell in row.split()] for row in DRAWN.splitlines()]) == "#"
+    codes = glyphs.from_font(FONTS / "DejaVuSans.ttf", "4gW.").codes.reshape(4, 12, 7)
+    assert (codes.transpose(1, 0, 2) != expected).sum() <= 3
+
+
+def test_files_that_are_too_large_are_not_read():
+    Path("sheet.png").write_bytes(encoded(strip()))
+    for name, limit, what, read in (
+        ("sheet.names.txt", 1_048_576, "the names of classes", lambda: glyphs.read("sheet.png")),
+        ("font.ttf", 67_108_864, "a font", lambda: glyphs.from_font("font.ttf")),
+    ):
+        with Path(name).open("wb") as file:
+            file.truncate(limit + 1)
+        with pytest.raises(LeNet5Error) as refused:
+            read()
+        assert str(refused.value) == f"{name}: {limit + 1:,} bytes; expected {what} of at most {limit:,}"
+
+
+@pytest.mark.parametrize("box", [(0, 0, glyphs._MAX_GLYPH + 1, 1), (3, -2, 4, glyphs._MAX_GLYPH - 1)])
+def test_a_character_of_many_ems_is_not_drawn(box):
+    with pytest.raises(ValueError):  # noqa: PT011 - whose message nobody sees
+        glyphs._drawn(SimpleNamespace(getbbox=lambda *_, **__: box), "a")

@@ -421,3 +421,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypat
     assert str(refused.value) == f"{path}: cannot be written: No space left on device"
     assert list(path.parent.iterdir()) == [path]
     assert idx.read(path) == 1
+
+
+def test_a_large_file_is_read_in_order(stored):
+    _, back = stored
+    with pytest.raises(AssertionError, match=r"^a file is read in order$"):
+        back[::2]
+    with pytest.raises(IndexError, match=r"^index -41 of 40$"):
+        back[[3, -41, 40]]
+
+
+def test_limits_are_what_may_just_be(path, monkeypatch):
+    monkeypatch.setattr(idx, "MEMORY_LIMIT", 6)
+    for count, kind in ((6, np.ndarray), (7, idx.Stored)):
+        idx.write(path, np.zeros(count, np.uint8))
+        assert type(idx.read(path)) is kind
+    largest = np.broadcast_to(np.uint8(0), (2**32 - 1,))
+    assert idx._pack_header(path, largest) == b"\0\0\x08\x01\xff\xff\xff\xff"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lenet5_cli.config import Config, read
-from lenet5_cli.engine import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling
+from lenet5_cli.engine import RBF, SIGMOID, TANH, Conv, Dense, Layer, Subsampling, base
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 
@@ -315,3 +315,16 @@ def test_a_subsampling_of_normal_weights_begins_in_the_middle_of_the_sigmoid() -
     layer = Subsampling((3, 6, 9), 3, rng=np.random.default_rng(0), init="normal")
     np.testing.assert_array_equal(layer.params["weight"], [1, 1, 1])
     np.testing.assert_array_equal(layer.params["bias"], [-4.5, -4.5, -4.5])
+
+
+def test_a_subsampling_reads_tiles_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As plain maps they would give the same, after a copy."""
+    monkeypatch.setattr(base, "untiled", lambda _: pytest.fail("copied"))
+    layer = Subsampling((3, 6, 4), 2, rng=RNG)
+    layer.forward(np.zeros((5, 3, 3, 2, 2, 2), np.float32))
+    assert layer.backward(np.zeros((5, 3, 3, 2), np.float32)).shape == (5, 3, 3, 2, 2, 2)
+
+
+def test_a_layer_that_no_network_names_is_called_by_its_kind() -> None:
+    with pytest.raises(LeNet5Error, match=r"^Dense: x has shape \(3, 4\); expected \(n, 5\)$"):
+        Dense((5,), 4, rng=RNG).forward(np.zeros((3, 4)))

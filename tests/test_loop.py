@@ -17,10 +17,12 @@ from lenet5_cli.engine.network import CHUNK
 from lenet5_cli.engine.optim import SGD, optimizer
 from lenet5_cli.engine.preprocessing import prepare
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.training import loop
+from lenet5_cli.training import loop, runs, step
 from lenet5_cli.training.inputs import as_split
 from lenet5_cli.training.loop import Batch, Epoch, batches, choose, evaluate, fit
+from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import Closed, Ranks
+from lenet5_cli.training.step import Step
 from tests.conftest import bars
 
 SPLIT = bars(300)
@@ -53,6 +55,12 @@ def test_every_image_is_taken_where_there_are_no_more_than_asked_for_and_never_n
     counts = [len(chosen(1000, samples_per_epoch=1, epoch=epoch)) for epoch in range(1, 30)]
     assert min(counts) == 1
     assert max(counts) > 1
+
+
+def test_the_order_of_many_images_takes_four_bytes_each() -> None:
+    order = chosen(1000, order="shuffled", samples_per_epoch=1000)
+    np.testing.assert_array_equal(np.sort(order), np.arange(1000))
+    assert order.itemsize == 4
 
 
 def test_drawing_a_part_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,3 +268,114 @@ def test_a_rank_whose_leader_ends_an_evaluation_has_counted_nothing() -> None:
     ranks.rank, ranks.size = 1, 2
     tally = evaluate(LeNet5(CONFIG), SPLIT, ranks=ranks)
     assert (tally.images, tally.right) == (0, 0)
+
+
+def test_parameters_that_are_no_longer_finite_stop_the_run_though_the_loss_is() -> None:
+    class Overflowing(SGD):
+        def step(self, parameters: NDArray[Any], *_: Any) -> None:
+            parameters[-1] = np.inf
+
+    network = LeNet5(Config(seed=4))
+    config = replace(CONFIG, batch_size=100)
+    with pytest.raises(LeNet5Error) as error:
+        next(fit(network, Overflowing(network.parameters), SPLIT, config))
+    assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 0.5; try a smaller --lr"
+
+
+def test_nothing_is_drawn_for_images_that_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(loop, "draw", lambda kind, count, _: drawn.append((kind, count)))
+    for kind in ("none", "affine"):
+        config = replace(CONFIG, augment=kind, epochs=1, order="shuffled", batch_size=40)
+        trained(LeNet5(config), config)
+    assert drawn == [("affine", 40), ("affine", 20)]
+
+
+def test_what_computes_takes_one_core_unless_it_is_given_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, pool = [], step.Pool
+
+    def one(work: Any, threads: int) -> Any:
+        asked.append(threads)
+        return pool(work, 1)
+
+    monkeypatch.setattr(step, "Pool", one)
+    network, config = LeNet5(CONFIG), replace(CONFIG, epochs=1)
+    for given in ({}, {"threads": 3}):
+        Step(network, **given)
+        evaluate(network, SPLIT, **given)
+        loop.answers(network, SPLIT, **given)
+        trained(network, config, **given)
+        list(runs.Run(config, SPLIT).train(**given))
+        runs.train(config, data=SPLIT, **given)
+    assert asked == [1] * 6 + [3] * 6
+
+
+def test_scores_that_are_given_are_counted_with_the_loss_of_the_network() -> None:
+    network = LeNet5(CONFIG)
+
+    def score(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return -np.abs(np.arange(10) - images[:, :, 0].argmax(axis=1)[:, None] % 7).astype(np.float32)
+
+    tally = evaluate(network, SPLIT, score=score)
+    scores = score(SPLIT.images)
+    assert tally.right == (scores.argmax(axis=1) == SPLIT.labels).sum()
+    assert tally.loss == pytest.approx(network.loss(scores, SPLIT.labels), rel=1e-6)
+
+
+def test_the_distances_of_single_images_are_kept_by_an_evaluation_and_not_in_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tallies = []
+
+    class Noted(Tally):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            tallies.append(self)
+
+    monkeypatch.setattr(loop, "Tally", Noted)
+    network = LeNet5(CONFIG)
+    trained(network, CONFIG, validation=bars(40))
+    assert [(tally.images, tally.nearest) for tally in tallies] == [(300, []), (40, [])] * 2
+    assert sum(len(distances) for distances, _ in evaluate(network, SPLIT).nearest) == 300
+
+
+def test_an_epoch_says_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 12.5, 20.0, 23.0])
+    monkeypatch.setattr(loop, "perf_counter", lambda: next(clock))
+    assert [epoch.seconds for epoch in trained(LeNet5(CONFIG), CONFIG)] == [2.5, 3]
+
+
+def test_without_a_seed_the_numbers_are_those_of_0() -> None:
+    one, other = LeNet5(CONFIG), LeNet5(CONFIG)
+    trained(one, replace(CONFIG, seed=None))
+    trained(other, replace(CONFIG, seed=0))
+    np.testing.assert_array_equal(one.parameters, other.parameters)
+
+
+def test_labels_in_arrays_are_what_a_byte_holds_and_one_for_each_picture() -> None:
+    pictures = SPLIT.images[:2]
+    found = as_split((pictures, np.array([0, 255])), "test")
+    assert (found.labels.tolist(), found.labels.dtype) == ([0, 255], np.uint8)
+    whole = "expected integers, the places of their glyphs from 0"
+    for labels, count, said in (
+        ([0, 256], 2, f"labels of int64; {whole}"),
+        ([-1, 255], 2, f"labels of int64; {whole}"),
+        ([0.0, 1.0], 2, f"labels of float64; {whole}"),
+        ([], 0, "labels of shape (0,) for 0 pictures; expected one for each"),
+        ([[0, 1]], 2, "labels of shape (1, 2) for 2 pictures; expected one for each"),
+    ):
+        with pytest.raises(LeNet5Error) as refused:
+            as_split((pictures[:count], np.array(labels)), "test")
+        assert str(refused.value) == said
+
+
+def test_a_rank_whose_leader_ends_a_run_has_learned_nothing() -> None:
+    class Left(Ranks):
+        def announce(self, *_: Any) -> None:
+            raise Closed
+
+    ranks = Left()
+    ranks.rank, ranks.size = 1, 2
+    network = LeNet5(CONFIG)
+    assert trained(network, replace(CONFIG, batch_size=100, order="shuffled"), ranks=ranks) == []
+    np.testing.assert_array_equal(network.parameters, LeNet5(CONFIG).parameters)

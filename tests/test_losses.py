@@ -1,5 +1,7 @@
 """Softmax and cross-entropy."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,3 +99,12 @@ def test_a_constant_far_beyond_every_penalty_leaves_the_cross_entropy(rubbish: f
     expected, slope = cross_entropy(scores, labels)
     assert loss == pytest.approx(expected)
     np.testing.assert_allclose(gradient, slope, atol=1e-15)
+
+
+@pytest.mark.parametrize("criterion", [cross_entropy, discriminative])
+def test_losses_of_single_precision_are_summed_in_double(criterion: Callable[..., tuple[float, np.ndarray]]) -> None:
+    """Ten thousand equal ones, whose sum float32 does not hold."""
+    scores = np.tile(np.array([[0.1, 2.3, -1.7]], np.float32), (10_001, 1))
+    labels = np.zeros(10_001, int)
+    one, many = criterion(scores[:1], labels[:1])[0], criterion(scores, labels)[0]
+    assert many == pytest.approx(one, rel=1e-12)

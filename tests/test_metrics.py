@@ -134,3 +134,13 @@ def test_covering_accepts_at_least_that_fraction_and_no_threshold_below_it_does(
     (found,) = measured.covering(np.array([part]))
     (below,) = measured.refusing(np.array([np.nextafter(np.float32(found.threshold), np.float32(0))]))
     assert found.coverage >= part > below.coverage
+
+
+def test_before_anything_is_counted_there_is_nothing_of_the_right_kind() -> None:
+    empty = Tally(3, ("a", "b"))
+    assert (empty.confusion.shape, empty.confusion.dtype) == ((2, 2), np.int64)
+    assert [array.shape for array in empty.worst] == [(0,), (0,), (0, 2)]
+    assert [array.dtype.kind for array in empty.worst] == ["i", "i", "f"]
+    empty.add(0.5, np.array([1]), np.array([[-1.0, -2]]))
+    assert [array.tolist() for array in empty.worst] == [[0], [1], [[-1, -2]]]
+    assert empty.worst.images.dtype.kind == empty.worst.labels.dtype.kind == "i"

@@ -98,3 +98,9 @@ def test_warmup_grows_from_nothing() -> None:
     config = Config(warmup=2, lr=1, lr_decay=1)
     rates = [learning_rate(config, epoch, fraction) for epoch, fraction in ((1, 0), (1, 0.5), (2, 0), (2, 1), (5, 0.5))]
     assert rates == pytest.approx([0, 0.25, 0.5, 1, 1])
+
+
+def test_adam_hardly_follows_a_gradient_that_is_hardly_there() -> None:
+    parameters = np.array([1.0, 1.0])
+    Adam(parameters).step(parameters, np.array([1e-8, 0.0]), 0.1)
+    np.testing.assert_allclose(parameters, [1 - 0.1 / 2, 1])  # lr g / (|g| + 1e-8)

@@ -37,7 +37,7 @@ def test_train_writes_the_bytes_of_the_command_line(bars_folder: Path) -> None:
 
 
 def test_data_is_a_split_a_folder_or_arrays(bars_folder: Path) -> None:
-    split = load_data(str(bars_folder), "train")
+    split = load_data(str(bars_folder))
     forms: list[Any] = [
         bars_folder,
         split,

@@ -707,3 +707,29 @@ def test_a_library_that_is_missing_is_told_once_a_host(local: int, monkeypatch: 
     with pytest.raises(LeNet5Error, match=r"^mpi4py is missing$"), options.joined(1):
         pytest.fail("there is nobody to join")
     assert spoken == [True] * (not local)
+
+
+def test_ranks_compare_versions_images_and_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    blas = [{"internal_api": "openblas", "architecture": "Haswell"}, {"internal_api": "mkl"}]
+    monkeypatch.setattr(inputs, "threadpool_info", lambda: blas)
+    asked = SimpleNamespace(size=2, named=contextlib.nullcontext, agree=lambda *facts: list(facts))
+    facts, arithmetic = inputs.agreed(asked, {"training": SPLIT, "test": bars(40)})  # type: ignore[arg-type]
+    assert facts == {
+        "lenet5": lenet5_cli.__version__,
+        "NumPy": np.__version__,
+        "training images": f"of SHA-256 {SPLIT.sha256[:12]}",
+        "test images": f"of SHA-256 {bars(40).sha256[:12]}",
+    }
+    assert arithmetic == "openblas Haswell, mkl "
+    assert inputs.agreed(ALONE, {"training": SPLIT}) == []
+
+
+@pytest.mark.parametrize(("rank", "images"), [(1, 8), (2, 60)])
+def test_a_rank_without_a_part_in_a_batch_has_no_result(rank: int, images: int) -> None:
+    """Of two ranks and one chunk, and of three ranks and two chunks."""
+    other = Ranks()
+    other.rank, other.size = rank, rank + 1
+    part = Step(LeNet5(Config(seed=0)), 1, other)
+    assert part.loss_and_gradient(SPLIT.images[:images], SPLIT.labels[:images]) == 0
+    scores = part.scores(SPLIT.images[:images])
+    assert (scores.shape, scores.dtype) == ((0, 10), np.float32)

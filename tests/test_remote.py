@@ -130,3 +130,39 @@ def test_a_split_that_a_data_set_has_not() -> None:
 
 def test_test50k_leaves_out_what_is_mnist() -> None:
     assert remote.OF_MNIST == {"test50k": 10_000}
+
+
+@pytest.mark.parametrize("name", ["kmnist", "emnist-letters"])
+def test_labels_of_no_class_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, plain = remote.SETS[name], labels(name)
+    monkeypatch.setattr(remote, "_file", lambda _, file, __: Path(file))
+    monkeypatch.setattr(remote.idx, "read_images", lambda _: IMAGES)
+    for place, wrong in ((0, data.first - 1), (0, data.first + data.classes), (..., None)):
+        told = plain.astype(int)[:, None, None] if wrong is None else plain.astype(int)
+        if wrong is not None:
+            told[place] = wrong
+        monkeypatch.setattr(remote.idx, "read", lambda _, told=told: told)
+        with pytest.raises(LeNet5Error) as refused:
+            remote.load(name, "train")
+        where = data.splits["train"][1]
+        assert str(refused.value) == f"{where}: labels of shape {told.shape}; expected {data.classes} classes"
+
+
+def test_a_file_is_taken_out_of_its_archive_once_and_no_larger_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile("gzip.zip", "w") as held:
+        held.writestr("gzip/member", b"seven..")
+    monkeypatch.setattr(remote, "_MEMBER_LIMIT", 7)
+    target = Path("member")
+    for there, then in ((None, b"seven.."), (b"7 bytes", b"7 bytes"), (b"others", b"seven..")):
+        if there is not None:
+            target.write_bytes(there)
+        assert remote._taken_out(Path("gzip.zip"), "gzip/member") == target
+        assert target.read_bytes() == then
+    monkeypatch.setattr(remote, "_MEMBER_LIMIT", 6)
+    for member, said in (
+        ("gzip/member", "gzip/member: 7 bytes; the limit is 6"),
+        ("gzip/other", "\"There is no item named 'gzip/other' in the archive\"; expected gzip/other in it"),
+    ):
+        with pytest.raises(LeNet5Error) as refused:
+            remote._taken_out(Path("gzip.zip"), member)
+        assert str(refused.value) == f"gzip.zip: {said}"

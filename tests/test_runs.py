@@ -442,3 +442,164 @@ def test_max_time_starts_no_epoch_that_would_end_too_late(bars_folder: Path, mon
     assert 1 <= len(checkpoint.read("model.pkl").history) <= 4
     result = train(bars_folder, "--max-time", "soon", "--overwrite", code=1)
     assert result.stderr == "Error: max_time: 'soon'; expected a time such as 90s, 10m or 1h30m\n"
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
+    """Return what runs are asked to fit, which here takes no step."""
+    seen = []
+
+    def fit(network: LeNet5, optimizer: object, split: sources.Split, config: Config, **how: Any) -> Any:
+        seen.append(SimpleNamespace(network=network, optimizer=optimizer, split=split, config=config, **how))
+        for number in range(how["first"], config.epochs + 1):
+            yield Epoch(number, 0.3, 0.5, 0.1, 48, 0.5, *((0.2, 0.5) if how["validation"] else ()))
+
+    monkeypatch.setattr(runs, "fit", fit)
+    return seen
+
+
+def test_what_a_run_is_given_goes_into_its_steps(fitted: list[SimpleNamespace]) -> None:
+    def track(*_: object) -> Any:
+        raise AssertionError
+
+    places = tuple(map(str, range(60)))
+    split = replace(bars(60), places=places)
+    config = Config(epochs=2, seed=3, validation=12, init="normal")
+    run = runs.train(config, data=split, threads=3, track=track, lr=0.25, output="model.pkl")
+    [alone] = fitted
+    assert run.config == alone.config == replace(config, lr=0.25, data="bars")
+    assert (alone.network, alone.first, alone.rehearsed, alone.threads) == (run.network, 1, None, 3)
+    assert (alone.ranks, alone.track) == (runs.ALONE, track)
+    assert (alone.split.places, alone.validation.places) == (places[:48], places[48:])
+    np.testing.assert_array_equal(alone.validation.images, split.images[48:])
+    assert checkpoint.read("model.pkl").epoch == 2
+    assert [epoch.epoch for epoch in runs.Run.resume(replace(run.checkpoint(), history=run.history[:1]), split).train()] == [2]  # fmt: skip # noqa: E501
+    assert fitted[1].first == 2
+
+
+def test_a_run_from_a_model_holds_out_a_random_fifth_that_is_always_the_same(fitted: list[SimpleNamespace]) -> None:
+    split = replace(bars(60), places=tuple(map(str, range(60))))
+    runs.train(data=split, seed=3, epochs=1, init="normal", input="grey", output="start.pkl")
+    order = np.random.default_rng(0).permutation(60)
+    for seed in (4, 5):  # settings of the network that are the report's are not asked for, those of finetune neither
+        runs.train(Config(epochs=1, seed=seed), data=split, start="start.pkl")
+        asked = fitted[-1]
+        assert (asked.config.input, asked.config.init, asked.config.validation) == ("grey", "uniform", 12)
+        for part, indices in ((asked.split, order[:48]), (asked.validation, order[48:])):
+            np.testing.assert_array_equal(part.images, split.images[indices])
+            np.testing.assert_array_equal(part.labels, split.labels[indices])
+            assert part.places == ()
+    runs.train(data=bars(4), start="start.pkl", epochs=1)
+    assert len(fitted[-1].validation.labels) == 1
+    with pytest.raises(
+        LeNet5Error, match=r"^start\.pkl: input is grey in this network; lecun would be another network$"
+    ):
+        runs.train(Config(epochs=1, input="lecun"), data=split, start="start.pkl")
+
+
+def test_a_model_that_does_not_say_how_it_was_made_is_of_mnist_and_of_the_classes_in_it(
+    fitted: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(runs, "load", lambda *how: asked.append(how) or bars(20))
+    pairs, sheet = LeNet5(Config(seed=1)).pairs(), glyphs.read("codes")
+    for kept, names in ((None, None), (sheet, sheet.names)):
+        run = runs.begin(Config(rehearse=0.5, epochs=1, seed=1), bars(60), checkpoint.Checkpoint(pairs, kept))
+        next(run.train())
+        assert asked[-1] == (Config(data="mnist"), "train", names)
+        assert fitted[-1].rehearsed.source == "bars"
+        np.testing.assert_array_equal(run.network.codes, glyphs.read("codes" if kept else "digits").codes)
+
+
+def test_a_model_of_another_shape_is_named(fitted: list[SimpleNamespace]) -> None:
+    split = bars(60)
+    [*run.train()] if (run := runs.Run(Config(epochs=1, seed=1), split)) else None
+    pairs = LeNet5(Config(seed=1, maps="6,10,84")).pairs()
+    said = r"^a\.pkl: c3\.weight: shape \(10, 6, 5, 5\); expected \(16, 6, 5, 5\)$"
+    saved = replace(run.checkpoint(), pairs=pairs, path="a.pkl")
+    for again in (
+        lambda: runs.Run.resume(saved, split, replace(run.config, epochs=2)),
+        lambda: runs.begin(run.config, split, saved),
+    ):
+        with pytest.raises(LeNet5Error, match=said):
+            again()
+    assert len(fitted) == 1
+
+
+def test_what_says_when_a_run_ends_may_change_but_not_to_an_earlier_epoch(fitted: list[SimpleNamespace]) -> None:
+    run = runs.Run(Config(epochs=3, seed=1, schedule="cosine", validation=12), bars(60))
+    next(run.train())
+    assert runs.continued(run.checkpoint(), {"patience": 2}) == replace(run.config, patience=2)
+    run = runs.Run(Config(epochs=3, seed=1), bars(60))
+    assert len(list(run.train())) == 3
+    with pytest.raises(LeNet5Error) as error:
+        runs.continued(run.checkpoint(), {"epochs": 2})
+    assert str(error.value) == "has 3 of 2 epochs already; give a larger --epochs to continue"
+    assert len(fitted) == 2
+
+
+@pytest.mark.usefixtures("fitted")
+@pytest.mark.parametrize(("epochs", "limit", "done"), [(5, "2s", 4), (4, "2s", 4), (9, "1s", 2), (1, "1s", 1)])
+def test_time_is_over_when_another_epoch_would_end_later(
+    epochs: int, limit: str, done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes half a second, and one that would end just in time is begun."""
+    clock = count(step=0.5)
+    monkeypatch.setattr(runs, "monotonic", lambda: next(clock))
+    run = runs.Run(Config(epochs=epochs, seed=1, max_time=limit), bars(60))
+    assert len(list(run.train())) == done
+    assert run.ended == (f"Another epoch would end later than {limit} after the start." if done < epochs else "")
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_run_apart_goes_on_while_the_first_process_is_there(
+    alive: bool, apart: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs.multiprocessing, "parent_process", lambda: SimpleNamespace(is_alive=lambda: alive))
+    assert len(apart()) == (3 if alive else 0)
+
+
+@pytest.mark.parametrize("rehearse", [0.0, 0.5])
+def test_a_run_apart_from_a_model_is_the_one_that_trains_here(rehearse: float, bars_folder: Path) -> None:
+    """By the classes in the model, though the file of its sheet has others by now."""
+    sheet = glyphs.read()._replace(names=tuple("KLMNOPQRST"))
+    glyphs.write("own.txt", sheet)
+    (bars_folder / "names.txt").write_text("\n".join(sheet.names))
+    short: dict[str, Any] = {"data": str(bars_folder), "epochs": 1, "samples_per_epoch": 50, "seed": 3}
+    first = runs.train(Config(glyphs="own.txt", **short), output="start.pkl")
+    glyphs.write("own.txt", sheet._replace(codes=sheet.codes[::-1], names=sheet.names[::-1]))
+    here = runs.begin(Config(rehearse=rehearse, **short), first.split, checkpoint.read("start.pkl"))
+    assert len(list(here.train(output="here.pkl"))) == 1
+    events: queue.Queue[Any] = queue.Queue()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(signal, "signal", lambda *_: None)
+        runs._run_apart(0, here.config, "apart.pkl", "start.pkl", 1, events)
+    (_, epoch), (_, tally) = events.queue
+    assert replace(epoch, seconds=0) == replace(here.history[0], seconds=0)
+    assert without_seconds("apart.pkl") == without_seconds("here.pkl")
+    test = sources.load(str(bars_folder), "test", sources.Reading(names=sheet.names))
+    assert (tally.right, tally.loss) == ((expected := evaluate(here.kept(), test)).right, expected.loss)
+
+
+def test_a_leader_whose_runs_are_done_asks_the_others_now_and_then_and_lets_them_go_once(
+    beside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, _ = beside
+    waits: list[Any] = [[], [], [], [], [(1, (1, Tally(), None))], [(1, None)]]
+    asked, closed = list[int](), list[int]()
+    now = count()
+    monkeypatch.setattr(runs, "monotonic", lambda: next(now))
+    monkeypatch.setattr(runs, "sleep", lambda _: None)
+    leader = SimpleNamespace(
+        rank=0, size=2, leader=True, timeout=1.5, reports=lambda: waits.pop(0) if waits else [],
+        demand_answers=lambda: asked.append(len(waits)), close=lambda: closed.append(len(waits)),
+    )  # fmt: skip
+    configs = [Config(seed=seed) for seed in (5, 6)]
+    found = list(runs.side_by_side(configs, ["a", "b"], 1, lambda: False, ranks=leader))
+    assert [place for place, _ in found] == [0, 0, 1]
+    assert [each[:3] for each in seen.started] == [(0, 5, "a")]
+    assert asked == [2, 0]
+    assert closed == [0]
+    waits += [[], [], [(1, None)]]
+    assert list(runs.side_by_side(configs, ["a", "b"], 1, lambda: True, ranks=leader)) == []
+    assert closed == [0, 2]

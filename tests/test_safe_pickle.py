@@ -512,3 +512,135 @@ def test_the_longest_run_can_be_read_back(tmp_path: Path) -> None:
     assert an_epoch * 100_000 < safe_pickle.OPERATIONS
     assert len(content) / 1000 * 100_000 < checkpoint.SIZE_LIMIT
     assert checkpoint.read(tmp_path / "model.pkl").history == history
+
+
+REFUSED = {
+    "a name as long as a page": f"it would call {'x' * 100}...; {ONLY}",
+    "a scalar of NumPy": f"it would call numpy._core.multiarray.scalar; {ONLY}",
+    "a subclass of arrays": f"it would call numpy.matrix; {ONLY}",
+    "eval of Python 2": f"it would call __builtin__.eval; {ONLY}",
+    "operation LONG4": "damaged: byte 14, 0x00, is not a pickle operation",
+    "operation STRING": "damaged: the pickle operation at byte 8 cannot be read",
+    "operation APPEND": "damaged: int; expected list",
+    "operation SETITEM": "damaged: int; expected dict",
+    "operation SETITEMS": "damaged: list; expected dict",
+    "operation STACK_GLOBAL": "damaged: int; expected str",
+    "operation REDUCE": "damaged: int; expected tuple",
+    "operation BUILD": "damaged: int; expected call",
+    "operation GET": "damaged: GET at byte 8 needs a value that is not there",
+    "operation DICT": "damaged: a dict with a key without a value",
+    "a class as a key": "damaged: a dict key of type name; expected str",
+    "an array with strides": "damaged: numpy.ndarray with 5 arguments that do not fit",
+    "a call of 100,000 values": "damaged: numpy.ndarray with 100000 arguments that do not fit",
+    "an encoding that is an array": "damaged: _codecs.encode with 2 arguments that do not fit",
+    "a type as long as a page": f"numbers of type {'f' * 20}; expected float32 or float64",
+    "a type 100,000 deep": "numbers of type tuple; expected float32 or float64",
+    "an array of 0 times 2^63": f"damaged: 0 bytes for an array of f8 of shape (0, {2**63 - 1}, {2**63 - 1})",
+    "a negative shape": "damaged: 24 bytes for an array of f4 of shape (-6, -1)",
+    "a shape of truths": "damaged: an array whose shape is not a tuple of integers",
+    "a shape that is a number": "damaged: an array whose shape is not a tuple of integers",
+    "a shape of 1000 sizes": "damaged: an array whose shape is not a tuple of integers",
+    "bytes that are a text": "damaged: str; expected the bytes of an array",
+    "an array never completed": "c1.weight: call; expected an array",
+    "an array completed twice": "damaged: the state of numpy.core.multiarray._reconstruct is not as NumPy writes it",
+    "a type with metadata": "damaged: the state of numpy.dtype is not as NumPy writes it",
+    "an order that is an array": "c1.weight: shape (6,); expected (6, 1, 5, 5)",
+    "a dict that holds itself": "damaged: one dict is used twice",
+    "a call made again and again": "damaged: one tuple is used twice",
+    "a state of one array a thousand times": "damaged: a large value is reused too often",
+    "a promise of 2^40 letters": "cut off or damaged: the operation at byte 2 goes on beyond the end",
+    "a list in the place of the record": "pair 7: not a pair; expected [weight, bias]",
+    "a digest that is none": "damaged: what is in it does not have the SHA-256 that was stored with it",
+    "a name of a state as long as a book": "state[0]: a string of 1,000,000 characters; expected at most 4,096",
+    "settings: a name of a million letters": "config: a string of 1,000,000 characters; expected at most 4,096",
+    "history: a long text": "history[0].note: a string of 5,000 characters; expected at most 4,096",
+    "history: a deep list": "history[0].note[0]: list; expected a number or a string",
+    "history: an array": "history[0].loss: ndarray; expected a number or a string",
+    "settings that are a list": "damaged: config is of type list; expected dict",
+    "data that is a text": "damaged: data is of type str; expected dict",
+    "a version of bytes": "versions.numpy: bytes; expected a number or a string",
+    "a state of texts": "state.velocity: str; expected an array",
+    "a state of numbers that are whole": "state.velocity: uint8 numbers; expected float32 or float64",
+    "weights of infinity": "c1.weight: holds NaN or infinity",
+}
+
+
+def test_each_refusal_says_what_is_there_and_what_was_expected(files: dict[str, Path]) -> None:
+    """Without the places in what NumPy pickled, which another version of it may move."""
+    told = {}
+    for name in REFUSED:
+        with pytest.raises(LeNet5Error) as refused:
+            LeNet5.load(files[name])
+        told[name] = re.sub(r", at byte [\d,]+$", "", str(refused.value).removeprefix(f"{files[name]}: "))
+    assert told == REFUSED
+
+
+def test_a_history_of_what_no_epoch_has_and_one_that_is_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    for history, said in (
+        ([{**ENTRY, "note": 1}], f"history[0]: 'note'; expected {', '.join(checkpoint._EPOCH)}"),
+        ({}, "damaged: history is of type dict; expected list"),
+    ):
+        path.write_bytes(unsigned(history=history))
+        with pytest.raises(LeNet5Error) as refused:
+            checkpoint.read(path)
+        assert str(refused.value) == f"{path}: {said}"
+
+
+def test_distances_are_as_many_ascending_numbers_as_a_run_writes(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    ascending = np.sort(np.random.default_rng(1).random(checkpoint.QUANTILES, np.float32))
+    ascending[7] = ascending[6]  # two may be equal
+    checkpoint.write(path, replace(GOOD, distances=ascending))
+    np.testing.assert_array_equal(checkpoint.read(path).distances, ascending)
+    for wrong in (ascending[1:], ascending[::-1], ascending[:, None]):
+        checkpoint.write(path, replace(GOOD, distances=wrong))
+        with pytest.raises(LeNet5Error) as refused:
+            checkpoint.read(path)
+        assert str(refused.value) == f"{path}: distances: not 1,001 ascending numbers"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.zeros(0), np.arange(5, dtype=np.uint8), np.array([True, False]), np.ones((1, 2, 3, 4), ">f4"),
+        2**64 - 1, -(2**63), 1.5, None, (), {"a": [(1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)]}, "ä", b"x",
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_a_checkpoint_may_hold_is_read_as_python_reads_it(value: Any) -> None:
+    for protocol in range(3, pickle.HIGHEST_PROTOCOL + 1):  # earlier ones call `bytes` for none of them
+        read = safe_pickle.read(pickle.dumps(value, protocol))
+        np.testing.assert_equal(read, value)
+        assert type(read) is type(value)
+        assert np.asarray(read).dtype == np.asarray(value).dtype
+
+
+LONG = b"c" + b"x" * 50 + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (pickle.dumps(2**64, 2), "damaged: an integer of 65 bits, at byte 2"),
+        (pickle.dumps(np.zeros((1,) * 5), 5), "damaged: an array whose shape is not a tuple of integers, at byte "),
+        (b"]q\x02.", "damaged: memo entry 2, at byte 1"),
+        (LONG + b"y" * 49 + b"\n.", f"it would call {'x' * 50}.{'y' * 49}; {ONLY}"),
+        (LONG + b"y" * 50 + b"\n.", f"it would call {'x' * 50}.{'y' * 49}...; {ONLY}"),
+    ],
+)
+def test_what_is_a_little_more_than_may_be_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(LeNet5Error) as refused:
+        safe_pickle.read(content)
+    assert str(refused.value).rstrip("0123456789") == said.rstrip("0123456789")
+
+
+def test_a_memo_may_leave_one_out_and_a_file_have_as_many_operations_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert safe_pickle.read(b"]q\x01.") == []
+    for operations in (3, 2):
+        monkeypatch.setattr(safe_pickle, "OPERATIONS", operations)
+        if operations == 3:
+            assert safe_pickle.read(b"]q\x01.") == []
+            continue
+        with pytest.raises(LeNet5Error, match=r"^more than 2 pickle operations; expected fewer in a checkpoint$"):
+            safe_pickle.read(b"]q\x01.")

@@ -77,6 +77,8 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
          "line 1: lr: from 0 to 1 has no logarithm; expected low to be above 0, or log = false"),
         ("lr = { low = 0, high = 1, log = 1 }", "line 1: lr: log = 1; expected true or false"),
         ("lr = { low = 0, high = 1, lag = true }", "line 1: lr: lag is nothing that a range has; did you mean log?"),
+        (f"lr = {{ low = 0, high = 1, {70 * 'x'} = 1 }}", f"line 1: lr: {60 * 'x'} is nothing that a range has;"
+         " these are: high, log, low"),
         ("lr = { low = -1, high = 1 }", "line 1: lr: -1; expected 0 or more"),
         ("lr = { low = 0, high = inf }", "line 1: lr: inf; expected 0 or more"),
         ("epochs = { low = 1, high = 2.5 }", "line 1: epochs: 2.5; expected an integer"),
@@ -159,7 +161,7 @@ def test_a_seed_that_is_not_given_is_one_of_all_that_there_are(config: Config, m
 @pytest.mark.usefixtures("begun")
 def test_the_numbers_of_another_seed_are_others(config: Config) -> None:
     config = replace(config, epochs=1, samples_per_epoch=20)
-    one, other = ([trial.settings for trial in study(replace(config, seed=seed)).run(2)] for seed in (3, 4))
+    one, other = ([trial.settings for trial in study(replace(config, seed=seed)).run(2)] for seed in (0, 1))
     assert one[0] == other[0]
     assert one[1] != other[1]
 
@@ -168,7 +170,7 @@ def test_a_trial_worse_than_the_median_is_ended_early_but_not_in_its_last_epoch(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trials 1 to 5 are good, 6 is bad from its first epoch on, which two are spared, and 7 in its last one."""
-    curves = {6: [0.1, 0.1, 0.1, 0.9], 7: [0.9, 0.9, 0.9, 0.1]}
+    curves = {6: [0.0, 0.1, 0.1, 0.9], 7: [0.9, 0.9, 0.9, 0.1]}
     epochs = runs.Epoch(1, 0.5, 0.5, 0.5, 50, 1.5, 0.5, 0.5)
     place = iter(range(1, 8))
 
@@ -197,7 +199,7 @@ def test_a_trial_worse_than_the_median_is_ended_early_but_not_in_its_last_epoch(
     found = study(replace(config, epochs=4))
     ended = list(found.run(7))
     assert [trial.reason for trial in ended] == ["", "", "", "", "", "worse than the median", ""]
-    assert ended[5].curve == (0.1, 0.1, 0.1)
+    assert ended[5].curve == (0.0, 0.1, 0.1)
     assert ended[5].seconds == 3 * 1.5
     assert ended[6].curve == (0.9, 0.9, 0.9, 0.1)
     assert [trial.number for trial in found.ranked] == [7, 1, 2, 3, 4, 5]
@@ -406,3 +408,75 @@ def test_the_journal_holds_no_test_image_and_only_what_can_be_read(config: Confi
         name.unlink()
     assert len(list(study(config, Path("journal.log")).run(2))) == 2
     assert all(map(json.loads, Path("journal.log").read_text(encoding="utf-8").splitlines()))
+
+
+def test_a_range_has_its_ends_and_choices_have_what_they_name() -> None:
+    for between in (FloatDistribution(1, 3), IntDistribution(1, 3)):
+        assert [search._has(between, value) for value in (None, 0, 1, 2, 3, 4)] == [
+            False,
+            False,
+            True,
+            True,
+            True,
+            False,
+        ]
+    either = CategoricalDistribution(["none", "affine"])
+    assert [search._has(either, value) for value in ("none", "elastic")] == [True, False]
+
+
+def test_a_journal_that_cannot_be_written_is_named(config: Config) -> None:
+    with pytest.raises(LeNet5Error) as error:
+        study(config, Path("none/journal.log"))
+    assert str(error.value) == "none/journal.log: cannot be written: No such file or directory"
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Have processes do nothing, and return how long is waited for them."""
+    waited: list[float] = []
+    nothing = SimpleNamespace(start=lambda: None, kill=lambda: None, join=lambda: None)
+    spawn = SimpleNamespace(Pipe=search.multiprocessing.Pipe, Process=lambda **_: nothing)
+    monkeypatch.setattr(search.multiprocessing, "get_context", lambda _: spawn)
+    monkeypatch.setattr(search, "wait", lambda _, timeout: waited.append(timeout) or [])
+    return waited
+
+
+def test_a_search_waits_no_longer_than_it_may_and_puts_back_what_it_ends(config: Config, still: list[float]) -> None:
+    found = study(config)
+    assert list(found.run(3, seconds=0)) == []
+    assert still == []
+    assert [each.state for each in found._study.trials] == [TrialState.WAITING]  # that of the settings given
+    over = iter([False, False, True])
+    assert list(found.run(3, stopped=lambda: next(over))) == []
+    assert still == [search.POLL] * 2
+    assert [(each.state, each.user_attrs.get("attempt")) for each in found._study.trials] == [
+        (TrialState.FAIL, None), (TrialState.WAITING, 1),
+    ]  # fmt: skip
+    over = iter([False, True])
+    assert list(found.run(3, cores=2, seconds=search.POLL / 2, stopped=lambda: next(over))) == []
+    assert 0 <= still[2] <= search.POLL / 2
+    assert [each.state for each in found._study.trials] == [TrialState.FAIL] * 3 + [TrialState.WAITING] * 2
+
+
+def test_a_trial_of_a_machine_that_never_left_a_sign_begins_again_when_it_is_old(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Path("journal.log")
+    other = study(config, storage)
+    other._study.ask(other.space)
+    here, now = study(config, storage), time.time()
+    for later, states in (
+        (search.SILENCE - 5, [TrialState.RUNNING]),
+        (search.SILENCE + 5, [TrialState.FAIL, TrialState.WAITING]),
+    ):
+        monkeypatch.setattr(time, "time", lambda late=now + later: late)
+        here._beaten -= search.BEAT
+        here._beat()
+        assert [each.state for each in here._study.trials] == states
+    assert here._study.trials[1].user_attrs == {"attempt": 1}
+
+
+def test_a_trial_that_another_program_told_has_the_settings_that_were_asked(config: Config) -> None:
+    found = study(config)
+    found._study.tell(found._study.ask(found.space), 0.5)
+    assert found.trials == [search.Trial(1, {"lr": 0.01, "batch_size": 10}, (), 0.0, "")]

@@ -72,8 +72,7 @@ class Internet:
         self.done = threading.Event()
 
     def downloader(self, *, progressbar, chunk_size, timeout):
-        assert chunk_size > 0
-        assert max(timeout) <= 10
+        assert (chunk_size, timeout) == (2**16, (cache._PATIENCE, 10))
         self.progressbar = progressbar
         return self
 
@@ -307,7 +306,9 @@ def test_images_of_another_size(folder):
     [
         ("builtin", "train", 10_000),
         ("builtin", "test", 2_000),
+        ("builtin:1", "train", 1),
         ("builtin:30", "train", 30),
+        ("builtin:1000000", "train", 1_000_000),
         ("builtin:30", "test", 2_000),
     ],
 )
@@ -437,3 +438,47 @@ def test_letters():
         "builtin-letters:0: expected a number of training images from 1 to 1,000,000 after the colon,"
         " as in builtin-letters:60000"
     )
+
+
+def test_a_part_has_the_places_of_its_images():
+    images, labels = digits(5)
+    split = sources.Split("own", images, labels, "own", "own", places=tuple("abcde"), unreadable=("f",))
+    part = split.part(slice(1, 3))
+    assert (part.source, part.images_path, part.labels_path) == ("own", "own", "own")
+    assert (part.places, part.unreadable) == (("b", "c"), ("f",))
+    np.testing.assert_array_equal(part.images, images[1:3])
+    np.testing.assert_array_equal(part.labels, labels[1:3])
+
+
+def test_a_class_without_a_glyph_is_shown_short_among_some_of_those_that_have_one(folder):
+    fill(folder, digits(1)[0], np.zeros(1, np.uint8))
+    (folder / "names.txt").write_text(f"{'x' * 16}\nb\n")
+    for count, end in ((40, ""), (41, " and others")):
+        with pytest.raises(LeNet5Error) as refused:
+            sources.load(".", "train", sources.Reading(names=[f"n{at}" for at in range(count)]))
+        known = ", ".join(f"n{at}" for at in range(40)) + end
+        there = f"names.txt: line 1: class {'x' * 16} has no glyph"
+        assert str(refused.value) == f"{there}; the glyph sheet has {known}; --glyphs takes another"
+    for label, shown in (("y" * 60, "y" * 60), ("y" * 61, "y" * 60 + "..."), ("", "(empty)")):
+        Path("own.csv").write_text(f"{label}{',0' * 784}\n")
+        assert refusal("own.csv").startswith(f"own.csv: line 1: class {shown} has no glyph; the glyph sheet has 0,")
+
+
+def test_a_label_beyond_the_file_of_names_is_named(folder):
+    fill(folder, *digits(3))
+    (folder / "names.txt").write_text("0\n1\n")
+    assert refusal(".") == ("train-labels-idx1-ubyte: label 2 at index 2, counted from 0, but 2 names in names.txt")
+
+
+def test_as_many_classes_as_a_sheet_can_have_are_named_and_no_more():
+    for count in (128, 129):
+        names = sorted(f"c{at}" for at in range(count))
+        Path("own.CSV").write_text("".join(f"{name}{',0' * 784}\n" for name in names))
+        if count == 128:
+            assert sources.class_names("own.CSV") == tuple(names)
+            continue
+        with pytest.raises(LeNet5Error) as refused:
+            sources.class_names("own.CSV")
+        assert str(refused.value) == "own.CSV: 129 classes; expected at most 128"
+    Path("own.csv").write_text(f"7{',0' * 784}\n")
+    assert sources.class_names("own.csv") == tuple(map(str, range(256)))  # numbers name themselves

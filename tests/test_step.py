@@ -82,3 +82,13 @@ def test_small_batches_start_no_processes() -> None:
         step.loss_and_gradient(SPLIT.images[:8], SPLIT.labels[:8])
         np.testing.assert_array_equal(step.scores(SPLIT.images[:8]), network.scores(SPLIT.images[:8]))
         assert "buffer" not in vars(step.pool)
+
+
+@both_types
+def test_scores_have_the_type_of_the_network_and_end_at_the_last_image(dtype: str) -> None:
+    network = LeNet5(Config(seed=0, dtype=dtype))
+    for images in (8, 300):
+        with Step(network) as step:
+            scores = step.scores(SPLIT.images[:images])
+        assert scores.dtype == network.dtype
+        np.testing.assert_allclose(scores, network.scores(SPLIT.images[:images]), rtol=1e-4)

@@ -92,3 +92,17 @@ def test_all_ranks_have_about_as_many_chunks_and_the_first_has_the_first(ranks: 
         assert counts.sum() == chunks
         assert counts[0] == counts.max() >= 1
         assert counts.max() - counts.min() <= 1
+
+
+def test_a_rank_is_asked_for_a_block_at_a_time() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def own(first: int, last: int) -> int:
+        asked.append((first, last))
+        return sum(range(first, last))
+
+    def alone(*_: object) -> int:
+        raise AssertionError
+
+    assert tree_sum([0, 2 * BLOCK + 1], 0, own, lambda left, right: left + right, alone, alone) == 36
+    assert asked == [(0, 4), (4, 8), (8, 9)]

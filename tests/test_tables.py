@@ -248,6 +248,7 @@ def test_a_size_that_the_header_does_not_promise() -> None:
     [
         (b"", "not a whole zip file"),
         (b"PK\3\4", "not a whole zip file"),
+        (b"PK\5\6" + bytes(17), "not a whole zip file"),
         (b"\x93NUMPY", "looks like a NumPy file"),
         (b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 5000, 5000, 0, 0, 0), "5,000 files in it"),
         (b"PK\6\7" + bytes(16) + b"PK\5\6" + bytes(18), "a zip file of the large form"),
@@ -266,3 +267,118 @@ def test_a_csv_file_holds_what_was_written(rows: list[tuple[int, bytes]]) -> Non
     read = tables.read_csv("some.csv")
     np.testing.assert_array_equal(read.images, images)
     assert read.labels == list(map(str, labels))
+
+
+@pytest.mark.parametrize(
+    ("content", "there"),
+    [
+        (csv(images=DATA.images[:0], labels=[]).encode(), "no images; expected a CSV file of labels and pixels"),
+        (b"1,2\0", "looks like binary data; expected a CSV file of labels and pixels"),
+        (csv(images=DATA.images[:4], labels="0123").encode(), "line 6: more than 3 images; split the file"),
+    ],
+)
+def test_a_csv_file_of_no_images_or_too_many_or_of_bytes(
+    content: bytes, there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "LIMIT", 3 * 784)
+    Path("own.csv").write_bytes(content)
+    assert refusal("own.csv") == f"own.csv: {there}"
+
+
+def test_a_csv_file_of_as_many_images_as_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read a few lines at a time, the first as long as a line may be, and the last without an end."""
+    monkeypatch.setattr(tables, "LIMIT", 4 * 784)
+    monkeypatch.setattr(tables, "_LINES", 2)
+    images = np.full((4, 28, 28), 255, np.uint8)
+    content = csv(images=images, labels="1234")
+    monkeypatch.setattr(tables, "_LINE", content.index("\n") + 1)
+    Path("own.csv").write_text(content[:-1])
+    lines = tables.read_csv("own.csv")
+    assert (lines.labels, lines.first, lines.images.shape) == (["1", "2", "3", "4"], 2, (4, 28, 28))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_a_line_that_is_wrong_is_named_wherever_it_stands(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_LINES", 2)
+    for names in (True, False):
+        lines = csv(images=DATA.images[:4], labels="0123", header=names).splitlines()
+        at = place + names
+        for wrong, there in (
+            (lines[at] + ",0", ": 786 columns; expected 785: a label, then 28x28 pixels"),
+            (
+                lines[at][: lines[at].rindex(",")] + ",1000",
+                ", column 785: '1000'; expected a pixel, an integer from 0 to 255",
+            ),
+        ):
+            Path("own.csv").write_text("\n".join([*lines[:at], wrong, *lines[at + 1 :]]))
+            assert refusal("own.csv") == f"own.csv: line {at + 1}{there}"
+
+
+@pytest.mark.parametrize(
+    ("array", "there"),
+    [
+        (np.zeros((40, 28, 28), np.complex64), f"x_train: complex64 of shape (40, 28, 28); expected {IMAGES}"),
+        (np.zeros((40, 28, 28, 3), np.uint8), f"x_train: uint8 of shape (40, 28, 28, 3); expected {IMAGES}"),
+        (np.full((40, 784), 1.5, np.float32), "x_train: float32 from 1.5 to 1.5; expected floats from 0 to 1"),
+        (np.full((40, 784), -1), "x_train: int64 from -1 to -1; expected integers from 0 to 255"),
+        (np.zeros((0, 784), np.uint8), "x_train: 0 bytes follow the header, which promises 0 for (0, 784)"),
+    ],
+)
+def test_images_of_an_archive_of_another_form(array: np.ndarray, there: str) -> None:
+    np.savez("own.npz", **keras(x_train=array))
+    assert refusal("own.npz") == f"own.npz: {there}"
+
+
+def test_images_of_an_archive_may_be_truths_and_labels_columns() -> None:
+    np.savez("own.npz", **keras(x_train=DATA.images > 100, y_train=DATA.labels[:, None].astype("U1")))
+    table, apart = tables.read_npz("own.npz", "train")
+    assert apart
+    np.testing.assert_array_equal(table.images, np.where(DATA.images > 100, 255, 0))
+    assert table.labels == [str(label) for label in DATA.labels]
+
+
+def test_an_archive_that_is_encrypted_damaged_or_empty() -> None:
+    whole = bytearray(archive(**{name: header((1,)) + b"\0" for name in ("x_train", "y_train")}))
+    for place, value, there in (
+        (8, 1, "x_train: encrypted or packed in a way that NumPy does not use"),  # the flags
+        (10, 12, "x_train: encrypted or packed in a way that NumPy does not use"),  # bzip2
+        (0, 0, "damaged: Bad magic number for central directory"),
+    ):
+        forged = bytearray(whole)
+        forged[whole.index(b"PK\1\2") + place] = value
+        Path("own.npz").write_bytes(forged)
+        assert refusal("own.npz") == f"own.npz: {there}"
+    Path("own.npz").write_bytes(archive())
+    assert refusal("own.npz") == f"own.npz: no x_train in it, but nothing; expected {HOW}"
+
+
+def test_an_archive_may_end_in_the_longest_comment() -> None:
+    np.savez("own.npz", **keras())
+    with zipfile.ZipFile("own.npz", "a") as held:
+        held.comment = bytes(2**16 - 1)
+    assert tables.read_npz("own.npz", "train")[0].labels == [str(label) for label in DATA.labels]
+
+
+@pytest.mark.parametrize(
+    ("members", "length", "refused"), [(1000, 2**20, False), (1001, 9, True), (9, 2**20 + 1, True)]
+)
+def test_the_directory_of_an_archive_has_a_limit(members: int, length: int, refused: bool) -> None:
+    Path("own.npz").write_bytes(b"PK\5\6" + struct.pack("<4H2LH", 0, 0, members, members, length, 0, 0))
+    there = refusal("own.npz")
+    assert (there == f"own.npz: {members:,} files in it; expected {HOW}") == refused
+
+
+def test_a_line_that_is_right_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_row", lambda *_: pytest.fail("read again"))
+    for count in (1, 2):
+        Path("own.csv").write_text(csv(images=DATA.images[:count], labels="01"[:count]))
+        np.testing.assert_array_equal(tables.read_csv("own.csv").images, DATA.images[:count])
+
+
+def test_arrays_of_an_archive_may_be_as_large_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = header((2, 28, 28)) + bytes(2 * 784)
+    Path("own.npz").write_bytes(archive(x_train=whole, y_train=header((2,)) + bytes(2)))
+    monkeypatch.setattr(tables, "LIMIT", len(whole))
+    monkeypatch.setattr(tables, "_MEMBERS", 2)
+    monkeypatch.setattr(tables, "_check_directory", lambda *_: None)  # whose limit is a thousandth of this one
+    assert len(tables.read_npz("own.npz", "train")[0].images) == 2

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lenet5_cli.engine import windows
 from lenet5_cli.engine.windows import Kernels, Windows
 
 
@@ -54,3 +55,26 @@ def test_kernels_of_a_tile_are_its_outputs_kernels_each_in_its_place() -> None:
     kernels.sum()
     np.testing.assert_array_equal(weight, 4 * before[0])
     np.testing.assert_array_equal(bias, 4 * before[1])
+
+
+def test_entries_of_a_pixel_are_in_order_and_no_more_than_windows_have_it() -> None:
+    """Their order is that of the additions, and so decides the last bits."""
+    windows = Windows((2, 6, 6), 3, 1)
+    entries = windows.entries.reshape(2, 9, 36)
+    none = windows.pixels.size
+    assert ((np.diff(entries, axis=1) > 0) | (entries[:, 1:] == none)).all()
+    for pixel in range(72):
+        found = entries[pixel // 36, :, pixel % 36]
+        np.testing.assert_array_equal(found[found < none], np.flatnonzero(windows.pixels == pixel))
+
+
+@pytest.mark.parametrize(("cache", "products"), [(2 * 5184, 2), (2 * 5184 - 1, 4), (1, 4), (10**6, 1)])
+def test_a_gradient_is_spread_over_as_many_maps_at_a_time_as_the_cache_holds(
+    cache: int, products: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A map takes 9 entries of 6 x 6 pixels of 2 images of 8 bytes, 5184."""
+    made = []
+    monkeypatch.setattr(windows, "CACHE", cache)
+    monkeypatch.setattr(windows, "contraction", lambda *_, **__: made.append(1))
+    Windows((4, 6, 6), 3, 1).spread(np.zeros((36, 1, 1, 2)), np.zeros((1, 1, 2, 4, 4, 2)), out=np.zeros((4, 6, 6, 2)))
+    assert len(made) == products

@@ -126,7 +126,7 @@ def _read(x: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.uin
     below, beyond = (places - corner).swapaxes(0, 1)
     index = corner[:, 0] * _WIDE + corner[:, 1]
     index += np.arange(len(x), dtype=np.float32)[:, None] * _WIDE**2
-    pixel, source = index.astype(np.intp), x.reshape(-1)
+    pixel, source = index.astype(np.intp), x.ravel()
 
     def between(start: int) -> NDArray[np.float32]:
         left, y = (np.take(source[start + step :], pixel, mode="clip") for step in (0, 1))

@@ -214,13 +214,13 @@ def _rows(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     chosen[opened, 0] = rng.integers(digits, opening, size=len(opened))
     chosen[closed, length[closed] - 1] = rng.integers(opening, closing, size=len(closed))
 
-    curves, down = _write(table, chosen.reshape(-1), rng)
+    curves, down = _write(table, chosen.ravel(), rng)
     curves *= np.exp(rng.normal(0, 0.15, (len(curves), 1, 1)))
     left = np.where(down, curves[..., 0], np.inf).min(1)
     width = np.where(down, curves[..., 0], -np.inf).max(1) - left + rng.normal(0.2, 0.2, len(left))
     width = width.reshape(-1, _LONGEST)
     place = np.cumsum(width, 1) - width
-    curves[..., 0] += (place.reshape(-1) - left)[:, None]
+    curves[..., 0] += (place.ravel() - left)[:, None]
     curves[..., 1] += rng.normal(0, 0.12, (len(curves), 1))
     down = down.reshape(count, _LONGEST, -1) & (np.arange(_LONGEST) < length[:, None])[..., None]
     return _ink(curves.reshape(count, -1, 2), down.reshape(count, -1), rng)
@@ -281,7 +281,7 @@ def _angular(count: int, rng: np.random.Generator) -> NDArray[np.complex128]:
         side = np.roll(start, -1, 0) - start
         bow = rng.normal(0, 0.25, (corners, 1)) * (rng.random((corners, 1)) < 0.5)
         along = np.arange(steps) / steps
-        outline = (start + side * (along + 4j * bow * along * (1 - along))).reshape(-1)
+        outline = (start + side * (along + 4j * bow * along * (1 - along))).ravel()
         if rng.random() < 0.5:  # the mean of it and its mirror image, which begins with the last corner
             outline = (outline + np.roll(outline[::-1].conj(), 1 - steps)) / 2
         outlines[i] = outline * 1j ** rng.integers(4) * np.exp(1j * rng.normal(0, 0.15))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import BytesIO, StringIO
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -301,11 +301,11 @@ def _from_image(sheet: bytes, path: Path) -> Sheet:
         paper = Image.new("RGBA", image.size, "white")
         pixels = np.asarray(Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB"))
     ink = (pixels == 0).all(axis=2)
-    for y, x in np.argwhere(~ink & (pixels != 255).any(axis=2))[:1]:
+    for y, x in np.argwhere(~ink & (pixels != 255).any(axis=2)):
         there = f"the pixel at x={x}, y={y} is #{pixels[y, x].tobytes().hex()}"
         raise LeNet5Error(f"{path}: {there}; expected black (#000000) or white (#ffffff)")
     strip = ink[::scale, ::scale]
-    for y, x in np.argwhere(_enlarged(strip, scale) != ink)[:1]:
+    for y, x in np.argwhere(_enlarged(strip, scale) != ink):
         there = f"the pixel at x={x}, y={y} differs from the rest of its {scale}x{scale} block"
         raise LeNet5Error(f"{path}: {there}; expected blocks of one colour")
     codes: Codes = strip.reshape(ROWS, -1, COLUMNS).transpose(1, 0, 2).reshape(-1, ROWS * COLUMNS).astype(np.uint8)
@@ -354,13 +354,13 @@ def _in_cells(characters: "Sequence[tuple[int, NDArray[np.uint8]]]") -> Codes:
     import cv2  # noqa: PLC0415  (a text sheet does not need it)
 
     top, bottom = min(first for first, _ in characters), max(first + len(ink) for first, ink in characters)
-    lines = list[NDArray[np.uint8]]()
+    lines = list[NDArray[Any]]()
     for first, ink in characters:
         line = np.zeros((bottom - top, ink.shape[1]), np.uint8)
         line[first - top :][: len(ink)] = ink
         columns = min(COLUMNS, max(1, round(ink.shape[1] * ROWS / (bottom - top))))
         size = (_UNIT * columns, _UNIT * ROWS)
-        lines.append(cv2.resize(line, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False))
+        lines.append(cv2.resize(line, size, interpolation=cv2.INTER_AREA))
     stroke = float(np.median([_stroke(line) for line in lines]))
     growth = max(0, _UNIT - round(stroke))
     pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (growth + 1, growth + 1))
@@ -392,7 +392,7 @@ def _enlarged(strip: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
 def _checked(sheet: Sheet, path: Path | str) -> Sheet:
     codes, names = sheet
     checked_names(names, f"{path}: ")
-    for k in np.flatnonzero(~codes.any(axis=1))[:1]:
+    for k in np.flatnonzero(~codes.any(axis=1)):
         raise LeNet5Error(f"{path}: the glyph of {names[k]} is blank; expected ink in every glyph")
     a, b, apart = closest(codes)
     if apart == 0:

@@ -112,7 +112,7 @@ class Stored:
         """Read the whole array."""
         array: NDArray[Any] = np.empty(self.shape, self.dtype)
         _fill(array, self._file, self._start, self._path)
-        return array if dtype is None else array.astype(dtype, copy=False)
+        return np.asarray(array, dtype)
 
     @property
     def _row(self) -> int:
@@ -158,7 +158,7 @@ def write(path: str | os.PathLike[str], array: ArrayLike) -> None:
     """
     array = np.asarray(array)
     header = _pack_header(path, array)
-    elements = np.asarray(array, array.dtype.newbyteorder(">"), order="C").data
+    elements = np.ascontiguousarray(array, array.dtype.newbyteorder(">")).data
     with replacing(path) as file, _packer(file, gzipped=str(path).endswith(".gz")) as stream:
         stream.write(header)
         stream.write(elements)
@@ -182,7 +182,7 @@ def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathL
     """Read an array from a place in a file."""
     if not array.nbytes:
         return
-    there = array.reshape(-1).view(np.uint8).data
+    there = array.ravel().view(np.uint8).data
     try:
         file.seek(place)
         done = 0

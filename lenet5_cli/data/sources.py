@@ -117,7 +117,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
         raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
 
 
-def extended(split: Split, digits: int, nondigits: int, *, nonclass: int = 10) -> Split:
+def extended(split: Split, digits: int, nondigits: int, *, nonclass: int) -> Split:
     """Return a split with drawn digits behind its images, and behind these pictures of none, labelled ``nonclass``.
 
     The digits are drawn in all styles evenly, so that there are enough of those that the split lacks.
@@ -179,7 +179,7 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
     names = read_names(names_path)
     if names is None:
         return split
-    for index in np.flatnonzero(split.labels >= len(names))[:1]:
+    for index in np.flatnonzero(split.labels >= len(names)):
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
         raise LeNet5Error(f"{split.labels_path}: {there}, but {len(names)} names in {names_path}")
     indices = _indices(names, how.names, lambda at: f"{names_path}: line {at + 1}")

@@ -235,4 +235,4 @@ def _labels(where: str, array: NDArray[Any]) -> list[str]:
         raise LeNet5Error(
             f"{where}: {array.dtype.name} of shape {array.shape}; expected labels, integers or text of shape (n,)"
         )
-    return [str(label) for label in array.reshape(-1).tolist()]
+    return [str(label) for label in array.ravel().tolist()]

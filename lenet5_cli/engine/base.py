@@ -46,7 +46,8 @@ class Layer(ABC):
         self._images: int | None = None  # of the batch that the work arrays are for
         self._bound: Shape = ()  # the shape of an x that ``_forward`` takes as it is
         self._untiled = 0  # side of the tiles that ``forward`` made plain maps of, 0 where x was plain
-        self._memory: dict[str, Array] = {}
+        self._memory: list[Array] = []  # of the work arrays, in the order in which ``_bind`` makes them
+        self._spare: list[Array] = []  # that of the batch size before, not yet used again
         self._lasting: frozenset[str] | None = None  # the attributes that are no work arrays
 
     def forward(self, x: Array) -> Array:
@@ -67,6 +68,7 @@ class Layer(ABC):
         self._check(x)
         if len(x) != self._images:
             self._lasting = self._lasting or frozenset(self.__dict__)
+            self._spare, self._memory = self._memory, []
             self._bind(len(x))
             self._images = len(x)
         self._bound = () if self._untiled else x.shape
@@ -88,7 +90,7 @@ class Layer(ABC):
         return {name: self.__dict__[name] for name in lasting} | {
             "_images": None,
             "_bound": (),
-            "_memory": {},
+            "_memory": [],
             "_lasting": None,
         }
 
@@ -117,12 +119,14 @@ class Layer(ABC):
             expected = ", ".join(map(str, ("n", *self.input_shape)))
             raise LeNet5Error(f"{self.name}: x has shape {x.shape}; expected ({expected})")
 
-    def _array(self, name: str, *shape: int) -> Array:
-        """Return the work array of this name, uninitialised, in memory that is kept while it is large enough."""
+    def _array(self, *shape: int) -> Array:
+        """Return a work array of ``_bind``, uninitialised, in the memory of its last one while that is large enough."""
         size = prod(shape)
-        if name not in self._memory or self._memory[name].size < size:
-            self._memory[name] = np.empty(size, self.dtype)
-        return self._memory[name][:size].reshape(shape)
+        memory = self._spare.pop(0) if self._spare else np.empty(size, self.dtype)
+        if memory.size < size:
+            memory = np.empty(size, self.dtype)
+        self._memory.append(memory)
+        return memory[:size].reshape(shape)
 
 
 def initial(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, terms: int) -> dict[str, Array]:

@@ -52,7 +52,7 @@ class Committee(Classifier):
 
     def forward(self, x: NDArray[np.uint8]) -> Array:
         """Return scores (n, k) of pictures (n, 28, 28)."""
-        scores = np.stack([member.forward(member.prepare(x)) for member in self.members]).astype(self.dtype, copy=False)
+        scores = np.stack([member.forward(member.prepare(x)) for member in self.members], dtype=self.dtype)
         nearest = scores.max(axis=2, keepdims=True)
         scores -= nearest
         scores -= np.log(np.exp(scores).sum(axis=2, keepdims=True))

@@ -56,11 +56,11 @@ class Conv(Layer):
             kernels, dkernels = self._kernels.matrix, self._dkernels.matrix
         else:
             kernels, dkernels = (array.reshape(k, r).T[:, None, None] for array in (weight, dweight))
-        x_windows = self._array("x_windows", len(kernels), i, j, n)  # r is c, u and v
+        x_windows = self._array(len(kernels), i, j, n)  # r is c, u and v
         x_windows[r:] = 1  # where the kernels of a tile have the bias
         self._x_windows = x_windows[:r]
-        self._y, self._dz = (self._array(name, t, t, k, i, j, n) for name in ("y", "dz"))
-        dx = self._array("dx", *self.input_shape, n)
+        self._y, self._dz = self._array(t, t, k, i, j, n), self._array(t, t, k, i, j, n)
+        dx = self._array(*self.input_shape, n)
         self._convolve = contraction("rpqk,rijn->pqkijn", kernels, x_windows, out=self._y)
         self._correlate = contraction("rijn,pqkijn->rpqk", x_windows, self._dz, out=dkernels)
         self._spread = self._windows.spread(kernels[:r], self._dz, out=dx)

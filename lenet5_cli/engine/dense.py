@@ -35,8 +35,8 @@ class Dense(Layer):
 
     def _bind(self, n: int) -> None:
         weight, dweight = self.params["weight"], self.grads["weight"]
-        self._x, self._dx = (self._array(name, *self.input_shape, n) for name in ("x", "dx"))
-        self._y, self._dz = (self._array(name, *self.output_shape, n) for name in ("y", "dz"))
+        self._x, self._dx = self._array(*self.input_shape, n), self._array(*self.input_shape, n)
+        self._y, self._dz = self._array(*self.output_shape, n), self._array(*self.output_shape, n)
         x, dx = (array.reshape(len(weight), n) for array in (self._x, self._dx))
         self._multiply = contraction("ck,cn->kn", weight, x, out=self._y)
         self._correlate = contraction("cn,kn->ck", x, self._dz, out=dweight)

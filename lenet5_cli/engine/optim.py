@@ -72,7 +72,7 @@ class Averaged(SGD):
     Source: Polyak and Juditsky 1992, with the weights of an exponential average; Wortsman et al. 2022 for the share.
     """
 
-    def __init__(self, optimizer: SGD, parameters: Array, decay: float, share: float = 0.0) -> None:
+    def __init__(self, optimizer: SGD, parameters: Array, decay: float, share: float) -> None:
         self.optimizer, self.decay, self.share = optimizer, decay, share
         self.average = parameters.copy()
         averaged = {"live": parameters.copy(), "averaged": np.zeros(1, parameters.dtype)}

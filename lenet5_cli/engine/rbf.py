@@ -24,9 +24,9 @@ class RBF(Layer):
 
     def _bind(self, n: int) -> None:
         k, c = self.codes.shape
-        self._x, self._dx = (self._array(name, n, c) for name in ("x", "dx"))
-        self._y, self._dy = (self._array(name, n, k) for name in ("y", "dy"))
-        self._differences = self._array("differences", n, k, c)
+        self._x, self._dx = self._array(n, c), self._array(n, c)
+        self._y, self._dy = self._array(n, k), self._array(n, k)
+        self._differences = self._array(n, k, c)
         self._spread = contraction("nk,kc->nc", self._dy, self.codes, out=self._dx)
 
     def _forward(self, x: Array) -> Array:

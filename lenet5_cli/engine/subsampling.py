@@ -51,7 +51,7 @@ class Subsampling(Layer):
         c, i, j = self.output_shape
         s = self.kernel_size
         self._weight, self._bias = (param[:, None] for param in self.params.values())
-        self._sums, self._y, self._dz = (self._array(name, c, i * j * n) for name in ("sums", "y", "dz"))
+        self._sums, self._y, self._dz = (self._array(c, i * j * n) for _ in range(3))
         self._ones_uv, self._ones_ijn = np.ones(s * s, self.dtype), np.ones(i * j * n, self.dtype)
         self._y_outside = images_first(self._y.reshape(c, i, j, n))
         dx = cast("Array", np.broadcast_to(self._dz.reshape(c, i, j, n), (s, s, c, i, j, n)))
@@ -62,7 +62,7 @@ class Subsampling(Layer):
         windows = tiled(x, self.kernel_size) if self._plain else x
         windows = windows.transpose(4, 5, 1, 2, 3, 0).reshape(len(self._ones_uv), -1)
         # A product with ones: BLAS sums in half the time of ``np.add.reduce``.
-        np.dot(self._ones_uv, windows, out=self._sums.reshape(-1))
+        np.dot(self._ones_uv, windows, out=self._sums.ravel())
         np.multiply(self._sums, self._weight, out=self._y)
         self._y += self._bias
         self.activation.apply(self._y)

@@ -301,13 +301,13 @@ def _numbers(name: str, value: Any) -> Array:
         raise LeNet5Error(f"{name}: {value.dtype} numbers; expected float32 or float64")
     if not np.isfinite(value).all():
         raise LeNet5Error(f"{name}: holds NaN or infinity")
-    return value.astype(value.dtype.newbyteorder("="), order="C")
+    return value.astype(value.dtype.newbyteorder("="))
 
 
 def _alike(pairs: list[list[Array]]) -> list[list[Array]]:
     """Return the pairs in the widest dtype among them, so that none overflows."""
     widest = np.result_type(*(value for pair in pairs for value in pair))
-    return [[value.astype(widest, copy=False) for value in pair] for pair in pairs]
+    return [[value.astype(widest) for value in pair] for pair in pairs]
 
 
 def _sha256(saved: Checkpoint) -> str:

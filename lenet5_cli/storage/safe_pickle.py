@@ -284,10 +284,6 @@ def _kind(value: object) -> str:
     return type(value).__name__.strip("_").lower()
 
 
-def _constant(make: Callable[[], Any]) -> Callable[[_Machine, Any], None]:
-    return lambda machine, _: machine.stack.append(make())
-
-
 def _dict(machine: _Machine) -> None:
     made: dict[str, Any] = {}
     _fill(made, machine.since_mark())
@@ -303,12 +299,12 @@ _OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.remember),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Machine.recall),
     "MEMOIZE": lambda machine, _: machine.remember(len(machine.memo)),
-    "NONE": _constant(lambda: None),
-    "NEWTRUE": _constant(lambda: True),
-    "NEWFALSE": _constant(lambda: False),
-    "EMPTY_LIST": _constant(list),
-    "EMPTY_DICT": _constant(dict),
-    "EMPTY_TUPLE": _constant(tuple),
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(True),
+    "NEWFALSE": lambda machine, _: machine.push(False),
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
     "MARK": _Machine.mark,
     "LIST": lambda machine, _: machine.stack.append(machine.since_mark()),
     "DICT": lambda machine, _: _dict(machine),

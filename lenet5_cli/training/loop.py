@@ -135,7 +135,7 @@ def demand_classes(network: Classifier, split: Split) -> None:
         LeNet5Error: there is one.
     """
     classes = len(network.codes)
-    for index in np.flatnonzero(split.labels >= classes)[:1]:
+    for index in np.flatnonzero(split.labels >= classes):
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
         what = "digits" if network.sheet.noun == "digit" else "classes"
         raise LeNet5Error(f"{split.labels_path}: {there}; expected {what} from 0 to {classes - 1}")

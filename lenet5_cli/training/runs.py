@@ -164,7 +164,7 @@ class Run:
         self.ended = ""
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
-        self._rank = (-1.0, 0.0)  # of the parameters that are kept, as _ranked returns it
+        self._rank: tuple[float, ...] = ()  # of the parameters that are kept, as _ranked returns it
         self.rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
         shuffled = _shuffled(split) if start else split
         held_out = len(split.labels) - config.validation
@@ -193,7 +193,7 @@ class Run:
             run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
         else:
             # Its own data and settings say what it rehearsed as those of its starting model did.
-            first = {"name": saved.data.get("rehearsed", "")}
+            first = {"name": saved.data.get("rehearsed")}
             how = {name: saved.data[f"rehearsed_{name}"] for name in READ_AS if f"rehearsed_{name}" in saved.data}
             rehearsed = _rehearsed(config, replace(saved, data=first, config=how))
             run = cls(config, split, saved, rehearsed, saved.sheet)

@@ -16,7 +16,7 @@ from dataclasses import Field, asdict, dataclass, fields, replace
 from math import inf, isfinite
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ try:
     from optuna.exceptions import UpdateFinishedTrialError
     from optuna.pruners import MedianPruner
     from optuna.samplers import BaseSampler, TPESampler
-    from optuna.storages import InMemoryStorage, JournalStorage
+    from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
     from optuna.study import Study
     from optuna.trial import FrozenTrial, TrialState
@@ -126,11 +126,10 @@ def _distribution(setting: Field[Any], given: Any) -> BaseDistribution:
         if len(set(given)) != len(given) or len(given) < 2:
             raise LeNet5Error(f"{name}: {shown(given)}; expected two or more different choices")
         return CategoricalDistribution(given)
-    number = next((kind for kind in (int, float) if kind in (setting.type, *get_args(setting.type))), None)
-    if number is None or choices(setting):
+    if setting.type not in (int, float):
         among = f" among {', '.join(choices(setting))}" if choices(setting) else ""
         raise LeNet5Error(f"{name}: {shown(given)}; expected a list of choices{among}")
-    return _range(setting, given, IntDistribution if number is int else FloatDistribution)
+    return _range(setting, given, IntDistribution if setting.type is int else FloatDistribution)
 
 
 def _range(setting: Field[Any], given: Any, kind: type[IntDistribution | FloatDistribution]) -> BaseDistribution:
@@ -176,7 +175,7 @@ class Search:
             raise LeNet5Error(
                 f"validation: no image of {split.source} is held out; a search compares by them; set validation"
             )
-        Run(replace(config, seed=config.seed or 0), split)
+        Run(replace(config, seed=0), split)  # refuses what no trial could train with
         self.space, self._where = space, storage
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = _study(storage)
@@ -366,7 +365,7 @@ class Search:
         signs = self._study.user_attrs
         for trial in self._in(TrialState.RUNNING):
             begun = trial.datetime_start.timestamp() if trial.datetime_start else now
-            searcher = trial.user_attrs.get("searcher", "")
+            searcher = str(trial.user_attrs.get("searcher"))
             if searcher != self._me and now - signs.get(searcher, begun) > SILENCE:
                 self._again(trial, trial.user_attrs.get("attempt", 1))
 
@@ -420,7 +419,7 @@ def _study(storage: Path | None) -> Study:
     """Return the study of a journal, or a new one."""
     pruner = MedianPruner(n_startup_trials=JUDGED, n_warmup_steps=SPARED + 1)  # the first epoch is step 1
     if storage is None:
-        return optuna.create_study(storage=InMemoryStorage(), pruner=pruner, direction="maximize")
+        return optuna.create_study(pruner=pruner, direction="maximize")
     lock = JournalFileOpenLock(str(storage))
     if storage.exists():
         _mend(storage, lock)
