@@ -222,7 +222,7 @@ def test_on_an_even_page_nothing_stands_out(picture: np.ndarray) -> None:
     assert str(error.value) == "picture: nothing on it stands out; expected a digit on a plain background"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     height=st.integers(1, 28),
     width=st.integers(1, 28),
