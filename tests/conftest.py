@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from functools import cache
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,12 +29,22 @@ settings.register_profile("timeless", deadline=None)  # a busy machine is no fai
 settings.load_profile("timeless")
 
 
+NUMBERS = count(1)  # of the tests' folders
+
 gc.set_threshold(100_000, 50, 100)  # the collector looks less often: an eighth of the tests' time
 
 
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the modules that are loaded."""
     gc.freeze()
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a new empty folder: pytest's own takes longer than most tests, as it looks through those before it."""
+    folder = tmp_path_factory.getbasetemp() / f"test{next(NUMBERS)}"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture(autouse=True)

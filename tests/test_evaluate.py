@@ -252,7 +252,7 @@ def test_what_a_picture_needs_is_told_before_anything_is_measured(option: str, m
 
 
 def test_eval_measures_what_training_measured(bars_folder: Path) -> None:
-    settings = ["--config", "quick", "--batch-size", 10, "--epochs", 10, "--samples-per-epoch", 300]
+    settings = ["--config", "quick", "--batch-size", 10, "--lr", 0.01, "--epochs", 10, "--samples-per-epoch", 300]
     stdout = train(bars_folder, *settings, "--overwrite").stdout
     result = lenet5_run("eval", "model.pkl", "--json")
     measured = json.loads(result.stdout)

@@ -222,10 +222,10 @@ def test_on_an_even_page_nothing_stands_out(picture: np.ndarray) -> None:
     assert str(error.value) == "picture: nothing on it stands out; expected a digit on a plain background"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
-    height=st.integers(1, 40),
-    width=st.integers(1, 40),
+    height=st.integers(1, 28),
+    width=st.integers(1, 28),
     seed=st.integers(0, 2**32 - 1),
     levels=st.sampled_from([2, 3, 256]),
     smooth=st.booleans(),
@@ -234,7 +234,7 @@ def test_any_pixels_are_read_or_refused(height: int, width: int, seed: int, leve
     pixels = np.random.default_rng(seed).integers(0, levels, (height, width)) * (255 // (levels - 1))
     image = Image.fromarray(pixels.astype(np.uint8))
     if smooth:
-        image = image.resize((7 * width, 7 * height), Image.Resampling.BICUBIC)
+        image = image.resize((5 * width, 5 * height), Image.Resampling.BICUBIC)
     reading = read(image, NETWORK)
     if not reading.candidates:
         assert reading.digit is None
