@@ -138,7 +138,7 @@ def main() -> None:
         right: dict[str, list[bool]] = {}
         with without(module, changes):
             for kind, label, page in pictures:
-                right.setdefault(kind, []).append(read.read_page(page, network).digit == label)
+                right.setdefault(kind, []).append(read.read(page.pixels, network).digit == label)
         total = sum(map(sum, right.values()))
         kinds = ", ".join(f"{kind} {sum(each)}/{len(each)}" for kind, each in right.items())
         print(f"{name:40} {total}/{len(pictures)} {total / max(1, len(pictures)):.4f}  {kinds}", flush=True)

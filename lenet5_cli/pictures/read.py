@@ -7,12 +7,13 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines, segment
-from lenet5_cli.pictures.decode import Page, Source, decode, name_of
+from lenet5_cli.pictures.decode import Source, decode, name_of
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
 from lenet5_cli.pictures.segment import Box, Ink, Plane
 
@@ -62,7 +63,6 @@ class Reading:
     page: Plane  # (h, w) or (h, w, 3)
     box: Box | None  # of the digit, in pixels of the picture before it was reduced
     candidates: list[Candidate]
-    unchanged: bool = False  # the picture already was as MNIST's are
 
     @property
     def chosen(self) -> Candidate:
@@ -74,6 +74,11 @@ class Reading:
         """The probabilities (k,) of the chosen candidate."""
         probabilities: NDArray[Any] = softmax(-self.chosen.distances[None])[0]
         return probabilities
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the picture already was as MNIST's are."""
+        return np.array_equal(segment.grey(self.page), self.chosen.image)
 
     @property
     def beside(self) -> str:
@@ -109,7 +114,8 @@ def read_sample(source: Source, *, as_is: bool = False) -> Plane:
     """
     pixels = decode(source).pixels
     if as_is:
-        return _fitted(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels)
+        image = Image.fromarray(pixels).convert("L")
+        return np.asarray(ImageOps.pad(image, (SIDE, SIDE), Image.Resampling.BILINEAR))
     shades = segment.grey(segment.reduced(pixels, LOOK))
     if ready := _ready(shades):
         return ready[0].image
@@ -119,27 +125,13 @@ def read_sample(source: Source, *, as_is: bool = False) -> Plane:
     return min(found, key=lambda each: each.prior).image
 
 
-def _fitted(shades: Plane) -> Plane:
-    """Return shades (h, w) scaled to fit into (28, 28), centred on black."""
-    height, width = (max(1, round(SIDE * side / max(shades.shape))) for side in shades.shape)
-    kind = cv2.INTER_AREA if max(shades.shape) > SIDE else cv2.INTER_LINEAR
-    picture = np.zeros((SIDE, SIDE), np.uint8)
-    top, left = (SIDE - height) // 2, (SIDE - width) // 2
-    picture[top : top + height, left : left + width] = cv2.resize(shades, (width, height), interpolation=kind)
-    return picture
-
-
 def read(source: Source, network: Classifier, *, name: str | None = None, rotate: int = 0) -> Reading:
     """Read the digit on a picture, turned clockwise by ``rotate`` degrees; of several, one that stands out.
 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read as a picture.
     """
-    return read_page(decode(source, name, rotate=rotate), network)
-
-
-def read_page(page: Page, network: Classifier) -> Reading:
-    """Read the digit on a decoded page; of several, the one that stands out."""
+    page = decode(source, name, rotate=rotate)
     look = segment.reduced(page.pixels, LOOK)
     shades = segment.grey(look)
     ready = _ready(shades)
@@ -149,14 +141,13 @@ def read_page(page: Page, network: Classifier) -> Reading:
     left, top, right, bottom = found[0].box
     if _reason(found[0], network) or right - left > bottom - top:
         with_pen = _scored([replace(each, image=normalise(each.image)) for each in ready], network)
-        more = with_pen or _of_several(Page(look, look.shape[1::-1]), network)
+        more = with_pen or _of_several(look, network)
         found = sorted([*found, *more], key=lambda each: each.score)
     scale = page.size[0] / look.shape[1]
     left, top, right, bottom = (round(scale * edge) for edge in found[0].box)
     reason = _reason(found[0], network)
     digit = None if reason else int(found[0].distances.argmin())
-    unchanged = bool(ready) and found[0].image is ready[0].image and not found[0].dark
-    return Reading(digit, reason, look, (left, top, right, bottom), found, unchanged)
+    return Reading(digit, reason, look, (left, top, right, bottom), found)
 
 
 def _reason(chosen: Candidate, network: Classifier) -> str | None:
@@ -180,16 +171,16 @@ def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]
     return sorted(scored, key=lambda each: each.score)
 
 
-def _of_several(page: Page, network: Classifier) -> list[Candidate]:
+def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
     """Return the highest digit of a page that shows little but several, each whole; else nothing."""
     try:
-        rows = lines.find(page, network, cut=False)
+        rows = lines.find(look, network, touching=np.inf)
     except LeNet5Error:  # more marks than digits
         return []
     digits = [each for row in rows.digits for each in row] if rows else []
     if rows is None or len(digits) < 2 or sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
-    scale = page.size[0] / rows.ink.mask.shape[1]
+    scale = look.shape[1] / rows.ink.mask.shape[1]
     heights = [bottom - top for _, top, _, bottom in (each.box for each in digits)]
     if scale * min(heights) < WHOLE or not all(map(_level, rows.digits)):
         return []
