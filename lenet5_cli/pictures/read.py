@@ -20,14 +20,10 @@ from lenet5_cli.pictures.segment import Box, Ink, Plane
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
 SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
-EDGE: Final = 0.5  # of the ink: if no more is inside the page, a digit may reach its edge in one of several pieces
-STANDING_OUT: Final = 3  # components that are tried as the digit, the longest first
-DIGITS: Final = 0.7  # of the ink in rows, in two digits or more: they are several, not parts of one thing
+DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are several, not parts of one thing
 WHOLE: Final = 10  # pixels of each one's height: a letter of 28 breaks into pieces of fewer
 
-# The prior, in squared distance to a glyph, beside that of the ink:
-UNEXPLAINED: Final = 30  # all of the ink left over that does not touch the page's edge; half of it counts half
-SMALL: Final = 15  # nothing of the longest ink: of several digits, the largest stands out
+UNEXPLAINED: Final = 30  # of the prior, in squared distance: all ink is left over, but what touches the page's edge
 IN_REFUSAL: Final = 0.5  # of the prior counts beside the distance where the threshold decides
 
 
@@ -134,15 +130,12 @@ def read(source: Source, network: Classifier, *, name: str | None = None, rotate
     page = decode(source, name, rotate=rotate)
     look = segment.reduced(page.pixels, LOOK)
     shades = segment.grey(look)
-    ready = _ready(shades)
-    found = _scored(ready or _candidates(shades), network)
+    found = _scored(_ready(shades) or _candidates(shades), network)
     if not found:
         return Reading(None, "nothing on it stands out", look, None, [])
     left, top, right, bottom = found[0].box
     if _reason(found[0], network) or right - left > bottom - top:
-        with_pen = _scored([replace(each, image=normalise(each.image)) for each in ready], network)
-        more = with_pen or _of_several(look, network)
-        found = sorted([*found, *more], key=lambda each: each.score)
+        found = sorted([*found, *_of_several(look, network)], key=lambda each: each.score)
     scale = page.size[0] / look.shape[1]
     left, top, right, bottom = (round(scale * edge) for edge in found[0].box)
     reason = _reason(found[0], network)
@@ -180,20 +173,15 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
     digits = [each for row in rows.digits for each in row] if rows else []
     if rows is None or len(digits) < 2 or sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
-    scale = look.shape[1] / rows.ink.mask.shape[1]
-    heights = [bottom - top for _, top, _, bottom in (each.box for each in digits)]
-    if scale * min(heights) < WHOLE or not all(map(_level, rows.digits)):
+    ink, scale = rows.ink, look.shape[1] / rows.ink.mask.shape[1]
+    boxes = [each.placed(scale).box for each in digits]
+    heights = [bottom - top for _, top, _, bottom in boxes]
+    if min(heights) < WHOLE:
         return []
-    highest, ink = digits[int(np.argmax(heights))], rows.ink
-    plane, box = segment.isolate(ink, rows.labels, highest.pieces), highest.placed(scale).box
-    others = len(digits) - 1
-    return [Candidate(highest.image, plane, box, ink.dark, ink.local, others, distances=highest.distances)]
-
-
-def _level(row: list[lines.Found]) -> bool:
-    """Tell whether the digits of a row stand side by side; strokes of a broken letter stand above one another too."""
-    _, tops, _, bottoms = np.array([each.box for each in row]).T
-    return bool((bottoms - tops >= lines.BODY * (bottoms.max() - tops.min())).all())
+    highest = int(np.argmax(heights))
+    one = digits[highest]
+    plane = segment.isolate(ink, rows.labels, one.pieces)
+    return [Candidate(one.image, plane, boxes[highest], ink.dark, ink.local, len(digits) - 1, distances=one.distances)]
 
 
 def _ready(shades: Plane) -> list[Candidate]:
@@ -216,21 +204,18 @@ def _candidates(shades: Plane) -> list[Candidate]:
 
 
 def _of_ink(ink: Ink) -> Iterator[Candidate]:
-    """Yield what may be one digit of an ink hypothesis: a component that stands out, all inside the page, or all."""
+    """Yield what may be one digit of an ink hypothesis: the longest component inside the page, the longest, or all."""
     labels, found = segment.components(ink.mask, minimum=2)
     inside = [each for each in found if not each.edge]
-    total, longest = segment.area_of(inside), max((each.length for each in inside), default=0)
-    groups = [[each] for each in (*inside[:STANDING_OUT], *(each for each in found[:1] if each.edge))]
-    if len(inside) > 1:
-        groups.append(inside)
-    if inside and total <= EDGE * segment.area_of(found):
-        groups.append(found)
-    for group in groups:
-        box = segment.box_of(group)
-        length = max(box[2] - box[0], box[3] - box[1])
+    groups = [inside[:1], found[:1], inside, found]
+    for place, group in enumerate(groups):
+        if not group or group in groups[:place]:
+            continue
+        left, top, right, bottom = box = segment.box_of(group)
+        length = max(right - left, bottom - top)
         if length >= SMALLEST:
-            area, edge = segment.area_of(group), segment.area_of([each for each in group if each.edge])
-            prior = ink.prior + UNEXPLAINED * (1 - area / (total + edge)) + SMALL * (1 - length / max(longest, length))
-            others = sum(each not in group and each.length > COMPARABLE * length for each in inside)
+            rest = set(inside).difference(group)
+            prior = ink.prior + UNEXPLAINED * segment.area_of(rest) / segment.area_of([*rest, *group])
+            others = sum(each.length > COMPARABLE * length for each in rest)
             plane = segment.isolate(ink, labels, group)
             yield Candidate(normalise(plane), plane, box, ink.dark, ink.local, others, prior)

@@ -1,6 +1,6 @@
 """From a page to hypotheses about its ink, the ink's connected components, and those that may be one digit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import cv2
@@ -192,7 +192,7 @@ def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
     return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, cv2.mean(plane, mine)[0]))
 
 
-def area_of(group: Sequence[Component]) -> int:
+def area_of(group: Iterable[Component]) -> int:
     """Return the pixels of components."""
     return sum(each.area for each in group)
 
