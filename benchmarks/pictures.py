@@ -33,7 +33,6 @@ STEPS: dict[str, tuple[object, dict[str, object]]] = {
     "no prior against ink left over": (read, {"UNEXPLAINED": 0}),
     "no prior against the fainter polarity": (segment, {"AGAINST": 0}),
     "no prior for the background": (segment, {"MISFIT": 0}),
-    "no prior for the largest ink": (read, {"SMALL": 0}),
     "no faint ink": (segment, {"FAINT": 1000}),
     "rules stay": (segment, {"RUN_MIN": 10_000}),
     "brightness alone": (segment, {"grey": lambda x: x if x.ndim == 2 else cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)}),

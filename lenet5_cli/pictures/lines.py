@@ -20,7 +20,7 @@ ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, 
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 
-# In heights of a digit: of all, the median; of a row, the median of the components that the network takes for digits.
+# In heights of a digit: on a page the median; in a row that of the components that the network takes for digits.
 RULE: Final = 1.4  # a straight run as long is no stroke
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
@@ -31,7 +31,7 @@ OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
 GAP: Final = 0.25  # between strokes of one digit at most
 WIDE: Final = 1.6  # of a digit at most
 TOUCHING: Final = 0.85  # wider components may be several digits
-STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is about as wide
+STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is hardly wider
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
@@ -39,7 +39,7 @@ NOISE: Final = 4.5  # what costs less is hardly ever noise
 SKIPPED: Final = 10.0  # for what is no digit and as high, or as wide: more than a digit costs
 UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
 CUT: Final = 6.0  # for a cut through ink as long as the digit is high
-NEAREST: Final = 0.03  # quantile of the windows' distances that is a digit's, where the network keeps no threshold
+NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
 PRIOR: Final = 0.1  # a digit, of the prior of its ink: on a page, many digits speak for the ink together
 
 
@@ -154,24 +154,27 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows:
 
 
 def _read_row(ink: Ink, labels: Plane, row: list[Component], network: Classifier, touching: float) -> list[Found]:
-    """Return the digits on the cheapest path through a row."""
+    """Return the digits on the cheapest path through a row.
+
+    The row is as high as the median of the components that are digits on their own, if at least two are.
+    """
     highest = max(each.height for each in row)
     height = float(np.median([each.height for each in row if each.height >= TRIED * highest]))
     windows = list(_windows(ink, labels, row, height, touching))
     distances = -network.scores(np.stack([each.image for each in windows]))
     nearest = distances.min(axis=1)
     limit = CERTAIN + float(np.quantile(nearest, NEAREST)) if network.threshold is None else network.threshold
-    whole = {each[1:5] for each in row}
-    alone = [each.height for each in compress(windows, nearest <= limit) if segment.box_of(each.pieces) in whole]
+    boxes = {each[1:5] for each in row}
+    alone = [each.height for each in compress(windows, nearest <= limit) if segment.box_of(each.pieces) in boxes]
     height = float(np.median(alone)) if len(alone) > 1 else height
     paths: list[tuple[float, list[Found]]] = [(0.0, []), *[(np.inf, [])] * max(each.last for each in windows)]
-    for each, near, row_ in zip(windows, nearest.tolist(), distances, strict=True):
-        cost, digits = paths[each.first]
+    for each, distance, near in zip(windows, distances, nearest.tolist(), strict=True):
+        before, digits = paths[each.first]
         size = max(each.width, min(each.height, height))
-        ways = [paths[each.last], (cost + each.cut + SKIPPED * size / height, digits)]
+        ways = [paths[each.last], (before + each.cut + SKIPPED * size / height, digits)]
         if near <= limit:
-            own = each.cut + max(0.0, near - limit + CERTAIN) + UNEVEN * abs(float(np.log(each.height / height)))
-            ways.append((cost + own, [*digits, Found(each.pieces, each.image, own, row_)]))
+            cost = each.cut + max(0.0, near - limit + CERTAIN) + UNEVEN * abs(float(np.log(each.height / height)))
+            ways.append((before + cost, [*digits, Found(each.pieces, each.image, cost, distance)]))
         paths[each.last] = min(ways, key=lambda way: way[0])
     return paths[-1][1]
 
