@@ -36,7 +36,8 @@ STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is har
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
 NOISE: Final = 4.5  # what costs less is hardly ever noise
-SKIPPED: Final = 10.0  # for what is no digit and as high, or as wide: more than a digit costs
+SKIPPED: Final = 10.0  # for what is no digit and as high, or each DIGIT_WIDTH of it: as much as any digit costs
+DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
 UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
 CUT: Final = 6.0  # for a cut through ink as long as the digit is high
 NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
@@ -170,7 +171,7 @@ def _read_row(ink: Ink, labels: Plane, row: list[Component], network: Classifier
     paths: list[tuple[float, list[Found]]] = [(0.0, []), *[(np.inf, [])] * max(each.last for each in windows)]
     for each, distance, near in zip(windows, distances, nearest.tolist(), strict=True):
         before, digits = paths[each.first]
-        size = max(each.width, min(each.height, height))
+        size = each.width / DIGIT_WIDTH if each.width > height else min(height, max(each.width, each.height))
         ways = [paths[each.last], (before + each.cut + SKIPPED * size / height, digits)]
         if near <= limit:
             cost = each.cut + max(0.0, near - limit + CERTAIN) + UNEVEN * abs(float(np.log(each.height / height)))
