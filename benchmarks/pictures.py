@@ -33,7 +33,6 @@ STEPS: dict[str, tuple[object, dict[str, object]]] = {
     "no prior against ink left over": (read, {"UNEXPLAINED": 0}),
     "no prior against the fainter polarity": (segment, {"AGAINST": 0}),
     "no prior for the background": (segment, {"MISFIT": 0}),
-    "no prior for the largest ink": (read, {"SMALL": 0}),
     "no faint ink": (segment, {"FAINT": 1000}),
     "rules stay": (segment, {"RUN_MIN": 10_000}),
     "brightness alone": (segment, {"grey": lambda x: x if x.ndim == 2 else cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)}),
@@ -138,7 +137,7 @@ def main() -> None:
         right: dict[str, list[bool]] = {}
         with without(module, changes):
             for kind, label, page in pictures:
-                right.setdefault(kind, []).append(read.read_page(page, network).digit == label)
+                right.setdefault(kind, []).append(read.read(page.pixels, network).digit == label)
         total = sum(map(sum, right.values()))
         kinds = ", ".join(f"{kind} {sum(each)}/{len(each)}" for kind, each in right.items())
         print(f"{name:40} {total}/{len(pictures)} {total / max(1, len(pictures)):.4f}  {kinds}", flush=True)

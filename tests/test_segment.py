@@ -55,7 +55,7 @@ def test_components_are_found_with_their_boxes_and_their_contact_with_the_edge()
     mask[2:10, 5], mask[10, 6] = 1, 1  # joined by a corner
     mask[0, 20:24] = 1
     labels, found = segment.components(mask)
-    assert [each[1:] for each in found] == [(5, 2, 7, 11, 9, 0), (20, 0, 24, 1, 4, 4)]
+    assert [each[1:] for each in found] == [(5, 2, 7, 11, 9, False), (20, 0, 24, 1, 4, True)]
     assert (labels == found[0].label).sum() == found[0].area
 
 

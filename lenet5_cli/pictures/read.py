@@ -7,26 +7,23 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines, segment
-from lenet5_cli.pictures.decode import Page, Source, decode, name_of
+from lenet5_cli.pictures.decode import Source, decode, name_of
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
 from lenet5_cli.pictures.segment import Box, Ink, Plane
 
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
 SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
-EDGE: Final = 0.5  # of the ink: if no more is inside the page, a digit may reach its edge in one of several pieces
-STANDING_OUT: Final = 3  # components that are tried as the digit, the longest first
-DIGITS: Final = 0.7  # of the ink in rows, in two digits or more: they are several, not parts of one thing
+DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are several, not parts of one thing
 WHOLE: Final = 10  # pixels of each one's height: a letter of 28 breaks into pieces of fewer
 
-# The prior, in squared distance to a glyph, beside that of the ink:
-UNEXPLAINED: Final = 30  # all of the ink left over that does not touch the page's edge; half of it counts half
-SMALL: Final = 15  # nothing of the longest ink: of several digits, the largest stands out
+UNEXPLAINED: Final = 30  # of the prior, in squared distance: all ink is left over, but what touches the page's edge
 IN_REFUSAL: Final = 0.5  # of the prior counts beside the distance where the threshold decides
 
 
@@ -62,7 +59,6 @@ class Reading:
     page: Plane  # (h, w) or (h, w, 3)
     box: Box | None  # of the digit, in pixels of the picture before it was reduced
     candidates: list[Candidate]
-    unchanged: bool = False  # the picture already was as MNIST's are
 
     @property
     def chosen(self) -> Candidate:
@@ -74,6 +70,11 @@ class Reading:
         """The probabilities (k,) of the chosen candidate."""
         probabilities: NDArray[Any] = softmax(-self.chosen.distances[None])[0]
         return probabilities
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the picture already was as MNIST's are."""
+        return np.array_equal(segment.grey(self.page), self.chosen.image)
 
     @property
     def beside(self) -> str:
@@ -109,7 +110,8 @@ def read_sample(source: Source, *, as_is: bool = False) -> Plane:
     """
     pixels = decode(source).pixels
     if as_is:
-        return _fitted(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels)
+        image = Image.fromarray(pixels).convert("L")
+        return np.asarray(ImageOps.pad(image, (SIDE, SIDE), Image.Resampling.BILINEAR))
     shades = segment.grey(segment.reduced(pixels, LOOK))
     if ready := _ready(shades):
         return ready[0].image
@@ -119,44 +121,26 @@ def read_sample(source: Source, *, as_is: bool = False) -> Plane:
     return min(found, key=lambda each: each.prior).image
 
 
-def _fitted(shades: Plane) -> Plane:
-    """Return shades (h, w) scaled to fit into (28, 28), centred on black."""
-    height, width = (max(1, round(SIDE * side / max(shades.shape))) for side in shades.shape)
-    kind = cv2.INTER_AREA if max(shades.shape) > SIDE else cv2.INTER_LINEAR
-    picture = np.zeros((SIDE, SIDE), np.uint8)
-    top, left = (SIDE - height) // 2, (SIDE - width) // 2
-    picture[top : top + height, left : left + width] = cv2.resize(shades, (width, height), interpolation=kind)
-    return picture
-
-
 def read(source: Source, network: Classifier, *, name: str | None = None, rotate: int = 0) -> Reading:
     """Read the digit on a picture, turned clockwise by ``rotate`` degrees; of several, one that stands out.
 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read as a picture.
     """
-    return read_page(decode(source, name, rotate=rotate), network)
-
-
-def read_page(page: Page, network: Classifier) -> Reading:
-    """Read the digit on a decoded page; of several, the one that stands out."""
+    page = decode(source, name, rotate=rotate)
     look = segment.reduced(page.pixels, LOOK)
     shades = segment.grey(look)
-    ready = _ready(shades)
-    found = _scored(ready or _candidates(shades), network)
+    found = _scored(_ready(shades) or _candidates(shades), network)
     if not found:
         return Reading(None, "nothing on it stands out", look, None, [])
     left, top, right, bottom = found[0].box
     if _reason(found[0], network) or right - left > bottom - top:
-        with_pen = _scored([replace(each, image=normalise(each.image)) for each in ready], network)
-        more = with_pen or _of_several(Page(look, look.shape[1::-1]), network)
-        found = sorted([*found, *more], key=lambda each: each.score)
+        found = sorted([*found, *_of_several(look, network)], key=lambda each: each.score)
     scale = page.size[0] / look.shape[1]
     left, top, right, bottom = (round(scale * edge) for edge in found[0].box)
     reason = _reason(found[0], network)
     digit = None if reason else int(found[0].distances.argmin())
-    unchanged = bool(ready) and found[0].image is ready[0].image and not found[0].dark
-    return Reading(digit, reason, look, (left, top, right, bottom), found, unchanged)
+    return Reading(digit, reason, look, (left, top, right, bottom), found)
 
 
 def _reason(chosen: Candidate, network: Classifier) -> str | None:
@@ -180,29 +164,24 @@ def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]
     return sorted(scored, key=lambda each: each.score)
 
 
-def _of_several(page: Page, network: Classifier) -> list[Candidate]:
+def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
     """Return the highest digit of a page that shows little but several, each whole; else nothing."""
     try:
-        rows = lines.find(page, network, cut=False)
+        rows = lines.find(look, network, touching=np.inf)
     except LeNet5Error:  # more marks than digits
         return []
     digits = [each for row in rows.digits for each in row] if rows else []
     if rows is None or len(digits) < 2 or sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
-    scale = page.size[0] / rows.ink.mask.shape[1]
-    heights = [bottom - top for _, top, _, bottom in (each.box for each in digits)]
-    if scale * min(heights) < WHOLE or not all(map(_level, rows.digits)):
+    ink, scale = rows.ink, look.shape[1] / rows.ink.mask.shape[1]
+    boxes = [each.placed(scale).box for each in digits]
+    heights = [bottom - top for _, top, _, bottom in boxes]
+    if min(heights) < WHOLE:
         return []
-    highest, ink = digits[int(np.argmax(heights))], rows.ink
-    plane, box = segment.isolate(ink, rows.labels, highest.pieces), highest.placed(scale).box
-    others = len(digits) - 1
-    return [Candidate(highest.image, plane, box, ink.dark, ink.local, others, distances=highest.distances)]
-
-
-def _level(row: list[lines.Found]) -> bool:
-    """Tell whether the digits of a row stand side by side; strokes of a broken letter stand above one another too."""
-    _, tops, _, bottoms = np.array([each.box for each in row]).T
-    return bool((bottoms - tops >= lines.BODY * (bottoms.max() - tops.min())).all())
+    highest = int(np.argmax(heights))
+    one = digits[highest]
+    plane = segment.isolate(ink, rows.labels, one.pieces)
+    return [Candidate(one.image, plane, boxes[highest], ink.dark, ink.local, len(digits) - 1, distances=one.distances)]
 
 
 def _ready(shades: Plane) -> list[Candidate]:
@@ -225,21 +204,18 @@ def _candidates(shades: Plane) -> list[Candidate]:
 
 
 def _of_ink(ink: Ink) -> Iterator[Candidate]:
-    """Yield what may be one digit of an ink hypothesis: a component that stands out, all inside the page, or all."""
+    """Yield what may be one digit of an ink hypothesis: the longest component inside the page, the longest, or all."""
     labels, found = segment.components(ink.mask, minimum=2)
     inside = [each for each in found if not each.edge]
-    total, longest = segment.area_of(inside), max((each.length for each in inside), default=0)
-    groups = [[each] for each in (*inside[:STANDING_OUT], *(each for each in found[:1] if each.edge))]
-    if len(inside) > 1:
-        groups.append(inside)
-    if inside and total <= EDGE * segment.area_of(found):
-        groups.append(found)
-    for group in groups:
-        box = segment.box_of(group)
-        length = max(box[2] - box[0], box[3] - box[1])
+    groups = [inside[:1], found[:1], inside, found]
+    for place, group in enumerate(groups):
+        if not group or group in groups[:place]:
+            continue
+        left, top, right, bottom = box = segment.box_of(group)
+        length = max(right - left, bottom - top)
         if length >= SMALLEST:
-            area, edge = segment.area_of(group), segment.area_of([each for each in group if each.edge])
-            prior = ink.prior + UNEXPLAINED * (1 - area / (total + edge)) + SMALL * (1 - length / max(longest, length))
-            others = sum(each not in group and each.length > COMPARABLE * length for each in inside)
+            rest = set(inside).difference(group)
+            prior = ink.prior + UNEXPLAINED * segment.area_of(rest) / segment.area_of([*rest, *group])
+            others = sum(each.length > COMPARABLE * length for each in rest)
             plane = segment.isolate(ink, labels, group)
             yield Candidate(normalise(plane), plane, box, ink.dark, ink.local, others, prior)

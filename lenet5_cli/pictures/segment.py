@@ -1,6 +1,6 @@
 """From a page to hypotheses about its ink, the ink's connected components, and those that may be one digit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import cv2
@@ -52,7 +52,7 @@ class Component(NamedTuple):
     right: int
     bottom: int
     area: int  # pixels
-    edge: int  # pixels on the page's edge
+    edge: bool  # on the page's edge
 
     @property
     def height(self) -> int:
@@ -167,31 +167,32 @@ def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]
     Those whose longer side is below ``minimum`` pixels are left out.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    border = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
-    edges = np.bincount(border, minlength=len(stats))
-    lengths = stats[:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_AREA].max(axis=1)
-    order = 1 + np.argsort(-lengths[1:], kind="stable")  # the first is the paper
-    order = order[lengths[order] >= minimum]
-    found = zip(order.tolist(), stats[order].tolist(), edges[order].tolist(), strict=True)
-    return labels, [
-        Component(label, left, top, left + width, top + height, area, edge)
-        for label, (left, top, width, height, area), edge in found
-    ]
+    lengths = stats[1:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_AREA].max(axis=1)  # the first is the paper
+    found = []
+    for label in (1 + np.flatnonzero(lengths >= minimum)).tolist():
+        left, top, width, height, area = stats[label].tolist()
+        right, bottom = left + width, top + height
+        edge = left == 0 or top == 0 or right == mask.shape[1] or bottom == mask.shape[0]
+        found.append(Component(label, left, top, right, bottom, area, edge))
+    return labels, sorted(found, key=lambda each: -each.length)
 
 
 def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
     """Return the ink of a group and a margin, 0 to 255, with its soft edges and without its neighbours."""
     left, top, right, bottom = box_of(group)
     margin = 2 + round(SOFT * max(right - left, bottom - top))
-    near = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
+    x, y = max(0, left - margin), max(0, top - margin)
+    near = np.s_[y : bottom + margin, x : right + margin]
     plane, around = ink.plane[near], labels[near]
-    mine = np.isin(around, [each.label for each in group]).astype(np.uint8)
+    mine = np.zeros_like(plane)
+    box = np.s_[top - y : bottom - y, left - x : right - x]
+    mine[box] = np.isin(around[box], [each.label for each in group])
     reach = cv2.dilate(mine, np.ones((2 * margin + 1,) * 2, np.uint8))
     kept = cv2.bitwise_and(plane, plane, mask=mine | reach * (around == 0).astype(np.uint8))
     return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, cv2.mean(plane, mine)[0]))
 
 
-def area_of(group: Sequence[Component]) -> int:
+def area_of(group: Iterable[Component]) -> int:
     """Return the pixels of components."""
     return sum(each.area for each in group)
 
