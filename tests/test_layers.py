@@ -328,3 +328,10 @@ def test_a_subsampling_reads_tiles_as_they_come(monkeypatch: pytest.MonkeyPatch)
 def test_a_layer_that_no_network_names_is_called_by_its_kind() -> None:
     with pytest.raises(LeNet5Error, match=r"^Dense: x has shape \(3, 4\); expected \(n, 5\)$"):
         Dense((5,), 4, rng=RNG).forward(np.zeros((3, 4)))
+
+
+def test_a_pickle_holds_no_work_arrays() -> None:
+    layer = Dense((5,), 4, rng=RNG)
+    before = len(pickle.dumps(layer))
+    layer.forward(np.zeros((10_000, 5), np.float32))
+    assert len(pickle.dumps(layer)) == before

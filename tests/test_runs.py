@@ -603,3 +603,11 @@ def test_a_leader_whose_runs_are_done_asks_the_others_now_and_then_and_lets_them
     waits += [[], [], [(1, None)]]
     assert list(runs.side_by_side(configs, ["a", "b"], 1, lambda: True, ranks=leader)) == []
     assert closed == [0, 2]
+
+
+def test_a_process_that_ends_as_it_should_is_no_failure() -> None:
+    for code in (None, 0):
+        runs._demand_alive({3: SimpleNamespace(exitcode=code)})
+    for code in (1, -9):
+        with pytest.raises(LeNet5Error, match=rf"^run 4: its process ended with exit code {code}$"):
+            runs._demand_alive({0: SimpleNamespace(exitcode=0), 3: SimpleNamespace(exitcode=code)})
