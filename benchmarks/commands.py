@@ -1,6 +1,6 @@
 """Time whole commands: from start to answer, and from start to a model that reads 99 %, beside PyTorch. In Markdown.
 
-    LENET5_DATA=mnist_data python benchmarks/commands.py [--seeds 2] [--epochs 8]
+    LENET5_DATA=mnist_data python benchmarks/commands.py [--seeds 2] [--epochs 7]
 
 The model is trained by the preset ``quick``, shortened to some epochs. PyTorch trains the same network from the same
 weights on the same distorted batches at the same rates, with its own Adam; a process of its DataLoader prepares them
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("LENET5_DATA", "mnist"))
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument(
         "--images", type=int, default=468 * 128, help="of an epoch: whole batches, as each size is compiled"
     )

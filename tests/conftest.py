@@ -4,7 +4,7 @@ import gc
 import multiprocessing
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,6 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
 from PIL import Image, ImageDraw
-from threadpoolctl import threadpool_limits
 
 from lenet5_cli.commands import lenet5
 from lenet5_cli.data import drawn, idx
@@ -37,13 +36,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_blas_thread() -> Iterator[None]:
-    """Leave the other cores to the other processes that test."""
-    with threadpool_limits(1, user_api="blas"):
-        yield
-
-
 @pytest.fixture(autouse=True)
 def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Run every test in an empty folder, without the settings of the machine, on one core unless it asks for more.
@@ -51,6 +43,7 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     The others are those of the processes that test, and one of ours takes as long to start as most tests take.
     """
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(os, "fsync", os.fstat)  # no test cuts the power: none need wait for the disk
     monkeypatch.setenv("LENET5_CACHE", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
     for variable in ("LENET5_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE"):
         monkeypatch.delenv(variable, raising=False)

@@ -48,15 +48,21 @@ def test_a_command_is_imported_when_it_is_asked_for() -> None:
     assert done.stdout.splitlines()[-1] == "lenet5_cli.commands.options lenet5_cli.commands.info"
 
 
-def test_the_garbage_collector_does_not_look_through_what_imports_make() -> None:
+def test_a_start_waits_for_no_garbage_collector_and_no_threads() -> None:
     code = (
-        "import atexit, gc; looks = lambda: sum(each['collections'] for each in gc.get_stats());"
-        "atexit.register(lambda: print(looks(), gc.get_freeze_count())); from lenet5_cli.__main__ import main; main()"
+        "import atexit, gc; from threadpoolctl import threadpool_info;"
+        "looks = lambda: sum(each['collections'] for each in gc.get_stats());"
+        "threads = lambda: threadpool_info()[0]['num_threads'];"
+        "atexit.register(lambda: print(looks(), gc.get_freeze_count(), threads()));"
+        "from lenet5_cli.__main__ import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code, "info", "bundled"], capture_output=True, text=True, check=True)
-    looks, frozen = map(int, done.stdout.split()[-2:])
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    command = [sys.executable, "-c", code, "info", "bundled"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    looks, frozen, threads = map(int, done.stdout.split()[-3:])
     assert looks < 25
     assert frozen > 10_000
+    assert threads == 1
 
 
 def test_what_is_no_command_is_told() -> None:

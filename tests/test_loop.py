@@ -57,6 +57,12 @@ def test_every_image_is_taken_where_there_are_no_more_than_asked_for_and_never_n
     assert max(counts) > 1
 
 
+def test_the_order_of_many_images_takes_four_bytes_each() -> None:
+    order = chosen(1000, order="shuffled", samples_per_epoch=1000)
+    np.testing.assert_array_equal(np.sort(order), np.arange(1000))
+    assert order.itemsize == 4
+
+
 def test_drawing_a_part_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     at_once = chosen(1000, samples_per_epoch=300)
     monkeypatch.setattr(loop, "CHANCES", 7)

@@ -180,7 +180,7 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_scores_equal_numpy(opened: Open, name: str) -> None:
     network = NETWORKS[name]()
-    images, _ = drawn.draw(200, seed=3)
+    images, _ = drawn.draw(50, seed=3)
     scores = of_images(opened(network), "scores", images)
     np.testing.assert_allclose(scores, network.scores(images), rtol=0, atol=1e-3)
 

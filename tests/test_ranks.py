@@ -464,13 +464,13 @@ def test_ranks_that_a_launcher_starts_train_resume_and_measure_to_the_same_bytes
     first = mpiexec(2, "train", *SETTINGS, "--epochs", 2, "--threads", 2, "-o", "two.pkl", "--log", "two.jsonl")
     assert first[0] == whole.stdout
     assert "idle" not in first[1]
-    mpiexec(4, "train", *SETTINGS, "--epochs", 1, "-o", "four.pkl")
-    mpiexec(3, "train", "--resume", "--epochs", 2, "-o", "four.pkl")
+    mpiexec(3, "train", *SETTINGS, "--epochs", 1, "-o", "three.pkl")
+    mpiexec(2, "train", "--resume", "--epochs", 2, "-o", "three.pkl")
     assert without_seconds("two.pkl") == without_seconds("model.pkl")
-    four = LeNet5.load("four.pkl")  # of a run that was to have one epoch, and then two
-    np.testing.assert_array_equal(four.parameters, LeNet5.load("model.pkl").parameters)
+    three = LeNet5.load("three.pkl")  # of a run that was to have one epoch, and then two
+    np.testing.assert_array_equal(three.parameters, LeNet5.load("model.pkl").parameters)
     assert len(Path("two.jsonl").read_text(encoding="utf-8").splitlines()) == 2
-    assert left_behind() == ["bars", "four.pkl", "model.pkl", "two.jsonl", "two.pkl"]
+    assert left_behind() == ["bars", "model.pkl", "three.pkl", "two.jsonl", "two.pkl"]
     shown = run("eval", "model.pkl", "--split", "train", "--json", "--type", "int8").stdout
     assert mpiexec(3, "eval", "model.pkl", "--split", "train", "--json", "--type", "int8")[0] == shown
 
@@ -517,7 +517,7 @@ def test_data_that_differ_between_ranks_are_refused_before_the_first_step(bars_f
 def test_a_rank_that_is_killed_ends_all_and_the_run_resumes_to_the_same_bytes(
     bars_folder: Path, tmp_path: Path
 ) -> None:
-    many = ["--epochs", 30, "--validation", 100]
+    many = ["--epochs", 20, "--validation", 100]
     whole = train(bars_folder, *SETTINGS, *many, "-o", "whole.pkl")
     with started(2, "train", *SETTINGS, *many, "-o", "killed.pkl") as process:
         assert process.stdout

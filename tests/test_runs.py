@@ -51,7 +51,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_resume_gives_the_bytes_of_the_run_that_was_not_broken_off(settings: list[str], bars_folder: Path) -> None:
-    epochs = ["--epochs", "5"]
+    epochs = ["--epochs", "4"]
     whole = train(bars_folder, *settings, *epochs, "-o", "whole.pkl")
     for stop_after in (1, 3):
         monkey = pytest.MonkeyPatch()
@@ -391,7 +391,7 @@ def test_several_runs_keep_the_best_on_the_images_held_out(bars_folder: Path) ->
 @pytest.mark.parametrize("name", ["report", "averaged, with validation"])
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(name: str, bars_folder: Path) -> None:
     """Of a run with no state but its weights, and of one with the state of optimiser, average and best epoch."""
-    many = ["--epochs", "40", *SETTINGS[name]]
+    many = ["--epochs", "20", *SETTINGS[name]]
     whole = train(bars_folder, *many, "-o", "whole.pkl")
     command = [sys.executable, "-m", "lenet5_cli", "train", "-o", "model.pkl"]
     first = ["--data", str(bars_folder), *SHORT, *many]
@@ -407,7 +407,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(name: str, bars_f
                 rest = run.communicate(timeout=100)[0].decode()
                 break
             run.stdout.readline()
-            time.sleep(0.1 * moments.random())
+            time.sleep(0.05 * moments.random())
             run.kill()
         kills += 1
         checkpoint.read("model.pkl")

@@ -58,14 +58,17 @@ def test_any_number_of_cores_finds_the_same_bits(dtype: str) -> None:
     assert found[0] == found[1] == found[2]
 
 
-def test_more_images_than_the_buffer_holds() -> None:
-    split = bars(CAPACITY + 50)
+def test_more_images_than_the_buffer_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    capacity = 512  # of a small buffer
+    monkeypatch.setattr("lenet5_cli.training.step.CAPACITY", capacity)
+    monkeypatch.setattr("lenet5_cli.training.step.HELD", len(chunks(capacity)))
+    split = bars(capacity + 50)
     network, twin = (LeNet5(Config(seed=0, dtype="float64")) for _ in range(2))
     with Step(network) as step:
-        np.testing.assert_array_equal(step.scores(split.images)[CAPACITY:], twin.scores(split.images[CAPACITY:]))
+        np.testing.assert_array_equal(step.scores(split.images)[capacity:], twin.scores(split.images[capacity:]))
         loss_sum = step.loss_and_gradient(split.images, split.labels) * len(split.labels)
     sums = np.zeros_like(twin.gradients)
-    for part in (slice(0, CAPACITY), slice(CAPACITY, None)):
+    for part in (slice(0, capacity), slice(capacity, None)):
         with Step(twin) as step:
             loss_sum -= step.loss_and_gradient(split.images[part], split.labels[part]) * len(split.labels[part])
         sums += twin.gradients * len(split.labels[part])

@@ -47,8 +47,24 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1]), **changes}
 
 
-def on_a_terminal(arguments: list[str], columns: int = 80, **variables: str) -> str:
-    """Return what a command shows on a terminal, stdout and stderr."""
+# One process for many commands: to start one takes longer than most of them.
+IN_TURN = """
+import json, sys
+from lenet5_cli.commands import lenet5
+
+for arguments in json.loads(sys.argv[1]):
+    try:
+        lenet5(arguments, prog_name="lenet5")
+    except SystemExit as end:
+        if end.code:
+            raise
+    sys.stderr.flush()
+    print(end="\\0", flush=True)
+"""
+
+
+def on_a_terminal(*commands: list[str], columns: int = 80, **variables: str) -> list[str]:
+    """Return what each command shows on a terminal, stdout and stderr."""
     import fcntl
     import pty
     import struct
@@ -57,7 +73,7 @@ def on_a_terminal(arguments: list[str], columns: int = 80, **variables: str) -> 
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     changes = {"TERM": "xterm-256color", **variables}
-    command = [sys.executable, "-m", "lenet5_cli", *arguments]
+    command = [sys.executable, "-c", IN_TURN, json.dumps(commands)]
     with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment(**changes)) as process:
         os.close(its)
         shown = b""
@@ -68,24 +84,28 @@ def on_a_terminal(arguments: list[str], columns: int = 80, **variables: str) -> 
             pass
     os.close(ours)
     assert process.returncode == 0, shown.decode()
-    return shown.decode()
+    *each, rest = shown.decode().split("\0")
+    assert (len(each), rest) == (len(commands), "")
+    return each
 
 
 @POSIX
-@EVERY
-def test_a_dumb_terminal_and_a_narrow_one(arguments: list[str]) -> None:
-    assert "\x1b" not in on_a_terminal(arguments, TERM="dumb")
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_a_terminal(arguments, columns=40))
-    drawn = [line for line in re.split("[\r\n]+", shown) if re.search("[━─│┃█▁]", line)]
-    assert max(map(len, drawn), default=0) <= 40
+def test_a_dumb_terminal_and_a_narrow_one() -> None:
+    for name, shown in zip(COMMANDS, on_a_terminal(*COMMANDS.values(), TERM="dumb"), strict=True):
+        assert shown, name
+        assert "\x1b" not in shown, name
+    for name, shown in zip(COMMANDS, on_a_terminal(*COMMANDS.values(), columns=40), strict=True):
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+        drawn = [line for line in re.split("[\r\n]+", plain) if re.search("[━─│┃█▁]", line)]
+        assert max(map(len, drawn), default=0) <= 40, name
 
 
 @POSIX
 def test_colours_are_for_terminals_that_want_them() -> None:
     colour = re.compile(r"\x1b\[[0-9;]*(3[0-7]|9[0-7]|38|48)[;m]")
-    for name in ("eval", "predict"):
-        assert "\x1b[" in on_a_terminal(COMMANDS[name])  # bold, at least
-        assert not colour.search(on_a_terminal(COMMANDS[name], NO_COLOR="1"))
+    shown = [COMMANDS[name] for name in ("eval", "predict")]
+    assert all("\x1b[" in each for each in on_a_terminal(*shown))  # bold, at least
+    assert not any(map(colour.search, on_a_terminal(*shown, NO_COLOR="1")))
 
 
 @EVERY

@@ -206,8 +206,8 @@ def test_one_image_a_step_learns_the_built_in_digits() -> None:
     ``.ci/run`` trains the default job.
     """
     scaled = ["--init", "normal", "--input", "grey"]
-    *epochs, last = run("train", "--data", "builtin:1500", *scaled, "--epochs", 6, "--seed", 1).stdout.splitlines()
-    assert len(epochs) == 6
+    *epochs, last = run("train", "--data", "builtin:1000", *scaled, "--epochs", 5, "--seed", 1).stdout.splitlines()
+    assert len(epochs) == 5
     assert float(re.match(r"test accuracy on the built-in digits: (\S+)", last).group(1)) > 0.75
 
 

@@ -466,7 +466,10 @@ def _braced(values: NDArray[Any], depth: int) -> str:
     indent = "    " * depth
     if values.ndim > 1:
         return indent + "{\n" + ",\n".join(_braced(value, depth + 1) for value in values) + "\n" + indent + "}"
-    text = fill(", ".join(map(_literal, values)), WIDTH, initial_indent=indent + "{", subsequent_indent=indent + " ")
+    numbers = ", ".join(map(_literal, values if values.dtype.kind == "f" else values.tolist()))
+    text = f"{indent}{{{numbers}"
+    if len(text) > WIDTH:
+        text = fill(numbers, WIDTH, initial_indent=indent + "{", subsequent_indent=indent + " ")
     return text + "}"
 
 
@@ -479,7 +482,7 @@ def _string(text: str) -> str:
 def _literal(value: Any) -> str:
     """Return a number as C has it; of a float32, as many digits as tell it from its neighbours."""
     if isinstance(value, np.floating):
-        text = np.format_float_positional(value, trim="0") if 1e-4 <= abs(value) < 1e6 else f"{value:.9g}"
+        text = str(value) if 1e-4 <= abs(value) < 1e6 else f"{value:.9g}"
         return text + ("f" if "." in text or "e" in text else ".0f")
     return str(value)
 

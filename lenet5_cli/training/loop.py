@@ -119,7 +119,7 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
     In file order each with chance samples_per_epoch / images (report, training); or as many, shuffled.
     """
     if config.order == "shuffled":
-        every = np.arange(images)
+        every: NDArray[np.signedinteger] = np.arange(images, dtype=np.int32 if images < 2**31 else np.int64)
         rng.shuffle(every)
         return every[: config.samples_per_epoch]
     chance = config.samples_per_epoch / images

@@ -11,14 +11,14 @@ import os
 import pickle
 import subprocess
 import sys
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from multiprocessing import resource_tracker, shared_memory
 from time import perf_counter, sleep
 from types import SimpleNamespace
 from typing import IO, Any, Protocol, Self
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 SPIN = 1e-3  # seconds before a process blocks: to wake one that does takes a tenth of a millisecond
 MAX_PROCESSES = 1024
@@ -59,7 +59,7 @@ class Pool:
 
     def __enter__(self) -> Self:
         """Hold BLAS to one thread."""
-        self._resources.enter_context(threadpool_limits(1, user_api="blas"))
+        self._resources.enter_context(_blas().limit(limits=1))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,7 +72,7 @@ class Pool:
         """The shared buffer; a process that is not ready yet gets no chunks."""
         layout = _with_control(self.work.layout)
         if self._count == 1:
-            return _fields(memoryview(bytearray(layout.itemsize)), layout)
+            return _fields(np.zeros(layout.itemsize, np.uint8).data, layout)  # untouched, it takes no memory
         work = pickle.dumps(self.work)  # behind the record: a pipe would fill up before the other end reads
         memory = shared_memory.SharedMemory(create=True, size=layout.itemsize + len(work))
         self._resources.callback(_release, memory)
@@ -161,7 +161,7 @@ def serve(rank: int, name: str, start: int, size: int) -> None:
     work: Work = pickle.loads(_bytes(memory)[start : start + size])  # noqa: S301 - from the process that started this one
     buffer = _fields(_bytes(memory), _with_control(work.layout))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):  # the first process looks at what comes out
+    with _blas().limit(limits=1), np.errstate(all="ignore"):  # the first process looks at what comes out
         buffer.ready[rank] = True
         while True:
             _spin(buffer.submitted, rank, buffer.done[rank] + 1)
@@ -172,6 +172,12 @@ def serve(rank: int, name: str, start: int, size: int) -> None:
             buffer.done[rank] += 1
             sink.write(_SIGNAL)
             sink.flush()
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return the BLAS libraries of this process: NumPy's are loaded before any is asked for."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _compute(work: Work, buffer: Buffer, first: int) -> None:

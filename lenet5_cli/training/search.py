@@ -38,7 +38,6 @@ try:
         distribution_to_json,
     )
     from optuna.exceptions import UpdateFinishedTrialError
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     from optuna.pruners import MedianPruner
     from optuna.samplers import BaseSampler, TPESampler
     from optuna.storages import JournalStorage
@@ -221,6 +220,9 @@ class Search:
         complete = self._in(TrialState.COMPLETE)
         if len(complete) < WEIGHED or len({each.value for each in complete}) == 1:
             return {}
+        # It imports scikit-learn where that is installed, which takes longer than the rest of a search's start.
+        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # noqa: PLC0415
+
         with warnings.catch_warnings(action="ignore"):  # where nearly all did equally well
             return get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST))
 
