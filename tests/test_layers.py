@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -335,3 +336,13 @@ def test_a_pickle_holds_no_work_arrays() -> None:
     before = len(pickle.dumps(layer))
     layer.forward(np.zeros((10_000, 5), np.float32))
     assert len(pickle.dumps(layer)) == before
+
+
+def test_distances_to_the_codes_take_no_memory_each_time() -> None:
+    layer, x = RBF(CODES), np.zeros((10_000, 6), np.float32)  # of which there are four times as many differences
+    layer.forward(x)
+    tracemalloc.start()
+    layer.forward(x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < x.nbytes
