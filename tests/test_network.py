@@ -259,3 +259,12 @@ def test_pictures_are_prepared_in_the_type_of_the_network(dtype: str) -> None:
     x = LeNet5(Config(seed=0, dtype=dtype, input="lecun")).prepare(IMAGES[:2])
     assert x.dtype == dtype
     np.testing.assert_array_equal(x, prepare(IMAGES[:2], "lecun", dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scores_that_are_not_finite_are_told_with_their_type(dtype: str) -> None:
+    network = LeNet5(Config(seed=0, dtype=dtype))
+    network.parameters[...] = np.nan
+    said = f"^the scores are not finite: the parameters are too large for {dtype}$"
+    with pytest.raises(LeNet5Error, match=said):
+        network.scores(IMAGES[:1])
