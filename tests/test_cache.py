@@ -99,7 +99,7 @@ def test_the_cache_is_that_of_the_user_unless_the_environment_names_one(monkeypa
     assert cache.folder() == Path("caches/lenet5")
 
 
-def test_a_request_that_hangs_keeps_no_program_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_without_an_answer_keeps_no_program_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
 
     def thread(**how: Any) -> Thread:

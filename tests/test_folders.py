@@ -269,3 +269,10 @@ def test_sides_begin_and_end_where_the_fraction_says() -> None:
     assert [folders.side(digest, 1) for digest in (zeros, ones, "")] == ["test"] * 3
     assert [folders.side(digest, 1 - 2**-40) for digest in (zeros, ones, "")] == ["test", "train", "train"]
     assert [folders.side(f"{digit}{63 * '0'}", 0.5) for digit in "78"] == ["test", "train"]
+
+
+def test_a_folder_with_nothing_but_a_link_to_a_folder_is_none_of_pictures() -> None:
+    Path("links").mkdir()
+    Path("links/1").symlink_to("../own/1")
+    assert not folders.is_one(Path("links"))
+    assert refusal("links").startswith("links: no train-images-idx3-ubyte in this folder; ")

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -328,3 +329,20 @@ def test_a_subsampling_reads_tiles_as_they_come(monkeypatch: pytest.MonkeyPatch)
 def test_a_layer_that_no_network_names_is_called_by_its_kind() -> None:
     with pytest.raises(LeNet5Error, match=r"^Dense: x has shape \(3, 4\); expected \(n, 5\)$"):
         Dense((5,), 4, rng=RNG).forward(np.zeros((3, 4)))
+
+
+def test_a_pickle_holds_no_work_arrays() -> None:
+    layer = Dense((5,), 4, rng=RNG)
+    before = len(pickle.dumps(layer))
+    layer.forward(np.zeros((10_000, 5), np.float32))
+    assert len(pickle.dumps(layer)) == before
+
+
+def test_distances_to_the_codes_take_no_memory_each_time() -> None:
+    layer, x = RBF(CODES), np.zeros((10_000, 6), np.float32)  # of which there are four times as many differences
+    layer.forward(x)
+    tracemalloc.start()
+    layer.forward(x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < x.nbytes

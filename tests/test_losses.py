@@ -108,3 +108,12 @@ def test_losses_of_single_precision_are_summed_in_double(criterion: Callable[...
     labels = np.zeros(10_001, int)
     one, many = criterion(scores[:1], labels[:1])[0], criterion(scores, labels)[0]
     assert many == pytest.approx(one, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("criterion", [cross_entropy, discriminative])
+def test_the_gradient_has_the_type_of_the_scores(
+    criterion: Callable[..., tuple[float, np.ndarray]], dtype: type
+) -> None:
+    loss, gradient = criterion(np.array([[0.1, 2.3, -1.7]], dtype), np.array([1]))
+    assert (type(loss), gradient.dtype) == (float, dtype)

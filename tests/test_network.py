@@ -251,3 +251,20 @@ def test_a_checkpoint_is_read_by_the_shape_that_it_says(tmp_path: Path) -> None:
     write(tmp_path / "model.pkl", Checkpoint(network.pairs()[:5], network.sheet, {"maps": "6,10,120"}))
     with pytest.raises(LeNet5Error, match=r"5 pairs \[weight, bias\]; expected 6, of c1 s2 c3 s4 c5 f6$"):
         LeNet5.load(tmp_path / "model.pkl")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_pictures_are_prepared_in_the_type_of_the_network(dtype: str) -> None:
+    """In another, their scaling would be rounded otherwise."""
+    x = LeNet5(Config(seed=0, dtype=dtype, input="lecun")).prepare(IMAGES[:2])
+    assert x.dtype == dtype
+    np.testing.assert_array_equal(x, prepare(IMAGES[:2], "lecun", dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scores_that_are_not_finite_are_told_with_their_type(dtype: str) -> None:
+    network = LeNet5(Config(seed=0, dtype=dtype))
+    network.parameters[...] = np.nan
+    said = f"^the scores are not finite: the parameters are too large for {dtype}$"
+    with pytest.raises(LeNet5Error, match=said):
+        network.scores(IMAGES[:1])

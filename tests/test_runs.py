@@ -473,7 +473,8 @@ def test_what_a_run_is_given_goes_into_its_steps(fitted: list[SimpleNamespace]) 
     assert (alone.split.places, alone.validation.places) == (places[:48], places[48:])
     np.testing.assert_array_equal(alone.validation.images, split.images[48:])
     assert checkpoint.read("model.pkl").epoch == 2
-    assert [epoch.epoch for epoch in runs.Run.resume(replace(run.checkpoint(), history=run.history[:1]), split).train()] == [2]  # fmt: skip # noqa: E501
+    resumed = runs.Run.resume(replace(run.checkpoint(), history=run.history[:1]), split)
+    assert [epoch.epoch for epoch in resumed.train()] == [2]
     assert fitted[1].first == 2
 
 
@@ -513,7 +514,8 @@ def test_a_model_that_does_not_say_how_it_was_made_is_of_mnist_and_of_the_classe
 
 def test_a_model_of_another_shape_is_named(fitted: list[SimpleNamespace]) -> None:
     split = bars(60)
-    [*run.train()] if (run := runs.Run(Config(epochs=1, seed=1), split)) else None
+    run = runs.Run(Config(epochs=1, seed=1), split)
+    next(run.train())
     pairs = LeNet5(Config(seed=1, maps="6,10,84")).pairs()
     said = r"^a\.pkl: c3\.weight: shape \(10, 6, 5, 5\); expected \(16, 6, 5, 5\)$"
     saved = replace(run.checkpoint(), pairs=pairs, path="a.pkl")
@@ -578,7 +580,8 @@ def test_a_run_apart_from_a_model_is_the_one_that_trains_here(rehearse: float, b
     assert replace(epoch, seconds=0) == replace(here.history[0], seconds=0)
     assert without_seconds("apart.pkl") == without_seconds("here.pkl")
     test = sources.load(str(bars_folder), "test", sources.Reading(names=sheet.names))
-    assert (tally.right, tally.loss) == ((expected := evaluate(here.kept(), test)).right, expected.loss)
+    expected = evaluate(here.kept(), test)
+    assert (tally.right, tally.loss) == (expected.right, expected.loss)
 
 
 def test_a_leader_whose_runs_are_done_asks_the_others_now_and_then_and_lets_them_go_once(
@@ -603,3 +606,11 @@ def test_a_leader_whose_runs_are_done_asks_the_others_now_and_then_and_lets_them
     waits += [[], [], [(1, None)]]
     assert list(runs.side_by_side(configs, ["a", "b"], 1, lambda: True, ranks=leader)) == []
     assert closed == [0, 2]
+
+
+def test_a_process_that_ends_as_it_should_is_no_failure() -> None:
+    for code in (None, 0):
+        runs._demand_alive({3: SimpleNamespace(exitcode=code)})
+    for code in (1, -9):
+        with pytest.raises(LeNet5Error, match=rf"^run 4: its process ended with exit code {code}$"):
+            runs._demand_alive({0: SimpleNamespace(exitcode=0), 3: SimpleNamespace(exitcode=code)})

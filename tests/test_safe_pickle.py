@@ -625,6 +625,11 @@ LONG = b"c" + b"x" * 50 + b"\n"
         (pickle.dumps(2**64, 2), "damaged: an integer of 65 bits, at byte 2"),
         (pickle.dumps(np.zeros((1,) * 5), 5), "damaged: an array whose shape is not a tuple of integers, at byte "),
         (b"]q\x02.", "damaged: memo entry 2, at byte 1"),
+        (
+            b"cnumpy\nndarray\n(K\x01\x85cnumpy\ndtype\n)RC\x04fourtR.",  # a type of nothing
+            "numbers of type nonetype; expected float32 or float64",
+        ),
+        (b"c_codecs\nencode\n(V\\u0100\nVlatin1\ntR.", "damaged: a string that does not encode bytes, at byte 34"),
         (LONG + b"y" * 49 + b"\n.", f"it would call {'x' * 50}.{'y' * 49}; {ONLY}"),
         (LONG + b"y" * 50 + b"\n.", f"it would call {'x' * 50}.{'y' * 49}...; {ONLY}"),
     ],

@@ -62,6 +62,7 @@ def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
 @pytest.mark.parametrize(
     ("line", "there"),
     [
+        ("3,4", ": 2 columns; expected 785: a label, then 28x28 pixels"),
         ("3,4,5", ": 3 columns; expected 785: a label, then 28x28 pixels"),
         ("", ": 1 column; expected 785: a label, then 28x28 pixels"),
         ("3" + ",0" * 783 + ",256", ", column 785: '256'; expected a pixel, an integer from 0 to 255"),

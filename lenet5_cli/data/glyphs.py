@@ -380,7 +380,7 @@ def _stroke(line: NDArray[np.uint8]) -> float:
     """Return the width of the strokes of a character, in pixels: twice the distance of their middle from paper."""
     import cv2  # noqa: PLC0415  (a text sheet does not need it)
 
-    inside = cv2.distanceTransform((line > 255 // 2).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    inside = cv2.distanceTransform((line >= 128).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     middle = inside[(inside > 0) & (inside == cv2.dilate(inside, np.ones((3, 3), np.uint8)))]
     return 2 * float(np.median(middle)) if len(middle) else float(_UNIT)
 

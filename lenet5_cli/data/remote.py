@@ -226,5 +226,5 @@ def _taken_out(archive: Path, member: str) -> Path:
                     while chunk := source.read(_COPIED):
                         file.write(chunk)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise LeNet5Error(f"{archive}: {str(error)[:200]}; expected {member} in it") from None
+        raise LeNet5Error(f"{archive}: {error}; expected {member} in it") from None
     return target

@@ -138,5 +138,5 @@ def initial(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, ter
     """
     if init == "normal":
         return {"weight": rng.normal(0, 2 / terms**0.5, weight), "bias": np.zeros(bias)}
-    bound = 2.4 / terms if init == "lecun" else 1
+    bound = {"uniform": 1, "lecun": 2.4 / terms}[init]
     return {"weight": rng.uniform(-bound, bound, weight), "bias": rng.uniform(-bound, bound, bias)}
