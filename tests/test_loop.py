@@ -347,7 +347,8 @@ def test_an_epoch_says_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_without_a_seed_the_numbers_are_those_of_0() -> None:
     one, other = LeNet5(CONFIG), LeNet5(CONFIG)
-    trained(one, replace(CONFIG, seed=None))
+    for epoch in trained(one, replace(CONFIG, seed=None)):
+        assert epoch.images == len(chosen(300, epoch.epoch, samples_per_epoch=60, seed=0))
     trained(other, replace(CONFIG, seed=0))
     np.testing.assert_array_equal(one.parameters, other.parameters)
 

@@ -216,6 +216,7 @@ def test_a_run_keeps_how_far_from_their_nearest_codes_the_images_held_out_are() 
     nearest = -run.kept().scores(split.images[-11:]).max(axis=1)
     np.testing.assert_array_equal(np.unique(run.checkpoint().distances), np.unique(nearest))
     assert nearest.min() > 0
+    assert run.checkpoint().state.keys() == {"parameters"}  # the latest; those that are kept are the best
 
 
 def test_a_resumed_run_says_of_its_model_and_its_images_what_it_said_before() -> None:

@@ -545,6 +545,7 @@ REFUSED = {
     "an array completed twice": "damaged: the state of numpy.core.multiarray._reconstruct is not as NumPy writes it",
     "a type with metadata": "damaged: the state of numpy.dtype is not as NumPy writes it",
     "an order that is an array": "c1.weight: shape (6,); expected (6, 1, 5, 5)",
+    "a number of minus 2^31 bytes": "damaged: the pickle operation at byte 0 cannot be read",
     "a dict that holds itself": "damaged: one dict is used twice",
     "a call made again and again": "damaged: one tuple is used twice",
     "a state of one array a thousand times": "damaged: a large value is reused too often",
