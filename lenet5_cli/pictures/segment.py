@@ -186,7 +186,8 @@ def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
     plane, around = ink.plane[near], labels[near]
     mine = np.zeros_like(plane)
     box = np.s_[top - y : bottom - y, left - x : right - x]
-    mine[box] = np.isin(around[box], [each.label for each in group])
+    for label in {each.label for each in group}:
+        mine[box] |= around[box] == label
     reach = cv2.dilate(mine, np.ones((2 * margin + 1,) * 2, np.uint8))
     kept = cv2.bitwise_and(plane, plane, mask=mine | reach * (around == 0).astype(np.uint8))
     return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, cv2.mean(plane, mine)[0]))
