@@ -4,15 +4,13 @@ import atexit
 import gc
 import os
 
-ALLOCATIONS = (
-    100_000  # between two looks of the garbage collector; with 700, as in Python 3.11, there are 85 in ``predict``
-)
+ALLOCATIONS = 100_000  # between two looks of the garbage collector; with Python's 700 there are 85 in ``predict``
 
 
 def main() -> None:
     """Run the command line.
 
-    A short command takes a quarter less time for what stands here. Imports make many objects and no garbage, so the
+    A short command takes a fifth less time for what stands here. Imports make many objects and no garbage, so the
     collector looks through them less often, and no more at the end, where all memory is given back at once. And
     OpenBLAS starts no threads: each process computes on one core.
     """
