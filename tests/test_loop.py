@@ -259,14 +259,19 @@ def test_each_step_has_the_rate_of_the_images_done_with_it() -> None:
     assert rates == pytest.approx([(2 + 3**0.5) / 4, 3 / 4, 1 / 2, 1 / 4, (2 - 3**0.5) / 4, 0])
 
 
-def test_a_rank_whose_leader_ends_an_evaluation_has_counted_nothing() -> None:
-    class Left(Ranks):
-        def announce(self, *_: Any) -> None:
-            raise Closed
+class Left(Ranks):
+    """Rank 1 of two, whose leader has ended what they did together."""
 
-    ranks = Left()
-    ranks.rank, ranks.size = 1, 2
-    tally = evaluate(LeNet5(CONFIG), SPLIT, ranks=ranks)
+    def __init__(self) -> None:
+        super().__init__()
+        self.rank, self.size = 1, 2
+
+    def announce(self, *_: Any) -> None:
+        raise Closed
+
+
+def test_a_rank_whose_leader_ends_an_evaluation_has_counted_nothing() -> None:
+    tally = evaluate(LeNet5(CONFIG), SPLIT, ranks=Left())
     assert (tally.images, tally.right) == (0, 0)
 
 
@@ -371,12 +376,6 @@ def test_labels_in_arrays_are_what_a_byte_holds_and_one_for_each_picture() -> No
 
 
 def test_a_rank_whose_leader_ends_a_run_has_learned_nothing() -> None:
-    class Left(Ranks):
-        def announce(self, *_: Any) -> None:
-            raise Closed
-
-    ranks = Left()
-    ranks.rank, ranks.size = 1, 2
     network = LeNet5(CONFIG)
-    assert trained(network, replace(CONFIG, batch_size=100, order="shuffled"), ranks=ranks) == []
+    assert trained(network, replace(CONFIG, batch_size=100, order="shuffled"), ranks=Left()) == []
     np.testing.assert_array_equal(network.parameters, LeNet5(CONFIG).parameters)

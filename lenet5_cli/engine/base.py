@@ -120,7 +120,7 @@ class Layer(ABC):
             raise LeNet5Error(f"{self.name}: x has shape {x.shape}; expected ({expected})")
 
     def _array(self, *shape: int) -> Array:
-        """Return a work array of ``_bind``, uninitialised, in the memory of its last one while that is large enough."""
+        """Return an uninitialised work array for ``_bind``, in memory of the last binding if it is large enough."""
         size = prod(shape)
         memory = self._spare.pop(0) if self._spare else np.empty(size, self.dtype)
         if memory.size < size:

@@ -23,7 +23,7 @@ COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart 
 DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are several, not parts of one thing
 WHOLE: Final = 10  # pixels of each one's height: a letter of 28 breaks into pieces of fewer
 
-UNEXPLAINED: Final = 30  # of the prior, in squared distance: all ink is left over, but what touches the page's edge
+UNEXPLAINED: Final = 30  # prior, in squared distance, were all ink left over, without what touches the page's edge
 IN_REFUSAL: Final = 0.5  # of the prior counts beside the distance where the threshold decides
 
 

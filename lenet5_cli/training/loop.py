@@ -21,7 +21,7 @@ from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Closed, Ranks
 from lenet5_cli.training.step import Images, Score, Step, parts
 
-EVALUATED = 1000  # images that a rank reads at a time in evaluation: a process that has become ready joins at the next
+EVALUATED = 1000  # images that a rank reads at a time in evaluation; a process that is ready later joins at the next
 CHANCES = 1 << 20  # random numbers at a time: memory stays flat however many images there are
 
 Batch = tuple[Images, NDArray[np.uint8]]
