@@ -813,14 +813,22 @@ def test_cores_are_shared_with_ranks_of_the_same_host_that_may_use_them(
 
 
 def test_ranks_that_do_not_answer_at_the_end_are_taken_down_by_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silence(into: int, stream: int) -> None:
+        silenced.append((os.fstat(into).st_rdev == Path(os.devnull).stat().st_rdev, stream))
+        os.close(into)
+
+    silenced: list[tuple[bool, int]] = []
     monkeypatch.setattr(ranks, "GRACE", 0.01)
+    monkeypatch.setattr(ranks.os, "dup2", silence)
     own, common = leader_of(("there", CORES))
     left: list[bytes] = []
     own._guard = SimpleNamespace(communicate=left.append)
     own.abort(3)
     assert common["aborted"] == (0, 3)
     assert left == [b"\n"]
+    assert silenced == [(True, 2)]  # what the library would say of itself
     ALONE.abort(3)  # nobody is there
+    assert len(silenced) == 1
 
 
 def test_cores_are_those_that_the_system_grants_or_else_all(monkeypatch: pytest.MonkeyPatch) -> None:
