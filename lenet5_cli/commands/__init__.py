@@ -3,6 +3,8 @@
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -54,15 +56,18 @@ class Group(click.Group):
             click.echo(f"Error: {error.filename or 'writing'}: {error.strerror}", err=True)
             sys.exit(1)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the command line, or show the help, for which every command is imported: exit 130 on Ctrl-C."""
+        with _interruptible():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command: exit 1 with a message for what the user can put right, 130 on Ctrl-C."""
-        try:
-            return super().invoke(ctx)
-        except LeNet5Error as error:
-            raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(INTERRUPTED)
+        with _interruptible():
+            try:
+                return super().invoke(ctx)
+            except LeNet5Error as error:
+                raise click.ClickException(str(error)) from error
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Return the command that the arguments begin with; end here where another rank runs it alone."""
@@ -70,6 +75,16 @@ class Group(click.Group):
         if launched().rank and found[0] not in SHARED:
             ctx.exit()
         return found
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn Ctrl-C into a message and an exit code; Click's own would be those of a failure."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def _prepare_streams() -> None:
