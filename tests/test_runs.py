@@ -280,7 +280,8 @@ def test_a_run_apart_that_is_ended_says_nothing(apart: Any, monkeypatch: pytest.
 @pytest.fixture
 def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what runs side by side without processes: each sends an epoch and a tally as soon as it starts."""
-    seen = SimpleNamespace(started=[], joined=[], terminated=[], exitcode=None, sends=(*history(1), Tally()))
+    seen = SimpleNamespace(started=[], blocked=[], joined=[], terminated=[], exitcode=None)
+    seen.sends = (*history(1), Tally())
 
     class Process:
         def __init__(self, target: object, args: tuple[Any, ...]) -> None:
@@ -290,6 +291,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         def start(self) -> None:
             seen.started.append((self.place, self.config.seed, self.output, self.threads))
+            seen.blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
             for event in seen.sends:
                 self.events.put((self.place, event))
 
@@ -325,6 +327,8 @@ def test_runs_take_as_many_threads_as_there_are_and_each_reports_and_ends(beside
     ]
     assert seen.started == [(0, 5, "a", each), (1, 6, "b", each), (2, 7, "c", each)]
     assert (seen.joined, seen.terminated) == ([0, 1, 2], [])
+    assert seen.blocked == [{signal.SIGINT}] * 3  # in the processes, from their first instruction on
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 def test_runs_that_are_stopped_are_ended_and_no_more_are_started(beside: Any) -> None:

@@ -180,12 +180,14 @@ def test_a_trial_worse_than_the_median_is_ended_early_but_not_in_its_last_epoch(
         events.send(None)
 
     killed: list[object] = []
+    blocked: list[object] = []
 
     class Process:
         def __init__(self, args: tuple[Any, ...], **_: object) -> None:
             self.args = args
 
         def start(self) -> None:
+            blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
             train(*self.args)
 
         def kill(self) -> None:
@@ -204,6 +206,8 @@ def test_a_trial_worse_than_the_median_is_ended_early_but_not_in_its_last_epoch(
     assert ended[6].curve == (0.9, 0.9, 0.9, 0.1)
     assert [trial.number for trial in found.ranked] == [7, 1, 2, 3, 4, 5]
     assert len(killed) == 7
+    assert blocked == [{signal.SIGINT}] * 7  # in the processes, from their first instruction on
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 @pytest.mark.usefixtures("begun")

@@ -20,6 +20,7 @@ import numpy as np
 from lenet5_cli import __version__
 from lenet5_cli.config import READ_AS, Config, known, read
 from lenet5_cli.data import glyphs, sources
+from lenet5_cli.data.folders import ctrl_c_held_back
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
@@ -475,7 +476,8 @@ def _events(
         while (waiting or running) and not stopped():
             while waiting and len(running) < width:
                 running[len(configs) - len(waiting)] = waiting[0]
-                waiting.pop(0).start()
+                with ctrl_c_held_back():
+                    waiting.pop(0).start()
             try:
                 place, event = events.get(timeout=POLL)
             except queue.Empty:

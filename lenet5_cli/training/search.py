@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lenet5_cli.config import Config, check, choices, keyed, nearest, shown
+from lenet5_cli.data.folders import ctrl_c_held_back
 from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular, shipped_folder
@@ -307,7 +308,8 @@ class Search:
         spawn = multiprocessing.get_context("spawn")
         events, sender = spawn.Pipe(duplex=False)
         process = spawn.Process(target=train_apart, args=(settings, sender), daemon=True)
-        process.start()
+        with ctrl_c_held_back():
+            process.start()
         sender.close()  # so that the end of the process is the end of the events
         return _Running(trial, process, events, trial.user_attrs.get("attempt", 1), settings["epochs"])
 
