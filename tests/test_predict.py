@@ -177,6 +177,17 @@ def test_an_empty_page_gets_a_reason_instead_of_a_digit() -> None:
     assert answers("empty.png", code=1) == [{"file": "empty.png", "digit": None, "reason": "nothing on it stands out"}]
 
 
+@pytest.mark.parametrize(("option", "reason"), [("--rotate=0", "stands out"), ("--all", "is one")])
+def test_explain_says_once_that_there_is_nothing_to_draw(option: str, reason: str) -> None:
+    Image.new("L", (100, 100), 200).save("empty.png")
+    result = run("predict", option, "--explain", "seen.png", "empty.png", code=1)
+    assert result.stderr.splitlines()[1:] == [
+        "seen.png: not written, as nothing was found to draw",
+        f"empty.png: no digit: nothing on it {reason}",
+    ]
+    assert not Path("seen.png").exists()
+
+
 @pytest.fixture
 def strict(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Have every network that is read keep distances of held-out digits, from 0 to 2."""

@@ -326,18 +326,16 @@ def _explain(path: Path, reading: "Reading | Text", network: "Classifier", file:
     from lenet5_cli.pictures.lines import Text
     from lenet5_cli.reports import explanation
 
-    names = network.names
-    if isinstance(reading, Text):
-        words = explanation.text_in_words(reading, names)
-    else:
-        words = explanation.in_words(reading, names)
-    click.echo(words := printable(f"{file}: {words}"), err=True)
-    if isinstance(reading, Text):
-        image = explanation.draw_text(reading, network.names)
-    elif reading.candidates:
-        image = explanation.draw(reading, network.sheet, words)
-    else:
+    if not (reading.rows if isinstance(reading, Text) else reading.candidates):
+        click.echo(printable(f"{path}: not written, as nothing was found to draw"), err=True)
         return
+    if isinstance(reading, Text):
+        words = explanation.text_in_words(reading, network.names)
+        image = explanation.draw_text(reading, network.names)
+    else:
+        words = explanation.in_words(reading, network.names)
+        image = explanation.draw(reading, network.sheet, printable(f"{file}: {words}"))
+    click.echo(printable(f"{file}: {words}"), err=True)
     with replacing(path) as picture:
         image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
 
