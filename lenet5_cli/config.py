@@ -281,8 +281,11 @@ def check(setting: Field[Any], value: object) -> None:
         names = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
         raise LeNet5Error(f"{name}: {shown(value)}; expected {names[kinds[0]]}")
     low, high = setting.metadata["min"], setting.metadata["max"]
-    if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]
-        raise LeNet5Error(f"{name}: {shown(value)}; expected {low} or more")
+    if low is not None and value is not None:
+        if not -inf < value < inf:  # type: ignore[operator]
+            raise LeNet5Error(f"{name}: {shown(value)}; expected a finite number")
+        if value < low:
+            raise LeNet5Error(f"{name}: {shown(value)}; expected {low} or more")
     high = MAX_COUNT if high is None and isinstance(value, int) and not isinstance(value, bool) else high
     if high is not None and value is not None and value > high:  # type: ignore[operator]
         raise LeNet5Error(f"{name}: {shown(value)}; expected {high} or less")

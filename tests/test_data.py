@@ -229,3 +229,7 @@ def test_as_is_is_a_setting_of_the_run() -> None:
     assert one.config["as_is"] is other.config["as_is"] is True
     assert one.data == other.data
     run("eval", "model.pkl")
+
+
+def test_one_image_is_no_images() -> None:
+    assert "Load train: 1 image of 28x28 pixels from builtin\n" in run("data", "show", "builtin:1").stderr

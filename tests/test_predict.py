@@ -177,6 +177,12 @@ def test_an_empty_page_gets_a_reason_instead_of_a_digit() -> None:
     assert answers("empty.png", code=1) == [{"file": "empty.png", "digit": None, "reason": "nothing on it stands out"}]
 
 
+@pytest.mark.parametrize("option", ["--accept", "--timeout"])
+def test_what_is_not_a_number_is_refused(option: str) -> None:
+    said = run("predict", option, "nan", "three.png", code=2).stderr
+    assert said.endswith(f"Error: Invalid value for '{option}': 'nan' is not a number.\n")
+
+
 @pytest.mark.parametrize(("option", "reason"), [("--rotate=0", "stands out"), ("--all", "is one")])
 def test_explain_says_once_that_there_is_nothing_to_draw(option: str, reason: str) -> None:
     Image.new("L", (100, 100), 200).save("empty.png")

@@ -80,7 +80,7 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
         (f"lr = {{ low = 0, high = 1, {70 * 'x'} = 1 }}", f"line 1: lr: {60 * 'x'} is nothing that a range has;"
          " these are: high, log, low"),
         ("lr = { low = -1, high = 1 }", "line 1: lr: -1; expected 0 or more"),
-        ("lr = { low = 0, high = inf }", "line 1: lr: inf; expected 0 or more"),
+        ("lr = { low = 0, high = inf }", "line 1: lr: inf; expected a finite number"),
         ("epochs = { low = 1, high = 2.5 }", "line 1: epochs: 2.5; expected an integer"),
         ('augment = { low = 0, high = 1 }',
          "line 1: augment: {'low': 0, 'high': 1}; expected a list of choices among none, affine, elastic"),

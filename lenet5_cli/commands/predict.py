@@ -20,6 +20,7 @@ from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
     NoBar,
+    Number,
     agree,
     console,
     joined,
@@ -80,7 +81,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @option(
     "--accept",
     group="Main",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     metavar="Q",
     help="Fraction of digits held out in training that would pass; what is farther from every glyph is no digit. "
     "1 refuses nothing.  [default: 0.995]",
@@ -89,6 +90,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     "--top",
     group="Output",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1,
     show_default=True,
     help="Show up to this many answers a picture, those above 0.0001.",

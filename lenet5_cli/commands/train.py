@@ -18,6 +18,7 @@ from lenet5_cli.commands.options import (
     GroupedCommand,
     Stop,
     agree,
+    config_of,
     console,
     joined,
     load,
@@ -174,7 +175,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     from lenet5_cli.training.loop import demand_classes
 
     def begin() -> "tuple[Config, Checkpoint | None]":
-        config, saved = Config(**values), checkpoint.read(start) if start else None
+        config, saved = config_of(values), checkpoint.read(start) if start else None
         return replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config, saved
 
     config, saved = ranks.share(begin)

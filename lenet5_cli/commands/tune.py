@@ -11,6 +11,7 @@ from lenet5_cli.commands.options import (
     FILE,
     GroupedCommand,
     Stop,
+    config_of,
     console,
     cores_option,
     load,
@@ -22,7 +23,7 @@ from lenet5_cli.commands.options import (
     settings,
     source_of,
 )
-from lenet5_cli.config import Config, as_toml, seconds
+from lenet5_cli.config import as_toml, seconds
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def tune(
     if plot:
         figures.require("--plot", plot)
     ranges = read_space(space)
-    config = Config(**values)
+    config = config_of(values)
     split = load(config, "train")
     if source_of("validation") == "DEFAULT":
         config = replace(config, validation=Search.held_out(split))
