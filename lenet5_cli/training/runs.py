@@ -6,6 +6,7 @@ import platform
 import queue
 import secrets
 import signal
+import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, fields, replace
 from multiprocessing.connection import Connection
@@ -507,7 +508,7 @@ def _run_apart(
 ) -> None:
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exception: no half-written file stays
     first = multiprocessing.parent_process()
     try:
         saved = checkpoint.read(start) if start else None
@@ -522,8 +523,6 @@ def _run_apart(
         events.put((place, evaluate(run.kept(), test, threads=threads)))
     except LeNet5Error as error:
         events.put((place, f"seed {config.seed}: {error}"))
-    except KeyboardInterrupt:
-        pass
 
 
 def train_apart(settings: dict[str, Any], events: Connection) -> None:
