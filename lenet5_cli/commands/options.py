@@ -425,14 +425,14 @@ def source_of(name: str) -> str:
 
 
 def console() -> "Console":
-    """Return rich's console for stdout; what its encoding cannot take is replaced, not a crash."""
+    """Return rich's console for stdout, to which a name in brackets is a name and no markup."""
     from rich.console import Console
 
-    return Console(highlight=False, emoji=False)
+    return Console(highlight=False, emoji=False, markup=False)
 
 
 def plain(screen: "Console", text: str) -> "Text":
-    """Return a text as it is: no markup, and escaped what would steer the terminal or what stdout cannot take."""
+    """Return a text with what would steer the terminal, and what stdout cannot take, escaped."""
     from rich.text import Text
 
     return Text(printable(text).encode(screen.encoding, "backslashreplace").decode(screen.encoding))
