@@ -72,10 +72,15 @@ def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Spli
     if not isinstance(data, tuple):
         return load(Config(data=fspath(data)), split, names)
     images, labels = as_pictures(data[0]), np.asarray(data[1])
-    if labels.shape != (len(images),) or not len(images):
+    if labels.shape != (len(images),):
         raise LeNet5Error(f"labels of shape {labels.shape} for {len(images)} pictures; expected one for each")
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > np.iinfo(np.uint8).max:
+    if not len(images):
+        raise LeNet5Error("no pictures; expected at least one")
+    if labels.dtype.kind not in "iu":
         raise LeNet5Error(f"labels of {labels.dtype}; expected integers, the places of their glyphs from 0")
+    largest = np.iinfo(np.uint8).max
+    for index in np.flatnonzero((labels < 0) | (labels > largest)):
+        raise LeNet5Error(f"label {labels[index]} at index {index:,}, counted from 0; expected 0 to {largest}")
     return Split("arrays", images, labels.astype(np.uint8), "arrays", "arrays")
 
 
