@@ -181,7 +181,7 @@ def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
     ]
     Path("own/1/more").mkdir()
     assert refusal(test_fraction=0) == (
-        "own: 2 of 26 pictures cannot be read, more than 5%; the first: own/1/more: a folder; expected a picture"
+        "own: 2 of 26 pictures cannot be read, more than 5 %; the first: own/1/more: a folder; expected a picture"
     )
     Image.new("L", (50, 50), 255).save("own/1/notes.png")  # read, and nothing is on it
     Path("own/1/more").rmdir()
@@ -289,4 +289,4 @@ def test_a_folder_with_nothing_but_a_link_to_a_folder_is_none_of_pictures() -> N
     Path("links").mkdir()
     Path("links/1").symlink_to("../own/1")
     assert not folders.is_one(Path("links"))
-    assert refusal("links").startswith("links: no train-images-idx3-ubyte in this folder; ")
+    assert refusal("links").startswith("links: no IDX files in this folder, nor a folder of pictures for each")

@@ -244,7 +244,8 @@ def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
 
 def test_a_missing_file(folder):
     assert refusal(folder) == (
-        f"{folder}: no train-images-idx3-ubyte in this folder; the names tried are train-images-idx3-ubyte,"
+        f"{folder}: no IDX files in this folder, nor a folder of pictures for each class;"
+        " the names tried are train-images-idx3-ubyte,"
         " train-images.idx3-ubyte, train-images-idx3-ubyte.gz, train-images.idx3-ubyte.gz"
     )
     idx.write(folder / "t10k-images-idx3-ubyte", digits(1)[0])

@@ -104,7 +104,7 @@ def load(
     if len(unreadable) > MAX_UNREADABLE * len(found):
         raise LeNet5Error(
             f"{top}: {len(unreadable):,} of {len(found):,} pictures cannot be read, more than"
-            f" {MAX_UNREADABLE:.0%}; the first: {unreadable[0]}"
+            f" {100 * MAX_UNREADABLE:.0f} %; the first: {unreadable[0]}"
         )
     return Pictures(images, [each.label for each in kept], [each.path for each in kept], unreadable)
 

@@ -351,7 +351,8 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
     if found := _find(folder, split):
         return found
     missing = next(name for name in _names(split) if not _spelled(folder, name))
-    raise LeNet5Error(f"{source}: no {missing} in this folder; the names tried are {', '.join(_spellings(missing))}")
+    what, nor = (missing, "") if holds_idx(folder) else ("IDX files", ", nor a folder of pictures for each class")
+    raise LeNet5Error(f"{source}: no {what} in this folder{nor}; the names tried are {', '.join(_spellings(missing))}")
 
 
 def _unknown(source: str) -> LeNet5Error:
