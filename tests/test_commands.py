@@ -70,7 +70,9 @@ def test_a_start_waits_for_no_garbage_collector_and_no_threads() -> None:
 
 
 def test_what_is_no_command_is_told() -> None:
-    assert run("evall", code=2).stderr.endswith("Error: No such command 'evall'.\n")
+    said = run("evall", code=2).stderr.splitlines()[-1]
+    hint = " Did you mean 'eval'?" if hasattr(click.exceptions, "NoSuchCommand") else ""  # which older ones do not have
+    assert said == f"Error: No such command 'evall'.{hint}"
 
 
 def test_a_checkpoint_that_is_none_is_told() -> None:

@@ -33,10 +33,6 @@ SHARED = ("train", "eval", "predict")  # by the ranks that mpiexec starts; of th
 class Group(click.Group):
     """The one place where an error becomes a message and an exit code."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as Click names it
-        """Return the names of the commands, in the order of the help."""
-        return list(COMMANDS)
-
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return the command of a name, imported now: no command waits for the other eight."""
         if cmd_name not in COMMANDS:
@@ -100,7 +96,11 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group,
+    commands=dict.fromkeys(COMMANDS),  # the names, for the help and for hints
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(lenet5_cli.__version__, prog_name="lenet5")
 def lenet5() -> None:
     """Train LeNet-5, evaluate it, and have it read digits.

@@ -107,7 +107,7 @@ def evaluate(
     errors: Path | None,
     overwrite: bool,
 ) -> None:
-    """Measure a checkpoint on a data set, or several and what they answer together.
+    """Measure a checkpoint on a data set, or several together.
 
     Several average their probabilities. The data is what the first was trained on unless --data names other.
 
