@@ -16,6 +16,7 @@ from PIL import Image
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.commands.predict import _cell
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.files import BUNDLED_MODEL
@@ -259,6 +260,22 @@ def test_csv_has_a_row_a_picture() -> None:
     assert rows[3][:4] == ["bad.png", "", "", ""]
     assert rows[3][4].startswith("bad.png: not a picture")
     assert "give one" in run("predict", "--csv", "--json", "a,b.png", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("three.png", "three.png "),
+        ("thirteen.p", "thirteen.p"),
+        ("seventeen.png", "seve…n.png"),
+        ("三.png", "三.png    "),  # which takes two columns
+        ("三三三.png", "三三三.png"),
+        ("三三三三.png", "三三三…png"),
+        (20 * "三", "三三…三三 "),
+    ],
+)
+def test_a_name_fills_ten_columns(name: str, cell: str) -> None:
+    assert _cell(name, 10) == cell
 
 
 def test_long_names_are_cut_in_the_middle_and_unlikely_answers_are_left_out() -> None:

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from threading import local
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import click
 
@@ -407,14 +408,15 @@ def _rows(head: str, beside: int) -> Callable[[str, str], None]:
             line = f"{'file':{width}}  {head}"
             click.echo(click.style(line, bold=True) if screen and screen.color_system else line)
         printed += 1
-        click.echo(f"{_cut(file, width):{width}}  {answer}")
+        click.echo(f"{_cell(file, width)}  {answer}")
 
     return row
 
 
-def _cut(name: str, width: int) -> str:
-    """Return a name no longer than that: a longer one without its middle."""
-    if len(name) <= width:
-        return name
-    kept = width - 1
-    return f"{name[: kept // 2]}…{name[len(name) - (kept - kept // 2) :]}"
+def _cell(name: str, width: int) -> str:
+    """Return a name that fills so many columns: a longer one without its middle, a shorter one with spaces."""
+    cut, kept = name, min(len(name), width)
+    while (spare := width - sum(1 + (east_asian_width(character) in "WF") for character in cut)) < 0:
+        kept -= 1
+        cut = f"{name[: kept // 2]}…{name[len(name) - (kept - kept // 2) :]}"
+    return cut + spare * " "
