@@ -76,8 +76,8 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
         ("lr = { low = 0, high = 1, log = true }",
          "line 1: lr: from 0 to 1 has no logarithm; expected low to be above 0, or log = false"),
         ("lr = { low = 0, high = 1, log = 1 }", "line 1: lr: log = 1; expected true or false"),
-        ("lr = { low = 0, high = 1, lag = true }", "line 1: lr: lag is nothing that a range has; did you mean log?"),
-        (f"lr = {{ low = 0, high = 1, {70 * 'x'} = 1 }}", f"line 1: lr: {60 * 'x'} is nothing that a range has;"
+        ("lr = { low = 0, high = 1, lag = true }", "line 1: lr: lag is not in a range; did you mean log?"),
+        (f"lr = {{ low = 0, high = 1, {70 * 'x'} = 1 }}", f"line 1: lr: {60 * 'x'} is not in a range;"
          " these are: high, log, low"),
         ("lr = { low = -1, high = 1 }", "line 1: lr: -1; expected 0 or more"),
         ("lr = { low = 0, high = inf }", "line 1: lr: inf; expected a finite number"),
@@ -91,7 +91,7 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
         ("lr = 1\n\nvalidation = [1, 2]",
          "line 1: lr: 1; expected a range such as { low = 0.01, high = 1.0 }, or a list of choices"),
         ("validation = [1, 2]",
-         "line 1: validation: says by what trials are compared, and is the same for all; leave it out"),
+         "line 1: validation: decides how trials are compared, so that it is the same for all; leave it out"),
         ("lr = ", "line 1: not TOML: Invalid value"),
         ('{"lr": 1}', "looks like JSON; expected a TOML file of ranges of settings"),
     ],

@@ -34,6 +34,11 @@ def test_train_prints_an_epoch_a_line_and_the_test_accuracy(bars_folder: Path) -
     assert left_behind() == ["bars", "model.pkl"]
 
 
+def test_a_hint_quotes_a_name_with_a_space(bars_folder: Path) -> None:
+    said = train(bars_folder, "--epochs", 1, "-o", "my model.pkl").stderr.splitlines()[-1]
+    assert said.endswith("; lenet5 predict --model 'my model.pkl' digit.png reads a digit with it.")
+
+
 def test_train_records_how_the_model_was_made(bars_folder: Path) -> None:
     train(bars_folder, "--lr", 0.25, "--log", "run.jsonl")
     saved = checkpoint.read("model.pkl")

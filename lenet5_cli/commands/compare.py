@@ -48,7 +48,7 @@ SIGNIFICANT = 0.05  # the largest p-value that is called a difference, as is usu
     type=click.Choice(["test", "train"]),
     default="test",
     show_default=True,
-    help="Which split of it.",
+    help="Training or test images.",
 )
 @threads_option
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")

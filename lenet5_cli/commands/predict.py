@@ -77,14 +77,14 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     group="Data",
     type=click.Choice(["0", "90", "180", "270"]),
     default="0",
-    help="Turn each picture clockwise by so many degrees, after what its EXIF says.",
+    help="Degrees to turn each picture clockwise, after its EXIF orientation is applied.",
 )
 @option(
     "--accept",
     group="Main",
     type=Number(0, 1),
     metavar="Q",
-    help="Fraction of digits held out in training that would pass; what is farther from every glyph is no digit. "
+    help="Refuse what is farther from every glyph than this fraction of the digits held out in training; "
     "1 refuses nothing.  [default: 0.995]",
 )
 @option(
@@ -101,7 +101,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     group="Output",
     type=FILE,
     metavar="IMAGE",
-    help="Draw what the network saw in the picture, and say it.",
+    help="Draw what the network saw in the picture, and say it in words.",
 )
 @overwrite_option
 @threads_option

@@ -36,7 +36,7 @@ BLOCKS = " ▄▀█"
     help=f"A glyph sheet: a text or image file, or shipped: {', '.join(sheets())}.  [default: digits]",
 )
 @click.option("--font", type=FILE, metavar="FILE.ttf", help="Draw characters of this font instead.")
-@click.option("--characters", metavar="ABC...", help="Which to draw, a class each, of Pillow's font without --font.")
+@click.option("--characters", metavar="ABC...", help="What to draw, a class each; without --font, in Pillow's font.")
 @click.option(
     "-o",
     "--output",

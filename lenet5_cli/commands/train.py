@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -128,7 +129,7 @@ def train(
                 history = _train_one(begin, output, threads, ranks, note, stop)
         if plot and ranks.leader:
             figures.history(history, plot)
-        name = printable(str(output))
+        name = printable(quote(str(output)))
         click.echo(f"The model is in {name}; lenet5 predict --model {name} digit.png reads a digit with it.", err=True)
         if begin.notice:
             click.echo(begin.notice, err=True)
@@ -250,7 +251,7 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
             click.echo(START_KEPT, err=True)
         tally = evaluate(run.kept(), begin.test, threads=threads, ranks=ranks, track=stop.track)
     except Stop.Requested:
-        name, done = printable(str(output)), len(run.history)
+        name, done = printable(quote(str(output))), len(run.history)
         if done:
             click.echo(f"Stopped; {name} has {done} of {run.config.epochs} epochs.", err=True)
             click.echo(f"lenet5 train --resume --output {name} continues it.", err=True)

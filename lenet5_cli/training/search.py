@@ -120,7 +120,7 @@ def read_space(name: str) -> Space:
 def _distribution(setting: Field[Any], given: Any) -> BaseDistribution:
     name = setting.name
     if name in KEPT:
-        raise LeNet5Error(f"{name}: says by what trials are compared, and is the same for all; leave it out")
+        raise LeNet5Error(f"{name}: decides how trials are compared, so that it is the same for all; leave it out")
     if isinstance(given, list):
         for value in given:
             check(setting, value)
@@ -140,7 +140,7 @@ def _range(setting: Field[Any], given: Any, kind: type[IntDistribution | FloatDi
         raise LeNet5Error(f"{name}: {shown(given)}; expected a range such as {example}, or a list of choices")
     known = {"low", "high", "log"}
     for key in given.keys() - known:
-        raise LeNet5Error(f"{name}: {key[:60]} is nothing that a range has{nearest(key[:60], known)}")
+        raise LeNet5Error(f"{name}: {key[:60]} is not in a range{nearest(key[:60], known)}")
     low, high, log = given["low"], given["high"], given.get("log", False)
     check(setting, low)
     check(setting, high)
