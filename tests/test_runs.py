@@ -368,6 +368,28 @@ def test_a_run_of_several_that_fails_is_named_and_ends_the_others(bars_folder: P
     assert left_behind() == ["bars"]
 
 
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [
+        (0, "Stopped before the end of a first epoch; nothing was saved.\n"),
+        (
+            2,
+            "Stopped; whole epochs are in 'my model-1.pkl', 'my model-2.pkl'.\n"
+            "lenet5 train --resume --output 'my model-1.pkl' continues that run.\n",
+        ),
+    ],
+)
+def test_several_runs_that_are_stopped_say_what_they_leave(
+    saved: int, said: str, bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> Any:
+        yield from ((place, history(1)[0]) for place in range(saved))
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(runs, "side_by_side", stopped)
+    assert train(bars_folder, "--runs", 2, "-o", "my model.pkl", code=130).stderr.endswith(said)
+
+
 def test_several_runs_write_over_nothing(bars_folder: Path) -> None:
     Path("model-2.pkl").write_bytes(b"mine")
     result = train(bars_folder, "--runs", 2, code=2)

@@ -309,10 +309,7 @@ def _train_several(
             click.echo(which + _line(event))
             note({"run": place + 1, "seed": configs[place].seed, **event.record()})
     if stop.exit_code:
-        saved = ", ".join(printable(name) for name, history in zip(names, histories, strict=True) if history)
-        click.echo(
-            f"Stopped; {saved or 'nothing'} was saved. lenet5 train --resume --output continues one of them.", err=True
-        )
+        click.echo(_stopped([name for name, history in zip(names, histories, strict=True) if history]), err=True)
         click.get_current_context().exit(stop.exit_code)
     if not ranks.leader:
         return []
@@ -321,6 +318,15 @@ def _train_several(
     if not improved(checkpoint.read(output)):
         click.echo(START_KEPT, err=True)
     return history
+
+
+def _stopped(saved: list[str]) -> str:
+    """Return what to say where several runs are stopped, of which some have saved an epoch."""
+    if not saved:
+        return "Stopped before the end of a first epoch; nothing was saved."
+    names = [printable(quote(name)) for name in saved]
+    said = f"Stopped; whole epochs are in {', '.join(names)}."
+    return f"{said}\nlenet5 train --resume --output {names[0]} continues that run."
 
 
 def _line(epoch: "Epoch") -> str:
