@@ -64,7 +64,7 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no range of a setting; expected one at least"),
+        ("", "no range of a setting; expected at least one"),
         ("rate = [1]", "line 1: rate is not a setting; these are: " + ", ".join(sorted(Config.__annotations__))),
         ("\nlearn = 1\nepoch = [1, 2]", "line 2: learn is not a setting; these are: "
          + ", ".join(sorted(Config.__annotations__))),

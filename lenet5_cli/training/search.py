@@ -113,7 +113,7 @@ def read_space(name: str) -> Space:
         except LeNet5Error as error:
             raise LeNet5Error(f"{path}: {place(key)}{error}") from None
     if not ranges:
-        raise LeNet5Error(f"{path}: no range of a setting; expected one at least")
+        raise LeNet5Error(f"{path}: no range of a setting; expected at least one")
     return ranges
 
 
