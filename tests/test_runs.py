@@ -638,3 +638,31 @@ def test_a_process_that_ends_as_it_should_is_no_failure() -> None:
     for code in (1, -9):
         with pytest.raises(LeNet5Error, match=rf"^run 4: its process ended with exit code {code}$"):
             runs._demand_alive({0: SimpleNamespace(exitcode=0), 3: SimpleNamespace(exitcode=code)})
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_the_leader_waits_for_the_runs_of_other_ranks_asks_for_a_sign_and_closes_once(
+    stops: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch, tally = history(1)[0], Tally()
+    heard = {0.5: [(1, (1, epoch, b"a model"))], 1.5: [(2, None), (1, (1, tally, None))], 2.75: [(1, None)]}
+    now, asked, closed = [0.0], [], []
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        assert now[0] < 9
+
+    monkeypatch.setattr(runs, "POLL", 0.25)
+    monkeypatch.setattr(runs, "sleep", sleep)
+    monkeypatch.setattr(runs, "monotonic", lambda: now[0])
+    monkeypatch.setattr(runs, "_events", lambda *_: iter([None, (0, tally)]))
+    own = SimpleNamespace(
+        rank=0, size=3, leader=True, timeout=1.0, reports=lambda: heard.pop(now[0], []),
+        close=lambda: closed.append(now[0]), demand_answers=lambda: asked.append(now[0]),
+    )  # fmt: skip
+    outputs = ["own.pkl", "others.pkl", "third.pkl"]
+    found = list(runs.side_by_side([Config()] * 3, outputs, 1, lambda: stops and now[0] >= 1, ranks=own))
+    assert found == [(0, tally), (1, epoch), (1, tally)]
+    assert Path("others.pkl").read_bytes() == b"a model"
+    assert asked == [1.25, 2.5]  # each time that a second is over
+    assert closed == [1.0 if stops else 3.0]
