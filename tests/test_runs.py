@@ -468,6 +468,33 @@ def test_max_time_starts_no_epoch_that_would_end_too_late(bars_folder: Path, mon
     assert result.stderr.endswith("\nError: max_time: 'soon'; expected a time such as 90s, 10m or 1h30m\n")
 
 
+def test_a_run_learns_from_a_teacher_and_resumes_with_no_other(bars_folder: Path) -> None:
+    for name, seed in (("1.pkl", "1"), ("2.pkl", "2")):
+        train(bars_folder, "--seed", seed, "--output", name)
+    taught = ["--teacher", "1.pkl,2.pkl", "--seed", "3", "--batch-size", "60", "--epochs", "2"]
+    train(bars_folder, *taught, "--threads", "2")
+    whole = without_seconds("model.pkl")
+    train(bars_folder, *taught, "--epochs", "1", "--threads", "1", "--overwrite")
+    run("train", "--resume", "--epochs", "2", "--threads", "1")
+    assert without_seconds("model.pkl") == whole
+    train(bars_folder, *taught, "--epochs", "1", "--overwrite")
+    Path("2.pkl").write_bytes(Path("1.pkl").read_bytes())
+    result = run("train", "--resume", "--epochs", "2", code=1)
+    expected = "model.pkl: learned from another model than the one that is in 1.pkl,2.pkl now"
+    assert result.stderr.splitlines()[-1] == f"Error: {expected}"
+
+
+def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
+    result = train(bars_folder, "--teacher", "bundled", "--glyphs", "letters", code=1)
+    expected = (
+        "Error: teacher: bundled: has 10 classes, 0, 1, 2, ..., and the network has 26 classes, A, B, C, ...; "
+        "only models of the same classes can answer together"
+    )
+    assert result.stderr.splitlines()[-1] == expected
+    result = train(bars_folder, "--teacher", "gone.pkl", code=1)
+    assert result.stderr.splitlines()[-1] == "Error: gone.pkl: no such file; expected a checkpoint"
+
+
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     """Return what runs are asked to fit, which here takes no step."""
