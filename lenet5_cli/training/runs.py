@@ -6,7 +6,6 @@ import platform
 import queue
 import secrets
 import signal
-import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, fields, replace
 from multiprocessing.connection import Connection
@@ -529,7 +528,7 @@ def _run_apart(
 ) -> None:
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exception: no half-written file stays
+    signal.signal(signal.SIGTERM, _end)
     first = multiprocessing.parent_process()
     try:
         saved = checkpoint.read(start) if start else None
@@ -544,6 +543,11 @@ def _run_apart(
         events.put((place, evaluate(run.kept(), test, threads=threads)))
     except LeNet5Error as error:
         events.put((place, f"seed {config.seed}: {error}"))
+
+
+def _end(*_: object) -> None:
+    """End a process of its own by an exception, so that no half-written file stays: by one that no process shows."""
+    raise SystemExit
 
 
 def train_apart(settings: dict[str, Any], events: Connection) -> None:
