@@ -528,7 +528,7 @@ def _run_apart(
 ) -> None:
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
     first = multiprocessing.parent_process()
     try:
         saved = checkpoint.read(start) if start else None
@@ -543,11 +543,10 @@ def _run_apart(
         events.put((place, evaluate(run.kept(), test, threads=threads)))
     except LeNet5Error as error:
         events.put((place, f"seed {config.seed}: {error}"))
-
-
-def _end(*_: object) -> None:
-    """End a process of its own by an exception, so that no half-written file stays: by one that no process shows."""
-    raise SystemExit
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is written any more: end at once, without a traceback
 
 
 def train_apart(settings: dict[str, Any], events: Connection) -> None:
