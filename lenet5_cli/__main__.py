@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import signal
 
 ALLOCATIONS = 100_000  # between two looks of the garbage collector; with Python's 700 there are 85 in ``predict``
 
@@ -13,12 +14,17 @@ def main() -> None:
     A short command takes a fifth less time for what stands here. Imports make many objects and no garbage, so the
     collector looks through them less often, and no more at the end, where all memory is given back at once. And
     OpenBLAS starts no threads: each process computes on one core.
+
+    Until the commands are imported, Ctrl-C ends the process at once: an exception could be raised anywhere in an
+    import, and would be shown with a traceback.
     """
+    before = signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
     gc.set_threshold(ALLOCATIONS)
     atexit.register(gc.freeze)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from lenet5_cli.commands import lenet5  # noqa: PLC0415 - after what is set for it
 
+    signal.signal(signal.SIGINT, before)
     lenet5(prog_name="lenet5")
 
 

@@ -86,7 +86,7 @@ class Config:
     augment: Augment = _data("none", "Random distortions, new in each epoch.")
     drawn: int = _data(0, "Drawn digits added to the training images.", metavar="N", low=0, high=MAX_DRAWN)
     nondigits: int = _data(
-        0, "Drawn pictures of no digit added likewise, to be far from each.", metavar="N", low=0, high=MAX_DRAWN
+        0, "Drawn pictures of no digit added likewise, to be far from every glyph.", metavar="N", low=0, high=MAX_DRAWN
     )
     rehearse: float = _data(
         0.0,
@@ -115,6 +115,11 @@ class Config:
     loss: Loss = _optimisation("cross-entropy", "Loss function.")
     rubbish: float = _optimisation(
         5.0, "Squared distance that stands for no class in --loss discriminative.", metavar="DISTANCE", low=0
+    )
+    teacher: str = _optimisation(
+        "",
+        "Model to learn from in place of labels (distillation); of several, with commas between, their average.",
+        metavar="FILE,...",
     )
     maps: str = _network("6,16,120", "Numbers of maps of c1, c3 and c5.", metavar="N,N,N")
     glyphs: str = _network("digits", "Glyph sheet of the output layer: text, image or shipped.", metavar="NAME|FILE")
@@ -281,8 +286,11 @@ def check(setting: Field[Any], value: object) -> None:
         names = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
         raise LeNet5Error(f"{name}: {shown(value)}; expected {names[kinds[0]]}")
     low, high = setting.metadata["min"], setting.metadata["max"]
-    if low is not None and value is not None and not low <= value < inf:  # type: ignore[operator]
-        raise LeNet5Error(f"{name}: {shown(value)}; expected {low} or more")
+    if low is not None and value is not None:
+        if not -inf < value < inf:  # type: ignore[operator]
+            raise LeNet5Error(f"{name}: {shown(value)}; expected a finite number")
+        if value < low:
+            raise LeNet5Error(f"{name}: {shown(value)}; expected {low} or more")
     high = MAX_COUNT if high is None and isinstance(value, int) and not isinstance(value, bool) else high
     if high is not None and value is not None and value > high:  # type: ignore[operator]
         raise LeNet5Error(f"{name}: {shown(value)}; expected {high} or less")

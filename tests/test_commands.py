@@ -1,7 +1,10 @@
 """What all commands share: help, options, how they end."""
 
+import atexit
+import gc
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +13,8 @@ import click
 import pytest
 
 import lenet5_cli
-from lenet5_cli.commands import COMMANDS, lenet5
+from lenet5_cli import __main__
+from lenet5_cli.commands import COMMANDS, Group, lenet5
 from lenet5_cli.storage import checkpoint
 from tests.conftest import drawing, run
 
@@ -66,7 +70,9 @@ def test_a_start_waits_for_no_garbage_collector_and_no_threads() -> None:
 
 
 def test_what_is_no_command_is_told() -> None:
-    assert run("evall", code=2).stderr.endswith("Error: No such command 'evall'.\n")
+    said = run("evall", code=2).stderr.splitlines()[-1]
+    hint = " Did you mean 'eval'?" if hasattr(click.exceptions, "NoSuchCommand") else ""  # which older ones do not have
+    assert said == f"Error: No such command 'evall'.{hint}"
 
 
 def test_a_checkpoint_that_is_none_is_told() -> None:
@@ -91,3 +97,26 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(checkpoint, "read", interrupted)
     assert run("eval", "model.pkl", code=130).stderr == "Interrupted.\n"
+    monkeypatch.setattr(Group, "list_commands", interrupted)  # the help imports every command
+    assert run("--help", code=130).stderr == "Interrupted.\n"
+
+
+def test_ctrl_c_ends_the_start_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Imported:
+        """What stands for the commands: while they are imported, Ctrl-C is pressed."""
+
+        @property
+        def lenet5(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setitem(sys.modules, "lenet5_cli.commands", Imported())
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(gc, "set_threshold", lambda _: None)
+    monkeypatch.setattr(atexit, "register", lambda _: None)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            __main__.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.code == 130

@@ -230,3 +230,8 @@ def test_letters_answer_together_too() -> None:
     both = Committee([LeNet5(replace(sheet, seed=seed)) for seed in (1, 2)])
     assert both.sheet.names == glyphs.read("letters").names
     assert both.scores(IMAGES[:2]).shape == (2, 26)
+
+
+def test_a_committee_of_nobody_is_refused() -> None:
+    with pytest.raises(LeNet5Error, match=r"^no network; expected at least one$"):
+        Committee([])

@@ -91,3 +91,13 @@ def test_classes_are_told_by_name_and_must_be_the_same() -> None:
     assert "│ {} │ {} │ {} │ {} │".format(*cells) in " ".join(result.stdout.replace("\n", " ").split())
     refused = run("compare", "bundled", "b.pkl", code=1)
     assert refused.stderr.endswith("Error: b.pkl: has other classes than bundled; expected the same to compare them\n")
+
+
+@pytest.mark.usefixtures("two")
+def test_names_are_shown_as_they_are_and_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("b.pkl").rename("[b]a[b].pkl")
+    for width in (80, 30):
+        monkeypatch.setenv("COLUMNS", str(width))
+        shown = run("compare", "a.pkl", "[b]a[b].pkl").stdout
+        assert ("┃ [b]a[b].pkl ┃" in shown) == (width == 80)
+        assert "…" not in shown

@@ -229,3 +229,14 @@ def test_as_is_is_a_setting_of_the_run() -> None:
     assert one.config["as_is"] is other.config["as_is"] is True
     assert one.data == other.data
     run("eval", "model.pkl")
+
+
+def test_a_class_in_brackets_is_shown_as_it_is() -> None:
+    names, pixels = np.array(["[/b]", "[red]z"]), np.zeros((2, 28, 28), np.uint8)
+    np.savez("odd.npz", x_train=pixels, y_train=names, x_test=pixels, y_test=names)
+    rows = [line.split() for line in run("data", "show", "odd.npz").stdout.splitlines()]
+    assert rows[1:3] == [["[/b]", "1", "1"], ["[red]z", "1", "1"]]
+
+
+def test_one_image_is_no_images() -> None:
+    assert "Load train: 1 image of 28x28 pixels from builtin\n" in run("data", "show", "builtin:1").stderr

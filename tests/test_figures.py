@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,20 @@ def test_wrong_answers_are_drawn_each_with_what_is_known_of_it(monkeypatch: pyte
     first, second = figure.axes[0].images
     np.testing.assert_array_equal(first.get_array(), PICTURES[2])
     np.testing.assert_array_equal(second.get_array(), PICTURES[0])
+
+
+def test_names_of_classes_do_not_run_into_each_other_or_off_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = glyphs.read("digits")._replace(names=("apples", "oranges", *"23456789"))
+    measured = Tally(200, names=pairs.names)
+    measured.add(0.0, np.array([0, 0, 0]), -np.eye(10)[[0, 0, 0]])
+    sheet = drawn(monkeypatch, figures.errors, PICTURES[:3], measured.worst, measured)
+    layers = LeNet5(Config(seed=1)).maps(PICTURES[:2])
+    table = drawn(monkeypatch, figures.maps, layers, np.array([0, 1], np.uint8), pairs)
+    for figure, row in ((sheet, "app… → ora…"), (table, "app…")):
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() == row]
+        assert boxes
+        assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+        assert boxes[0].x0 >= 0
 
 
 @pytest.mark.parametrize(("wrong", "rows"), [(0, 0), (1, 1), (10, 1), (11, 2), (25, 3)])

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent import futures
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +145,20 @@ def test_those_that_help_to_read_leave_ctrl_c_to_the_one_that_asked(monkeypatch:
     assert handlers == {signal.SIGINT: signal.SIG_IGN}
 
 
+def test_the_tracker_of_processes_runs_before_ctrl_c_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its start ends with letting Ctrl-C through."""
+    blocked: list[object] = []
+
+    def look() -> None:
+        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+    monkeypatch.setattr(resource_tracker, "ensure_running", look)
+    with folders.ctrl_c_held_back():
+        look()
+    look()
+    assert blocked == [set(), {signal.SIGINT}, set()]
+
+
 def test_deep_and_colourful_pictures() -> None:
     deep = np.asarray(drawing(7, 61)).astype(np.uint16) * 257
     Image.fromarray(deep).save("own/7/deep.png")
@@ -167,7 +181,7 @@ def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
     ]
     Path("own/1/more").mkdir()
     assert refusal(test_fraction=0) == (
-        "own: 2 of 26 pictures cannot be read, more than 5%; the first: own/1/more: a folder; expected a picture"
+        "own: 2 of 26 pictures cannot be read, more than 5 %; the first: own/1/more: a folder; expected a picture"
     )
     Image.new("L", (50, 50), 255).save("own/1/notes.png")  # read, and nothing is on it
     Path("own/1/more").rmdir()
@@ -275,4 +289,4 @@ def test_a_folder_with_nothing_but_a_link_to_a_folder_is_none_of_pictures() -> N
     Path("links").mkdir()
     Path("links/1").symlink_to("../own/1")
     assert not folders.is_one(Path("links"))
-    assert refusal("links").startswith("links: no train-images-idx3-ubyte in this folder; ")
+    assert refusal("links").startswith("links: no IDX files in this folder, nor a folder of pictures for each")

@@ -364,10 +364,10 @@ def test_labels_in_arrays_are_what_a_byte_holds_and_one_for_each_picture() -> No
     assert (found.labels.tolist(), found.labels.dtype) == ([0, 255], np.uint8)
     whole = "expected integers, the places of their glyphs from 0"
     for labels, count, said in (
-        ([0, 256], 2, f"labels of int64; {whole}"),
-        ([-1, 255], 2, f"labels of int64; {whole}"),
+        ([0, 256], 2, "label 256 at index 1, counted from 0; expected 0 to 255"),
+        ([-1, 255], 2, "label -1 at index 0, counted from 0; expected 0 to 255"),
         ([0.0, 1.0], 2, f"labels of float64; {whole}"),
-        ([], 0, "labels of shape (0,) for 0 pictures; expected one for each"),
+        ([], 0, "no pictures; expected at least one"),
         ([[0, 1]], 2, "labels of shape (1, 2) for 2 pictures; expected one for each"),
     ):
         with pytest.raises(LeNet5Error) as refused:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.commands.predict import _cell
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.files import BUNDLED_MODEL
@@ -177,6 +178,23 @@ def test_an_empty_page_gets_a_reason_instead_of_a_digit() -> None:
     assert answers("empty.png", code=1) == [{"file": "empty.png", "digit": None, "reason": "nothing on it stands out"}]
 
 
+@pytest.mark.parametrize("option", ["--accept", "--timeout"])
+def test_what_is_not_a_number_is_refused(option: str) -> None:
+    said = run("predict", option, "nan", "three.png", code=2).stderr
+    assert said.endswith(f"Error: Invalid value for '{option}': 'nan' is not a number.\n")
+
+
+@pytest.mark.parametrize(("option", "reason"), [("--rotate=0", "stands out"), ("--all", "is one")])
+def test_explain_says_once_that_there_is_nothing_to_draw(option: str, reason: str) -> None:
+    Image.new("L", (100, 100), 200).save("empty.png")
+    result = run("predict", option, "--explain", "seen.png", "empty.png", code=1)
+    assert result.stderr.splitlines()[1:] == [
+        "seen.png: not written, as nothing was found to draw",
+        f"empty.png: no digit: nothing on it {reason}",
+    ]
+    assert not Path("seen.png").exists()
+
+
 @pytest.fixture
 def strict(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Have every network that is read keep distances of held-out digits, from 0 to 2."""
@@ -242,6 +260,22 @@ def test_csv_has_a_row_a_picture() -> None:
     assert rows[3][:4] == ["bad.png", "", "", ""]
     assert rows[3][4].startswith("bad.png: not a picture")
     assert "give one" in run("predict", "--csv", "--json", "a,b.png", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("three.png", "three.png "),
+        ("thirteen.p", "thirteen.p"),
+        ("seventeen.png", "seve…n.png"),
+        ("三.png", "三.png    "),  # which takes two columns
+        ("三三三.png", "三三三.png"),
+        ("三三三三.png", "三三三…png"),
+        (20 * "三", "三三…三三 "),
+    ],
+)
+def test_a_name_fills_ten_columns(name: str, cell: str) -> None:
+    assert _cell(name, 10) == cell
 
 
 def test_long_names_are_cut_in_the_middle_and_unlikely_answers_are_left_out() -> None:

@@ -119,9 +119,9 @@ def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_
     run("train", "--data", "bars", *SHORT)
     assert checkpoint.read("model.pkl").data["name"] == "bars"
     bars_folder.rename(tmp_path / "moved")
-    gone = f"bars: neither a data set nor a folder; the data sets are {', '.join(sources.NAMES)};"
+    gone = f"bars: no such data set, folder or file; the data sets are {', '.join(sources.NAMES)};"
     for arguments in (["eval", "model.pkl"], ["train", "--resume", "--epochs", 3]):
-        assert run(*arguments, code=1).stderr == f"Error: {gone} --data says where the images are now\n"
+        assert run(*arguments, code=1).stderr == f"Error: {gone} if it has moved, --data says where it is\n"
     assert json.loads(run("eval", "model.pkl", "--data", "moved", "--json").stdout)["images"] == 50
     run("train", "--resume", "--data", "moved", "--epochs", 3)
     assert checkpoint.read("model.pkl").data["name"] == "moved"
@@ -242,15 +242,19 @@ def test_a_trial_apart_sends_its_epochs_then_nothing_more(bars_folder: Path, mon
 @pytest.fixture
 def apart(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what does the work of one process of several here, and gives back what it sends."""
-    handlers: dict[int, object] = {}
-    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    handlers: dict[int, list[object]] = {signal.SIGINT: [], signal.SIGTERM: []}
+    monkeypatch.setattr(signal, "signal", lambda number, handler: handlers[number].append(handler))
 
     def work(**settings: Any) -> list[Any]:
         events: queue.Queue[Any] = queue.Queue()
         config = Config(data=str(bars_folder), epochs=2, samples_per_epoch=50, seed=3, **settings)
         runs._run_apart(4, config, "model.pkl", None, 1, events)
         # The first process decides on Ctrl-C; an end by it becomes an exception, so that nothing half-written stays.
-        assert handlers == {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.default_int_handler}
+        # Once all is written, it is the system's again, and shows no traceback.
+        assert handlers == {
+            signal.SIGINT: [signal.SIG_IGN],
+            signal.SIGTERM: [signal.default_int_handler, signal.SIG_DFL],
+        }
         return list(events.queue)
 
     return work
@@ -280,7 +284,8 @@ def test_a_run_apart_that_is_ended_says_nothing(apart: Any, monkeypatch: pytest.
 @pytest.fixture
 def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what runs side by side without processes: each sends an epoch and a tally as soon as it starts."""
-    seen = SimpleNamespace(started=[], joined=[], terminated=[], exitcode=None, sends=(*history(1), Tally()))
+    seen = SimpleNamespace(started=[], blocked=[], joined=[], terminated=[], exitcode=None)
+    seen.sends = (*history(1), Tally())
 
     class Process:
         def __init__(self, target: object, args: tuple[Any, ...]) -> None:
@@ -290,6 +295,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         def start(self) -> None:
             seen.started.append((self.place, self.config.seed, self.output, self.threads))
+            seen.blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
             for event in seen.sends:
                 self.events.put((self.place, event))
 
@@ -325,6 +331,8 @@ def test_runs_take_as_many_threads_as_there_are_and_each_reports_and_ends(beside
     ]
     assert seen.started == [(0, 5, "a", each), (1, 6, "b", each), (2, 7, "c", each)]
     assert (seen.joined, seen.terminated) == ([0, 1, 2], [])
+    assert seen.blocked == [{signal.SIGINT}] * 3  # in the processes, from their first instruction on
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 def test_runs_that_are_stopped_are_ended_and_no_more_are_started(beside: Any) -> None:
@@ -365,6 +373,28 @@ def test_a_run_of_several_that_fails_is_named_and_ends_the_others(bars_folder: P
         result.stderr,
     )
     assert left_behind() == ["bars"]
+
+
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [
+        (0, "Stopped before the end of a first epoch; nothing was saved.\n"),
+        (
+            2,
+            "Stopped; whole epochs are in 'my model-1.pkl', 'my model-2.pkl'.\n"
+            "lenet5 train --resume --output 'my model-1.pkl' continues that run.\n",
+        ),
+    ],
+)
+def test_several_runs_that_are_stopped_say_what_they_leave(
+    saved: int, said: str, bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> Any:
+        yield from ((place, history(1)[0]) for place in range(saved))
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(runs, "side_by_side", stopped)
+    assert train(bars_folder, "--runs", 2, "-o", "my model.pkl", code=130).stderr.endswith(said)
 
 
 def test_several_runs_write_over_nothing(bars_folder: Path) -> None:
@@ -431,8 +461,8 @@ def test_validation_keeps_the_best_epoch_and_patience_ends_the_run(bars_folder: 
 def test_a_validation_part_leaves_images_to_train_on(bars_folder: Path) -> None:
     result = train(bars_folder, "--validation", 300, code=1)
     assert result.stderr.endswith("Error: validation: 300 of 300 images; none would be left\n")
-    result = train(bars_folder, "--patience", 1, code=1)
-    assert result.stderr == "Error: patience: there are no images to validate on; set validation too\n"
+    result = train(bars_folder, "--patience", 1, code=2)
+    assert result.stderr.endswith("\nError: patience: there are no images to validate on; set validation too\n")
 
 
 def test_max_time_starts_no_epoch_that_would_end_too_late(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,8 +471,35 @@ def test_max_time_starts_no_epoch_that_would_end_too_late(bars_folder: Path, mon
     result = train(bars_folder, "--epochs", 100_000, "--max-time", "1s")
     assert "Another epoch would end later than 1s after the start." in result.stderr
     assert 1 <= len(checkpoint.read("model.pkl").history) <= 4
-    result = train(bars_folder, "--max-time", "soon", "--overwrite", code=1)
-    assert result.stderr == "Error: max_time: 'soon'; expected a time such as 90s, 10m or 1h30m\n"
+    result = train(bars_folder, "--max-time", "soon", "--overwrite", code=2)
+    assert result.stderr.endswith("\nError: max_time: 'soon'; expected a time such as 90s, 10m or 1h30m\n")
+
+
+def test_a_run_learns_from_a_teacher_and_resumes_with_no_other(bars_folder: Path) -> None:
+    for name, seed in (("1.pkl", "1"), ("2.pkl", "2")):
+        train(bars_folder, "--seed", seed, "--output", name)
+    taught = ["--teacher", "1.pkl,2.pkl", "--seed", "3", "--batch-size", "60", "--epochs", "2"]
+    train(bars_folder, *taught, "--threads", "2")
+    whole = without_seconds("model.pkl")
+    train(bars_folder, *taught, "--epochs", "1", "--threads", "1", "--overwrite")
+    run("train", "--resume", "--epochs", "2", "--threads", "1")
+    assert without_seconds("model.pkl") == whole
+    train(bars_folder, *taught, "--epochs", "1", "--overwrite")
+    Path("2.pkl").write_bytes(Path("1.pkl").read_bytes())
+    result = run("train", "--resume", "--epochs", "2", code=1)
+    expected = "model.pkl: learned from another model than the one that is in 1.pkl,2.pkl now"
+    assert result.stderr.splitlines()[-1] == f"Error: {expected}"
+
+
+def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
+    result = train(bars_folder, "--teacher", "bundled", "--glyphs", "letters", code=1)
+    expected = (
+        "Error: teacher: bundled: has 10 classes, 0, 1, 2, ..., and the network has 26 classes, A, B, C, ...; "
+        "only models of the same classes can answer together"
+    )
+    assert result.stderr.splitlines()[-1] == expected
+    result = train(bars_folder, "--teacher", "gone.pkl", code=1)
+    assert result.stderr.splitlines()[-1] == "Error: gone.pkl: no such file; expected a checkpoint"
 
 
 @pytest.fixture

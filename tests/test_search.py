@@ -64,7 +64,7 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no range of a setting; expected one at least"),
+        ("", "no range of a setting; expected at least one"),
         ("rate = [1]", "line 1: rate is not a setting; these are: " + ", ".join(sorted(Config.__annotations__))),
         ("\nlearn = 1\nepoch = [1, 2]", "line 2: learn is not a setting; these are: "
          + ", ".join(sorted(Config.__annotations__))),
@@ -76,11 +76,11 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
         ("lr = { low = 0, high = 1, log = true }",
          "line 1: lr: from 0 to 1 has no logarithm; expected low to be above 0, or log = false"),
         ("lr = { low = 0, high = 1, log = 1 }", "line 1: lr: log = 1; expected true or false"),
-        ("lr = { low = 0, high = 1, lag = true }", "line 1: lr: lag is nothing that a range has; did you mean log?"),
-        (f"lr = {{ low = 0, high = 1, {70 * 'x'} = 1 }}", f"line 1: lr: {60 * 'x'} is nothing that a range has;"
+        ("lr = { low = 0, high = 1, lag = true }", "line 1: lr: lag is not in a range; did you mean log?"),
+        (f"lr = {{ low = 0, high = 1, {70 * 'x'} = 1 }}", f"line 1: lr: {60 * 'x'} is not in a range;"
          " these are: high, log, low"),
         ("lr = { low = -1, high = 1 }", "line 1: lr: -1; expected 0 or more"),
-        ("lr = { low = 0, high = inf }", "line 1: lr: inf; expected 0 or more"),
+        ("lr = { low = 0, high = inf }", "line 1: lr: inf; expected a finite number"),
         ("epochs = { low = 1, high = 2.5 }", "line 1: epochs: 2.5; expected an integer"),
         ('augment = { low = 0, high = 1 }',
          "line 1: augment: {'low': 0, 'high': 1}; expected a list of choices among none, affine, elastic"),
@@ -91,7 +91,7 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
         ("lr = 1\n\nvalidation = [1, 2]",
          "line 1: lr: 1; expected a range such as { low = 0.01, high = 1.0 }, or a list of choices"),
         ("validation = [1, 2]",
-         "line 1: validation: says by what trials are compared, and is the same for all; leave it out"),
+         "line 1: validation: decides how trials are compared, so that it is the same for all; leave it out"),
         ("lr = ", "line 1: not TOML: Invalid value"),
         ('{"lr": 1}', "looks like JSON; expected a TOML file of ranges of settings"),
     ],
@@ -180,12 +180,14 @@ def test_a_trial_worse_than_the_median_is_ended_early_but_not_in_its_last_epoch(
         events.send(None)
 
     killed: list[object] = []
+    blocked: list[object] = []
 
     class Process:
         def __init__(self, args: tuple[Any, ...], **_: object) -> None:
             self.args = args
 
         def start(self) -> None:
+            blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
             train(*self.args)
 
         def kill(self) -> None:
@@ -204,6 +206,8 @@ def test_a_trial_worse_than_the_median_is_ended_early_but_not_in_its_last_epoch(
     assert ended[6].curve == (0.9, 0.9, 0.9, 0.1)
     assert [trial.number for trial in found.ranked] == [7, 1, 2, 3, 4, 5]
     assert len(killed) == 7
+    assert blocked == [{signal.SIGINT}] * 7  # in the processes, from their first instruction on
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 @pytest.mark.usefixtures("begun")

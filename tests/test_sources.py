@@ -17,9 +17,9 @@ from lenet5_cli.data import cache, idx, remote, sources
 from lenet5_cli.errors import LeNet5Error
 
 NEITHER = (
-    "neither a data set nor a folder; the data sets are mnist, fashion-mnist, kmnist, emnist-digits,"
+    "no such data set, folder or file; the data sets are mnist, fashion-mnist, kmnist, emnist-digits,"
     " emnist-letters, emnist-balanced, qmnist, kannada-mnist, builtin, builtin-letters;"
-    " --data says where the images are now"
+    " if it has moved, --data says where it is"
 )
 REAL_MNIST = Path(os.environ.get("LENET5_DATA") or "(none)").absolute()
 PREFIXES = {"train": "train", "test": "t10k"}
@@ -246,7 +246,8 @@ def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
 
 def test_a_missing_file(folder):
     assert refusal(folder) == (
-        f"{folder}: no train-images-idx3-ubyte in this folder; the names tried are train-images-idx3-ubyte,"
+        f"{folder}: no IDX files in this folder, nor a folder of pictures for each class;"
+        " the names tried are train-images-idx3-ubyte,"
         " train-images.idx3-ubyte, train-images-idx3-ubyte.gz, train-images.idx3-ubyte.gz"
     )
     idx.write(folder / "t10k-images-idx3-ubyte", digits(1)[0])
@@ -259,12 +260,13 @@ def test_a_missing_file(folder):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("data/digits", "data/digits: no such folder; --data says where the images are now"),
-        ("./mnist", "./mnist: no such folder; --data says where the images are now"),
+        ("data/digits", "data/digits: no such folder or file; if it has moved, --data says where it is"),
+        ("./mnist", "./mnist: no such folder or file; if it has moved, --data says where it is"),
         (
             "fashion_mnist",
-            f"fashion_mnist: {NEITHER.partition('--data')[0]}did you mean fashion-mnist?",
+            f"fashion_mnist: {NEITHER.partition('if it')[0]}did you mean fashion-mnist?",
         ),
+        ("MNIST", f"MNIST: {NEITHER.partition('if it')[0]}did you mean mnist?"),
         ("cifar", f"cifar: {NEITHER}"),
         ("", f"(nothing): {NEITHER}"),
         ("file", "file: a file; expected a folder, or a file that ends in .csv or .npz"),

@@ -34,6 +34,11 @@ def test_train_prints_an_epoch_a_line_and_the_test_accuracy(bars_folder: Path) -
     assert left_behind() == ["bars", "model.pkl"]
 
 
+def test_a_hint_quotes_a_name_with_a_space(bars_folder: Path) -> None:
+    said = train(bars_folder, "--epochs", 1, "-o", "my model.pkl").stderr.splitlines()[-1]
+    assert said.endswith("; lenet5 predict --model 'my model.pkl' digit.png reads a digit with it.")
+
+
 def test_train_records_how_the_model_was_made(bars_folder: Path) -> None:
     train(bars_folder, "--lr", 0.25, "--log", "run.jsonl")
     saved = checkpoint.read("model.pkl")
@@ -106,7 +111,7 @@ def test_config_that_is_wrong_is_told() -> None:
         (["--batch-size", "0"], "Invalid value for '--batch-size': 0 is not in the range x>=1."),
         (["--dtype", "float16"], "Invalid value for '--dtype': 'float16' is not one of 'float32', 'float64'."),
         (["--output", "none/model.pkl"], "none/model.pkl: there is no folder none"),
-        (["--epoch", "1"], "No such option '--epoch'. (Did you mean one of: '--epochs', '--plot'?)"),
+        (["--epoch", "1"], "No such option '--epoch'. (Did you mean one of: '--epochs', '--plot', '--teacher'?)"),
     ],
 )
 def test_usage_errors(arguments: list[str], message: str) -> None:
@@ -134,7 +139,7 @@ def test_the_variable_names_the_folder_of_the_default_data_only(
     assert checkpoint.read("model.pkl").data["name"] == "mnist"
     monkeypatch.setenv("LENET5_DATA", "gone")
     assert run("eval", "bars.pkl").stdout == run("eval", "bars.pkl", "--data", bars_folder).stdout
-    gone = "LENET5_DATA: gone: neither a data set nor a folder"
+    gone = "LENET5_DATA: gone: no such data set, folder or file"
     assert run("eval", "model.pkl", code=1).stderr.startswith(f"Error: {gone}")
 
 

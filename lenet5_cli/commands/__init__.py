@@ -3,6 +3,8 @@
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -31,10 +33,6 @@ SHARED = ("train", "eval", "predict")  # by the ranks that mpiexec starts; of th
 class Group(click.Group):
     """The one place where an error becomes a message and an exit code."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as Click names it
-        """Return the names of the commands, in the order of the help."""
-        return list(COMMANDS)
-
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return the command of a name, imported now: no command waits for the other eight."""
         if cmd_name not in COMMANDS:
@@ -54,15 +52,18 @@ class Group(click.Group):
             click.echo(f"Error: {error.filename or 'writing'}: {error.strerror}", err=True)
             sys.exit(1)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the command line, or show the help, for which every command is imported: exit 130 on Ctrl-C."""
+        with _interruptible():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command: exit 1 with a message for what the user can put right, 130 on Ctrl-C."""
-        try:
-            return super().invoke(ctx)
-        except LeNet5Error as error:
-            raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(INTERRUPTED)
+        with _interruptible():
+            try:
+                return super().invoke(ctx)
+            except LeNet5Error as error:
+                raise click.ClickException(str(error)) from error
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Return the command that the arguments begin with; end here where another rank runs it alone."""
@@ -70,6 +71,16 @@ class Group(click.Group):
         if launched().rank and found[0] not in SHARED:
             ctx.exit()
         return found
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn Ctrl-C into a message and an exit code; Click's own would be those of a failure."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def _prepare_streams() -> None:
@@ -85,7 +96,11 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group,
+    commands=dict.fromkeys(COMMANDS),  # the names, for the help and for hints
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(lenet5_cli.__version__, prog_name="lenet5")
 def lenet5() -> None:
     """Train LeNet-5, evaluate it, and have it read digits.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from rich.table import Table
 
     from lenet5_cli.config import Config
     from lenet5_cli.storage.checkpoint import Checkpoint
@@ -47,7 +48,7 @@ SIGNIFICANT = 0.05  # the largest p-value that is called a difference, as is usu
     type=click.Choice(["test", "train"]),
     default="test",
     show_default=True,
-    help="Which split of it.",
+    help="Training or test images.",
 )
 @threads_option
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
@@ -143,11 +144,9 @@ def _answers_that_differ(
 
 
 def _show(facts: dict[str, Any]) -> None:
-    from rich.table import Table
-
     screen, names = console(), [printable(name) for name in facts["models"]]
     if facts["settings"]:
-        table = Table("setting", *names)
+        table = _table("setting", *names)
         for name, values in facts["settings"].items():
             table.add_row(name, *("not set" if value is None else printable(str(value)) for value in values))
         screen.print(table)
@@ -166,15 +165,20 @@ def _show(facts: dict[str, Any]) -> None:
 
 
 def _show_images(differing: list[dict[str, int]], names: list[str], classes: "Sequence[str]") -> None:
-    from rich.table import Table
-
     if not differing:
         click.echo("Both answer the same on every image.")
         return
-    table = Table("image", "label", *names, title=f"Different answers: {len(differing)}")
+    table = _table("image", "label", *names, title=f"Different answers: {len(differing)}")
     for image in differing[:SHOWN]:
         index, *labels = image.values()
         table.add_row(str(index), *(classes[label] for label in labels))
     console().print(table)
     if len(differing) > SHOWN:
         click.echo(f"The first {SHOWN} are shown; --json has all.")
+
+
+def _table(*headers: str, title: str | None = None) -> "Table":
+    """Return a table that folds what is too long for its columns."""
+    from rich.table import Column, Table
+
+    return Table(*(Column(header, overflow="fold") for header in headers), title=title)

@@ -63,7 +63,9 @@ def data() -> None:
 
 @data.command("list")
 def list_() -> None:
-    """List the data sets that have a name: images, classes, licence, and whether they are in the cache.
+    """List the data sets that have a name.
+
+    Of each, the number of images and of classes, the licence, and whether it is in the cache.
 
     \b
     Examples:
@@ -112,7 +114,9 @@ def fetch(names: "tuple[str, ...]") -> None:
 def show(
     source: str, test_fraction: float, as_is: bool, sheet: Path | None, model: Path | None, overwrite: bool
 ) -> None:
-    """Show what a data set holds: images of each class, pictures that cannot be read, and images in both splits.
+    """Show what a data set holds.
+
+    The images of each class, the sizes of pictures, those that cannot be read, and images that are in both splits.
 
     \b
     Examples:
@@ -235,7 +239,8 @@ def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Pa
 
     network = LeNet5.load(model)
     doubts = sorted(doubt for name, split in splits.items() for doubt in _doubts(network, name, split, names, model))
-    click.echo(f"{len(doubts):,} labels are not what the model reads" + (", most surely:" if doubts else "."))
+    count = "1 label is" if len(doubts) == 1 else f"{len(doubts):,} labels are"
+    click.echo(f"{count} not what the model reads" + (", most surely:" if doubts else "."))
     for _, text in doubts[:LISTED]:
         click.echo(printable(f"  {text}"))
 

@@ -70,7 +70,7 @@ RIGHT = "bold #ffffff on #003c9e"
     type=click.Choice(["test", "train", "test50k"]),
     default="test",
     show_default=True,
-    help="Training or test images; of qmnist also those test images that MNIST has not.",
+    help="Training or test images; of qmnist also test50k, the test images that are not in MNIST.",
 )
 @option(
     "--test-fraction",
@@ -107,13 +107,13 @@ def evaluate(
     errors: Path | None,
     overwrite: bool,
 ) -> None:
-    """Measure a checkpoint on a data set, or several and what they answer together.
+    """Measure a checkpoint on a data set, or several together.
 
     Several average their probabilities. The data is what the first was trained on unless --data names other.
 
-    Accuracy and mean loss, precision, recall and F1 of each class, and which are taken for which. The
-    calibration error says by how much the answers' probabilities are off. --reject adds what is wrong of the answers
-    that are left when those farthest from every glyph are refused; the coverage is the fraction of images answered.
+    Accuracy and mean loss, precision, recall and F1 of each class, and which are mistaken for which. The calibration
+    error says by how much the answers' probabilities are off. --reject adds the error among the answers that are left
+    when those farthest from every glyph are refused; the coverage is the fraction of images answered.
 
     \b
     Examples:

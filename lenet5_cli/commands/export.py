@@ -21,11 +21,16 @@ TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File, or for c and hex folder, to write.  [default: by target]",
+    help="File or, for c and hex, folder to write.  [default: by target]",
 )
-@click.option("--type", "kind", type=click.Choice(TYPES), help=f"Numbers of {TYPED}.  [default: float32; int8 for hex]")
 @click.option(
-    "--golden", type=click.IntRange(1, 1000), metavar="N", help=f"Images to check by, of {TYPED}.  [default: 1]"
+    "--type",
+    "kind",
+    type=click.Choice(TYPES),
+    help=f"Type of the numbers, for {TYPED}.  [default: float32; int8 for hex]",
+)
+@click.option(
+    "--golden", type=click.IntRange(1, 1000), metavar="N", help=f"Images to check by, for {TYPED}.  [default: 1]"
 )
 @overwrite_option
 def export(

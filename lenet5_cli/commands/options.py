@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import Field, fields
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
@@ -34,6 +35,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 LAST = 10  # seconds that the MPI library may take to end
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
+
+
+class Number(click.FloatRange):
+    """A number between bounds, which nan is not, though it compares as neither below nor above."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 class ModelFile(click.Path):
@@ -112,7 +124,7 @@ threads_option = cores_option("Cores to compute on; the results are the same for
 timeout_option = option(
     "--timeout",
     group="Main",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     metavar="SECONDS",
     default=TIMEOUT,
     show_default=True,
@@ -169,7 +181,7 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
     elif setting.type is float:
         kind = click.FloatRange(limits["min"], limits["max"])
     if setting.name == "glyphs":
-        text = f"Glyph sheet of the output layer: a text or image file, or shipped: {', '.join(_sheets())}."
+        text = f"Glyph sheet of the output layer: a text or image file, or shipped: {', '.join(sheets())}."
     return option(
         f"--{setting.name.replace('_', '-')}",
         group=limits["group"],
@@ -183,9 +195,17 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
     )
 
 
-def _sheets() -> list[str]:
+def sheets() -> list[str]:
     """Return the names of the shipped glyph sheets."""
     return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt") if "." not in path.stem)
+
+
+def config_of(values: dict[str, Any]) -> Config:
+    """Return the settings of the command line; it is wrong where one is out of bounds, or two do not go together."""
+    try:
+        return Config(**values)
+    except LeNet5Error as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
@@ -274,13 +294,13 @@ def unmute() -> None:
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
 
-def agree(ranks: Ranks, **splits: "Split | None") -> None:
-    """Demand the same versions and images on every rank, and say where rounding may differ."""
+def agree(ranks: Ranks, teacher: str = "", /, **splits: "Split | None") -> None:
+    """Demand the same versions, images and teacher on every rank, and say where rounding may differ."""
     if ranks.size == 1:
         return
     from lenet5_cli.training.inputs import agreed
 
-    for name in agreed(ranks, {name: split for name, split in splits.items() if split}):
+    for name in agreed(ranks, {name: split for name, split in splits.items() if split}, teacher):
         click.echo(f"NOTE: {name} may round otherwise than rank 0: other ranks, other last bits.", err=True)
 
 
@@ -317,7 +337,8 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
         loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
-    click.echo(printable(f"Load {split}: {n:,} images of {size} pixels from {loaded.images_path}"), err=True)
+    images = "1 image" if n == 1 else f"{n:,} images"
+    click.echo(printable(f"Load {split}: {images} of {size} pixels from {loaded.images_path}"), err=True)
     for message in loaded.unreadable[:UNREADABLE]:
         click.echo(printable(f"  not read: {message}"), err=True)
     if (more := len(loaded.unreadable) - UNREADABLE) > 0:
@@ -404,14 +425,14 @@ def source_of(name: str) -> str:
 
 
 def console() -> "Console":
-    """Return rich's console for stdout; what its encoding cannot take is replaced, not a crash."""
+    """Return rich's console for stdout, to which a name in brackets is a name and no markup."""
     from rich.console import Console
 
-    return Console(highlight=False, emoji=False)
+    return Console(highlight=False, emoji=False, markup=False)
 
 
 def plain(screen: "Console", text: str) -> "Text":
-    """Return a text as it is: no markup, and escaped what would steer the terminal or what stdout cannot take."""
+    """Return a text with what would steer the terminal, and what stdout cannot take, escaped."""
     from rich.text import Text
 
     return Text(printable(text).encode(screen.encoding, "backslashreplace").decode(screen.encoding))

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from threading import local
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import click
 
@@ -20,6 +21,7 @@ from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
     NoBar,
+    Number,
     agree,
     console,
     joined,
@@ -75,20 +77,21 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     group="Data",
     type=click.Choice(["0", "90", "180", "270"]),
     default="0",
-    help="Turn each picture clockwise by so many degrees, after what its EXIF says.",
+    help="Degrees to turn each picture clockwise, after its EXIF orientation is applied.",
 )
 @option(
     "--accept",
     group="Main",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     metavar="Q",
-    help="Fraction of digits held out in training that would pass; what is farther from every glyph is no digit. "
+    help="Refuse what is farther from every glyph than this fraction of the digits held out in training; "
     "1 refuses nothing.  [default: 0.995]",
 )
 @option(
     "--top",
     group="Output",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1,
     show_default=True,
     help="Show up to this many answers a picture, those above 0.0001.",
@@ -98,7 +101,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     group="Output",
     type=FILE,
     metavar="IMAGE",
-    help="Draw what the network saw in the picture, and say it.",
+    help="Draw what the network saw in the picture, and say it in words.",
 )
 @overwrite_option
 @threads_option
@@ -326,18 +329,16 @@ def _explain(path: Path, reading: "Reading | Text", network: "Classifier", file:
     from lenet5_cli.pictures.lines import Text
     from lenet5_cli.reports import explanation
 
-    names = network.names
-    if isinstance(reading, Text):
-        words = explanation.text_in_words(reading, names)
-    else:
-        words = explanation.in_words(reading, names)
-    click.echo(words := printable(f"{file}: {words}"), err=True)
-    if isinstance(reading, Text):
-        image = explanation.draw_text(reading, network.names)
-    elif reading.candidates:
-        image = explanation.draw(reading, network.sheet, words)
-    else:
+    if not (reading.rows if isinstance(reading, Text) else reading.candidates):
+        click.echo(printable(f"{path}: not written, as nothing was found to draw"), err=True)
         return
+    if isinstance(reading, Text):
+        words = explanation.text_in_words(reading, network.names)
+        image = explanation.draw_text(reading, network.names)
+    else:
+        words = explanation.in_words(reading, network.names)
+        image = explanation.draw(reading, network.sheet, printable(f"{file}: {words}"))
+    click.echo(printable(f"{file}: {words}"), err=True)
     with replacing(path) as picture:
         image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
 
@@ -407,14 +408,15 @@ def _rows(head: str, beside: int) -> Callable[[str, str], None]:
             line = f"{'file':{width}}  {head}"
             click.echo(click.style(line, bold=True) if screen and screen.color_system else line)
         printed += 1
-        click.echo(f"{_cut(file, width):{width}}  {answer}")
+        click.echo(f"{_cell(file, width)}  {answer}")
 
     return row
 
 
-def _cut(name: str, width: int) -> str:
-    """Return a name no longer than that: a longer one without its middle."""
-    if len(name) <= width:
-        return name
-    kept = width - 1
-    return f"{name[: kept // 2]}…{name[len(name) - (kept - kept // 2) :]}"
+def _cell(name: str, width: int) -> str:
+    """Return a name that fills so many columns: a longer one without its middle, a shorter one with spaces."""
+    cut, kept = name, min(len(name), width)
+    while (spare := width - sum(1 + (east_asian_width(character) in "WF") for character in cut)) < 0:
+        kept -= 1
+        cut = f"{name[: kept // 2]}…{name[len(name) - (kept - kept // 2) :]}"
+    return cut + spare * " "

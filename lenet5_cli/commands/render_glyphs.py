@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lenet5_cli.commands.options import FILE, console, overwrite_option, plain, refuse_existing, say_written
+from lenet5_cli.commands.options import (
+    FILE,
+    console,
+    overwrite_option,
+    plain,
+    refuse_existing,
+    say_written,
+    sheets,
+)
 
 if TYPE_CHECKING:
     from rich.columns import Columns
@@ -21,9 +29,14 @@ BLOCKS = " ▄▀█"
 
 
 @click.command()
-@click.option("--sheet", type=FILE, metavar="FILE", help="A glyph sheet, text or image.  [default: the shipped one]")
+@click.option(
+    "--sheet",
+    type=FILE,
+    metavar="NAME|FILE",
+    help=f"A glyph sheet: a text or image file, or shipped: {', '.join(sheets())}.  [default: digits]",
+)
 @click.option("--font", type=FILE, metavar="FILE.ttf", help="Draw characters of this font instead.")
-@click.option("--characters", metavar="ABC...", help="Which to draw, a class each, of Pillow's font without --font.")
+@click.option("--characters", metavar="ABC...", help="What to draw, a class each; without --font, in Pillow's font.")
 @click.option(
     "-o",
     "--output",
@@ -32,7 +45,14 @@ BLOCKS = " ▄▀█"
     show_default=True,
     help="Where to write: .png for an image, .txt for a text to edit.",
 )
-@click.option("--scale", type=click.IntRange(1, 100), default=1, show_default=True, help="Enlarge the image.")
+@click.option(
+    "--scale",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Pixels of the image for each pixel of a glyph.",
+)
 @overwrite_option
 def render_glyphs(
     sheet: Path | None, font: Path | None, characters: str | None, output: Path, scale: int, overwrite: bool

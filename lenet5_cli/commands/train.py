@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -18,6 +19,7 @@ from lenet5_cli.commands.options import (
     GroupedCommand,
     Stop,
     agree,
+    config_of,
     console,
     joined,
     load,
@@ -127,7 +129,7 @@ def train(
                 history = _train_one(begin, output, threads, ranks, note, stop)
         if plot and ranks.leader:
             figures.history(history, plot)
-        name = printable(str(output))
+        name = printable(quote(str(output)))
         click.echo(f"The model is in {name}; lenet5 predict --model {name} digit.png reads a digit with it.", err=True)
         if begin.notice:
             click.echo(begin.notice, err=True)
@@ -174,7 +176,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     from lenet5_cli.training.loop import demand_classes
 
     def begin() -> "tuple[Config, Checkpoint | None]":
-        config, saved = Config(**values), checkpoint.read(start) if start else None
+        config, saved = config_of(values), checkpoint.read(start) if start else None
         return replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config, saved
 
     config, saved = ranks.share(begin)
@@ -186,7 +188,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     run = runs.begin(config, split, saved, given)
     demand_classes(run.network, test)
     _note_missing(run.network, split)
-    agree(ranks, training=split, test=test, rehearsed=run.rehearsed)
+    agree(ranks, run.teacher_sha256, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
 
 
@@ -212,7 +214,7 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
     there = replace(config, data=data or config.data)
     split, test, notice = ranks.led(lambda: _load(there, names, fall_back=False))
     run = Run.resume(saved, split, config)
-    agree(ranks, training=split, test=test, rehearsed=run.rehearsed)
+    agree(ranks, run.teacher_sha256, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
 
 
@@ -249,7 +251,7 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
             click.echo(START_KEPT, err=True)
         tally = evaluate(run.kept(), begin.test, threads=threads, ranks=ranks, track=stop.track)
     except Stop.Requested:
-        name, done = printable(str(output)), len(run.history)
+        name, done = printable(quote(str(output))), len(run.history)
         if done:
             click.echo(f"Stopped; {name} has {done} of {run.config.epochs} epochs.", err=True)
             click.echo(f"lenet5 train --resume --output {name} continues it.", err=True)
@@ -307,10 +309,7 @@ def _train_several(
             click.echo(which + _line(event))
             note({"run": place + 1, "seed": configs[place].seed, **event.record()})
     if stop.exit_code:
-        saved = ", ".join(printable(name) for name, history in zip(names, histories, strict=True) if history)
-        click.echo(
-            f"Stopped; {saved or 'nothing'} was saved. lenet5 train --resume --output continues one of them.", err=True
-        )
+        click.echo(_stopped([name for name, history in zip(names, histories, strict=True) if history]), err=True)
         click.get_current_context().exit(stop.exit_code)
     if not ranks.leader:
         return []
@@ -319,6 +318,15 @@ def _train_several(
     if not improved(checkpoint.read(output)):
         click.echo(START_KEPT, err=True)
     return history
+
+
+def _stopped(saved: list[str]) -> str:
+    """Return what to say where several runs are stopped, of which some have saved an epoch."""
+    if not saved:
+        return "Stopped before the end of a first epoch; nothing was saved."
+    names = [printable(quote(name)) for name in saved]
+    said = f"Stopped; whole epochs are in {', '.join(names)}."
+    return f"{said}\nlenet5 train --resume --output {names[0]} continues that run."
 
 
 def _line(epoch: "Epoch") -> str:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from lenet5_cli.commands.options import (
     FILE,
     GroupedCommand,
     Stop,
+    config_of,
     console,
     cores_option,
     load,
@@ -22,7 +24,7 @@ from lenet5_cli.commands.options import (
     settings,
     source_of,
 )
-from lenet5_cli.config import Config, as_toml, seconds
+from lenet5_cli.config import as_toml, seconds
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
     metavar="TIME",
     default="",
     callback=_as_seconds,
-    help="End the search after 90s, 30m, 1h30m; --max-time is that of each trial.",
+    help="End the search after this time: 90s, 30m, 1h30m; --max-time limits each trial.",
 )
 @option(
     "--space",
@@ -111,7 +113,7 @@ def tune(
     if plot:
         figures.require("--plot", plot)
     ranges = read_space(space)
-    config = Config(**values)
+    config = config_of(values)
     split = load(config, "train")
     if source_of("validation") == "DEFAULT":
         config = replace(config, validation=Search.held_out(split))
@@ -128,7 +130,7 @@ def tune(
     if search.ranked:
         _show(search)
         say_written(output, plot)
-        click.echo(f"lenet5 train --config {printable(str(output))} trains with it.", err=True)
+        click.echo(f"lenet5 train --config {printable(quote(str(output)))} trains with it.", err=True)
     if stop.exit_code:
         click.get_current_context().exit(stop.exit_code)
     if not search.ranked:

@@ -104,7 +104,7 @@ def load(
     if len(unreadable) > MAX_UNREADABLE * len(found):
         raise LeNet5Error(
             f"{top}: {len(unreadable):,} of {len(found):,} pictures cannot be read, more than"
-            f" {MAX_UNREADABLE:.0%}; the first: {unreadable[0]}"
+            f" {100 * MAX_UNREADABLE:.0f} %; the first: {unreadable[0]}"
         )
     return Pictures(images, [each.label for each in kept], [each.path for each in kept], unreadable)
 
@@ -186,7 +186,7 @@ def _read_all(
             # Spawned and not forked: this process may have threads, of BLAS or of a bar, that hold locks.
             pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_ctrl_c_alone)
             stack.callback(pool.shutdown, cancel_futures=True)
-            with _ctrl_c_held_back():
+            with ctrl_c_held_back():
                 done = pool.map(work, chunks)
         for chunk, results in enumerate(done):
             for at, result in enumerate(results, chunk * _CHUNK):
@@ -216,11 +216,14 @@ def _leave_ctrl_c_alone() -> None:
 
 
 @contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
+def ctrl_c_held_back() -> Iterator[None]:
     """Hold Ctrl-C back for this process until the block ends, and for good in the processes that it starts."""
     if not hasattr(signal, "pthread_sigmask"):  # outside POSIX; there they only ignore it once they are ready
         yield
         return
+    from multiprocessing import resource_tracker  # noqa: PLC0415 - slow to import
+
+    resource_tracker.ensure_running()  # the first process started would start it, which lets Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -35,7 +35,7 @@ _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
 _ADDED_SEED = 3  # of the drawn images added to others
 _BUILTIN_MAX = 1_000_000
-_WHERE = "--data says where the images are now"
+_WHERE = "if it has moved, --data says where it is"
 _CHUNK = 4096  # images hashed at a time
 
 
@@ -352,14 +352,15 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
     if found := _find(folder, split):
         return found
     missing = next(name for name in _names(split) if not _spelled(folder, name))
-    raise LeNet5Error(f"{source}: no {missing} in this folder; the names tried are {', '.join(_spellings(missing))}")
+    what, nor = (missing, "") if holds_idx(folder) else ("IDX files", ", nor a folder of pictures for each class")
+    raise LeNet5Error(f"{source}: no {what} in this folder{nor}; the names tried are {', '.join(_spellings(missing))}")
 
 
 def _unknown(source: str) -> LeNet5Error:
     if Path(source).name != source:
-        return LeNet5Error(f"{source}: no such folder; {_WHERE}")
-    near = difflib.get_close_matches(source, NAMES, n=1)
+        return LeNet5Error(f"{source}: no such folder or file; {_WHERE}")
+    near = difflib.get_close_matches(source.lower(), NAMES, n=1)
     hint = f"did you mean {near[0]}?" if near else _WHERE
     return LeNet5Error(
-        f"{source or '(nothing)'}: neither a data set nor a folder; the data sets are {', '.join(NAMES)}; {hint}"
+        f"{source or '(nothing)'}: no such data set, folder or file; the data sets are {', '.join(NAMES)}; {hint}"
     )

@@ -29,9 +29,11 @@ class Committee(Classifier):
         """Put networks together; ``names`` are what messages call them.
 
         Raises:
-            LeNet5Error: one has other classes than the first.
+            LeNet5Error: one has other classes than the first, or there is none.
         """
         self.members = list(members)
+        if not self.members:
+            raise LeNet5Error("no network; expected at least one")
         first = self.members[0]
         for place, member in enumerate(self.members):
             if member.names != first.names:

@@ -25,9 +25,7 @@ Panel: TypeAlias = Image.Image
 
 
 def in_words(reading: "Reading", names: Sequence[str]) -> str:
-    """Return a line that says what was found and which of the named classes are nearest."""
-    if not reading.candidates:
-        return f"no {noun(names)}: {reading.reason}"
+    """Return a line that says which candidate was chosen of those there are, and which named classes are nearest."""
     chosen = reading.chosen
     first, second = np.argsort(chosen.distances)[:2]
     at, then = chosen.distances[first], chosen.distances[second]
@@ -44,8 +42,6 @@ def in_words(reading: "Reading", names: Sequence[str]) -> str:
 def text_in_words(text: "Text", names: Sequence[str]) -> str:
     """Return a line that says how many digits, or others of the named classes, were read, and which least surely."""
     digits = [each for row in text.rows for each in row]
-    if not digits:
-        return f"no {noun(names)}: {text.NO_DIGIT}"
     farthest = max(digits, key=lambda each: each.distance)
     rows = f" in {len(text.rows)} rows" if len(text.rows) > 1 else ""
     what = "digits" if noun(names) == "digit" else "characters"

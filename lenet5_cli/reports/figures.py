@@ -33,6 +33,7 @@ DOTS = 150  # an inch
 SHEET = 10  # wrong answers a row
 BAR = 0.12  # inches: a distance among those to all glyphs
 MIN_CELL = 0.55  # of a cell among ten classes: in smaller ones, numbers are too small to read
+LETTER = 0.7  # of the font size: the width of a letter, rather wide than narrow
 LABEL = 4  # characters of a name beside a picture; of a longer one, the beginning is shown
 LEAST_ERROR = 1e-4  # where a logarithmic axis ends: none of ten thousand images held out
 SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
@@ -158,13 +159,8 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) 
     for at, (place, label, scores) in enumerate(zip(worst.images, worst.labels, worst.scores, strict=True)):
         x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
         _place(canvas, pictures[at], x, y, side, **_grey(np.array([0, 255])))
-        _text(
-            canvas,
-            x + side / 2,
-            y + side + 0.1,
-            f"{_shown(tally.names[label])} → {_shown(tally.names[answer])}",
-            fontsize=11,
-        )
+        read = f"{_shown(tally.names[label])} → {_shown(tally.names[answer])}"
+        _text(canvas, x + side / 2, y + side + 0.1, read, fontsize=_fitting(read, side, 11))
         _text(canvas, x + side / 2, y + side + 0.25, f"{-scores[label]:.1f} → {-scores[answer]:.1f}")
         _text(canvas, x + side / 2, y + side + 0.38, f"#{place}", fontsize=7)
     _write(figure, path)
@@ -224,7 +220,8 @@ def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], sheet: Sheet, p
     _text(canvas, x + 0.6, top - 0.15, "squared distances", fontsize=10)
     for row, (label, distance) in enumerate(zip(labels, -scores, strict=True)):
         y = top + step * row
-        _text(canvas, 0.2, y + high / 2, _shown(sheet.names[label]), fontsize=13)
+        name = _shown(sheet.names[label])
+        _text(canvas, left / 2, y + high / 2, name, fontsize=_fitting(name, left, 13))
         _bars(canvas, sheet, distance, -scores.min(), x, y, high, BLUE if distance.argmin() == label else ORANGE)
     said = "Black is the minimum of a layer's values, white the maximum."
     nearest = "Blue is the nearest glyph where it is right, orange where it is wrong."
@@ -353,6 +350,11 @@ def _bars(
 def _growth(classes: int) -> float:
     """Return how much larger a matrix of so many classes is drawn than one of ten."""
     return max(1.0, MIN_CELL * classes / 10)
+
+
+def _fitting(text: str, room: float, largest: float) -> float:
+    """Return the font size, in points, at which a line of text takes no more than so many inches."""
+    return min(largest, 72 * room / (LETTER * len(text)))
 
 
 def _shown(name: str, length: int = LABEL) -> str:

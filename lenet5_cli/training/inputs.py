@@ -72,15 +72,20 @@ def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Spli
     if not isinstance(data, tuple):
         return load(Config(data=fspath(data)), split, names)
     images, labels = as_pictures(data[0]), np.asarray(data[1])
-    if labels.shape != (len(images),) or not len(images):
+    if labels.shape != (len(images),):
         raise LeNet5Error(f"labels of shape {labels.shape} for {len(images)} pictures; expected one for each")
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > np.iinfo(np.uint8).max:
+    if not len(images):
+        raise LeNet5Error("no pictures; expected at least one")
+    if labels.dtype.kind not in "iu":
         raise LeNet5Error(f"labels of {labels.dtype}; expected integers, the places of their glyphs from 0")
+    largest = np.iinfo(np.uint8).max
+    for index in np.flatnonzero((labels < 0) | (labels > largest)):
+        raise LeNet5Error(f"label {labels[index]} at index {index:,}, counted from 0; expected 0 to {largest}")
     return Split("arrays", images, labels.astype(np.uint8), "arrays", "arrays")
 
 
-def agreed(ranks: Ranks, splits: Mapping[str, Split]) -> list[str]:
-    """Demand that every rank has the same images, and the same versions of what computes.
+def agreed(ranks: Ranks, splits: Mapping[str, Split], teacher: str = "") -> list[str]:
+    """Demand that every rank has the same images and teacher, of which this is the SHA-256, and the same versions.
 
     Returns, on the leader, the ranks whose BLAS has chosen other kernels, as it does on another kind of processor: what
     they compute may differ in the last bits.
@@ -93,5 +98,7 @@ def agreed(ranks: Ranks, splits: Mapping[str, Split]) -> list[str]:
     facts = {"lenet5": __version__, "NumPy": np.__version__}
     with ranks.named():
         facts |= {f"{name} images": f"of SHA-256 {split.sha256[:12]}" for name, split in splits.items()}
+    if teacher:
+        facts["teacher"] = f"of SHA-256 {teacher[:12]}"
     blas = [f"{each['internal_api']} {each.get('architecture', '')}" for each in threadpool_info()]
     return ranks.agree(facts, ", ".join(blas))

@@ -20,9 +20,11 @@ import numpy as np
 from lenet5_cli import __version__
 from lenet5_cli.config import READ_AS, Config, known, read
 from lenet5_cli.data import glyphs, sources
+from lenet5_cli.data.folders import ctrl_c_held_back
 from lenet5_cli.engine import optim
+from lenet5_cli.engine.committee import together
 from lenet5_cli.engine.einsum import Array
-from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, replacing
 from lenet5_cli.storage import checkpoint
@@ -131,6 +133,7 @@ class Run:
         config: the settings.
         split: the images and labels: those to train on, and at their end those held out.
         rehearsed: images that are mixed into each epoch, or None.
+        teacher_sha256: of the parameters of the model that the network learns from; empty where it learns from labels.
         network: the network after the latest epoch.
         history: the epochs trained so far.
         ended: why it ended before its last epoch, in a sentence; empty where it did not.
@@ -160,6 +163,7 @@ class Run:
             raise LeNet5Error("rehearse: there is no model to start from; set --from too")
         self.network = LeNet5(config, sheet or _sheet(config, start))
         demand_classes(self.network, split)
+        self.network.teacher, self.teacher_sha256 = _teacher(config, self.network)
         self.history: list[Epoch] = []
         self.ended = ""
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
@@ -200,6 +204,8 @@ class Run:
             if rehearsed and rehearsed.sha256 != saved.data.get("rehearsed_sha256"):
                 raise LeNet5Error(f"{saved.where}rehearsed other images than those of {rehearsed.source}")
             run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
+        if run.teacher_sha256 != saved.data.get("teacher_sha256", ""):
+            raise LeNet5Error(f"{saved.where}learned from another model than the one that is in {config.teacher} now")
         run._take_up(saved)
         return run
 
@@ -304,8 +310,9 @@ class Run:
         )
 
     def _images(self) -> dict[str, Any]:
-        """Return what a checkpoint says of the images."""
-        return {"name": self.split.source, "images": len(self.split.labels), "sha256": self.split.sha256}
+        """Return what a checkpoint says of the images, and of what else they are learned from."""
+        images = {"name": self.split.source, "images": len(self.split.labels), "sha256": self.split.sha256}
+        return images | ({"teacher_sha256": self.teacher_sha256} if self.teacher_sha256 else {})
 
     def _calibrated(self) -> Array | None:
         """Return quantiles of the squared distances of the images held out to their nearest codes."""
@@ -369,6 +376,21 @@ def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any
         return origin
     how = {f"rehearsed_{name}": start.config[name] for name in READ_AS if name in start.config}
     return origin | {"rehearsed": rehearsed.source, "rehearsed_sha256": rehearsed.sha256} | how
+
+
+def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
+    """Return what a network is to learn from in place of labels, if anything, and the SHA-256 of its parameters.
+
+    Raises:
+        LeNet5Error: a model cannot be read, or has other classes.
+    """
+    if not config.teacher:
+        return None, ""
+    names = config.teacher.split(",")
+    saved = [checkpoint.read(BUNDLED_MODEL if name == BUNDLED else name) for name in names]
+    members = [LeNet5.restore(each) for each in saved]
+    together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
+    return together(members), _sha256([pair for each in saved for pair in each.pairs])
 
 
 def _sha256(pairs: list[list[Array]]) -> str:
@@ -475,7 +497,8 @@ def _events(
         while (waiting or running) and not stopped():
             while waiting and len(running) < width:
                 running[len(configs) - len(waiting)] = waiting[0]
-                waiting.pop(0).start()
+                with ctrl_c_held_back():
+                    waiting.pop(0).start()
             try:
                 place, event = events.get(timeout=POLL)
             except queue.Empty:
@@ -522,6 +545,8 @@ def _run_apart(
         events.put((place, f"seed {config.seed}: {error}"))
     except KeyboardInterrupt:
         pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is written any more: end at once, without a traceback
 
 
 def train_apart(settings: dict[str, Any], events: Connection) -> None:

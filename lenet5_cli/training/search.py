@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lenet5_cli.config import Config, check, choices, keyed, nearest, shown
+from lenet5_cli.data.folders import ctrl_c_held_back
 from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular, shipped_folder
@@ -112,14 +113,14 @@ def read_space(name: str) -> Space:
         except LeNet5Error as error:
             raise LeNet5Error(f"{path}: {place(key)}{error}") from None
     if not ranges:
-        raise LeNet5Error(f"{path}: no range of a setting; expected one at least")
+        raise LeNet5Error(f"{path}: no range of a setting; expected at least one")
     return ranges
 
 
 def _distribution(setting: Field[Any], given: Any) -> BaseDistribution:
     name = setting.name
     if name in KEPT:
-        raise LeNet5Error(f"{name}: says by what trials are compared, and is the same for all; leave it out")
+        raise LeNet5Error(f"{name}: decides how trials are compared, so that it is the same for all; leave it out")
     if isinstance(given, list):
         for value in given:
             check(setting, value)
@@ -139,7 +140,7 @@ def _range(setting: Field[Any], given: Any, kind: type[IntDistribution | FloatDi
         raise LeNet5Error(f"{name}: {shown(given)}; expected a range such as {example}, or a list of choices")
     known = {"low", "high", "log"}
     for key in given.keys() - known:
-        raise LeNet5Error(f"{name}: {key[:60]} is nothing that a range has{nearest(key[:60], known)}")
+        raise LeNet5Error(f"{name}: {key[:60]} is not in a range{nearest(key[:60], known)}")
     low, high, log = given["low"], given["high"], given.get("log", False)
     check(setting, low)
     check(setting, high)
@@ -307,7 +308,8 @@ class Search:
         spawn = multiprocessing.get_context("spawn")
         events, sender = spawn.Pipe(duplex=False)
         process = spawn.Process(target=train_apart, args=(settings, sender), daemon=True)
-        process.start()
+        with ctrl_c_held_back():
+            process.start()
         sender.close()  # so that the end of the process is the end of the events
         return _Running(trial, process, events, trial.user_attrs.get("attempt", 1), settings["epochs"])
 
