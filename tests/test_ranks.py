@@ -817,9 +817,9 @@ def test_ranks_that_do_not_answer_at_the_end_are_taken_down_by_the_launcher(monk
 
     silenced: list[tuple[bool, int]] = []
     monkeypatch.setattr(ranks, "GRACE", 0.01)
+    own, common = leader_of(("there", CORES))
     system = SimpleNamespace(devnull=os.devnull, O_WRONLY=os.O_WRONLY, open=os.open, dup2=silence)
     monkeypatch.setattr(ranks, "os", system)  # here alone: pytest's own streams are not meant
-    own, common = leader_of(("there", CORES))
     left: list[bytes] = []
     own._guard = SimpleNamespace(communicate=left.append)
     own.abort(3)
