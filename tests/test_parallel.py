@@ -174,7 +174,7 @@ class Here:
         assert (stdin, stdout, bufsize, start_new_session) == (subprocess.PIPE, subprocess.PIPE, 0, True)
         (source, told), (heard, sink) = os.pipe(), os.pipe()
         self.stdin, self.stdout = os.fdopen(told, "wb", 0), os.fdopen(heard, "rb", 0)
-        ends = os.fdopen(source, "rb", 0), os.fdopen(sink, "wb")
+        ends = os.fdopen(source, "rb"), os.fdopen(sink, "wb")  # with buffers, as a process has them
         parallel.sys.stdin, parallel.sys.stdout = (SimpleNamespace(buffer=end) for end in ends)
         self.thread = Thread(target=self.run, args=(line, ends))
         self.thread.start()

@@ -130,11 +130,21 @@ def together(size: int, work: Callable[[Ranks], Any], timeout: float = 60) -> li
     return results
 
 
+class System:
+    """``os`` as ranks see it: what would end the streams of this process, which is not about to end, does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def dup2(self, *_: int) -> None:
+        pass
+
+
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranks, "GRACE", 0.3)
     monkeypatch.setattr(ranks, "STAGGER", 0.6)
-    monkeypatch.setattr(ranks.os, "dup2", lambda *_: None)  # of a process that is about to end
+    monkeypatch.setattr(ranks, "os", System())
     for variable in ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MPI_LOCALRANKID"):
         monkeypatch.delenv(variable, raising=False)
 
@@ -818,8 +828,7 @@ def test_ranks_that_do_not_answer_at_the_end_are_taken_down_by_the_launcher(monk
     silenced: list[tuple[bool, int]] = []
     monkeypatch.setattr(ranks, "GRACE", 0.01)
     own, common = leader_of(("there", CORES))
-    system = SimpleNamespace(devnull=os.devnull, O_WRONLY=os.O_WRONLY, open=os.open, dup2=silence)
-    monkeypatch.setattr(ranks, "os", system)  # here alone: pytest's own streams are not meant
+    monkeypatch.setattr(ranks.os, "dup2", silence)
     left: list[bytes] = []
     own._guard = SimpleNamespace(communicate=left.append)
     own.abort(3)
