@@ -132,6 +132,21 @@ def test_a_curve_passes_through_its_control_points_and_turns_sharply_only_where_
     np.testing.assert_allclose(curve[: steps + 1, 1], 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("digit", range(10))
+def test_the_curves_of_every_style_pass_through_its_points_in_their_order(digit):
+    for _, style in styles.DIGITS[digit]:
+        points, basis, down = drawn._compile(style)
+        words = style.replace("/", " ").split()
+        np.testing.assert_array_equal(
+            points, [[float(value) for value in word.strip("!").split(",")] for word in words]
+        )
+        pieces = np.split(basis @ points, np.flatnonzero(~down)[:-1] + 1)
+        passed = np.concatenate([piece[:: drawn._STEPS] for piece in pieces])
+        # A piece ends at a corner, and the next begins there.
+        twice = [1 + word.endswith("!") for word in words]
+        np.testing.assert_allclose(passed, np.repeat(points, twice, axis=0), atol=1e-12)
+
+
 def test_a_smooth_curve_keeps_its_direction_at_a_control_point():
     points, basis, _ = drawn._compile("0,0 4,4 8,0")
     before, after = np.diff(basis @ points, axis=0)[drawn._STEPS - 1 : drawn._STEPS + 1]

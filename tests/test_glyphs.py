@@ -395,6 +395,11 @@ def test_characters_that_cannot_be_drawn_are_refused(characters, message):
     assert refusal(glyphs.from_font, path, characters) == message.replace("the font", str(path))
 
 
+def test_the_font_in_pillow_is_named_as_such():
+    message = "the font in Pillow: has no glyph for 一; expected a font with all the characters"
+    assert refusal(glyphs.from_font, None, "A一") == message
+
+
 def test_a_sheet_is_not_enlarged_unless_that_is_asked_for(tmp_path):
     assert glyphs.to_image(SHIPPED).size == (70, 12)
     glyphs.write(tmp_path / "sheet.png", DIGITS)

@@ -760,17 +760,17 @@ def test_a_guard_says_which_process_is_gone_unless_it_has_left(left: bool, monke
 
 
 def test_a_rank_joins_those_that_the_library_knows_and_has_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(0, 1, {"barrier": Barrier(1)})
+    world = World(1, 2, {"barrier": Barrier(1), ("gathered", 0): ("there", frozenset())})
     library = SimpleNamespace(rc=SimpleNamespace(), MPI=SimpleNamespace(COMM_WORLD=world, Status=World.Status))
     monkeypatch.setitem(sys.modules, "mpi4py", library)
     monkeypatch.setattr(ranks, "_start_guard", lambda rank: SimpleNamespace(rank=rank))
-    for variables in ({"PMI_RANK": "0", "PMI_SIZE": "1"}, {"PMIX_RANK": "0"}):  # the second does not say how many
+    for variables in ({"PMI_RANK": "1", "PMI_SIZE": "2"}, {"PMIX_RANK": "1"}):  # the second does not say how many
         for name in ("PMI_RANK", "PMI_SIZE", "PMIX_RANK", "SLURM_STEP_NUM_TASKS"):
             monkeypatch.delenv(name, raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         own = ranks.join(7)
-        assert (own.rank, own.size, own.timeout, own._guard.rank) == (0, 1, 7, 0)
+        assert (own.rank, own.size, own.timeout, own._guard.rank) == (1, 2, 7, 1)
         assert own._status is World.Status
         assert library.rc.thread_level == "funneled"
     monkeypatch.setitem(sys.modules, "mpi4py", None)
@@ -811,14 +811,23 @@ def test_cores_are_shared_with_ranks_of_the_same_host_that_may_use_them(
 
 
 def test_ranks_that_do_not_answer_at_the_end_are_taken_down_by_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silence(into: int, stream: int) -> None:
+        silenced.append((os.fstat(into).st_rdev == Path(os.devnull).stat().st_rdev, stream))
+        os.close(into)
+
+    silenced: list[tuple[bool, int]] = []
     monkeypatch.setattr(ranks, "GRACE", 0.01)
     own, common = leader_of(("there", CORES))
+    system = SimpleNamespace(devnull=os.devnull, O_WRONLY=os.O_WRONLY, open=os.open, dup2=silence)
+    monkeypatch.setattr(ranks, "os", system)  # here alone: pytest's own streams are not meant
     left: list[bytes] = []
     own._guard = SimpleNamespace(communicate=left.append)
     own.abort(3)
     assert common["aborted"] == (0, 3)
     assert left == [b"\n"]
+    assert silenced == [(True, 2)]  # what the library would say of itself
     ALONE.abort(3)  # nobody is there
+    assert len(silenced) == 1
 
 
 def test_cores_are_those_that_the_system_grants_or_else_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -838,3 +847,27 @@ def test_an_error_that_nobody_foresaw_has_the_innermost_place_if_it_has_one() ->
         fail()
     assert ranks._described(error.value) == f"ValueError: x (test_ranks.py:{fail.__code__.co_firstlineno + 1})"
     assert ranks._described(ValueError("x")) == "ValueError: x"
+
+
+def test_a_rank_that_answers_is_awaited_no_longer_only_where_a_message_of_it_is_missing() -> None:
+    def work(own: Ranks) -> str | None:
+        if not own.leader:
+            return own.end()
+        own.demand_answers()
+        with pytest.raises(LeNet5Error) as error:
+            own.demand_answers(1)
+        own.abort(1)
+        return str(error.value)
+
+    missed = "no answer for 0.2 seconds; --timeout sets how long that may take"
+    said, other = together(2, work, timeout=0.2)
+    assert (said.partition(": ")[2], other) == (missed, None)
+
+
+def test_a_rank_that_does_not_answer_is_missed_though_no_message_of_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "GRACE", 0.01)
+    own, common = leader_of(("there", CORES))
+    with pytest.raises(LeNet5Error, match=r"^rank 1 on there: no answer for 0\.1 seconds; "):
+        own.demand_answers()
+    World(1, 2, common, "world.1").Isend(np.zeros(2), 0, ranks._ARRAY)  # no report
+    assert own.reports() == []

@@ -485,3 +485,15 @@ def test_a_trial_that_another_program_told_has_the_settings_that_were_asked(conf
     found = study(config)
     found._study.tell(found._study.ask(found.space), 0.5)
     assert found.trials == [search.Trial(1, {"lr": 0.01, "batch_size": 10}, (), 0.0, "")]
+
+
+def test_a_journal_needs_no_symbolic_links_which_windows_grants_to_few(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(1314, "A required privilege is not held by the client")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    for _ in range(2):  # a new one, and one that is there
+        assert study(config, Path("journal.log")).trials == []
+    assert left_behind() == ["bars", "journal.log"]
