@@ -6,8 +6,8 @@ import platform
 import queue
 import secrets
 import signal
-import sys
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from multiprocessing.connection import Connection
 from os import PathLike, fspath
@@ -508,21 +508,24 @@ def _run_apart(
 ) -> None:
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exception: no half-written file stays
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
     first = multiprocessing.parent_process()
-    try:
-        saved = checkpoint.read(start) if start else None
-        rehearsed = _rehearsed(config, saved) if saved else None
-        sheet = _sheet(config, saved)
-        train, test = (load(config, split, sheet.names if sheet else None) for split in ("train", "test"))
-        run = Run(config, train, saved, rehearsed)
-        for epoch in run.train(output=output, threads=threads):
-            if first and not first.is_alive():
-                return
-            events.put((place, epoch))
-        events.put((place, evaluate(run.kept(), test, threads=threads)))
-    except LeNet5Error as error:
-        events.put((place, f"seed {config.seed}: {error}"))
+    with suppress(KeyboardInterrupt):
+        try:
+            saved = checkpoint.read(start) if start else None
+            rehearsed = _rehearsed(config, saved) if saved else None
+            sheet = _sheet(config, saved)
+            train, test = (load(config, split, sheet.names if sheet else None) for split in ("train", "test"))
+            run = Run(config, train, saved, rehearsed)
+            for epoch in run.train(output=output, threads=threads):
+                if first and not first.is_alive():
+                    return
+                events.put((place, epoch))
+            events.put((place, evaluate(run.kept(), test, threads=threads)))
+        except LeNet5Error as error:
+            events.put((place, f"seed {config.seed}: {error}"))
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the end of a process would show an exception
 
 
 def train_apart(settings: dict[str, Any], events: Connection) -> None:
