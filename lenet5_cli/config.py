@@ -116,6 +116,11 @@ class Config:
     rubbish: float = _optimisation(
         5.0, "Squared distance that stands for no class in --loss discriminative.", metavar="DISTANCE", low=0
     )
+    teacher: str = _optimisation(
+        "",
+        "Model to learn from in place of labels (distillation); of several, with commas between, their average.",
+        metavar="FILE,...",
+    )
     maps: str = _network("6,16,120", "Numbers of maps of c1, c3 and c5.", metavar="N,N,N")
     glyphs: str = _network("digits", "Glyph sheet of the output layer: text, image or shipped.", metavar="NAME|FILE")
     input: Input = _network("binary", "Pixels: 0 and 1, 0 to 1, or -0.1 to 1.175.")

@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import struct
+import sys
 from collections.abc import Callable
 from functools import cache
 from io import BytesIO
@@ -58,6 +59,11 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("LENET5_CACHE", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
     for variable in ("LENET5_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE"):
         monkeypatch.delenv(variable, raising=False)
+    # A process that a test starts imports nothing of the program that tests, nor tells mutmut who calls what.
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    if os.environ.get("MUTANT_UNDER_TEST") == "stats":
+        monkeypatch.delenv("MUTANT_UNDER_TEST")
     monkeypatch.chdir(tmp_path)
 
 

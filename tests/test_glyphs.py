@@ -467,3 +467,54 @@ def test_files_that_are_too_large_are_not_read():
 def test_a_character_of_many_ems_is_not_drawn(box):
     with pytest.raises(ValueError):  # noqa: PT011 - whose message nobody sees
         glyphs._drawn(SimpleNamespace(getbbox=lambda *_, **__: box), "a")
+
+
+@pytest.mark.parametrize("stroke", [3, 6, 9, 12, 17])
+def test_characters_upside_down_and_mirrored_have_codes_that_are(stroke):
+    """Strokes thicken by as much on all sides, characters stand in the middle of their cells and keep their rows."""
+    rng = np.random.default_rng(stroke)
+    characters = []
+    for columns in (1, 3, 3, 5, 5, 7, 7):  # an even number cannot be in the middle of seven
+        ink = np.zeros((144, 12 * columns), np.uint8)
+        for _ in range(2):
+            row, column = rng.integers(144 - stroke), rng.integers(max(1, 12 * columns - stroke))
+            ink[row : row + stroke] = ink[:, column : column + stroke] = 255
+        characters.append((0, ink))
+    codes = glyphs._in_cells(characters)
+    turned = glyphs._in_cells([(0, ink[::-1, ::-1].copy()) for _, ink in characters])
+    np.testing.assert_array_equal(turned, codes[:, ::-1])
+    # All ink is there, in cells that it covers by half once it is thickened to 12 of these pixels.
+    for code, (_, ink) in zip(codes.reshape(-1, 12, 7), characters, strict=True):
+        columns = ink.shape[1] // 12
+        cells = code[:, (7 - columns) // 2 :][:, :columns]
+        assert cells.sum() == code.sum()
+        if stroke == 17:
+            covered = ink.reshape(12, 12, columns, 12).mean((1, 3)) >= 127.5
+            np.testing.assert_array_equal(cells, covered)
+        assert (cells.any(1)).all()
+        assert (cells.any(0)).all()
+
+
+def test_a_pixel_of_a_thick_character_is_ink_where_half_of_it_is():
+    whole = np.zeros((12 * 16, 7 * 16), np.uint8)
+    whole[: 3 * 16 + 8, : 4 * 16 + 8] = 255  # half of the fourth row, a quarter of its fifth pixel
+    whole[11 * 16 :, 6 * 16 :] = 255
+    expected = np.zeros((12, 7))
+    expected[:4, :4] = expected[:3, 4] = expected[11, 6] = 1
+    np.testing.assert_array_equal(glyphs._in_cells([(0, whole)]).reshape(12, 7), expected)
+    fine = np.tile(np.uint8([[255], [0], [0], [255]]), (12 * 16, 7 * 64))  # stripes finer than those it is drawn with
+    assert glyphs._in_cells([(0, fine)]).all()
+
+
+def test_a_thin_slanted_line_becomes_as_thick_as_a_pixel():
+    row, column = np.indices((12 * 16, 7 * 16)) + 0.5
+
+    def away(row: np.ndarray, column: np.ndarray, slope: float) -> np.ndarray:
+        return np.abs(row - slope * column) / np.hypot(1, slope)
+
+    codes = glyphs._in_cells([(0, np.uint8(255 * (away(row, column, 12 / 7) < 1)))]).reshape(12, 7)
+    thick = away(row - 8, column - 8, 11 / 6) <= 8  # from the middle of the first pixel to that of the last
+    covered = thick.reshape(12, 16, 7, 16).mean((1, 3))
+    clear = np.abs(covered - 0.5) > 0.05
+    assert clear.sum() > 70
+    np.testing.assert_array_equal(codes[clear], covered[clear] > 0.5)

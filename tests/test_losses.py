@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet5_cli.engine.losses import cross_entropy, discriminative, softmax
+from lenet5_cli.engine.losses import LOSSES, criterion, cross_entropy, discriminative, softmax
 
 
 def test_by_hand() -> None:
@@ -117,3 +117,34 @@ def test_the_gradient_has_the_type_of_the_scores(
 ) -> None:
     loss, gradient = criterion(np.array([[0.1, 2.3, -1.7]], dtype), np.array([1]))
     assert (type(loss), gradient.dtype) == (float, dtype)
+
+
+def test_the_probability_of_none_by_hand() -> None:
+    # Scores -1 and -3, rubbish 2: e^-1, e^-3 and e^-2 over their sum
+    expected = np.exp([-1, -3, -2]) / np.exp([-1, -3, -2]).sum()
+    np.testing.assert_allclose(softmax(np.array([[-1.0, -3.0]]), 2.0), [expected])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_label_is_a_probability_of_one(name: str) -> None:
+    scores, labels = -20 * np.random.default_rng(4).random((6, 10)).astype(np.float32), np.arange(6)
+    loss, probabilities = criterion(name, 14.0)
+    classes = probabilities(scores).shape[1]
+    (by_label, slope), (by_probability, same) = loss(scores, labels), loss(scores, np.eye(classes, dtype="f")[labels])
+    assert by_label == by_probability
+    np.testing.assert_array_equal(slope, same)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_is_learned_of_probabilities(name: str) -> None:
+    """The gradient by central difference; it is 0 where the probabilities are those to be learned, their entropy."""
+    rng = np.random.default_rng(5)
+    scores, direction, h = -20 * rng.random((6, 10)), rng.standard_normal((6, 10)), 1e-6
+    loss, probabilities = criterion(name, 14.0)
+    targets = probabilities(-20 * rng.random((6, 10)))
+    before, after = (loss(scores + step * direction, targets)[0] for step in (-h, h))
+    assert (after - before) / (2 * h) == pytest.approx((loss(scores, targets)[1] * direction).sum(), rel=1e-6)
+    smallest, still = loss(scores, probabilities(scores))
+    p = probabilities(scores)
+    assert smallest == pytest.approx(-(p * np.log(p)).sum(axis=1).mean())
+    np.testing.assert_allclose(still, 0, atol=1e-15)

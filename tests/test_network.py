@@ -203,6 +203,19 @@ def test_the_gradient_of_a_chunk_is_its_summand_in_that_of_the_batch(batch_size:
     np.testing.assert_allclose(network.gradients, alone * 3 / (batch_size or 3), rtol=1e-12)
 
 
+def test_of_a_teacher_the_probabilities_are_learned_and_not_the_labels() -> None:
+    network, teacher = LeNet5(Config(seed=0)), LeNet5(Config(seed=1, input="grey"))
+    _, dscores = cross_entropy(network.forward(network.prepare(IMAGES[:3])), teacher.probabilities(IMAGES[:3]))
+    network.backward(dscores)
+    expected = network.gradients.copy()
+    network.teacher = teacher
+    losses = {network.loss_and_gradient(IMAGES[:3], np.full(3, label)) for label in (0, 9)}
+    np.testing.assert_array_equal(network.gradients, expected)
+    assert len(losses) == 1
+    twin = pickle.loads(pickle.dumps(network))  # as other processes get it
+    assert {twin.loss_and_gradient(IMAGES[:3], np.zeros(3, int))} == losses
+
+
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))], ids=["copy", "pickle"]
 )

@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from multiprocessing import shared_memory
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker, shared_memory
 from pathlib import Path
+from threading import Thread, get_ident
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,3 +182,76 @@ def test_without_shared_memory_the_message_says_what_needs_none(monkeypatch: pyt
         pool.buffer  # noqa: B018
     with Pool(Squares(), 1) as pool:
         assert squares(pool) == expected()
+
+
+class Observed(Squares):
+    """Says which thread computes a chunk, and what becomes of a number that overflows there."""
+
+    def compute(self, buffer: Buffer, chunk: int) -> None:
+        super().compute(buffer, chunk)
+        buffer.by[chunk] = get_ident()
+        if chunk % 2:  # in the other process, where it is no error
+            buffer.numbers[chunk] = np.isinf(np.float32(3e38) * np.float32(10))
+
+
+class Here:
+    """What stands in the place of another process: a thread of this one, which runs the same code."""
+
+    pid = 1
+
+    def __init__(self, line: list[str], *, stdin: int, stdout: int, bufsize: int, start_new_session: bool) -> None:
+        assert (stdin, stdout, bufsize, start_new_session) == (subprocess.PIPE, subprocess.PIPE, 0, True)
+        (source, told), (heard, sink) = os.pipe(), os.pipe()
+        self.stdin, self.stdout = os.fdopen(told, "wb", 0), os.fdopen(heard, "rb", 0)
+        ends = os.fdopen(source, "rb", 0), os.fdopen(sink, "wb")
+        parallel.sys.stdin, parallel.sys.stdout = (SimpleNamespace(buffer=end) for end in ends)
+        self.thread = Thread(target=self.run, args=(line, ends))
+        self.thread.start()
+
+    def run(self, line: list[str], ends: tuple[Any, Any]) -> None:
+        with ends[0], ends[1]:
+            assert line[:2] == [sys.executable, "-c"]
+            exec(line[2], {})  # noqa: S102
+
+    def poll(self) -> int | None:
+        return None if self.thread.is_alive() else 0
+
+    def kill(self) -> None:
+        self.stdin.close()
+
+    def communicate(self) -> None:
+        self.thread.join(10)
+        self.stdout.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are started otherwise")
+def test_another_process_takes_up_each_task_and_computes_its_chunks_until_its_input_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[int] = []  # threads to which BLAS is held
+
+    @contextmanager
+    def limit(limits: int) -> Iterator[None]:
+        held.append(limits)
+        yield
+        held.pop()
+
+    monkeypatch.setattr(
+        parallel, "sys", SimpleNamespace(executable=sys.executable, path=sys.path, platform=sys.platform)
+    )
+    monkeypatch.setattr(parallel, "_blas", lambda: SimpleNamespace(limit=limit))
+    monkeypatch.setattr(parallel.subprocess, "Popen", Here)
+    monkeypatch.setattr(resource_tracker, "register", resource_tracker.register)  # which the other one replaces
+    with Pool(Observed(), 2) as pool:
+        assert held == [1]
+        pool.wait_until_ready()
+        assert held == [1, 1]
+        assert pool.processes == [1]
+        for offset in (0, 7):
+            assert squares(pool, offset) == expected(offset)
+            one, other = set(pool.buffer.by[::2].tolist()), set(pool.buffer.by[1::2].tolist())
+            assert one == {get_ident()} != other
+            assert len(other) == 1
+            assert (pool.buffer.numbers[1::2] == 1).all()
+        del one, other
+    assert held == []

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from threading import Barrier, RLock, Thread
 from types import SimpleNamespace
@@ -731,3 +732,109 @@ def test_a_rank_without_a_part_in_a_batch_has_no_result(rank: int, images: int) 
     assert part.loss_and_gradient(SPLIT.images[:images], SPLIT.labels[:images]) == 0
     scores = part.scores(SPLIT.images[:images])
     assert (scores.shape, scores.dtype) == ((0, 10), np.float32)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells which signals a process ignores")
+@pytest.mark.parametrize("left", [True, False])
+def test_a_guard_says_which_process_is_gone_unless_it_has_left(left: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("sleep").write_text("#!/bin/sh\n", encoding="utf-8")  # so that it does not wait before it speaks
+    Path("sleep").chmod(0o755)
+    monkeypatch.setenv("PATH", f".{os.pathsep}{os.environ['PATH']}")
+    own, ignored = Ranks(), 1 << signal.SIGINT - 1 | 1 << signal.SIGTERM - 1
+    with Path("said").open("wb") as said:
+        monkeypatch.setattr(subprocess, "Popen", partial(subprocess.Popen, stderr=said))
+        own._guard = guard = ranks._start_guard(3)
+        status = Path(f"/proc/{guard.pid}/status")
+        while int(status.read_text(encoding="utf-8").partition("SigIgn:")[2].split()[0], 16) & ignored != ignored:
+            time.sleep(0.001)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            guard.send_signal(number)
+        if left:
+            own.leave()
+            own.leave()
+        else:
+            guard.communicate(b"")
+    assert guard.returncode == 0
+    gone = f"Error: rank 3 on {ranks._host()}: its process, {os.getpid()}, was killed or has crashed\n"
+    assert Path("said").read_text(encoding="utf-8") == ("" if left else gone)
+
+
+def test_a_rank_joins_those_that_the_library_knows_and_has_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(0, 1, {"barrier": Barrier(1)})
+    library = SimpleNamespace(rc=SimpleNamespace(), MPI=SimpleNamespace(COMM_WORLD=world, Status=World.Status))
+    monkeypatch.setitem(sys.modules, "mpi4py", library)
+    monkeypatch.setattr(ranks, "_start_guard", lambda rank: SimpleNamespace(rank=rank))
+    for variables in ({"PMI_RANK": "0", "PMI_SIZE": "1"}, {"PMIX_RANK": "0"}):  # the second does not say how many
+        for name in ("PMI_RANK", "PMI_SIZE", "PMIX_RANK", "SLURM_STEP_NUM_TASKS"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        own = ranks.join(7)
+        assert (own.rank, own.size, own.timeout, own._guard.rank) == (0, 1, 7, 0)
+        assert own._status is World.Status
+        assert library.rc.thread_level == "funneled"
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(LeNet5Error) as error:
+        ranks.join(7)
+    assert str(error.value) == 'started by mpiexec, but mpi4py is not installed; pip install "lenet5-cli[mpi]"'
+
+
+CORES = frozenset(range(8))
+
+
+def leader_of(*others: tuple[str, frozenset[int]]) -> tuple[Ranks, dict[Any, Any]]:
+    """Return the leader of ranks on these hosts and cores, which say nothing, and what they have in common."""
+    common: dict[Any, Any] = {"barrier": Barrier(1)}
+    common |= {("gathered", rank): place for rank, place in enumerate(others, 1)}
+    return Ranks(World(0, 1 + len(others), common), World.Status, 0.1), common
+
+
+@pytest.mark.parametrize(
+    ("others", "cores"),
+    [
+        ([("here", CORES)], 4),
+        ([("here", CORES), ("there", CORES)], 4),
+        ([("here", frozenset({8, 9}))], 8),  # bound to others
+        ([("here", frozenset({7, 8}))], 4),
+        ([("here", CORES)] * 11, 1),
+    ],
+)
+def test_cores_are_shared_with_ranks_of_the_same_host_that_may_use_them(
+    others: list[tuple[str, frozenset[int]]], cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranks, "_host", lambda: "here")
+    monkeypatch.setattr(ranks, "own_cores", lambda: CORES)
+    own, _ = leader_of(*others)
+    assert own.cores == cores
+    assert own.name(1) == f"rank 1 on {others[0][0]}"
+    assert ALONE.cores == 0
+
+
+def test_ranks_that_do_not_answer_at_the_end_are_taken_down_by_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "GRACE", 0.01)
+    own, common = leader_of(("there", CORES))
+    left: list[bytes] = []
+    own._guard = SimpleNamespace(communicate=left.append)
+    own.abort(3)
+    assert common["aborted"] == (0, 3)
+    assert left == [b"\n"]
+    ALONE.abort(3)  # nobody is there
+
+
+def test_cores_are_those_that_the_system_grants_or_else_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", {0: {2, 5}}.__getitem__)
+    assert ranks.own_cores() == {2, 5}
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for count, cores in ((3, {0, 1, 2}), (None, {0})):
+        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
+        assert ranks.own_cores() == cores
+
+
+def test_an_error_that_nobody_foresaw_has_the_innermost_place_if_it_has_one() -> None:
+    def fail() -> None:
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x") as error:
+        fail()
+    assert ranks._described(error.value) == f"ValueError: x (test_ranks.py:{fail.__code__.co_firstlineno + 1})"
+    assert ranks._described(ValueError("x")) == "ValueError: x"

@@ -607,7 +607,6 @@ def test_distances_are_as_many_ascending_numbers_as_a_run_writes(tmp_path: Path)
         np.zeros(0), np.arange(5, dtype=np.uint8), np.array([True, False]), np.ones((1, 2, 3, 4), ">f4"),
         2**64 - 1, -(2**63), 1.5, None, (), {"a": [(1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)]}, "ä", b"x",
     ],
-    ids=str,
 )  # fmt: skip
 def test_what_a_checkpoint_may_hold_is_read_as_python_reads_it(value: Any) -> None:
     for protocol in range(3, pickle.HIGHEST_PROTOCOL + 1):  # earlier ones call `bytes` for none of them

@@ -358,6 +358,7 @@ def test_a_search_needs_images_held_out(config: Config) -> None:
         study(replace(config, validation=300), Path("journal.log"))
     assert str(error.value) == "validation: 300 of 300 images; none would be left"
     assert not Path("journal.log").exists()
+    assert Search.held_out(sources.load(config.data, "train")) == 50
 
 
 def test_importances_need_enough_trials_that_differ(config: Config) -> None:

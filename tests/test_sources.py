@@ -205,13 +205,15 @@ def test_a_file_of_two_gigabytes_takes_little_memory():
     assert int(grown) < 100_000  # kB; the order of the images and the labels are 24 of them
 
 
-def test_labels_are_places_in_the_file_of_names_beside_them(folder):
+def test_labels_are_places_in_the_file_of_names_beside_them(folder, monkeypatch):
     images, labels = digits(10)
     fill(folder, images, labels % 3)
     (folder / "names.txt").write_text("a\nb\nc\n")
     assert sources.class_names(".") == ("a", "b", "c")
     found = sources.load(".", "train", sources.Reading(names=("c", "x", "a", "b")))
     assert found.labels.tolist() == [2, 3, 0, 2, 3, 0, 2, 3, 0, 2]
+    monkeypatch.setenv("LENET5_DATA", ".")
+    assert sources.load("mnist", "train", sources.Reading(names=("c", "x", "a", "b"))).sha256 == found.sha256
     with pytest.raises(LeNet5Error) as refused:
         sources.load(".", "train", sources.Reading(names=("a", "b")))
     known = "class c has no glyph; the glyph sheet has a, b; --glyphs takes another"

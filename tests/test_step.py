@@ -117,3 +117,11 @@ def test_scores_have_the_type_of_the_network_and_end_at_the_last_image(dtype: st
             scores = step.scores(SPLIT.images[:images])
         assert scores.dtype == network.dtype
         np.testing.assert_allclose(scores, network.scores(SPLIT.images[:images]), rtol=1e-4)
+
+
+def test_a_process_takes_up_the_parameters_of_the_first() -> None:
+    own, other = LeNet5(Config(seed=0)), LeNet5(Config(seed=1))
+    with Step(own) as step, Step(other) as there:
+        step.loss_and_gradient(SPLIT.images, SPLIT.labels)
+        there.pool.work.begin(step.pool.buffer)
+    np.testing.assert_array_equal(other.parameters, own.parameters)

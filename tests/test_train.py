@@ -111,7 +111,7 @@ def test_config_that_is_wrong_is_told() -> None:
         (["--batch-size", "0"], "Invalid value for '--batch-size': 0 is not in the range x>=1."),
         (["--dtype", "float16"], "Invalid value for '--dtype': 'float16' is not one of 'float32', 'float64'."),
         (["--output", "none/model.pkl"], "none/model.pkl: there is no folder none"),
-        (["--epoch", "1"], "No such option '--epoch'. (Did you mean one of: '--epochs', '--plot'?)"),
+        (["--epoch", "1"], "No such option '--epoch'. (Did you mean one of: '--epochs', '--plot', '--teacher'?)"),
     ],
 )
 def test_usage_errors(arguments: list[str], message: str) -> None:

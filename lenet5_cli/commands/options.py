@@ -295,13 +295,13 @@ def unmute() -> None:
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
 
-def agree(ranks: Ranks, **splits: "Split | None") -> None:
-    """Demand the same versions and images on every rank, and say where rounding may differ."""
+def agree(ranks: Ranks, teacher: str = "", /, **splits: "Split | None") -> None:
+    """Demand the same versions, images and teacher on every rank, and say where rounding may differ."""
     if ranks.size == 1:
         return
     from lenet5_cli.training.inputs import agreed
 
-    for name in agreed(ranks, {name: split for name, split in splits.items() if split}):
+    for name in agreed(ranks, {name: split for name, split in splits.items() if split}, teacher):
         click.echo(f"NOTE: {name} may round otherwise than rank 0: other ranks, other last bits.", err=True)
 
 

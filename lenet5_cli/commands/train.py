@@ -188,7 +188,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     run = runs.begin(config, split, saved, given)
     demand_classes(run.network, test)
     _note_missing(run.network, split)
-    agree(ranks, training=split, test=test, rehearsed=run.rehearsed)
+    agree(ranks, run.teacher_sha256, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
 
 
@@ -214,7 +214,7 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
     there = replace(config, data=data or config.data)
     split, test, notice = ranks.led(lambda: _load(there, names, fall_back=False))
     run = Run.resume(saved, split, config)
-    agree(ranks, training=split, test=test, rehearsed=run.rehearsed)
+    agree(ranks, run.teacher_sha256, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
 
 

@@ -99,7 +99,7 @@ def _thicken(images: NDArray[np.uint8], thickness: NDArray[np.float32]) -> NDArr
         neighbour = np.roll(x, step)  # as one long row of pixels: those that wrap around its ends are black
         light, dark = np.maximum(light, neighbour), np.minimum(dark, neighbour)
     change = np.where((thickness > 0)[:, None, None], light - x, x - dark)
-    y = np.multiply(change, thickness[:, None, None], dtype=np.float32)
+    y: NDArray[np.float32] = change * thickness[:, None, None]
     y += x
     return y
 

@@ -174,7 +174,7 @@ def _read_plain(file: IO[bytes], path: str | os.PathLike[str]) -> NDArray[Any] |
         return Stored(_Kept(os.dup(file.fileno())), path, header, start)
     array: NDArray[Any] = np.empty(header.shape, header.dtype)
     _fill(array, file, start, path)
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array
 
 
@@ -221,7 +221,7 @@ def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArra
     if len(elements) < header.nbytes:
         raise _miscount(path, f"{len(elements):,}", header)
     array = np.ndarray(header.shape, header.dtype, elements)
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array
 
 

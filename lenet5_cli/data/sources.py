@@ -160,12 +160,13 @@ def _read_idx(source: str, split: str, how: Reading) -> Split:
             paths = _find_in_folder(folder, split)
         except LeNet5Error as error:
             raise LeNet5Error(f"{VARIABLE}: {error}") from None
-        return _read(source, *paths, how)
-    if source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
-        return _read(source, *found, how)
-    if source in remote.SETS:
+    elif source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
+        paths = found
+    elif source in remote.SETS:
         return _fetched(source, split, how)
-    return _read(source, *_find_in_folder(source, split), how)
+    else:
+        paths = _find_in_folder(source, split)
+    return _read(source, *paths, how)
 
 
 def _read(source: str, images_path: Path, labels_path: Path, how: Reading) -> Split:

@@ -12,7 +12,7 @@ from lenet5_cli.config import Config, known
 from lenet5_cli.data import glyphs
 from lenet5_cli.engine import ACTIVATIONS, RBF, Conv, Dense, Layer, Subsampling
 from lenet5_cli.engine.einsum import Array
-from lenet5_cli.engine.losses import criterion, softmax
+from lenet5_cli.engine.losses import Targets, criterion, softmax
 from lenet5_cli.engine.preprocessing import INPUT_SHAPE, as_pictures, prepare
 from lenet5_cli.engine.windows import untiled
 from lenet5_cli.errors import LeNet5Error
@@ -137,9 +137,12 @@ class LeNet5(Classifier):
         layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
         parameters: every trainable number in one vector, of which the layers' ``params`` are views.
         gradients: likewise for their ``grads``.
+        teacher: what it learns from in place of labels, if not None: that classifier's probabilities.
 
     Source: report, building LeNet5; LeCun et al. 1998, section II.B.
     """
+
+    teacher: Classifier | None = None
 
     def __init__(self, config: Config | None = None, sheet: glyphs.Sheet | None = None) -> None:
         """Make a new network, with the initial weights of the seed.
@@ -238,9 +241,13 @@ class LeNet5(Classifier):
         """Return the mean loss of pictures (n, 28, 28) with labels (n,), and set ``gradients`` to its gradient.
 
         Of a chunk of a larger batch, ``gradients`` become its summand in the gradient of the batch's mean loss:
-        n / ``batch_size`` of its own.
+        n / ``batch_size`` of its own. With a ``teacher``, the labels are not used: its probabilities for the same
+        pictures are learned (Hinton et al. 2015, at temperature 1; Beyer et al. 2022).
         """
-        loss, dscores = self._criterion(self.forward(self.prepare(images)), labels)
+        targets: Targets = labels
+        if self.teacher is not None:
+            targets = self._criterion.probabilities(self.teacher.forward(self.teacher.prepare(images)))
+        loss, dscores = self._criterion.loss(self.forward(self.prepare(images)), targets)
         if batch_size and batch_size != len(labels):
             dscores *= len(labels) / batch_size
         self.backward(dscores)
@@ -248,7 +255,7 @@ class LeNet5(Classifier):
 
     def loss(self, scores: Array, labels: NDArray[np.integer]) -> float:
         """Return the mean loss of scores (n, k) with labels (n,)."""
-        return self._criterion(scores, labels)[0]
+        return self._criterion.loss(scores, labels)[0]
 
     def prepare(self, images: NDArray[np.uint8]) -> Array:
         """Return pictures (n, 28, 28) as the network's input (n, 1, 32, 32)."""

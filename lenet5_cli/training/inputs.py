@@ -84,8 +84,8 @@ def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Spli
     return Split("arrays", images, labels.astype(np.uint8), "arrays", "arrays")
 
 
-def agreed(ranks: Ranks, splits: Mapping[str, Split]) -> list[str]:
-    """Demand that every rank has the same images, and the same versions of what computes.
+def agreed(ranks: Ranks, splits: Mapping[str, Split], teacher: str = "") -> list[str]:
+    """Demand that every rank has the same images and teacher, of which this is the SHA-256, and the same versions.
 
     Returns, on the leader, the ranks whose BLAS has chosen other kernels, as it does on another kind of processor: what
     they compute may differ in the last bits.
@@ -98,5 +98,7 @@ def agreed(ranks: Ranks, splits: Mapping[str, Split]) -> list[str]:
     facts = {"lenet5": __version__, "NumPy": np.__version__}
     with ranks.named():
         facts |= {f"{name} images": f"of SHA-256 {split.sha256[:12]}" for name, split in splits.items()}
+    if teacher:
+        facts["teacher"] = f"of SHA-256 {teacher[:12]}"
     blas = [f"{each['internal_api']} {each.get('architecture', '')}" for each in threadpool_info()]
     return ranks.agree(facts, ", ".join(blas))

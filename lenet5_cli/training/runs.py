@@ -7,7 +7,6 @@ import queue
 import secrets
 import signal
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from multiprocessing.connection import Connection
 from os import PathLike, fspath
@@ -23,8 +22,9 @@ from lenet5_cli.config import READ_AS, Config, known, read
 from lenet5_cli.data import glyphs, sources
 from lenet5_cli.data.folders import ctrl_c_held_back
 from lenet5_cli.engine import optim
+from lenet5_cli.engine.committee import together
 from lenet5_cli.engine.einsum import Array
-from lenet5_cli.engine.network import LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, replacing
 from lenet5_cli.storage import checkpoint
@@ -133,6 +133,7 @@ class Run:
         config: the settings.
         split: the images and labels: those to train on, and at their end those held out.
         rehearsed: images that are mixed into each epoch, or None.
+        teacher_sha256: of the parameters of the model that the network learns from; empty where it learns from labels.
         network: the network after the latest epoch.
         history: the epochs trained so far.
         ended: why it ended before its last epoch, in a sentence; empty where it did not.
@@ -162,6 +163,7 @@ class Run:
             raise LeNet5Error("rehearse: there is no model to start from; set --from too")
         self.network = LeNet5(config, sheet or _sheet(config, start))
         demand_classes(self.network, split)
+        self.network.teacher, self.teacher_sha256 = _teacher(config, self.network)
         self.history: list[Epoch] = []
         self.ended = ""
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
@@ -202,6 +204,8 @@ class Run:
             if rehearsed and rehearsed.sha256 != saved.data.get("rehearsed_sha256"):
                 raise LeNet5Error(f"{saved.where}rehearsed other images than those of {rehearsed.source}")
             run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
+        if run.teacher_sha256 != saved.data.get("teacher_sha256", ""):
+            raise LeNet5Error(f"{saved.where}learned from another model than the one that is in {config.teacher} now")
         run._take_up(saved)
         return run
 
@@ -306,8 +310,9 @@ class Run:
         )
 
     def _images(self) -> dict[str, Any]:
-        """Return what a checkpoint says of the images."""
-        return {"name": self.split.source, "images": len(self.split.labels), "sha256": self.split.sha256}
+        """Return what a checkpoint says of the images, and of what else they are learned from."""
+        images = {"name": self.split.source, "images": len(self.split.labels), "sha256": self.split.sha256}
+        return images | ({"teacher_sha256": self.teacher_sha256} if self.teacher_sha256 else {})
 
     def _calibrated(self) -> Array | None:
         """Return quantiles of the squared distances of the images held out to their nearest codes."""
@@ -371,6 +376,21 @@ def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any
         return origin
     how = {f"rehearsed_{name}": start.config[name] for name in READ_AS if name in start.config}
     return origin | {"rehearsed": rehearsed.source, "rehearsed_sha256": rehearsed.sha256} | how
+
+
+def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
+    """Return what a network is to learn from in place of labels, if anything, and the SHA-256 of its parameters.
+
+    Raises:
+        LeNet5Error: a model cannot be read, or has other classes.
+    """
+    if not config.teacher:
+        return None, ""
+    names = config.teacher.split(",")
+    saved = [checkpoint.read(BUNDLED_MODEL if name == BUNDLED else name) for name in names]
+    members = [LeNet5.restore(each) for each in saved]
+    together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
+    return together(members), _sha256([pair for each in saved for pair in each.pairs])
 
 
 def _sha256(pairs: list[list[Array]]) -> str:
@@ -510,22 +530,23 @@ def _run_apart(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
     first = multiprocessing.parent_process()
-    with suppress(KeyboardInterrupt):
-        try:
-            saved = checkpoint.read(start) if start else None
-            rehearsed = _rehearsed(config, saved) if saved else None
-            sheet = _sheet(config, saved)
-            train, test = (load(config, split, sheet.names if sheet else None) for split in ("train", "test"))
-            run = Run(config, train, saved, rehearsed)
-            for epoch in run.train(output=output, threads=threads):
-                if first and not first.is_alive():
-                    return
-                events.put((place, epoch))
-            events.put((place, evaluate(run.kept(), test, threads=threads)))
-        except LeNet5Error as error:
-            events.put((place, f"seed {config.seed}: {error}"))
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the end of a process would show an exception
+    try:
+        saved = checkpoint.read(start) if start else None
+        rehearsed = _rehearsed(config, saved) if saved else None
+        sheet = _sheet(config, saved)
+        train, test = (load(config, split, sheet.names if sheet else None) for split in ("train", "test"))
+        run = Run(config, train, saved, rehearsed)
+        for epoch in run.train(output=output, threads=threads):
+            if first and not first.is_alive():
+                return
+            events.put((place, epoch))
+        events.put((place, evaluate(run.kept(), test, threads=threads)))
+    except LeNet5Error as error:
+        events.put((place, f"seed {config.seed}: {error}"))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is written any more: end at once, without a traceback
 
 
 def train_apart(settings: dict[str, Any], events: Connection) -> None:
