@@ -153,7 +153,7 @@ def test_what_is_no_run_cannot_be_resumed() -> None:
             replace(saved, config={**saved.config, "momentum": 0.9}),
             "momentum is a setting that this lenet5 does not know",
         ),
-        (replace(saved, history=[]), "its history is not of such a run; a run of lenet5 can be resumed"),
+        (replace(saved, history=[]), "its history is not that of a run; only what train saved can be resumed"),
     ):
         with pytest.raises(LeNet5Error) as refused:
             runs.Run.resume(other, split)
