@@ -35,8 +35,8 @@ NUMBERS = count(1)  # of the tests' folders
 gc.set_threshold(100_000, 50, 100)  # the collector looks less often: an eighth of the tests' time
 
 
-# Files whose tests take seconds each, most of them in other processes. They come first: what is left at the end is short,
-# so that all workers end together, and as a worker takes over the last tests of another, no browser starts twice.
+# Files whose tests take seconds each, most of them in other processes. They come first, so that what is left at the end
+# is short and all workers end together; and as a worker takes over the last tests of another, no browser starts twice.
 LONGEST = ("test_distribution.py", "test_walk.py", "test_page.py", "test_ranks.py", "test_export_c.py")
 
 
