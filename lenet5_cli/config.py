@@ -140,7 +140,7 @@ class Config:
         if self.patience and not self.validation:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")
         if self.nondigits and self.loss != "discriminative":
-            raise LeNet5Error(f"nondigits: are learned by the loss discriminative; loss is {self.loss}")
+            raise LeNet5Error(f"nondigits: only the loss discriminative learns them; loss is {self.loss}")
         if self.map_counts[:2] != (6, 16) and self.connections == "lecun1998":
             raise LeNet5Error(f"connections: the table of lecun1998 has 6 and 16 maps; maps is {self.maps}")
         self.seconds()

@@ -167,7 +167,7 @@ def test_with_another_sheet_the_layers_start_from_the_model_and_the_codes_are_th
     np.testing.assert_array_equal(after.codes, other.codes)
     np.testing.assert_array_equal(after.parameters, before.parameters)
     result = run("train", *FINE, "--glyphs", "other.txt", "--rehearse", 0.5, "--data", own, "--overwrite", code=1)
-    message = "rehearse: with another glyph sheet, the classes of the starting model are others"
+    message = "rehearse: another glyph sheet has other classes than the starting model; leave one out"
     assert result.stderr.endswith(f"Error: {message}\n")
 
 

@@ -125,6 +125,15 @@ def test_it_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> 
     assert [len(line) for line in curves] == 2 * [min(columns, 60)]
 
 
+def test_a_terminal_of_no_width_is_taken_for_one_of_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = model(history=history(100))
+    shown = []
+    for columns in ("0", "80"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown.append(run(path).stdout)
+    assert shown[0] == shown[1]
+
+
 def test_without_unicode_the_curves_are_ascii() -> None:
     path = model(data={"name": "Ziffern/später"})
     shown = words(run(path, charset="ascii"))

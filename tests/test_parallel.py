@@ -1,5 +1,6 @@
 """The pool of processes: every chunk computed once, whoever computes it, and nothing left behind."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import resource_tracker, shared_memory
 from pathlib import Path
 from threading import Thread, get_ident
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training import parallel
 from lenet5_cli.training.parallel import Buffer, Pool
 
@@ -153,6 +155,33 @@ with Pool(Squares(), 2) as pool:
         first.kill()
     until(lambda: gone(process))
     until(lambda: shared_files() <= before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no /dev/shm")
+def test_too_little_shared_memory_is_told_and_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fstatvfs", lambda _: SimpleNamespace(f_blocks=2, f_bavail=1, f_frsize=4096))
+    said = r"^shared memory: 4,096 bytes are free in /dev/shm; expected [\d,]+; --threads 1 needs none$"
+    made: list[str] = []
+    release = parallel._release
+    monkeypatch.setattr(parallel, "_release", lambda memory: (made.append(memory.name), release(memory)))
+    with Pool(Squares(), 2) as pool, pytest.raises(LeNet5Error, match=said):
+        pool.buffer  # noqa: B018
+    assert not Path("/dev/shm", made[0]).exists()  # noqa: S108
+    monkeypatch.setattr(os, "fstatvfs", lambda _: SimpleNamespace(f_blocks=0, f_bavail=0, f_frsize=4096))
+    with Pool(Squares(), 2) as pool:  # without a limit
+        assert squares(pool) == expected()
+
+
+def test_without_shared_memory_the_message_says_what_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(shared_memory, "SharedMemory", refused)
+    said = "^shared memory: Read-only file system; --threads 1 needs none$"
+    with Pool(Squares(), 2) as pool, pytest.raises(LeNet5Error, match=said):
+        pool.buffer  # noqa: B018
+    with Pool(Squares(), 1) as pool:
+        assert squares(pool) == expected()
 
 
 class Observed(Squares):

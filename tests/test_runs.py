@@ -78,6 +78,7 @@ def test_resume_to_more_epochs(bars_folder: Path) -> None:
     assert without_seconds("model.pkl") == without_seconds("long.pkl")
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     result = run("train", "--resume", code=1)
     assert result.stderr == "Error: model.pkl: no such file; expected a checkpoint\n"
@@ -153,7 +154,7 @@ def test_what_is_no_run_cannot_be_resumed() -> None:
             replace(saved, config={**saved.config, "momentum": 0.9}),
             "momentum is a setting that this lenet5 does not know",
         ),
-        (replace(saved, history=[]), "its history is not of such a run; a run of lenet5 can be resumed"),
+        (replace(saved, history=[]), "its history is not that of a run; only what train saved can be resumed"),
     ):
         with pytest.raises(LeNet5Error) as refused:
             runs.Run.resume(other, split)

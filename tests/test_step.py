@@ -1,5 +1,7 @@
 """A batch on several cores: the same bits on any number of them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from lenet5_cli.data.augmentation import distort, draw
 from lenet5_cli.engine.losses import cross_entropy
 from lenet5_cli.engine.network import CHUNK, chunks
 from lenet5_cli.engine.preprocessing import prepare
+from lenet5_cli.training import step as step_module
 from lenet5_cli.training.step import CAPACITY, Step
 from tests.conftest import bars
 
@@ -74,6 +77,28 @@ def test_more_images_than_the_buffer_holds(monkeypatch: pytest.MonkeyPatch) -> N
         sums += twin.gradients * len(split.labels[part])
     np.testing.assert_allclose(network.gradients, sums / len(split.labels), atol=1e-15)
     assert loss_sum == pytest.approx(0, abs=1e-8)
+
+
+def test_a_small_buffer_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for room, held in ((step_module.ROOM, step_module.HELD), (1, 4)):
+        monkeypatch.setattr(step_module, "ROOM", room)
+        network = LeNet5(Config(seed=0))
+        with Step(network) as step:
+            loss, scores = step.loss_and_gradient(SPLIT.images, SPLIT.labels), step.scores(SPLIT.images)
+            assert step.pool.buffer.gradients.shape == (held, network.gradients.size)
+        found.append((loss, scores.tobytes(), network.gradients.tobytes()))
+    assert found[0] == found[1]
+    assert len(chunks(len(SPLIT.labels))) > 4
+
+
+def test_the_buffer_of_the_largest_network_is_small_enough_for_numpy() -> None:
+    parameters = np.empty(2**22)  # those of --maps 256,256,256 are fewer
+    network = SimpleNamespace(
+        dtype=parameters.dtype, parameters=parameters, gradients=parameters, codes=np.empty((128, 84))
+    )
+    with Step(network) as step:  # type: ignore[type-var]
+        assert step.pool.work.layout["gradients"].shape == (4, 2**22)
 
 
 def test_small_batches_start_no_processes() -> None:

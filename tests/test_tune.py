@@ -47,13 +47,13 @@ def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: l
     assert trials[0][2:] == ("0.01", "none")
     number, reached, lr, augment = max(trials, key=lambda trial: float(trial[1]))
     low, high = wilson(float(reached) * 50, 50)
-    assert lines[3].rstrip() == "Trials that reached their end: 3 of 3; the best"
+    assert lines[3].rstrip() == "Trials that finished: 3 of 3; the best"
     assert re.fullmatch(r" trial +val +95 % interval +seconds +settings *", lines[4])
     settings = f"lr={lr} augment={augment}"
     assert re.fullmatch(
         rf" {number} +{float(reached):.4f} +{low:.4f} to {high:.4f} +\d+ +{re.escape(settings)} *", lines[5]
     )
-    assert lines[8:] == ["Too few trials reached their end, or all did equally well: what mattered cannot be said."]
+    assert lines[8:] == ["Too few trials finished, or all did equally well, to tell what mattered."]
     assert left_behind() == ["bars", "best.toml", "space.toml"]
     text = Path("best.toml").read_text(encoding="utf-8")
     assert text.startswith(
@@ -83,7 +83,7 @@ def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
     assert sum(shares) == pytest.approx(100, abs=0.11)
     assert Path("trials.png").read_bytes().startswith(b"\x89PNG")
     Path("best.toml").unlink()
-    assert run(*how, "--storage", "journal.log").stdout.startswith("Trials that reached their end: 10 of 10; the best")
+    assert run(*how, "--storage", "journal.log").stdout.startswith("Trials that finished: 10 of 10; the best")
     assert Path("best.toml").is_file()
     assert before.startswith(b"# Found by lenet5 tune")
 
@@ -91,12 +91,12 @@ def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
 @pytest.mark.usefixtures("begun")
 def test_a_search_in_which_no_trial_ends_writes_nothing(how: list[object]) -> None:
     result = run(*how, "--time", "0s", code=1)
-    assert result.stderr.endswith("Error: no trial reached its end; best.toml was not written\n")
+    assert result.stderr.endswith("Error: no trial finished; best.toml was not written\n")
     Path("space.toml").write_text('augment = ["none", "affine"]', encoding="utf-8")
     result = run(*how, "--lr", 1e39, "--schedule", "exponential", "--trials", 1, code=1)
     reason = "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr"
     assert result.stdout == f"trial: 1  val: 0.00000  epochs: 0  augment=none  ended early: {reason}\n"
-    assert result.stderr.endswith("Error: no trial reached its end; best.toml was not written\n")
+    assert result.stderr.endswith("Error: no trial finished; best.toml was not written\n")
     assert left_behind() == ["bars", "space.toml"]
 
 
@@ -160,7 +160,7 @@ def test_ctrl_c_keeps_what_was_found(how: list[object]) -> None:
     search.send_signal(signal.SIGINT)
     out, err = search.communicate(timeout=60)
     assert search.returncode == 130, err
-    assert "Trials that reached their end: " in out
+    assert "Trials that finished: " in out
     assert "Stopping at the end of this step; Ctrl-C again stops immediately.\n" in err
     assert "Traceback" not in err
     assert read("best.toml")["validation"] == 50

@@ -34,6 +34,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 LAST = 10  # seconds that the MPI library may take to end
+USUAL = 80  # columns of a terminal
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
 
@@ -428,7 +429,9 @@ def console() -> "Console":
     """Return rich's console for stdout, to which a name in brackets is a name and no markup."""
     from rich.console import Console
 
-    return Console(highlight=False, emoji=False, markup=False)
+    screen = Console(highlight=False, emoji=False, markup=False)
+    screen.width = screen.width or USUAL  # COLUMNS=0 is what a terminal of unknown size may say
+    return screen
 
 
 def plain(screen: "Console", text: str) -> "Text":

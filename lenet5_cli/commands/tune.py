@@ -134,7 +134,7 @@ def tune(
     if stop.exit_code:
         click.get_current_context().exit(stop.exit_code)
     if not search.ranked:
-        raise LeNet5Error(f"no trial reached its end; {output} was not written")
+        raise LeNet5Error(f"no trial finished; {output} was not written")
 
 
 def _announced(search: "Search", trials: int, threads: int, images: int) -> str:
@@ -191,7 +191,7 @@ def _show(search: "Search") -> None:
     from rich.table import Table
 
     screen, ranked = console(), search.ranked
-    title = f"Trials that reached their end: {len(ranked)} of {len(search.trials)}; the best"
+    title = f"Trials that finished: {len(ranked)} of {len(search.trials)}; the best"
     table = Table("trial", "val", "95 % interval", "seconds", "settings", title=title, box=None, title_justify="left")
     for trial in ranked[:SHOWN]:
         low, high = search.interval(trial)
@@ -202,6 +202,6 @@ def _show(search: "Search") -> None:
     if importances:
         click.echo("What mattered, as fractions of the whole:")
     else:
-        click.echo("Too few trials reached their end, or all did equally well: what mattered cannot be said.")
+        click.echo("Too few trials finished, or all did equally well, to tell what mattered.")
     for name, fraction in importances.items():
         click.echo(f"{name:16} {fraction:6.1%}".replace("%", " %"))

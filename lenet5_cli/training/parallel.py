@@ -20,6 +20,8 @@ from typing import IO, Any, Protocol, Self
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from lenet5_cli.errors import LeNet5Error
+
 SPIN = 1e-3  # seconds before a process blocks: to wake one that does takes a tenth of a millisecond
 MAX_PROCESSES = 1024
 _SIGNAL = b"."
@@ -74,7 +76,7 @@ class Pool:
         if self._count == 1:
             return _fields(np.zeros(layout.itemsize, np.uint8).data, layout)  # untouched, it takes no memory
         work = pickle.dumps(self.work)  # behind the record: a pipe would fill up before the other end reads
-        memory = shared_memory.SharedMemory(create=True, size=layout.itemsize + len(work))
+        memory = _shared(layout.itemsize + len(work))
         self._resources.callback(_release, memory)
         _bytes(memory)[layout.itemsize : layout.itemsize + len(work)] = work
         for rank in range(1, self._count):
@@ -208,6 +210,27 @@ def _fields(memory: memoryview, layout: np.dtype[np.void]) -> Buffer:
     record = np.frombuffer(memory, layout, count=1)
     arrays = {name: record[name] for name in layout.names or ()}
     return SimpleNamespace(**{name: array[0] if array.ndim > 1 else array for name, array in arrays.items()})
+
+
+def _shared(size: int) -> shared_memory.SharedMemory:
+    """Return new shared memory of so many bytes.
+
+    Raises:
+        LeNet5Error: the system has none, or not enough: it would end a process that touches a page it cannot give.
+    """
+    try:
+        memory = shared_memory.SharedMemory(create=True, size=size)
+    except OSError as error:
+        raise LeNet5Error(f"shared memory: {error.strerror}; --threads 1 needs none") from None
+    if sys.platform == "linux":
+        place = os.fstatvfs(memory._fd)  # type: ignore[attr-defined]
+        free = place.f_bavail * place.f_frsize
+        if place.f_blocks and free < size:  # without blocks, there is no limit
+            _release(memory)
+            raise LeNet5Error(
+                f"shared memory: {free:,} bytes are free in /dev/shm; expected {size:,}; --threads 1 needs none"
+            )
+    return memory
 
 
 def _release(memory: shared_memory.SharedMemory) -> None:

@@ -107,7 +107,7 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
             message = f"{name} is {own[name]} in this network; {getattr(config, name)} would be another network"
             raise LeNet5Error(f"{start.where}{message}")
     if config.rehearse and "glyphs" in given:
-        raise LeNet5Error("rehearse: with another glyph sheet, the classes of the starting model are others")
+        raise LeNet5Error("rehearse: another glyph sheet has other classes than the starting model; leave one out")
     kept = NETWORK if "glyphs" in given else (*NETWORK, "glyphs")
     held_out = config.validation or max(1, len(split.labels) // HELD_OUT)
     config = replace(config, validation=held_out, **{name: own[name] for name in kept})
@@ -212,7 +212,7 @@ class Run:
     def _take_up(self, saved: Checkpoint) -> None:
         validated = [epoch.epoch for epoch in saved.history if epoch.validation_accuracy is not None]
         if not saved.history or len(validated) != (saved.epoch if self.config.validation else 0):
-            raise LeNet5Error(f"{saved.where}its history is not of such a run; a run of lenet5 can be resumed")
+            raise LeNet5Error(f"{saved.where}its history is not that of a run; only what train saved can be resumed")
         self.history = list(saved.history)
         self._rank = max(self._rank, *map(self._ranked, self.history))
         self.network.assign(saved.pairs, saved.where)

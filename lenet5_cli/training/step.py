@@ -19,6 +19,7 @@ from lenet5_cli.training.sums import BLOCK, deal, tree_sum
 
 CAPACITY = 4096  # images whose chunks are cut together, of a batch that has more
 HELD = -(-len(chunks(CAPACITY)) // BLOCK) * BLOCK  # chunks in the shared buffer at a time: whole blocks
+ROOM = 2**25  # bytes of the gradients in it, unless a block has more: the buffer fits into a container's 64 MiB
 
 Distortions = NDArray[np.float32]
 Network = TypeVar("Network", bound=Classifier)
@@ -130,6 +131,7 @@ class _Part:
         self._free: list[Any] = []  # records that hold no sum
         gradients = self.pool.work.layout["gradients"].subdtype
         assert gradients  # noqa: S101 - an array for each chunk
+        self._most = gradients[1][0]  # chunks that the buffer holds
         kinds = [("losses", np.float64, (len(batch.cuts),)), ("gradients", gradients[0], gradients[1][1:])]
         self._record = np.dtype(kinds)
 
@@ -197,7 +199,7 @@ class _Part:
 
     def _load(self, first: int) -> None:
         """Put the images of chunks from ``first`` on, whole blocks of them, into the buffer."""
-        last = min(self.starts[self.ranks.rank + 1], first - first % BLOCK + HELD)
+        last = min(self.starts[self.ranks.rank + 1], first - first % BLOCK + self._most)
         batch, buffer, held = self.batch, self.pool.buffer, self.batch.cuts[first:last]
         rows = slice(held[0].start, held[-1].stop)
         count = rows.stop - rows.start
@@ -224,19 +226,21 @@ class _ChunkWork:
 
     def __init__(self, network: Classifier) -> None:
         self.network = network
-        numbers, images = network.dtype, HELD * CHUNK
+        blocks = ROOM // max(1, BLOCK * network.gradients.nbytes)
+        held = min(HELD, BLOCK * max(1, blocks))
+        numbers, images = network.dtype, held * CHUNK
         self.layout = np.dtype(
             [
-                ("edges", np.int64, HELD + 1),
+                ("edges", np.int64, held + 1),
                 ("batch_size", np.int64),
                 ("differentiate", np.int64),
                 ("distort", np.int64),
-                ("losses", np.float64, HELD),
+                ("losses", np.float64, held),
                 ("images", np.uint8, (images, 28, 28)),
                 ("labels", np.uint8, images),
                 ("distortions", np.float32, (images, NUMBERS)),
                 ("parameters", numbers, network.parameters.size),
-                ("gradients", numbers, (HELD, network.gradients.size)),
+                ("gradients", numbers, (held, network.gradients.size)),
                 ("scores", numbers, (images, len(network.codes))),
             ]
         )
