@@ -34,6 +34,16 @@ NUMBERS = count(1)  # of the tests' folders
 gc.set_threshold(100_000, 50, 100)  # the collector looks less often: an eighth of the tests' time
 
 
+# Files whose tests take seconds each, most of them in other processes. They come first: what is left at the end is
+# short, so that all workers end together, and as a worker takes over the last tests of another, it starts no browser.
+LONGEST = ("test_distribution.py", "test_walk.py", "test_page.py", "test_ranks.py", "test_export_c.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the modules that are loaded."""
     gc.freeze()

@@ -48,10 +48,10 @@ def test_a_wrong_peer_is_found() -> None:
         speed.check(makers, *drawn.draw(3, seed=0))
 
 
-def test_runs_that_are_killed_end_with_the_same_bytes() -> None:
+def test_runs_that_are_killed_end_with_the_same_bytes(bars_folder: Path) -> None:
     """Two kills of the recipe whose state is largest; ``python benchmarks/crashes.py`` makes many of all."""
     import crashes
 
-    tally = crashes.crash([*crashes.SMALL["best"], "--epochs", "5"], kills=2)
+    tally = crashes.crash([*crashes.SMALL["best"], "--epochs", "5", "--data", str(bars_folder)], kills=2)
     assert (tally.kills, tally.unreadable, tally.different) == (2, 0, 0)
     assert tally.runs >= 1

@@ -173,6 +173,7 @@ def test_eval_measures_each_and_all_together(saved: list[str], members: list[LeN
     assert "models" not in single
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_eval_shows_each_then_all_together(saved: list[str]) -> None:
     lines = run("eval", *saved, "--reject", "--plot", "both.png", "--errors", "errors.png").stdout.splitlines()
     assert lines[0].strip() == "Each model alone"

@@ -79,6 +79,7 @@ def test_a_model_against_a_copy_of_itself() -> None:
     assert result.stderr.endswith("Error: a.pkl was given twice; expected two checkpoints\n")
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_classes_are_told_by_name_and_must_be_the_same() -> None:
     letters = ["train", "--data", "builtin-letters:30", "--glyphs", "letters", "--epochs", 1, "--seed"]
     run(*letters, 1, "-o", "a.pkl")

@@ -146,6 +146,7 @@ def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     assert refused.stderr == "Error: letters.csv: 129 classes; expected at most 128\n"
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_names_in_a_folder_of_idx_files_are_checked(letters: Path) -> None:
     run("data", "convert", letters, "idx")
     Path("idx/names.txt").write_text("A\nB\n")

@@ -13,7 +13,9 @@ import pytest
 from lenet5_cli import __version__
 
 ROOT = Path(__file__).parent.parent
-# What reads the files that stand beside the package, and a whole network; every other test is collected.
+# What reads the files that stand beside the package, and a whole network; every other test is collected, but for those
+# that need what takes seconds to import.
+IMPORTED = ("test_figures.py", "test_sklearn.py")
 QUICK = "test_config or test_files or test_glyphs or test_network or test_supply_chain or test_links"
 SLOW = "round_trip or largest"
 
@@ -42,6 +44,7 @@ def test_the_archive_of_the_sources_passes_its_own_tests(tmp_path: Path) -> None
         path.name for path in (ROOT / "tests").iterdir() if path.name != "__pycache__"
     }
     tested = ["-m", "pytest", "--quiet", "--numprocesses=0", "--assert=plain", "-m", "not sdist"]
+    tested += [f"--ignore=tests/{name}" for name in IMPORTED]
     passed = python(*tested, "-k", f"({QUICK}) and not ({SLOW})", cwd=unpacked)
     count = re.search(r"^(\d+) passed", passed.splitlines()[-1])
     assert int(count[1]) > 190

@@ -479,7 +479,7 @@ def test_ranks_that_a_launcher_starts_train_resume_and_measure_to_the_same_bytes
 def test_ranks_share_pictures_and_whole_runs_and_print_as_one_does(bars_folder: Path) -> None:
     pictures = [Path("nothing.png"), *sorted((Path(lenet5_cli.__file__).parents[1] / "docs").glob("*.jpg"))] * 2
     alone = run("predict", *pictures, "--csv", "--model", "bundled", code=1)
-    assert mpiexec(3, "predict", *pictures, "--csv", "--model", "bundled", code=1)[0] == alone.stdout
+    assert mpiexec(2, "predict", *pictures, "--csv", "--model", "bundled", code=1)[0] == alone.stdout
     several = ["--data", bars_folder, "--seed", 3, "--epochs", 1, "--samples-per-epoch", 50, "--runs", 3]
     shown = mpiexec(2, "train", *several, "--threads", 1, "-o", "two.pkl")[0]
     expected = run("train", *several, "--threads", 1).stdout

@@ -98,10 +98,11 @@ def test_drawn_images_stand_behind_those_of_a_split() -> None:
 
 def test_what_is_no_digit_is_learned_to_be_farther_and_not_counted() -> None:
     nearest, settings = [], replace(SETTINGS, epochs=3, loss="discriminative", rubbish=14.0)
+    others = drawn.draw_nondigits(100, 5)
     for nondigits in (0, 200):
         training = Run(replace(settings, nondigits=nondigits), bars(260))
         epochs = list(training.train())
-        nearest.append(-training.network.scores(drawn.draw_nondigits(100, 5)).max(axis=1))
+        nearest.append(-training.network.scores(others).max(axis=1))
     # Those drawn are trained on, while accuracies are of the split alone: of 200 and of 60 images.
     assert epochs[-1].images == 400
     assert epochs[-1].accuracy * 200 == pytest.approx(round(epochs[-1].accuracy * 200))

@@ -78,6 +78,7 @@ def test_resume_to_more_epochs(bars_folder: Path) -> None:
     assert without_seconds("model.pkl") == without_seconds("long.pkl")
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     result = run("train", "--resume", code=1)
     assert result.stderr == "Error: model.pkl: no such file; expected a checkpoint\n"

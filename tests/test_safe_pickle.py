@@ -12,7 +12,7 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -342,7 +342,7 @@ from lenet5_cli.commands import lenet5
 from lenet5_cli.files import shipped_folder
 from PIL import Image
 
-good, picture, files = sys.argv[1], sys.argv[2], sys.argv[3:]
+good, picture, data, *files = sys.argv[1:]
 SHEETS = str(shipped_folder("glyphs"))
 seen = []
 HARMLESS = {"sys._getframe", "object.__getattr__", "object.__setattr__", "object.__delattr__", "code.__new__",
@@ -362,11 +362,11 @@ watching, allowed = False, None
 sys.addaudithook(watch)
 
 def commands(path):
-    yield ["eval", path]
+    yield ["eval", path, "--data", data]
     yield ["info", path]
     yield ["info", path, "--json"]
     yield ["predict", "--model", path, picture]
-    yield ["train", "--resume", "--output", path]
+    yield ["train", "--resume", "--output", path, "--data", data]
 
 def run(arguments):
     result = CliRunner().invoke(lenet5, arguments)
@@ -392,7 +392,9 @@ print(json.dumps({"answers": answers, "seen": noticed, "control": [event for _, 
 """
 
 
-def test_no_command_executes_imports_opens_or_writes_anything(files: dict[str, Path], tmp_path: Path) -> None:
+def test_no_command_executes_imports_opens_or_writes_anything(
+    files: dict[str, Path], bars_folder: Path, tmp_path: Path
+) -> None:
     """The files of the corpus given to the commands that read one, while Python reports what is done.
 
     The first twenty, which are those that would call something, are given to every command, the others to one each.
@@ -403,7 +405,7 @@ def test_no_command_executes_imports_opens_or_writes_anything(files: dict[str, P
     environment = {**os.environ, "PYTHONPATH": f"{Path(lenet5_cli.__file__).parents[1]}{os.pathsep}{tmp_path}"}
     before = {path: path.read_bytes() for path in files.values()}
     result = subprocess.run(
-        [sys.executable, "-c", WATCHED, str(tmp_path / "good.pkl"), str(picture), *map(str, files.values())],
+        [sys.executable, "-c", WATCHED, *map(str, (tmp_path / "good.pkl", picture, bars_folder, *files.values()))],
         capture_output=True,
         text=True,
         check=True,
@@ -419,7 +421,7 @@ def test_no_command_executes_imports_opens_or_writes_anything(files: dict[str, P
         assert stderr.count("\n") == 1
         assert stderr[:-1].isprintable()
     left = {path.name for path in tmp_path.iterdir()} - {"__pycache__"}
-    assert left == {"canary", "canary.py", "good.pkl"}  # the canary is the control's
+    assert left == {"bars", "canary", "canary.py", "good.pkl"}  # the canary is the control's
     assert {path: path.read_bytes() for path in files.values()} == before
     assert not {path.name for path in next(iter(files.values())).parent.iterdir() if path.suffix != ".pkl"}
 
@@ -457,8 +459,9 @@ FLOODS: dict[str, tuple[Callable[[], bytes], str]] = {
         "damaged: an integer of 536,870,863 bits, at byte 0",
     ),
 }
+# Each file is read by a process of its own, which is forked: to start one takes longer than to read most of the files.
 MEASURED = r"""
-import re, sys
+import os, re, sys
 from pathlib import Path
 from lenet5_cli import LeNet5Error
 from lenet5_cli.storage import checkpoint
@@ -466,27 +469,44 @@ from lenet5_cli.storage import checkpoint
 def most():
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
-before = most()
-try:
-    checkpoint.read(sys.argv[1])
-except LeNet5Error as error:
-    print(most() - before, error)
+for path in map(str.strip, sys.stdin):
+    if os.fork():
+        os.wait()
+        continue
+    before = most()
+    try:
+        checkpoint.read(path)
+    except LeNet5Error as error:
+        print(most() - before, error, flush=True)
+    os._exit(0)
 """
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[Callable[[Path], tuple[int, str]]]:
+    """Return a function that says by how many bytes a process grows that reads a file, and its message."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
+    command = [sys.executable, "-c", MEASURED]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as reader:
+
+        def read(path: Path) -> tuple[int, str]:
+            print(path, file=reader.stdin, flush=True)
+            grown, message = reader.stdout.readline().split(" ", 1)
+            return int(grown), message
+
+        yield read
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory that a process had is told by Linux")
 @pytest.mark.parametrize(("flood", "told"), FLOODS.values(), ids=FLOODS)
 def test_a_large_hostile_file_takes_memory_for_a_few_of_its_size(
-    flood: Callable[[], bytes], told: str, tmp_path: Path
+    flood: Callable[[], bytes], told: str, measured: Callable[[Path], tuple[int, str]], tmp_path: Path
 ) -> None:
     path = tmp_path / "flood.pkl"
     path.write_bytes(flood())
-    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
-    command = [sys.executable, "-c", MEASURED, str(path)]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    grown, message = result.stdout.split(" ", 1)
+    grown, message = measured(path)
     assert message == f"{path}: {told}\n"
-    assert 0 < int(grown) < 4 * SIZE
+    assert 0 < grown < 4 * SIZE
 
 
 @pytest.mark.parametrize(("length", "refused"), [(15, False), (16, True)])

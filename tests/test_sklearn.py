@@ -166,11 +166,13 @@ def test_partial_fit_learns_pass_by_pass_what_is_given() -> None:
         model.partial_fit(split.images[:1], [11])
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_tools_of_scikit_learn(tmp_path: Path, fitted: LeNet5Classifier) -> None:
     split = bars(120)
     X, y = split.images.reshape(-1, 784), split.labels  # noqa: N806
     short = LeNet5Classifier(**QUICK | {"epochs": 1})
-    assert cross_val_score(clone(short), X, y, cv=2, n_jobs=2).shape == (2,)
+    with joblib.parallel_config("multiprocessing"):  # which need not import scikit-learn once more
+        assert cross_val_score(clone(short), X, y, cv=2, n_jobs=2).shape == (2,)
     model = LeNet5Classifier(**QUICK | {"epochs": 8})
     search = GridSearchCV(model, {"lr": np.array([0.0, 0.004])}, cv=2).fit(X, y)
     assert search.best_params_ == {"lr": 0.004}
