@@ -10,12 +10,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
-from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 
 from lenet5_cli import Config
 from lenet5_cli.sklearn import LeNet5Classifier
@@ -71,6 +66,8 @@ class Columns(LeNet5Classifier):
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_checks_of_scikit_learn_pass_but_for_those_of_another_width() -> None:
+    from sklearn.utils.estimator_checks import check_estimator
+
     found = check_estimator(LeNet5Classifier(epochs=1), on_fail=None, on_skip=None)
     assert {each["check_name"] for each in found if each["status"] == "failed"} == WIDTH
     assert len([each for each in found if each["status"] == "passed"]) >= 26
@@ -78,6 +75,8 @@ def test_the_checks_of_scikit_learn_pass_but_for_those_of_another_width() -> Non
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_checks_of_another_width_pass_where_columns_are_drawn_into_a_picture() -> None:
+    from sklearn.utils.estimator_checks import estimator_checks_generator
+
     estimator = Columns(epochs=1, samples_per_epoch=40, augment="none", dtype="float64")
     run = set()
     for each, check in estimator_checks_generator(estimator):
@@ -168,6 +167,11 @@ def test_partial_fit_learns_pass_by_pass_what_is_given() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_tools_of_scikit_learn(tmp_path: Path, fitted: LeNet5Classifier) -> None:
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler
+
     split = bars(120)
     X, y = split.images.reshape(-1, 784), split.labels  # noqa: N806
     short = LeNet5Classifier(**QUICK | {"epochs": 1})
