@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import struct
+import sys
 from collections.abc import Callable
 from functools import cache
 from io import BytesIO
@@ -34,8 +35,8 @@ NUMBERS = count(1)  # of the tests' folders
 gc.set_threshold(100_000, 50, 100)  # the collector looks less often: an eighth of the tests' time
 
 
-# Files whose tests take seconds each, most of them in other processes. They come first: what is left at the end is
-# short, so that all workers end together, and as a worker takes over the last tests of another, it starts no browser.
+# Files whose tests take seconds each, most of them in other processes. They come first, so that what is left at the end
+# is short and all workers end together; and as a worker takes over the last tests of another, no browser starts twice.
 LONGEST = ("test_distribution.py", "test_walk.py", "test_page.py", "test_ranks.py", "test_export_c.py")
 
 
@@ -68,6 +69,11 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("LENET5_CACHE", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
     for variable in ("LENET5_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE"):
         monkeypatch.delenv(variable, raising=False)
+    # A process that a test starts imports nothing of the program that tests, nor tells mutmut who calls what.
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    if os.environ.get("MUTANT_UNDER_TEST") == "stats":
+        monkeypatch.delenv("MUTANT_UNDER_TEST")
     monkeypatch.chdir(tmp_path)
 
 
