@@ -31,7 +31,7 @@ def test_the_plainest_hypothesis_of_a_clean_drawing_is_its_ink(dark: bool) -> No
     first = next(ink for ink in segment.inks(shades) if ink.dark == dark)
     np.testing.assert_array_equal(first.mask, (shades < 140) == dark)
     assert not first.local
-    assert first.prior < 0.15 * segment.MISFIT
+    assert first.prior == 0
     assert first.plane.max() == 255
 
 
@@ -42,7 +42,15 @@ def test_a_local_background_takes_a_shadow_away_and_the_page_is_uneven() -> None
     where = np.asarray(drawing(2, 300)) < 128
     assert all(ink.local for ink in dark)
     assert (dark[0].mask == where).mean() > 0.98
-    assert dark[0].prior < 0.2 * segment.MISFIT
+    assert dark[0].prior == 0
+
+
+def test_the_stronger_polarity_comes_first_and_one_that_is_nearly_as_strong_is_followed_too() -> None:
+    shades = np.full((100, 100), 128, np.uint8)
+    shades[20:40, 20:40], shades[60:80, 60:80] = 255, 18
+    assert [ink.dark for ink in segment.inks(shades)] == [False, False, True, True]
+    shades[60:80, 60:80] = 40  # 88 darker, where the other is 127 lighter
+    assert [ink.dark for ink in segment.inks(shades)] == [False, False]
 
 
 def test_an_even_page_has_no_ink() -> None:

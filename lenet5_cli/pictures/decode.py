@@ -20,15 +20,8 @@ MAX_ASPECT: Final = 40  # the longer side by the shorter
 PAGE_SIDE: Final = 2048  # pixels of the longer side that is kept: ten lines of handwriting stay legible
 SHADES: Final = 64  # of 255: an opaque part that varies by more is a page; by less, ink of one colour
 
-_TURNS: Final = {  # what makes each EXIF orientation upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_TURNS: Final = {3: 2, 4: 2, 5: 3, 6: 1, 7: 1, 8: 3}  # quarters clockwise that make each EXIF orientation upright
+_MIRRORED: Final = (2, 4, 5, 7)  # EXIF orientations that are mirrored before they are turned
 
 Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.generic]
 
@@ -66,9 +59,8 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
                 image.draft(None, (PAGE_SIDE // 2, PAGE_SIDE // 2))
                 _check_size(image.size, name)
                 image.load()
-                turn = _TURNS.get(image.getexif().get(0x0112, 1))  # after loading, which turns a TIFF by itself
-                plain = _plain(image)
-                pixels = np.asarray(plain if turn is None else plain.transpose(turn))
+                orientation = image.getexif().get(0x0112, 1)  # after loading, which turns a TIFF by itself
+                pixels = np.asarray(_plain(image))
     except LeNet5Error:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -79,10 +71,10 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
         raise LeNet5Error(f"{name}: {error.strerror or f'damaged: {error}'}") from None
     except Exception as error:  # noqa: BLE001 - what a damaged file makes Pillow raise has no common class
         raise LeNet5Error(f"{name}: damaged: {error or type(error).__name__}") from None
-    pixels = np.ascontiguousarray(np.rot90(pixels, -rotate // 90))
-    # Turned or not, the larger side stays the larger.
-    long, short = max(size), min(size)
-    return Page(pixels, (long, short) if pixels.shape[1] > pixels.shape[0] else (short, long))
+    pixels = pixels[:, ::-1] if orientation in _MIRRORED else pixels
+    pixels = np.ascontiguousarray(np.rot90(pixels, -_TURNS.get(orientation, 0) - rotate // 90))
+    size = min(size), max(size)
+    return Page(pixels, size[::-1] if pixels.shape[1] > pixels.shape[0] else size)
 
 
 def size_of(path: str) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import compress, pairwise
+from itertools import pairwise
 from typing import ClassVar, Final, NamedTuple
 
 import cv2
@@ -20,25 +20,27 @@ ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, 
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 
-# In heights of a digit: on a page the median; in a row that of the components that the network takes for digits.
+# In heights of a digit: on a page and in a row the median.
 RULE: Final = 1.4  # a straight run as long is no stroke
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
+ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are higher
 TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
-BESIDE: Final = 3  # components of a row whose highest the next one stands beside: a digit may be in pieces
+BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
 HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
 GAP: Final = 0.25  # between strokes of one digit at most
-WIDE: Final = 1.6  # of a digit at most
+WIDE: Final = 1.3  # of a digit at most
 TOUCHING: Final = 0.85  # wider components may be several digits
 STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is hardly wider
+STROKE: Final = 0.5  # of ink in a cut: more is an upright stroke, not where two digits touch
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
-CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
+CERTAIN: Final = 8.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
 NOISE: Final = 4.5  # what costs less is hardly ever noise
 SKIPPED: Final = 10.0  # for what is no digit and as high, or each DIGIT_WIDTH of it: as much as any digit costs
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
-UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
+UNEVEN: Final = 2.0  # for a digit e times as high as its row, or as low
 CUT: Final = 6.0  # for a cut through ink as long as the digit is high
 NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
 PRIOR: Final = 0.1  # a digit, of the prior of its ink: on a page, many digits speak for the ink together
@@ -76,11 +78,10 @@ class Window(NamedTuple):
     width: int
     height: int
     cut: float  # the cost of the cut behind it
-    image: Plane  # (28, 28), white on black
 
 
 class Found(NamedTuple):
-    """A digit on the best path through its row."""
+    """A window that may be a digit, as the network sees it."""
 
     pieces: tuple[Component, ...]
     image: Plane  # (28, 28), white on black
@@ -155,29 +156,34 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows:
 
 
 def _read_row(ink: Ink, labels: Plane, row: list[Component], network: Classifier, touching: float) -> list[Found]:
-    """Return the digits on the cheapest path through a row.
-
-    The row is as high as the median of the components that are digits on their own, if at least two are.
-    """
+    """Return the digits on the cheapest path through a row."""
     highest = max(each.height for each in row)
-    height = float(np.median([each.height for each in row if each.height >= TRIED * highest]))
-    windows = list(_windows(ink, labels, row, height, touching))
-    distances = -network.scores(np.stack([each.image for each in windows]))
-    nearest = distances.min(axis=1)
-    limit = CERTAIN + float(np.quantile(nearest, NEAREST)) if network.threshold is None else network.threshold
-    boxes = {each[1:5] for each in row}
-    alone = [each.height for each in compress(windows, nearest <= limit) if segment.box_of(each.pieces) in boxes]
-    height = float(np.median(alone)) if len(alone) > 1 else height
-    paths: list[tuple[float, list[Found]]] = [(0.0, []), *[(np.inf, [])] * max(each.last for each in windows)]
-    for each, distance, near in zip(windows, distances, nearest.tolist(), strict=True):
+    height = float(np.quantile([each.height for each in row if each.height >= TRIED * highest], ROW))
+    windows = list(_windows(labels, row, height, touching))
+    found = _found(ink, labels, [each for each in windows if each.height >= BODY * height], height, network)
+    paths: list[tuple[float, list[Found]]] = [(0.0, []), *[(np.inf, [])] * windows[-1].last]
+    for each in windows:
         before, digits = paths[each.first]
         size = each.width / DIGIT_WIDTH if each.width > height else min(height, max(each.width, each.height))
         ways = [paths[each.last], (before + each.cut + SKIPPED * size / height, digits)]
-        if near <= limit:
-            cost = each.cut + max(0.0, near - limit + CERTAIN) + UNEVEN * abs(float(np.log(each.height / height)))
-            ways.append((before + cost, [*digits, Found(each.pieces, each.image, cost, distance)]))
+        if digit := found.get(each):
+            ways.append((before + digit.cost, [*digits, digit]))
         paths[each.last] = min(ways, key=lambda way: way[0])
     return paths[-1][1]
+
+
+def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> dict[Window, Found]:
+    """Return the windows of a row that the network takes for digits."""
+    images = np.stack([normalise(segment.isolate(ink, labels, each.pieces)) for each in windows])
+    distances = -network.scores(images)
+    nearest = distances.min(axis=1)
+    limit = CERTAIN + np.quantile(nearest, NEAREST) if network.threshold is None else network.threshold
+    uneven = np.abs(np.log([each.height / height for each in windows]))
+    costs = [each.cut for each in windows] + np.maximum(0, nearest - limit + CERTAIN) + UNEVEN * uneven
+    return {
+        windows[place]: Found(windows[place].pieces, images[place], float(costs[place]), distances[place])
+        for place in np.flatnonzero(nearest <= limit)
+    }
 
 
 def _rows(ink: Ink) -> tuple[Plane, list[list[Component]]]:
@@ -215,17 +221,17 @@ def _in_rows(found: list[Component]) -> list[list[Component]]:
     """Return components in rows from the top: each beside the last of its row, so that a row may slope."""
     rows: list[list[Component]] = []
     for each in sorted(found, key=lambda each: each.left + each.right):
-        beside = [max(row[-BESIDE:], key=lambda last: last.height) for row in rows]
-        shared = [min(each.bottom, last.bottom) - max(each.top, last.top) for last in beside]
+        beside = [segment.box_of(row[-BESIDE:]) for row in rows]
+        shared = [min(each.bottom, bottom) - max(each.top, top) for _, top, _, bottom in beside]
         place = int(np.argmax(shared)) if rows else 0
-        if rows and shared[place] > OVERLAP * min(each.height, beside[place].height):
+        if rows and shared[place] > OVERLAP * min(each.height, beside[place][3] - beside[place][1]):
             rows[place].append(each)
         else:
             rows.append([each])
     return sorted(rows, key=lambda row: np.mean([each.top + each.bottom for each in row]))
 
 
-def _windows(ink: Ink, labels: Plane, row: list[Component], height: float, touching: float) -> Iterator[Window]:
+def _windows(labels: Plane, row: list[Component], height: float, touching: float) -> Iterator[Window]:
     """Yield what a path over a row may take."""
     pieces = [piece for each in row for piece in _cut(labels, each, height, touching)]
     pieces.sort(key=lambda piece: piece[0].left + piece[0].right)
@@ -237,7 +243,7 @@ def _windows(ink: Ink, labels: Plane, row: list[Component], height: float, touch
             gap = group[-1].left - max((each.right for each in group[:-1]), default=right)
             if gap > GAP * height or (last > first + 1 and wide > WIDE * max(height, tall)):
                 break
-            yield Window(first, last, group, wide, tall, cuts[-1], normalise(segment.isolate(ink, labels, group)))
+            yield Window(first, last, group, wide, tall, cuts[-1])
 
 
 def _cut(labels: Plane, whole: Component, height: float, touching: float) -> Iterator[tuple[Component, float]]:
@@ -250,8 +256,9 @@ def _cut(labels: Plane, whole: Component, height: float, touching: float) -> Ite
     ink = mine.sum(axis=0)
     step = max(2, int(STEP * height))
     blocks = np.pad(ink, (0, -len(ink) % step), constant_values=bottom).reshape(-1, step)
-    places = np.arange(0, len(ink), step) + blocks.argmin(axis=1)
-    for start, stop in pairwise([0, *places[1:-1].tolist(), len(ink)]):
+    places = (np.arange(0, len(ink), step) + blocks.argmin(axis=1))[1:-1]
+    places = places[ink[places] <= STROKE * height]
+    for start, stop in pairwise([0, *places.tolist(), len(ink)]):
         x, y, width, tall = cv2.boundingRect(mine[:, start:stop])
         x, y = left + start + x, top + y
         cost = 0.0 if stop == len(ink) else CUT * float(ink[stop]) / height

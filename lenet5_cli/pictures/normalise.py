@@ -32,13 +32,6 @@ def is_normal(picture: Plane) -> bool:
     return max(width, height) in (BOX - 1, BOX) and bool((abs(_centre(picture) - (SIDE - 1) / 2) <= 1).all())
 
 
-def stroke_width(x: Plane) -> float:
-    """Return the mean width of strokes in pixels: across one, the mean distance to its outline is a quarter of it."""
-    mask = (x > 127).astype(np.uint8)
-    distances = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    return 4 * float(cv2.mean(distances, mask)[0]) - 1
-
-
 def _with_longer_side(x: Plane, side: int) -> Plane:
     scale = side / max(x.shape)
     kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
@@ -46,15 +39,21 @@ def _with_longer_side(x: Plane, side: int) -> Plane:
 
 
 def _with_pen(x: Plane) -> Plane:
-    """Return a shape with a margin, its strokes PEN to THICK wide when its longer side has become the box's."""
+    """Return a shape with a margin, its strokes PEN to THICK wide when its longer side has become the box's.
+
+    Across a stroke, the mean distance to its outline is a quarter of its width.
+    """
     length, margin = max(x.shape), round(DETAIL * PEN)
     x = cv2.copyMakeBorder(x, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
-    width = stroke_width(x)
+    mask = (x > 127).astype(np.uint8)
+    distances = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    width = 4 * cv2.mean(distances, mask)[0] - 1
     pen = min(max(BOX * width / length, PEN), THICK)
     # w + 2r, scaled by BOX / (length + 2r), is the pen
     radius = round((pen * length - BOX * width) / (BOX - pen) / 2)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(radius) + 1,) * 2)
-    return cv2.dilate(x, disc) if radius > 0 else cv2.erode(x, disc) if radius < 0 else x
+    if radius <= 0:
+        return cv2.copyTo(x, (distances > -radius).astype(np.uint8)) if radius else x
+    return cv2.dilate(x, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2))
 
 
 def _cut(x: Plane) -> Plane:

@@ -21,9 +21,8 @@ LOOK: Final = 512  # pixels of the longer side at which a page is looked at firs
 SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
 DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are several, not parts of one thing
-WHOLE: Final = 10  # pixels of each one's height: a letter of 28 breaks into pieces of fewer
 
-UNEXPLAINED: Final = 30  # prior, in squared distance, were all ink left over, without what touches the page's edge
+UNEXPLAINED: Final = 40  # prior, in squared distance, were all ink left over, without what touches the page's edge
 IN_REFUSAL: Final = 0.5  # of the prior counts beside the distance where the threshold decides
 
 
@@ -112,10 +111,7 @@ def read_sample(source: Source, *, as_is: bool = False) -> Plane:
     if as_is:
         image = Image.fromarray(pixels).convert("L")
         return np.asarray(ImageOps.pad(image, (SIDE, SIDE), Image.Resampling.BILINEAR))
-    shades = segment.grey(segment.reduced(pixels, LOOK))
-    if ready := _ready(shades):
-        return ready[0].image
-    found = _candidates(shades)
+    found = _candidates(segment.grey(segment.reduced(pixels, LOOK)))
     if not found:
         raise LeNet5Error(f"{name_of(source)}: nothing on it stands out")
     return min(found, key=lambda each: each.prior).image
@@ -129,8 +125,7 @@ def read(source: Source, network: Classifier, *, name: str | None = None, rotate
     """
     page = decode(source, name, rotate=rotate)
     look = segment.reduced(page.pixels, LOOK)
-    shades = segment.grey(look)
-    found = _scored(_ready(shades) or _candidates(shades), network)
+    found = _scored(_candidates(segment.grey(look)), network)
     if not found:
         return Reading(None, "nothing on it stands out", look, None, [])
     left, top, right, bottom = found[0].box
@@ -148,11 +143,9 @@ def _reason(chosen: Candidate, network: Classifier) -> str | None:
     distance, against = float(chosen.distances.min()), IN_REFUSAL * chosen.prior
     if network.threshold is None or distance + against <= network.threshold:
         return None
-    place = f"{distance:.1f}"
-    if distance <= network.threshold:
-        place += f", {distance + against:.1f} with half the prior"
+    half = f", {distance + against:.1f} with half the prior" if distance <= network.threshold else ""
     name = network.names[int(chosen.distances.argmin())]
-    return f"the nearest glyph, {name}, is at {place}, beyond {network.threshold:.1f}"
+    return f"the nearest glyph, {name}, is at {distance:.1f}{half}, beyond {network.threshold:.1f}"
 
 
 def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]:
@@ -174,33 +167,20 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
     if rows is None or len(digits) < 2 or sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
     ink, scale = rows.ink, look.shape[1] / rows.ink.mask.shape[1]
-    boxes = [each.placed(scale).box for each in digits]
-    heights = [bottom - top for _, top, _, bottom in boxes]
-    if min(heights) < WHOLE:
-        return []
-    highest = int(np.argmax(heights))
-    one = digits[highest]
+    one = max(digits, key=lambda each: each.box[3] - each.box[1])
     plane = segment.isolate(ink, rows.labels, one.pieces)
-    return [Candidate(one.image, plane, boxes[highest], ink.dark, ink.local, len(digits) - 1, distances=one.distances)]
+    box = one.placed(scale).box
+    return [Candidate(one.image, plane, box, ink.dark, ink.local, len(digits) - 1, distances=one.distances)]
 
 
-def _ready(shades: Plane) -> list[Candidate]:
-    """Return a picture in MNIST's form, in white on black or black on white, as the one candidate."""
+def _candidates(shades: Plane) -> list[Candidate]:
+    """Return the ways to read shades (h, w), without the network's word; a picture in MNIST's form is the only one."""
     for dark, image in ((False, shades), (True, 255 - shades)):
         if is_normal(image):
             left, top, width, height = cv2.boundingRect(image)
             return [Candidate(image, image, (left, top, left + width, top + height), dark)]
-    return []
-
-
-def _candidates(shades: Plane) -> list[Candidate]:
-    """Return the ways to read shades (h, w), without the network's word."""
-    found: list[Candidate] = []
-    for ink in segment.inks(shades):
-        found += _of_ink(ink)
-        if (without := segment.without_lines(ink)) is not ink:
-            found += _of_ink(without)
-    return found
+    inks = [each for ink in segment.inks(shades) for each in (ink, segment.without_lines(ink)) if each]
+    return [candidate for ink in inks for candidate in _of_ink(ink)]
 
 
 def _of_ink(ink: Ink) -> Iterator[Candidate]:

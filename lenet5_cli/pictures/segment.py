@@ -11,10 +11,11 @@ Plane: TypeAlias = NDArray[Any]  # uint8: OpenCV's stubs do not say which number
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom are exclusive
 
 CONTRAST: Final = 20  # of 255: the faintest ink that is told from the paper's grain
+RIVAL: Final = 0.8  # of the stronger contrast: the other polarity has as much where a photo's corners are dark
 WINDOW: Final = 0.2  # of the longer side: around a pixel, what its background is taken from; wider than any stroke
+STRAY: Final = 0.12  # of the contrast: a background that strays further from the page's shade is a local one
 STRONGEST: Final = 0.0003  # of the pixels: the full ink is their mean, as a small digit on a large page has as many
-LEVELS: Final = (0.4, 0.2)  # of the full ink: what is ink; the second for strokes that faded
-EVEN, UNEVEN = 0.05, 0.2  # of the contrast: how far the background of a page of one shade, of several, strays
+LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # of the full ink: what is ink, and its prior: faint ink may be the paper's grain
 GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
 THUMB: Final = 96  # pixels of the longer side of the copy in which the colours' contrast is measured
 SOFT: Final = 0.04  # of a digit's longer side: how far its soft edges reach
@@ -22,15 +23,9 @@ RUN: Final = 0.12  # of the longer side: a straight run of a page's ruled line
 RUN_MIN: Final = 16  # pixels of a run: in small pictures, a pen of one pixel draws straight strokes too
 SPAN: Final = 0.8  # of the side along them: ruled lines reach over more of it; the strokes of a digit hardly do
 SLIM: Final = 8  # lengths of a rule's run by its width at least; a stroke that is as straight is shorter
-STRAY: Final = 12  # lengths of a rule's run by how far it may stray: nearly 5 degrees
+DRIFT: Final = 12  # lengths of a rule's run by how far it may stray: nearly 5 degrees
 OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhere strokes lie on it
 WIDENED: Final = 1.3  # of that width, and 2 pixels: what a rule is removed up to, so that strokes that cross it stay
-
-# The prior, in squared distance to a glyph: what a digit must be nearer by to be read from such ink.
-AGAINST: Final = 15  # ink of the shade that differs less from the page's commonest, as the inside of a loop does
-MISFIT: Final = 20  # a local background on an even page, where it takes the inside of a loop for ink, or the other way
-FAINT: Final = 5  # faint ink: it may be the paper's grain
-UNLIKELY: Final = 18  # of a hypothesis that is not followed
 
 
 class Ink(NamedTuple):
@@ -40,7 +35,7 @@ class Ink(NamedTuple):
     mask: Plane  # (h, w), 1 where it is ink, else 0
     dark: bool  # dark on light
     local: bool  # told from the background near it, not from one shade everywhere
-    prior: float  # what speaks against it, in squared distance to a glyph
+    prior: float  # what speaks against it: how much nearer to a glyph, squared, it must be
 
 
 class Component(NamedTuple):
@@ -86,44 +81,40 @@ def reduced(pixels: Plane, side: int) -> Plane:
 
 
 def inks(shades: Plane) -> Iterator[Ink]:
-    """Yield the hypotheses about the ink of shades (h, w): dark or light, full or faint.
+    """Yield the hypotheses about the ink of shades (h, w): full or faint, dark or light, the stronger first.
 
-    It is told from the page's commonest shade or from what is near. None is yielded where nothing differs from its
-    background by ``CONTRAST``.
+    It is told from the page's commonest shade, on an uneven page from what is near. None is yielded where nothing
+    differs from its background by ``CONTRAST``.
     """
+    counts = np.bincount(shades.ravel(), minlength=256)
+    page = np.full_like(shades, int(np.convolve(counts, np.ones(GRAIN), "same").argmax()))
     size = (round(WINDOW * max(shades.shape)) | 1,) * 2
     window = cv2.getStructuringElement(cv2.MORPH_RECT, size)
-    counts = np.bincount(shades.ravel(), minlength=256)
-    page = np.full_like(shades, int(np.argmax(np.convolve(counts, np.ones(GRAIN), "same"))))
-    planes, strays = {}, []
-    for dark, kind in ((True, cv2.MORPH_CLOSE), (False, cv2.MORPH_OPEN)):
-        near = cv2.blur(cv2.morphologyEx(shades, kind, window, borderType=cv2.BORDER_REPLICATE), size)
-        for local, paper in ((False, page), (True, near)):
-            planes[dark, local] = cv2.subtract(paper, shades) if dark else cv2.subtract(shades, paper)
-        strays.append(cv2.mean(cv2.absdiff(near, page))[0])
-    full = {key: _full(plane) for key, plane in planes.items()}
-    uneven = float(np.interp(min(strays) / max(1.0, *full.values()), (EVEN, UNEVEN), (0, 1)))
-    contrast = {dark: (1 - uneven) * full[dark, False] + uneven * full[dark, True] for dark in (True, False)}
-    for (dark, local), plane in planes.items():
-        against = 1 - contrast[dark] / max(1.0, *contrast.values())
-        prior = AGAINST * against + MISFIT * (1 - uneven if local else uneven)
-        if full[dark, local] >= CONTRAST and prior <= UNLIKELY:
-            ink = cv2.convertScaleAbs(plane, alpha=255 / full[dark, local])
-            for level, faint in zip(LEVELS, (0, FAINT), strict=True):
-                yield Ink(ink, (ink > 255 * level).astype(np.uint8), dark, local, prior + faint)
+    around = [
+        cv2.blur(cv2.morphologyEx(shades, kind, window, borderType=cv2.BORDER_REPLICATE), size)
+        for kind in (cv2.MORPH_CLOSE, cv2.MORPH_OPEN)
+    ]
+    stray = min(cv2.mean(cv2.absdiff(near, page))[0] for near in around)
+    local = stray > STRAY * _full(cv2.absdiff(shades, page))
+    behind, before = around if local else (page, page)
+    planes = {True: cv2.subtract(behind, shades), False: cv2.subtract(shades, before)}
+    contrasts = {dark: _full(plane) for dark, plane in planes.items()}
+    for dark, contrast in sorted(contrasts.items(), key=lambda each: -each[1]):
+        if contrast >= max(CONTRAST, RIVAL * max(contrasts.values())):
+            ink = cv2.convertScaleAbs(planes[dark], alpha=255 / contrast)
+            for level, prior in LEVELS.items():
+                yield Ink(ink, (ink > 255 * level).astype(np.uint8), dark, local, prior)
 
 
-def without_lines(ink: Ink) -> Ink:
-    """Return a hypothesis without the lines that go over most of the page; itself where there are none."""
+def without_lines(ink: Ink) -> Ink | None:
+    """Return a hypothesis without the lines that go over most of the page; None where there are none."""
     height, width = ink.mask.shape
     if (run := RUN * max(height, width)) < RUN_MIN:
-        return ink
+        return None
     mask = without_rules(ink.mask, run, (SPAN * width, SPAN * height))
     removed = cv2.subtract(ink.mask, mask)
-    if not removed.any():
-        return ink
     kept = mask | (1 - cv2.dilate(removed, np.ones((3, 3), np.uint8)))
-    return ink._replace(plane=ink.plane * kept, mask=mask)
+    return ink._replace(plane=ink.plane * kept, mask=mask) if removed.any() else None
 
 
 def _full(plane: Plane) -> float:
@@ -143,7 +134,7 @@ def without_rules(mask: Plane, run: float, shortest: tuple[float, float]) -> Pla
 
 
 def _without_horizontal(mask: Plane, run: float, shortest: float) -> Plane:
-    near = 1 + round(run / STRAY)
+    near = 1 + round(run / DRIFT)
     wide = cv2.dilate(mask, np.ones((near, 1), np.uint8))
     whole = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((1, near), np.uint8))
     straight = cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((1, round(run)), np.uint8))
