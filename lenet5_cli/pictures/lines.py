@@ -30,17 +30,17 @@ BESIDE: Final = 3  # components of a row that the next one stands beside: a digi
 HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
 GAP: Final = 0.25  # between strokes of one digit at most
-WIDE: Final = 1.3  # of a digit at most
+WIDE: Final = 1.6  # of a digit at most
 TOUCHING: Final = 0.85  # wider components may be several digits
 STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is hardly wider
 STROKE: Final = 0.5  # of ink in a cut: more is an upright stroke, not where two digits touch
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
-CERTAIN: Final = 8.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
+CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
 NOISE: Final = 4.5  # what costs less is hardly ever noise
 SKIPPED: Final = 10.0  # for what is no digit and as high, or each DIGIT_WIDTH of it: as much as any digit costs
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
-UNEVEN: Final = 2.0  # for a digit e times as high as its row, or as low
+UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
 CUT: Final = 6.0  # for a cut through ink as long as the digit is high
 NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
 PRIOR: Final = 0.1  # a digit, of the prior of its ink: on a page, many digits speak for the ink together

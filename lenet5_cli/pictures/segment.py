@@ -13,7 +13,7 @@ Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right an
 CONTRAST: Final = 20  # of 255: the faintest ink that is told from the paper's grain
 RIVAL: Final = 0.8  # of the stronger contrast: the other polarity has as much where a photo's corners are dark
 WINDOW: Final = 0.2  # of the longer side: around a pixel, what its background is taken from; wider than any stroke
-STRAY: Final = 0.12  # of the contrast: a background that strays further from the page's shade is a local one
+EVEN, UNEVEN = 0.06, 0.24  # of the contrast: how far a background of one shade strays, of several; between: of either
 STRONGEST: Final = 0.0003  # of the pixels: the full ink is their mean, as a small digit on a large page has as many
 LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # of the full ink: what is ink, and its prior: faint ink may be the paper's grain
 GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
@@ -83,27 +83,34 @@ def reduced(pixels: Plane, side: int) -> Plane:
 def inks(shades: Plane) -> Iterator[Ink]:
     """Yield the hypotheses about the ink of shades (h, w): full or faint, dark or light, the stronger first.
 
-    It is told from the page's commonest shade, on an uneven page from what is near. None is yielded where nothing
-    differs from its background by ``CONTRAST``.
+    It is told from the page's commonest shade, on an uneven page from what is near, from both where that is unclear.
+    None is yielded where nothing differs from its background by ``CONTRAST``.
     """
     counts = np.bincount(shades.ravel(), minlength=256)
     page = np.full_like(shades, int(np.convolve(counts, np.ones(GRAIN), "same").argmax()))
     size = (round(WINDOW * max(shades.shape)) | 1,) * 2
     window = cv2.getStructuringElement(cv2.MORPH_RECT, size)
-    around = [
+    near = [
         cv2.blur(cv2.morphologyEx(shades, kind, window, borderType=cv2.BORDER_REPLICATE), size)
         for kind in (cv2.MORPH_CLOSE, cv2.MORPH_OPEN)
     ]
-    stray = min(cv2.mean(cv2.absdiff(near, page))[0] for near in around)
-    local = stray > STRAY * _full(cv2.absdiff(shades, page))
-    behind, before = around if local else (page, page)
-    planes = {True: cv2.subtract(behind, shades), False: cv2.subtract(shades, before)}
-    contrasts = {dark: _full(plane) for dark, plane in planes.items()}
-    for dark, contrast in sorted(contrasts.items(), key=lambda each: -each[1]):
+    strays = [cv2.mean(cv2.absdiff(each, page))[0] for each in near]
+    stray = min(strays) / max(1.0, _full(cv2.absdiff(shades, page)))
+    if stray <= UNEVEN:
+        yield from _on(shades, page, page, local=False)
+    if stray > EVEN:
+        yield from _on(shades, *near, local=True)
+
+
+def _on(shades: Plane, light: Plane, dark: Plane, *, local: bool) -> Iterator[Ink]:
+    """Yield the hypotheses of dark ink on a light background and of light ink on a dark one, (h, w) each."""
+    planes = {True: cv2.subtract(light, shades), False: cv2.subtract(shades, dark)}
+    contrasts = {is_dark: _full(plane) for is_dark, plane in planes.items()}
+    for is_dark, contrast in sorted(contrasts.items(), key=lambda each: -each[1]):
         if contrast >= max(CONTRAST, RIVAL * max(contrasts.values())):
-            ink = cv2.convertScaleAbs(planes[dark], alpha=255 / contrast)
+            ink = cv2.convertScaleAbs(planes[is_dark], alpha=255 / contrast)
             for level, prior in LEVELS.items():
-                yield Ink(ink, (ink > 255 * level).astype(np.uint8), dark, local, prior)
+                yield Ink(ink, (ink > 255 * level).astype(np.uint8), is_dark, local, prior)
 
 
 def without_lines(ink: Ink) -> Ink | None:
