@@ -13,7 +13,8 @@ Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right an
 CONTRAST: Final = 20  # of 255: the faintest ink that is told from the paper's grain
 RIVAL: Final = 0.8  # of the stronger contrast: the other polarity has as much where a photo's corners are dark
 WINDOW: Final = 0.2  # of the longer side: around a pixel, what its background is taken from; wider than any stroke
-EVEN, UNEVEN = 0.06, 0.24  # of the contrast: how far a background of one shade strays, of several; between: of either
+EVEN, STRAY, UNEVEN = 0.06, 0.12, 0.24  # of the contrast: how far a background strays that is of one shade, of several
+MISFIT: Final = 10.0  # prior of the less likely background between EVEN and UNEVEN
 STRONGEST: Final = 0.0003  # of the pixels: the full ink is their mean, as a small digit on a large page has as many
 LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # of the full ink: what is ink, and its prior: faint ink may be the paper's grain
 GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
@@ -97,20 +98,20 @@ def inks(shades: Plane) -> Iterator[Ink]:
     strays = [cv2.mean(cv2.absdiff(each, page))[0] for each in near]
     stray = min(strays) / max(1.0, _full(cv2.absdiff(shades, page)))
     if stray <= UNEVEN:
-        yield from _on(shades, page, page, local=False)
+        yield from _on(shades, page, page, local=False, prior=MISFIT if stray > STRAY else 0)
     if stray > EVEN:
-        yield from _on(shades, *near, local=True)
+        yield from _on(shades, *near, local=True, prior=0 if stray > STRAY else MISFIT)
 
 
-def _on(shades: Plane, light: Plane, dark: Plane, *, local: bool) -> Iterator[Ink]:
+def _on(shades: Plane, light: Plane, dark: Plane, *, local: bool, prior: float) -> Iterator[Ink]:
     """Yield the hypotheses of dark ink on a light background and of light ink on a dark one, (h, w) each."""
     planes = {True: cv2.subtract(light, shades), False: cv2.subtract(shades, dark)}
     contrasts = {is_dark: _full(plane) for is_dark, plane in planes.items()}
     for is_dark, contrast in sorted(contrasts.items(), key=lambda each: -each[1]):
         if contrast >= max(CONTRAST, RIVAL * max(contrasts.values())):
             ink = cv2.convertScaleAbs(planes[is_dark], alpha=255 / contrast)
-            for level, prior in LEVELS.items():
-                yield Ink(ink, (ink > 255 * level).astype(np.uint8), is_dark, local, prior)
+            for level, faint in LEVELS.items():
+                yield Ink(ink, (ink > 255 * level).astype(np.uint8), is_dark, local, prior + faint)
 
 
 def without_lines(ink: Ink) -> Ink | None:
