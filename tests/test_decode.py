@@ -103,8 +103,11 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
         path.write_bytes(other)
         with pytest.raises(LeNet5Error, match=rf"digit.png: not a picture; expected one of {formats}$"):
             read_picture(path)
-    with pytest.raises(LeNet5Error, match=r"none.png: No such file or directory$"):
+    with pytest.raises(LeNet5Error, match=r"none.png: no such file; expected a picture$"):
         read_picture(tmp_path / "none.png")
+    kinds = "a path, bytes, an open file, a Pillow image or an array"
+    with pytest.raises(LeNet5Error, match=rf"^picture: of type NoneType; expected {kinds}$"):
+        read_picture(None)  # type: ignore[arg-type]
     with pytest.raises(LeNet5Error, match=r": a folder; expected a picture$"):
         read_picture(tmp_path)
     os.mkfifo(tmp_path / "pipe")

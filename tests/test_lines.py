@@ -118,7 +118,7 @@ def test_without_all_one_digit_of_a_row_is_answered_and_the_others_are_counted(t
     image = sheet(["72104"], pitch=90)
     reading = one.read(image, network)  # type: ignore[arg-type]
     assert reading.digit in {7, 2, 1, 0, 4}
-    assert reading.beside == "; 4 more like it beside it: --all reads them"
+    assert reading.beside == "; 4 more beside it: --all reads them"
     found = next(each for row in read(image, network).rows for each in row if each.digit == reading.digit)
     assert found.box == pytest.approx(reading.box, abs=2)
     for place in range(6):
@@ -211,7 +211,7 @@ def bars(*boxes: tuple[int, int, int, int], side: int = 200) -> Image.Image:
 def test_whole_digits_side_by_side_are_several(page: Image.Image, answered: bool) -> None:
     reading = one.read(page, Upright(8, 18.5))  # type: ignore[arg-type]
     assert reading.digit == (1 if answered else None)
-    assert reading.beside == ("; 1 more like it beside it: --all reads them" if answered else "")
+    assert reading.beside == ("; 1 more beside it: --all reads them" if answered else "")
 
 
 def test_what_speaks_against_a_candidate_counts_where_it_is_refused() -> None:
@@ -262,7 +262,7 @@ def test_predict_all_prints_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     result = run("predict", "--all", "--threads", 1, "form.png", "empty.png", code=1)
     assert [line.split() for line in result.stdout.splitlines()] == [["file", "digits"], ["form.png", "7"], ["0"]]
-    assert "empty.png: no digit: nothing on it is one" in result.stderr
+    assert "empty.png: no digit: none was found on it" in result.stderr
     answers = [
         json.loads(line)
         for line in run("predict", "--all", "--json", "form.png", "empty.png", code=1).stdout.splitlines()
@@ -270,11 +270,11 @@ def test_predict_all_prints_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     first = {"digit": 7, "probability": 0.5, "distance": 1.25, "box": [1, 2, 3, 4]}
     assert answers[0]["text"] == "7\n0"
     assert answers[0]["digits"][0] == first
-    assert answers[1] == {"file": "empty.png", "text": "", "digits": [], "reason": "nothing on it is one"}
+    assert answers[1] == {"file": "empty.png", "text": "", "digits": [], "reason": "none was found on it"}
     table = run("predict", "--all", "--csv", "form.png", "empty.png", code=1).stdout.splitlines()
     assert table[0] == "file,digit,probability,distance,left,top,right,bottom,reason"
     assert table[1] == "form.png,7,0.5000,1.2500,1,2,3,4,"
-    assert table[3] == "empty.png,,,,,,,,nothing on it is one"
+    assert table[3] == "empty.png,,,,,,,,none was found on it"
 
 
 def test_explain_draws_the_boxes() -> None:

@@ -166,7 +166,7 @@ def test_several_digits_are_told() -> None:
     page.paste(drawing(7, size=150), (220, 20))
     page.save("page.png")
     result = run("predict", "page.png")
-    assert result.stderr.splitlines()[1] == "page.png: 1 more like it beside it; --all reads them"
+    assert result.stderr.splitlines()[1] == "page.png: 1 more beside it; --all reads them"
     assert answers("page.png")[0]["others"] == 1
 
 
@@ -184,13 +184,15 @@ def test_what_is_not_a_number_is_refused(option: str) -> None:
     assert said.endswith(f"Error: Invalid value for '{option}': 'nan' is not a number.\n")
 
 
-@pytest.mark.parametrize(("option", "reason"), [("--rotate=0", "stands out"), ("--all", "is one")])
+@pytest.mark.parametrize(
+    ("option", "reason"), [("--rotate=0", "nothing on it stands out"), ("--all", "none was found on it")]
+)
 def test_explain_says_once_that_there_is_nothing_to_draw(option: str, reason: str) -> None:
     Image.new("L", (100, 100), 200).save("empty.png")
     result = run("predict", option, "--explain", "seen.png", "empty.png", code=1)
     assert result.stderr.splitlines()[1:] == [
         "seen.png: not written, as nothing was found to draw",
-        f"empty.png: no digit: nothing on it {reason}",
+        f"empty.png: no digit: {reason}",
     ]
     assert not Path("seen.png").exists()
 

@@ -152,7 +152,7 @@ def test_of_several_digits_the_largest_is_read(digit: int) -> None:
     page.paste(drawing((digit + 3) % 10, 200), (300, 100))
     reading = assert_reads(page, digit, 0.9)
     assert reading.chosen.others == 1
-    assert reading.beside == "; 1 more like it beside it: --all reads them"
+    assert reading.beside == "; 1 more beside it: --all reads them"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])

@@ -387,7 +387,7 @@ def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", ev
                 row("" if place else file, text)
             continue
         if others := answer["others"]:
-            click.echo(f"{file}: {others} more like it beside it; --all reads them", err=True)
+            click.echo(f"{file}: {others} more beside it; --all reads them", err=True)
         order = sorted(range(len(answer["probabilities"])), key=lambda label: -answer["probabilities"][label])
         for place, label in enumerate(order[:top]):
             if not place or answer["probabilities"][label] >= LOWEST_SHOWN:

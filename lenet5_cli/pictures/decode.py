@@ -67,6 +67,8 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
         raise LeNet5Error(f"{name}: more pixels than the {MAX_PIXELS:,} that are read; make it smaller") from None
     except MemoryError:
         raise LeNet5Error(f"{name}: more pixels than fit in memory; make it smaller") from None
+    except FileNotFoundError:
+        raise LeNet5Error(f"{name}: no such file; expected a picture") from None
     except OSError as error:
         raise LeNet5Error(f"{name}: {error.strerror or f'damaged: {error}'}") from None
     except Exception as error:  # noqa: BLE001 - what a damaged file makes Pillow raise has no common class
@@ -94,6 +96,9 @@ def _opened(source: Source, name: str) -> Image.Image:
     elif isinstance(source, str | PathLike) and not stat.S_ISREG(mode := Path(source).stat().st_mode):
         what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise LeNet5Error(f"{name}: {what}; expected a picture")
+    elif not isinstance(source, str | PathLike) and not hasattr(source, "read"):
+        kinds = "a path, bytes, an open file, a Pillow image or an array"
+        raise LeNet5Error(f"{name}: of type {type(source).__name__}; expected {kinds}")
     expected = f"{name}: not a picture; expected one of {', '.join(FORMATS)}, HEIC"
     with suppress(UnidentifiedImageError):
         return Image.open(source, formats=FORMATS)

@@ -59,7 +59,7 @@ class Digit(NamedTuple):
 class Text:
     """The digits on a page, in rows from the top, each from the left."""
 
-    NO_DIGIT: ClassVar = "nothing on it is one"  # the reason if there is none
+    NO_DIGIT: ClassVar = "none was found on it"  # the reason if there is none
 
     rows: list[list[Digit]]
     page: Page

@@ -79,7 +79,7 @@ class Reading:
     def beside(self) -> str:
         """What to say of comparable components beside the digit; nothing where there are none."""
         others = self.chosen.others if self.candidates else 0
-        return f"; {others} more like it beside it: --all reads them" if others else ""
+        return f"; {others} more beside it: --all reads them" if others else ""
 
 
 def read_picture(source: Source, network: Classifier | None = None, *, rotate: int = 0) -> Plane:
