@@ -25,6 +25,7 @@ from lenet5_cli.data.sources import Split
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
+from lenet5_cli.training.ranks import own_cores
 
 settings.register_profile("timeless", deadline=None)  # a busy machine is no failure
 settings.load_profile("timeless")
@@ -38,6 +39,12 @@ gc.set_threshold(100_000, 50, 100)  # the collector looks less often: an eighth 
 # Files whose tests take seconds each, most of them in other processes. They come first, so that what is left at the end
 # is short and all workers end together; and as a worker takes over the last tests of another, no browser starts twice.
 LONGEST = ("test_distribution.py", "test_walk.py", "test_page.py", "test_ranks.py", "test_export_c.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run the tests: one more than there are cores, as a fifth of the time is waiting."""
+    return len(own_cores()) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

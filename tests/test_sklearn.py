@@ -98,6 +98,7 @@ def test_parameters_are_settings() -> None:
         "drawn",
         "nondigits",
         "rehearse",
+        "teacher",
     }
 
 
