@@ -166,6 +166,13 @@ def test_the_edge_of_a_page_is_no_row_but_a_digit_that_reaches_it_is_one(network
     assert str(read(alone.crop((0, 0, 80, 103)), network)) == "1"
 
 
+@pytest.mark.parametrize("slope", [3, 5, 8])
+def test_of_a_line_at_a_slant_nothing_is_read(network: Nearest, slope: int) -> None:
+    image = Image.new("L", (700, 400), 255)
+    ImageDraw.Draw(image).line((50, 100, 650, 100 + 600 // slope), fill=0, width=8)
+    assert read(image, network).rows == []
+
+
 def test_a_digit_in_pieces_may_reach_the_edge(network: Nearest) -> None:
     image = sheet(["5"]).crop((45, 40, 105, 115))  # its bar lies on the edge
     ImageDraw.Draw(image).rectangle((0, 44, 60, 47), fill=255)

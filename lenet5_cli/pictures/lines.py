@@ -174,6 +174,8 @@ def _read_row(ink: Ink, labels: Plane, row: list[Component], network: Classifier
 
 def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> dict[Window, Found]:
     """Return the windows of a row that the network takes for digits."""
+    if not windows:  # as of a line at a slant, no piece of which is high
+        return {}
     images = np.stack([normalise(segment.isolate(ink, labels, each.pieces)) for each in windows])
     distances = -network.scores(images)
     nearest = distances.min(axis=1)
