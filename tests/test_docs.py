@@ -45,6 +45,7 @@ BENCHMARK_OPTIONS = {
     "--choose",
     "--train",
     "--recipes",
+    "--taught",
     "--without",
     "--kills",
     "--seeds",
