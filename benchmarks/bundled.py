@@ -2,9 +2,8 @@
 
     python benchmarks/bundled.py [--output lenet5_cli/bundled.pkl] [--seed 1] [--threads 2]
 
-The recipe is configs/bundled.toml: three networks learn it, seeds 1 to 3, and teach the one that is kept. Half an hour
-on two cores. The seconds that an epoch took are not kept: they are the only thing in a checkpoint that differs between
-two runs.
+The recipe is configs/bundled.toml: three networks learn it, seeds 1 to 3, and teach the one that is kept. The seconds
+that an epoch took are not written: they are the only thing in a checkpoint that differs between two runs.
 """
 
 import argparse

@@ -32,7 +32,7 @@ STEPS: dict[str, tuple[object, dict[str, object]]] = {
     "all steps": (read, {}),
     "no prior against ink left over": (read, {"UNEXPLAINED": 0}),
     "the stronger polarity alone": (segment, {"RIVAL": 1.0}),
-    "one background everywhere": (segment, {"STRAY": 255.0}),
+    "one background everywhere": (segment, {"EVEN": 255.0, "STRAY": 255.0, "UNEVEN": 255.0}),
     "no faint ink": (segment, {"LEVELS": {0.4: 0.0}}),
     "rules stay": (segment, {"RUN_MIN": 10_000}),
     "brightness alone": (segment, {"grey": lambda x: x if x.ndim == 2 else cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)}),

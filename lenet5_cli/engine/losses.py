@@ -23,7 +23,7 @@ class Criterion(NamedTuple):
 
     loss: Loss
     probabilities: Callable[[Array], Array]
-    """What the loss takes scores (n, k) for: the probability (n, k) of each class, or (n, k + 1) with that of none."""
+    """From scores (n, k), what the loss compares with its targets: (n, k), or (n, k + 1) with that of no class."""
 
 
 def softmax(scores: Array, rubbish: float | None = None) -> Array:

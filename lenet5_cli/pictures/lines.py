@@ -20,7 +20,7 @@ ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, 
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 
-# In heights of a digit: on a page and in a row the median.
+# In heights of a digit: on a page the median, in a row the quantile ROW.
 RULE: Final = 1.4  # a straight run as long is no stroke
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part

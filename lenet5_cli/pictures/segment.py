@@ -13,7 +13,9 @@ Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right an
 CONTRAST: Final = 20  # of 255: the faintest ink that is told from the paper's grain
 RIVAL: Final = 0.8  # of the stronger contrast: the other polarity has as much where a photo's corners are dark
 WINDOW: Final = 0.2  # of the longer side: around a pixel, what its background is taken from; wider than any stroke
-EVEN, STRAY, UNEVEN = 0.06, 0.12, 0.24  # of the contrast: how far a background strays that is of one shade, of several
+# Of the contrast: how far what lies near strays from the page's shade. Up to EVEN that shade alone is the background,
+# beyond UNEVEN what lies near alone, and between them the latter is likelier from STRAY on.
+EVEN, STRAY, UNEVEN = 0.06, 0.12, 0.24
 MISFIT: Final = 10.0  # prior of the less likely background between EVEN and UNEVEN
 STRONGEST: Final = 0.0003  # of the pixels: the full ink is their mean, as a small digit on a large page has as many
 LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # of the full ink: what is ink, and its prior: faint ink may be the paper's grain

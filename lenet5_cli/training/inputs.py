@@ -85,7 +85,7 @@ def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Spli
 
 
 def agreed(ranks: Ranks, splits: Mapping[str, Split], teacher: str = "") -> list[str]:
-    """Demand that every rank has the same images and teacher, of which this is the SHA-256, and the same versions.
+    """Demand the same images, versions and teacher, which is given by its SHA-256, on every rank.
 
     Returns, on the leader, the ranks whose BLAS has chosen other kernels, as it does on another kind of processor: what
     they compute may differ in the last bits.
