@@ -139,6 +139,8 @@ class Config:
             check(setting, getattr(self, setting.name))
         if self.patience and not self.validation:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")
+        if self.teacher and not all(self.teacher.split(",")):
+            raise LeNet5Error(f"teacher: {shown(self.teacher)}; expected files with a comma between them")
         if self.nondigits and self.loss != "discriminative":
             raise LeNet5Error(f"nondigits: only the loss discriminative learns them; loss is {self.loss}")
         if self.map_counts[:2] != (6, 16) and self.connections == "lecun1998":

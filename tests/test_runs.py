@@ -499,6 +499,8 @@ def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
         "only models of the same classes can answer together"
     )
     assert result.stderr.splitlines()[-1] == expected
+    result = train(bars_folder, "--teacher", "gone.pkl,", code=2)
+    assert result.stderr.splitlines()[-1] == "Error: teacher: 'gone.pkl,'; expected files with a comma between them"
     result = train(bars_folder, "--teacher", "gone.pkl", code=1)
     assert result.stderr.splitlines()[-1] == "Error: gone.pkl: no such file; expected a checkpoint"
 
