@@ -485,10 +485,19 @@ def test_a_run_learns_from_a_teacher_and_resumes_with_no_other(bars_folder: Path
     train(bars_folder, *taught, "--epochs", "1", "--threads", "1", "--overwrite")
     run("train", "--resume", "--epochs", "2", "--threads", "1")
     assert without_seconds("model.pkl") == whole
+    trained = LeNet5.load("model.pkl").parameters
+    train(bars_folder, *taught, "--epochs", "1", "--overwrite")
+    Path("2.pkl").rename("moved.pkl")
+    run("train", "--resume", "--teacher", "1.pkl,moved.pkl", "--epochs", "2")
+    assert (LeNet5.load("model.pkl").parameters == trained).all()
+    Path("moved.pkl").rename("2.pkl")
     train(bars_folder, *taught, "--epochs", "1", "--overwrite")
     Path("2.pkl").write_bytes(Path("1.pkl").read_bytes())
     result = run("train", "--resume", "--epochs", "2", code=1)
     expected = "model.pkl: learned from another model than the one that is in 1.pkl,2.pkl now"
+    assert result.stderr.splitlines()[-1] == f"Error: {expected}"
+    result = run("train", "--resume", "--teacher", "", "--epochs", "2", code=1)
+    expected = "model.pkl: teacher is 1.pkl,2.pkl in this run; none would be another run"
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
 
 

@@ -329,7 +329,7 @@ class Run:
 
 
 def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
-    """Return the settings of a resumed run: its own, except changes to those that only say when it ends.
+    """Return the settings of a resumed run: its own, except those that only say when it ends or where its teacher is.
 
     Raises:
         LeNet5Error: the checkpoint does not say how it was trained, the change would make another run, or the run is
@@ -341,11 +341,14 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
     if unknown:
         raise LeNet5Error(f"{saved.where}{min(unknown)} is a setting that this lenet5 does not know")
     config = Config(**saved.config)
-    free = FREE if config.schedule == "exponential" else FREE[1:]
+    free = set(FREE if config.schedule == "exponential" else FREE[1:])
+    if config.teacher and changes.get("teacher"):
+        free.add("teacher")  # known by its digest, as the data is: it may have moved
     for name, value in changes.items():
         own = getattr(config, name)
         if value != own and name not in free:
-            raise LeNet5Error(f"{saved.where}{name} is {own} in this run; {value} would be another run")
+            was, would = ("none" if each == "" else each for each in (own, value))
+            raise LeNet5Error(f"{saved.where}{name} is {was} in this run; {would} would be another run")
     config = replace(config, **{name: value for name, value in changes.items() if name in free})  # type: ignore[arg-type]
     if saved.epoch >= config.epochs:
         raise LeNet5Error(
