@@ -252,7 +252,7 @@ class Run:
             ranks=ranks,
             track=track,
         ):
-            if not self._validation or self._ranked(epoch) > self._rank:
+            if not self._validation or self.config.keep == "last" or self._ranked(epoch) > self._rank:
                 self._rank = self._ranked(epoch)
                 self._best, self._distances = self.network.pairs(), self._calibrated()
             self.history.append(epoch)
@@ -291,7 +291,7 @@ class Run:
         return ""
 
     def kept(self) -> LeNet5:
-        """Return the network that a checkpoint keeps: the best on the images held out, or the latest without such."""
+        """Return the network that a checkpoint keeps: the best on the images held out, or the latest, as ``keep`` says."""
         return LeNet5.restore(self.checkpoint())
 
     def checkpoint(self) -> Checkpoint:
