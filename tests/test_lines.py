@@ -295,4 +295,4 @@ def test_explain_draws_the_boxes() -> None:
 
 def test_top_is_for_one_digit() -> None:
     result = run("predict", "--all", "--top", 2, "form.png", code=2)
-    assert "--top shows further answers for one digit a picture; leave it out with --all" in result.stderr
+    assert "--top goes with the table of one digit a picture, not with --all\n" in result.stderr

@@ -142,8 +142,9 @@ def predict(
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two forms of the same output; give one")
-    if every and top > 1:
-        raise click.UsageError("--top shows further answers for one digit a picture; leave it out with --all")
+    if top > 1 and (every or as_json or as_csv):
+        other = "--all" if every else "--csv" if as_csv else "--json, which has the probability of every class"
+        raise click.UsageError(f"--top goes with the table of one digit a picture, not with {other}")
     with joined(timeout) as ranks:
 
         def begin() -> "tuple[list[Path], Classifier]":
