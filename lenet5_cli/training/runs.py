@@ -120,7 +120,13 @@ def _rehearsed(config: Config, start: Checkpoint) -> sources.Split | None:
         return None
     how = {name: start.config[name] for name in READ_AS if name in start.config}
     names = start.sheet.names if start.sheet else None
-    return load(Config(data=str(start.data.get("name", "mnist")), **how), "train", names)
+    name = str(start.data.get("name", "mnist"))
+    try:
+        return load(Config(data=name, **how), "train", names)
+    except sources.DownloadError as error:
+        fetch = f"lenet5 data fetch {name}, where there is a network, brings it into the cache"
+        advice = f"the model to start from was trained on it; {fetch}, and without --rehearse it is not needed"
+        raise LeNet5Error(f"rehearse: {error.problem}; {advice}") from None
 
 
 class Run:
