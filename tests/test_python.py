@@ -75,6 +75,36 @@ def test_labels_that_do_not_fit(labels: np.ndarray, message: str) -> None:
             use((bars(20).images, labels))
 
 
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (bars(20).images, "of type ndarray"),
+        ([bars(20).images, bars(20).labels], "of type list"),
+        ((bars(20).images, bars(20).labels, bars(20).labels), "a tuple of 3"),
+    ],
+    ids=["pictures alone", "list", "three"],
+)
+def test_what_is_no_data_is_told_as_such(data: Any, what: str) -> None:
+    message = f"data: {what}; expected a name, a path, a Split, or (pictures, labels)"
+    for use in (lambda: train(data=data, epochs=1), lambda: evaluate(LeNet5(), data)):
+        with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}$"):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"config": {"lr": 0.1}}, "config: of type dict; expected a Config, a preset's name or a TOML file"),
+        ({"start": LeNet5()}, "start: of type LeNet5; expected the path of a checkpoint, or 'bundled'"),
+        ({"threads": -1}, "threads: -1; expected 1 or more"),
+    ],
+    ids=["settings", "network", "threads"],
+)
+def test_arguments_of_another_kind_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}"):
+        train(data=bars(20), **SETTINGS | arguments)
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(LeNet5Error, match=r"^epochs: 0; expected 1 or more$"):
         train(data=bars(20), epochs=0)

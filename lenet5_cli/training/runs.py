@@ -66,6 +66,8 @@ def train(
     Raises:
         LeNet5Error: a setting or the data does not fit, the loss is no longer finite, or the output cannot be written.
     """
+    _demand_type("config", config, Config, "a Config, a preset's name or a TOML file; settings are named beside it")
+    _demand_type("start", start, PathLike, f"the path of a checkpoint, or {BUNDLED!r}")
     if isinstance(config, Config):
         given = {field.name: getattr(config, field.name) for field in fields(Config)}
         given = {name: value for name, value in given.items() if value != getattr(Config, name)}
@@ -82,6 +84,12 @@ def train(
     for _ in run.train(output=output, threads=threads, track=track):
         pass
     return run
+
+
+def _demand_type(name: str, value: object, kind: type, expected: str) -> None:
+    """Raise LeNet5Error where an argument is given that is neither a string nor of a type."""
+    if value is not None and not isinstance(value, str | kind):
+        raise LeNet5Error(f"{name}: of type {type(value).__name__}; expected {expected}")
 
 
 def names_of(start: Checkpoint | None, given: Collection[str]) -> tuple[str, ...] | None:
