@@ -166,8 +166,8 @@ class Run:
         The classes are those of ``sheet``; if not given, of the settings' glyph sheet or of the starting model.
 
         Raises:
-            LeNet5Error: the images held out would be all there are, a label is none of the classes, or nothing can be
-                rehearsed.
+            LeNet5Error: the images held out would be all there are, a label is none of the classes, the classes forbid
+                what is drawn beside them, or nothing can be rehearsed.
         """
         if config.validation >= len(split.labels):
             raise LeNet5Error(f"validation: {config.validation} of {len(split.labels)} images; none would be left")
@@ -177,6 +177,7 @@ class Run:
             raise LeNet5Error("rehearse: there is no model to start from; set --from too")
         self.network = LeNet5(config, sheet or _sheet(config, start))
         demand_classes(self.network, split)
+        _demand_drawable(config, self.network.names)
         self.network.teacher, self.teacher_sha256 = _teacher(config, self.network)
         self.history: list[Epoch] = []
         self.ended = ""
@@ -393,6 +394,20 @@ def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any
         return origin
     how = {f"rehearsed_{name}": start.config[name] for name in READ_AS if name in start.config}
     return origin | {"rehearsed": rehearsed.source, "rehearsed_sha256": rehearsed.sha256} | how
+
+
+def _demand_drawable(config: Config, names: tuple[str, ...]) -> None:
+    """Refuse drawn images where their labels would be wrong: digits as other classes, letters as no class.
+
+    Raises:
+        LeNet5Error: there would be some.
+    """
+    if config.drawn and names[: len(glyphs.DIGITS)] != glyphs.DIGITS:
+        first = ", ".join(names[:3])
+        raise LeNet5Error(f"drawn: digits are drawn, and the first classes are {first}, not 0, 1, 2; leave it out")
+    for name in names:
+        if config.nondigits and len(name) == 1 and name.isascii() and name.isalpha():
+            raise LeNet5Error(f"nondigits: letters are among what is drawn, and {name} is a class; leave it out")
 
 
 def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
