@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from lenet5_cli.engine.committee import Committee
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.errors import LeNet5Error
-    from lenet5_cli.pictures.lines import read_digits
-    from lenet5_cli.pictures.read import read_picture
+    from lenet5_cli.pictures.read import read_digits, read_picture
     from lenet5_cli.training.inputs import load_data
     from lenet5_cli.training.loop import evaluate
     from lenet5_cli.training.runs import train
@@ -40,7 +39,7 @@ _PLACES = {
     "bar": "commands.options.bar",
     "evaluate": "training.loop.evaluate",
     "load_data": "training.inputs.load_data",
-    "read_digits": "pictures.lines.read_digits",
+    "read_digits": "pictures.read.read_digits",
     "read_picture": "pictures.read.read_picture",
     "train": "training.runs.train",
 }

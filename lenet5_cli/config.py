@@ -36,6 +36,7 @@ Activation = Literal["sigmoid", "tanh"]
 Connections = Literal["full", "lecun1998"]
 Loss = Literal["cross-entropy", "discriminative"]
 Augment = Literal["none", "affine", "elastic"]
+Keep = Literal["best", "last"]
 
 
 def _setting(
@@ -96,6 +97,7 @@ class Config:
         high=MAX_REHEARSED,
     )
     validation: int = _data(0, "Images at the end of the training set to hold out.", metavar="N", low=0)
+    keep: Keep = _data("best", "Epoch to keep of those validated: the most accurate, or the last.")
     patience: int = _data(0, "Stop after N epochs without a better validation accuracy; 0: never.", metavar="N", low=0)
     optimizer: Optimizer = _optimisation("sgd", "Optimiser.")
     lr_decay: float = _optimisation(

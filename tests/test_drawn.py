@@ -304,7 +304,7 @@ def test_rows_stand_side_by_side_on_one_line(inked: list) -> None:
     assert 0.12 < (middle - middle.mean()).std() < 0.3
 
 
-def test_rows_are_of_digits_or_signs_or_of_digits_with_a_bracket(inked: list, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_signs_or_digits_some_with_a_bracket_or_a_sign(inked: list, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen, write = [], drawn._write
     monkeypatch.setattr(
         drawn, "_write", lambda table, styles, *rest: chosen.append(styles) or write(table, styles, *rest)
@@ -320,8 +320,30 @@ def test_rows_are_of_digits_or_signs_or_of_digits_with_a_bracket(inked: list, mo
     assert not digits[:200].any()
     assert opening[200:300, 0].all()
     assert closing[range(300, 400), last[300:400]].all()
-    assert (digits.sum(1)[200:400] == last[200:400]).all()
-    assert (digits == written)[400:].all()
+    assert (digits.sum(1)[200:500] == last[200:500]).all()
+    mixed = (~digits & written)[400:500]
+    assert set(mixed.argmax(1).tolist()) == {0, 1, 2, 3}
+    signs = chosen[0].reshape(800, 4)[400:500][mixed]
+    assert (signs[1::2] < first[13]).all()
+    assert {*np.searchsorted(first, signs, "right")} == {13, 14}  # arithmetic and other signs
+    assert (digits == written)[500:].all()
+
+
+def test_signs_are_of_every_kind_and_an_eighth_arithmetic_beyond_its_share(
+    inked: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, write = [], drawn._write
+    monkeypatch.setattr(
+        drawn, "_write", lambda table, styles, *rest: chosen.append(styles) or write(table, styles, *rest)
+    )
+    drawn._signs(800, np.random.default_rng(0))
+    [signs], [(curves, _)] = chosen, inked
+    assert len(curves) == len(signs) == 800
+    first = drawn._table(drawn._STYLES).first
+    assert signs.min() >= first[10]
+    of_each = np.histogram(signs, first[10:])[0]
+    expected = 700 * np.diff(first[10:]) / (first[-1] - first[10]) + [0, 0, 100, 0]
+    np.testing.assert_allclose(of_each, expected, atol=40)  # four deviations of what is chosen evenly are at most 35
 
 
 def test_a_fragment_is_what_a_slanted_cut_leaves_on_its_side(inked: list, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,8 +499,8 @@ SKETCHES = {
     "digits in all styles": (
         "00000000047a2000b310000bc8000020a0000469000002000",
         "00000000002800004ce1000c8f00005a900008a1000020000",
-        "000000001200003748200008c500003496000007400000100",
-        "000000000571000035c100037d10003c400003c0000011000",
+        "000000004660001207000004a81000013a000089200000000",
+        "000000000793000022c00003990000a950000067000001100",
     ),
     "letters": (
         "000000007314000560900038091000a165000188700000000",
@@ -487,16 +509,16 @@ SKETCHES = {
         "0000000018840006105500605850060107002636100003000",
     ),
     "signs": (
-        "0000000000760000364000042400007530000400000000000",
-        "0000000000180000291000038000005300000700000000000",
-        "0000000000240000070000061000006300000047000000000",
-        "0000000003446005577500625230075670006771000000000",
+        "0000000000d200003f800006bd000008a0000b90000000000",
+        "00000000002c200000a000007c00009ba000045b000000000",
+        "0000000005830000656000056500005950000353000000000",
+        "000000000b110000c290000b660000ac00000760000000000",
     ),
     "rows": (
-        "0000000000001000007800106950078426000100000000000",
-        "00000000000000023331008a2490025033000000000000000",
-        "0000000001025008796100008a6000556a000317500000000",
-        "0000000000000001331100bdca90025522000000000000000",
+        "0000000007100002fab0007fed700dd9fc008303100000000",
+        "00000000000000031144003b6750027124000000000000000",
+        "000000001220000bad60009dab8000819e000000200000000",
+        "0000000000000000145200864870025157000000000000000",
     ),
     "fragments": (
         "0000000000600000620000019000007100001877100000000",
@@ -515,6 +537,12 @@ SKETCHES = {
         "00000000029940008ddc007dcd900aedc3003aa5000000000",
         "0000000000000000eed0002fff2009eee9000000000000000",
         "0000000003b70000bdd0004eed3004edd40008cb000000000",
+    ),
+    "things": (
+        "000000005000000d100000dc10000a4d87003035100000000",
+        "00000000000a300028d1000bee3002ee80005bc1000000000",
+        "0000000000420000057600258c40000060000001000000000",
+        "0000000006c80002ee700009fe3000dec2000d91000000000",
     ),
     "edges": (
         "00000000fffff00fffff00aaabb0000000000000000000000",

@@ -4,23 +4,27 @@ import json
 import re
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lenet5_cli import LeNet5
 from lenet5_cli.data import glyphs
+from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines
 from lenet5_cli.pictures import read as one
-from lenet5_cli.pictures.lines import Text, read_digits
+from lenet5_cli.pictures.decode import decode
+from lenet5_cli.pictures.lines import Text
 from lenet5_cli.pictures.normalise import normalise
+from lenet5_cli.pictures.read import read_digits
 from lenet5_cli.reports.explanation import text_in_words
 from lenet5_cli.storage import checkpoint
 from tests.conftest import STROKES, run, same
 
+PHOTO = Path(__file__).parent.parent / "docs" / "photo.jpg"
 SIDE = 60  # pixels of a digit's height and the pitch of a line
 
 
@@ -256,6 +260,8 @@ def test_specks_are_bounded_work(network: Nearest) -> None:
     few[::3, ::3] = 0
     before = network.images
     assert read(Image.fromarray(few), network).rows == []
+    assert network.images - before < 20  # the candidates for one digit
+    before = network.images
     marks = np.full((900, 1200), 255, np.uint8)
     for row, column in product(range(6, 880, 16), range(6, 1180, 24)):
         marks[row : row + 12, column : column + 3] = 0
@@ -265,12 +271,32 @@ def test_specks_are_bounded_work(network: Nearest) -> None:
     assert network.images == before
 
 
+def test_where_no_row_has_a_digit_the_page_is_read_as_one() -> None:
+    """The table around the sheet of paper counts as ink of the rows."""
+    rows = lines.find(decode(PHOTO).pixels, LeNet5.load())
+    assert rows is not None
+    assert rows.digits == []
+    answer = json.loads(run("predict", "--json", PHOTO).stdout)
+    said = {name: answer[name] for name in ("digit", "probability", "distance", "box")}
+    expected = {"file": str(PHOTO), "text": "4", "digits": [said]}
+    assert json.loads(run("predict", "--all", "--json", PHOTO).stdout) == expected
+
+
+def test_what_is_no_digit_as_a_page_has_no_text(network: Nearest) -> None:
+    page = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(page).line((20, 100, 180, 104), fill=0, width=5)
+    reading = one.read(page, network)  # type: ignore[arg-type]
+    assert reading.candidates
+    assert reading.digit is None
+    assert read(page, network).rows == []
+
+
 def test_predict_all_prints_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     sheet(["72104", "90210"]).save("form.png")
     Image.new("L", (60, 60), 255).save("empty.png")
     expected = Text([[lines.Digit(7, 0.5, 1.25, (1, 2, 3, 4))], [lines.Digit(0, 1.0, 0.0, (5, 6, 7, 8))]], None)  # type: ignore[arg-type]
     monkeypatch.setattr(
-        lines, "read_digits", lambda source, *_, **__: expected if source.name == "form.png" else Text([], None)
+        one, "read_digits", lambda source, *_, **__: expected if source.name == "form.png" else Text([], None)
     )
     result = run("predict", "--all", "--threads", 1, "form.png", "empty.png", code=1)
     assert [line.split() for line in result.stdout.splitlines()] == [["file", "digits"], ["form.png", "7"], ["0"]]
@@ -299,7 +325,7 @@ def test_names_of_several_characters_stay_apart(
         "named.pkl", checkpoint.Checkpoint(LeNet5.load().pairs(), glyphs.read()._replace(names=tuple(names)))
     )
     row = [lines.Digit(place, 0.5, 1.25, (1, 2, 3, 4)) for place in (1, 2, 9)]
-    monkeypatch.setattr(lines, "read_digits", lambda *_, **__: Text([row], None))  # type: ignore[arg-type]
+    monkeypatch.setattr(one, "read_digits", lambda *_, **__: Text([row], None))  # type: ignore[arg-type]
     Image.new("L", (60, 60), 255).save("form.png")
     result = run("predict", "--all", "--model", "named.pkl", "form.png")
     assert result.stdout.splitlines()[1].split(maxsplit=1) == ["form.png", text]

@@ -197,6 +197,24 @@ def test_of_epochs_equally_accurate_the_first_is_kept_but_from_a_model_that_of_t
     assert set(run.kept().parameters.tolist()) == {kept}
 
 
+@pytest.mark.parametrize("from_a_model", [False, True])
+def test_the_last_epoch_is_kept_where_a_run_is_to_keep_it(from_a_model: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(network: LeNet5, *_: object, **__: object) -> Any:
+        for number, accuracy in enumerate((0.9, 0.5, 0.4), 1):
+            network.parameters[...] = number
+            yield Epoch(number, 0.3, 1.0, 0.1, 48, 0.1, 0.3, accuracy)
+
+    monkeypatch.setattr(runs, "fit", fit)
+    split, config = bars(60), Config(epochs=3, seed=3, validation=12, patience=2, keep="last")
+    run = runs.begin(config, split, runs.Run(config, split).checkpoint() if from_a_model else None)
+    assert len(list(run.train())) == 3
+    assert run.ended == "No epoch of the last 2 validated better; the last is kept."
+    assert set(run.kept().parameters.tolist()) == {3}
+    nearest = -run.network.scores(split.images[-12:]).max(axis=1)
+    if not from_a_model:  # which holds out others
+        np.testing.assert_array_equal(np.unique(run.checkpoint().distances), np.unique(nearest))
+
+
 def test_patience_counts_the_epochs_since_the_first_of_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     accuracies = (0.5, 0.9, 0.4, 0.9, 1.0)
 
@@ -405,15 +423,18 @@ def test_several_runs_write_over_nothing(bars_folder: Path) -> None:
     assert Path("model-2.pkl").read_bytes() == b"mine"
 
 
-def test_several_runs_keep_the_best_on_the_images_held_out(bars_folder: Path) -> None:
-    result = train(bars_folder, "--runs", 3, "--validation", 60)
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_several_runs_keep_the_best_on_the_images_held_out(keep: str, bars_folder: Path) -> None:
+    result = train(bars_folder, "--runs", 3, "--validation", 60, "--keep", keep)
     assert left_behind() == ["bars", "model.pkl"]
     assert "3 runs; the best on the validation images is kept" in " ".join(result.stdout.split())
     saved = checkpoint.read("model.pkl")
     for seed in (3, 4, 5):
-        train(bars_folder, "--validation", 60, "--seed", seed, "-o", f"{seed}.pkl")
+        train(bars_folder, "--validation", 60, "--keep", keep, "--seed", seed, "-o", f"{seed}.pkl")
+    curves = {seed: checkpoint.read(f"{seed}.pkl").history for seed in (3, 4, 5)}
     reached = {
-        seed: max(epoch.validation_accuracy for epoch in checkpoint.read(f"{seed}.pkl").history) for seed in (3, 4, 5)
+        seed: max(epoch.validation_accuracy for epoch in (curve if keep == "best" else curve[-1:]))
+        for seed, curve in curves.items()
     }
     assert saved.config["seed"] == max(reached, key=lambda seed: reached[seed])
     assert without_seconds("model.pkl") == without_seconds(f"{saved.config['seed']}.pkl")

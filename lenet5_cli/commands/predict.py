@@ -243,8 +243,7 @@ def _readings(
 
     from threadpoolctl import threadpool_limits
 
-    from lenet5_cli.pictures.lines import read_digits
-    from lenet5_cli.pictures.read import read
+    from lenet5_cli.pictures.read import read, read_digits
 
     read_one: Callable[..., Reading | Text] = read_digits if every else read
     own = local()

@@ -353,14 +353,16 @@ def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
     from rich.table import Table
 
     if done[0].config.validation:
-        name, reached = "validation", [max(epoch.validation_accuracy or 0 for epoch in run.history) for run in done]
+        kept = slice(-1, None) if done[0].config.keep == "last" else slice(None)
+        validated = [[epoch.validation_accuracy or 0 for epoch in run.history[kept]] for run in done]
+        name, reached = "validation", [max(accuracies) for accuracies in validated]
     else:
         name, reached = "training", [run.history[-1].accuracy for run in done]
     best = done[reached.index(max(reached))]
     table = Table("seed", "epochs", name, "test", title=f"{len(done)} runs; the best on the {name} images is kept")
     for run, accuracy in zip(done, reached, strict=True):
-        kept = f"{accuracy:.4f}{' *' if run is best else ''}"
-        table.add_row(str(run.config.seed), str(len(run.history)), kept, f"{run.test.accuracy:.4f}")
+        marked = f"{accuracy:.4f}{' *' if run is best else ''}"
+        table.add_row(str(run.config.seed), str(len(run.history)), marked, f"{run.test.accuracy:.4f}")
     tests = [run.test.accuracy for run in done]
     table.add_section()
     table.add_row("mean", "", f"{mean(reached):.4f}", f"{mean(tests):.4f}")

@@ -2,7 +2,7 @@
 
 For each image the control points of a style are moved, the sheet is bent, tapered, stretched, slanted and turned, and
 a pen of random width follows the curve. What is no digit is a sign, a scribble, a row of signs or digits, a fragment of
-a digit, a blot, the edge of a page or noise.
+a digit, a blot, a thing's outline, the edge of a page or noise.
 
 The styles and the ranges of the random numbers were chosen by eye, and by how well a network trained on these images
 reads MNIST's training images; MNIST's test images were not used.
@@ -30,7 +30,11 @@ _CUTS: Final = (*((digit, 1) for digit in (0, 2, 3, 4, 7, 8, 9)), *((digit, -1) 
 _NONDIGITS: Final = 10  # sets the random streams of what is no digit apart from those of digits
 _LETTERS: Final = 26  # the same of letters, and how many there are
 _DIGITS: Final = tuple(tuple(strokes for _, strokes in digit) for digit in styles.DIGITS)
-_STYLES: Final = (*_DIGITS, styles.OPENING, styles.CLOSING, styles.SIGNS)
+_PLAIN: Final = "AEFHKLMNPRTVWX"  # capital letters that in none of their styles are a digit in somebody's hand
+_CAPITALS: Final = tuple(style for letter in _PLAIN for style in LETTERS[ord(letter) - ord("A")])
+_SIGNS: Final = (*styles.SIGNS, *_CAPITALS, *styles.OUTLINES)
+_STYLES: Final = (*_DIGITS, styles.OPENING, styles.CLOSING, styles.ARITHMETIC, _SIGNS)
+_THINGS: Final = (styles.OUTLINES, styles.SILHOUETTES)
 _SHARES: Final = 100  # that the styles of a digit have between them
 _CALM: Final = 0.7  # of the ranges of drift, stretch, slant and turn: with all, the report's job does not converge
 _LONGEST: Final = 4  # digits or signs in a row
@@ -137,7 +141,7 @@ def draw_nondigits(count: int, seed: int) -> NDArray[np.uint8]:
     """Return ``count`` pictures that are no digit, (count, 28, 28) uint8, finished as those of ``draw``.
 
     The same arguments give the same bytes, and a longer draw starts with a shorter one of the same seed. Every thousand
-    images hold signs, rows, fragments, scribbles, blots, edges and noise in the numbers of ``_KINDS``, in random order.
+    images hold all kinds in the numbers of ``_KINDS``, in random order.
     """
     blocks = [
         _draw_nondigits(np.random.default_rng([seed, start // _BLOCK, _NONDIGITS])) for start in range(0, count, _BLOCK)
@@ -195,24 +199,28 @@ def _ink(curves: Array, down: Mask, rng: np.random.Generator) -> NDArray[np.uint
 
 
 def _signs(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return letters and other signs, (count, 28, 28)."""
+    """Return letters and other signs, arithmetic ones twice as often, (count, 28, 28)."""
     table = _table(_STYLES)
-    return _ink(*_write(table, rng.integers(table.first[10], table.first[-1], size=count), rng), rng)
+    chosen = rng.integers(table.first[10], table.first[-1], size=count)
+    chosen[: count // 8] = rng.integers(table.first[12], table.first[13], size=count // 8)
+    return _ink(*_write(table, chosen, rng), rng)
 
 
 def _rows(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return two to four side by side, more or less run together, (count, 28, 28).
 
-    A half are digits, a quarter signs, an eighth digits after a bracket and an eighth digits before one.
+    A quarter are signs; an eighth each are digits after a bracket, digits before one, and digits with a sign, half of
+    them an arithmetic one; the others are digits.
     """
     table = _table(_STYLES)
-    digits, opening, closing = table.first[10:13]
+    digits, opening, closing, arithmetic, last = table.first[10:]
     length = rng.choice([2, 3, 4], count, p=[0.6, 0.25, 0.15])
     chosen = rng.integers(digits, size=(count, _LONGEST))
-    signs, opened, closed = np.split(np.arange(count), [count // 4, 3 * count // 8, count // 2])[:3]
-    chosen[signs] = rng.integers(digits, table.first[-1], size=(len(signs), _LONGEST))
+    signs, opened, closed, mixed, _ = np.split(np.arange(count), np.arange(2, 6) * count // 8)
+    chosen[signs] = rng.integers(digits, last, size=(len(signs), _LONGEST))
     chosen[opened, 0] = rng.integers(digits, opening, size=len(opened))
     chosen[closed, length[closed] - 1] = rng.integers(opening, closing, size=len(closed))
+    chosen[mixed, rng.integers(length[mixed])] = rng.integers(closing, np.where(mixed % 2, arithmetic, last))
 
     curves, down = _write(table, chosen.ravel(), rng)
     curves *= np.exp(rng.normal(0, 0.15, (len(curves), 1, 1)))
@@ -251,9 +259,21 @@ def _blots(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return filled outlines, half of them with corners, plain or mottled, (count, 28, 28)."""
     outline = np.concatenate([_round(count // 2, rng), _angular(count - count // 2, rng)])
     outline = np.stack([outline.real, outline.imag], -1) * np.exp(rng.normal(0, 0.2, (count, 1, 2)))
-    outline, _ = _fit(outline, np.zeros((count, _OUTLINE)), np.ones((count, _OUTLINE), bool))
+    return _filled(outline, rng)
+
+
+def _things(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return filled outlines of things, plain or mottled, (count, 28, 28)."""
+    table = _table(_THINGS)
+    return _filled(_write(table, rng.integers(table.first[-1], size=count), rng)[0], rng)
+
+
+def _filled(outlines: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return filled outlines, (count, P, 2), half of them mottled, (count, 28, 28)."""
+    count = len(outlines)
+    outlines, _ = _fit(outlines, np.zeros(outlines.shape[:2]), np.ones(outlines.shape[:2], bool))
     canvas, pen = _canvas(count)
-    for points in outline + (np.arange(count) * _SIDE * _SCALE)[:, None, None] * [0, 1]:
+    for points in outlines + (np.arange(count) * _SIDE * _SCALE)[:, None, None] * [0, 1]:
         pen.polygon([tuple(point) for point in points.tolist()], 255, 255)
     images = _cells(canvas)
     shade = 1 - rng.uniform(0, 1, (count, 1, 1)) * (rng.random((count, 1, 1)) < 0.5) * _texture(count, _SIDE, rng)
@@ -404,11 +424,12 @@ def _centre(images: np.ndarray) -> np.ndarray:
 # Control points that random ones replace: a scribble's strokes.
 _SCRIBBLES: Final = tuple(" / ".join(" ".join(["0,0"] * points) for points in strokes) for strokes in _STROKES)
 _KINDS: Final = (
-    (_signs, 500),
-    (_rows, 200),
+    (_signs, 480),
+    (_rows, 220),
     (_fragments, 90),
-    (_scribbles, 80),
-    (_blots, 70),
+    (_scribbles, 70),
+    (_blots, 60),
+    (_things, 30),
     (_edges, 20),
-    (_noise, 40),
+    (_noise, 30),
 )

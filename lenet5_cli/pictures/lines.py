@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from lenet5_cli.engine.losses import softmax
-from lenet5_cli.engine.network import Classifier, LeNet5
+from lenet5_cli.engine.network import Classifier
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import segment
-from lenet5_cli.pictures.decode import Page, Source, decode, name_of
+from lenet5_cli.pictures.decode import Page
 from lenet5_cli.pictures.normalise import normalise
 from lenet5_cli.pictures.segment import Box, Component, Ink, Plane
 
@@ -114,33 +114,18 @@ class Rows(NamedTuple):
         return sum(NOISE - PRIOR * self.ink.prior - each.cost for row in self.digits for each in row)
 
 
-def read_digits(source: Source, network: Classifier | None = None, *, name: str | None = None, rotate: int = 0) -> Text:
-    """Return all digits on a picture in reading order, as ``network`` reads them, the bundled model if None.
+def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> Rows | None:
+    """Return the rows of digits on a page (h, w) or (h, w, 3), and how they were found; None where nothing stands out.
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
     join them and to skip what is no digit; of several hypotheses about the ink, the one in which most is read.
-
-    Raises:
-        LeNet5Error: ``name`` (else ``source``) cannot be read as a picture, or shows too many components.
-
-    Source: LeCun et al. 1998, section V, heuristic over-segmentation.
-    """
-    name, page = name or name_of(source), decode(source, name, rotate=rotate)
-    try:
-        rows = find(page.pixels, network or LeNet5.load())
-    except LeNet5Error as error:
-        raise LeNet5Error(f"{name}: {error}") from None
-    factor = page.size[0] / rows.ink.mask.shape[1] if rows else 1
-    return Text([[each.placed(factor) for each in row] for row in rows.digits] if rows else [], page)
-
-
-def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> Rows | None:
-    """Return the rows of digits on a page (h, w) or (h, w, 3), and how they were found; None where nothing stands out.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
 
     Raises:
         LeNet5Error: there are more than ``MARKS_MAX`` components.
+
+    Source: LeCun et al. 1998, section V, heuristic over-segmentation.
     """
     scale = max(1, ENLARGED // max(pixels.shape[:2]))
     shades = cv2.resize(segment.grey(pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

@@ -13,7 +13,8 @@ from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines, segment
-from lenet5_cli.pictures.decode import Source, decode, name_of
+from lenet5_cli.pictures.decode import Page, Source, decode, name_of
+from lenet5_cli.pictures.lines import Digit, Text
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
 from lenet5_cli.pictures.segment import Box, Ink, Plane
 
@@ -123,7 +124,35 @@ def read(source: Source, network: Classifier, *, name: str | None = None, rotate
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read as a picture.
     """
+    return _of_page(decode(source, name, rotate=rotate), network)
+
+
+def read_digits(source: Source, network: Classifier | None = None, *, name: str | None = None, rotate: int = 0) -> Text:
+    """Return all digits on a picture in reading order, as ``network`` reads them, the bundled model if None.
+
+    Where there are none in rows, as a page may not be all paper, it is what ``read`` says.
+
+    Raises:
+        LeNet5Error: ``name`` (else ``source``) cannot be read as a picture, or shows too many components.
+    """
+    name, network = name or name_of(source), network or LeNet5.load()
     page = decode(source, name, rotate=rotate)
+    try:
+        rows = lines.find(page.pixels, network)
+    except LeNet5Error as error:
+        raise LeNet5Error(f"{name}: {error}") from None
+    if rows and rows.digits:
+        factor = page.size[0] / rows.ink.mask.shape[1]
+        return Text([[each.placed(factor) for each in row] for row in rows.digits], page)
+    one = _of_page(page, network)
+    if one.digit is None or one.box is None:
+        return Text([], page)
+    probability, distance = float(one.probabilities.max()), float(one.chosen.distances.min())
+    return Text([[Digit(one.digit, probability, distance, one.box)]], page)
+
+
+def _of_page(page: Page, network: Classifier) -> Reading:
+    """Return the one digit of a page; of several, one that stands out."""
     look = segment.reduced(page.pixels, LOOK)
     found = _scored(_candidates(segment.grey(look)), network)
     if not found:

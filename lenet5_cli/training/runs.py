@@ -267,7 +267,7 @@ class Run:
             ranks=ranks,
             track=track,
         ):
-            if not self._validation or self._ranked(epoch) > self._rank:
+            if not self._validation or self.config.keep == "last" or self._ranked(epoch) > self._rank:
                 self._rank = self._ranked(epoch)
                 self._best, self._distances = self.network.pairs(), self._calibrated()
             self.history.append(epoch)
@@ -300,13 +300,13 @@ class Run:
         patience = self.config.patience
         scores = [epoch.validation_accuracy or 0 for epoch in self.history]
         if patience and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience]):
-            return f"No epoch of the last {patience} validated better; the best is kept."
+            return f"No epoch of the last {patience} validated better; the {self.config.keep} is kept."
         if late and len(self.history) < self.config.epochs:
             return f"Another epoch would end later than {self.config.max_time} after the start."
         return ""
 
     def kept(self) -> LeNet5:
-        """Return the network that a checkpoint keeps: the best on the images held out, or the latest without such."""
+        """Return the network that a checkpoint keeps: the best of those validated, or the last one, as set."""
         return LeNet5.restore(self.checkpoint())
 
     def checkpoint(self) -> Checkpoint:

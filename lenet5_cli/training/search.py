@@ -88,7 +88,7 @@ class Trial(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """Of its best epoch, as a run keeps it."""
+        """Of its best epoch."""
         return max(self.curve, default=0.0)
 
 
