@@ -182,7 +182,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _config(self) -> Config:
         names = {field.name for field in fields(Config)}
         try:
-            return Config(**{name: _plain(value) for name, value in self.get_params().items() if name in names})
+            return Config(**{name: value for name, value in self.get_params().items() if name in names})
         except LeNet5Error as error:
             raise ValueError(str(error)) from None
 
@@ -238,8 +238,3 @@ def _flat(X: Any) -> Any:  # noqa: N803
     """Return pictures (n, 28, 28) as (n, 784), and leave everything else to scikit-learn's own checks."""
     shape = np.shape(X) if isinstance(X, np.ndarray | list) else ()
     return np.reshape(X, (-1, PIXELS)) if shape[1:] == (SIDE, SIDE) else X
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of NumPy, as a grid of parameters may hold, as one of Python."""
-    return value.item() if isinstance(value, np.generic) else value

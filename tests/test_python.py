@@ -105,6 +105,16 @@ def test_arguments_of_another_kind_are_named(arguments: dict[str, Any], message:
         train(data=bars(20), **SETTINGS | arguments)
 
 
+def test_settings_may_be_scalars_of_numpy_and_the_checkpoint_can_be_read() -> None:
+    given: dict[str, Any] = {"lr": np.float64(0.1), "batch_size": np.int64(2), "as_is": np.True_, "epochs": np.array(1)}
+    config = train(data=bars(20), output="model.pkl", **given, optimizer=np.str_("adam"), seed=1).config
+    named = [getattr(config, name) for name in given]
+    assert (named, list(map(type, named))) == ([0.1, 2, True, 1], [float, int, bool, int])
+    assert LeNet5.load("model.pkl").config.optimizer == "adam"
+    with pytest.raises(LeNet5Error, match=r"^epochs: 1\.5; expected an integer$"):
+        Config(epochs=np.float32(1.5))  # type: ignore[arg-type]
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(LeNet5Error, match=r"^epochs: 0; expected 1 or more$"):
         train(data=bars(20), epochs=0)
