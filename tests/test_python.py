@@ -91,6 +91,11 @@ def test_what_is_no_data_is_told_as_such(data: Any, what: str) -> None:
             use()
 
 
+def test_settings_of_a_file_are_named_by_a_path_too() -> None:
+    Path("own.toml").write_text("epochs = 1\nseed = 2\n", encoding="utf-8")
+    assert train(Path("own.toml"), data=bars(20)).config == train("own.toml", data=bars(20)).config
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

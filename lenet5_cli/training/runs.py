@@ -13,6 +13,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
+from types import UnionType
 from typing import Any, Self
 
 import numpy as np
@@ -41,7 +42,7 @@ HELD_OUT = 5  # of so many images of a run from a trained model, one is held out
 
 
 def train(
-    config: Config | str | None = None,
+    config: Config | str | PathLike[str] | None = None,
     *,
     data: Data | None = None,
     start: str | PathLike[str] | None = None,
@@ -66,14 +67,16 @@ def train(
     Raises:
         LeNet5Error: a setting or the data does not fit, the loss is no longer finite, or the output cannot be written.
     """
-    _demand_type("config", config, Config, "a Config, a preset's name or a TOML file; settings are named beside it")
+    _demand_type(
+        "config", config, Config | PathLike, "a Config, a preset's name or a TOML file; settings are named beside it"
+    )
     _demand_type("start", start, PathLike, f"the path of a checkpoint, or {BUNDLED!r}")
     if isinstance(config, Config):
         given = {field.name: getattr(config, field.name) for field in fields(Config)}
         given = {name: value for name, value in given.items() if value != getattr(Config, name)}
     else:
         config = config or ("finetune" if start else None)
-        given = read(config) if config else {}
+        given = read(fspath(config)) if config else {}
     given |= settings
     config = Config(**given)
     saved = checkpoint.read(BUNDLED_MODEL if start == BUNDLED else start) if start else None
@@ -86,7 +89,7 @@ def train(
     return run
 
 
-def _demand_type(name: str, value: object, kind: type, expected: str) -> None:
+def _demand_type(name: str, value: object, kind: type | UnionType, expected: str) -> None:
     """Raise LeNet5Error where an argument is given that is neither a string nor of a type."""
     if value is not None and not isinstance(value, str | kind):
         raise LeNet5Error(f"{name}: of type {type(value).__name__}; expected {expected}")
