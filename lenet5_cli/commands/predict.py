@@ -107,7 +107,13 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @threads_option
 @timeout_option
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object a picture instead of a table.")
-@option("--csv", "as_csv", group="Output", is_flag=True, help="Print CSV: file, digit, probability, distance, reason.")
+@option(
+    "--csv",
+    "as_csv",
+    group="Output",
+    is_flag=True,
+    help="Print CSV: file, digit (or class), probability, distance, with --all the edges of its box, reason.",
+)
 @click.pass_context
 def predict(
     ctx: click.Context,
