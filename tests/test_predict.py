@@ -300,6 +300,13 @@ def test_further_answers_are_refused_where_they_would_not_be_shown(form: str, na
     assert result.stderr.endswith(f"Error: {message} {named}\n")
 
 
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    drawing(3).save("three.png")
+    result = run("predict", "", code=2)
+    assert result.stderr.endswith("'PICTURE|FOLDER|-...': an empty name; expected a picture, a folder or -\n")
+    assert result.stdout == ""
+
+
 def test_an_interruption_leaves_what_was_read_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     for digit in range(4):
         drawing(digit).save(f"{digit}.png")
