@@ -43,7 +43,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: images in a step.
         seed: of the initial weights and of each epoch's images.
         optimizer, schedule, lr_decay, warmup, ema, loss, rubbish, augment, order, samples_per_epoch, validation,
-            patience, max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
+            keep, patience, max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
         threads: cores to compute on; the results are the same for any number.
 
     Attributes:
@@ -75,6 +75,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         order: str = "shuffled",
         samples_per_epoch: int = 60_000,
         validation: int = 0,
+        keep: str = "best",
         patience: int = 0,
         max_time: str = "",
         maps: str = "6,16,120",
@@ -101,6 +102,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.order = order
         self.samples_per_epoch = samples_per_epoch
         self.validation = validation
+        self.keep = keep
         self.patience = patience
         self.max_time = max_time
         self.maps = maps
