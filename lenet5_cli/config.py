@@ -132,12 +132,15 @@ class Config:
     dtype: Precision = _network("float32", "Precision of the arithmetic.")
 
     def __post_init__(self) -> None:
-        """Check every value against its type and bounds.
+        """Check every value against its type and bounds; NumPy's scalars, which no checkpoint holds, become Python's.
 
         Raises:
             LeNet5Error: one does not fit.
         """
         for setting in fields(self):
+            value = getattr(self, setting.name)
+            if getattr(value, "ndim", None) == 0:
+                object.__setattr__(self, setting.name, value.item())
             check(setting, getattr(self, setting.name))
         if self.patience and not self.validation:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")

@@ -43,7 +43,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: images in a step.
         seed: of the initial weights and of each epoch's images.
         optimizer, schedule, lr_decay, warmup, ema, loss, rubbish, augment, order, samples_per_epoch, validation,
-            patience, max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
+            keep, patience, max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
         threads: cores to compute on; the results are the same for any number.
 
     Attributes:
@@ -75,6 +75,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         order: str = "shuffled",
         samples_per_epoch: int = 60_000,
         validation: int = 0,
+        keep: str = "best",
         patience: int = 0,
         max_time: str = "",
         maps: str = "6,16,120",
@@ -101,6 +102,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.order = order
         self.samples_per_epoch = samples_per_epoch
         self.validation = validation
+        self.keep = keep
         self.patience = patience
         self.max_time = max_time
         self.maps = maps
@@ -182,7 +184,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _config(self) -> Config:
         names = {field.name for field in fields(Config)}
         try:
-            return Config(**{name: _plain(value) for name, value in self.get_params().items() if name in names})
+            return Config(**{name: value for name, value in self.get_params().items() if name in names})
         except LeNet5Error as error:
             raise ValueError(str(error)) from None
 
@@ -226,6 +228,8 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         low, high = X.min(), X.max()
         if low < 0 or high > self.pixel_max_:
             raise ValueError(f"X: numbers from {low:g} to {high:g}; expected 0 to {self.pixel_max_}")
+        if high <= 1 < self.pixel_max_ and (X % 1).any():
+            raise ValueError(f"X: fractions from {low:g} to {high:g}; expected 0 to 255, as in what it was fitted on")
         return np.rint(X * (255 / self.pixel_max_)).astype(np.uint8).reshape(-1, SIDE, SIDE)
 
     def _split(self, images: NDArray[np.uint8], y: NDArray[Any]) -> Split:
@@ -236,8 +240,3 @@ def _flat(X: Any) -> Any:  # noqa: N803
     """Return pictures (n, 28, 28) as (n, 784), and leave everything else to scikit-learn's own checks."""
     shape = np.shape(X) if isinstance(X, np.ndarray | list) else ()
     return np.reshape(X, (-1, PIXELS)) if shape[1:] == (SIDE, SIDE) else X
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of NumPy, as a grid of parameters may hold, as one of Python."""
-    return value.item() if isinstance(value, np.generic) else value

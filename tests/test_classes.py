@@ -1,6 +1,7 @@
 """Other classes than the ten digits: from the sheet through training, checkpoint, tables, pictures and exports."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
 from lenet5_cli.training.metrics import Tally
-from tests.conftest import run
+from lenet5_cli.training.runs import Run
+from tests.conftest import bars, run
 
 LETTERS = glyphs.read("letters")
 PAIRS = LeNet5(Config(seed=1)).pairs()
 QUICK = ["--config", "quick", "--epochs", "1", "--seed", "1"]
+NONDIGITS: dict[str, Any] = {"nondigits": 10, "loss": "discriminative"}
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=16)
 
 
@@ -86,6 +89,25 @@ def test_a_name_cannot_be_changed_unseen() -> None:
     Path("model.pkl").write_bytes(content.replace(b"other", b"OTHER"))
     with pytest.raises(LeNet5Error, match=r"^model\.pkl: damaged: what is in it does not have the SHA-256"):
         checkpoint.read("model.pkl")
+
+
+@pytest.mark.parametrize(
+    ("sheet", "settings", "message"),
+    [
+        (
+            "letters",
+            {"drawn": 10},
+            "drawn: digits are drawn, and the first classes are A, B, C, not 0, 1, 2; leave it out",
+        ),
+        ("letters", NONDIGITS, "nondigits: letters are among what is drawn, and A is a class; leave it out"),
+        ("digits-letters", NONDIGITS, "nondigits: letters are among what is drawn, and A is a class; leave it out"),
+        ("digits-letters", {"drawn": 10}, ""),
+        ("codes", {"drawn": 10} | NONDIGITS, ""),
+    ],
+)
+def test_drawn_images_are_of_their_classes_or_refused(sheet: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(LeNet5Error, match=f"^{message}$") if message else nullcontext():
+        Run(Config(glyphs=sheet, seed=1, **settings), bars(20))
 
 
 def test_labels_outside_the_sheet_are_refused_before_training() -> None:

@@ -35,6 +35,22 @@ def test_version_and_module() -> None:
     assert result.stdout == f"lenet5, version {lenet5_cli.__version__}\n"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--data", "builtin:9", "--output", "one.png", "--plot", "./one.png"],
+        ["train", "--data", "builtin:9", "--log", "one.png", "--plot", "one.png", "--overwrite"],
+        ["tune", "--data", "builtin:9", "--storage", "one.png", "--plot", "one.png"],
+        ["eval", "bundled", "--data", "builtin:9", "--plot", "one.png", "--errors", "one.png"],
+    ],
+)
+def test_one_file_cannot_hold_two_things(arguments: list[str]) -> None:
+    result = run(*arguments, code=2)
+    message = "one.png is named for two things to be written; expected a file for each"
+    assert result.stderr.splitlines()[-1] == f"Error: {message}"
+    assert not Path("one.png").exists()
+
+
 def test_no_option_shares_a_name_with_another() -> None:
     context = click.Context(lenet5)
     for command in (lenet5.get_command(context, each) for each in COMMANDS):

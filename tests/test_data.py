@@ -44,7 +44,13 @@ def test_show_counts_every_class(own: Path) -> None:
 def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
     Path("own/train/3/60.png").rename("own/train/8/three.png")
     Path("own/test/2/copy.png").write_bytes(Path("own/train/5/64.png").read_bytes())
+    Path("own/train/4/seven.png").write_bytes(Path("own/train/7/68.png").read_bytes())
     lines = run("data", "show", own, "--model", "bundled").stdout.splitlines()
+    torn = lines.index("equal images with different labels: 1")
+    paths = ("own/train/4/seven.png", "own/train/7/68.png")
+    either = ["  train {} is train {}, labelled 4 and 7".format(*paths)]
+    either.append("  train {} is train {}, labelled 7 and 4".format(*reversed(paths)))
+    assert lines[torn + 1] in either
     assert "1 of 11 test images are training images too." in lines
     assert "  test own/test/2/copy.png is train own/train/5/64.png, labelled 2 and 5" in lines
     doubtful = [line for line in lines if "labelled" in line and "reads" in line]

@@ -139,6 +139,18 @@ def test_commands_print_what_is_shown(block: Console) -> None:
         _replace(block.page, block.text, "".join(shown))
 
 
+@pytest.mark.usefixtures("unrendered")
+def test_the_readme_can_be_followed_from_its_first_command_to_its_last() -> None:
+    text = README.read_text(encoding="utf-8")
+    commands = COMMAND.findall("\n".join(content for _, kind, content in BLOCK.findall(text) if kind == "console"))
+    assert [shlex.split(command)[1] for command in commands] == ["train", "predict", "train", "eval"]
+    for command in commands:
+        arguments = shlex.split(command.replace("--epochs 20", "--epochs 1"))[1:]
+        result = CliRunner().invoke(lenet5, arguments)
+        assert result.exit_code == 0, result.output
+        assert arguments[0] != "predict" or f"```console\n$ {command}\n{result.output}```" in text
+
+
 @pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("page", _python_pages(), ids=lambda page: page.name)
 def test_code_prints_what_is_shown(page: Path) -> None:

@@ -242,3 +242,15 @@ def test_trials_are_drawn_with_their_ways_the_best_and_what_mattered(monkeypatch
     assert [label.get_text() for label in mattered.get_yticklabels()] == ["batch_size", "lr"]
     empty = drawn(monkeypatch, figures.search, trials[3:], {})
     assert not empty.axes[2].axison
+
+
+def test_names_in_other_scripts_are_drawn_by_fonts_that_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet = glyphs.read()
+    plain = drawn(monkeypatch, figures.glyphs, sheet, wide=None)
+    # The usual font has neither; STIX, which comes with matplotlib, has the first; for the second there may be none.
+    named = sheet._replace(names=("Ⓐ", "名", *sheet.names[2:]))
+    other = drawn(monkeypatch, figures.glyphs, named, wide=None)
+    first, second = (figure.axes[0].texts[0].get_fontfamily() for figure in (plain, other))
+    assert first == ["sans-serif"]
+    assert second[0] == "DejaVu Sans"
+    assert "STIXGeneral" in second

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5, LeNet5Error, train
-from lenet5_cli.data import glyphs, idx
+from lenet5_cli.data import glyphs, idx, remote, sources
 from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.training.loop import mixed
@@ -174,6 +174,22 @@ def test_with_another_sheet_the_layers_start_from_the_model_and_the_codes_are_th
 def test_rehearsal_needs_a_model(bars_folder: Path) -> None:
     result = run("train", "--data", bars_folder, "--rehearse", 0.5, code=1)
     assert result.stderr.endswith("Error: rehearse: there is no model to start from; set --from too\n")
+
+
+def test_rehearsal_without_what_the_model_was_trained_on_advises_no_other_data(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object) -> None:
+        raise OSError("train-images could not be downloaded")
+
+    monkeypatch.delenv(sources.VARIABLE, raising=False)
+    monkeypatch.setattr(remote, "load", unreachable)
+    result = run("train", "--from", "bundled", "--rehearse", 0.5, "--data", own, code=1)
+    assert result.stderr.endswith(
+        "Error: rehearse: mnist: train-images could not be downloaded; the model to start from was trained on it;"
+        " lenet5 data fetch mnist, where there is a network, brings it into the cache, and without --rehearse it is not"
+        " needed\n"
+    )
 
 
 @pytest.mark.parametrize(("fraction", "count"), [(0.5, 60), (0.25, 20), (0.9, 300)])

@@ -173,6 +173,7 @@ def test_deep_and_colourful_pictures() -> None:
 def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
     Path("own/1/.DS_Store").write_bytes(b"ignored")
     Path("own/1/Thumbs.db").write_bytes(b"ignored")
+    Path("own/__MACOSX/1").mkdir(parents=True)
     Path("own/1/notes.png").write_text("no picture")
     split = load(test_fraction=0)
     assert len(split.labels) == 24

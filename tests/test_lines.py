@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from lenet5_cli.data import glyphs
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines
@@ -18,6 +20,8 @@ from lenet5_cli.pictures.decode import decode
 from lenet5_cli.pictures.lines import Text
 from lenet5_cli.pictures.normalise import normalise
 from lenet5_cli.pictures.read import read_digits
+from lenet5_cli.reports.explanation import text_in_words
+from lenet5_cli.storage import checkpoint
 from tests.conftest import STROKES, run, same
 
 PHOTO = Path(__file__).parent.parent / "docs" / "photo.jpg"
@@ -311,6 +315,28 @@ def test_predict_all_prints_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table[3] == "empty.png,,,,,,,,none was found on it"
 
 
+@pytest.mark.parametrize(
+    ("names", "text"), [("KLMNOPQRST", "LMT"), (("one", *"LMNOPQRS", "two words"), "L M two words")]
+)
+def test_names_of_several_characters_stay_apart(
+    names: Sequence[str], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.write(
+        "named.pkl", checkpoint.Checkpoint(LeNet5.load().pairs(), glyphs.read()._replace(names=tuple(names)))
+    )
+    row = [lines.Digit(place, 0.5, 1.25, (1, 2, 3, 4)) for place in (1, 2, 9)]
+    monkeypatch.setattr(one, "read_digits", lambda *_, **__: Text([row], None))  # type: ignore[arg-type]
+    Image.new("L", (60, 60), 255).save("form.png")
+    result = run("predict", "--all", "--model", "named.pkl", "form.png")
+    assert result.stdout.splitlines()[1].split(maxsplit=1) == ["form.png", text]
+
+
+def test_one_digit_is_called_a_digit() -> None:
+    digit = lines.Digit(3, 0.5, 1.25, (1, 2, 3, 4))
+    words = [text_in_words(Text([[digit] * count], None), glyphs.DIGITS) for count in (1, 2)]  # type: ignore[arg-type]
+    assert [text.split(";")[0] for text in words] == ["1 digit", "2 digits"]
+
+
 def test_explain_draws_the_boxes() -> None:
     sheet(["205"]).save("form.png")
     result = run("predict", "--all", "--explain", "seen.png", "form.png")
@@ -322,4 +348,4 @@ def test_explain_draws_the_boxes() -> None:
 
 def test_top_is_for_one_digit() -> None:
     result = run("predict", "--all", "--top", 2, "form.png", code=2)
-    assert "--top shows further answers for one digit a picture; leave it out with --all" in result.stderr
+    assert "--top goes with the table of one digit a picture, not with --all\n" in result.stderr

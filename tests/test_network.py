@@ -154,6 +154,17 @@ def test_settings_in_a_checkpoint_are_checked(tmp_path: Path) -> None:
         LeNet5.load(tmp_path / "model.pkl")
 
 
+@pytest.mark.parametrize("kind", ["binary", "grey"])
+def test_a_step_by_hand_takes_pictures_in_every_form(kind: str) -> None:
+    network, labels = LeNet5(Config(seed=1, input=kind)), np.arange(3)
+    x, loss = network.prepare(IMAGES[:3]), network.loss_and_gradient(IMAGES[:3], labels)
+    for form in (IMAGES[:3] / 255, IMAGES[:3].reshape(3, 784)):
+        np.testing.assert_array_equal(network.prepare(form), x)
+        assert network.loss_and_gradient(form, labels) == loss
+    with pytest.raises(LeNet5Error, match=r"^pictures of float64 from 0\.0 to 255\.0; expected uint8, or floats"):
+        network.prepare(IMAGES[:3].astype(float))
+
+
 @pytest.mark.parametrize("settings", [{}, {"activation": "tanh", "connections": "lecun1998", "input": "lecun"}])
 def test_maps_are_what_each_layer_gives(settings: dict[str, str]) -> None:
     network = LeNet5(Config(seed=1, dtype="float64", **settings))

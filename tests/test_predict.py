@@ -291,6 +291,22 @@ def test_long_names_are_cut_in_the_middle_and_unlikely_answers_are_left_out() ->
     assert "0.0000" not in probabilities
 
 
+@pytest.mark.parametrize(
+    ("form", "named"), [("--csv", "--csv"), ("--json", "--json, which has the probability of every class")]
+)
+def test_further_answers_are_refused_where_they_would_not_be_shown(form: str, named: str) -> None:
+    result = run("predict", "--top", 2, form, "three.png", code=2)
+    message = "--top goes with the table of one digit a picture, not with"
+    assert result.stderr.endswith(f"Error: {message} {named}\n")
+
+
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    drawing(3).save("three.png")
+    result = run("predict", "", code=2)
+    assert result.stderr.endswith("'PICTURE|FOLDER|-...': an empty name; expected a picture, a folder or -\n")
+    assert result.stdout == ""
+
+
 def test_an_interruption_leaves_what_was_read_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     for digit in range(4):
         drawing(digit).save(f"{digit}.png")

@@ -75,6 +75,51 @@ def test_labels_that_do_not_fit(labels: np.ndarray, message: str) -> None:
             use((bars(20).images, labels))
 
 
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (bars(20).images, "of type ndarray"),
+        ([bars(20).images, bars(20).labels], "of type list"),
+        ((bars(20).images, bars(20).labels, bars(20).labels), "a tuple of 3"),
+    ],
+    ids=["pictures alone", "list", "three"],
+)
+def test_what_is_no_data_is_told_as_such(data: Any, what: str) -> None:
+    message = f"data: {what}; expected a name, a path, a Split, or (pictures, labels)"
+    for use in (lambda: train(data=data, epochs=1), lambda: evaluate(LeNet5(), data)):
+        with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}$"):
+            use()
+
+
+def test_settings_of_a_file_are_named_by_a_path_too() -> None:
+    Path("own.toml").write_text("epochs = 1\nseed = 2\n", encoding="utf-8")
+    assert train(Path("own.toml"), data=bars(20)).config == train("own.toml", data=bars(20)).config
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"config": {"lr": 0.1}}, "config: of type dict; expected a Config, a preset's name or a TOML file"),
+        ({"start": LeNet5()}, "start: of type LeNet5; expected the path of a checkpoint, or 'bundled'"),
+        ({"threads": -1}, "threads: -1; expected 1 or more"),
+    ],
+    ids=["settings", "network", "threads"],
+)
+def test_arguments_of_another_kind_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}"):
+        train(data=bars(20), **SETTINGS | arguments)
+
+
+def test_settings_may_be_scalars_of_numpy_and_the_checkpoint_can_be_read() -> None:
+    given: dict[str, Any] = {"lr": np.float64(0.1), "batch_size": np.int64(2), "as_is": np.True_, "epochs": np.array(1)}
+    config = train(data=bars(20), output="model.pkl", **given, optimizer=np.str_("adam"), seed=1).config
+    named = [getattr(config, name) for name in given]
+    assert (named, list(map(type, named))) == ([0.1, 2, True, 1], [float, int, bool, int])
+    assert LeNet5.load("model.pkl").config.optimizer == "adam"
+    with pytest.raises(LeNet5Error, match=r"^epochs: 1\.5; expected an integer$"):
+        Config(epochs=np.float32(1.5))  # type: ignore[arg-type]
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(LeNet5Error, match=r"^epochs: 0; expected 1 or more$"):
         train(data=bars(20), epochs=0)

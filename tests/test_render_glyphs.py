@@ -142,6 +142,7 @@ def test_existing_file_is_kept_unless_overwritten():
     ("arguments", "exit_code", "message"),
     [
         (["--sheet", "a.txt", "--font", "b.ttf"], 2, "expected either --sheet or --font, not both"),
+        (["--scale", "2", "--output", "a.txt"], 2, "--scale enlarges an image; a.txt is a text"),
         (["--scale", "0"], 2, "Invalid value for '--scale': 0 is not in the range 1<=x<=100."),
         (["--sheet", "none.txt"], 1, "none.txt: no such file; expected a glyph sheet"),
         (["--font", "none.ttf"], 1, "none.ttf: no such file; expected a font"),

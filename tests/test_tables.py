@@ -65,6 +65,11 @@ def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
         ("3,4", ": 2 columns; expected 785: a label, then 28x28 pixels"),
         ("3,4,5", ": 3 columns; expected 785: a label, then 28x28 pixels"),
         ("", ": 1 column; expected 785: a label, then 28x28 pixels"),
+        (
+            "3" + ";0" * 784,
+            ": 1 column; expected 785: a label, then 28x28 pixels, with commas, not semicolons, between them",
+        ),
+        ("3\t4", ": 1 column; expected 785: a label, then 28x28 pixels, with commas, not tabs, between them"),
         ("3" + ",0" * 783 + ",256", ", column 785: '256'; expected a pixel, an integer from 0 to 255"),
         ("3,-1" + ",0" * 783, ", column 2: '-1'; expected a pixel, an integer from 0 to 255"),
         ("3,0.5" + ",0" * 783, ", column 2: '0.5'; expected a pixel, an integer from 0 to 255"),

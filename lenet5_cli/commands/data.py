@@ -219,18 +219,29 @@ def _place(split: "Split", at: int) -> str:
 
 
 def _show_duplicates(splits: "dict[str, Split]", names: "Sequence[str]") -> None:
-    """Say which test images are training images too."""
+    """Say which test images are training images too, and which equal images of a split have different labels."""
     import numpy as np
 
-    train, test = (_digests(np.asarray(split.images)) for split in splits.values())
-    first = {digest: at for at, digest in reversed(list(enumerate(train)))}
-    shared = [at for at, digest in enumerate(test) if digest in first]
-    click.echo(f"{len(shared):,} of {len(test):,} test images are training images too.")
-    for at in shared[:LISTED]:
-        known = first[test[at]]
-        labels = [names[splits["test"].labels[at]], names[splits["train"].labels[known]]]
+    digests = {name: _digests(np.asarray(split.images)) for name, split in splits.items()}
+    first = {name: {each: at for at, each in reversed(list(enumerate(found)))} for name, found in digests.items()}
+    shared = [
+        ("test", at, "train", first["train"][each]) for at, each in enumerate(digests["test"]) if each in first["train"]
+    ]
+    click.echo(f"{len(shared):,} of {len(digests['test']):,} test images are training images too.")
+    _list_pairs(shared, splits, names)
+    equal = [(name, at, name, first[name][each]) for name, found in digests.items() for at, each in enumerate(found)]
+    torn = [pair for pair in equal if splits[pair[0]].labels[pair[1]] != splits[pair[0]].labels[pair[3]]]
+    if torn:
+        click.echo(f"equal images with different labels: {len(torn):,}")
+        _list_pairs(torn, splits, names)
+
+
+def _list_pairs(pairs: "list[tuple[str, int, str, int]]", splits: "dict[str, Split]", names: "Sequence[str]") -> None:
+    """List equal images, the place of each and its label where they differ."""
+    for a, at, b, known in pairs[:LISTED]:
+        labels = [names[splits[a].labels[at]], names[splits[b].labels[known]]]
         differ = "" if labels[0] == labels[1] else f", labelled {labels[0]} and {labels[1]}"
-        click.echo(printable(f"  test {_place(splits['test'], at)} is train {_place(splits['train'], known)}{differ}"))
+        click.echo(printable(f"  {a} {_place(splits[a], at)} is {b} {_place(splits[b], known)}{differ}"))
 
 
 def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Path) -> None:

@@ -25,6 +25,7 @@ from lenet5_cli.commands.options import (
     plain,
     read_models,
     refuse_existing,
+    refuse_shared,
     say_written,
     threads_of,
     threads_option,
@@ -160,6 +161,7 @@ def evaluate(
 
 def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> None:
     """Refuse pictures that cannot be drawn or written."""
+    refuse_shared(plot, errors)
     refuse_existing(overwrite, plot, errors)
     for name, path in (("--plot", plot), ("--errors", errors)):
         if path:

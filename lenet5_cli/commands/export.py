@@ -9,7 +9,6 @@ from lenet5_cli.commands.options import MODEL, overwrite_option, refuse_existing
 from lenet5_cli.export import TARGETS
 from lenet5_cli.files import BUNDLED
 
-PATH = click.Path(path_type=Path)
 TYPES = sorted({kind for target in TARGETS.values() for kind in target.types})
 TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
 

@@ -314,6 +314,14 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
             raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
 
 
+def refuse_shared(*paths: Path | None) -> None:
+    """Stop with exit code 2 if two things would be written to one file, of which one would be lost."""
+    given = [path for path in paths if path]
+    for path in given:
+        if sum(path.resolve() == other.resolve() for other in given) > 1:
+            raise click.UsageError(printable(f"{path} is named for two things to be written; expected a file for each"))
+
+
 def say_written(*paths: Path | None) -> None:
     """Say on stderr which files were written."""
     for path in filter(None, paths):

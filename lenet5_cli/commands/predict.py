@@ -58,8 +58,18 @@ NAME_WIDTH, NAME_MIN = 50, 20  # characters of the table's column of files
 LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be shown as 0.0000
 
 
+class Source(click.Path):
+    """A picture or a folder; an empty name, as of a shell's variable that is not set, is not the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path."""
+        if not str(value):
+            self.fail("an empty name; expected a picture, a folder or -", param, ctx)
+        return Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
+
+
 @click.command(cls=GroupedCommand)
-@click.argument("sources", metavar="PICTURE|FOLDER|-...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("sources", metavar="PICTURE|FOLDER|-...", type=Source(path_type=Path), nargs=-1, required=True)
 @option(
     "--model",
     "models",
@@ -107,7 +117,13 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @threads_option
 @timeout_option
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object a picture instead of a table.")
-@option("--csv", "as_csv", group="Output", is_flag=True, help="Print CSV: file, digit, probability, distance, reason.")
+@option(
+    "--csv",
+    "as_csv",
+    group="Output",
+    is_flag=True,
+    help="Print CSV: file, digit (or class), probability, distance, with --all the edges of its box, reason.",
+)
 @click.pass_context
 def predict(
     ctx: click.Context,
@@ -142,8 +158,9 @@ def predict(
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two forms of the same output; give one")
-    if every and top > 1:
-        raise click.UsageError("--top shows further answers for one digit a picture; leave it out with --all")
+    if top > 1 and (every or as_json or as_csv):
+        other = "--all" if every else "--csv" if as_csv else "--json, which has the probability of every class"
+        raise click.UsageError(f"--top goes with the table of one digit a picture, not with {other}")
     with joined(timeout) as ranks:
 
         def begin() -> "tuple[list[Path], Classifier]":
@@ -298,7 +315,8 @@ def _named(sheet: "Sheet", label: int | None) -> int | str | None:
 
 def _text_answer(text: "Text", sheet: "Sheet") -> dict[str, Any]:
     read = [{sheet.noun: _named(sheet, each.digit), **_measures(each)} for row in text.rows for each in row]
-    lines = "\n".join("".join(sheet.names[each.digit] for each in row) for row in text.rows)
+    between = "" if all(len(name) == 1 for name in sheet.names) else " "
+    lines = "\n".join(between.join(sheet.names[each.digit] for each in row) for row in text.rows)
     return {"text": lines, "digits": read} | ({} if read else {"reason": text.NO_DIGIT})
 
 

@@ -14,6 +14,7 @@ from lenet5_cli.commands.options import (
     say_written,
     sheets,
 )
+from lenet5_cli.errors import printable
 
 if TYPE_CHECKING:
     from rich.columns import Columns
@@ -73,6 +74,8 @@ def render_glyphs(
     if sheet and (font or characters is not None):
         with_sheet = "--font" if font else "--characters"
         raise click.UsageError(f"expected either --sheet or {with_sheet}, not both")
+    if scale > 1 and output.suffix.lower() == ".txt":
+        raise click.UsageError(printable(f"--scale enlarges an image; {output} is a text"))
     refuse_existing(overwrite, output)
     from lenet5_cli.data import glyphs
 

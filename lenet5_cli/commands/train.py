@@ -26,6 +26,7 @@ from lenet5_cli.commands.options import (
     option,
     overwrite_option,
     refuse_existing,
+    refuse_shared,
     settings,
     source_of,
     threads_of,
@@ -151,6 +152,7 @@ def _hold(
 
     refuse_existing(overwrite or resume, output, *outputs)
     board, log_file = _log_places(log)
+    refuse_shared(output, log_file, plot)
     refuse_existing(overwrite, log_file, plot)
     if plot:
         figures.require("--plot", plot)

@@ -20,6 +20,7 @@ from lenet5_cli.commands.options import (
     overwrite_option,
     plain,
     refuse_existing,
+    refuse_shared,
     say_written,
     settings,
     source_of,
@@ -105,6 +106,7 @@ def tune(
       lenet5 train --config best.toml
     """
     going_on = bool(storage and storage.exists())
+    refuse_shared(output, storage, plot)
     refuse_existing(True, storage)
     refuse_existing(overwrite or going_on, output, plot)
     from lenet5_cli.reports import figures

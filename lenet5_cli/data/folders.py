@@ -38,7 +38,7 @@ _SIZE: Final = 2**26  # bytes of a picture's file
 _COUNT: Final = 1_000_000  # pictures, kept in memory
 _CHUNK: Final = 64  # pictures that a process reads at a time
 _WORTH: Final = 1000  # pictures for which starting processes takes less time than it saves
-_OF_SYSTEMS: Final = ("Thumbs.db", "desktop.ini")  # what Windows leaves in folders of pictures
+_OF_SYSTEMS: Final = ("Thumbs.db", "desktop.ini", "__MACOSX")  # what Windows leaves in folders, and macOS in archives
 
 
 class Picture(NamedTuple):

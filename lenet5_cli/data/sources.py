@@ -40,7 +40,11 @@ _CHUNK = 4096  # images hashed at a time
 
 
 class DownloadError(LeNet5Error):
-    """A file could not be downloaded from any mirror."""
+    """A file could not be downloaded from any mirror; ``problem`` is the message without what to do."""
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        super().__init__(problem + advice)
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,8 @@ def _fetched(source: str, split: str, how: Reading) -> Split:
         place = f"put them into {_LOCAL_MNIST}/ or " if source == "mnist" else ""
         idx_files = f"get the four files from {data.page} and {place}give their folder with --data FOLDER"
         advice = idx_files if data.plain else f"get it from {data.page}"
-        raise DownloadError(f"{source}: {problem}; {advice}, or use --data builtin, which needs no download") from None
+        advice = f"; {advice}, or use --data builtin, which needs no download"
+        raise DownloadError(f"{source}: {problem}", advice) from None
     return _checked(Split(source, images, labels, *paths))
 
 

@@ -32,6 +32,7 @@ _LINE: Final = 2**15  # bytes of a line of CSV: a label and 784 numbers have abo
 _LINES: Final = 1000  # read at a time
 _PIXEL: Final = re.compile(rb"\s*([0-9]{1,3})\s*")
 _CSV: Final = "a CSV file of labels and pixels"
+_OTHERS: Final = ((b";", "semicolons"), (b"\t", "tabs"))  # what spreadsheets put in the place of commas
 _NPZ: Final = "an .npz file with x_train, y_train, x_test and y_test"
 _MEMBERS: Final = 1000  # of an archive; its directory is read into memory
 _CHUNK: Final = 4096  # images converted at a time
@@ -97,9 +98,10 @@ def _split(path: str | PathLike[str], number: int, line: bytes) -> tuple[str, by
     label, _, pixels = line.rstrip(b"\r\n").partition(b",")
     columns = line.count(b",") + 1
     if columns != _PIXELS + 1:
+        between = next((f", with commas, not {name}, between them" for sign, name in _OTHERS if sign in line), "")
         raise LeNet5Error(
             f"{path}: line {number}: {columns} column{'s' * (columns > 1)}; expected {_PIXELS + 1}:"
-            f" a label, then {_SIDE}x{_SIDE} pixels"
+            f" a label, then {_SIDE}x{_SIDE} pixels{between}"
         )
     try:
         return label.strip(b' "\xef\xbb\xbf').decode(), pixels

@@ -236,9 +236,9 @@ class LeNet5(Classifier):
         first.backward_params(dscores)
 
     def loss_and_gradient(
-        self, images: NDArray[np.uint8], labels: NDArray[np.integer], batch_size: int | None = None
+        self, images: NDArray[Any], labels: NDArray[np.integer], batch_size: int | None = None
     ) -> float:
-        """Return the mean loss of pictures (n, 28, 28) with labels (n,), and set ``gradients`` to its gradient.
+        """Return the mean loss of pictures, as ``scores`` takes them, with labels (n,); set ``gradients`` to its own.
 
         Of a chunk of a larger batch, ``gradients`` become its summand in the gradient of the batch's mean loss:
         n / ``batch_size`` of its own. With a ``teacher``, the labels are not used: its probabilities for the same
@@ -257,16 +257,16 @@ class LeNet5(Classifier):
         """Return the mean loss of scores (n, k) with labels (n,)."""
         return self._criterion.loss(scores, labels)[0]
 
-    def prepare(self, images: NDArray[np.uint8]) -> Array:
-        """Return pictures (n, 28, 28) as the network's input (n, 1, 32, 32)."""
-        return prepare(images, self.config.input, self.dtype)
+    def prepare(self, images: NDArray[Any]) -> Array:
+        """Return pictures, as ``scores`` takes them, as the network's input (n, 1, 32, 32)."""
+        return prepare(as_pictures(images), self.config.input, self.dtype)
 
     def maps(self, images: NDArray[Any]) -> dict[str, Array]:
         """Return what each layer makes of pictures, as ``scores`` takes them: by name, (n, *output_shape), copies.
 
         The first is ``input``, the prepared pictures (n, 1, 32, 32).
         """
-        x = self.prepare(as_pictures(images))
+        x = self.prepare(images)
         maps: dict[str, Array] = {"input": x.copy()}
         for layer in self.layers:
             x = layer.forward(x)

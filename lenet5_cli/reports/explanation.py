@@ -44,7 +44,7 @@ def text_in_words(text: "Text", names: Sequence[str]) -> str:
     digits = [each for row in text.rows for each in row]
     farthest = max(digits, key=lambda each: each.distance)
     rows = f" in {len(text.rows)} rows" if len(text.rows) > 1 else ""
-    what = "digits" if noun(names) == "digit" else "characters"
+    what = ("digit" if noun(names) == "digit" else "character") + "s" * (len(digits) != 1)
     return (
         f"{len(digits)} {what}{rows}; the farthest from its glyph: {names[farthest.digit]} at {farthest.distance:.1f}"
     )

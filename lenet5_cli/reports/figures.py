@@ -1,7 +1,9 @@
 """Figures of a network, its training and its errors, drawn with matplotlib."""
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import ceil, isqrt, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -435,8 +437,31 @@ def _figure(width: float, height: float, **options: Any) -> "Figure":
     return Figure(figsize=(width, height), dpi=DOTS, **options)
 
 
+def _choose_fonts(figure: "Figure") -> None:
+    """Have other installed fonts draw the characters that the usual one lacks, such as those of most scripts."""
+    from matplotlib import font_manager  # noqa: PLC0415 - it is optional
+    from matplotlib.text import Text  # noqa: PLC0415
+
+    usual, texts = font_manager.FontProperties(), figure.findobj(Text)
+    written = "".join(text.get_text() for text in texts)
+    missing = {ord(character) for character in written if character.isprintable()}
+    missing -= font_manager.get_font(font_manager.findfont(usual)).get_charmap().keys()
+    families = [usual.get_name()]
+    for font in font_manager.fontManager.ttflist:
+        if missing and (font.style, font.weight) == ("normal", 400) and not font.name.startswith("Last Resort"):
+            with suppress(OSError, RuntimeError):  # it has gone since they were listed
+                found = missing & font_manager.get_font(font.fname).get_charmap().keys()
+                families += [font.name] * bool(found)
+                missing -= found
+    for text in texts if len(families) > 1 else ():
+        text.set_fontfamily(families)
+
+
 def _write(figure: "Figure", path: Path) -> None:
     content = io.BytesIO()
-    figure.savefig(content, format=path.suffix[1:].lower())
+    _choose_fonts(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # that no font here has: it stays a box
+        figure.savefig(content, format=path.suffix[1:].lower())
     with replacing(path) as file:
         file.write(content.getvalue())

@@ -69,8 +69,11 @@ def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Spli
     """
     if isinstance(data, Split):
         return data
-    if not isinstance(data, tuple):
+    if isinstance(data, str | PathLike):
         return load(Config(data=fspath(data)), split, names)
+    if not isinstance(data, tuple) or len(data) != 2:
+        what = f"a tuple of {len(data)}" if isinstance(data, tuple) else f"of type {type(data).__name__}"
+        raise LeNet5Error(f"data: {what}; expected a name, a path, a Split, or (pictures, labels)")
     images, labels = as_pictures(data[0]), np.asarray(data[1])
     if labels.shape != (len(images),):
         raise LeNet5Error(f"labels of shape {labels.shape} for {len(images)} pictures; expected one for each")

@@ -13,6 +13,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
+from types import UnionType
 from typing import Any, Self
 
 import numpy as np
@@ -41,7 +42,7 @@ HELD_OUT = 5  # of so many images of a run from a trained model, one is held out
 
 
 def train(
-    config: Config | str | None = None,
+    config: Config | str | PathLike[str] | None = None,
     *,
     data: Data | None = None,
     start: str | PathLike[str] | None = None,
@@ -66,12 +67,16 @@ def train(
     Raises:
         LeNet5Error: a setting or the data does not fit, the loss is no longer finite, or the output cannot be written.
     """
+    _demand_type(
+        "config", config, Config | PathLike, "a Config, a preset's name or a TOML file; settings are named beside it"
+    )
+    _demand_type("start", start, PathLike, f"the path of a checkpoint, or {BUNDLED!r}")
     if isinstance(config, Config):
         given = {field.name: getattr(config, field.name) for field in fields(Config)}
         given = {name: value for name, value in given.items() if value != getattr(Config, name)}
     else:
         config = config or ("finetune" if start else None)
-        given = read(config) if config else {}
+        given = read(fspath(config)) if config else {}
     given |= settings
     config = Config(**given)
     saved = checkpoint.read(BUNDLED_MODEL if start == BUNDLED else start) if start else None
@@ -82,6 +87,12 @@ def train(
     for _ in run.train(output=output, threads=threads, track=track):
         pass
     return run
+
+
+def _demand_type(name: str, value: object, kind: type | UnionType, expected: str) -> None:
+    """Raise LeNet5Error where an argument is given that is neither a string nor of a type."""
+    if value is not None and not isinstance(value, str | kind):
+        raise LeNet5Error(f"{name}: of type {type(value).__name__}; expected {expected}")
 
 
 def names_of(start: Checkpoint | None, given: Collection[str]) -> tuple[str, ...] | None:
@@ -120,7 +131,13 @@ def _rehearsed(config: Config, start: Checkpoint) -> sources.Split | None:
         return None
     how = {name: start.config[name] for name in READ_AS if name in start.config}
     names = start.sheet.names if start.sheet else None
-    return load(Config(data=str(start.data.get("name", "mnist")), **how), "train", names)
+    name = str(start.data.get("name", "mnist"))
+    try:
+        return load(Config(data=name, **how), "train", names)
+    except sources.DownloadError as error:
+        fetch = f"lenet5 data fetch {name}, where there is a network, brings it into the cache"
+        advice = f"the model to start from was trained on it; {fetch}, and without --rehearse it is not needed"
+        raise LeNet5Error(f"rehearse: {error.problem}; {advice}") from None
 
 
 class Run:
@@ -152,8 +169,8 @@ class Run:
         The classes are those of ``sheet``; if not given, of the settings' glyph sheet or of the starting model.
 
         Raises:
-            LeNet5Error: the images held out would be all there are, a label is none of the classes, or nothing can be
-                rehearsed.
+            LeNet5Error: the images held out would be all there are, a label is none of the classes, the classes forbid
+                what is drawn beside them, or nothing can be rehearsed.
         """
         if config.validation >= len(split.labels):
             raise LeNet5Error(f"validation: {config.validation} of {len(split.labels)} images; none would be left")
@@ -163,6 +180,7 @@ class Run:
             raise LeNet5Error("rehearse: there is no model to start from; set --from too")
         self.network = LeNet5(config, sheet or _sheet(config, start))
         demand_classes(self.network, split)
+        _demand_drawable(config, self.network.names)
         self.network.teacher, self.teacher_sha256 = _teacher(config, self.network)
         self.history: list[Epoch] = []
         self.ended = ""
@@ -379,6 +397,20 @@ def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any
         return origin
     how = {f"rehearsed_{name}": start.config[name] for name in READ_AS if name in start.config}
     return origin | {"rehearsed": rehearsed.source, "rehearsed_sha256": rehearsed.sha256} | how
+
+
+def _demand_drawable(config: Config, names: tuple[str, ...]) -> None:
+    """Refuse drawn images where their labels would be wrong: digits as other classes, letters as no class.
+
+    Raises:
+        LeNet5Error: there would be some.
+    """
+    if config.drawn and names[: len(glyphs.DIGITS)] != glyphs.DIGITS:
+        first = ", ".join(names[:3])
+        raise LeNet5Error(f"drawn: digits are drawn, and the first classes are {first}, not 0, 1, 2; leave it out")
+    for name in names:
+        if config.nondigits and len(name) == 1 and name.isascii() and name.isalpha():
+            raise LeNet5Error(f"nondigits: letters are among what is drawn, and {name} is a class; leave it out")
 
 
 def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lenet5_cli.data.augmentation import NUMBERS, distort
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import CHUNK, Classifier, LeNet5, chunks, finite
+from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training.parallel import Buffer, Pool
 from lenet5_cli.training.ranks import ALONE, Ranks
 from lenet5_cli.training.sums import BLOCK, deal, tree_sum
@@ -55,7 +56,13 @@ class Step(Generic[Network]):
     """
 
     def __init__(self, network: Network, threads: int = 1, ranks: Ranks = ALONE) -> None:
-        """Compute with a network, whose parameters may change between calls, on up to ``threads`` cores a rank."""
+        """Compute with a network, whose parameters may change between calls, on up to ``threads`` cores a rank.
+
+        Raises:
+            LeNet5Error: ``threads`` is not at least 1.
+        """
+        if threads < 1:
+            raise LeNet5Error(f"threads: {threads}; expected 1 or more")
         self.network = network
         self.ranks = ranks
         self.pool = Pool(_ChunkWork(network), threads)
