@@ -291,6 +291,11 @@ def test_what_is_no_digit_as_a_page_has_no_text(network: Nearest) -> None:
     assert read(page, network).rows == []
 
 
+def test_labels_of_two_figures_are_apart() -> None:
+    row = [lines.Digit(label, 1.0, 0.0, (0, 0, 1, 1)) for label in (1, 18, 9)]
+    assert str(Text([row, row[:1]], None)) == "1 18 9\n1"  # type: ignore[arg-type]
+
+
 def test_predict_all_prints_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     sheet(["72104", "90210"]).save("form.png")
     Image.new("L", (60, 60), 255).save("empty.png")

@@ -65,8 +65,10 @@ class Text:
     page: Page
 
     def __str__(self) -> str:
-        """Return the digits, a line a row."""
-        return "\n".join("".join(str(each.digit) for each in row) for row in self.rows)
+        """Return the labels, a line a row, with a space between them if one has two figures."""
+        labels = [[str(each.digit) for each in row] for row in self.rows]
+        between = "" if all(len(label) == 1 for row in labels for label in row) else " "
+        return "\n".join(between.join(row) for row in labels)
 
 
 class Window(NamedTuple):
