@@ -75,7 +75,7 @@ def without_seconds(path: Path) -> bytes:
 
 
 def crash(recipe: list[str], kills: int, seed: int = 1) -> Tally:
-    """Kill runs of a recipe that many times, and bring the last to its end."""
+    """Kill runs of a recipe that many times, and bring the last, or one begun afresh after it, to its end."""
     moments, tally = np.random.default_rng(seed), Tally()
     afresh = [*TRAIN[4:], *recipe]
     with TemporaryDirectory() as whole, TemporaryDirectory() as broken:
@@ -84,7 +84,7 @@ def crash(recipe: list[str], kills: int, seed: int = 1) -> Tally:
         lasts = time.monotonic() - begun
         expected = without_seconds(Path(whole) / "model.pkl")
         model = Path(broken) / "model.pkl"
-        while tally.kills < kills or model.exists():
+        while True:
             process = start(Path(broken), ["--resume"] if model.exists() else afresh)
             try:
                 process.wait(lasts * moments.random() if tally.kills < kills else None)
@@ -101,7 +101,8 @@ def crash(recipe: list[str], kills: int, seed: int = 1) -> Tally:
             # A run that was killed after its last epoch has nothing to go on with, and says so.
             tally.different += left != ["model.pkl"] or without_seconds(model) != expected
             model.unlink()
-    return tally
+            if tally.kills == kills:
+                return tally
 
 
 def readable(model: Path) -> bool:
