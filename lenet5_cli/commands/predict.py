@@ -315,9 +315,7 @@ def _named(sheet: "Sheet", label: int | None) -> int | str | None:
 
 def _text_answer(text: "Text", sheet: "Sheet") -> dict[str, Any]:
     read = [{sheet.noun: _named(sheet, each.digit), **_measures(each)} for row in text.rows for each in row]
-    between = "" if all(len(name) == 1 for name in sheet.names) else " "
-    lines = "\n".join(between.join(sheet.names[each.digit] for each in row) for row in text.rows)
-    return {"text": lines, "digits": read} | ({} if read else {"reason": text.NO_DIGIT})
+    return {"text": text.named(sheet.names), "digits": read} | ({} if read else {"reason": text.NO_DIGIT})
 
 
 def _measures(digit: "Digit") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Several digits: rows of components, cut and joined where the network's distances say so, and the best path."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Final, NamedTuple
@@ -66,9 +66,13 @@ class Text:
 
     def __str__(self) -> str:
         """Return the labels, a line a row, with a space between them if one has two figures."""
-        labels = [[str(each.digit) for each in row] for row in self.rows]
-        between = "" if all(len(label) == 1 for row in labels for label in row) else " "
-        return "\n".join(between.join(row) for row in labels)
+        highest = max((each.digit for row in self.rows for each in row), default=0)
+        return self.named([str(label) for label in range(highest + 1)])
+
+    def named(self, names: Sequence[str]) -> str:
+        """Return the names of the digits, a line a row, with a space between them if a name has several characters."""
+        between = "" if all(len(name) == 1 for name in names) else " "
+        return "\n".join(between.join(names[each.digit] for each in row) for row in self.rows)
 
 
 class Window(NamedTuple):
