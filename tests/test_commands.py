@@ -46,7 +46,7 @@ def test_version_and_module() -> None:
 )
 def test_one_file_cannot_hold_two_things(arguments: list[str]) -> None:
     result = run(*arguments, code=2)
-    message = "one.png is named for two things to be written; expected a file for each"
+    message = "one.png is given for two outputs; give each a file of its own"
     assert result.stderr.splitlines()[-1] == f"Error: {message}"
     assert not Path("one.png").exists()
 

@@ -319,7 +319,7 @@ def refuse_shared(*paths: Path | None) -> None:
     given = [path for path in paths if path]
     for path in given:
         if sum(path.resolve() == other.resolve() for other in given) > 1:
-            raise click.UsageError(printable(f"{path} is named for two things to be written; expected a file for each"))
+            raise click.UsageError(printable(f"{path} is given for two outputs; give each a file of its own"))
 
 
 def say_written(*paths: Path | None) -> None:
