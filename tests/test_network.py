@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,24 @@ def test_maps_are_what_each_layer_gives(settings: dict[str, str]) -> None:
     np.testing.assert_array_equal(maps["output"], network.scores(pictures))
 
 
+def test_maps_of_no_picture_are_empty() -> None:
+    maps = LeNet5(Config(seed=1)).maps(IMAGES[:0])
+    assert maps["input"].shape == (0, 1, 32, 32)
+    assert all(len(y) == 0 for y in maps.values())
+
+
+def test_threads_that_share_a_network_get_what_one_gets() -> None:
+    """Layers have one set of work arrays: what two threads wrote into it at once was the answer to neither."""
+    network = LeNet5(Config(seed=1))
+    parts = [IMAGES[start : start + 40] for start in range(20)]
+    alone = [(network.scores(part), network.maps(part)["c1"]) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        shared = list(pool.map(lambda part: (network.scores(part), network.maps(part)["c1"]), parts))
+    for (scores, c1), (expected, expected_c1) in zip(shared, alone, strict=True):
+        np.testing.assert_array_equal(scores, expected)
+        np.testing.assert_array_equal(c1, expected_c1)
+
+
 def test_maps_stay_when_the_network_goes_on() -> None:
     network = LeNet5(Config(seed=1))
     maps = network.maps(IMAGES[:3])
@@ -228,7 +247,9 @@ def test_of_a_teacher_the_probabilities_are_learned_and_not_the_labels() -> None
 
 
 @pytest.mark.parametrize(
-    "copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))], ids=["copy", "pickle"]
+    "copied",
+    [copy.copy, copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))],
+    ids=["copy", "deepcopy", "pickle"],
 )
 @pytest.mark.parametrize("used", [False, True])
 def test_a_copy_of_a_network_learns_by_itself(copied: Callable[[LeNet5], LeNet5], used: bool) -> None:

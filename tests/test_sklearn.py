@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -167,6 +168,15 @@ def test_partial_fit_learns_pass_by_pass_what_is_given() -> None:
     assert model.score(split.images, split.labels) > 0.9
     with pytest.raises(ValueError, match="y: 11 is none of the classes"):
         model.partial_fit(split.images[:1], [11])
+
+
+def test_threads_that_share_a_model_get_what_one_gets(fitted: LeNet5Classifier) -> None:
+    X = bars(120).images  # noqa: N806
+    parts = [X[start : start + 100] for start in range(20)]
+    alone = [fitted.predict_proba(part) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        for found, expected in zip(pool.map(fitted.predict_proba, parts), alone, strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")

@@ -31,6 +31,7 @@ class Committee(Classifier):
         Raises:
             LeNet5Error: one has other classes than the first, or there is none.
         """
+        super().__init__()
         self.members = list(members)
         if not self.members:
             raise LeNet5Error("no network; expected at least one")

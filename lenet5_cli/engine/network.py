@@ -1,8 +1,10 @@
 """LeNet-5: the report's seven layers, from the settings and a glyph sheet."""
 
+from copy import deepcopy
 from functools import lru_cache
 from itertools import pairwise
 from os import PathLike
+from threading import RLock
 from typing import Any, Self
 
 import numpy as np
@@ -69,6 +71,7 @@ class Classifier:
         accept: the fraction of such digits that ``threshold`` lets pass, 0 to 1.
         parameters: what is to be trained, in one vector.
         gradients: likewise, of the latest loss.
+        lock: held while it scores pictures: its layers have one set of work arrays, for which threads take turns.
     """
 
     codes: NDArray[np.uint8]
@@ -78,6 +81,17 @@ class Classifier:
     accept: float = ACCEPT
     parameters: Array
     gradients: Array
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy or a pickle takes over: all but the lock."""
+        return {name: value for name, value in self.__dict__.items() if name != "lock"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Be a copy, which has a lock of its own."""
+        self.__dict__.update(state, lock=RLock())
 
     def prepare(self, images: NDArray[np.uint8]) -> Any:
         """Return pictures (n, 28, 28) as ``forward`` takes them."""
@@ -118,7 +132,7 @@ class Classifier:
         """
         images = as_pictures(images)
         scores = np.empty((len(images), len(self.codes)), self.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+        with self.lock, np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
             for chunk in chunks(len(images)):
                 scores[chunk] = self.forward(self.prepare(images[chunk]))
         return finite(scores)
@@ -151,6 +165,7 @@ class LeNet5(Classifier):
             config: the settings; the report's if not given.
             sheet: a glyph and a name for each class; the sheet that the settings name if not given.
         """
+        super().__init__()
         self.config = config = config or Config()
         self.codes, self.names = glyphs.read(config.glyphs) if sheet is None else sheet
         self.dtype = np.dtype(config.dtype)
@@ -266,11 +281,16 @@ class LeNet5(Classifier):
 
         The first is ``input``, the prepared pictures (n, 1, 32, 32).
         """
+        images = as_pictures(images)
+        if not len(images):
+            blank = np.zeros((1, *images.shape[1:]), np.uint8)
+            return {name: y[:0] for name, y in self.maps(blank).items()}
         x = self.prepare(images)
         maps: dict[str, Array] = {"input": x.copy()}
-        for layer in self.layers:
-            x = layer.forward(x)
-            maps[layer.name] = untiled(x) if x.ndim == 6 else x.copy()
+        with self.lock:
+            for layer in self.layers:
+                x = layer.forward(x)
+                maps[layer.name] = untiled(x) if x.ndim == 6 else x.copy()
         return maps
 
     def __repr__(self) -> str:
@@ -287,12 +307,17 @@ class LeNet5(Classifier):
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy or a pickle takes over: the two vectors are made anew of the layers' arrays."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("parameters", "gradients")}
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in ("parameters", "gradients")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         """Be a copy whose layers share its own vectors."""
-        self.__dict__.update(state)
+        super().__setstate__(state)
         self._gather_vectors()
+
+    def __copy__(self) -> Self:
+        """Return a deep copy: of two networks with the same layers, one would lose its vectors to the other."""
+        return deepcopy(self)
 
     def _gather_vectors(self) -> None:
         """Move every layer's arrays into two vectors: an optimiser then takes a step in two calls."""

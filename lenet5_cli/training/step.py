@@ -108,6 +108,10 @@ class Step(Generic[Network]):
         Raises:
             LeNet5Error: a score is not finite.
         """
+        with self.network.lock:
+            return self._scores(images, score)
+
+    def _scores(self, images: Images, score: Score | None) -> Array:
         ranks, classes = self.ranks, len(self.network.codes)
         if len(chunks(len(images))) == 1 and ranks.leader:
             with ranks.named():
