@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -106,6 +108,46 @@ def test_a_folder_without_pictures_is_told() -> None:
     assert run("predict", "--recursive", "empty", code=1).stderr == f"{told}\n"
 
 
+def test_a_broken_link_in_a_folder_is_told_and_does_not_stop_the_others() -> None:
+    Path("scans").mkdir()
+    Path("scans/gone.png").symlink_to("nowhere.png")
+    drawing(3).save("scans/three.png")
+    gone, three = answers("scans", code=1)
+    assert gone == {"file": "scans/gone.png", "error": "scans/gone.png: no such file; expected a picture"}
+    assert three["digit"] == 3
+
+
+def test_what_may_not_be_looked_at_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawing(3).save("three.png")
+    looked_at = Path.stat
+
+    def stat(path: Path, **how: Any) -> os.stat_result:
+        if path.name == "locked.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return looked_at(path, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    locked, three = answers("locked.png", "three.png", code=1)
+    assert locked == {"file": "locked.png", "error": "locked.png: Permission denied"}
+    assert three["digit"] == 3
+
+
+def test_a_folder_that_cannot_be_listed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("scans/locked").mkdir(parents=True)
+    drawing(3).save("scans/three.png")
+    listed = os.scandir
+
+    def scandir(path: str) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [answer["digit"] for answer in answers("scans")] == [3]
+    told = run("predict", "--recursive", "scans", code=1).stderr
+    assert told == "Error: scans/locked: cannot be listed: Permission denied\n"
+
+
 def test_a_dash_is_standard_input() -> None:
     content = io.BytesIO()
     drawing(3).save(content, format="PNG")
@@ -158,6 +200,14 @@ def test_explain_is_for_one_picture_and_replaces_nothing_unasked() -> None:
     assert Path("seen.png").read_bytes() == b"mine"
     run("predict", "--explain", "seen.png", "three.png", "--overwrite")
     assert Path("seen.png").read_bytes() != b"mine"
+
+
+def test_explain_does_not_replace_the_picture_it_reads() -> None:
+    drawing(3).save("three.png")
+    before = Path("three.png").read_bytes()
+    result = run("predict", "--explain", "./three.png", "three.png", "--overwrite", code=2)
+    assert result.stderr.endswith("--explain three.png: is the picture to be read; give it a name of its own\n")
+    assert Path("three.png").read_bytes() == before
 
 
 def test_several_digits_are_told() -> None:

@@ -179,6 +179,19 @@ def test_streams_that_are_closed(redirection: str) -> None:
     assert checkpoint.read("new.pkl").epoch == 2
 
 
+@POSIX
+def test_a_name_of_odd_bytes_goes_nowhere_with_the_rest() -> None:
+    """What a closed stream cannot encode ended in a traceback."""
+    name = os.fsdecode(b"odd\xff.png")
+    Path(name).write_bytes(b"no picture")
+    line = shlex.join([sys.executable, "-m", "lenet5_cli", "predict", "--csv", name]) + " >&-"
+    result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment(), check=False)  # noqa: S607
+    assert (result.returncode, result.stderr) == (
+        1,
+        "Reading with model.pkl; --model bundled reads with the bundled model.\n",
+    )
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["info", "model.pkl"]], ids=str)
 def test_output_that_cannot_be_written_is_told(arguments: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import sys
 from collections import deque
@@ -165,7 +166,7 @@ def predict(
 
         def begin() -> "tuple[list[Path], Classifier]":
             files = list(_files(sources, recursive))
-            _check_explain(explain, len(files))
+            _check_explain(explain, files)
             refuse_existing(overwrite, explain)
             return files, _classifier(models, accept)
 
@@ -208,22 +209,35 @@ def _print(
 
 def _files(sources: Iterable[Path], recursive: bool) -> Iterator[Path]:
     for source in sources:
-        if not source.is_dir():
+        if not os.path.isdir(source):  # noqa: PTH112 - of what may not be looked at, it says so too
             yield source
             continue
-        entries = sorted(source.rglob("*") if recursive else source.iterdir())
-        pictures = [entry for entry in entries if entry.name.lower().endswith(ENDINGS) and entry.is_file()]
+        pictures = sorted(entry for entry in _listed(source, recursive) if entry.name.lower().endswith(ENDINGS))
         if not pictures:
             deeper = "" if recursive else "; --recursive looks into its folders too"
             raise LeNet5Error(f"{source}: no picture in this folder{deeper}")
         yield from pictures
 
 
-def _check_explain(path: Path | None, pictures: int) -> None:
+def _listed(folder: Path, recursive: bool) -> Iterator[Path]:
+    """Yield what is in a folder, and with ``recursive`` in its folders, but the folders; a broken link too."""
+
+    def refuse(error: OSError) -> None:
+        raise LeNet5Error(f"{error.filename}: cannot be listed: {error.strerror}")
+
+    for parent, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(parent, name) for name in names)
+        if not recursive:
+            return
+
+
+def _check_explain(path: Path | None, files: list[Path]) -> None:
     if path and path.suffix.lower() not in IMAGE_FORMATS:
         raise click.UsageError(printable(f"--explain {path}: expected a name that ends in {', '.join(IMAGE_FORMATS)}"))
-    if path and pictures != 1:
-        raise click.UsageError(f"--explain shows one picture; {pictures} were given")
+    if path and len(files) != 1:
+        raise click.UsageError(f"--explain shows one picture; {len(files)} were given")
+    if path and path.resolve() == files[0].resolve():
+        raise click.UsageError(printable(f"--explain {path}: is the picture to be read; give it a name of its own"))
 
 
 def _classifier(models: tuple[Path, ...], accept: float | None) -> "Classifier":
