@@ -26,6 +26,7 @@ from lenet5_cli.commands import options
 from lenet5_cli.config import Config
 from lenet5_cli.data.augmentation import draw
 from lenet5_cli.engine import optim
+from lenet5_cli.storage import checkpoint
 from lenet5_cli.training import inputs, loop, ranks, runs, step
 from lenet5_cli.training.loop import evaluate, fit
 from lenet5_cli.training.metrics import Tally
@@ -467,6 +468,24 @@ def process_of(rank: int, folder: Path) -> int:
             if b"lenet5_cli" in line and b"PMI_RANK=%d" % rank in variables and (process / "cwd").samefile(folder):
                 return int(process.name)
     raise AssertionError(f"no rank {rank}")
+
+
+@launcher
+def test_settings_are_those_of_the_leader_whatever_another_rank_finds_in_its_folder(bars_folder: Path) -> None:
+    """A file that another host does not have ended its rank without a word, for which the leader waited for ever."""
+    Path("mine.toml").write_text(f"epochs = 1\nbatch_size = 100\nseed = 2\ndata = '{bars_folder}'\n", encoding="utf-8")
+    Path("there").mkdir()
+    command = [sys.executable, "-m", "lenet5_cli", "train", "--config", "mine.toml", "-o", "two.pkl"]
+    with started(1, *command[3:], ":", "-n", 1, "-wdir", Path("there").resolve(), *command) as process:
+        try:
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.terminate()  # what still waits
+    assert process.returncode == 0, said
+    run("train", "--config", "mine.toml", "-o", "one.pkl")
+    assert checkpoint.read("two.pkl").config == checkpoint.read("one.pkl").config
+    np.testing.assert_array_equal(LeNet5.load("two.pkl").parameters, LeNet5.load("one.pkl").parameters)
+    assert not list(Path("there").iterdir())
 
 
 @launcher

@@ -210,7 +210,7 @@ def config_of(values: dict[str, Any]) -> Config:
 
 
 def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
-    if name is not None:
+    if name is not None and not launched().rank:  # another rank is told the leader's settings
         ctx.default_map = {**(ctx.default_map or {}), **read(name)}
 
 

@@ -177,16 +177,15 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     from lenet5_cli.training import runs
     from lenet5_cli.training.loop import demand_classes
 
-    def begin() -> "tuple[Config, Checkpoint | None]":
+    def begin() -> "tuple[Config, Checkpoint | None, list[str]]":
         config, saved = config_of(values), checkpoint.read(start) if start else None
-        return replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config, saved
+        config = replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config
+        return config, saved, [name for name in values if source_of(name) != "DEFAULT"]
 
-    config, saved = ranks.share(begin)
+    config, saved, given = ranks.share(begin)
     click.echo(f"seed: {config.seed}", err=True)
-    fall_back = source_of("data") == "DEFAULT"
-    given = [name for name in values if source_of(name) != "DEFAULT"]
     names = runs.names_of(saved, given)
-    split, test, notice = ranks.led(lambda: _load(config, names, fall_back=fall_back))
+    split, test, notice = ranks.led(lambda: _load(config, names, fall_back="data" not in given))
     run = runs.begin(config, split, saved, given)
     demand_classes(run.network, test)
     _note_missing(run.network, split)
@@ -208,8 +207,11 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training.runs import Run, continued
 
-    saved = ranks.share(lambda: checkpoint.read(output))
-    changes = {name: value for name, value in values.items() if source_of(name) not in ("DEFAULT", "ENVIRONMENT")}
+    def begin() -> "tuple[Checkpoint, dict[str, Any]]":
+        changed = [name for name in values if source_of(name) not in ("DEFAULT", "ENVIRONMENT")]
+        return checkpoint.read(output), {name: values[name] for name in changed}
+
+    saved, changes = ranks.share(begin)
     data = changes.pop("data", None)  # known by its digest: it may have moved
     config = continued(saved, changes)
     names = saved.sheet.names if saved.sheet else None
