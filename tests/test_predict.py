@@ -14,7 +14,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageChops
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
@@ -179,6 +179,19 @@ def test_explain_draws_what_was_seen_and_says_it() -> None:
     with Image.open("seen.png") as seen:
         assert seen.size == (1240, 556)
         assert {(0, 114, 178), (213, 94, 0)} <= {colour for _, colour in seen.getcolors(1 << 20)}  # a bar, the frame
+
+
+def test_explain_shows_names_whole_beside_their_bars() -> None:
+    """Of names longer than two characters, the first two stood there, which several classes may share."""
+    drawing(3).save("three.png")
+    codes, panels = glyphs.read().codes[:3], []
+    for other in ("class 2", "class 3"):
+        sheet = glyphs.Sheet(codes, ("class 1", other, "class 10"))
+        checkpoint.write("named.pkl", Checkpoint(LeNet5(Config(seed=1), sheet).pairs(), sheet))
+        run("predict", "--model", "named.pkl", "--explain", "seen.png", "three.png", "--overwrite")
+        with Image.open("seen.png") as seen:
+            panels.append(seen.crop((936, 44, 1216, 324)))
+    assert ImageChops.difference(*panels).getbbox()
 
 
 def test_explain_takes_any_name_of_a_picture_and_writes_what_its_own_name_says() -> None:

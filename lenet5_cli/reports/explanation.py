@@ -19,6 +19,7 @@ WIDTH = 4 * SIDE + 5 * GAP
 THUMB, STRIP = 112, 176  # pixels: of a candidate, and of the strip in which they stand
 BARS = 10  # distances shown: of more classes, those of the nearest
 BAR = 120  # pixels of the longest distance's bar
+NAME, LONG_NAME = 18, 74  # pixels of a class's name beside its bar: of digits and letters, and at most
 PAPER, INK, FAINT = "white", "black", "#999999"
 
 Panel: TypeAlias = Image.Image
@@ -127,21 +128,26 @@ def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Panel:
     panel = Image.new("RGB", (SIDE, SIDE), PAPER)
     pen, line = ImageDraw.Draw(panel), SIDE // BARS
     nearest = int(np.argmin(distances))
-    for place, label in enumerate(np.sort(np.argsort(distances, kind="stable")[:BARS])):
+    shown = np.sort(np.argsort(distances, kind="stable")[:BARS])
+    longest = max((sheet.names[label] for label in shown), key=_font(18).getlength)
+    font = _fitting(longest, LONG_NAME, largest=18)
+    left = 12 + round(min(max(NAME, font.getlength(longest)), LONG_NAME))
+    for place, label in enumerate(shown):
         top, middle, distance = place * line, place * line + line // 2, distances[label]
         colour = BLUE if label == nearest else FAINT
-        pen.text((4, middle), sheet.names[label][:2], INK, _font(18), anchor="lm")
+        pen.text((4, middle), sheet.names[label], INK, font, anchor="lm")
         glyph = Image.fromarray(255 * (1 - sheet.codes[label].reshape(ROWS, COLUMNS)))
-        panel.paste(glyph.resize((2 * COLUMNS, 2 * ROWS), 0), (30, top + 2))
+        panel.paste(glyph.resize((2 * COLUMNS, 2 * ROWS), 0), (left, top + 2))
         length = round(BAR * float(distance / max(distances.max(), 1e-9)))
-        pen.rectangle((58, top + 6, 58 + length, top + line - 7), fill=colour)
-        pen.text((66 + length, middle), f"{distance:.1f}", INK, _font(16), anchor="lm")
+        pen.rectangle((left + 28, top + 6, left + 28 + length, top + line - 7), fill=colour)
+        pen.text((left + 36 + length, middle), f"{distance:.1f}", INK, _font(16), anchor="lm")
     return panel
 
 
-def _fitting(words: str, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _fitting(words: str, width: int, largest: int = 20) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return the largest font, of a few, in which a line is no wider than that."""
-    return next((_font(size) for size in (20, 18, 16, 14) if _font(size).getlength(words) <= width), _font(12))
+    sizes = (size for size in range(largest, 12, -2) if _font(size).getlength(words) <= width)
+    return _font(next(sizes, 12))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
