@@ -309,6 +309,19 @@ def test_the_models_threshold_decides_what_is_no_digit(opened: Open) -> None:
     assert f"farther than {network.threshold:.1f} is no digit" in page.locator("#reason").inner_text()
 
 
+@pytest.mark.parametrize("names", [("a", "hundred and 12", "c1"), tuple(f"c{k}" for k in range(128))], ids=len)
+def test_bars_begin_at_one_place_and_names_are_whole(opened: Open, names: tuple[str, ...]) -> None:
+    """Bars that began behind their names could not be compared, and 128 cards were all called c."""
+    codes = np.random.default_rng(1).integers(0, 2, (len(names), 84), np.uint8)
+    page = opened(LeNet5(Config(seed=1, init="normal"), glyphs.Sheet(codes, names)))
+    draw(page, 2)
+    rendered(page)
+    lefts = "[...document.querySelectorAll('.track')].map((track) => Math.round(track.getBoundingClientRect().left))"
+    assert len(set(page.evaluate(lefts))) == 1
+    cut = "[...document.querySelectorAll('.name')].filter((name) => name.scrollWidth > name.clientWidth)"
+    assert page.evaluate(f"{cut}.map((name) => name.innerText)") == [name for name in names if len(name) > 4]
+
+
 @pytest.mark.parametrize("name", ["bundled", "the paper's", "other maps, 26 classes"])
 def test_the_inspector_shows_the_networks_numbers(page_of: Callable[[str], "Page"], name: str) -> None:
     """For an output of every layer: the one that the network computes, by a click on its place."""

@@ -122,8 +122,7 @@ function addGlyphs() {
       "button",
       { type: "button", className: "card", onclick: () => select(last, k, 0, 0) },
       canvas,
-      label,
-      number,
+      element("span", { className: "label" }, label, number),
     );
     const view = new MapView(canvas, {
       maps: 1,
@@ -144,6 +143,11 @@ function addBars() {
   const limit = model.threshold === null ? "" : `; beyond ${shown(model.threshold, 1)} it is ${none}`;
   find("caption").textContent =
     `Distance from f6 to ${classes.length > LONG_LIST ? "the nearest glyphs" : "each glyph"}: the smallest wins${limit}.`;
+  const pen = new OffscreenCanvas(1, 1).getContext("2d");
+  const { fontSize, fontFamily } = getComputedStyle(list);
+  pen.font = `650 ${fontSize} ${fontFamily}`; // as the nearest is shown
+  const widest = Math.max(...classes.map((name) => pen.measureText(name).width));
+  list.style.setProperty("--name", `${Math.ceil(clamped(widest, 14, 120))}px`);
   while (bars.length < Math.min(classes.length, LONG_LIST)) {
     const bar = {
       name: element("span", { className: "name" }),
