@@ -133,14 +133,16 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: as for ``fit``; whether white is 255 or 1 is decided by the first call.
             y: some of the classes.
-            classes: all classes; demanded by the first call unless ``fit`` came before.
+            classes: all classes; demanded by the first call unless ``fit`` came before, and the same in later calls.
 
         Raises:
-            ValueError: X or y has another shape or other values, or a label is none of the classes.
+            ValueError: X or y has another shape or other values, a label is none of the classes, or these are others.
         """
         first = not hasattr(self, "network_")
         if first and classes is None:
             raise ValueError("classes: not given; the first call of partial_fit needs all of them")
+        if not first and classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
+            raise ValueError(f"classes: {unique_labels(classes)}; expected those fitted before, {self.classes_}")
         images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
         if first:
             self.network_, self._optimizer = LeNet5(self._config(), self._sheet()), None

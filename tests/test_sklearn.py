@@ -168,6 +168,8 @@ def test_partial_fit_learns_pass_by_pass_what_is_given() -> None:
     assert model.score(split.images, split.labels) > 0.9
     with pytest.raises(ValueError, match="y: 11 is none of the classes"):
         model.partial_fit(split.images[:1], [11])
+    with pytest.raises(ValueError, match=r"classes: \[0 1\]; expected those fitted before, \[0 1 2 3 4 5 6 7 8 9\]"):
+        model.partial_fit(split.images[:1], split.labels[:1], classes=[1, 0])
 
 
 def test_threads_that_share_a_model_get_what_one_gets(fitted: LeNet5Classifier) -> None:
