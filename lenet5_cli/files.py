@@ -59,6 +59,8 @@ def open_regular(path: str | os.PathLike[str], expected: str) -> IO[bytes]:
         LeNet5Error: there is no such file, it is a folder, a pipe, a device or a link to one or to nothing, or it
             cannot be read.
     """
+    if not os.fspath(path):
+        raise LeNet5Error(f"an empty name; expected {expected}")
     try:
         kind = _kind(Path(path).stat().st_mode)
         if kind is None:

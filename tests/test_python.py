@@ -100,14 +100,20 @@ def test_settings_of_a_file_are_named_by_a_path_too() -> None:
     ("arguments", "message"),
     [
         ({"config": {"lr": 0.1}}, "config: of type dict; expected a Config, a preset's name or a TOML file"),
+        ({"start": ""}, "an empty name; expected a checkpoint"),
         ({"start": LeNet5()}, "start: of type LeNet5; expected the path of a checkpoint, or 'bundled'"),
         ({"threads": -1}, "threads: -1; expected 1 or more"),
     ],
-    ids=["settings", "network", "threads"],
+    ids=["settings", "no name", "network", "threads"],
 )
 def test_arguments_of_another_kind_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}"):
         train(data=bars(20), **SETTINGS | arguments)
+
+
+def test_an_empty_name_is_not_the_bundled_model() -> None:
+    with pytest.raises(LeNet5Error, match=r"^an empty name; expected a checkpoint$"):
+        LeNet5.load("")
 
 
 def test_settings_may_be_scalars_of_numpy_and_the_checkpoint_can_be_read() -> None:

@@ -277,6 +277,14 @@ def test_a_source_that_is_not_there(folder, source, message):
     assert refusal(source) == message
 
 
+def test_an_empty_name_is_not_the_current_folder(folder):
+    for name in "01":
+        (folder / name).mkdir()
+        (folder / name / "picture.png").touch()
+    assert refusal(".").startswith(".: a folder of pictures")
+    assert refusal("") == f"(nothing): {NEITHER}"
+
+
 def test_a_folder_that_cannot_be_read(monkeypatch):
     def refuse(_: Path) -> bool:
         raise PermissionError(13, "Permission denied")

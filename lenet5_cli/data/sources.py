@@ -112,6 +112,8 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
         if source.partition(":")[0] in _DRAWN:
             return _draw(source, split)
         path = Path(source)
+        if not source:  # which would be the current folder
+            raise _unknown(source)
         if path.suffix.lower() in FILES and path.is_file():
             return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
         if source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):

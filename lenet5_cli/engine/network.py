@@ -190,7 +190,7 @@ class LeNet5(Classifier):
         Raises:
             LeNet5Error: the file is missing, damaged or not a checkpoint; nothing in it is executed.
         """
-        return cls.restore(checkpoint.read(path or BUNDLED_MODEL))
+        return cls.restore(checkpoint.read(BUNDLED_MODEL if path is None else path))
 
     @classmethod
     def restore(cls, saved: checkpoint.Checkpoint) -> Self:

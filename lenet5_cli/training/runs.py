@@ -75,11 +75,11 @@ def train(
         given = {field.name: getattr(config, field.name) for field in fields(Config)}
         given = {name: value for name, value in given.items() if value != getattr(Config, name)}
     else:
-        config = config or ("finetune" if start else None)
-        given = read(fspath(config)) if config else {}
+        config = config if config is not None or start is None else "finetune"
+        given = {} if config is None else read(fspath(config))
     given |= settings
     config = Config(**given)
-    saved = checkpoint.read(BUNDLED_MODEL if start == BUNDLED else start) if start else None
+    saved = None if start is None else checkpoint.read(BUNDLED_MODEL if start == BUNDLED else start)
     if isinstance(data, str | PathLike):
         config, data = replace(config, data=fspath(data)), None
     split = load(config, "train", names_of(saved, given)) if data is None else as_split(data, "train")
