@@ -204,6 +204,13 @@ def test_the_maps_of_every_layer_are_drawn_and_the_nearest_glyph(monkeypatch: py
         assert f"{-maps['output'][row].max():.1f}" in shown
 
 
+def test_names_below_the_glyphs_matrix_are_whole() -> None:
+    for names in ("WWWW", "MMMMM"):
+        figures.glyphs(glyphs.read()._replace(names=(names, *"123456789")), Path("glyphs.png"))
+        with Image.open("glyphs.png") as picture:
+            assert (np.asarray(picture.convert("L"))[-3:] == 255).all()
+
+
 def test_the_glyphs_are_drawn_and_the_closest_two_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     sheet = glyphs.read()
     codes = sheet.codes

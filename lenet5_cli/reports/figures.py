@@ -36,6 +36,7 @@ SHEET = 10  # wrong answers a row
 BAR = 0.12  # inches: a distance among those to all glyphs
 MIN_CELL = 0.55  # of a cell among ten classes: in smaller ones, numbers are too small to read
 LETTER = 0.7  # of the font size: the width of a letter, rather wide than narrow
+LEVEL = 2  # characters of a name that stands level below a matrix; longer ones stand upright
 LABEL = 4  # characters of a name beside a picture; of a longer one, the beginning is shown
 LEAST_ERROR = 1e-4  # where a logarithmic axis ends: none of ten thousand images held out
 SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
@@ -239,7 +240,8 @@ def glyphs(sheet: Sheet, path: Path) -> None:
     across = max(5, ceil(sqrt(count * 1.9)))  # glyphs a row, as high as the matrix beside them
     side = 3.78 * _growth(count)
     left = 0.65 + 0.84 * across + 0.1
-    high = max(side + 0.62, 0.9 + 1.75 * -(-count // across))
+    upright = 0.3 * (max(map(len, names)) > LEVEL)  # inches more, below the matrix
+    high = max(side + 0.62 + upright, 0.9 + 1.75 * -(-count // across))
     figure, canvas = _canvas(left + side + 0.27, high)
     for k, code in enumerate(codes):
         x, y = 0.3 + 0.84 * (k % across), 0.65 + 1.75 * (k // across)
@@ -311,7 +313,7 @@ def _matrix(
     shown = [_shown(name) for name in names]
     panel.set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=shown, yticklabels=shown)
     panel.tick_params(length=0)
-    if max(map(len, shown)) > 2:
+    if max(map(len, shown)) > LEVEL:
         panel.tick_params(axis="x", labelrotation=90)
     cell = 33 * 10 * _growth(len(names)) / len(names)
     size = min(8, cell / len(str(counts.max())))  # points, at which the longest number fits its cell
