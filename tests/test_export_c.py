@@ -159,8 +159,10 @@ def test_the_hex_files_alone_give_their_golden_values(name: str, kind: str) -> N
     end, bits, mask, half = map(
         int, re.search(r"min\(sum >> shift, (\d+)\).*>> (\d+)`,\n.*& (\d+)`.*\n.*\+ (\d+)\)", readme).groups()
     )
-    listed = dict(re.findall(r"^\| `([\w.]+)` \| (\d+) \|", readme, re.MULTILINE))
-    assert {path: str(arrays[path.removesuffix(".hex")].size) for path in files if path != "README.md"} == listed
+    listed = set(re.findall(r"^\| `(\w+).hex` \| (\d+) \| (\w+) \|", readme, re.MULTILINE))
+    types = {name: files[f"{name}.hex"].decode().partition("\n")[0].split(", ")[-1] for name in arrays}
+    assert {(name, str(array.size), types[name]) for name, array in arrays.items()} == listed
+    assert min(arrays[name].min() for name in types if types[name] == "uint8") >= 0 > arrays["c1_weight"].min()
 
     x = arrays["input_golden"]
     for layer in network.layers[:-1]:

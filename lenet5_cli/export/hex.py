@@ -18,8 +18,8 @@ from lenet5_cli.storage.checkpoint import Checkpoint
 README = """\
 # LeNet-5 in {kind}
 
-Written by lenet5 {version}; epochs of training: {epochs}. Every file is read by `$readmemh`: one number a line, in
-two's complement, the last index fastest. The first line is a comment that says what the file holds.
+Written by lenet5 {version}; epochs of training: {epochs}. Every file is read by `$readmemh`: one number a line, the
+last index fastest; in two's complement, but uint8 without a sign. The first line is a comment that says what it holds.
 
     reg signed [{top}:0] weight [0:{last}];
     initial $readmemh("{first}_weight.hex", weight);
@@ -48,8 +48,8 @@ A weight is its whole number times `scale`, which is a power of two over the ste
 
 ## Files
 
-| file | numbers | bits | order |
-|---|--:|--:|---|
+| file | numbers | type | order |
+|---|--:|---|---|
 {files}
 
 The golden files hold what `image.hex`, {golden}, becomes in each layer.
@@ -66,9 +66,7 @@ def render(network: LeNet5, saved: Checkpoint, kind: str, golden: int) -> dict[s
     images, _ = drawn.draw(golden, seed=GOLDEN_SEED)
     arrays = _arrays(fixed, images)
     files = {f"{name}.hex": _text(name, *array) for name, array in arrays.items()}
-    rows = [
-        f"| `{name}.hex` | {array.size} | {8 * array.itemsize} | {order} |" for name, (array, order) in arrays.items()
-    ]
+    rows = [f"| `{name}.hex` | {array.size} | {array.dtype} | {order} |" for name, (array, order) in arrays.items()]
     files["README.md"] = _readme(fixed, saved, rows, golden)
     return {name: text.encode() for name, text in files.items()}
 
@@ -90,7 +88,7 @@ def _arrays(fixed: FixedPoint, images: NDArray[np.uint8]) -> dict[str, tuple[NDA
 
 
 def _text(name: str, array: NDArray[Any], order: str) -> str:
-    """Return one number a line, in two's complement, after a comment."""
+    """Return one number a line, of a type with a sign in two's complement, after a comment."""
     unsigned = array.view(np.dtype(f"u{array.itemsize}")).ravel()
     dimensions = "".join(f"[{index}: {size}]" for index, size in zip(order.split(), array.shape, strict=True))
     lines = [f"// {name}{dimensions}, {array.dtype}", *(f"{number:0{2 * array.itemsize}x}" for number in unsigned)]
