@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,15 @@ def test_probabilities_are_the_mean_and_the_largest_score_is_the_mean_distance(m
     np.testing.assert_allclose(scores.max(axis=1), nearest, rtol=1e-5)
     labels = np.arange(60) % 10
     assert committee.loss(scores, labels) == pytest.approx(-np.log(expected[np.arange(60), labels]).mean(), rel=1e-4)
+
+
+def test_members_answer_elsewhere_too(members: list[LeNet5]) -> None:
+    committee, one = Committee(members), members[0]
+    together, alone = committee.scores(IMAGES), one.scores(IMAGES)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda network: network.scores(IMAGES), [committee, one] * 20))
+    for place, scores in enumerate(found):
+        np.testing.assert_array_equal(scores, alone if place % 2 else together)
 
 
 def test_probabilities_of_zero_do_no_harm(members: list[LeNet5]) -> None:

@@ -55,7 +55,10 @@ class Committee(Classifier):
 
     def forward(self, x: NDArray[np.uint8]) -> Array:
         """Return scores (n, k) of pictures (n, 28, 28)."""
-        scores = np.stack([member.forward(member.prepare(x)) for member in self.members], dtype=self.dtype)
+        scores = np.empty((len(self.members), len(x), len(self.codes)), self.dtype)
+        for member, own in zip(self.members, scores, strict=True):
+            with member.lock:  # it may answer elsewhere, too
+                own[...] = member.forward(member.prepare(x))
         nearest = scores.max(axis=2, keepdims=True)
         scores -= nearest
         scores -= np.log(np.exp(scores).sum(axis=2, keepdims=True))
