@@ -13,6 +13,7 @@ import pytest
 
 import lenet5_cli
 from lenet5_cli import Config, LeNet5, LeNet5Error, bar, evaluate, load_data, train
+from lenet5_cli.files import only_writer
 from lenet5_cli.storage import checkpoint
 from tests.conftest import bars, left_behind, run, without_seconds
 
@@ -113,6 +114,24 @@ def test_settings_of_a_file_are_named_by_a_path_too() -> None:
 def test_arguments_of_another_kind_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}"):
         train(data=bars(20), **SETTINGS | arguments)
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_first_epoch() -> None:
+    Path("folder").mkdir()
+
+    def never(*_: object) -> Any:
+        raise AssertionError
+
+    for output, message in (
+        ("none/model.pkl", "none/model.pkl: cannot be written: No such file or directory"),
+        ("folder", "folder: a folder; expected a file"),
+    ):
+        with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}$"):
+            train(data=bars(20), output=output, track=never, **SETTINGS)
+    with only_writer("model.pkl"), pytest.raises(LeNet5Error, match=r"^model\.pkl: another run is writing it"):
+        train(data=bars(20), output="model.pkl", **SETTINGS)
+    train(data=bars(20), output="model.pkl", **SETTINGS)
+    assert sorted(Path().iterdir()) == [Path("folder"), Path("model.pkl")]
 
 
 def test_an_empty_name_is_not_the_bundled_model() -> None:

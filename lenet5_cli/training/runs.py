@@ -7,6 +7,7 @@ import queue
 import secrets
 import signal
 from collections.abc import Callable, Collection, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, fields, replace
 from multiprocessing.connection import Connection
 from os import PathLike, fspath
@@ -27,7 +28,7 @@ from lenet5_cli.engine.committee import together
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, replacing
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, only_writer, replacing
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training.inputs import Data, as_split, load
@@ -84,8 +85,9 @@ def train(
         config, data = replace(config, data=fspath(data)), None
     split = load(config, "train", names_of(saved, given)) if data is None else as_split(data, "train")
     run = begin(config, split, saved, given)
-    for _ in run.train(output=output, threads=threads, track=track):
-        pass
+    with nullcontext() if output is None else only_writer(output):  # what cannot be written is refused at once
+        for _ in run.train(output=output, threads=threads, track=track):
+            pass
     return run
 
 
