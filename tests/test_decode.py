@@ -194,6 +194,7 @@ def test_a_path_bytes_an_image_and_an_array_are_the_same_picture(tmp_path: Path)
         (np.zeros((0, 4)), "an array of shape (0, 4); expected (h, w), (h, w, 3) or (h, w, 4)"),
         (np.full((3, 4), 255.0), "float64 from 255.0 to 255.0; expected uint8, or floats in [0, 1]"),
         (np.full((3, 4), np.nan), "float64 from nan to nan; expected uint8, or floats in [0, 1]"),
+        (np.full((3, 4), None), "object; expected uint8, or floats in [0, 1]"),
         (np.full((3, 4), 7), "int64 from 7 to 7; expected uint8, or floats in [0, 1]"),
     ],
 )

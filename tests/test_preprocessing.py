@@ -52,6 +52,8 @@ def test_pictures_are_taken_in_every_form_and_give_the_same_answer() -> None:
         (np.full((28, 28), -0.5), "pictures of float64 from -0.5 to -0.5; expected uint8, or floats in [0, 1]"),
         (np.full((28, 28), np.nan), "pictures of float64 from nan to nan; expected uint8, or floats in [0, 1]"),
         (np.full((28, 28), 1), "pictures of int64 from 1 to 1; expected uint8, or floats in [0, 1]"),
+        (np.full((28, 28), "7"), "pictures of <U1; expected uint8, or floats in [0, 1]"),
+        (np.full((28, 28), None), "pictures of object; expected uint8, or floats in [0, 1]"),
         (np.full((28, 28), True), "pictures of bool from True to True; expected uint8, or floats in [0, 1]"),
     ],
 )

@@ -12,6 +12,7 @@ THRESHOLD = 40
 PADDING = 2
 INPUT_SHAPE = (1, 32, 32)
 SIDE = 28
+NUMBERS = "biuf"  # kinds of types whose numbers have a smallest and a largest one
 SCALES = {"binary": (0, 1), "grey": (0, 1), "lecun": (-0.1, 1.175)}
 
 
@@ -29,7 +30,7 @@ def as_pictures(images: NDArray[Any]) -> NDArray[np.uint8]:
     if images.dtype.kind == "f" and (not images.size or 0 <= images.min() <= images.max() <= 1):
         images = np.rint(255 * images).astype(np.uint8)
     if images.dtype != np.uint8:
-        values = f" from {images.min()} to {images.max()}" if images.size else ""
+        values = f" from {images.min()} to {images.max()}" if images.size and images.dtype.kind in NUMBERS else ""
         raise LeNet5Error(f"pictures of {images.dtype}{values}; expected uint8, or floats in [0, 1]")
     return images.reshape(-1, SIDE, SIDE)
 

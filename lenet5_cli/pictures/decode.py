@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lenet5_cli.engine.preprocessing import NUMBERS
 from lenet5_cli.errors import LeNet5Error
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none that starts another program, as EPS does
@@ -119,7 +120,8 @@ def _from_array(x: NDArray[Any], name: str) -> Image.Image:
     if x.dtype.kind == "f" and 0 <= x.min() <= x.max() <= 1:
         x = np.rint(x * 255).astype(np.uint8)
     if x.dtype != np.uint8:
-        raise LeNet5Error(f"{name}: {x.dtype} from {x.min()} to {x.max()}; expected uint8, or floats in [0, 1]")
+        values = f" from {x.min()} to {x.max()}" if x.dtype.kind in NUMBERS else ""
+        raise LeNet5Error(f"{name}: {x.dtype}{values}; expected uint8, or floats in [0, 1]")
     return Image.fromarray(np.ascontiguousarray(x))
 
 
