@@ -3,9 +3,11 @@
 import copy
 import os
 import pickle
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -238,6 +240,25 @@ def test_the_gradient_of_a_chunk_is_its_summand_in_that_of_the_batch(batch_size:
     alone = network.gradients.copy()
     network.loss_and_gradient(IMAGES[:3], labels, batch_size)
     np.testing.assert_allclose(network.gradients, alone * 3 / (batch_size or 3), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([3, -1, 4]), "label -1 at index 1, counted from 0; expected 0 to 255"),
+        (np.array([3, 1]), "labels of shape (2,) for 3 pictures; expected one for each"),
+        (np.eye(10)[:3], "labels of shape (3, 10) for 3 pictures; expected one for each"),
+        (np.array([True, False, True]), "labels of bool; expected integers, the places of their glyphs from 0"),
+    ],
+    ids=["negative", "two", "one-hot", "bool"],
+)
+def test_a_step_is_taken_with_labels_alone(labels: np.ndarray, message: str) -> None:
+    """A label of -1 was learned as the last class."""
+    network = LeNet5(Config(seed=0))
+    with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}$"):
+        network.loss_and_gradient(IMAGES[:3], labels)
+    listed: Any = [3, 1, 4]
+    assert network.loss_and_gradient(IMAGES[:3], listed) == network.loss_and_gradient(IMAGES[:3], np.array(listed))
 
 
 def test_of_a_teacher_the_probabilities_are_learned_and_not_the_labels() -> None:

@@ -15,7 +15,7 @@ from lenet5_cli.data import glyphs
 from lenet5_cli.engine import ACTIVATIONS, RBF, Conv, Dense, Layer, Subsampling
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.losses import Targets, criterion, softmax
-from lenet5_cli.engine.preprocessing import INPUT_SHAPE, as_pictures, prepare
+from lenet5_cli.engine.preprocessing import INPUT_SHAPE, as_labels, as_pictures, prepare
 from lenet5_cli.engine.windows import untiled
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import BUNDLED_MODEL
@@ -261,13 +261,17 @@ class LeNet5(Classifier):
         Of a chunk of a larger batch, ``gradients`` become its summand in the gradient of the batch's mean loss:
         n / ``batch_size`` of its own. With a ``teacher``, the labels are not used: its probabilities for the same
         pictures are learned (Hinton et al. 2015, at temperature 1; Beyer et al. 2022).
+
+        Raises:
+            LeNet5Error: the pictures or labels have another shape, or other numbers.
         """
-        targets: Targets = labels
+        images = as_pictures(images)
+        targets: Targets = as_labels(labels, len(images))
         if self.teacher is not None:
             targets = self._criterion.probabilities(self.teacher.forward(self.teacher.prepare(images)))
         loss, dscores = self._criterion.loss(self.forward(self.prepare(images)), targets)
-        if batch_size and batch_size != len(labels):
-            dscores *= len(labels) / batch_size
+        if batch_size and batch_size != len(images):
+            dscores *= len(images) / batch_size
         self.backward(dscores)
         return loss
 

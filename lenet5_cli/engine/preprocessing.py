@@ -35,6 +35,25 @@ def as_pictures(images: NDArray[Any]) -> NDArray[np.uint8]:
     return images.reshape(-1, SIDE, SIDE)
 
 
+def as_labels(labels: NDArray[Any], pictures: int) -> NDArray[np.uint8]:
+    """Return labels, one for each of some pictures, integers from 0 to 255, as (n,) uint8.
+
+    Raises:
+        LeNet5Error: there are more or fewer, or others.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (pictures,):
+        raise LeNet5Error(f"labels of shape {labels.shape} for {pictures} pictures; expected one for each")
+    if labels.dtype == np.uint8:
+        return labels
+    if labels.dtype.kind not in "iu":
+        raise LeNet5Error(f"labels of {labels.dtype}; expected integers, the places of their glyphs from 0")
+    largest = np.iinfo(np.uint8).max
+    for index in np.flatnonzero((labels < 0) | (labels > largest)):
+        raise LeNet5Error(f"label {labels[index]} at index {index:,}, counted from 0; expected 0 to {largest}")
+    return labels.astype(np.uint8)
+
+
 def prepare(images: NDArray[np.uint8], kind: str = "binary", dtype: DTypeLike = np.float32) -> Array:
     """Return images[n,h,w] as x[n,1,h+4,w+4], with two pixels of background around.
 

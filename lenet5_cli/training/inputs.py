@@ -12,7 +12,7 @@ from lenet5_cli import __version__
 from lenet5_cli.config import Config
 from lenet5_cli.data import cache, glyphs, sources
 from lenet5_cli.data.sources import Split
-from lenet5_cli.engine.preprocessing import as_pictures
+from lenet5_cli.engine.preprocessing import as_labels, as_pictures
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training.ranks import Ranks
 
@@ -74,17 +74,11 @@ def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Spli
     if not isinstance(data, tuple) or len(data) != 2:
         what = f"a tuple of {len(data)}" if isinstance(data, tuple) else f"of type {type(data).__name__}"
         raise LeNet5Error(f"data: {what}; expected a name, a path, a Split, or (pictures, labels)")
-    images, labels = as_pictures(data[0]), np.asarray(data[1])
-    if labels.shape != (len(images),):
-        raise LeNet5Error(f"labels of shape {labels.shape} for {len(images)} pictures; expected one for each")
+    images = as_pictures(data[0])
     if not len(images):
         raise LeNet5Error("no pictures; expected at least one")
-    if labels.dtype.kind not in "iu":
-        raise LeNet5Error(f"labels of {labels.dtype}; expected integers, the places of their glyphs from 0")
-    largest = np.iinfo(np.uint8).max
-    for index in np.flatnonzero((labels < 0) | (labels > largest)):
-        raise LeNet5Error(f"label {labels[index]} at index {index:,}, counted from 0; expected 0 to {largest}")
-    return Split("arrays", images, labels.astype(np.uint8), "arrays", "arrays")
+    labels = as_labels(data[1], len(images))
+    return Split("arrays", images, labels, "arrays", "arrays")
 
 
 def agreed(ranks: Ranks, splits: Mapping[str, Split], teacher: str = "") -> list[str]:
