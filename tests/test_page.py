@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from itertools import count
@@ -320,6 +321,22 @@ def test_bars_begin_at_one_place_and_names_are_whole(opened: Open, names: tuple[
     assert len(set(page.evaluate(lefts))) == 1
     cut = "[...document.querySelectorAll('.name')].filter((name) => name.scrollWidth > name.clientWidth)"
     assert page.evaluate(f"{cut}.map((name) => name.innerText)") == [name for name in names if len(name) > 4]
+
+
+def test_distances_stand_beside_short_names_however_long_they_are(opened: Open) -> None:
+    """Those with three digits before the point went below the name, and the cards moved with the strokes."""
+    network = LeNet5(replace(PAPER, maps="1,1,1", connections="full"))
+    network.layers[-2].params["bias"][...] = 3 * network.layers[-1].codes[0]  # near to the 0, far from the others
+    page = opened(network)
+    draw(page, 2)
+    rendered(page)
+    assert {len(number) for number in page.locator(".card .number").all_inner_texts()} == {4, 5}
+    middle = "(part) => { const { top, height } = part.getBoundingClientRect(); return top + height / 2; }"
+    names, numbers = (
+        page.locator(f".card .{part}").evaluate_all(f"(all) => all.map({middle})") for part in ("name", "number")
+    )
+    np.testing.assert_allclose(names, numbers, rtol=0, atol=5)
+    assert "Each map slides a 5 × 5 kernel over each map below, and sums." in page.locator("#layers").inner_text()
 
 
 @pytest.mark.parametrize("name", ["bundled", "the paper's", "other maps, 26 classes"])

@@ -27,9 +27,15 @@ function outputRange(index) {
 }
 
 /** Return in a sentence what a layer does. */
-function explained({ kind, size, input_shape: [maps], output_shape: [, rows = 1, columns = 1] }) {
+function explained(layer) {
+  const {
+    kind,
+    size,
+    input_shape: [maps],
+    output_shape: [, rows = 1, columns = 1],
+  } = layer;
   const kernels =
-    maps === 1
+    layer === network.layers[0]
       ? `one ${size} × ${size} kernel over the input`
       : `a ${size} × ${size} kernel over each map below, and sums`;
   return {
@@ -114,6 +120,7 @@ const bars = [];
 function addGlyphs() {
   const layer = network.layers[last];
   const cards = element("div", { className: "cards" });
+  cards.classList.toggle("long", classes.some((name) => name.length > 1)); // the distance stands below the name
   classes.forEach((name, k) => {
     const canvas = element("canvas");
     const number = element("span", { className: "number" });
