@@ -12,10 +12,21 @@ import numpy as np
 import pytest
 
 import lenet5_cli
-from lenet5_cli import Config, LeNet5, LeNet5Error, bar, evaluate, load_data, train
+from lenet5_cli import (
+    Committee,
+    Config,
+    LeNet5,
+    LeNet5Error,
+    bar,
+    evaluate,
+    load_data,
+    read_digits,
+    read_picture,
+    train,
+)
 from lenet5_cli.files import only_writer
 from lenet5_cli.storage import checkpoint
-from tests.conftest import bars, left_behind, run, without_seconds
+from tests.conftest import bars, drawing, left_behind, run, without_seconds
 
 TOUR = Path(__file__).parent.parent / "docs" / "tour.ipynb"
 SETTINGS = {"epochs": 2, "samples_per_epoch": 50, "seed": 3}
@@ -137,6 +148,20 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_first_epoch() ->
 def test_an_empty_name_is_not_the_bundled_model() -> None:
     with pytest.raises(LeNet5Error, match=r"^an empty name; expected a checkpoint$"):
         LeNet5.load("")
+
+
+def test_a_name_is_no_network() -> None:
+    picture = drawing(3)
+    said = r"^network: a name, 'model\.pkl'; expected the network itself, as LeNet5\.load gives it$"
+    for use in (
+        lambda name: evaluate(name, bars(20)),
+        lambda name: Committee([name]),
+        lambda name: read_picture(picture, name),
+        lambda name: read_digits(picture, name),
+    ):
+        for name in ("model.pkl", Path("model.pkl")):
+            with pytest.raises(LeNet5Error, match=said):
+                use(name)
 
 
 def test_settings_may_be_scalars_of_numpy_and_the_checkpoint_can_be_read() -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.losses import cross_entropy
-from lenet5_cli.engine.network import Classifier, LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5, refuse_name
 from lenet5_cli.errors import LeNet5Error
 
 NAMED = 3  # classes that a message names; of more, the first
@@ -35,6 +35,8 @@ class Committee(Classifier):
         self.members = list(members)
         if not self.members:
             raise LeNet5Error("no network; expected at least one")
+        for member in self.members:
+            refuse_name(member)
         first = self.members[0]
         for place, member in enumerate(self.members):
             if member.names != first.names:

@@ -3,7 +3,7 @@
 from copy import deepcopy
 from functools import lru_cache
 from itertools import pairwise
-from os import PathLike
+from os import PathLike, fspath
 from threading import RLock
 from typing import Any, Self
 
@@ -58,6 +58,16 @@ def finite(scores: Array) -> Array:
     if not np.isfinite(scores).all():
         raise LeNet5Error(f"the scores are not finite: the parameters are too large for {scores.dtype}")
     return scores
+
+
+def refuse_name(network: object) -> None:
+    """Refuse the name of a checkpoint where its network is expected.
+
+    Raises:
+        LeNet5Error: it is one.
+    """
+    if isinstance(network, str | PathLike):
+        raise LeNet5Error(f"network: a name, {fspath(network)!r}; expected the network itself, as LeNet5.load gives it")
 
 
 class Classifier:

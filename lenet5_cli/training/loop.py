@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lenet5_cli.config import Config
 from lenet5_cli.data.augmentation import draw
 from lenet5_cli.data.sources import Split, extended
-from lenet5_cli.engine.network import Classifier, LeNet5
+from lenet5_cli.engine.network import Classifier, LeNet5, refuse_name
 from lenet5_cli.engine.optim import SGD, learning_rate
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage.checkpoint import Epoch
@@ -158,8 +158,10 @@ def evaluate(
     network gives the loss alone. Of several ranks, the leader's counts are those of all, the others' are empty.
 
     Raises:
-        LeNet5Error: the data cannot be read, a label is none of the classes, or a score is not finite.
+        LeNet5Error: the data cannot be read, a label is none of the classes, a score is not finite, or the network is
+            the name of one.
     """
+    refuse_name(network)
     split = as_split(data, "test", network.names)
     demand_classes(network, split)
     tally = Tally(keep, network.names)
