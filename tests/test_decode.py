@@ -57,6 +57,13 @@ def test_every_mode_is_read_alike(mode: str, ink: object, paper: object) -> None
     assert same(read(image, form, **options), read(drawing(7))) > 0.95
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_premultiplied_pixels_of_pillow_are_read_as_others(mode: str) -> None:
+    image = drawing(7, ink=(0, 255) if mode == "LA" else (0, 0, 0, 255), paper=(0,) * len(mode), mode=mode)
+    premultiplied = image.convert({"LA": "La", "RGBA": "RGBa"}[mode])
+    np.testing.assert_array_equal(decode(premultiplied).pixels, decode(image).pixels)
+
+
 def test_a_transparent_colour_of_a_palette_is_paper() -> None:
     image = drawing(7, ink=1, paper=0, mode="P")
     image.putpalette([0, 0, 0, 0, 0, 0])

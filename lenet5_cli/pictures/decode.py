@@ -143,7 +143,7 @@ def _plain(image: Image.Image) -> Image.Image:
     elif mode == "LAB":
         image = Image.merge("RGB", image.split())  # as three planes: Pillow has no conversion
     elif mode in ("PA", "LA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
+        image = (image.convert("LA") if mode == "La" else image).convert("RGBA")  # Pillow converts La to LA alone
     elif mode not in ("L", "RGB", "RGBA"):
         image = image.convert("L" if mode == "1" else "RGB")
     image = _reduced(image)
