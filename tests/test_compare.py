@@ -1,6 +1,7 @@
 """``lenet5 compare``: counts against a slow reference, McNemar's test against hand-worked numbers, whole output."""
 
 import json
+import pickle
 from math import comb
 from pathlib import Path
 
@@ -54,6 +55,20 @@ def test_counts_are_those_of_the_answers(two: Path) -> None:
     assert found["p"] == mcnemar(*found["right_alone"])
     assert [each["index"] for each in found["differing"]] == np.flatnonzero(one != other).tolist()
     assert found["differing"], "the two models answer alike: nothing was tested"
+
+
+def test_a_model_without_a_history_is_left_out_of_the_plot(two: Path) -> None:
+    """A plot with nothing in it was written, and lines of a legend that belonged to nothing."""
+    for name in ("c.pkl", "d.pkl"):
+        Path(name).write_bytes(pickle.dumps(LeNet5.load("a.pkl").pairs()))  # as the report's own dump does
+    told = "c.pkl: holds no history of a training; it is left out of one.png\n"
+    result = run("compare", "a.pkl", "c.pkl", "--data", two, "--plot", "one.png")
+    assert result.stderr.endswith(f"{told}one.png: written\n")
+    result = run("compare", "c.pkl", "d.pkl", "--data", two, "--plot", "none.png")
+    assert result.stderr.endswith(
+        "left out of none.png\nd.pkl: holds no history of a training; it is left out of none.png\n"
+    )
+    assert not Path("none.png").exists()
 
 
 @pytest.mark.usefixtures("two", "unrendered")

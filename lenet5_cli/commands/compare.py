@@ -87,13 +87,17 @@ def compare(
         raise click.UsageError(printable(f"{names[0]} was given twice; expected two checkpoints"))
     found = _compared(saved, data_of(saved[0], data), split, threads)
     facts = {"models": names, "settings": _differing(*saved), **found}
-    if plot:
-        figures.histories(dict(zip(names, [each.history for each in saved], strict=True)), plot)
+    histories = {name: each.history for name, each in zip(names, saved, strict=True)}
+    if plot and any(histories.values()):
+        figures.histories(histories, plot)
     if as_json:
         click.echo(json.dumps(facts))
     else:
         _show(facts)
-    say_written(plot)
+    if plot:
+        for name in [name for name, history in histories.items() if not history]:
+            click.echo(printable(f"{name}: holds no history of a training; it is left out of {plot}"), err=True)
+        say_written(plot if any(histories.values()) else None)
 
 
 def _differing(first: "Checkpoint", second: "Checkpoint") -> dict[str, list[Any]]:

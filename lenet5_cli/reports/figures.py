@@ -82,13 +82,14 @@ def history(epochs: list[Epoch], path: Path) -> None:
 
 
 def histories(runs: Mapping[str, list[Epoch]], path: Path) -> None:
-    """Draw loss and accuracy over the epochs of several runs, by name, in the same panels."""
+    """Draw loss and accuracy over the epochs of two runs, by name, in the same panels; of one that has some, alone."""
     figure = _figure(9, 3.6, layout="constrained")
     panels = figure.subplots(1, 2)
     for panel, key in zip(panels, ("loss", "accuracy"), strict=True):
         for (name, epochs), colour in zip(runs.items(), (BLUE, ORANGE), strict=True):
-            values = [getattr(epoch, key) for epoch in epochs]
-            panel.plot([epoch.epoch for epoch in epochs], values, color=colour, marker="o", markersize=3, label=name)
+            numbers, values = [epoch.epoch for epoch in epochs], [getattr(epoch, key) for epoch in epochs]
+            if numbers:
+                panel.plot(numbers, values, color=colour, marker="o", markersize=3, label=name)
         panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
