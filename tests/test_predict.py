@@ -194,6 +194,21 @@ def test_explain_shows_names_whole_beside_their_bars() -> None:
     assert ImageChops.difference(*panels).getbbox()
 
 
+def test_explain_writes_what_pillows_own_font_has_not() -> None:
+    """Two different characters were the same box."""
+    pytest.importorskip("matplotlib")
+    codes, pictures = glyphs.read().codes[:2], []
+    for name in "éЖ":
+        drawing(3).save(f"{name}.png")
+        sheet = glyphs.Sheet(codes, (name, "b"))
+        checkpoint.write("named.pkl", Checkpoint(LeNet5(Config(seed=1), sheet).pairs(), sheet))
+        run("predict", "--model", "named.pkl", "--explain", "seen.png", f"{name}.png", "--overwrite")
+        with Image.open("seen.png") as seen:
+            pictures.append(seen.copy())
+    for part in ((936, 44, 1216, 324), (0, 500, 1240, 556)):  # the bars, the words
+        assert ImageChops.difference(*(picture.crop(part) for picture in pictures)).getbbox()
+
+
 def test_explain_takes_any_name_of_a_picture_and_writes_what_its_own_name_says() -> None:
     drawing(3).save("a\nb.png")
     assert "a\\nb.png: dark ink" in run("predict", "--explain", "seen.jpg", "a\nb.png").stderr

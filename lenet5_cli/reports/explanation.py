@@ -1,6 +1,8 @@
 """What the network saw in a picture, as one image and as a line in words."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -23,6 +25,7 @@ NAME, LONG_NAME = 18, 74  # pixels of a class's name beside its bar: of digits a
 PAPER, INK, FAINT = "white", "black", "#999999"
 
 Panel: TypeAlias = Image.Image
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def in_words(reading: "Reading", names: Sequence[str]) -> str:
@@ -60,10 +63,9 @@ def draw_text(text: "Text", names: Sequence[str]) -> Image.Image:
     for each in (each for row in text.rows for each in row):
         left, top, right, bottom = (round(scale * edge) for edge in each.box)
         pen.rectangle((left - 2, top - 2, right + 1, bottom + 1), outline=ORANGE, width=2)
-        font = _font(max(12, min(40, (bottom - top) // 3)))
-        pen.text(
-            (left, max(top - 4, 12)), names[each.digit], BLUE, font, anchor="ls", stroke_width=2, stroke_fill=PAPER
-        )
+        name = names[each.digit]
+        font = _font(max(12, min(40, (bottom - top) // 3)), name)
+        pen.text((left, max(top - 4, 12)), name, BLUE, font, anchor="ls", stroke_width=2, stroke_fill=PAPER)
     return image
 
 
@@ -105,7 +107,7 @@ def _draw_candidates(
         if place == 0:
             pen.rectangle((left - 3, top - 3, left + THUMB + 2, top + THUMB + 2), outline=ORANGE, width=3)
         score = f"{names[int(each.distances.argmin())]} at {each.distances.min():.1f} + {each.prior:.1f}"
-        pen.text((left + THUMB // 2, top + THUMB + 8), score, INK, _font(12), anchor="mt")
+        pen.text((left + THUMB // 2, top + THUMB + 8), score, INK, _font(12, score), anchor="mt")
 
 
 def _picture(reading: "Reading") -> Panel:
@@ -129,8 +131,9 @@ def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Panel:
     pen, line = ImageDraw.Draw(panel), SIDE // BARS
     nearest = int(np.argmin(distances))
     shown = np.sort(np.argsort(distances, kind="stable")[:BARS])
-    longest = max((sheet.names[label] for label in shown), key=_font(18).getlength)
-    font = _fitting(longest, LONG_NAME, largest=18)
+    written = "".join(sheet.names[label] for label in shown)
+    longest = max((sheet.names[label] for label in shown), key=_font(18, written).getlength)
+    font = _fitting(longest, LONG_NAME, largest=18, written=written)
     left = 12 + round(min(max(NAME, font.getlength(longest)), LONG_NAME))
     for place, label in enumerate(shown):
         top, middle, distance = place * line, place * line + line // 2, distances[label]
@@ -144,11 +147,31 @@ def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Panel:
     return panel
 
 
-def _fitting(words: str, width: int, largest: int = 20) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return the largest font, of a few, in which a line is no wider than that."""
-    sizes = (size for size in range(largest, 12, -2) if _font(size).getlength(words) <= width)
-    return _font(next(sizes, 12))
+def _fitting(words: str, width: int, largest: int = 20, written: str = "") -> Font:
+    """Return the largest font, of a few, in which a line is no wider than that, and that has what else is written."""
+    fonts = (_font(size, written or words) for size in range(largest, 10, -2))
+    return next((font for font in fonts if font.getlength(words) <= width), _font(12, written or words))
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int, written: str = "") -> Font:
+    """Return a font in which a text can be written: Pillow's own has ASCII alone."""
+    path = None if written.isascii() else _installed(written)
+    with suppress(OSError):  # a font of pictures, which has one size
+        return ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
     return ImageFont.load_default(size)
+
+
+@cache
+def _installed(written: str) -> str | None:
+    """Return the path of the installed font that has most characters of a text; None where matplotlib finds none."""
+    try:
+        from matplotlib import font_manager  # noqa: PLC0415 - it is optional
+    except ImportError:
+        return None
+    fonts = [font for font in font_manager.fontManager.ttflist if (font.style, font.weight) == ("normal", 400)]
+    others = [font.fname for font in fonts if not font.name.startswith("Last Resort")]
+    found = {}
+    for path in (font_manager.findfont(font_manager.FontProperties()), *others):
+        with suppress(OSError, RuntimeError):  # it has gone since they were listed
+            found[str(path)] = len(set(map(ord, written)) & font_manager.get_font(path).get_charmap().keys())
+    return max(found, key=lambda path: found[path], default=None)
