@@ -5,8 +5,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,24 @@ def test_streams_that_are_closed(redirection: str) -> None:
     commands = json.dumps([COMMANDS[name] for name in ("eval", "info", "train")])
     assert_quiet(shlex.join([sys.executable, "-c", IN_TURN, commands]) + f" {redirection}")
     assert checkpoint.read("new.pkl").epoch == 2
+
+
+@POSIX
+def test_ctrl_c_ends_the_wait_for_standard_input() -> None:
+    """It was waited for in a thread, which no signal reaches; the second Ctrl-C was a fatal error of Python."""
+    command = [sys.executable, "-m", "lenet5_cli", "predict", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+        try:
+            assert process.stderr
+            assert (
+                process.stderr.readline() == b"Reading with model.pkl; --model bundled reads with the bundled model.\n"
+            )
+            time.sleep(0.5)  # until it waits
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 130
+            assert process.stderr.read() == b"Interrupted.\n"
+        finally:
+            process.kill()
 
 
 @POSIX

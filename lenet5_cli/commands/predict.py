@@ -40,6 +40,8 @@ from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED_MODEL
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from lenet5_cli.data.glyphs import Sheet
     from lenet5_cli.engine.network import Classifier
     from lenet5_cli.pictures.lines import Digit, Text
@@ -278,16 +280,18 @@ def _readings(
     read_one: Callable[..., Reading | Text] = read_digits if every else read
     own = local()
 
-    def reading(file: Path) -> "Reading | Text | LeNet5Error":
+    def reading(source: Path | bytes) -> "Reading | Text | LeNet5Error":
         if not hasattr(own, "network"):
             own.network = deepcopy(network)
+        name = "standard input" if isinstance(source, bytes) else None
         try:
-            if file == STANDARD_INPUT:
-                content = sys.stdin.buffer.read(INPUT_LIMIT)
-                return read_one(content, own.network, name="standard input", rotate=rotate)
-            return read_one(file, own.network, rotate=rotate)
+            return read_one(source, own.network, name=name, rotate=rotate)
         except LeNet5Error as error:
             return error
+
+    def submit(file: Path) -> "tuple[Path, Future[Reading | Text | LeNet5Error]]":
+        # Standard input is waited for here: Ctrl-C does not reach a thread of the pool.
+        return file, pool.submit(reading, sys.stdin.buffer.read(INPUT_LIMIT) if file == STANDARD_INPUT else file)
 
     pool = ThreadPoolExecutor(max(1, min(threads, len(files))))
     several = {"total": len(files), "desc": "read", "unit": "picture", "leave": False, "delay": 0.5}
@@ -295,10 +299,10 @@ def _readings(
         try:
             with threadpool_limits(1, "blas"):
                 rest = iter(files)
-                waiting = deque((file, pool.submit(reading, file)) for file in islice(rest, AHEAD * threads))
+                waiting = deque(map(submit, islice(rest, AHEAD * threads)))
                 while waiting:
                     file, future = waiting.popleft()
-                    waiting.extend((each, pool.submit(reading, each)) for each in islice(rest, 1))
+                    waiting.extend(map(submit, islice(rest, 1)))
                     yield file, future.result()
                     bar.update()
         finally:
