@@ -93,10 +93,12 @@ def test_a_folder_gives_its_pictures_in_order_and_recursive_those_below() -> Non
     drawing(7).save("scans/b.JPG")
     drawing(3).save("scans/a.png")
     drawing(1).save("scans/deeper/c.bmp")
+    drawing(7).save("scans/c.jfif")  # what browsers on Windows call a JPEG
     Path("scans/notes.txt").write_text("no picture", encoding="utf-8")
     assert [(answer["file"], answer["digit"]) for answer in answers("scans")] == [
         ("scans/a.png", 3),
         ("scans/b.JPG", 7),
+        ("scans/c.jfif", 7),
     ]
     assert [answer["file"] for answer in answers("scans", "--recursive")][-1] == "scans/deeper/c.bmp"
 
