@@ -144,10 +144,10 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not first and classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
             raise ValueError(f"classes: {unique_labels(classes)}; expected those fitted before, {self.classes_}")
         images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
-        if first:
-            self.network_, self._optimizer = LeNet5(self._config(), self._sheet()), None
         if foreign := set(np.unique(y)) - set(self.classes_):
             raise ValueError(f"y: {min(map(str, foreign))} is none of the classes {self.classes_}")
+        if first:
+            self.network_, self._optimizer = LeNet5(self._config(), self._sheet()), None
         config = replace(self._config(), schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
         self._optimizer = self._optimizer or optim.optimizer(config, self.network_.parameters)
         self.passes_ = getattr(self, "passes_", 0) + 1

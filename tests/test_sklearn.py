@@ -161,6 +161,10 @@ def test_partial_fit_learns_pass_by_pass_what_is_given() -> None:
     model = LeNet5Classifier(**QUICK)
     with pytest.raises(ValueError, match="classes: not given; the first call of partial_fit needs all of them"):
         model.partial_fit(split.images, split.labels)
+    with pytest.raises(ValueError, match="y: 0 is none of the classes"):
+        model.partial_fit(split.images, split.labels, classes=[1, 2])
+    with pytest.raises(NotFittedError):  # nothing was learned
+        model.predict(split.images)
     for _ in range(4):
         for start in (0, 100):
             part = slice(start, start + 100)
