@@ -74,7 +74,8 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     monkeypatch.setattr(os, "fsync", os.fstat)  # no test cuts the power: none need wait for the disk
     monkeypatch.setenv("LENET5_CACHE", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
-    for variable in ("LENET5_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE"):
+    terminal = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+    for variable in ("LENET5_DATA", *terminal, "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):
         monkeypatch.delenv(variable, raising=False)
     # A process that a test starts imports nothing of the program that tests, nor tells mutmut who calls what.
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)

@@ -109,7 +109,7 @@ def test_a_log_that_does_not_fit_is_told_by_name(bars_folder: Path) -> None:
             command("info", "model.pkl"), stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False
         )
     assert result.returncode == 1
-    assert result.stderr == "Error: writing: No space left on device\n"
+    assert result.stderr == "Error: standard output: cannot be written: No space left on device\n"
 
 
 # Two runs at once

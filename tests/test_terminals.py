@@ -185,4 +185,7 @@ def test_output_that_cannot_be_written_is_told(arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "lenet5_cli", *arguments]
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
-    assert (result.returncode, result.stderr) == (1, "Error: writing: No space left on device\n")
+    assert (result.returncode, result.stderr) == (
+        1,
+        "Error: standard output: cannot be written: No space left on device\n",
+    )

@@ -48,8 +48,10 @@ class Group(click.Group):
             mute()
         try:
             return super().main(*args, **extra)
-        except OSError as error:  # of a file that no module of ours opens, such as the output
-            click.echo(f"Error: {error.filename or 'writing'}: {error.strerror}", err=True)
+        except OSError as error:  # of a file that no module of ours opens, such as stdout
+            where = error.filename or "standard output: cannot be written"
+            click.echo(f"Error: {where}: {error.strerror}", err=True)
+            mute()  # what stdout still holds would fail again when Python ends, which then exits with 120
             sys.exit(1)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
