@@ -51,6 +51,32 @@ def test_one_file_cannot_hold_two_things(arguments: list[str]) -> None:
     assert not Path("one.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "quick", "--lr-decay", "0.9"], "--lr-decay goes with --schedule exponential, not with cosine"),
+        (["--rubbish", "14"], "--rubbish goes with --loss discriminative, not with cross-entropy"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_a_setting_without_effect_is_a_usage_error(command: str, arguments: list[str], message: str) -> None:
+    assert run(command, "--data", "builtin:9", *arguments, code=2).stderr.endswith(f"Error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--data", "builtin:9", "--output", "-"],
+        ["eval", "bundled", "--plot", "-"],
+        ["export", "--to", "page", "--output", "-"],
+    ],
+)
+def test_no_file_goes_to_stdout(arguments: list[str]) -> None:
+    result = run(*arguments, code=2)
+    assert result.stderr.endswith("Error: -: expected the name of a file; no file is written to stdout\n")
+    assert not list(Path.cwd().iterdir())
+
+
 def test_no_option_shares_a_name_with_another() -> None:
     context = click.Context(lenet5)
     for command in (lenet5.get_command(context, each) for each in COMMANDS):

@@ -213,6 +213,16 @@ def test_fetch_loads_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_a_failed_fetch_says_where_else_the_data_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(remote, "load", load)
+    page = remote.SETS["mnist"].page
+    message = f"Error: mnist: no network; try again later, or get it from {page}\n"
+    assert run("data", "fetch", "mnist", code=1).stderr == message
+
+
 def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
     (own / "train").rename("flat")
     result = run("train", "--data", "flat", "--test-fraction", "0.5", *SHORT)

@@ -147,6 +147,13 @@ def test_a_network_of_the_papers_settings_comes_back_from_its_checkpoint(tmp_pat
     np.testing.assert_array_equal(loaded.scores(IMAGES), network.scores(IMAGES))
 
 
+def test_a_name_is_no_config() -> None:
+    with pytest.raises(LeNet5Error) as error:
+        LeNet5("quick")  # type: ignore[arg-type]
+    hint = "train takes a preset's name, LeNet5.load a checkpoint's"
+    assert str(error.value) == f"config: of type str; expected a Config; {hint}"
+
+
 def test_settings_in_a_checkpoint_are_checked(tmp_path: Path) -> None:
     network = LeNet5(Config(seed=3))
     write(tmp_path / "model.pkl", Checkpoint(network.pairs(), network.sheet, {"activation": "relu"}))

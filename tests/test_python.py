@@ -66,7 +66,11 @@ def test_a_seed_that_is_not_given_is_drawn_and_kept() -> None:
         (np.zeros((20, 1), int), "labels of shape (20, 1) for 20 pictures; expected one for each"),
         (np.zeros(20), "labels of float64; expected integers, the places of their glyphs from 0"),
         (np.full(20, -1), "label -1 at index 0, counted from 0; expected 0 to 255"),
-        (np.full(20, 10), "arrays: label 10 at index 0, counted from 0; expected digits from 0 to 9"),
+        (
+            np.full(20, 10),
+            "arrays: label 10 at index 0, counted from 0; expected digits from 0 to 9; "
+            "a larger glyph sheet, --glyphs, has more",
+        ),
     ],
 )
 def test_labels_that_do_not_fit(labels: np.ndarray, message: str) -> None:

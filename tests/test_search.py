@@ -130,6 +130,14 @@ def test_trials_start_from_the_settings_given_and_train_as_a_run_does(
     assert len({tuple(trial.settings.values()) for trial in ended}) == 3
 
 
+@pytest.mark.usefixtures("begun")
+def test_trials_that_keep_their_last_epoch_are_compared_by_it(config: Config) -> None:
+    [ended] = study(replace(config, keep="last")).run(1)
+    assert ended._replace(curve=(0.1, 0.9, 0.8)).accuracy == 0.8
+    [ended] = study(config).run(1)
+    assert ended._replace(curve=(0.1, 0.9, 0.8)).accuracy == 0.9
+
+
 def test_a_search_that_goes_on_ends_as_one_that_was_never_stopped(
     config: Config, begun: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,13 +96,19 @@ def fetch(names: "tuple[str, ...]") -> None:
       lenet5 data fetch mnist emnist-letters
     """
     from lenet5_cli.data import remote
+    from lenet5_cli.data.sources import DownloadError
 
     for name in names:
         if name not in remote.SETS:
             raise LeNet5Error(f"{name}: not a data set that can be downloaded; these are {', '.join(remote.SETS)}")
     for name in names:
         for split in remote.SETS[name].splits:
-            load(Config(data=name), split)
+            try:
+                load(Config(data=name), split)
+            except DownloadError as error:
+                raise LeNet5Error(
+                    f"{error.problem}; try again later, or get it from {remote.SETS[name].page}"
+                ) from None
 
 
 @data.command("show", cls=GroupedCommand)

@@ -35,6 +35,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 LAST = 10  # seconds that the MPI library may take to end
 USUAL = 80  # columns of a terminal
+GOES_WITH = {"lr_decay": ("schedule", "exponential"), "rubbish": ("loss", "discriminative")}  # else without effect
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
 
@@ -203,6 +204,10 @@ def sheets() -> list[str]:
 
 def config_of(values: dict[str, Any]) -> Config:
     """Return the settings of the command line; it is wrong where one is out of bounds, or two do not go together."""
+    for name, (other, needed) in GOES_WITH.items():
+        if source_of(name) == "COMMANDLINE" and values[other] != needed:
+            option, needs = (f"--{each.replace('_', '-')}" for each in (name, other))
+            raise click.UsageError(f"{option} goes with {needs} {needed}, not with {values[other]}")
     try:
         return Config(**values)
     except LeNet5Error as error:
@@ -308,6 +313,8 @@ def agree(ranks: Ranks, teacher: str = "", /, **splits: "Split | None") -> None:
 def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
     """Stop with exit code 2 if a file to be written is there and may not be replaced, or its folder is not there."""
     for path in filter(None, paths):
+        if str(path) == "-":
+            raise click.UsageError("-: expected the name of a file; no file is written to stdout")
         if not path.parent.is_dir():
             raise click.UsageError(printable(f"{path}: there is no folder {path.parent}"))
         if path.exists() and not overwrite:

@@ -151,6 +151,9 @@ class LeNet5(Classifier):
             config: the settings; the report's if not given.
             sheet: a glyph and a name for each class; the sheet that the settings name if not given.
         """
+        if not isinstance(config, Config | None):
+            hint = "train takes a preset's name, LeNet5.load a checkpoint's"
+            raise LeNet5Error(f"config: of type {type(config).__name__}; expected a Config; {hint}")
         self.config = config = config or Config()
         self.codes, self.names = glyphs.read(config.glyphs) if sheet is None else sheet
         self.dtype = np.dtype(config.dtype)

@@ -67,7 +67,7 @@ def render(network: LeNet5, saved: Checkpoint, kind: str, golden: int) -> dict[s
     images, _ = drawn.draw(golden, seed=GOLDEN_SEED)
     form = _floating(network, images) if kind == "float32" else _fixed(FixedPoint(network, kind), images)
     texts = {
-        "lenet5.h": _header(network, form, f"{kind}, {saved.epoch} epochs of training"),
+        "lenet5.h": _header(network, form, f"{kind}; epochs of training: {saved.epoch}"),
         "lenet5.c": _source(network, form),
         "lenet5_golden.h": _golden(network, form, images),
         "lenet5_test.c": _test(network, form),

@@ -18,8 +18,8 @@ from lenet5_cli.storage.checkpoint import Checkpoint
 README = """\
 # LeNet-5 in {kind}
 
-Written by lenet5 {version}, {epochs} epochs of training. Every file is read by `$readmemh`: one number a line, in two's
-complement, the last index fastest. The first line is a comment that says what the file holds.
+Written by lenet5 {version}; epochs of training: {epochs}. Every file is read by `$readmemh`: one number a line, in
+two's complement, the last index fastest. The first line is a comment that says what the file holds.
 
     reg signed [{top}:0] weight [0:{last}];
     initial $readmemh("{first}_weight.hex", weight);

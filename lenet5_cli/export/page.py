@@ -139,7 +139,8 @@ def _about(described: dict[str, Any]) -> list[tuple[str, str]]:
         "activation": layers[0]["activation"],
     }
     if described["epoch"]:
-        facts["trained on"] = f"{described['data'].get('name', 'unknown data')}, {described['epoch']:,} epochs"
+        facts["trained on"] = described["data"].get("name", "unknown data")
+        facts["epochs"] = f"{described['epoch']:,}"
     if isinstance(described["training_accuracy"], float):
         facts["accuracy in the last epoch"] = f"{100 * described['training_accuracy']:.2f} % of the images trained on"
     facts["written by"] = f"lenet5 {described['lenet5']}"

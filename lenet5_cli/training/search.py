@@ -77,6 +77,7 @@ class Trial(NamedTuple):
         seconds: that its epochs took.
         reason: why it ended before its last epoch; empty where it did not.
         lost: whether it ended because its process did, and begins again.
+        keep: the epoch that it keeps, ``best`` or ``last``.
     """
 
     number: int
@@ -85,11 +86,12 @@ class Trial(NamedTuple):
     seconds: float
     reason: str
     lost: bool = False
+    keep: str = "best"
 
     @property
     def accuracy(self) -> float:
-        """Of its best epoch."""
-        return max(self.curve, default=0.0)
+        """Of the epoch that it keeps."""
+        return max(self.curve[-1:] if self.keep == "last" else self.curve, default=0.0)
 
 
 def spaces() -> list[str]:
@@ -305,6 +307,7 @@ class Search:
         searched = {name: _rounded(value, self.space[name], start[name]) for name, value in trial.params.items()}
         trial.set_user_attr("settings", searched)
         settings = {**start, **searched}
+        trial.set_user_attr("keep", settings["keep"])
         spawn = multiprocessing.get_context("spawn")
         events, sender = spawn.Pipe(duplex=False)
         process = spawn.Process(target=train_apart, args=(settings, sender), daemon=True)
@@ -335,7 +338,7 @@ class Search:
     def _end(self, each: "_Running", state: TrialState, reason: str = "") -> Trial:
         each.trial.set_user_attr("seconds", each.seconds)
         each.trial.set_user_attr("reason", reason)
-        value = max(each.frozen.intermediate_values.values()) if state == TrialState.COMPLETE else None
+        value = _ended(each.frozen).accuracy if state == TrialState.COMPLETE else None
         self._study.tell(each.trial, value, state)
         return _ended(each.frozen)
 
@@ -463,7 +466,8 @@ def _ended(trial: FrozenTrial) -> Trial:
     told = trial.user_attrs
     curve = tuple(accuracy for _, accuracy in sorted(trial.intermediate_values.items()))
     settings = told.get("settings", trial.params)
-    return Trial(trial.number + 1, settings, curve, told.get("seconds", 0.0), told.get("reason", ""))
+    spent, reason, keep = told.get("seconds", 0.0), told.get("reason", ""), told.get("keep", "best")
+    return Trial(trial.number + 1, settings, curve, spent, reason, keep=keep)
 
 
 def _has(distribution: BaseDistribution, value: Any) -> bool:
