@@ -212,5 +212,5 @@ def test_the_bundled_model_is_a_start() -> None:
 
 
 def test_a_config_that_asks_for_another_network_is_refused_in_python() -> None:
-    with pytest.raises(LeNet5Error, match=r"bundled\.pkl: input is grey in this network; lecun would be another"):
+    with pytest.raises(LeNet5Error, match=r"^bundled: input is grey in this network; lecun would be another"):
         train(data="builtin:40", start=BUNDLED_MODEL, epochs=1, input="lecun")
