@@ -77,6 +77,30 @@ def test_no_file_goes_to_stdout(arguments: list[str]) -> None:
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "--output", ""], 2, "Invalid value for '-o' / '--output': an empty name; expected a file"),
+        (["train", "--from", ""], 2, "Invalid value for '--from': an empty name; expected a checkpoint"),
+        (["train", "--log", ""], 2, "--log '': an empty name; expected a file, or tensorboard:FOLDER"),
+        (["train", "--log", "folder"], 2, "--log 'folder': a folder; expected a file, or tensorboard:FOLDER"),
+        (["info", "bundled", "--figures", ""], 2, "'--figures': an empty name; expected a folder"),
+        (["export", "--to", "c", "--output", ""], 2, "'--output': an empty name; expected a file or folder"),
+        (["data", "convert", "builtin:9", ""], 2, "'TARGET': an empty name; expected a file or folder"),
+        (["data", "show", ""], 1, "(nothing): no such data set, folder or file;"),
+        (["train", "--data", ""], 1, "(nothing): no such data set, folder or file;"),
+    ],
+)
+def test_an_empty_name_is_not_the_current_folder(arguments: list[str], code: int, message: str) -> None:
+    for label in "01":
+        Path("folder", label).mkdir(parents=True)
+        Path(label).mkdir()
+        drawing(int(label)).save(f"{label}/digit.png")
+    before = sorted(Path.cwd().rglob("*"))
+    assert message in run(*arguments, "--overwrite", code=code).stderr
+    assert sorted(Path.cwd().rglob("*")) == before
+
+
 def test_no_option_shares_a_name_with_another() -> None:
     context = click.Context(lenet5)
     for command in (lenet5.get_command(context, each) for each in COMMANDS):

@@ -70,6 +70,8 @@ def test_show_draws_a_contact_sheet(bars_folder: Path) -> None:
         first = train.images[train.labels == digit][0]
         np.testing.assert_array_equal(sheet[GAP + digit * step :, GAP:][:28, :28], first)
     assert "exists; --overwrite" in run("data", "show", bars_folder, "--sheet", "sheet.png", code=2).stderr
+    refused = run("data", "show", bars_folder, "--sheet", "sheet.jpg", code=2).stderr
+    assert refused.endswith("Error: --sheet sheet.jpg: expected a name that ends in .png\n")
 
 
 def test_classes_with_other_names(own: Path) -> None:
@@ -142,9 +144,9 @@ def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     assert refused.stderr.endswith("Error: out: class ../B cannot be the name of a folder of pictures\n")
     letters.write_text(text.replace("B,", f"{17 * 'B'},"))
     refused = run("data", "convert", letters, "out", code=1)
-    there = "a name of 17 characters; expected 1 to 16 printable characters"
+    there = f"the name '{16 * 'B'}'... of 17 characters; expected 1 to 16 printable characters"
     assert refused.stderr.endswith(f"Error: out/names.txt: {there}\n")
-    assert not Path("B").exists()
+    assert [path.name for path in Path.cwd().iterdir()] == ["letters.csv"]
     letters.write_text(
         "".join(f"{at},".join(["c", ""]) + text.partition(",")[2].partition("\n")[0] + "\n" for at in range(129))
     )
@@ -181,6 +183,21 @@ def test_convert_replaces_nothing(bars_folder: Path) -> None:
         "digits: expected a name that ends in .npz"
         in run("data", "convert", bars_folder, "digits", "--to", "npz", code=2).stderr
     )
+
+
+def test_convert_refuses_a_name_or_folder_of_another_form(own: Path) -> None:
+    before = sorted(own.rglob("*"))
+    Path("file").touch()
+    for target, form, message in (
+        (own, "idx", "own holds folders; IDX files among them would be read in their place"),
+        ("file", "idx", "file: a file; expected a folder for --to idx"),
+        ("file", "folders", "file: a file; expected a folder for --to folders"),
+        ("own.npz", "idx", "own.npz: --to idx writes a folder; a name like this is for --to npz"),
+    ):
+        refused = run("data", "convert", "builtin:9", target, "--to", form, "--overwrite", code=2).stderr
+        assert refused.endswith(f"Error: {message}\n")
+    assert sorted(own.rglob("*")) == before
+    assert not Path("own.npz").exists()
 
 
 def test_list_names_every_data_set() -> None:

@@ -61,6 +61,11 @@ def test_the_variable_names_the_folder_of_mnist(folder, monkeypatch):
     np.testing.assert_array_equal(found.images, images)
     fill(folder / "own", images[:2], labels[:2], prefix="t10k")
     assert len(sources.load("mnist", "test").images) == 2
+    for label in "01":
+        (folder / "pictures" / label).mkdir(parents=True)
+    monkeypatch.setenv("LENET5_DATA", "pictures")
+    with pytest.raises(LeNet5Error, match=r"^LENET5_DATA: pictures: no IDX files in this folder; the names tried are"):
+        sources.load("mnist", "train")
 
 
 class Internet:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 LAST = 10  # seconds that the MPI library may take to end
 USUAL = 80  # columns of a terminal
 GOES_WITH = {"lr_decay": ("schedule", "exponential"), "rubbish": ("loss", "discriminative")}  # else without effect
@@ -50,15 +49,30 @@ class Number(click.FloatRange):
         return number
 
 
-class ModelFile(click.Path):
+class Named(click.Path):
+    """A path; an empty name, as of a shell's variable that is not set, is not the current folder."""
+
+    def __init__(self, expected: str, **how: Any) -> None:
+        super().__init__(path_type=Path, **how)
+        self.expected = expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path."""
+        if not str(value):
+            self.fail(f"an empty name; expected {self.expected}", param, ctx)
+        return Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
+
+
+class ModelFile(Named):
     """A checkpoint: a file, or the bundled model by its name."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path of the file."""
-        return Path(super().convert(BUNDLED_MODEL if value == BUNDLED else value, param, ctx))  # type: ignore[arg-type]
+        return super().convert(BUNDLED_MODEL if value == BUNDLED else value, param, ctx)
 
 
-MODEL = ModelFile(dir_okay=False, path_type=Path)
+FILE = Named("a file", dir_okay=False)
+MODEL = ModelFile("a checkpoint", dir_okay=False)
 
 
 def model_name(path: Path) -> str:

@@ -20,6 +20,7 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
+    Named,
     NoBar,
     Number,
     agree,
@@ -55,21 +56,12 @@ IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"
 INPUT_LIMIT = 1 << 28  # bytes taken from standard input
 AHEAD = 4  # pictures a thread may be ahead of what is printed
 NAME_WIDTH, NAME_MIN = 50, 20  # characters of the table's column of files
+SOURCE = Named("a picture, a folder or -")
 LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be shown as 0.0000
 
 
-class Source(click.Path):
-    """A picture or a folder; an empty name, as of a shell's variable that is not set, is not the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the path."""
-        if not str(value):
-            self.fail("an empty name; expected a picture, a folder or -", param, ctx)
-        return Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
-
-
 @click.command(cls=GroupedCommand)
-@click.argument("sources", metavar="PICTURE|FOLDER|-...", type=Source(path_type=Path), nargs=-1, required=True)
+@click.argument("sources", metavar="PICTURE|FOLDER|-...", type=SOURCE, nargs=-1, required=True)
 @option(
     "--model",
     "models",

@@ -378,8 +378,13 @@ def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
 
 def _log_places(log: str | None) -> tuple[Path | None, Path | None]:
     """Return the folder for TensorBoard, or the file, that a log goes to."""
-    if not log or not log.startswith(BOARD):
-        return None, Path(log) if log else None
+    if log is None:
+        return None, None
+    if not log.startswith(BOARD):
+        if Path(log).is_dir():  # so is an empty name
+            there = "a folder" if log else "an empty name"
+            raise click.UsageError(printable(f"--log {log!r}: {there}; expected a file, or {BOARD}FOLDER"))
+        return None, Path(log)
     try:
         import tensorboard  # noqa: F401 - it is optional
     except ImportError:

@@ -114,7 +114,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
         path = Path(source)
         if path.suffix.lower() in FILES and path.is_file():
             return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
-        if source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
+        if source and source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
             return _read_pictures(source, split, how)
         return _read_idx(source, split, how)
     except OSError as problem:
@@ -239,7 +239,7 @@ def class_names(source: str) -> tuple[str, ...]:
         else:
             labels = [tables.read_npz(source, split)[0].labels for split in _PREFIXES]
         found = sorted(set().union(*labels))
-    elif path.is_dir():
+    elif source and path.is_dir():
         found = read_names(path / NAMES_FILE) if holds_idx(path) else folders.class_names(path)
     if found is None or set(found) <= set(numbers):
         return numbers
@@ -358,6 +358,7 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
         return found
     missing = next(name for name in _names(split) if not _spelled(folder, name))
     what, nor = (missing, "") if holds_idx(folder) else ("IDX files", ", nor a folder of pictures for each class")
+    nor = "" if folders.is_one(folder) else nor  # the folder that VARIABLE names is to hold MNIST's files
     raise LeNet5Error(f"{source}: no {what} in this folder{nor}; the names tried are {', '.join(_spellings(missing))}")
 
 
