@@ -101,6 +101,25 @@ def test_an_empty_name_is_not_the_current_folder(arguments: list[str], code: int
     assert sorted(Path.cwd().rglob("*")) == before
 
 
+def test_a_file_that_cannot_be_read_is_told_by_what_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Click would refuse all files for the sake of one, with another exit code, by what it thinks is allowed."""
+
+    def denied(path: str, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    drawing(3).save("three.png")
+    Path("model.pkl").touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert run("predict", "three.png", "--model", "bundled").stdout.splitlines()[1].split() == [
+        "three.png",
+        "3",
+        "1.0000",
+    ]
+    monkeypatch.setattr(os, "open", denied)
+    message = "Error: model.pkl: cannot be read: Permission denied; expected a checkpoint\n"
+    assert run("info", "model.pkl", code=1).stderr == message
+
+
 def test_no_option_shares_a_name_with_another() -> None:
     context = click.Context(lenet5)
     for command in (lenet5.get_command(context, each) for each in COMMANDS):

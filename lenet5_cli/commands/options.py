@@ -53,7 +53,7 @@ class Named(click.Path):
     """A path; an empty name, as of a shell's variable that is not set, is not the current folder."""
 
     def __init__(self, expected: str, **how: Any) -> None:
-        super().__init__(path_type=Path, **how)
+        super().__init__(path_type=Path, readable=False, **how)  # who reads it says why it cannot be read
         self.expected = expected
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
