@@ -358,12 +358,14 @@ def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
 
 def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "Split":
     """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
+    from lenet5_cli.data.sources import DRAWN
     from lenet5_cli.training import inputs
 
     there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
-    what, unit = ("read", "picture") if there else ("download", "B")
-    name = printable(config.data)
-    with progress(unit=unit, unit_scale=not there, leave=False, desc=f"{what} {name}", total=1) as bar:
+    how = {"unit": "picture"} if there else {"unit": "B", "unit_scale": True}
+    if config.data.partition(":")[0] in DRAWN:
+        how = {"bar_format": "{desc}"}  # it does not count
+    with progress(**how, leave=False, desc=f"load {printable(config.data)}", total=1) as bar:
         loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))

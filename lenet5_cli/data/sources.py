@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-NAMES = (*remote.SETS, "builtin", "builtin-letters")
+DRAWN = ("builtin", "builtin-letters")  # by lenet5 itself; a colon and a number may follow
+NAMES = (*remote.SETS, *DRAWN)
 FILES = (".csv", ".npz")  # what a file is, by the end of its name
 NAMES_FILE = "names.txt"  # in a folder of IDX files: the names of the classes, one a line
 
@@ -30,7 +31,6 @@ VARIABLE = "LENET5_DATA"  # of the environment: the folder of the default data s
 
 _LOCAL_MNIST = Path("mnist_data")  # the report's place, in the current folder
 _PREFIXES = {"train": "train", "test": "t10k"}
-_DRAWN = ("builtin", "builtin-letters")
 _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
 _ADDED_SEED = 3  # of the drawn images added to others
@@ -109,7 +109,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
     if split not in splits:
         raise LeNet5Error(f"{source}: no split {split}; its splits are {', '.join(splits)}")
     try:
-        if source.partition(":")[0] in _DRAWN:
+        if source.partition(":")[0] in DRAWN:
             return _draw(source, split)
         path = Path(source)
         if path.suffix.lower() in FILES and path.is_file():
@@ -231,7 +231,7 @@ def class_names(source: str) -> tuple[str, ...]:
     """
     path, numbers = Path(source), tuple(map(str, range(256)))
     found: Sequence[str] | None = None
-    if source in remote.SETS or source.partition(":")[0] in _DRAWN:
+    if source in remote.SETS or source.partition(":")[0] in DRAWN:
         found = LETTERS if source.partition(":")[0] in ("builtin-letters", "emnist-letters") else None
     elif path.suffix.lower() in FILES and path.is_file():
         if path.suffix.lower() == ".csv":
