@@ -224,7 +224,8 @@ def test_classes_that_are_missing_or_unknown() -> None:
     Path("own/4").rmdir()
     Path("own/7").rename("own/seven")
     assert refusal() == (
-        "own/seven: class seven has no glyph; the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; --glyphs takes another"
+        "own/seven: class seven has no glyph; the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;"
+        " train --glyphs takes another"
     )
     names = ["one", "none", *"023456", "seven"]
     letters = inputs.load(Config(data="own", test_fraction=0), "train", names)

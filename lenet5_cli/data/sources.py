@@ -262,7 +262,7 @@ def _indices(labels: Sequence[str], names: Sequence[str], where: Callable[[int],
             shown = label if len(label) <= 60 else f"{label[:60]}..."
             raise LeNet5Error(
                 f"{where(at)}: class {shown or '(empty)'} has no glyph; the glyph sheet has {known};"
-                " --glyphs takes another"
+                " train --glyphs takes another"
             )
     return np.array([known_places[label] for label in labels], np.uint8)
 
@@ -366,7 +366,7 @@ def _unknown(source: str) -> LeNet5Error:
     if Path(source).name != source:
         return LeNet5Error(f"{source}: no such folder or file; {_WHERE}")
     near = difflib.get_close_matches(source.lower(), NAMES, n=1)
-    hint = f"did you mean {near[0]}?" if near else _WHERE
+    hint = f"did you mean {near[0]}? {_WHERE}" if near else _WHERE  # a folder may be called nearly like a data set
     return LeNet5Error(
         f"{source or '(nothing)'}: no such data set, folder or file; the data sets are {', '.join(NAMES)}; {hint}"
     )
