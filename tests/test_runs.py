@@ -483,8 +483,21 @@ def test_validation_keeps_the_best_epoch_and_patience_ends_the_run(bars_folder: 
 def test_a_validation_part_leaves_images_to_train_on(bars_folder: Path) -> None:
     result = train(bars_folder, "--validation", 300, code=1)
     assert result.stderr.endswith("Error: validation: 300 of 300 images; none would be left\n")
-    result = train(bars_folder, "--patience", 1, code=2)
+    for arguments in (["--patience", "1"], ["--keep", "last"]):
+        result = train(bars_folder, *arguments, code=2)
+        message = f"{arguments[0]}: no images are held out to validate on; give --validation too"
+        assert result.stderr.endswith(f"\nError: {message}\n")
+    Path("mine.toml").write_text("patience = 1\n")
+    result = train(bars_folder, "--config", "mine.toml", code=1)
     assert result.stderr.endswith("\nError: patience: there are no images to validate on; set validation too\n")
+
+
+def test_patience_goes_with_whatever_holds_images_out(bars_folder: Path) -> None:
+    Path("mine.toml").write_text("patience = 1\n")
+    train(bars_folder, "--config", "mine.toml", "--validation", 50)
+    train(bars_folder, "--from", "model.pkl", "--patience", 1, "-o", "next.pkl")
+    assert checkpoint.read("next.pkl").config["patience"] == 1
+    assert checkpoint.read("next.pkl").config["validation"] == 60
 
 
 def test_max_time_starts_no_epoch_that_would_end_too_late(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

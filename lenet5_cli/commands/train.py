@@ -179,6 +179,9 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
 
     def begin() -> "tuple[Config, Checkpoint | None]":
         config, saved = config_of(values), checkpoint.read(start) if start else None
+        for name in ("patience", "keep"):  # a run from a trained model holds images out by itself
+            if not (config.validation or start) and _chosen(config, name):
+                raise click.UsageError(f"--{name}: no images are held out to validate on; give --validation too")
         return replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config, saved
 
     config, saved = ranks.share(begin)
@@ -192,6 +195,11 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     _note_missing(run.network, split)
     agree(ranks, run.teacher_sha256, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
+
+
+def _chosen(config: Config, name: str) -> bool:
+    """Tell whether the command line has another value than the default for a setting."""
+    return source_of(name) == "COMMANDLINE" and getattr(config, name) != getattr(Config, name)
 
 
 def _note_missing(network: "LeNet5", split: "Split") -> None:

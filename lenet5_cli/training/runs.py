@@ -169,13 +169,15 @@ class Run:
         The classes are those of ``sheet``; if not given, of the settings' glyph sheet or of the starting model.
 
         Raises:
-            LeNet5Error: the images held out would be all there are, a label is none of the classes, the classes forbid
-                what is drawn beside them, or nothing can be rehearsed.
+            LeNet5Error: the images held out would be all there are, or none for the patience, a label is none of the
+                classes, the classes forbid what is drawn beside them, or nothing can be rehearsed.
         """
         if config.validation >= len(split.labels):
             raise LeNet5Error(f"validation: {config.validation} of {len(split.labels)} images; none would be left")
         self.config = config
         self.split = split
+        if config.patience and not config.validation:
+            raise LeNet5Error("patience: there are no images to validate on; set validation too")
         if config.rehearse and rehearsed is None:
             raise LeNet5Error("rehearse: there is no model to start from; set --from too")
         self.network = LeNet5(config, sheet or _sheet(config, start))
