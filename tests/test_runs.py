@@ -522,6 +522,8 @@ def test_a_run_learns_from_a_teacher_and_resumes_with_no_other(bars_folder: Path
     trained = LeNet5.load("model.pkl").parameters
     train(bars_folder, *taught, "--epochs", "1", "--overwrite")
     Path("2.pkl").rename("moved.pkl")
+    gone = "teacher: 2.pkl: no such file; expected a checkpoint; if it has moved, --teacher says where it is"
+    assert run("train", "--resume", "--epochs", "2", code=1).stderr.endswith(f"\nError: {gone}\n")
     run("train", "--resume", "--teacher", "1.pkl,moved.pkl", "--epochs", "2")
     assert (LeNet5.load("model.pkl").parameters == trained).all()
     Path("moved.pkl").rename("2.pkl")
@@ -545,7 +547,8 @@ def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
     result = train(bars_folder, "--teacher", "gone.pkl,", code=2)
     assert result.stderr.splitlines()[-1] == "Error: teacher: 'gone.pkl,'; expected files with a comma between them"
     result = train(bars_folder, "--teacher", "gone.pkl", code=1)
-    assert result.stderr.splitlines()[-1] == "Error: gone.pkl: no such file; expected a checkpoint"
+    expected = "teacher: gone.pkl: no such file; expected a checkpoint; if it has moved, --teacher says where it is"
+    assert result.stderr.splitlines()[-1] == f"Error: {expected}"
 
 
 @pytest.fixture

@@ -424,7 +424,10 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
     if not config.teacher:
         return None, ""
     names = config.teacher.split(",")
-    saved = [checkpoint.read(BUNDLED_MODEL if name == BUNDLED else name) for name in names]
+    try:
+        saved = [checkpoint.read(BUNDLED_MODEL if name == BUNDLED else name) for name in names]
+    except LeNet5Error as error:
+        raise LeNet5Error(f"teacher: {error}; if it has moved, --teacher says where it is") from None
     members = [LeNet5.restore(each) for each in saved]
     together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
     return together(members), _sha256([pair for each in saved for pair in each.pairs])
