@@ -236,6 +236,16 @@ def test_classes_that_are_missing_or_unknown() -> None:
     assert refusal() == "own: pictures of one class, 1; expected a folder of pictures for each class"
 
 
+def test_a_name_has_one_spelling() -> None:
+    apart, together = "Zu\u0308rich", "Z\u00fcrich"  # as macOS may have it, and others
+    for folder, sheet in ((apart, together), (together, apart)):
+        Path("own/1").rename(Path("own", folder))
+        assert together in sources.class_names("own")
+        loaded = inputs.load(Config(data="own", test_fraction=0), "train", [sheet, "none", *"7"])
+        assert np.bincount(loaded.labels).tolist() == [12, 0, 12]
+        Path("own", folder).rename("own/1")
+
+
 def test_an_empty_split_is_told() -> None:
     assert refusal(split="test", test_fraction=0) == "own: no pictures for the test split; --test-fraction is 0"
 
