@@ -246,17 +246,17 @@ def class_names(source: str) -> tuple[str, ...]:
         return numbers
     if len(found) > MAX_CLASSES:
         raise LeNet5Error(f"{source}: {len(found):,} classes; expected at most {MAX_CLASSES}")
-    return tuple(dict.fromkeys(map(composed, found)))
+    return tuple(dict.fromkeys(map(_composed, found)))
 
 
-def composed(name: str) -> str:
+def _composed(name: str) -> str:
     """Return a name in one spelling: some systems, such as macOS, write ``ä`` as an ``a`` and a mark on it."""
     return normalize("NFC", name)
 
 
 def places(names: Sequence[str]) -> dict[str, int]:
     """Return which class each label stands for: the one of that name, or else, for a number, the one at that place."""
-    named = {composed(name): place for place, name in enumerate(names)}
+    named = {_composed(name): place for place, name in enumerate(names)}
     return {str(place): place for place in range(len(names))} | named
 
 
@@ -264,14 +264,14 @@ def _indices(labels: Sequence[str], names: Sequence[str], where: Callable[[int],
     """Return the place of each label among the names of the classes."""
     known_places = places(names)
     for at, label in enumerate(labels):
-        if composed(label) not in known_places:
+        if _composed(label) not in known_places:
             known = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
             shown = label if len(label) <= 60 else f"{label[:60]}..."
             raise LeNet5Error(
                 f"{where(at)}: class {shown or '(empty)'} has no glyph; the glyph sheet has {known};"
                 " train --glyphs takes another"
             )
-    return np.array([known_places[composed(label)] for label in labels], np.uint8)
+    return np.array([known_places[_composed(label)] for label in labels], np.uint8)
 
 
 def _read_pictures(source: str, split: str, how: Reading) -> Split:
