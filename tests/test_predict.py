@@ -280,6 +280,18 @@ def test_a_name_fills_ten_columns(name: str, cell: str) -> None:
     assert _cell(name, 10) == cell
 
 
+def test_names_of_classes_may_be_wide() -> None:
+    sheet = glyphs.Sheet(glyphs.read().codes[:3], ("一二三四", "a", "b"))
+    network = LeNet5(Config(seed=1), sheet)
+    checkpoint.write("wide.pkl", Checkpoint(network.pairs(), sheet))
+    drawing(3).save("three.png")
+    head, *rows = run("predict", "three.png", "--model", "wide.pkl", "--top", 3).stdout.splitlines()
+    assert len(rows) == 3
+    for row in rows:
+        before = row[: row.rindex("0.")]
+        assert len(before) + sum(character in "一二三四" for character in before) == head.index("probability")
+
+
 def test_long_names_are_cut_in_the_middle_and_unlikely_answers_are_left_out() -> None:
     name = f"a{'b' * 100}c.png"
     drawing(3).save(name)

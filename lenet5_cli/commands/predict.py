@@ -380,7 +380,7 @@ def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int
 def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", every: bool) -> int:
     """Print a row for every digit as it is read, and why there is none; return how many showed none."""
     refused = 0
-    named = max(len(sheet.noun), *map(len, sheet.names))
+    named = max(map(_columns, (sheet.noun, *sheet.names)))
     head = "digits" if sheet.noun == "digit" else "characters"
     row = _rows(head if every else f"{sheet.noun:{named}}  probability", 17 + named)
     for answer in answers:
@@ -398,7 +398,7 @@ def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", ev
         order = sorted(range(len(answer["probabilities"])), key=lambda label: -answer["probabilities"][label])
         for place, label in enumerate(order[:top]):
             if not place or answer["probabilities"][label] >= LOWEST_SHOWN:
-                row("" if place else file, f"{sheet.names[label]:{named}}  {answer['probabilities'][label]:.4f}")
+                row("" if place else file, f"{_cell(sheet.names[label], named)}  {answer['probabilities'][label]:.4f}")
     return refused
 
 
@@ -420,10 +420,15 @@ def _rows(head: str, beside: int) -> Callable[[str, str], None]:
     return row
 
 
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text fills."""
+    return sum(1 + (east_asian_width(character) in "WF") for character in text)
+
+
 def _cell(name: str, width: int) -> str:
     """Return a name that fills so many columns: a longer one without its middle, a shorter one with spaces."""
     cut, kept = name, min(len(name), width)
-    while (spare := width - sum(1 + (east_asian_width(character) in "WF") for character in cut)) < 0:
+    while (spare := width - _columns(cut)) < 0:
         kept -= 1
         cut = f"{name[: kept // 2]}…{name[len(name) - (kept - kept // 2) :]}"
     return cut + spare * " "
