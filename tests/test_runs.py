@@ -644,7 +644,13 @@ def test_what_says_when_a_run_ends_may_change_but_not_to_an_earlier_epoch(fitted
     with pytest.raises(LeNet5Error) as error:
         runs.continued(run.checkpoint(), {"epochs": 2})
     assert str(error.value) == "has 3 of 2 epochs already; give a larger --epochs to continue"
-    assert len(fitted) == 2
+    run = runs.Run(Config(epochs=3, seed=1, schedule="cosine"), bars(60))
+    assert len(list(run.train())) == 3
+    with pytest.raises(LeNet5Error) as error:
+        runs.continued(run.checkpoint(), {})
+    schedule = "all of its cosine schedule; --from begins another run with its model"
+    assert str(error.value) == f"has 3 of 3 epochs already, {schedule}"
+    assert len(fitted) == 3
 
 
 @pytest.mark.usefixtures("fitted")

@@ -371,9 +371,10 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
             raise LeNet5Error(f"{saved.where}{name} is {was} in this run; {would} would be another run")
     config = replace(config, **{name: value for name, value in changes.items() if name in free})  # type: ignore[arg-type]
     if saved.epoch >= config.epochs:
-        raise LeNet5Error(
-            f"{saved.where}has {saved.epoch} of {config.epochs} epochs already; give a larger --epochs to continue"
-        )
+        ended = f"{saved.where}has {saved.epoch} of {config.epochs} epochs already"
+        if "epochs" not in free:
+            raise LeNet5Error(f"{ended}, all of its cosine schedule; --from begins another run with its model")
+        raise LeNet5Error(f"{ended}; give a larger --epochs to continue")
     return config
 
 
