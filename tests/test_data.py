@@ -245,13 +245,25 @@ def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
     result = run("train", "--data", "flat", "--test-fraction", "0.5", *SHORT)
     count = int(re.search(r"test accuracy: .* of (\d+)\)", result.stdout)[1])
     assert 0 < count < 40
-    evaluated = run("eval", "model.pkl").stdout
-    assert f" of {count})" in evaluated
-    assert " of 40)" in run("eval", "model.pkl", "--test-fraction", "1").stdout
+    evaluated = run("eval", "model.pkl")
+    assert f" of {count})" in evaluated.stdout
+    assert "NOTE" not in evaluated.stderr
+    evaluated = run("eval", "model.pkl", "--test-fraction", "1")
+    assert " of 40)" in evaluated.stdout
+    note = "NOTE: at --test-fraction 1 in place of 0.5, model.pkl was trained on some of these.\n"
+    assert evaluated.stderr.endswith(note)
     assert "epoch: 3" in run("train", "--resume", "--epochs", "3").stdout
     Path("flat/3/60.png").unlink()
     result = run("train", "--resume", "--epochs", "4", code=1)
     assert result.stderr.endswith("Error: model.pkl: was trained on other images than those of flat\n")
+
+
+@pytest.mark.usefixtures("own")
+def test_of_data_that_is_split_no_other_fraction_can_be_measured() -> None:
+    run("train", "--data", "own", *SHORT)
+    evaluated = run("eval", "model.pkl", "--test-fraction", "1")
+    assert " of 10)" in evaluated.stdout
+    assert "NOTE" not in evaluated.stderr
 
 
 @pytest.mark.usefixtures("own")
