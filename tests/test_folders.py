@@ -247,7 +247,12 @@ def test_a_name_has_one_spelling() -> None:
 
 
 def test_an_empty_split_is_told() -> None:
-    assert refusal(split="test", test_fraction=0) == "own: no pictures for the test split; --test-fraction is 0"
+    expected = "in the test split by --test-fraction 0; give another fraction, or more images"
+    assert refusal(split="test", test_fraction=0) == f"own: none of 24 images is {expected}"
+    Path("own").rename("train")
+    Path("own/test").mkdir(parents=True)
+    Path("train").rename("own/train")
+    assert refusal(split="test") == "own/test: no pictures; expected some of each class"
 
 
 def test_too_many_pictures_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,9 @@ def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
         try:
             counts.append(len(sources.load("own.csv", split).labels))
         except LeNet5Error as error:
-            assert str(error) == f"own.csv: no images for the {split} split; --test-fraction is 0.2"  # noqa: PT017
+            advice = "give another fraction, or more images"
+            there = f"none of 40 images is in the {split} split by --test-fraction 0.2"
+            assert str(error) == f"own.csv: {there}; {advice}"  # noqa: PT017
     assert counts == [40]
 
 

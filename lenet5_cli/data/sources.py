@@ -322,7 +322,7 @@ def _side(whole: Split, split: str, how: Reading) -> Split:
     sides = [folders.side(hashlib.sha256(image).hexdigest(), how.test_fraction) for image in images]
     chosen = np.flatnonzero(np.array(sides) == split)
     if not len(chosen):
-        raise LeNet5Error(f"{whole.source}: no images for the {split} split; --test-fraction is {how.test_fraction:g}")
+        raise LeNet5Error(f"{whole.source}: {folders.none_in(split, len(images), how.test_fraction)}")
     kept = [whole.places[at] for at in chosen.tolist()] if whole.places else ()
     return replace(whole, images=images[chosen], labels=whole.labels[chosen], places=kept)
 
