@@ -91,12 +91,15 @@ def test_a_folder_gives_its_pictures_in_order_and_recursive_those_below() -> Non
     drawing(7).save("scans/b.JPG")
     drawing(3).save("scans/a.png")
     drawing(1).save("scans/deeper/c.bmp")
-    Path("scans/notes.txt").write_text("no picture", encoding="utf-8")
+    for name in ("notes.txt", "._a.png", "__MACOSX/a.png", ".thumbnails/a.png"):
+        Path("scans", name).parent.mkdir(exist_ok=True)
+        Path("scans", name).write_text("no picture", encoding="utf-8")
     assert [(answer["file"], answer["digit"]) for answer in answers("scans")] == [
         ("scans/a.png", 3),
         ("scans/b.JPG", 7),
     ]
-    assert [answer["file"] for answer in answers("scans", "--recursive")][-1] == "scans/deeper/c.bmp"
+    deeper = [answer["file"] for answer in answers("scans", "--recursive")]
+    assert deeper == ["scans/a.png", "scans/b.JPG", "scans/deeper/c.bmp"]
 
 
 def test_a_folder_without_pictures_is_told() -> None:

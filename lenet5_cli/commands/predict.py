@@ -203,7 +203,10 @@ def _files(sources: Iterable[Path], recursive: bool) -> Iterator[Path]:
         if not source.is_dir():
             yield source
             continue
+        from lenet5_cli.data.folders import of_system  # which one picture need not wait for
+
         entries = sorted(source.rglob("*") if recursive else source.iterdir())
+        entries = [entry for entry in entries if not any(map(of_system, entry.relative_to(source).parts))]
         pictures = [entry for entry in entries if entry.name.lower().endswith(ENDINGS) and entry.is_file()]
         if not pictures:
             deeper = "" if recursive else "; --recursive looks into its folders too"

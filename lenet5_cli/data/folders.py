@@ -148,11 +148,16 @@ def scan(top: Path, *, whole: bool = True) -> list[Picture]:
     return found
 
 
+def of_system(name: str) -> bool:
+    """Tell whether a file or folder is hidden, or what a system puts among pictures."""
+    return name.startswith(".") or name in _OF_SYSTEMS
+
+
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Yield what is in a folder, without what systems put there."""
     try:
         with os.scandir(folder) as entries:
-            yield from (each for each in entries if each.name[0] != "." and each.name not in _OF_SYSTEMS)
+            yield from (each for each in entries if not of_system(each.name))
     except OSError as error:
         raise LeNet5Error(f"{folder}: cannot be read: {error.strerror}; expected a folder of pictures") from None
 
