@@ -101,6 +101,17 @@ def test_an_empty_name_is_not_the_current_folder(arguments: list[str], code: int
     assert sorted(Path.cwd().rglob("*")) == before
 
 
+@pytest.mark.parametrize(("place", "where"), [([], ""), (["some.file"], "some.file: ")])
+def test_what_no_module_expects_of_the_system_is_told(
+    place: list[str], where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable", *place)
+
+    monkeypatch.setattr(checkpoint, "read", failing)
+    assert run("info", "model.pkl", code=1).stderr == f"Error: {where}Resource temporarily unavailable\n"
+
+
 def test_a_file_that_cannot_be_read_is_told_by_what_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Click would refuse all files for the sake of one, with another exit code, by what it thinks is allowed."""
 
