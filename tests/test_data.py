@@ -200,6 +200,19 @@ def test_convert_refuses_a_name_or_folder_of_another_form(own: Path) -> None:
     assert not Path("own.npz").exists()
 
 
+def test_advice_names_no_option_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(remote, "load", load)
+    for command in (["show", "kmnist"], ["convert", "kmnist", "target"]):
+        said = run("data", *command, code=1).stderr
+        assert said.endswith("and give their folder, or use builtin, which needs no download\n")
+    assert run("data", "show", "nowhere/own", code=1).stderr == (
+        "Error: nowhere/own: no such folder or file; if it has moved, give its new place\n"
+    )
+
+
 def test_list_names_every_data_set() -> None:
     lines = run("data", "list").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["name", *remote.SETS, "builtin[:N]", "builtin-letters[:N]"]

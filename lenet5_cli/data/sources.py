@@ -36,7 +36,7 @@ _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
 _ADDED_SEED = 3  # of the drawn images added to others
 _BUILTIN_MAX = 1_000_000
-_WHERE = "if it has moved, --data says where it is"
+_WHERE = "if it has moved, give --data its new place"
 _CHUNK = 4096  # images hashed at a time
 
 
@@ -199,7 +199,7 @@ def _fetched(source: str, split: str, how: Reading) -> Split:
     except OSError as problem:
         data = remote.SETS[source]
         place = f"put them into {_LOCAL_MNIST}/ or " if source == "mnist" else ""
-        idx_files = f"get the four files from {data.page} and {place}give their folder with --data FOLDER"
+        idx_files = f"get the four files from {data.page} and {place}give --data their folder"
         advice = idx_files if data.plain else f"get it from {data.page}"
         advice = f"; {advice}, or use --data builtin, which needs no download"
         raise DownloadError(f"{source}: {problem}", advice) from None
