@@ -1,10 +1,12 @@
 """Train the recipes with several seeds each, and print what they reach on the test set, in Markdown.
 
     LENET5_DATA=mnist_data python benchmarks/recipes.py [--recipes quick best ...] [--seeds 5] [--without] [--taught]
+        [--from-nothing]
 
 Each line is the command ``lenet5 train --config RECIPE --seed N``, its seconds with all that it does. With
 ``--without``, each recipe is trained again with one of its ingredients at a time put back to the default; with
-``--taught``, with as many other seeds, by ``--teacher`` with the models of all seeds before.
+``--taught``, with as many other seeds, by ``--teacher`` with the models of all seeds before. ``--from-nothing`` trains
+``quick`` on digits that lenet5 draws, and others, taught by these models, on more of them; no image of MNIST is used.
 """
 
 import argparse
@@ -23,6 +25,8 @@ from speed import machine
 from lenet5_cli.config import Config, read
 
 INGREDIENTS = ("augment", "input", "order", "schedule", "init", "glyphs", "ema")
+DRAWN: dict[str, object] = {"data": "builtin:60000", "augment": "elastic"}
+MORE = {"drawn": 60000, "samples-per-epoch": 120000, "glyphs": "codes", "epochs": 40}  # for those that are taught
 
 
 def main() -> None:
@@ -32,6 +36,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--without", action="store_true", help="leave out one ingredient at a time")
     parser.add_argument("--taught", action="store_true", help="have the models of a recipe teach it to others")
+    parser.add_argument("--from-nothing", action="store_true", help="train on drawn digits in place of the recipes")
     options = parser.parse_args()
     print(f"{machine()}; seeds 1 to {options.seeds}\n")
     print(
@@ -39,15 +44,30 @@ def main() -> None:
         flush=True,
     )
     seeds = range(1, options.seeds + 1)
+    if options.from_nothing:
+        from_nothing(seeds)
+        return
     for recipe in options.recipes:
         with tempfile.TemporaryDirectory() as folder:
             measure(recipe, recipe, {}, seeds, folder)
             if options.taught:
-                others = range(options.seeds + 1, 2 * options.seeds + 1)
-                teacher = ",".join(f"{folder}/{seed}.pkl" for seed in seeds)
-                measure(f"{recipe}, taught by {len(seeds)}", recipe, {"teacher": teacher}, others, folder)
+                teach(recipe, recipe, {}, seeds, folder)
             if options.without:
                 leave_out(recipe, seeds, folder)
+
+
+def from_nothing(seeds: range) -> None:
+    """Print a line for ``quick`` on drawn digits, and one for what it teaches."""
+    with tempfile.TemporaryDirectory() as folder:
+        measure("`quick` on drawn digits", "quick", DRAWN, seeds, folder)
+        teach("... on more", "quick", DRAWN | MORE, seeds, folder)
+
+
+def teach(title: str, recipe: str, change: dict[str, object], seeds: range, folder: str) -> None:
+    """Print a line for a recipe with as many other seeds, taught by the models of these seeds in the folder."""
+    teacher = ",".join(f"{folder}/{seed}.pkl" for seed in seeds)
+    others = range(seeds.stop, seeds.stop + len(seeds))
+    measure(f"{title}, taught by {len(seeds)}", recipe, {**change, "teacher": teacher}, others, folder)
 
 
 def leave_out(recipe: str, seeds: Iterable[int], folder: str) -> None:
@@ -67,9 +87,8 @@ def measure(title: str, recipe: str, change: dict[str, object], seeds: Iterable[
         command = [sys.executable, "-m", "lenet5_cli", "train", "--config", recipe, "--seed", str(seed), *changed]
         subprocess.run([*command, "--overwrite", "-o", model], check=True, capture_output=True)
         seconds.append(time.perf_counter() - start)
-        measured = subprocess.run(
-            [sys.executable, "-m", "lenet5_cli", "eval", "--json", model], check=True, capture_output=True
-        )
+        command = [sys.executable, "-m", "lenet5_cli", "eval", "--json", "--data", "mnist", model]
+        measured = subprocess.run(command, check=True, capture_output=True)
         accuracies.append(100 * json.loads(measured.stdout)["accuracy"])
         print(f"{title} seed {seed}: {accuracies[-1]:.2f} % in {seconds[-1]:.0f} s", file=sys.stderr, flush=True)
     spread = f"{statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else "-"

@@ -44,6 +44,7 @@ COMMAND = re.compile(r"^(?:.*&& |\$ )?(lenet5 .*)$", re.MULTILINE)
 BENCHMARK_OPTIONS = {
     "--choose",
     "--train",
+    "--from-nothing",
     "--recipes",
     "--taught",
     "--without",
