@@ -142,8 +142,6 @@ class Config:
             if getattr(value, "ndim", None) == 0:
                 object.__setattr__(self, setting.name, value.item())
             check(setting, getattr(self, setting.name))
-        if self.patience and not self.validation:
-            raise LeNet5Error("patience: there are no images to validate on; set validation too")
         if self.teacher and not all(self.teacher.split(",")):
             raise LeNet5Error(f"teacher: {shown(self.teacher)}; expected files with a comma between them")
         if self.nondigits and self.loss != "discriminative":

@@ -5,7 +5,8 @@ import multiprocessing
 import os
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from itertools import count
@@ -74,7 +75,8 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     monkeypatch.setattr(os, "fsync", os.fstat)  # no test cuts the power: none need wait for the disk
     monkeypatch.setenv("LENET5_CACHE", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
-    for variable in ("LENET5_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE"):
+    terminal = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+    for variable in ("LENET5_DATA", *terminal, "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):
         monkeypatch.delenv(variable, raising=False)
     # A process that a test starts imports nothing of the program that tests, nor tells mutmut who calls what.
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
@@ -87,6 +89,18 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 @pytest.fixture
 def runner() -> CliRunner:
     return CliRunner()
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Let no file grow beyond some bytes, as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def run(*arguments: object, code: int = 0) -> Result:

@@ -77,6 +77,60 @@ def test_no_file_goes_to_stdout(arguments: list[str]) -> None:
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "--output", ""], 2, "Invalid value for '-o' / '--output': an empty name; expected a file"),
+        (["train", "--from", ""], 2, "Invalid value for '--from': an empty name; expected a checkpoint"),
+        (["train", "--log", ""], 2, "--log '': an empty name; expected a file, or tensorboard:FOLDER"),
+        (["train", "--log", "folder"], 2, "--log 'folder': a folder; expected a file, or tensorboard:FOLDER"),
+        (["info", "bundled", "--figures", ""], 2, "'--figures': an empty name; expected a folder"),
+        (["export", "--to", "c", "--output", ""], 2, "'--output': an empty name; expected a file or folder"),
+        (["data", "convert", "builtin:9", ""], 2, "'TARGET': an empty name; expected a file or folder"),
+        (["data", "show", ""], 1, "(nothing): no such data set, folder or file;"),
+        (["train", "--data", ""], 1, "(nothing): no such data set, folder or file;"),
+    ],
+)
+def test_an_empty_name_is_not_the_current_folder(arguments: list[str], code: int, message: str) -> None:
+    for label in "01":
+        Path("folder", label).mkdir(parents=True)
+        Path(label).mkdir()
+        drawing(int(label)).save(f"{label}/digit.png")
+    before = sorted(Path.cwd().rglob("*"))
+    assert message in run(*arguments, "--overwrite", code=code).stderr
+    assert sorted(Path.cwd().rglob("*")) == before
+
+
+@pytest.mark.parametrize(("place", "where"), [([], ""), (["some.file"], "some.file: ")])
+def test_what_no_module_expects_of_the_system_is_told(
+    place: list[str], where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable", *place)
+
+    monkeypatch.setattr(checkpoint, "read", failing)
+    assert run("info", "model.pkl", code=1).stderr == f"Error: {where}Resource temporarily unavailable\n"
+
+
+def test_a_file_that_cannot_be_read_is_told_by_what_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Click would refuse all files for the sake of one, with another exit code, by what it thinks is allowed."""
+
+    def denied(path: str, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    drawing(3).save("three.png")
+    Path("model.pkl").touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert run("predict", "three.png", "--model", "bundled").stdout.splitlines()[1].split() == [
+        "three.png",
+        "3",
+        "1.0000",
+    ]
+    monkeypatch.setattr(os, "open", denied)
+    message = "Error: model.pkl: cannot be read: Permission denied; expected a checkpoint\n"
+    assert run("info", "model.pkl", code=1).stderr == message
+
+
 def test_no_option_shares_a_name_with_another() -> None:
     context = click.Context(lenet5)
     for command in (lenet5.get_command(context, each) for each in COMMANDS):

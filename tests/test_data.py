@@ -70,6 +70,8 @@ def test_show_draws_a_contact_sheet(bars_folder: Path) -> None:
         first = train.images[train.labels == digit][0]
         np.testing.assert_array_equal(sheet[GAP + digit * step :, GAP:][:28, :28], first)
     assert "exists; --overwrite" in run("data", "show", bars_folder, "--sheet", "sheet.png", code=2).stderr
+    refused = run("data", "show", bars_folder, "--sheet", "sheet.jpg", code=2).stderr
+    assert refused.endswith("Error: --sheet sheet.jpg: expected a name that ends in .png\n")
 
 
 def test_classes_with_other_names(own: Path) -> None:
@@ -142,9 +144,9 @@ def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     assert refused.stderr.endswith("Error: out: class ../B cannot be the name of a folder of pictures\n")
     letters.write_text(text.replace("B,", f"{17 * 'B'},"))
     refused = run("data", "convert", letters, "out", code=1)
-    there = "a name of 17 characters; expected 1 to 16 printable characters"
+    there = f"the name '{16 * 'B'}'... of 17 characters; expected 1 to 16 printable characters"
     assert refused.stderr.endswith(f"Error: out/names.txt: {there}\n")
-    assert not Path("B").exists()
+    assert [path.name for path in Path.cwd().iterdir()] == ["letters.csv"]
     letters.write_text(
         "".join(f"{at},".join(["c", ""]) + text.partition(",")[2].partition("\n")[0] + "\n" for at in range(129))
     )
@@ -180,6 +182,34 @@ def test_convert_replaces_nothing(bars_folder: Path) -> None:
     assert (
         "digits: expected a name that ends in .npz"
         in run("data", "convert", bars_folder, "digits", "--to", "npz", code=2).stderr
+    )
+
+
+def test_convert_refuses_a_name_or_folder_of_another_form(own: Path) -> None:
+    before = sorted(own.rglob("*"))
+    Path("file").touch()
+    for target, form, message in (
+        (own, "idx", "own holds folders; IDX files among them would be read in their place"),
+        ("file", "idx", "file: a file; expected a folder for --to idx"),
+        ("file", "folders", "file: a file; expected a folder for --to folders"),
+        ("own.npz", "idx", "own.npz: --to idx writes a folder; a name like this is for --to npz"),
+    ):
+        refused = run("data", "convert", "builtin:9", target, "--to", form, "--overwrite", code=2).stderr
+        assert refused.endswith(f"Error: {message}\n")
+    assert sorted(own.rglob("*")) == before
+    assert not Path("own.npz").exists()
+
+
+def test_advice_names_no_option_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(remote, "load", load)
+    for command in (["show", "kmnist"], ["convert", "kmnist", "target"]):
+        said = run("data", *command, code=1).stderr
+        assert said.endswith("and give their folder, or use builtin, which needs no download\n")
+    assert run("data", "show", "nowhere/own", code=1).stderr == (
+        "Error: nowhere/own: no such folder or file; if it has moved, give its new place\n"
     )
 
 
@@ -228,13 +258,25 @@ def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
     result = run("train", "--data", "flat", "--test-fraction", "0.5", *SHORT)
     count = int(re.search(r"test accuracy: .* of (\d+)\)", result.stdout)[1])
     assert 0 < count < 40
-    evaluated = run("eval", "model.pkl").stdout
-    assert f" of {count})" in evaluated
-    assert " of 40)" in run("eval", "model.pkl", "--test-fraction", "1").stdout
+    evaluated = run("eval", "model.pkl")
+    assert f" of {count})" in evaluated.stdout
+    assert "NOTE" not in evaluated.stderr
+    evaluated = run("eval", "model.pkl", "--test-fraction", "1")
+    assert " of 40)" in evaluated.stdout
+    note = "NOTE: at --test-fraction 1 in place of 0.5, model.pkl was trained on some of these.\n"
+    assert evaluated.stderr.endswith(note)
     assert "epoch: 3" in run("train", "--resume", "--epochs", "3").stdout
     Path("flat/3/60.png").unlink()
     result = run("train", "--resume", "--epochs", "4", code=1)
     assert result.stderr.endswith("Error: model.pkl: was trained on other images than those of flat\n")
+
+
+@pytest.mark.usefixtures("own")
+def test_of_data_that_is_split_no_other_fraction_can_be_measured() -> None:
+    run("train", "--data", "own", *SHORT)
+    evaluated = run("eval", "model.pkl", "--test-fraction", "1")
+    assert " of 10)" in evaluated.stdout
+    assert "NOTE" not in evaluated.stderr
 
 
 @pytest.mark.usefixtures("own")

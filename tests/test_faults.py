@@ -19,7 +19,7 @@ from lenet5_cli.commands import lenet5 as group
 from lenet5_cli.data import glyphs, idx
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
-from tests.conftest import bars, history
+from tests.conftest import bars, history, room_for
 
 SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3", "--threads", "1"]
 
@@ -32,18 +32,6 @@ def lenet5(*arguments: object, code: int = 0) -> Result:
     result = CliRunner().invoke(group, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return result
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """Let no file grow beyond some bytes, as on a disk that is full."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -109,7 +97,7 @@ def test_a_log_that_does_not_fit_is_told_by_name(bars_folder: Path) -> None:
             command("info", "model.pkl"), stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False
         )
     assert result.returncode == 1
-    assert result.stderr == "Error: writing: No space left on device\n"
+    assert result.stderr == "Error: standard output: cannot be written: No space left on device\n"
 
 
 # Two runs at once

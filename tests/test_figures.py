@@ -105,13 +105,13 @@ def test_wrong_answers_are_drawn_each_with_what_is_known_of_it(monkeypatch: pyte
 
 
 def test_names_of_classes_do_not_run_into_each_other_or_off_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = glyphs.read("digits")._replace(names=("apples", "oranges", *"23456789"))
+    pairs = glyphs.read("digits")._replace(names=("class-1", "class-2", *"23456789"))
     measured = Tally(200, names=pairs.names)
     measured.add(0.0, np.array([0, 0, 0]), -np.eye(10)[[0, 0, 0]])
     sheet = drawn(monkeypatch, figures.errors, PICTURES[:3], measured.worst, measured)
     layers = LeNet5(Config(seed=1)).maps(PICTURES[:2])
     table = drawn(monkeypatch, figures.maps, layers, np.array([0, 1], np.uint8), pairs)
-    for figure, row in ((sheet, "app… → ora…"), (table, "app…")):
+    for figure, row in ((sheet, "cl…1 → cl…2"), (table, "cl…1")):
         boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() == row]
         assert boxes
         assert all(one.x1 < other.x0 for one, other in pairwise(boxes))

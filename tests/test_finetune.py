@@ -172,7 +172,11 @@ def test_with_another_sheet_the_layers_start_from_the_model_and_the_codes_are_th
 
 
 def test_rehearsal_needs_a_model(bars_folder: Path) -> None:
-    result = run("train", "--data", bars_folder, "--rehearse", 0.5, code=1)
+    result = run("train", "--data", bars_folder, "--rehearse", 0.5, code=2)
+    message = "--rehearse mixes in what the model of --from was trained on; give --from too"
+    assert result.stderr.endswith(f"\nError: {message}\n")
+    Path("mine.toml").write_text("rehearse = 0.5\n")
+    result = run("train", "--data", bars_folder, "--config", "mine.toml", code=1)
     assert result.stderr.endswith("Error: rehearse: there is no model to start from; set --from too\n")
 
 
@@ -212,5 +216,5 @@ def test_the_bundled_model_is_a_start() -> None:
 
 
 def test_a_config_that_asks_for_another_network_is_refused_in_python() -> None:
-    with pytest.raises(LeNet5Error, match=r"bundled\.pkl: input is grey in this network; lecun would be another"):
+    with pytest.raises(LeNet5Error, match=r"^bundled: input is grey in this network; lecun would be another"):
         train(data="builtin:40", start=BUNDLED_MODEL, epochs=1, input="lecun")

@@ -224,7 +224,8 @@ def test_classes_that_are_missing_or_unknown() -> None:
     Path("own/4").rmdir()
     Path("own/7").rename("own/seven")
     assert refusal() == (
-        "own/seven: class seven has no glyph; the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; --glyphs takes another"
+        "own/seven: class seven has no glyph; the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;"
+        " train --glyphs takes another"
     )
     names = ["one", "none", *"023456", "seven"]
     letters = inputs.load(Config(data="own", test_fraction=0), "train", names)
@@ -235,8 +236,23 @@ def test_classes_that_are_missing_or_unknown() -> None:
     assert refusal() == "own: pictures of one class, 1; expected a folder of pictures for each class"
 
 
+def test_a_name_has_one_spelling() -> None:
+    apart, together = "Zu\u0308rich", "Z\u00fcrich"  # as macOS may have it, and others
+    for folder, sheet in ((apart, together), (together, apart)):
+        Path("own/1").rename(Path("own", folder))
+        assert together in sources.class_names("own")
+        loaded = inputs.load(Config(data="own", test_fraction=0), "train", [sheet, "none", *"7"])
+        assert np.bincount(loaded.labels).tolist() == [12, 0, 12]
+        Path("own", folder).rename("own/1")
+
+
 def test_an_empty_split_is_told() -> None:
-    assert refusal(split="test", test_fraction=0) == "own: no pictures for the test split; --test-fraction is 0"
+    expected = "in the test split by --test-fraction 0; give another fraction, or more images"
+    assert refusal(split="test", test_fraction=0) == f"own: none of 24 images is {expected}"
+    Path("own").rename("train")
+    Path("own/test").mkdir(parents=True)
+    Path("train").rename("own/train")
+    assert refusal(split="test") == "own/test: no pictures; expected some of each class"
 
 
 def test_too_many_pictures_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

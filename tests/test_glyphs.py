@@ -206,7 +206,10 @@ def test_text_may_be_written_otherwise(tmp_path, content):
         (with_line(4, "= 5"), "two classes are named 5; expected a name of its own for each"),
         (with_line(4, "="), "line 4: the name ''; expected 1 to 16 printable characters"),
         (with_line(4, "= a\x1bb"), r"line 4: the name 'a\x1bb'; expected 1 to 16 printable characters"),
-        (with_line(4, "= " + 17 * "x"), "line 4: a name of 17 characters; expected 1 to 16 printable characters"),
+        (
+            with_line(4, "= " + 17 * "x"),
+            f"line 4: the name '{16 * 'x'}'... of 17 characters; expected 1 to 16 printable characters",
+        ),
         (with_line(4, "= a\n= 0"), "line 4: no glyph under the name a; expected 12 rows"),
         (TEXT.encode() + b"= a\n", "line 143: no glyph under the name a; expected 12 rows"),
         (
@@ -273,10 +276,13 @@ def test_huge_image_is_refused_by_its_header(tmp_path):
 
 @pytest.mark.parametrize(("function", "expected"), [(glyphs.read, "a glyph sheet"), (glyphs.from_font, "a font")])
 def test_missing_file_and_folder_are_refused(tmp_path, function, expected):
-    path = tmp_path / "none"
-    assert refusal(function, path) == f"{path}: no such file; expected {expected}"
+    known = f"no such file or sheet; the sheets that come with lenet5 are {', '.join(glyphs.shipped())}"
+    missing = known if function is glyphs.read else f"no such file; expected {expected}"
+    for path in (tmp_path / "none", "leters"):
+        assert refusal(function, path) == f"{path}: {missing}"
     assert refusal(function, tmp_path) == f"{tmp_path}: a folder; expected {expected}"
-    assert refusal(function, "a\0b") == rf"a\x00b: cannot be read: embedded null byte; expected {expected}"
+    unreadable = missing if function is glyphs.read else f"cannot be read: embedded null byte; expected {expected}"
+    assert refusal(function, "a\0b") == rf"a\x00b: {unreadable}"
 
 
 @pytest.mark.parametrize("name", ["sheet.jpg", "sheet"])

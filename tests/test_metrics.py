@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lenet5_cli.engine.losses import softmax
-from lenet5_cli.training.metrics import BINS, Tally
+from lenet5_cli.training.metrics import BINS, Tally, wilson
 
 
 def sure(answers: list[int], confidences: list[float]) -> NDArray[np.float64]:
@@ -50,6 +50,13 @@ def test_wilson_interval(right: int, images: int, low: float, high: float) -> No
     """Against Wilson's interval worked out by hand: (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)."""
     measured = tally([0] * images, [0] * right + [1] * (images - right))
     assert measured.interval == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize("images", [2, 7, 60, 99, 2000])
+def test_a_wilson_interval_is_of_fractions(images: int) -> None:
+    assert 0 <= wilson(0, images)[0] < 1e-12
+    assert 1 - 1e-12 < wilson(images, images)[1] <= 1
+    assert f"{wilson(0, images)[0]:.4f}" == "0.0000"  # and not -0.0000
 
 
 def test_calibration() -> None:

@@ -94,13 +94,16 @@ def test_a_folder_gives_its_pictures_in_order_and_recursive_those_below() -> Non
     drawing(3).save("scans/a.png")
     drawing(1).save("scans/deeper/c.bmp")
     drawing(7).save("scans/c.jfif")  # what browsers on Windows call a JPEG
-    Path("scans/notes.txt").write_text("no picture", encoding="utf-8")
+    for name in ("notes.txt", "._a.png", "__MACOSX/a.png", ".thumbnails/a.png"):
+        Path("scans", name).parent.mkdir(exist_ok=True)
+        Path("scans", name).write_text("no picture", encoding="utf-8")
     assert [(answer["file"], answer["digit"]) for answer in answers("scans")] == [
         ("scans/a.png", 3),
         ("scans/b.JPG", 7),
         ("scans/c.jfif", 7),
     ]
-    assert [answer["file"] for answer in answers("scans", "--recursive")][-1] == "scans/deeper/c.bmp"
+    deeper = [answer["file"] for answer in answers("scans", "--recursive")]
+    assert deeper == ["scans/a.png", "scans/b.JPG", "scans/c.jfif", "scans/deeper/c.bmp"]
 
 
 def test_a_folder_without_pictures_is_told() -> None:
@@ -358,6 +361,18 @@ def test_csv_has_a_row_a_picture() -> None:
 )
 def test_a_name_fills_ten_columns(name: str, cell: str) -> None:
     assert _cell(name, 10) == cell
+
+
+def test_names_of_classes_may_be_wide() -> None:
+    sheet = glyphs.Sheet(glyphs.read().codes[:3], ("一二三四", "a", "b"))
+    network = LeNet5(Config(seed=1), sheet)
+    checkpoint.write("wide.pkl", Checkpoint(network.pairs(), sheet))
+    drawing(3).save("three.png")
+    head, *rows = run("predict", "three.png", "--model", "wide.pkl", "--top", 3).stdout.splitlines()
+    assert len(rows) == 3
+    for row in rows:
+        before = row[: row.rindex("0.")]
+        assert len(before) + sum(character in "一二三四" for character in before) == head.index("probability")
 
 
 def test_long_names_are_cut_in_the_middle_and_unlikely_answers_are_left_out() -> None:

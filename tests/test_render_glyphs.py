@@ -144,7 +144,11 @@ def test_existing_file_is_kept_unless_overwritten():
         (["--sheet", "a.txt", "--font", "b.ttf"], 2, "expected either --sheet or --font, not both"),
         (["--scale", "2", "--output", "a.txt"], 2, "--scale enlarges an image; a.txt is a text"),
         (["--scale", "0"], 2, "Invalid value for '--scale': 0 is not in the range 1<=x<=100."),
-        (["--sheet", "none.txt"], 1, "none.txt: no such file; expected a glyph sheet"),
+        (
+            ["--sheet", "a"],
+            1,
+            "a: no such file or sheet; the sheets that come with lenet5 are codes, digits, digits-letters, letters",
+        ),
         (["--font", "none.ttf"], 1, "none.ttf: no such file; expected a font"),
         (["-o", "a.jpg"], 1, "a.jpg: ends in '.jpg'; expected '.png' for an image or '.txt' for a text"),
         (["-o", "none/a.png"], 2, "none/a.png: there is no folder none"),

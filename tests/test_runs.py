@@ -122,7 +122,7 @@ def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_
     bars_folder.rename(tmp_path / "moved")
     gone = f"bars: no such data set, folder or file; the data sets are {', '.join(sources.NAMES)};"
     for arguments in (["eval", "model.pkl"], ["train", "--resume", "--epochs", 3]):
-        assert run(*arguments, code=1).stderr == f"Error: {gone} if it has moved, --data says where it is\n"
+        assert run(*arguments, code=1).stderr == f"Error: {gone} if it has moved, give --data its new place\n"
     assert json.loads(run("eval", "model.pkl", "--data", "moved", "--json").stdout)["images"] == 50
     run("train", "--resume", "--data", "moved", "--epochs", 3)
     assert checkpoint.read("model.pkl").data["name"] == "moved"
@@ -483,8 +483,21 @@ def test_validation_keeps_the_best_epoch_and_patience_ends_the_run(bars_folder: 
 def test_a_validation_part_leaves_images_to_train_on(bars_folder: Path) -> None:
     result = train(bars_folder, "--validation", 300, code=1)
     assert result.stderr.endswith("Error: validation: 300 of 300 images; none would be left\n")
-    result = train(bars_folder, "--patience", 1, code=2)
+    for arguments in (["--patience", "1"], ["--keep", "last"]):
+        result = train(bars_folder, *arguments, code=2)
+        message = f"{arguments[0]}: no images are held out to validate on; give --validation too"
+        assert result.stderr.endswith(f"\nError: {message}\n")
+    Path("mine.toml").write_text("patience = 1\n")
+    result = train(bars_folder, "--config", "mine.toml", code=1)
     assert result.stderr.endswith("\nError: patience: there are no images to validate on; set validation too\n")
+
+
+def test_patience_goes_with_whatever_holds_images_out(bars_folder: Path) -> None:
+    Path("mine.toml").write_text("patience = 1\n")
+    train(bars_folder, "--config", "mine.toml", "--validation", 50)
+    train(bars_folder, "--from", "model.pkl", "--patience", 1, "-o", "next.pkl")
+    assert checkpoint.read("next.pkl").config["patience"] == 1
+    assert checkpoint.read("next.pkl").config["validation"] == 60
 
 
 def test_max_time_starts_no_epoch_that_would_end_too_late(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -509,6 +522,8 @@ def test_a_run_learns_from_a_teacher_and_resumes_with_no_other(bars_folder: Path
     trained = LeNet5.load("model.pkl").parameters
     train(bars_folder, *taught, "--epochs", "1", "--overwrite")
     Path("2.pkl").rename("moved.pkl")
+    gone = "teacher: 2.pkl: no such file; expected a checkpoint; if it has moved, --teacher says where it is"
+    assert run("train", "--resume", "--epochs", "2", code=1).stderr.endswith(f"\nError: {gone}\n")
     run("train", "--resume", "--teacher", "1.pkl,moved.pkl", "--epochs", "2")
     assert (LeNet5.load("model.pkl").parameters == trained).all()
     Path("moved.pkl").rename("2.pkl")
@@ -532,7 +547,8 @@ def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
     result = train(bars_folder, "--teacher", "gone.pkl,", code=2)
     assert result.stderr.splitlines()[-1] == "Error: teacher: 'gone.pkl,'; expected files with a comma between them"
     result = train(bars_folder, "--teacher", "gone.pkl", code=1)
-    assert result.stderr.splitlines()[-1] == "Error: gone.pkl: no such file; expected a checkpoint"
+    expected = "teacher: gone.pkl: no such file; expected a checkpoint; if it has moved, --teacher says where it is"
+    assert result.stderr.splitlines()[-1] == f"Error: {expected}"
 
 
 @pytest.fixture
@@ -628,7 +644,13 @@ def test_what_says_when_a_run_ends_may_change_but_not_to_an_earlier_epoch(fitted
     with pytest.raises(LeNet5Error) as error:
         runs.continued(run.checkpoint(), {"epochs": 2})
     assert str(error.value) == "has 3 of 2 epochs already; give a larger --epochs to continue"
-    assert len(fitted) == 2
+    run = runs.Run(Config(epochs=3, seed=1, schedule="cosine"), bars(60))
+    assert len(list(run.train())) == 3
+    with pytest.raises(LeNet5Error) as error:
+        runs.continued(run.checkpoint(), {})
+    schedule = "all of its cosine schedule; --from begins another run with its model"
+    assert str(error.value) == f"has 3 of 3 epochs already, {schedule}"
+    assert len(fitted) == 3
 
 
 @pytest.mark.usefixtures("fitted")

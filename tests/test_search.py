@@ -22,7 +22,7 @@ from lenet5_cli.files import shipped_folder
 from lenet5_cli.training import runs, search
 from lenet5_cli.training.metrics import wilson
 from lenet5_cli.training.search import Search, read_space, spaces
-from tests.conftest import left_behind
+from tests.conftest import left_behind, room_for
 
 SPACE = {"lr": FloatDistribution(0.001, 0.1, log=True), "batch_size": IntDistribution(5, 50)}
 
@@ -441,6 +441,15 @@ def test_a_journal_that_cannot_be_written_is_named(config: Config) -> None:
     with pytest.raises(LeNet5Error) as error:
         study(config, Path("none/journal.log"))
     assert str(error.value) == "none/journal.log: cannot be written: No such file or directory"
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_journal_on_a_full_disk_is_named(config: Config) -> None:
+    begun = study(config, Path("journal.log"))
+    with room_for(Path("journal.log").stat().st_size + 300), pytest.raises(LeNet5Error) as error:
+        list(begun.run(9))
+    assert str(error.value) == "journal.log: cannot be written: File too large"
+    assert len(list(study(config, Path("journal.log")).run(1))) == 1  # what was cut off is mended
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from lenet5_cli.errors import LeNet5Error
 NEITHER = (
     "no such data set, folder or file; the data sets are mnist, fashion-mnist, kmnist, emnist-digits,"
     " emnist-letters, emnist-balanced, qmnist, kannada-mnist, builtin, builtin-letters;"
-    " if it has moved, --data says where it is"
+    " if it has moved, give --data its new place"
 )
 REAL_MNIST = Path(os.environ.get("LENET5_DATA") or "(none)").absolute()
 PREFIXES = {"train": "train", "test": "t10k"}
@@ -61,6 +61,11 @@ def test_the_variable_names_the_folder_of_mnist(folder, monkeypatch):
     np.testing.assert_array_equal(found.images, images)
     fill(folder / "own", images[:2], labels[:2], prefix="t10k")
     assert len(sources.load("mnist", "test").images) == 2
+    for label in "01":
+        (folder / "pictures" / label).mkdir(parents=True)
+    monkeypatch.setenv("LENET5_DATA", "pictures")
+    with pytest.raises(LeNet5Error, match=r"^LENET5_DATA: pictures: no IDX files in this folder; the names tried are"):
+        sources.load("mnist", "train")
 
 
 class Internet:
@@ -216,7 +221,7 @@ def test_labels_are_places_in_the_file_of_names_beside_them(folder, monkeypatch)
     assert sources.load("mnist", "train", sources.Reading(names=("c", "x", "a", "b"))).sha256 == found.sha256
     with pytest.raises(LeNet5Error) as refused:
         sources.load(".", "train", sources.Reading(names=("a", "b")))
-    known = "class c has no glyph; the glyph sheet has a, b; --glyphs takes another"
+    known = "class c has no glyph; the glyph sheet has a, b; train --glyphs takes another"
     assert str(refused.value) == f"names.txt: line 3: {known}"
 
 
@@ -260,13 +265,13 @@ def test_a_missing_file(folder):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("data/digits", "data/digits: no such folder or file; if it has moved, --data says where it is"),
-        ("./mnist", "./mnist: no such folder or file; if it has moved, --data says where it is"),
+        ("data/digits", "data/digits: no such folder or file; if it has moved, give --data its new place"),
+        ("./mnist", "./mnist: no such folder or file; if it has moved, give --data its new place"),
         (
             "fashion_mnist",
-            f"fashion_mnist: {NEITHER.partition('if it')[0]}did you mean fashion-mnist?",
+            f"fashion_mnist: {NEITHER.replace('if it', 'did you mean fashion-mnist? if it')}",
         ),
-        ("MNIST", f"MNIST: {NEITHER.partition('if it')[0]}did you mean mnist?"),
+        ("MNIST", f"MNIST: {NEITHER.replace('if it', 'did you mean mnist? if it')}"),
         ("cifar", f"cifar: {NEITHER}"),
         ("", f"(nothing): {NEITHER}"),
         ("file", "file: a file; expected a folder, or a file that ends in .csv or .npz"),
@@ -402,8 +407,8 @@ def test_a_download_that_fails_everywhere(folder, internet, monkeypatch, first, 
     assert str(refused.value) == (
         f"mnist: train-images-idx3-ubyte.gz could not be downloaded (ossci-datasets.s3.amazonaws.com: {reason};"
         " storage.googleapis.com: Network is unreachable); get the four files from"
-        " https://github.com/cvdfoundation/mnist and put them into mnist_data/ or give their folder with"
-        " --data FOLDER, or use --data builtin, which needs no download"
+        " https://github.com/cvdfoundation/mnist and put them into mnist_data/ or give --data their"
+        " folder, or use --data builtin, which needs no download"
     )
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
@@ -412,7 +417,7 @@ def test_fashion_mnist_has_its_own_mirrors_and_advice(internet):
     assert refusal("fashion-mnist", "test") == (
         "fashion-mnist: t10k-images-idx3-ubyte.gz could not be downloaded (raw.githubusercontent.com: Network is"
         " unreachable; storage.googleapis.com: Network is unreachable); get the four files from"
-        " https://github.com/zalandoresearch/fashion-mnist and give their folder with --data FOLDER,"
+        " https://github.com/zalandoresearch/fashion-mnist and give --data their folder,"
         " or use --data builtin, which needs no download"
     )
     assert len(internet.asked) == 2
@@ -470,7 +475,7 @@ def test_a_class_without_a_glyph_is_shown_short_among_some_of_those_that_have_on
             sources.load(".", "train", sources.Reading(names=[f"n{at}" for at in range(count)]))
         known = ", ".join(f"n{at}" for at in range(40)) + end
         there = f"names.txt: line 1: class {'x' * 16} has no glyph"
-        assert str(refused.value) == f"{there}; the glyph sheet has {known}; --glyphs takes another"
+        assert str(refused.value) == f"{there}; the glyph sheet has {known}; train --glyphs takes another"
     for label, shown in (("y" * 60, "y" * 60), ("y" * 61, "y" * 60 + "..."), ("", "(empty)")):
         Path("own.csv").write_text(f"{label}{',0' * 784}\n")
         assert refusal("own.csv").startswith(f"own.csv: line 1: class {shown} has no glyph; the glyph sheet has 0,")

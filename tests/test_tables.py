@@ -55,7 +55,9 @@ def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
         try:
             counts.append(len(sources.load("own.csv", split).labels))
         except LeNet5Error as error:
-            assert str(error) == f"own.csv: no images for the {split} split; --test-fraction is 0.2"  # noqa: PT017
+            advice = "give another fraction, or more images"
+            there = f"none of 40 images is in the {split} split by --test-fraction 0.2"
+            assert str(error) == f"own.csv: {there}; {advice}"  # noqa: PT017
     assert counts == [40]
 
 
@@ -159,8 +161,8 @@ def test_npz_without_a_test_split_is_split() -> None:
 
 LABELS = "labels, integers or text of shape (n,)"
 IMAGES = "images, numbers of shape (n, 28, 28)"
-OBJECTS = "x_train: an array of objects, which is a program; expected numbers"
-TEN = "the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; --glyphs takes another"
+OBJECTS = "x_train: an array of objects, which is a program; expected numbers or text"
+TEN = "the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; train --glyphs takes another"
 HOW = "an .npz file with x_train, y_train, x_test and y_test"
 
 

@@ -106,6 +106,13 @@ def test_a_dumb_terminal_and_a_narrow_one() -> None:
 
 
 @POSIX
+def test_what_is_drawn_is_not_said_to_be_downloaded() -> None:
+    (shown,) = on_a_terminal(["data", "show", "builtin:9"])
+    assert "load builtin:9\r" in shown
+    assert not re.search("download|%|B/s", shown)
+
+
+@POSIX
 def test_colours_are_for_terminals_that_want_them() -> None:
     colour = re.compile(r"\x1b\[[0-9;]*(3[0-7]|9[0-7]|38|48)[;m]")
     shown = on_a_terminal(*(COMMANDS[name] for name in COLOURED), NO_COLOR="1")
@@ -218,4 +225,7 @@ def test_output_that_cannot_be_written_is_told(arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "lenet5_cli", *arguments]
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
-    assert (result.returncode, result.stderr) == (1, "Error: writing: No space left on device\n")
+    assert (result.returncode, result.stderr) == (
+        1,
+        "Error: standard output: cannot be written: No space left on device\n",
+    )

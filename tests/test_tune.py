@@ -69,6 +69,7 @@ def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: l
 
 @pytest.mark.usefixtures("begun")
 def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
+    how += ["--patience", 9]  # images are held out though no --validation says how many
     run(*how, "--storage", "journal.log")
     before = Path("best.toml").read_bytes()
     Path("best.toml").write_bytes(b"")

@@ -48,8 +48,8 @@ class Group(click.Group):
             mute()
         try:
             return super().main(*args, **extra)
-        except OSError as error:  # of a file that no module of ours opens, such as the output
-            click.echo(f"Error: {error.filename or 'writing'}: {error.strerror}", err=True)
+        except OSError as error:  # of a file that no module of ours opens, such as stdout
+            click.echo(f"Error: {_where(error)}{error.strerror}", err=True)
             sys.exit(1)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -81,6 +81,18 @@ def _interruptible() -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _where(error: OSError) -> str:
+    """Return the beginning of the message about an error: a file, or stdout where it fails again."""
+    if error.filename:
+        return f"{error.filename}: "
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None  # what it holds would fail once more when Python ends, which then exits with 120
+        return "standard output: cannot be written: "
+    return ""
 
 
 def _prepare_streams() -> None:

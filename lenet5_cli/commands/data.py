@@ -9,6 +9,7 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
+    Named,
     console,
     load,
     model_name,
@@ -129,6 +130,8 @@ def show(
       lenet5 data show mnist
       lenet5 data show own_pictures --sheet sheet.png --model bundled
     """
+    if sheet and sheet.suffix.lower() != ".png":
+        raise click.UsageError(printable(f"--sheet {sheet}: expected a name that ends in .png"))
     refuse_existing(overwrite, sheet)
     splits, names = _load_both(source, test_fraction, as_is)
     _show_counts(splits, names)
@@ -145,7 +148,7 @@ def show(
 
 @data.command("convert", cls=GroupedCommand)
 @click.argument("source", metavar="NAME|PATH")
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=Named("a file or folder"))
 @option(
     "--to", "form", group="Main", type=click.Choice(FORMATS), default="idx", show_default=True, help="What to write."
 )
@@ -163,11 +166,7 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
       lenet5 data convert mnist mnist.npz --to npz
       lenet5 data convert digits.csv pictures --to folders
     """
-    if form == "npz" and target.suffix != ".npz":
-        raise click.UsageError(printable(f"{target}: expected a name that ends in .npz"))
-    refuse_existing(overwrite, target)
-    if form == "folders" and target.exists() and any(target.iterdir()):
-        raise click.UsageError(printable(f"{target} holds files already; pictures go into an empty folder"))
+    _check_target(target, form, overwrite)
     splits, names = _load_both(source, test_fraction, as_is)
     write = {"idx": _to_idx, "npz": _to_npz, "folders": _to_folders}[form]
     try:
@@ -177,13 +176,35 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
     say_written(target)
 
 
+def _check_target(target: Path, form: str, overwrite: bool) -> None:
+    """Refuse what may not be replaced, and a name or a folder to which another form belongs."""
+    from lenet5_cli.data import folders, sources
+
+    if form == "npz" and target.suffix != ".npz":
+        raise click.UsageError(printable(f"{target}: expected a name that ends in .npz"))
+    if form != "npz" and target.suffix == ".npz":
+        raise click.UsageError(printable(f"{target}: --to {form} writes a folder; a name like this is for --to npz"))
+    if form != "npz" and target.is_file():
+        raise click.UsageError(printable(f"{target}: a file; expected a folder for --to {form}"))
+    refuse_existing(overwrite, target)
+    if not target.is_dir():
+        return
+    if form == "folders" and any(target.iterdir()):
+        raise click.UsageError(printable(f"{target} holds files already; pictures go into an empty folder"))
+    if form == "idx" and not sources.holds_idx(target) and folders.is_one(target):
+        raise click.UsageError(printable(f"{target} holds folders; IDX files among them would be read in their place"))
+
+
 def _load_both(source: str, test_fraction: float, as_is: bool) -> "tuple[dict[str, Split], Sequence[str]]":
     """Return both splits by name, and the names of the classes."""
     from lenet5_cli.data import sources
 
     config = Config(data=source, test_fraction=test_fraction, as_is=as_is)
-    names = sources.class_names(source)
-    return {split: load(config, split, names) for split in ("train", "test")}, names
+    try:
+        names = sources.class_names(source)
+        return {split: load(config, split, names) for split in ("train", "test")}, names
+    except LeNet5Error as error:
+        raise LeNet5Error(str(error).replace("--data ", "")) from None  # what it advises to give is an argument here
 
 
 def _show_counts(splits: "dict[str, Split]", names: "Sequence[str]") -> None:
@@ -309,12 +330,13 @@ def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) ->
     from lenet5_cli.data import glyphs, idx, sources
     from lenet5_cli.files import replacing
 
-    target.mkdir(exist_ok=True)
     names_path = target / sources.NAMES_FILE
+    kept = () if _numbers(names) else glyphs.checked_names(names, f"{names_path}: ")
+    target.mkdir(exist_ok=True)
     names_path.unlink(missing_ok=True)  # of what was there before
-    if not _numbers(names):
+    if kept:
         with replacing(names_path) as file:
-            file.write("".join(f"{name}\n" for name in glyphs.checked_names(names, f"{names_path}: ")).encode())
+            file.write("".join(f"{name}\n" for name in kept).encode())
     for prefix, split in zip(("train", "t10k"), splits.values(), strict=True):
         idx.write(target / f"{prefix}-images-idx3-ubyte", split.images)
         idx.write(target / f"{prefix}-labels-idx1-ubyte", split.labels)

@@ -31,6 +31,7 @@ from lenet5_cli.commands.options import (
     threads_option,
     timeout_option,
 )
+from lenet5_cli.errors import printable
 from lenet5_cli.export import TARGETS
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from lenet5_cli.config import Config
     from lenet5_cli.data.sources import Split
     from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.storage.checkpoint import Checkpoint
     from lenet5_cli.training.metrics import Rejection, Tally
     from lenet5_cli.training.step import Score
 
@@ -141,6 +144,8 @@ def evaluate(
         where = data_of(saved[0], data, test_fraction=test_fraction)
         images = ranks.led(lambda: load(where, split, classifier.names))
         agree(ranks, **{split: images})
+        if ranks.leader and split == "test":
+            _note_trained_on(names[0], saved[0], where, len(images.labels))
         count = partial(measure, data=images, threads=threads_of(ranks, threads), ranks=ranks, track=bar)
         each = [count(network) for network in networks] if networks[1:] else []
         tally = count(classifier, keep=DRAWN if errors else 0, score=_integers(networks[0], kind) if kind else None)
@@ -157,6 +162,18 @@ def evaluate(
             if reject:
                 _show_refusals(tally, classifier.threshold)
         say_written(plot, errors)
+
+
+def _note_trained_on(name: str, saved: "Checkpoint", where: "Config", count: int) -> None:
+    """Say so where a larger part of its own data measures a model on images that it was trained on."""
+    from lenet5_cli.training import inputs
+
+    before = data_of(saved, None)
+    if where.data != before.data or where.test_fraction <= before.test_fraction:
+        return
+    if len(inputs.load(before, "test", saved.sheet and saved.sheet.names).labels) < count:  # else it was split already
+        fractions = f"{where.test_fraction:g} in place of {before.test_fraction:g}"
+        click.echo(printable(f"NOTE: at --test-fraction {fractions}, {name} was trained on some of these."), err=True)
 
 
 def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lenet5_cli.commands.options import MODEL, overwrite_option, refuse_existing, say_written
+from lenet5_cli.commands.options import MODEL, Named, overwrite_option, refuse_existing, say_written
 from lenet5_cli.export import TARGETS
 from lenet5_cli.files import BUNDLED
 
@@ -19,7 +19,7 @@ TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=Named("a file or folder"),
     help="File or, for c and hex, folder to write.  [default: by target]",
 )
 @click.option(

@@ -12,6 +12,7 @@ from lenet5_cli import __version__, config
 from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
+    Named,
     console,
     data_of,
     data_option,
@@ -53,7 +54,7 @@ ASCII_LEVELS = ".:-=+*#@"
     "--figures",
     "folder",
     group="Output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Named("a folder", file_okay=False),
     metavar="FOLDER",
     help="Draw its kernels, maps, curves and glyphs into this folder (needs matplotlib).",
 )

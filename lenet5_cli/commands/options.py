@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 LAST = 10  # seconds that the MPI library may take to end
 USUAL = 80  # columns of a terminal
 GOES_WITH = {"lr_decay": ("schedule", "exponential"), "rubbish": ("loss", "discriminative")}  # else without effect
@@ -50,15 +49,30 @@ class Number(click.FloatRange):
         return number
 
 
-class ModelFile(click.Path):
+class Named(click.Path):
+    """A path; an empty name, as of a shell's variable that is not set, is not the current folder."""
+
+    def __init__(self, expected: str, **how: Any) -> None:
+        super().__init__(path_type=Path, readable=False, **how)  # who reads it says why it cannot be read
+        self.expected = expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path."""
+        if not str(value):
+            self.fail(f"an empty name; expected {self.expected}", param, ctx)
+        return Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
+
+
+class ModelFile(Named):
     """A checkpoint: a file, or the bundled model by its name."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path of the file."""
-        return Path(super().convert(BUNDLED_MODEL if value == BUNDLED else value, param, ctx))  # type: ignore[arg-type]
+        return super().convert(BUNDLED_MODEL if value == BUNDLED else value, param, ctx)
 
 
-MODEL = ModelFile(dir_okay=False, path_type=Path)
+FILE = Named("a file", dir_okay=False)
+MODEL = ModelFile("a checkpoint", dir_okay=False)
 
 
 def model_name(path: Path) -> str:
@@ -344,12 +358,14 @@ def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
 
 def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "Split":
     """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
+    from lenet5_cli.data.sources import DRAWN
     from lenet5_cli.training import inputs
 
     there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
-    what, unit = ("read", "picture") if there else ("download", "B")
-    name = printable(config.data)
-    with progress(unit=unit, unit_scale=not there, leave=False, desc=f"{what} {name}", total=1) as bar:
+    how = {"unit": "picture"} if there else {"unit": "B", "unit_scale": True}
+    if config.data.partition(":")[0] in DRAWN:
+        how = {"bar_format": "{desc}"}  # it does not count
+    with progress(**how, leave=False, desc=f"load {printable(config.data)}", total=1) as bar:
         loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))

@@ -21,6 +21,7 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
+    Named,
     NoBar,
     Number,
     agree,
@@ -58,21 +59,12 @@ IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"
 INPUT_LIMIT = 1 << 28  # bytes taken from standard input
 AHEAD = 4  # pictures a thread may be ahead of what is printed
 NAME_WIDTH, NAME_MIN = 50, 20  # characters of the table's column of files
+SOURCE = Named("a picture, a folder or -")
 LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be shown as 0.0000
 
 
-class Source(click.Path):
-    """A picture or a folder; an empty name, as of a shell's variable that is not set, is not the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the path."""
-        if not str(value):
-            self.fail("an empty name; expected a picture, a folder or -", param, ctx)
-        return Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
-
-
 @click.command(cls=GroupedCommand)
-@click.argument("sources", metavar="PICTURE|FOLDER|-...", type=Source(path_type=Path), nargs=-1, required=True)
+@click.argument("sources", metavar="PICTURE|FOLDER|-...", type=SOURCE, nargs=-1, required=True)
 @option(
     "--model",
     "models",
@@ -223,12 +215,14 @@ def _files(sources: Iterable[Path], recursive: bool) -> Iterator[Path]:
 
 def _listed(folder: Path, recursive: bool) -> Iterator[Path]:
     """Yield what is in a folder, and with ``recursive`` in its folders, but the folders; a broken link too."""
+    from lenet5_cli.data.folders import of_system  # which one picture need not wait for
 
     def refuse(error: OSError) -> None:
         raise LeNet5Error(f"{error.filename}: cannot be listed: {error.strerror}")
 
-    for parent, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(parent, name) for name in names)
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        yield from (Path(parent, name) for name in names if not of_system(name))
+        folders[:] = [name for name in folders if not of_system(name)]
         if not recursive:
             return
 
@@ -406,7 +400,7 @@ def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int
 def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", every: bool) -> int:
     """Print a row for every digit as it is read, and why there is none; return how many showed none."""
     refused = 0
-    named = max(len(sheet.noun), *map(len, sheet.names))
+    named = max(map(_columns, (sheet.noun, *sheet.names)))
     head = "digits" if sheet.noun == "digit" else "characters"
     row = _rows(head if every else f"{sheet.noun:{named}}  probability", 17 + named)
     for answer in answers:
@@ -424,7 +418,7 @@ def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", ev
         order = sorted(range(len(answer["probabilities"])), key=lambda label: -answer["probabilities"][label])
         for place, label in enumerate(order[:top]):
             if not place or answer["probabilities"][label] >= LOWEST_SHOWN:
-                row("" if place else file, f"{sheet.names[label]:{named}}  {answer['probabilities'][label]:.4f}")
+                row("" if place else file, f"{_cell(sheet.names[label], named)}  {answer['probabilities'][label]:.4f}")
     return refused
 
 
@@ -446,10 +440,15 @@ def _rows(head: str, beside: int) -> Callable[[str, str], None]:
     return row
 
 
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text fills."""
+    return sum(1 + (east_asian_width(character) in "WF") for character in text)
+
+
 def _cell(name: str, width: int) -> str:
     """Return a name that fills so many columns: a longer one without its middle, a shorter one with spaces."""
     cut, kept = name, min(len(name), width)
-    while (spare := width - sum(1 + (east_asian_width(character) in "WF") for character in cut)) < 0:
+    while (spare := width - _columns(cut)) < 0:
         kept -= 1
         cut = f"{name[: kept // 2]}…{name[len(name) - (kept - kept // 2) :]}"
     return cut + spare * " "

@@ -179,6 +179,11 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
 
     def begin() -> "tuple[Config, Checkpoint | None, list[str]]":
         config, saved = config_of(values), checkpoint.read(start) if start else None
+        if not start and _chosen(config, "rehearse"):
+            raise click.UsageError("--rehearse mixes in what the model of --from was trained on; give --from too")
+        for name in ("patience", "keep"):  # a run from a trained model holds images out by itself
+            if not (config.validation or start) and _chosen(config, name):
+                raise click.UsageError(f"--{name}: no images are held out to validate on; give --validation too")
         config = replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config
         return config, saved, [name for name in values if source_of(name) != "DEFAULT"]
 
@@ -191,6 +196,11 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     _note_missing(run.network, split)
     agree(ranks, run.teacher_sha256, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
+
+
+def _chosen(config: Config, name: str) -> bool:
+    """Tell whether the command line has another value than the default for a setting."""
+    return source_of(name) == "COMMANDLINE" and getattr(config, name) != getattr(Config, name)
 
 
 def _note_missing(network: "LeNet5", split: "Split") -> None:
@@ -380,8 +390,13 @@ def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
 
 def _log_places(log: str | None) -> tuple[Path | None, Path | None]:
     """Return the folder for TensorBoard, or the file, that a log goes to."""
-    if not log or not log.startswith(BOARD):
-        return None, Path(log) if log else None
+    if log is None:
+        return None, None
+    if not log.startswith(BOARD):
+        if Path(log).is_dir():  # so is an empty name
+            there = "a folder" if log else "an empty name"
+            raise click.UsageError(printable(f"--log {log!r}: {there}; expected a file, or {BOARD}FOLDER"))
+        return None, Path(log)
     try:
         import tensorboard  # noqa: F401 - it is optional
     except ImportError:

@@ -91,9 +91,12 @@ def load(
     if (folder / "train").is_dir():
         apart = (folder / "test").is_dir()
         top, fraction = folder / (split if apart else "train"), -1.0 if apart else test_fraction
-    found = [each for each in scan(top, whole=split == "train") if fraction < 0 or side(each.digest, fraction) == split]
+    there = scan(top, whole=split == "train")
+    found = [each for each in there if fraction < 0 or side(each.digest, fraction) == split]
+    if not there:
+        raise LeNet5Error(f"{top}: no pictures; expected some of each class")
     if not found:
-        raise LeNet5Error(f"{top}: no pictures for the {split} split; --test-fraction is {test_fraction:g}")
+        raise LeNet5Error(f"{top}: {none_in(split, len(there), fraction)}")
     found.sort()
     digest = hashlib.sha256(repr((_FORM, as_is, [each.digest for each in found])).encode())
     reader = partial(_read_all, found, as_is, read, cores, progress)
@@ -118,6 +121,12 @@ def side(digest: str, test_fraction: float) -> str:
     return "test" if int(digest[:13] or "f" * 13, 16) < test_fraction * 16**13 else "train"
 
 
+def none_in(split: str, count: int, test_fraction: float) -> str:
+    """Return what to say where no image is on one side."""
+    of = f"none of {count:,} images is" if count > 1 else "its one image is not"
+    return f"{of} in the {split} split by --test-fraction {test_fraction:g}; give another fraction, or more images"
+
+
 def scan(top: Path, *, whole: bool = True) -> list[Picture]:
     """Return the pictures in the folders of a folder; if it is the ``whole`` of a data set, every class must have some.
 
@@ -139,11 +148,16 @@ def scan(top: Path, *, whole: bool = True) -> list[Picture]:
     return found
 
 
+def of_system(name: str) -> bool:
+    """Tell whether a file or folder is hidden, or what a system puts among pictures."""
+    return name.startswith(".") or name in _OF_SYSTEMS
+
+
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Yield what is in a folder, without what systems put there."""
     try:
         with os.scandir(folder) as entries:
-            yield from (each for each in entries if each.name[0] != "." and each.name not in _OF_SYSTEMS)
+            yield from (each for each in entries if not of_system(each.name))
     except OSError as error:
         raise LeNet5Error(f"{folder}: cannot be read: {error.strerror}; expected a folder of pictures") from None
 

@@ -3,6 +3,7 @@
 A sheet is a text that anyone can edit, or an image of the glyphs side by side with a text of their names beside it.
 """
 
+import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -87,6 +88,8 @@ def read(sheet: str | PathLike[str] = "digits") -> Sheet:
             no two equal, and as many different names.
     """
     path = shipped_folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped() else Path(sheet)
+    if not os.path.lexists(path):
+        raise LeNet5Error(f"{path}: no such file or sheet; the sheets that come with lenet5 are {', '.join(shipped())}")
     sheet_bytes = content(path, _MAX_SHEET_BYTES, "a glyph sheet")
     found = (_from_image if sheet_bytes.startswith(_SIGNATURES) else _from_text)(sheet_bytes, path)
     return _checked(found, path)
@@ -270,7 +273,8 @@ def read_names(path: Path) -> tuple[str, ...] | None:
 
 def _checked_name(name: str, where: str) -> str:
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
-        there = f"a name of {len(name):,} characters" if len(name) > MAX_NAME else f"the name {name!r}"
+        long = len(name) > MAX_NAME
+        there = f"the name {name[:MAX_NAME]!r}... of {len(name):,} characters" if long else f"the name {name!r}"
         raise LeNet5Error(f"{where}{there}; expected 1 to {MAX_NAME} printable characters")
     return name
 

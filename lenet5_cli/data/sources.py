@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-NAMES = (*remote.SETS, "builtin", "builtin-letters")
+DRAWN = ("builtin", "builtin-letters")  # by lenet5 itself; a colon and a number may follow
+NAMES = (*remote.SETS, *DRAWN)
 FILES = (".csv", ".npz")  # what a file is, by the end of its name
 NAMES_FILE = "names.txt"  # in a folder of IDX files: the names of the classes, one a line
 
@@ -30,12 +32,11 @@ VARIABLE = "LENET5_DATA"  # of the environment: the folder of the default data s
 
 _LOCAL_MNIST = Path("mnist_data")  # the report's place, in the current folder
 _PREFIXES = {"train": "train", "test": "t10k"}
-_DRAWN = ("builtin", "builtin-letters")
 _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
 _ADDED_SEED = 3  # of the drawn images added to others
 _BUILTIN_MAX = 1_000_000
-_WHERE = "if it has moved, --data says where it is"
+_WHERE = "if it has moved, give --data its new place"
 _CHUNK = 4096  # images hashed at a time
 
 
@@ -109,14 +110,14 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
     if split not in splits:
         raise LeNet5Error(f"{source}: no split {split}; its splits are {', '.join(splits)}")
     try:
-        if source.partition(":")[0] in _DRAWN:
+        if source.partition(":")[0] in DRAWN:
             return _draw(source, split)
         path = Path(source)
         if not source:  # which would be the current folder
             raise _unknown(source)
         if path.suffix.lower() in FILES and path.is_file():
             return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
-        if source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
+        if source and source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
             return _read_pictures(source, split, how)
         return _read_idx(source, split, how)
     except OSError as problem:
@@ -200,7 +201,7 @@ def _fetched(source: str, split: str, how: Reading) -> Split:
     except OSError as problem:
         data = remote.SETS[source]
         place = f"put them into {_LOCAL_MNIST}/ or " if source == "mnist" else ""
-        idx_files = f"get the four files from {data.page} and {place}give their folder with --data FOLDER"
+        idx_files = f"get the four files from {data.page} and {place}give --data their folder"
         advice = idx_files if data.plain else f"get it from {data.page}"
         advice = f"; {advice}, or use --data builtin, which needs no download"
         raise DownloadError(f"{source}: {problem}", advice) from None
@@ -233,7 +234,7 @@ def class_names(source: str) -> tuple[str, ...]:
     """
     path, numbers = Path(source), tuple(map(str, range(256)))
     found: Sequence[str] | None = None
-    if source in remote.SETS or source.partition(":")[0] in _DRAWN:
+    if source in remote.SETS or source.partition(":")[0] in DRAWN:
         found = LETTERS if source.partition(":")[0] in ("builtin-letters", "emnist-letters") else None
     elif path.suffix.lower() in FILES and path.is_file():
         if path.suffix.lower() == ".csv":
@@ -241,32 +242,38 @@ def class_names(source: str) -> tuple[str, ...]:
         else:
             labels = [tables.read_npz(source, split)[0].labels for split in _PREFIXES]
         found = sorted(set().union(*labels))
-    elif path.is_dir():
+    elif source and path.is_dir():
         found = read_names(path / NAMES_FILE) if holds_idx(path) else folders.class_names(path)
     if found is None or set(found) <= set(numbers):
         return numbers
     if len(found) > MAX_CLASSES:
         raise LeNet5Error(f"{source}: {len(found):,} classes; expected at most {MAX_CLASSES}")
-    return tuple(found)
+    return tuple(dict.fromkeys(map(_composed, found)))
+
+
+def _composed(name: str) -> str:
+    """Return a name in one spelling: some systems, such as macOS, write ``ä`` as an ``a`` and a mark on it."""
+    return normalize("NFC", name)
 
 
 def places(names: Sequence[str]) -> dict[str, int]:
     """Return which class each label stands for: the one of that name, or else, for a number, the one at that place."""
-    return {str(place): place for place in range(len(names))} | {name: place for place, name in enumerate(names)}
+    named = {_composed(name): place for place, name in enumerate(names)}
+    return {str(place): place for place in range(len(names))} | named
 
 
 def _indices(labels: Sequence[str], names: Sequence[str], where: Callable[[int], str]) -> NDArray[np.uint8]:
     """Return the place of each label among the names of the classes."""
     known_places = places(names)
     for at, label in enumerate(labels):
-        if label not in known_places:
+        if _composed(label) not in known_places:
             known = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
             shown = label if len(label) <= 60 else f"{label[:60]}..."
             raise LeNet5Error(
                 f"{where(at)}: class {shown or '(empty)'} has no glyph; the glyph sheet has {known};"
-                " --glyphs takes another"
+                " train --glyphs takes another"
             )
-    return np.array([known_places[label] for label in labels], np.uint8)
+    return np.array([known_places[_composed(label)] for label in labels], np.uint8)
 
 
 def _read_pictures(source: str, split: str, how: Reading) -> Split:
@@ -317,7 +324,7 @@ def _side(whole: Split, split: str, how: Reading) -> Split:
     sides = [folders.side(hashlib.sha256(image).hexdigest(), how.test_fraction) for image in images]
     chosen = np.flatnonzero(np.array(sides) == split)
     if not len(chosen):
-        raise LeNet5Error(f"{whole.source}: no images for the {split} split; --test-fraction is {how.test_fraction:g}")
+        raise LeNet5Error(f"{whole.source}: {folders.none_in(split, len(images), how.test_fraction)}")
     kept = [whole.places[at] for at in chosen.tolist()] if whole.places else ()
     return replace(whole, images=images[chosen], labels=whole.labels[chosen], places=kept)
 
@@ -360,6 +367,7 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
         return found
     missing = next(name for name in _names(split) if not _spelled(folder, name))
     what, nor = (missing, "") if holds_idx(folder) else ("IDX files", ", nor a folder of pictures for each class")
+    nor = "" if folders.is_one(folder) else nor  # the folder that VARIABLE names is to hold MNIST's files
     raise LeNet5Error(f"{source}: no {what} in this folder{nor}; the names tried are {', '.join(_spellings(missing))}")
 
 
@@ -367,7 +375,7 @@ def _unknown(source: str) -> LeNet5Error:
     if Path(source).name != source:
         return LeNet5Error(f"{source}: no such folder or file; {_WHERE}")
     near = difflib.get_close_matches(source.lower(), NAMES, n=1)
-    hint = f"did you mean {near[0]}?" if near else _WHERE
+    hint = f"did you mean {near[0]}? {_WHERE}" if near else _WHERE  # a folder may be called nearly like a data set
     return LeNet5Error(
         f"{source or '(nothing)'}: no such data set, folder or file; the data sets are {', '.join(NAMES)}; {hint}"
     )

@@ -37,7 +37,7 @@ BAR = 0.12  # inches: a distance among those to all glyphs
 MIN_CELL = 0.55  # of a cell among ten classes: in smaller ones, numbers are too small to read
 LETTER = 0.7  # of the font size: the width of a letter, rather wide than narrow
 LEVEL = 2  # characters of a name that stands level below a matrix; longer ones stand upright
-LABEL = 4  # characters of a name beside a picture; of a longer one, the beginning is shown
+LABEL = 4  # characters of a name beside a picture; of a longer one, beginning and end, as classes may share either
 LEAST_ERROR = 1e-4  # where a logarithmic axis ends: none of ten thousand images held out
 SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
 
@@ -363,8 +363,9 @@ def _fitting(text: str, room: float, largest: float) -> float:
 
 
 def _shown(name: str, length: int = LABEL) -> str:
-    """Return a name as it stands in a picture: short, and without what would be taken for a formula."""
-    shown = name if len(name) <= length else name[: max(1, length - 1)] + "…" * (length > 1)
+    """Return a name as it stands in a picture: a long one without its middle, and none taken for a formula."""
+    cut = f"{name[: length // 2]}…{name[len(name) - (length - 1) // 2 :]}" if length > 1 else name[:1]
+    shown = name if len(name) <= length else cut
     return shown.replace("$", r"\$")
 
 

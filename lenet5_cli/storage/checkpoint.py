@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lenet5_cli.config import Config, known
 from lenet5_cli.data.glyphs import COLUMNS, DIGITS, ROWS, Sheet, checked_names
 from lenet5_cli.errors import LeNet5Error, printable
-from lenet5_cli.files import content, likeness, replacing
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, content, likeness, replacing
 from lenet5_cli.storage import safe_pickle
 
 Array = NDArray[np.float32] | NDArray[np.float64]
@@ -103,7 +103,8 @@ class Checkpoint:
     @property
     def where(self) -> str:
         """The beginning of a message about it."""
-        return f"{self.path}: " if self.path else ""
+        name = BUNDLED if self.path == str(BUNDLED_MODEL) else self.path
+        return f"{name}: " if name else ""
 
 
 _EPOCH = [each.name for each in fields(Epoch)]

@@ -138,7 +138,7 @@ def demand_classes(network: Classifier, split: Split) -> None:
     for index in np.flatnonzero(split.labels >= classes):
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
         what = "digits" if network.sheet.noun == "digit" else "classes"
-        expected = f"expected {what} from 0 to {classes - 1}; a larger glyph sheet, --glyphs, has more"
+        expected = f"expected {what} from 0 to {classes - 1}; train --glyphs takes a larger sheet"
         raise LeNet5Error(f"{split.labels_path}: {there}; {expected}")
 
 

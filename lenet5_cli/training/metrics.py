@@ -198,7 +198,7 @@ def wilson(right: float, images: float) -> tuple[float, float]:
     z, n, p = 1.959964, images, right / images
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return middle - half, middle + half
+    return max(0.0, middle - half), min(1.0, middle + half)  # rounding may leave these bounds by a last bit
 
 
 def mcnemar(first: int, second: int) -> float:

@@ -171,13 +171,15 @@ class Run:
         The classes are those of ``sheet``; if not given, of the settings' glyph sheet or of the starting model.
 
         Raises:
-            LeNet5Error: the images held out would be all there are, a label is none of the classes, the classes forbid
-                what is drawn beside them, or nothing can be rehearsed.
+            LeNet5Error: the images held out would be all there are, or none for the patience, a label is none of the
+                classes, the classes forbid what is drawn beside them, or nothing can be rehearsed.
         """
         if config.validation >= len(split.labels):
             raise LeNet5Error(f"validation: {config.validation} of {len(split.labels)} images; none would be left")
         self.config = config
         self.split = split
+        if config.patience and not config.validation:
+            raise LeNet5Error("patience: there are no images to validate on; set validation too")
         if config.rehearse and rehearsed is None:
             raise LeNet5Error("rehearse: there is no model to start from; set --from too")
         self.network = LeNet5(config, sheet or _sheet(config, start))
@@ -371,9 +373,10 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
             raise LeNet5Error(f"{saved.where}{name} is {was} in this run; {would} would be another run")
     config = replace(config, **{name: value for name, value in changes.items() if name in free})  # type: ignore[arg-type]
     if saved.epoch >= config.epochs:
-        raise LeNet5Error(
-            f"{saved.where}has {saved.epoch} of {config.epochs} epochs already; give a larger --epochs to continue"
-        )
+        ended = f"{saved.where}has {saved.epoch} of {config.epochs} epochs already"
+        if "epochs" not in free:
+            raise LeNet5Error(f"{ended}, all of its cosine schedule; --from begins another run with its model")
+        raise LeNet5Error(f"{ended}; give a larger --epochs to continue")
     return config
 
 
@@ -424,7 +427,10 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
     if not config.teacher:
         return None, ""
     names = config.teacher.split(",")
-    saved = [checkpoint.read(BUNDLED_MODEL if name == BUNDLED else name) for name in names]
+    try:
+        saved = [checkpoint.read(BUNDLED_MODEL if name == BUNDLED else name) for name in names]
+    except LeNet5Error as error:
+        raise LeNet5Error(f"teacher: {error}; if it has moved, --teacher says where it is") from None
     members = [LeNet5.restore(each) for each in saved]
     together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
     return together(members), _sha256([pair for each in saved for pair in each.pairs])

@@ -260,6 +260,7 @@ class Search:
         finally:
             for each in running.values():
                 each.close()
+            for each in running.values():
                 self._again(each.trial, each.attempt)
 
     def _in(self, *states: TrialState) -> list[FrozenTrial]:
@@ -420,6 +421,16 @@ class _Sampler(BaseSampler):
         return self._tpe.sample_independent(study, trial, name, distribution)
 
 
+class _Journal(JournalFileBackend):
+    """A journal that says by name that it cannot be written, as on a full disk."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            raise LeNet5Error(f"{self._file_path}: cannot be written: {error.strerror}") from None
+
+
 def _study(storage: Path | None) -> Study:
     """Return the study of a journal, or a new one."""
     pruner = MedianPruner(n_startup_trials=JUDGED, n_warmup_steps=SPARED + 1)  # the first epoch is step 1
@@ -429,7 +440,7 @@ def _study(storage: Path | None) -> Study:
     if storage.exists():
         _mend(storage, lock)
     try:
-        journal = JournalStorage(JournalFileBackend(str(storage), lock))
+        journal = JournalStorage(_Journal(str(storage), lock))
         names = [study.study_name for study in journal.get_all_studies()]
     except OSError as error:
         raise LeNet5Error(f"{storage}: cannot be written: {error.strerror}") from None
