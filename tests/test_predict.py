@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_listed_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "scandir", scandir)
     assert [answer["digit"] for answer in answers("scans")] == [3]
     told = run("predict", "--recursive", "scans", code=1).stderr
-    assert told == "Error: scans/locked: cannot be listed: Permission denied\n"
+    assert told == "Error: scans/locked: cannot be read: Permission denied\n"
 
 
 def test_a_dash_is_standard_input() -> None:

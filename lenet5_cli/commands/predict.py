@@ -218,7 +218,7 @@ def _listed(folder: Path, recursive: bool) -> Iterator[Path]:
     from lenet5_cli.data.folders import of_system  # which one picture need not wait for
 
     def refuse(error: OSError) -> None:
-        raise LeNet5Error(f"{error.filename}: cannot be listed: {error.strerror}")
+        raise LeNet5Error(f"{error.filename}: cannot be read: {error.strerror}")
 
     for parent, folders, names in os.walk(folder, onerror=refuse):
         yield from (Path(parent, name) for name in names if not of_system(name))
