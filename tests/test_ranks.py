@@ -489,6 +489,29 @@ def test_settings_are_those_of_the_leader_whatever_another_rank_finds_in_its_fol
 
 
 @launcher
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_wrong_command_line_on_one_rank_ends_all(place: int, bars_folder: Path) -> None:
+    """As where another version of lenet5 is on another host: the ranks that could begin waited for ever."""
+    command = [sys.executable, "-m", "lenet5_cli", "train", "--data", bars_folder, "--epochs", 1]
+    lines = [command, command]
+    lines[place] = [*command, "--nope"]
+    with started(1, *lines[0][3:], ":", "-n", 1, *lines[1]) as process:
+        try:
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.terminate()  # what still waits
+    message = "Error: No such option '--nope'." if place == 0 else "Error: rank 1 on "
+    assert (process.returncode, message in said, "No such option '--nope'." in said) == (2 - place, True, True), said
+
+
+@launcher
+def test_a_settings_file_that_the_leader_does_not_find_ends_all() -> None:
+    assert mpiexec(2, "train", "--config", "none.toml", code=1)[1].startswith(
+        "Error: none.toml: no such file or preset"
+    )
+
+
+@launcher
 def test_ranks_that_a_launcher_starts_train_resume_and_measure_to_the_same_bytes(bars_folder: Path) -> None:
     whole = train(bars_folder, *SETTINGS)
     first = mpiexec(2, "train", *SETTINGS, "--epochs", 2, "--threads", 2, "-o", "two.pkl", "--log", "two.jsonl")
@@ -712,12 +735,14 @@ def test_another_rank_tells_the_leader_of_an_error_and_shows_it_only_where_that_
 
 @pytest.mark.filterwarnings("ignore:unclosed file")  # a muted process ends with its streams
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.usefixtures("other")
-def test_another_rank_says_nothing_and_leaves_other_commands_to_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_rank_says_nothing_and_leaves_other_commands_to_the_leader(
+    other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = run("info", "bundled")
     assert (said.stdout, said.stderr) == ("", "")
-    said = run("train", "--epochs", "none", code=2)
+    said = run("train", "--epochs", "none")
     assert (said.stdout, said.stderr) == ("", "")
+    assert "Invalid value for '--epochs': 'none'" in str(other.told[0])  # which the leader shows
     monkeypatch.setenv("PMI_RANK", "0")
     assert run("info", "--config", "quick").stdout
 

@@ -11,7 +11,7 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
-    GroupedCommand,
+    SharedCommand,
     agree,
     bar,
     console,
@@ -65,7 +65,7 @@ HEAT = {
 RIGHT = "bold #ffffff on #003c9e"
 
 
-@click.command("eval", cls=GroupedCommand)
+@click.command("eval", cls=SharedCommand)
 @click.argument("models", type=MODEL, metavar="MODEL|bundled...", nargs=-1, required=True)
 @data_option
 @option(

@@ -122,6 +122,23 @@ class GroupedCommand(click.Command):
                     formatter.write_dl(records)
 
 
+class SharedCommand(GroupedCommand):
+    """A command whose work the ranks that an MPI launcher started share."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the command line; what is wrong with it on one rank ends all, as others may join and wait for it."""
+        try:
+            return super().make_context(*args, **extra)
+        except (click.ClickException, LeNet5Error) as error:
+            if launched().size == 1:
+                raise
+            with joined(TIMEOUT) as ranks:
+                if ranks.leader or isinstance(error, LeNet5Error):
+                    raise
+                raise LeNet5Error(error.format_message()) from None
+        raise click.exceptions.Exit  # another rank, whose error the leader has shown
+
+
 def option(*names: str, group: str = "Other", **how: Any) -> Callable[[Command], Command]:
     """Add an option under a heading of --help."""
     return click.option(*names, cls=Option, group=group, **how)

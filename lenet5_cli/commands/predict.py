@@ -20,10 +20,10 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
-    GroupedCommand,
     Named,
     NoBar,
     Number,
+    SharedCommand,
     agree,
     console,
     joined,
@@ -63,7 +63,7 @@ SOURCE = Named("a picture, a folder or -")
 LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be shown as 0.0000
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=SharedCommand)
 @click.argument("sources", metavar="PICTURE|FOLDER|-...", type=SOURCE, nargs=-1, required=True)
 @option(
     "--model",

@@ -16,7 +16,7 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
-    GroupedCommand,
+    SharedCommand,
     Stop,
     agree,
     config_of,
@@ -60,7 +60,7 @@ def _use_preset(ctx: click.Context, _: click.Parameter, start: Path | None) -> P
     return start
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=SharedCommand)
 @settings
 @option(
     "--from",
