@@ -218,7 +218,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._images(pixels), labels
 
     def _scores(self, X: ArrayLike) -> NDArray[np.floating]:  # noqa: N803
-        check_is_fitted(self)
+        check_is_fitted(self, "network_")  # where fitting failed, other attributes may be there
         images = self._images(validate_data(self, _flat(X), reset=False, dtype="numeric"))
         with Step(self.network_, self.threads) as step:
             return step.scores(images)
