@@ -100,6 +100,21 @@ def test_boxes_apart_are_frames(network: Nearest) -> None:
     assert str(read(image, network)) == "3507"
 
 
+@pytest.mark.parametrize("lean", [-0.13, 0.13])
+def test_sides_of_boxes_at_a_slant_are_no_ones_and_a_one_on_a_line_is(network: Nearest, lean: float) -> None:
+    image = sheet(["35217"], pitch=90)
+    draw = ImageDraw.Draw(image)
+    for place in range(6):
+        left = 32 + 90 * place
+        draw.line((left - 50 * lean, 20, left + 50 * lean, 120), fill=0, width=2)
+    for edge in (20, 120):
+        draw.line((32, edge, 482, edge), fill=0, width=2)
+    assert str(read(image, network)) == "35217"
+    image = sheet(["35217"])
+    ImageDraw.Draw(image).line((0, 98, image.width, 98), fill=0, width=2)
+    assert str(read(image, network)) == "35217"
+
+
 def test_digits_stand_on_a_ruled_line(network: Nearest) -> None:
     image = sheet(["27103"])
     draw = ImageDraw.Draw(image)

@@ -19,6 +19,8 @@ from lenet5_cli.pictures.segment import Box, Component, Ink, Plane
 ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
+SLIM: Final = 5  # lengths of what is left of a ruled line by its width at least
+THIN: Final = 1.5  # of the width of the ruled lines that were removed: wider strokes are a pen's
 
 # In heights of a digit: on a page the median, in a row the quantile ROW.
 RULE: Final = 1.4  # a straight run as long is no stroke
@@ -181,13 +183,31 @@ def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, networ
 
 def _rows(ink: Ink) -> tuple[Plane, list[list[Component]]]:
     """Return the labels and the rows of an ink hypothesis from the top."""
-    height, *_ = _measured(ink.mask)
+    height, whole, _ = _measured(ink.mask)
     mask = segment.without_rules(ink.mask, RULE * height, (RULE * height, RULE * height)) if height else ink.mask
     height, labels, found = _measured(mask)
     found = [each for each in found if each.height <= LARGE * height]
+    found = _without_remnants(found, labels, whole, cv2.subtract(ink.mask, mask))
     rows = [row for row in _in_rows(found) if any(each.height >= BODY * height for each in row)]
     # What stands alone at the page's edge is the edge.
     return labels, [row for row in rows if len(rows) == 1 or len(row) > 1 or not row[0].edge]
+
+
+def _without_remnants(found: list[Component], labels: Plane, whole: Plane, rules: Plane) -> list[Component]:
+    """Return components without those that the removal of ``rules`` has left of what, ``whole``, was one with them.
+
+    They are straight, slim and no wider than the rules, as the sides of a box at a slant.
+    """
+    ruled, (_, width) = np.unique(whole[rules > 0]), segment.strokes(rules)
+    kept = []
+    for each in found:
+        box = np.s_[each.top : each.bottom, each.left : each.right]
+        mine = np.pad(labels[box] == each.label, 1)
+        _, sides, _ = cv2.minAreaRect(np.argwhere(mine).astype(np.int32))
+        slim = max(sides) + 1 >= SLIM * (min(sides) + 1) and segment.strokes(mine.astype(np.uint8))[1] <= THIN * width
+        if not slim or whole[box][mine[1:-1, 1:-1]][0] not in ruled:
+            kept.append(each)
+    return kept
 
 
 def _measured(mask: Plane) -> tuple[float, Plane, list[Component]]:

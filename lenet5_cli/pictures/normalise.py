@@ -5,7 +5,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from lenet5_cli.pictures.segment import Plane
+from lenet5_cli.pictures.segment import Plane, strokes
 
 SIDE: Final = 28  # pixels of MNIST's pictures
 BOX: Final = 20  # of the square in them that a digit fills
@@ -39,15 +39,10 @@ def _with_longer_side(x: Plane, side: int) -> Plane:
 
 
 def _with_pen(x: Plane) -> Plane:
-    """Return a shape with a margin, its strokes PEN to THICK wide when its longer side has become the box's.
-
-    Across a stroke, the mean distance to its outline is a quarter of its width.
-    """
+    """Return a shape with a margin, its strokes PEN to THICK wide when its longer side has become the box's."""
     length, margin = max(x.shape), round(DETAIL * PEN)
     x = cv2.copyMakeBorder(x, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
-    mask = (x > 127).astype(np.uint8)
-    distances = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    width = 4 * cv2.mean(distances, mask)[0] - 1
+    distances, width = strokes((x > 127).astype(np.uint8))
     pen = min(max(BOX * width / length, PEN), THICK)
     # w + 2r, scaled by BOX / (length + 2r), is the pen
     radius = round((pen * length - BOX * width) / (BOX - pen) / 2)
