@@ -150,6 +150,10 @@ def test_a_network_of_the_papers_settings_comes_back_from_its_checkpoint(tmp_pat
     np.testing.assert_array_equal(loaded.scores(IMAGES), network.scores(IMAGES))
 
 
+def test_the_bundled_model_has_a_name() -> None:
+    assert np.array_equal(LeNet5.load("bundled").parameters, LeNet5.load().parameters)
+
+
 def test_a_name_is_no_config() -> None:
     with pytest.raises(LeNet5Error) as error:
         LeNet5("quick")  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from lenet5_cli.engine.losses import Targets, criterion, softmax
 from lenet5_cli.engine.preprocessing import INPUT_SHAPE, as_labels, as_pictures, prepare
 from lenet5_cli.engine.windows import untiled
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import BUNDLED_MODEL
+from lenet5_cli.files import BUNDLED
 from lenet5_cli.storage import checkpoint
 
 # Which maps of s2 each map of c3 reads: LeCun et al. 1998, table I.
@@ -203,7 +203,7 @@ class LeNet5(Classifier):
         Raises:
             LeNet5Error: the file is missing, damaged or not a checkpoint; nothing in it is executed.
         """
-        return cls.restore(checkpoint.read(BUNDLED_MODEL if path is None else path))
+        return cls.restore(checkpoint.read(BUNDLED if path is None else path))
 
     @classmethod
     def restore(cls, saved: checkpoint.Checkpoint) -> Self:

@@ -130,11 +130,12 @@ def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint of ours, or one that the report's ``dump`` wrote.
+    """Read a checkpoint of ours, ``bundled`` for the one that is shipped, or one that the report's ``dump`` wrote.
 
     Raises:
         LeNet5Error: it cannot be read, is not a checkpoint, is damaged, or names what is no array; nothing is executed.
     """
+    path = BUNDLED_MODEL if path == BUNDLED else path
     pickled = content(path, SIZE_LIMIT, "a checkpoint")
     try:
         saved = _checkpoint(_value(pickled))

@@ -80,7 +80,7 @@ def train(
         given = {} if config is None else read(fspath(config))
     given |= settings
     config = Config(**given)
-    saved = None if start is None else checkpoint.read(BUNDLED_MODEL if start == BUNDLED else start)
+    saved = None if start is None else checkpoint.read(start)
     if isinstance(data, str | PathLike):
         config, data = replace(config, data=fspath(data)), None
     split = load(config, "train", names_of(saved, given)) if data is None else as_split(data, "train")
@@ -428,7 +428,7 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
         return None, ""
     names = config.teacher.split(",")
     try:
-        saved = [checkpoint.read(BUNDLED_MODEL if name == BUNDLED else name) for name in names]
+        saved = [checkpoint.read(name) for name in names]
     except LeNet5Error as error:
         raise LeNet5Error(f"teacher: {error}; if it has moved, --teacher says where it is") from None
     members = [LeNet5.restore(each) for each in saved]
