@@ -122,6 +122,19 @@ def test_digits_stand_on_a_ruled_line(network: Nearest) -> None:
     assert str(read(image, network)) == "27103"
 
 
+@pytest.mark.parametrize(("shade", "turn"), [(150, 0), (190, 2)])
+def test_squared_paper_holds_digits_and_not_ones(network: Nearest, shade: int, turn: int) -> None:
+    """Dark squares hold all digits together; of faint ones, turned, much is left that is like a 1."""
+    image = sheet(["27103", "48653"])
+    squares = Image.new("L", image.size, 255)
+    for place in range(0, max(image.size), 24):
+        ImageDraw.Draw(squares).line((place, 0, place, image.height), fill=shade)
+        ImageDraw.Draw(squares).line((0, place, image.width, place), fill=shade)
+    paper = squares.rotate(turn, fillcolor=255, resample=Image.Resampling.BICUBIC)
+    page = Image.fromarray(np.minimum(np.array(image), np.array(paper)))
+    assert str(read(page, network)) == "27103\n48653"
+
+
 def test_a_digit_in_pieces_stays_in_its_row(network: Nearest) -> None:
     image = sheet(["27503"])
     ImageDraw.Draw(image).rectangle((50 + 2 * SIDE, 70, 40 + 3 * SIDE, 73), fill=255)

@@ -101,6 +101,11 @@ class Found(NamedTuple):
         """The box in pixels of what was looked at."""
         return segment.box_of(self.pieces)
 
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return self.box[3] - self.box[1]
+
     def placed(self, factor: float) -> Digit:
         """Return it as a digit on a page that is ``factor`` times as large as what was looked at."""
         left, top, right, bottom = (round(factor * edge) for edge in self.box)
@@ -109,7 +114,7 @@ class Found(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The hypothesis about a page's ink in which most is read, and the digits in it."""
+    """A hypothesis about a page's ink, and the digits that are read in it."""
 
     ink: Ink
     labels: Plane  # (h, w), of the components
@@ -117,16 +122,22 @@ class Rows(NamedTuple):
     area: int  # pixels of the components in rows, of digits and of what is none
 
     @property
+    def found(self) -> list[Found]:
+        """The digits of all rows."""
+        return [each for row in self.digits for each in row]
+
+    @property
     def evidence(self) -> float:
-        """What the digits cost less than noise would, in squared distance."""
-        return sum(NOISE - PRIOR * self.ink.prior - each.cost for row in self.digits for each in row)
+        """What the digits cost less than noise would, in squared distance times height: a faint grid is many low 1s."""
+        return sum((NOISE - PRIOR * self.ink.prior - each.cost) * each.height for each in self.found)
 
 
 def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> Rows | None:
     """Return the rows of digits on a page (h, w) or (h, w, 3), and how they were found; None where nothing stands out.
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
-    join them and to skip what is no digit; of several hypotheses about the ink, the one in which most is read.
+    join them and to skip what is no digit; of several hypotheses about the ink, the one in which most is read. Where
+    none has two digits, lines over most of the page are removed: on dark squared paper all may be one component.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
 
@@ -137,7 +148,10 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     """
     scale = max(1, ENLARGED // max(pixels.shape[:2]))
     shades = cv2.resize(segment.grey(pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    found = [_read(ink, network, touching) for ink in segment.inks(shades)]
+    inks = list(segment.inks(shades))
+    found = [_read(ink, network, touching) for ink in inks]
+    if all(len(rows.found) < 2 for rows in found):
+        found += [_read(ink, network, touching) for ink in map(segment.without_lines, inks) if ink]
     return max(found, key=lambda rows: rows.evidence, default=None)
 
 

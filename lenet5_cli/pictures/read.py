@@ -194,7 +194,7 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
         rows = lines.find(look, network, touching=np.inf)
     except LeNet5Error:  # more marks than digits
         return []
-    digits = [each for row in rows.digits for each in row] if rows else []
+    digits = rows.found if rows else []
     if rows is None or len(digits) < 2 or sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
     ink, scale = rows.ink, look.shape[1] / rows.ink.mask.shape[1]
