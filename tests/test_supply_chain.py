@@ -14,7 +14,7 @@ def test_every_dependency_is_locked_with_hashes_at_a_version_that_is_allowed() -
     expected = [*project["dependencies"], *(each for extra in extras for each in extra)]
     locked = {}
     for entry in re.split(r"\n(?=\w)", LOCK.read_text(encoding="utf-8"))[1:]:
-        name, version = re.match(r"([\w.-]+)==([\w.]+) ", entry).groups()
+        name, version = re.match(r"([\w.-]+)(?:\[[\w,-]+\])?==([\w.]+) ", entry).groups()
         assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}", entry)) >= 1, name
         locked[name] = version
     for requirement in expected:
