@@ -237,8 +237,8 @@ def config_of(values: dict[str, Any]) -> Config:
     """Return the settings of the command line; it is wrong where one is out of bounds, or two do not go together."""
     for name, (other, needed) in GOES_WITH.items():
         if source_of(name) == "COMMANDLINE" and values[other] != needed:
-            option, needs = (f"--{each.replace('_', '-')}" for each in (name, other))
-            raise click.UsageError(f"{option} goes with {needs} {needed}, not with {values[other]}")
+            given, needs = (f"--{each.replace('_', '-')}" for each in (name, other))
+            raise click.UsageError(f"{given} goes with {needs} {needed}, not with {values[other]}")
     try:
         return Config(**values)
     except LeNet5Error as error:
@@ -375,12 +375,12 @@ def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
 
 def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "Split":
     """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
-    from lenet5_cli.data.sources import DRAWN
+    from lenet5_cli.data.sources import is_drawn
     from lenet5_cli.training import inputs
 
     there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
     how = {"unit": "picture"} if there else {"unit": "B", "unit_scale": True}
-    if config.data.partition(":")[0] in DRAWN:
+    if is_drawn(config.data):
         how = {"bar_format": "{desc}"}  # it does not count
     with progress(**how, leave=False, desc=f"load {printable(config.data)}", total=1) as bar:
         loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)

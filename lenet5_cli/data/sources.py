@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-DRAWN = ("builtin", "builtin-letters")  # by lenet5 itself; a colon and a number may follow
-NAMES = (*remote.SETS, *DRAWN)
+_DRAWN = ("builtin", "builtin-letters")  # a colon and a number may follow
+NAMES = (*remote.SETS, *_DRAWN)
 FILES = (".csv", ".npz")  # what a file is, by the end of its name
 NAMES_FILE = "names.txt"  # in a folder of IDX files: the names of the classes, one a line
 
@@ -110,14 +110,14 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
     if split not in splits:
         raise LeNet5Error(f"{source}: no split {split}; its splits are {', '.join(splits)}")
     try:
-        if source.partition(":")[0] in DRAWN:
+        if is_drawn(source):
             return _draw(source, split)
         path = Path(source)
-        if not source:  # which would be the current folder
+        if not source:  # whose path would be the current folder
             raise _unknown(source)
         if path.suffix.lower() in FILES and path.is_file():
             return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
-        if source and source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
+        if source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
             return _read_pictures(source, split, how)
         return _read_idx(source, split, how)
     except OSError as problem:
@@ -140,6 +140,11 @@ def extended(split: Split, digits: int, nondigits: int, *, nonclass: int) -> Spl
         images=np.concatenate([np.asarray(split.images[:]), images, others]),
         labels=np.concatenate([split.labels, labels, np.full(nondigits, nonclass, np.uint8)]),
     )
+
+
+def is_drawn(source: str) -> bool:
+    """Tell whether lenet5 draws the images of a source by itself."""
+    return source.partition(":")[0] in _DRAWN
 
 
 def _draw(source: str, split: str) -> Split:
@@ -234,7 +239,7 @@ def class_names(source: str) -> tuple[str, ...]:
     """
     path, numbers = Path(source), tuple(map(str, range(256)))
     found: Sequence[str] | None = None
-    if source in remote.SETS or source.partition(":")[0] in DRAWN:
+    if source in remote.SETS or is_drawn(source):
         found = LETTERS if source.partition(":")[0] in ("builtin-letters", "emnist-letters") else None
     elif path.suffix.lower() in FILES and path.is_file():
         if path.suffix.lower() == ".csv":
@@ -264,16 +269,16 @@ def places(names: Sequence[str]) -> dict[str, int]:
 
 def _indices(labels: Sequence[str], names: Sequence[str], where: Callable[[int], str]) -> NDArray[np.uint8]:
     """Return the place of each label among the names of the classes."""
-    known_places = places(names)
+    known_places, labels = places(names), [_composed(label) for label in labels]
     for at, label in enumerate(labels):
-        if _composed(label) not in known_places:
+        if label not in known_places:
             known = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
             shown = label if len(label) <= 60 else f"{label[:60]}..."
             raise LeNet5Error(
                 f"{where(at)}: class {shown or '(empty)'} has no glyph; the glyph sheet has {known};"
                 " train --glyphs takes another"
             )
-    return np.array([known_places[_composed(label)] for label in labels], np.uint8)
+    return np.array([known_places[label] for label in labels], np.uint8)
 
 
 def _read_pictures(source: str, split: str, how: Reading) -> Split:
@@ -359,7 +364,7 @@ def _find(folder: Path, split: str) -> tuple[Path, Path] | None:
 
 def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
     folder = Path(source)
-    if not source or not folder.exists():
+    if not folder.exists():
         raise _unknown(source)
     if not folder.is_dir():
         raise LeNet5Error(f"{source}: a file; expected a folder, or a file that ends in {' or '.join(FILES)}")

@@ -212,16 +212,23 @@ def _without_remnants(found: list[Component], labels: Plane, whole: Plane, rules
 
     They are straight, slim and no wider than the rules, as the sides of a box at a slant.
     """
+    if not rules.any():
+        return found
     ruled, (_, width) = np.unique(whole[rules > 0]), segment.strokes(rules)
     kept = []
     for each in found:
         box = np.s_[each.top : each.bottom, each.left : each.right]
-        mine = np.pad(labels[box] == each.label, 1)
-        _, sides, _ = cv2.minAreaRect(np.argwhere(mine).astype(np.int32))
-        slim = max(sides) + 1 >= SLIM * (min(sides) + 1) and segment.strokes(mine.astype(np.uint8))[1] <= THIN * width
-        if not slim or whole[box][mine[1:-1, 1:-1]][0] not in ruled:
+        mine = labels[box] == each.label
+        if whole[box][mine][0] not in ruled or not _is_line(mine, THIN * width):
             kept.append(each)
     return kept
+
+
+def _is_line(shape: Plane, width: float) -> bool:
+    """Tell whether a shape (h, w) is straight, slim and at most so wide."""
+    _, sides, _ = cv2.minAreaRect(np.argwhere(shape).astype(np.int32))
+    slim = max(sides) + 1 >= SLIM * (min(sides) + 1)
+    return slim and segment.strokes(np.pad(shape.astype(np.uint8), 1))[1] <= width
 
 
 def _measured(mask: Plane) -> tuple[float, Plane, list[Component]]:

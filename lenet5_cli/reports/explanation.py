@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lenet5_cli.data.glyphs import COLUMNS, ROWS, Sheet, noun
-from lenet5_cli.reports import BLUE, ORANGE
+from lenet5_cli.reports import BLUE, ORANGE, fonts
 
 if TYPE_CHECKING:
     from lenet5_cli.pictures.lines import Text
@@ -149,8 +149,8 @@ def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Panel:
 
 def _fitting(words: str, width: int, largest: int = 20, written: str = "") -> Font:
     """Return the largest font, of a few, in which a line is no wider than that, and that has what else is written."""
-    fonts = (_font(size, written or words) for size in range(largest, 10, -2))
-    return next((font for font in fonts if font.getlength(words) <= width), _font(12, written or words))
+    tried = (_font(size, written or words) for size in range(largest, 10, -2))
+    return next((font for font in tried if font.getlength(words) <= width), _font(12, written or words))
 
 
 def _font(size: int, written: str = "") -> Font:
@@ -165,13 +165,7 @@ def _font(size: int, written: str = "") -> Font:
 def _installed(written: str) -> str | None:
     """Return the path of the installed font that has most characters of a text; None where matplotlib finds none."""
     try:
-        from matplotlib import font_manager  # noqa: PLC0415 - it is optional
+        found = {path: len(characters & set(map(ord, written))) for _, path, characters in fonts.installed()}
     except ImportError:
         return None
-    fonts = [font for font in font_manager.fontManager.ttflist if (font.style, font.weight) == ("normal", 400)]
-    others = [font.fname for font in fonts if not font.name.startswith("Last Resort")]
-    found = {}
-    for path in (font_manager.findfont(font_manager.FontProperties()), *others):
-        with suppress(OSError, RuntimeError):  # it has gone since they were listed
-            found[str(path)] = len(set(map(ord, written)) & font_manager.get_font(path).get_charmap().keys())
     return max(found, key=lambda path: found[path], default=None)

@@ -3,7 +3,6 @@
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from math import ceil, isqrt, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import replacing
-from lenet5_cli.reports import BLUE, GREY, ORANGE
+from lenet5_cli.reports import BLUE, GREY, ORANGE, fonts
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import BINS, Tally, Wrong, wilson
 
@@ -443,20 +442,17 @@ def _figure(width: float, height: float, **options: Any) -> "Figure":
 
 def _choose_fonts(figure: "Figure") -> None:
     """Have other installed fonts draw the characters that the usual one lacks, such as those of most scripts."""
-    from matplotlib import font_manager  # noqa: PLC0415 - it is optional
-    from matplotlib.text import Text  # noqa: PLC0415
+    from matplotlib.text import Text  # noqa: PLC0415 - it is optional
 
-    usual, texts = font_manager.FontProperties(), figure.findobj(Text)
+    texts, families = figure.findobj(Text), list[str]()
     written = "".join(text.get_text() for text in texts)
     missing = {ord(character) for character in written if character.isprintable()}
-    missing -= font_manager.get_font(font_manager.findfont(usual)).get_charmap().keys()
-    families = [usual.get_name()]
-    for font in font_manager.fontManager.ttflist:
-        if missing and (font.style, font.weight) == ("normal", 400) and not font.name.startswith("Last Resort"):
-            with suppress(OSError, RuntimeError):  # it has gone since they were listed
-                found = missing & font_manager.get_font(font.fname).get_charmap().keys()
-                families += [font.name] * bool(found)
-                missing -= found
+    for family, _, characters in fonts.installed():
+        if not families or missing & characters:
+            families.append(family)
+        missing -= characters
+        if not missing:
+            break
     for text in texts if len(families) > 1 else ():
         text.set_fontfamily(families)
 
