@@ -156,7 +156,8 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
 def _of_page(page: Page, network: Classifier) -> Reading:
     """Return the one digit of a page; of several, one that stands out."""
     look = segment.reduced(page.pixels, LOOK)
-    found = _scored(_candidates(segment.grey(look)), network)
+    pages = [look, *segment.sheets(look)]
+    found = _scored([each for page in pages for each in _candidates(segment.grey(page))], network)
     if not found:
         return Reading(None, "nothing on it stands out", look, None, [])
     left, top, right, bottom = found[0].box
@@ -217,7 +218,7 @@ def _candidates(shades: Plane) -> list[Candidate]:
 def _of_ink(ink: Ink) -> Iterator[Candidate]:
     """Yield what may be one digit of an ink hypothesis: the longest component inside the page, the longest, or all."""
     labels, found = segment.components(ink.mask, minimum=2)
-    inside = [each for each in found if not each.edge]
+    inside = segment.without_frames([each for each in found if not each.edge], labels)
     groups = [inside[:1], found[:1], inside, found]
     for place, group in enumerate(groups):
         if not group or group in groups[:place]:
@@ -225,7 +226,7 @@ def _of_ink(ink: Ink) -> Iterator[Candidate]:
         left, top, right, bottom = box = segment.box_of(group)
         length = max(right - left, bottom - top)
         if length >= SMALLEST:
-            rest = set(inside).difference(group)
+            rest = [each for each in inside if each not in group and each.near(box, length)]
             prior = ink.prior + UNEXPLAINED * segment.area_of(rest) / segment.area_of([*rest, *group])
             others = sum(each.length > COMPARABLE * length for each in rest)
             plane = segment.isolate(ink, labels, group)

@@ -28,6 +28,10 @@ SPAN: Final = 0.8  # of the side along them: ruled lines reach over more of it; 
 SLIM: Final = 8  # lengths of a rule's run by its width at least; a stroke that is as straight is shorter
 DRIFT: Final = 12  # lengths of a rule's run by how far it may stray: nearly 5 degrees
 OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhere strokes lie on it
+FRAMED: Final = 0.1  # of a frame's or sheet's longer side: what is shorter is a speck on it
+SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
+WHOLE: Final = 0.95  # of them: a larger part is the page itself
+SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
 WIDENED: Final = 1.3  # of that width, and 2 pixels: what a rule is removed up to, so that strokes that cross it stay
 
 
@@ -61,6 +65,16 @@ class Component(NamedTuple):
     def length(self) -> int:
         """The longer side in pixels."""
         return max(self.right - self.left, self.height)
+
+    def near(self, box: Box, distance: float) -> bool:
+        """Tell whether it is less than a distance from a box, across and down."""
+        left, top, right, bottom = box
+        return (
+            left - distance < self.right
+            and self.left < right + distance
+            and top - distance < self.bottom
+            and self.top < bottom + distance
+        )
 
 
 def grey(page: Plane) -> Plane:
@@ -176,6 +190,59 @@ def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]
         edge = left == 0 or top == 0 or right == mask.shape[1] or bottom == mask.shape[0]
         found.append(Component(label, left, top, right, bottom, area, edge))
     return labels, sorted(found, key=lambda each: -each.length)
+
+
+def without_frames(found: Sequence[Component], labels: Plane) -> list[Component]:
+    """Return components, the longest first, without those that stand around another one: a box, a canvas's border."""
+    return [
+        each
+        for place, each in enumerate(found)
+        if not any(_stands_around(each, other, labels) for other in found[place + 1 :])
+    ]
+
+
+def _stands_around(frame: Component, other: Component, labels: Plane) -> bool:
+    """Tell whether a component is on all four sides of another one that is no speck beside it."""
+    across = frame.left < other.left and other.right < frame.right
+    down = frame.top < other.top and other.bottom < frame.bottom
+    if not (across and down and other.length >= FRAMED * frame.length):
+        return False
+    row, column = labels[(other.top + other.bottom) // 2], labels[:, (other.left + other.right) // 2]
+    sides = row[: other.left], row[other.right :], column[: other.top], column[other.bottom :]
+    return all(bool((side == frame.label).any()) for side in sides)
+
+
+def sheets(page: Plane) -> Iterator[Plane]:
+    """Yield each large and solid part of a page with something on it, as a page of its own: a sheet on a desk.
+
+    Around the sheet, it goes on in the shades that are near.
+    """
+    shades = grey(page)
+    for kind in (cv2.THRESH_BINARY, cv2.THRESH_BINARY_INV):
+        _, mask = cv2.threshold(shades, 0, 1, kind | cv2.THRESH_OTSU)
+        labels, found = components(mask, minimum=FRAMED * max(mask.shape))
+        for each in found:
+            if each.area < max(SHEET * mask.size, SOLID * (each.right - each.left) * each.height):
+                continue
+            part = (labels == each.label).astype(np.uint8)
+            outline, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+            whole = cv2.drawContours(np.zeros_like(part), outline, -1, 1, cv2.FILLED)
+            inside = cv2.erode(whole, np.ones((2 * round(SOFT * each.length / 4) + 3,) * 2), borderValue=0)
+            _, on_it = components(cv2.subtract(inside, part), minimum=FRAMED * each.length)
+            if on_it and cv2.countNonZero(whole) <= WHOLE * mask.size:
+                yield _continued(page, inside)
+
+
+def _continued(page: Plane, inside: Plane) -> Plane:
+    """Return a page with the mean of the shades that are near wherever it is not ``inside``, else of all."""
+    size = (2 * (max(inside.shape) // 8) + 1,) * 2
+    kept = cv2.bitwise_and(page, page, mask=inside).astype(np.float32)
+    weight = cv2.blur(inside.astype(np.float32), size)
+    if page.ndim == 3:
+        weight, inside = weight[..., None], inside[..., None]
+    mean = np.array(cv2.mean(page, inside))[: page.shape[2] if page.ndim == 3 else 1]
+    around = np.where(weight > 1e-3, cv2.blur(kept, size) / np.maximum(weight, 1e-3), mean)
+    return np.where(inside > 0, page, around).astype(np.uint8)
 
 
 def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
