@@ -1,6 +1,6 @@
 """What the network makes of the candidates for a digit on a picture, and the choice among them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -156,10 +156,11 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
 def _of_page(page: Page, network: Classifier) -> Reading:
     """Return the one digit of a page; of several, one that stands out."""
     look = segment.reduced(page.pixels, LOOK)
-    pages = [look, *segment.sheets(look)]
-    found = _scored([each for page in pages for each in _candidates(segment.grey(page))], network)
+    found = _scored(_candidates(segment.grey(look)), network)
     if not found:
         return Reading(None, "nothing on it stands out", look, None, [])
+    if _reason(found[0], network) or found[0].local:
+        found = sorted([*found, *_scored(_further(look), network)], key=lambda each: each.score)
     left, top, right, bottom = found[0].box
     if _reason(found[0], network) or right - left > bottom - top:
         found = sorted([*found, *_of_several(look, network)], key=lambda each: each.score)
@@ -211,8 +212,19 @@ def _candidates(shades: Plane) -> list[Candidate]:
         if is_normal(image):
             left, top, width, height = cv2.boundingRect(image)
             return [Candidate(image, image, (left, top, left + width, top + height), dark)]
-    inks = [each for ink in segment.inks(shades) for each in (ink, segment.without_lines(ink)) if each]
-    return [candidate for ink in inks for candidate in _of_ink(ink)]
+    return _of_inks(segment.inks(shades))
+
+
+def _further(look: Plane) -> list[Candidate]:
+    """Return the ways to read a page that is not plain: by its strongest ink, or a sheet on it by itself."""
+    strong = segment.inks(segment.grey(look), segment.STRONG)
+    return _of_inks([*strong, *(ink for sheet in segment.sheets(look) for ink in segment.inks(segment.grey(sheet)))])
+
+
+def _of_inks(inks: Iterable[Ink]) -> list[Candidate]:
+    """Return the candidates of ink hypotheses, each with the page's lines and without."""
+    both = [each for ink in inks for each in (ink, segment.without_lines(ink)) if each]
+    return [candidate for ink in both for candidate in _of_ink(ink)]
 
 
 def _of_ink(ink: Ink) -> Iterator[Candidate]:

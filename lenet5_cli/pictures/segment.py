@@ -19,6 +19,7 @@ EVEN, STRAY, UNEVEN = 0.06, 0.12, 0.24
 MISFIT: Final = 10.0  # prior of the less likely background between EVEN and UNEVEN
 STRONGEST: Final = 0.0003  # of the pixels: the full ink is their mean, as a small digit on a large page has as many
 LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # of the full ink: what is ink, and its prior: faint ink may be the paper's grain
+STRONG: Final = {0.65: 9.0}  # likewise, where the edge of a shadow or a crease of the paper is darker than faint ink
 GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
 THUMB: Final = 96  # pixels of the longer side of the copy in which the colours' contrast is measured
 SOFT: Final = 0.04  # of a digit's longer side: how far its soft edges reach
@@ -31,6 +32,7 @@ OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhe
 FRAMED: Final = 0.1  # of a frame's or sheet's longer side: what is shorter is a speck on it
 SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
 WHOLE: Final = 0.95  # of them: a larger part is the page itself
+FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
 SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
 WIDENED: Final = 1.3  # of that width, and 2 pixels: what a rule is removed up to, so that strokes that cross it stay
 
@@ -97,8 +99,8 @@ def reduced(pixels: Plane, side: int) -> Plane:
     return cv2.resize(pixels, [max(1, round(scale * n)) for n in pixels.shape[1::-1]], interpolation=cv2.INTER_AREA)
 
 
-def inks(shades: Plane) -> Iterator[Ink]:
-    """Yield the hypotheses about the ink of shades (h, w): full or faint, dark or light, the stronger first.
+def inks(shades: Plane, levels: dict[float, float] = LEVELS) -> Iterator[Ink]:
+    """Yield the hypotheses about the ink of shades (h, w): at each of the levels, dark or light, the stronger first.
 
     It is told from the page's commonest shade, on an uneven page from what is near, from both where that is unclear.
     None is yielded where nothing differs from its background by ``CONTRAST``.
@@ -114,20 +116,22 @@ def inks(shades: Plane) -> Iterator[Ink]:
     strays = [cv2.mean(cv2.absdiff(each, page))[0] for each in near]
     stray = min(strays) / max(1.0, _full(cv2.absdiff(shades, page)))
     if stray <= UNEVEN:
-        yield from _on(shades, page, page, local=False, prior=MISFIT if stray > STRAY else 0)
+        yield from _on(shades, page, page, levels, local=False, prior=MISFIT if stray > STRAY else 0)
     if stray > EVEN:
-        yield from _on(shades, *near, local=True, prior=0 if stray > STRAY else MISFIT)
+        yield from _on(shades, *near, levels, local=True, prior=0 if stray > STRAY else MISFIT)
 
 
-def _on(shades: Plane, light: Plane, dark: Plane, *, local: bool, prior: float) -> Iterator[Ink]:
+def _on(
+    shades: Plane, light: Plane, dark: Plane, levels: dict[float, float], *, local: bool, prior: float
+) -> Iterator[Ink]:
     """Yield the hypotheses of dark ink on a light background and of light ink on a dark one, (h, w) each."""
     planes = {True: cv2.subtract(light, shades), False: cv2.subtract(shades, dark)}
     contrasts = {is_dark: _full(plane) for is_dark, plane in planes.items()}
     for is_dark, contrast in sorted(contrasts.items(), key=lambda each: -each[1]):
         if contrast >= max(CONTRAST, RIVAL * max(contrasts.values())):
             ink = cv2.convertScaleAbs(planes[is_dark], alpha=255 / contrast)
-            for level, faint in LEVELS.items():
-                yield Ink(ink, (ink > 255 * level).astype(np.uint8), is_dark, local, prior + faint)
+            for level, unlike in levels.items():
+                yield Ink(ink, (ink > 255 * level).astype(np.uint8), is_dark, local, prior + unlike)
 
 
 def without_lines(ink: Ink) -> Ink | None:
@@ -234,15 +238,13 @@ def sheets(page: Plane) -> Iterator[Plane]:
 
 
 def _continued(page: Plane, inside: Plane) -> Plane:
-    """Return a page with the mean of the shades that are near wherever it is not ``inside``, else of all."""
+    """Return a page (h, w) or (h, w, 3) that is the same inside, and outside as what is near inside, on average."""
     size = (2 * (max(inside.shape) // 8) + 1,) * 2
-    kept = cv2.bitwise_and(page, page, mask=inside).astype(np.float32)
-    weight = cv2.blur(inside.astype(np.float32), size)
-    if page.ndim == 3:
-        weight, inside = weight[..., None], inside[..., None]
-    mean = np.array(cv2.mean(page, inside))[: page.shape[2] if page.ndim == 3 else 1]
-    around = np.where(weight > 1e-3, cv2.blur(kept, size) / np.maximum(weight, 1e-3), mean)
-    return np.where(inside > 0, page, around).astype(np.uint8)
+    kept, weight = (x.astype(np.float32) for x in (cv2.bitwise_and(page, page, mask=inside), inside))
+    mean = kept.sum(axis=(0, 1)) / weight.sum()
+    weight, inside = (x.reshape(*x.shape, *[1] * (page.ndim - 2)) for x in (cv2.blur(weight, size), inside))
+    around = (cv2.blur(kept, size) + FEW * mean) / (weight + FEW)
+    return np.where(inside, page, around).astype(np.uint8)
 
 
 def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
