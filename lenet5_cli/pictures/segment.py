@@ -1,6 +1,7 @@
 """From a page to hypotheses about its ink, the ink's connected components, and those that may be one digit."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import cv2
@@ -29,7 +30,7 @@ SPAN: Final = 0.8  # of the side along them: ruled lines reach over more of it; 
 SLIM: Final = 8  # lengths of a rule's run by its width at least; a stroke that is as straight is shorter
 DRIFT: Final = 12  # lengths of a rule's run by how far it may stray: nearly 5 degrees
 OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhere strokes lie on it
-FRAMED: Final = 0.1  # of a frame's or sheet's longer side: what is shorter is a speck on it
+FRAMED: Final = 0.05  # of a frame's or sheet's longer side: what is shorter is a speck on it
 SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
 WHOLE: Final = 0.95  # of them: a larger part is the page itself
 FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
@@ -196,21 +197,28 @@ def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]
     return labels, sorted(found, key=lambda each: -each.length)
 
 
-def without_frames(found: Sequence[Component], labels: Plane) -> list[Component]:
-    """Return components, the longest first, without those that stand around another one: a box, a canvas's border."""
-    return [
-        each
-        for place, each in enumerate(found)
-        if not any(_stands_around(each, other, labels) for other in found[place + 1 :])
-    ]
+def holding(found: Sequence[Component]) -> NDArray[np.bool_]:
+    """Return (n, n): whether the box of each component holds that of each other one."""
+    left, top, right, bottom = np.array([each[1:5] for each in found]).reshape(-1, 4).T
+    across = (left[:, None] < left) & (right < right[:, None])
+    holds: NDArray[np.bool_] = across & (top[:, None] < top) & (bottom < bottom[:, None])
+    return holds
 
 
-def _stands_around(frame: Component, other: Component, labels: Plane) -> bool:
-    """Tell whether a component is on all four sides of another one that is no speck beside it."""
-    across = frame.left < other.left and other.right < frame.right
-    down = frame.top < other.top and other.bottom < frame.bottom
-    if not (across and down and other.length >= FRAMED * frame.length):
-        return False
+def without_frames(found: Sequence[Component], labels: Plane, fewest: int = 1) -> list[Component]:
+    """Return components without those that stand around a ``fewest`` of others: a box, the border of a canvas."""
+    lengths = np.array([each.length for each in found])
+    within = holding(found) & (lengths >= FRAMED * lengths[:, None])
+    kept = []
+    for each, inner in zip(found, within, strict=True):
+        others = (found[place] for place in np.flatnonzero(inner))
+        if sum(1 for _ in islice((1 for other in others if _around(each, other, labels)), fewest)) < fewest:
+            kept.append(each)
+    return kept
+
+
+def _around(frame: Component, other: Component, labels: Plane) -> bool:
+    """Tell whether a component is on all four sides of another one, which its box holds."""
     row, column = labels[(other.top + other.bottom) // 2], labels[:, (other.left + other.right) // 2]
     sides = row[: other.left], row[other.right :], column[: other.top], column[other.bottom :]
     return all(bool((side == frame.label).any()) for side in sides)
