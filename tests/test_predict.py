@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageChops
+from tqdm import tqdm
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
@@ -54,6 +55,28 @@ def test_the_table_names_files_as_they_are() -> None:
     result = run("predict", "--top", 3, "[red]three.png")
     assert "[red]three.png" in result.stdout
     assert re.fullmatch(r"\[red\]three\.png +3 +[01]\.\d{4}", result.stdout.splitlines()[1])
+
+
+def test_a_bar_leaves_the_line_before_a_row_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, rows began behind the bar, in the middle of its line."""
+    for at in range(4):
+        drawing(3).save(f"{at}.png")
+    Path("4.png").write_bytes(b"no picture")
+    files = [f"{at}.png" for at in range(5)]
+    plain = run("predict", *files, code=1).output
+    at_once = {"delay": 0, "mininterval": 0, "ncols": 60}
+    monkeypatch.setattr("lenet5_cli.commands.predict.progress", lambda **how: tqdm(**how | at_once))
+    shown = run("predict", *files, code=1).output
+    assert "1/5" in shown
+    assert [on_screen(line) for line in shown.split("\n")] == plain.split("\n")
+
+
+def on_screen(line: str) -> str:
+    """Return what a terminal shows of a line in which the cursor returns to its beginning."""
+    shown = ""
+    for part in line.split("\r"):
+        shown = part + shown[len(part) :]
+    return shown.rstrip()
 
 
 def test_the_model_is_the_one_named_then_model_pkl_then_the_bundled_one() -> None:

@@ -379,7 +379,7 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
     from lenet5_cli.training import inputs
 
     there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
-    how = {"unit": "picture"} if there else {"unit": "B", "unit_scale": True}
+    how = {"unit": " pictures"} if there else {"unit": "B", "unit_scale": True}
     if is_drawn(config.data):
         how = {"bar_format": "{desc}"}  # it does not count
     with progress(**how, leave=False, desc=f"load {printable(config.data)}", total=1) as bar:
@@ -397,7 +397,7 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
 
 def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
     """Pass batches through and show progress on a terminal or in a notebook: what ``track`` of a function can be."""
-    with progress(total=total, desc=what, unit="image", leave=False, delay=0.2) as shown:
+    with progress(total=total, desc=what, unit=" images", leave=False, delay=0.2) as shown:
         for batch in batches:
             yield batch
             shown.update(len(batch[1]))
@@ -414,6 +414,9 @@ class NoBar:
 
     def __exit__(self, *_: object) -> None:
         """Leave nothing."""
+
+    def clear(self) -> None:
+        """Clear nothing."""
 
     def update(self, count: int = 1) -> None:
         """Show nothing."""

@@ -288,7 +288,7 @@ def _readings(
         return file, pool.submit(reading, sys.stdin.buffer.read(INPUT_LIMIT) if file == STANDARD_INPUT else file)
 
     pool = ThreadPoolExecutor(max(1, min(threads, len(files))))
-    several = {"total": len(files), "desc": "read", "unit": "picture", "leave": False, "delay": 0.5}
+    several = {"total": len(files), "desc": "read", "unit": " pictures", "leave": False, "delay": 0.5}
     with progress(**several) if len(files) > 1 else NoBar() as bar:
         try:
             with threadpool_limits(1, "blas"):
@@ -297,7 +297,9 @@ def _readings(
                 while waiting:
                     file, future = waiting.popleft()
                     waiting.extend(map(submit, islice(rest, 1)))
-                    yield file, future.result()
+                    result = future.result()
+                    bar.clear()  # what is printed of it begins a line
+                    yield file, result
                     bar.update()
         finally:
             pool.shutdown(cancel_futures=True)
