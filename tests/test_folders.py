@@ -3,7 +3,7 @@
 import hashlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent import futures
 from multiprocessing import get_context, resource_tracker
 from pathlib import Path
@@ -108,16 +108,29 @@ def test_any_number_of_processes_reads_the_same(monkeypatch: pytest.MonkeyPatch)
     one = load(test_fraction=0)
     monkeypatch.setenv("LENET5_CACHE", "two")
 
-    class Bar:
-        total, done = 1.0, 0
-
-        def update(self, n: int) -> None:
-            self.done += n
-
     bar = Bar()
     two = inputs.load(Config(data="own", test_fraction=0), "train", cores=2, progress=bar)  # type: ignore[arg-type]
     assert two.sha256 == one.sha256
-    assert bar.done == bar.total == 24
+    assert (bar.total, len(bar.done)) == (24, 24)
+
+
+class Bar:
+    """Notes what a bar would show."""
+
+    total = None
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+
+    def update(self, n: int) -> None:
+        self.done.append(n)
+
+
+def test_a_bar_moves_with_each_picture() -> None:
+    """A bar of fewer than 64 pictures stood at 0 of 1 until all were read."""
+    bar = Bar()
+    inputs.load(Config(data="own", test_fraction=0), "train", progress=bar)  # type: ignore[arg-type]
+    assert (bar.total, bar.done) == (24, [1] * 24)
 
 
 def test_those_that_help_to_read_leave_ctrl_c_to_the_one_that_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +145,9 @@ def test_those_that_help_to_read_leave_ctrl_c_to_the_one_that_asked(monkeypatch:
         def shutdown(self, *, cancel_futures: bool) -> None:
             assert cancel_futures
 
-        map = staticmethod(map)
+        def map(self, work: Callable[[str], object], paths: list[str], *, chunksize: int) -> Iterable[object]:
+            assert chunksize == folders._CHUNK
+            return map(work, paths)
 
     monkeypatch.setattr(folders, "_WORTH", 24)
     monkeypatch.setattr(futures, "ProcessPoolExecutor", Pool)
@@ -193,7 +208,7 @@ def test_of_what_is_said_of_a_picture_only_its_path_is_left_out() -> None:
     def read(path: str, as_is: bool) -> np.ndarray:
         raise LeNet5Error(f"{path}: damaged: {as_is}")
 
-    assert folders._read_chunk(read, True, ["a.png", None]) == ["damaged: True", None]
+    assert [folders._read_one(read, True, path) for path in ("a.png", None)] == ["damaged: True", None]
 
 
 def test_names_that_are_not_utf8() -> None:

@@ -379,10 +379,10 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
     from lenet5_cli.training import inputs
 
     there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
-    how = {"unit": " pictures"} if there else {"unit": "B", "unit_scale": True}
+    how: dict[str, Any] = {"unit": " pictures"} if there else {"unit": "B", "unit_scale": True, "total": 1}
     if is_drawn(config.data):
         how = {"bar_format": "{desc}"}  # it does not count
-    with progress(**how, leave=False, desc=f"load {printable(config.data)}", total=1) as bar:
+    with progress(**how, leave=False, desc=f"load {printable(config.data)}") as bar:
         loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))

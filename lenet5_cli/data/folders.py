@@ -188,11 +188,10 @@ def _read_all(
     if progress is not None:
         progress.total = len(found)
     paths = [None if each.problem else each.path for each in found]
-    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     images, problems = list[bytes](), {str(at): each.problem for at, each in enumerate(found) if each.problem}
     with ExitStack() as stack:
-        work = partial(_read_chunk, read, as_is)
-        done: Iterable[list[bytes | str | None]] = map(work, chunks)
+        work = partial(_read_one, read, as_is)
+        done: Iterable[bytes | str | None] = map(work, paths)
         if cores > 1 and len(found) >= _WORTH:
             from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - slow to import, as is the next
             from multiprocessing import get_context  # noqa: PLC0415
@@ -201,28 +200,24 @@ def _read_all(
             pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_ctrl_c_alone)
             stack.callback(pool.shutdown, cancel_futures=True)
             with ctrl_c_held_back():
-                done = pool.map(work, chunks)
-        for chunk, results in enumerate(done):
-            for at, result in enumerate(results, chunk * _CHUNK):
-                if isinstance(result, bytes):
-                    images.append(result)
-                elif result is not None:
-                    problems[str(at)] = result
+                done = pool.map(work, paths, chunksize=_CHUNK)
+        for at, result in enumerate(done):
+            if isinstance(result, bytes):
+                images.append(result)
+            elif result is not None:
+                problems[str(at)] = result
             if progress is not None:
-                progress.update(len(results))
+                progress.update(1)
     array = np.frombuffer(b"".join(images), np.uint8).reshape(-1, 28, 28)
     return array, {"unreadable": problems}
 
 
-def _read_chunk(read: ReadPicture, as_is: bool, paths: list[str | None]) -> list[bytes | str | None]:
-    """Return the pixels of each picture, or why it cannot be read."""
-    results = list[bytes | str | None]()
-    for path in paths:
-        try:
-            results.append(path and read(path, as_is).tobytes())
-        except LeNet5Error as error:
-            results.append(str(error).partition(": ")[2])
-    return results
+def _read_one(read: ReadPicture, as_is: bool, path: str | None) -> bytes | str | None:
+    """Return the pixels of a picture, or why it cannot be read; nothing of one whose file could not be read."""
+    try:
+        return read(path, as_is).tobytes() if path else None
+    except LeNet5Error as error:
+        return str(error).partition(": ")[2]
 
 
 def _leave_ctrl_c_alone() -> None:
