@@ -1,9 +1,10 @@
 """Opening regular files, writing files whole or not at all, locking them, finding those that come with lenet5."""
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -136,6 +137,28 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         _sync_folder(target.parent)
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Fill a folder whole or not at all: yield a hidden folder in it, whose content moves up in the end, in order.
+
+    The folder is made if it is not there, and removed again if it could not be filled.
+    """
+    made, temporary = not folder.exists(), folder / ".part"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)  # left by a run that was killed while writing
+        temporary.mkdir(parents=True)
+        yield temporary
+        for each in sorted(temporary.iterdir()):
+            each.rename(folder / each.name)
+        temporary.rmdir()
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 @contextmanager

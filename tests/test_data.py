@@ -14,7 +14,7 @@ from lenet5_cli.data import glyphs, remote
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.training import runs
-from tests.conftest import SHORT, bars, drawing, run
+from tests.conftest import SHORT, bars, drawing, left_behind, run
 
 
 @pytest.fixture
@@ -39,6 +39,18 @@ def test_show_counts_every_class(own: Path) -> None:
     assert lines[13].startswith("not read: own/train/3/none.png: not a picture; expected one of PNG,")
     assert lines[14:] == ["0 of 10 test images are training images too."]
     assert "  not read: own/train/3/none.png: not a picture" in result.stderr
+
+
+def test_pictures_upright_and_lying_are_of_two_sizes() -> None:
+    """Of as many pixels each, whether there were two sizes depended on the order of the pictures."""
+    for upright in range(4):
+        for at in range(4):
+            Path("own", str(upright)).mkdir(parents=True, exist_ok=True)
+            page = Image.new("L", (60, 80) if at == upright else (80, 60), 255)
+            page.paste(drawing(upright * 2 + at, 50), (5, 5))
+            page.save(f"own/{upright}/{at}.png")
+    lines = run("data", "show", "own", "--test-fraction", "0.5").stdout.splitlines()
+    assert "16 pictures of 60x80 to 80x60 pixels, half of them up to 80x60" in lines
 
 
 def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
@@ -174,15 +186,38 @@ def test_names_in_a_folder_of_idx_files_are_checked(letters: Path) -> None:
 
 def test_convert_replaces_nothing(bars_folder: Path) -> None:
     Path("there").mkdir()
-    Path("there/file").touch()
     for form in ("idx", "folders"):
         assert "there exists; --overwrite" in run("data", "convert", bars_folder, "there", "--to", form, code=2).stderr
-    result = run("data", "convert", bars_folder, "there", "--to", "folders", "--overwrite", code=2)
-    assert "there holds files already; pictures go into an empty folder" in result.stderr
+    Path("there/file").touch()
+    for given in ([], ["--overwrite"]):  # which is not advised, as it would not help
+        result = run("data", "convert", bars_folder, "there", "--to", "folders", *given, code=2)
+        assert result.stderr.endswith("Error: there holds files already; pictures go into an empty folder\n")
     assert (
         "digits: expected a name that ends in .npz"
         in run("data", "convert", bars_folder, "digits", "--to", "npz", code=2).stderr
     )
+
+
+def test_folders_of_pictures_are_written_whole_or_not_at_all(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an interruption or a full disk left was read as a smaller data set, without a test split."""
+    save = Image.Image.save
+
+    def interrupted(image: Image.Image, path: Path) -> None:
+        if path.name == "000040.png":
+            raise KeyboardInterrupt
+        save(image, path)
+
+    Path("empty").mkdir()
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Image.Image, "save", interrupted)
+        for target in ("new", "empty"):
+            run("data", "convert", bars_folder, target, "--to", "folders", "--overwrite", code=130)
+    assert left_behind() == ["bars", "empty"]
+    assert not list(Path("empty").iterdir())
+    run("data", "convert", bars_folder, "new", "--to", "folders")
+    assert sorted(path.name for path in Path("new").iterdir()) == ["test", "train"]
 
 
 def test_convert_refuses_a_name_or_folder_of_another_form(own: Path) -> None:

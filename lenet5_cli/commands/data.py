@@ -186,11 +186,11 @@ def _check_target(target: Path, form: str, overwrite: bool) -> None:
         raise click.UsageError(printable(f"{target}: --to {form} writes a folder; a name like this is for --to npz"))
     if form != "npz" and target.is_file():
         raise click.UsageError(printable(f"{target}: a file; expected a folder for --to {form}"))
+    if form == "folders" and target.is_dir() and not all(folders.of_system(each.name) for each in target.iterdir()):
+        raise click.UsageError(printable(f"{target} holds files already; pictures go into an empty folder"))
     refuse_existing(overwrite, target)
     if not target.is_dir():
         return
-    if form == "folders" and any(target.iterdir()):
-        raise click.UsageError(printable(f"{target} holds files already; pictures go into an empty folder"))
     if form == "idx" and not sources.holds_idx(target) and folders.is_one(target):
         raise click.UsageError(printable(f"{target} holds folders; IDX files among them would be read in their place"))
 
@@ -228,7 +228,7 @@ def _show_sizes(splits: "dict[str, Split]") -> None:
     from lenet5_cli.pictures.decode import size_of
 
     files = [path for split in splits.values() for path in split.places if Path(path).is_file()]
-    if sizes := sorted(map(size_of, files), key=lambda sides: sides[0] * sides[1]):
+    if sizes := sorted(map(size_of, files), key=lambda sides: (sides[0] * sides[1], sides)):
         smallest, middle, largest = ("x".join(map(str, sizes[at])) for at in (0, len(sizes) // 2, -1))
         to = "" if smallest == largest else f" to {largest}"
         half = "" if smallest == largest else f", half of them up to {middle}"
@@ -358,14 +358,17 @@ def _to_folders(splits: "dict[str, Split]", names: "Sequence[str]", target: Path
     import numpy as np
     from PIL import Image
 
+    from lenet5_cli.files import filling
+
     for name in names:
         if Path(name).name != name or name.startswith("."):
             raise LeNet5Error(printable(f"{target}: class {name} cannot be the name of a folder of pictures"))
-    for name, split in splits.items():
-        for at, label in enumerate(split.labels.tolist()):
-            path = target / name / names[label] / f"{at:06}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.asarray(split.images[at])).save(path)
+    with filling(target) as folder:
+        for name, split in splits.items():
+            for at, label in enumerate(split.labels.tolist()):
+                path = folder / name / names[label] / f"{at:06}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.asarray(split.images[at])).save(path)
 
 
 def _numbers(names: "Sequence[str]") -> bool:
