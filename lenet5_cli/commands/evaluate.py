@@ -276,7 +276,7 @@ def _refusals(tally: "Tally", threshold: float | None) -> dict[str, Any]:
         return {"coverage": refusal.coverage, "error": refusal.error, **refusal._asdict()}
 
     own = None if threshold is None else point(tally.refusing(np.array([threshold]))[0])
-    return {"model": own, "curve": [point(refusal) for refusal in tally.covering(np.array(COVERAGES))]}
+    return {"model": own, "curve": [point(refusal) for refusal in dict.fromkeys(tally.covering(np.array(COVERAGES)))]}
 
 
 def _show_refusals(tally: "Tally", threshold: float | None) -> None:
@@ -319,14 +319,11 @@ def _classes(screen: "Console", tally: "Tally") -> "Table":
     wide = len(tally.names) > MATRIX
     headers = [tally.noun, "images", "precision", "recall", "F1", *(["taken for"] if wide else [])]
     table = _table(screen, *headers, title=f"Each {tally.noun}")
-    columns = (tally.names, tally.confusion.sum(axis=1), tally.precision, tally.recall, tally.f1)
-    for label, (name, images, *ratios) in enumerate(zip(*columns, strict=True)):
-        cells = [
-            name,
-            str(images),
-            *(f"{ratio:.4f}" for ratio in ratios),
-            *([_taken_for(tally, label)] if wide else []),
-        ]
+    answers, images = tally.confusion.sum(axis=0), tally.confusion.sum(axis=1)
+    columns = ((tally.precision, answers), (tally.recall, images), (tally.f1, answers + images))
+    for label, name in enumerate(tally.names):
+        ratios = [f"{ratio[label]:.4f}" if of[label] else "-" for ratio, of in columns]  # of nothing, there is none
+        cells = [name, str(images[label]), *ratios, *([_taken_for(tally, label)] if wide else [])]
         table.add_row(*(plain(screen, cell) for cell in cells))
     if wide:
         table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
