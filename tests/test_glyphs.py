@@ -200,6 +200,7 @@ def test_text_may_be_written_otherwise(tmp_path, content):
             with_line(17, "= 1\n#######"),
             "line 18: 1 row in the glyph of 1 that begins here; expected 12, then a blank line or the next name",
         ),
+        (with_line(20, "#"), "line 20: 1 column in 1; expected 7"),
         (with_line(20, "######"), "line 20: 6 columns in 1; expected 7"),
         (with_line(20, "########"), "line 20: 8 columns in 1; expected 7"),
         (with_line(20, "..##o.."), "line 20: 'o' in column 5 of 1; expected '#' for ink or '.' for paper"),
@@ -285,10 +286,10 @@ def test_missing_file_and_folder_are_refused(tmp_path, function, expected):
     assert refusal(function, "a\0b") == rf"a\x00b: {unreadable}"
 
 
-@pytest.mark.parametrize("name", ["sheet.jpg", "sheet"])
-def test_other_endings_are_not_written(tmp_path, name):
+@pytest.mark.parametrize(("name", "there"), [("sheet.jpg", "ends in '.jpg'"), ("sheet", "has no ending")])
+def test_other_endings_are_not_written(tmp_path, name, there):
     path = tmp_path / name
-    expected = f"{path}: ends in {path.suffix!r}; expected '.png' for an image or '.txt' for a text"
+    expected = f"{path}: {there}; expected '.png' for an image or '.txt' for a text"
     assert refusal(glyphs.write, path, DIGITS) == expected
     assert not path.exists()
 
@@ -402,7 +403,7 @@ def test_characters_that_cannot_be_drawn_are_refused(characters, message):
 
 
 def test_the_font_in_pillow_is_named_as_such():
-    message = "the font in Pillow: has no glyph for 一; expected a font with all the characters"
+    message = "the font in Pillow: has no glyph for 一; expected a font with all the characters (--font)"
     assert refusal(glyphs.from_font, None, "A一") == message
 
 

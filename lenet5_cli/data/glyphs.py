@@ -120,7 +120,8 @@ def write(path: str | PathLike[str], sheet: Sheet, scale: int = 1) -> None:
         case ".txt":
             drawn.write(to_text(sheet).encode())
         case suffix:
-            raise LeNet5Error(f"{path}: ends in {suffix!r}; expected '.png' for an image or '.txt' for a text")
+            there = f"ends in {suffix!r}" if suffix else "has no ending"
+            raise LeNet5Error(f"{path}: {there}; expected '.png' for an image or '.txt' for a text")
     names = "".join(f"{name}\n" for name in sheet.names)
     for target, written in zip(files(path, sheet), (drawn.getvalue(), names.encode()), strict=False):
         with replacing(target) as file:
@@ -164,7 +165,7 @@ def from_font(path: str | PathLike[str] | None = None, characters: Sequence[str]
             if font_bytes
             else ImageFont.load_default(_FONT_SIZE)  # type: ignore[assignment]
         )
-        _demand_characters(font, names, where)
+        _demand_characters(font, names, where, "" if font_bytes else " (--font)")
         codes = _in_cells([_drawn(font, name) for name in names])
     return _checked(Sheet(codes, names), where)
 
@@ -246,7 +247,7 @@ def _check_bitmap(bitmap: _Bitmap, name: str, path: Path) -> None:
             there = f"{foreign[0]!r} in column {foreign.start() + 1} of {name}"
             raise LeNet5Error(f"{path}: line {number}: {there}; expected '#' for ink or '.' for paper")
         if len(row) != COLUMNS:
-            raise LeNet5Error(f"{path}: line {number}: {len(row)} columns in {name}; expected {COLUMNS}")
+            raise LeNet5Error(f"{path}: line {number}: {_count(len(row), 'column')} in {name}; expected {COLUMNS}")
     if len(bitmap.rows) != ROWS:
         there = f"line {bitmap.rows[0][0]}: {_count(len(bitmap.rows), 'row')} in the glyph of {name} that begins here"
         raise LeNet5Error(f"{path}: {there}; expected {ROWS}, then a blank line or the next name")
@@ -331,13 +332,13 @@ def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> i
     return scale
 
 
-def _demand_characters(font: "ImageFont.FreeTypeFont", names: tuple[str, ...], where: str) -> None:
+def _demand_characters(font: "ImageFont.FreeTypeFont", names: tuple[str, ...], where: str, hint: str) -> None:
     """Refuse a character for which a font draws what it draws for one that no font has."""
     lacking = font.getmask(_NO_CHARACTER)
     for name in names:
         mask = font.getmask(name)
         if mask.getbbox() and (mask.size, bytes(mask)) == (lacking.size, bytes(lacking)):
-            raise LeNet5Error(f"{where}: has no glyph for {name}; expected a font with all the characters")
+            raise LeNet5Error(f"{where}: has no glyph for {name}; expected a font with all the characters{hint}")
 
 
 def _drawn(font: "ImageFont.FreeTypeFont", character: str) -> tuple[int, NDArray[np.uint8]]:
