@@ -27,6 +27,7 @@ from lenet5_cli.commands.options import (
     overwrite_option,
     refuse_existing,
     refuse_shared,
+    say_written,
     settings,
     source_of,
     threads_of,
@@ -128,12 +129,15 @@ def train(
                 history = _train_several(begin, output, outputs, threads, start, ranks, note, stop)
             else:
                 history = _train_one(begin, output, threads, ranks, note, stop)
-        if plot and ranks.leader:
-            figures.history(history, plot)
         name = printable(quote(str(output)))
-        click.echo(f"The model is in {name}; lenet5 predict --model {name} digit.png reads a digit with it.", err=True)
+        what = "digit" if begin.run.network.sheet.noun == "digit" else "picture"
+        hint = f"lenet5 predict --model {name} {what}.png reads a {what} with it."
+        click.echo(f"The model is in {name}; {hint}", err=True)
         if begin.notice:
             click.echo(begin.notice, err=True)
+        if plot and ranks.leader:
+            figures.history(history, plot)
+            say_written(plot)
 
 
 def _hold(
