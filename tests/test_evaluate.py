@@ -129,6 +129,14 @@ def test_it_shows_what_was_measured() -> None:
 
 
 @pytest.mark.usefixtures("measured")
+def test_a_title_that_is_wider_than_its_table_is_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = Tally(names=("a", "b"))
+    two.add(1.0, np.array([0, 1]), np.array([[-1.0, -2.0], [-2.0, -1.0]]))
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: two)
+    assert "Confusions: true class down, answer across" in map(str.strip, run().stdout.splitlines())
+
+
+@pytest.mark.usefixtures("measured")
 def test_json_holds_the_same() -> None:
     facts = json.loads(run("--json").stdout)
     tally = counted(CONFUSION)

@@ -427,7 +427,7 @@ def test_several_runs_write_over_nothing(bars_folder: Path) -> None:
 def test_several_runs_keep_the_best_on_the_images_held_out(keep: str, bars_folder: Path) -> None:
     result = train(bars_folder, "--runs", 3, "--validation", 60, "--keep", keep)
     assert left_behind() == ["bars", "model.pkl"]
-    assert "3 runs; the best on the validation images is kept" in " ".join(result.stdout.split())
+    assert "3 runs; the best on the validation images is kept" in result.stdout.splitlines()
     saved = checkpoint.read("model.pkl")
     for seed in (3, 4, 5):
         train(bars_folder, "--validation", 60, "--keep", keep, "--seed", seed, "-o", f"{seed}.pkl")

@@ -391,4 +391,5 @@ def _table(screen: "Console", *headers: "RenderableType", title: str, padding: i
     columns = (Column(header, justify="right", no_wrap=True) for header in headers)
     if screen.width < 60:
         return Table(*columns, title=title, box=None, padding=(0, padding, 0, 0), pad_edge=False)
-    return Table(*columns, title=title, box=box.HEAVY_HEAD, padding=(0, padding))
+    wide = min(len(title), screen.width)  # a narrower table would fold its title
+    return Table(*columns, title=title, box=box.HEAVY_HEAD, padding=(0, padding), min_width=wide)

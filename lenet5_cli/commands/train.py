@@ -377,14 +377,15 @@ def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
     else:
         name, reached = "training", [run.history[-1].accuracy for run in done]
     best = done[reached.index(max(reached))]
-    table = Table("seed", "epochs", name, "test", title=f"{len(done)} runs; the best on the {name} images is kept")
+    click.echo(f"{len(done)} runs; the best on the {name} images is kept")
+    table = Table("seed", "epochs", name, "test")
     for run, accuracy in zip(done, reached, strict=True):
         marked = f"{accuracy:.4f}{' *' if run is best else ''}"
         table.add_row(str(run.config.seed), str(len(run.history)), marked, f"{run.test.accuracy:.4f}")
     tests = [run.test.accuracy for run in done]
     table.add_section()
     table.add_row("mean", "", f"{mean(reached):.4f}", f"{mean(tests):.4f}")
-    table.add_row("deviation", "", f"{stdev(reached):.4f}", f"{stdev(tests):.4f}")
+    table.add_row("std. dev.", "", f"{stdev(reached):.4f}", f"{stdev(tests):.4f}")
     console().print(table)
     best.path.replace(output)
     for run in done:
