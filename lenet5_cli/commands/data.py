@@ -10,6 +10,7 @@ from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
     Named,
+    Number,
     console,
     load,
     model_name,
@@ -43,7 +44,7 @@ def _reading(command: "Callable[..., Any]") -> "Callable[..., Any]":
     return option(
         "--test-fraction",
         group="Data",
-        type=click.FloatRange(0, 1),
+        type=Number(0, 1),
         metavar="FRACTION",
         default=0.2,
         show_default=True,

@@ -11,6 +11,7 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
+    Number,
     SharedCommand,
     agree,
     bar,
@@ -79,7 +80,7 @@ RIGHT = "bold #ffffff on #003c9e"
 @option(
     "--test-fraction",
     group="Data",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     metavar="FRACTION",
     help="Fraction to test on, of data that is not split already; 1: all.  [default: as for training]",
 )

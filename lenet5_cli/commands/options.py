@@ -38,8 +38,16 @@ GOES_WITH = {"lr_decay": ("schedule", "exponential"), "rubbish": ("loss", "discr
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
 
+class Integer(click.IntRange):
+    """An integer between bounds, which is called so in messages, and not an integer range."""
+
+    name = "integer"
+
+
 class Number(click.FloatRange):
     """A number between bounds, which nan is not, though it compares as neither below nor above."""
+
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number."""
@@ -147,7 +155,7 @@ def option(*names: str, group: str = "Other", **how: Any) -> Callable[[Command],
 def cores_option(what_for: str) -> Callable[[Command], Command]:
     """Add --threads, by default the cores that there are."""
     cores = "the cores this process may use"
-    kind = click.IntRange(min=1)
+    kind = Integer(min=1)
     return option(
         "--threads", group="Main", type=kind, metavar="N", default=available_cores, show_default=cores, help=what_for
     )
@@ -208,11 +216,11 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
     if choices(setting):
         kind = click.Choice(choices(setting))
     elif int in (setting.type, *get_args(setting.type)):
-        kind = click.IntRange(limits["min"], limits["max"])
+        kind = Integer(limits["min"], limits["max"])
     elif setting.type is bool:
         kind = click.BOOL
     elif setting.type is float:
-        kind = click.FloatRange(limits["min"], limits["max"])
+        kind = Number(limits["min"], limits["max"])
     if setting.name == "glyphs":
         text = f"Glyph sheet of the output layer: a text or image file, or shipped: {', '.join(sheets())}."
     return option(

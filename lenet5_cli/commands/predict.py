@@ -20,6 +20,7 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
+    Integer,
     Named,
     NoBar,
     Number,
@@ -95,7 +96,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @option(
     "--top",
     group="Output",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     metavar="N",
     default=1,
     show_default=True,

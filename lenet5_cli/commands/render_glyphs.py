@@ -7,6 +7,7 @@ import click
 
 from lenet5_cli.commands.options import (
     FILE,
+    Integer,
     console,
     overwrite_option,
     plain,
@@ -48,7 +49,7 @@ BLOCKS = " ▄▀█"
 )
 @click.option(
     "--scale",
-    type=click.IntRange(1, 100),
+    type=Integer(1, 100),
     metavar="N",
     default=1,
     show_default=True,

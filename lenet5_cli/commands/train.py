@@ -16,6 +16,7 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
+    Integer,
     SharedCommand,
     Stop,
     agree,
@@ -83,7 +84,7 @@ def _use_preset(ctx: click.Context, _: click.Parameter, start: Path | None) -> P
 )
 @option("--plot", group="Output", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
 @option("--resume", group="Main", is_flag=True, help="Continue the run whose checkpoint is --output.")
-@option("--runs", group="Main", type=click.IntRange(1), metavar="N", default=1, help="Train N seeds, keep the best.")
+@option("--runs", group="Main", type=Integer(1), metavar="N", default=1, help="Train N seeds, keep the best.")
 @threads_option
 @timeout_option
 def train(

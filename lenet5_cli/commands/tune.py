@@ -11,6 +11,7 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     GroupedCommand,
+    Integer,
     Stop,
     config_of,
     console,
@@ -47,7 +48,7 @@ def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
 @option(
     "--trials",
     group="Main",
-    type=click.IntRange(1),
+    type=Integer(1),
     metavar="N",
     default=50,
     show_default=True,
