@@ -220,8 +220,11 @@ def keyed(path: Path, expected: str) -> tuple[dict[str, Any], Callable[[str], st
     """
     text = _text(path, expected)
     table, names = _parse(text, path), {setting.name for setting in fields(Config)}
-    for key in table:
+    for key, value in table.items():
         if key not in names:
+            if isinstance(value, dict) and names & value.keys():
+                there = f"{_place(key, text)}[{key[:60]}] is a heading"
+                raise LeNet5Error(f"{path}: {there}; expected settings without one")
             raise LeNet5Error(f"{path}: {_place(key, text)}{key[:60]} is not a setting{nearest(key[:60], names)}")
     return table, partial(_place, text=text)
 

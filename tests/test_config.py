@@ -54,6 +54,7 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
         (b"epoch = 1", "line 1: epoch is not a setting; did you mean epochs?"),
         (b"lr = 1\r\n\r\n  'epoch' = 1\r\n", "line 3: epoch is not a setting; did you mean epochs?"),
         (b"\xef\xbb\xbfepoch = 1", "line 1: epoch is not a setting; did you mean epochs?"),
+        (b"[train]\nlr = 1", "line 1: [train] is a heading; expected settings without one"),
         (b"lr = 1\n[epoch]\nx = 1", "line 2: epoch is not a setting; did you mean epochs?"),
         (b"x\\ = 1", "line 1, column 2: not TOML: Expected '=' after a key in a key/value pair"),
         (b'"\\u001b[31m" = 1', r"\x1b[31m is not a setting; these are: " + ", ".join(sorted(asdict(Config())))),

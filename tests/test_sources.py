@@ -413,6 +413,17 @@ def test_a_download_that_fails_everywhere(folder, internet, monkeypatch, first, 
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.usefixtures("internet")
+def test_a_cache_that_cannot_be_written_is_told_once(folder, monkeypatch):
+    """Each mirror was blamed for it."""
+    monkeypatch.setenv("LENET5_CACHE", str(folder / "file" / "cache"))
+    (folder / "file").touch()
+    assert refusal("mnist", "train").startswith(
+        f"mnist: train-images-idx3-ubyte.gz could not be downloaded ({folder}/file/cache: Not a directory;"
+        " LENET5_CACHE names another folder); get the four files from"
+    )
+
+
 def test_fashion_mnist_has_its_own_mirrors_and_advice(internet):
     assert refusal("fashion-mnist", "test") == (
         "fashion-mnist: t10k-images-idx3-ubyte.gz could not be downloaded (raw.githubusercontent.com: Network is"

@@ -309,7 +309,8 @@ class Run:
         if patience and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience]):
             return f"No epoch of the last {patience} validated better; the {self.config.keep} is kept."
         if late and len(self.history) < self.config.epochs:
-            return f"Another epoch would end later than {self.config.max_time} after the start."
+            limit = self.config.max_time + "s" * self.config.max_time.isdecimal()
+            return f"Another epoch would end later than {limit} after the start."
         return ""
 
     def kept(self) -> LeNet5:
