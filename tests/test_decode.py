@@ -106,7 +106,11 @@ def test_a_picture_of_too_many_pixels_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     path = tmp_path / "digit.png"
     formats = "PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC"
-    for other in (b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"):
+    for empty in (path, b""):
+        path.write_bytes(b"")
+        with pytest.raises(LeNet5Error, match=r"(digit.png|picture): empty; expected a picture$"):
+            read_picture(empty)
+    for other in (b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"):
         path.write_bytes(other)
         with pytest.raises(LeNet5Error, match=rf"digit.png: not a picture; expected one of {formats}$"):
             read_picture(path)

@@ -4,7 +4,7 @@ import io
 import stat
 import warnings
 from contextlib import suppress
-from os import PathLike
+from os import PathLike, stat_result
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, TypeAlias
 
@@ -93,11 +93,13 @@ def _opened(source: Source, name: str) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source, name)
     if isinstance(source, bytes):
+        if not source:
+            raise LeNet5Error(f"{name}: empty; expected a picture")
         source = io.BytesIO(source)
-    elif isinstance(source, str | PathLike) and not stat.S_ISREG(mode := Path(source).stat().st_mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise LeNet5Error(f"{name}: {what}; expected a picture")
-    elif not isinstance(source, str | PathLike) and not hasattr(source, "read"):
+    elif isinstance(source, str | PathLike):
+        if what := _no_picture(Path(source).stat()):
+            raise LeNet5Error(f"{name}: {what}; expected a picture")
+    elif not hasattr(source, "read"):
         kinds = "a path, bytes, an open file, a Pillow image or an array"
         raise LeNet5Error(f"{name}: of type {type(source).__name__}; expected {kinds}")
     expected = f"{name}: not a picture; expected one of {', '.join(FORMATS)}, HEIC"
@@ -111,6 +113,13 @@ def _opened(source: Source, name: str) -> Image.Image:
     with suppress(UnidentifiedImageError):
         return Image.open(source, formats=("HEIF",))
     raise LeNet5Error(expected)
+
+
+def _no_picture(there: stat_result) -> str:
+    """Return why what is there cannot be a picture, as far as the system knows, or an empty text."""
+    if not stat.S_ISREG(there.st_mode):
+        return "a folder" if stat.S_ISDIR(there.st_mode) else "not a regular file"
+    return "" if there.st_size else "empty"
 
 
 def _from_array(x: NDArray[Any], name: str) -> Image.Image:
