@@ -220,11 +220,12 @@ def test_a_name_of_odd_bytes_goes_nowhere_with_the_rest() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # as in many containers
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["info", "model.pkl"]], ids=str)
-def test_output_that_cannot_be_written_is_told(arguments: list[str]) -> None:
+def test_output_that_cannot_be_written_is_told(arguments: list[str], unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "lenet5_cli", *arguments]
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
+        command, around = [sys.executable, "-m", "lenet5_cli", *arguments], environment(PYTHONUNBUFFERED=unbuffered)
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=around, check=False)
     assert (result.returncode, result.stderr) == (
         1,
         "Error: standard output: cannot be written: No space left on device\n",

@@ -1,5 +1,6 @@
 """The command line: ``lenet5`` and its commands, a module each."""
 
+import errno
 import io
 import os
 import sys
@@ -84,15 +85,16 @@ def _interruptible() -> Iterator[None]:
 
 
 def _where(error: OSError) -> str:
-    """Return the beginning of the message about an error: a file, or stdout where it fails again."""
+    """Return the beginning of the message about an error: a file, or stdout where it fails again or has no room."""
     if error.filename:
         return f"{error.filename}: "
+    full = error.errno == errno.ENOSPC  # a stream without a buffer holds nothing that could fail again
     try:
         sys.stdout.flush()
     except OSError:
         sys.stdout = None  # what it holds would fail once more when Python ends, which then exits with 120
-        return "standard output: cannot be written: "
-    return ""
+        full = True
+    return "standard output: cannot be written: " if full else ""
 
 
 def _prepare_streams() -> None:
