@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,16 @@ def test_wrong_answers_are_drawn_each_with_what_is_known_of_it(monkeypatch: pyte
     first, second = figure.axes[0].images
     np.testing.assert_array_equal(first.get_array(), PICTURES[2])
     np.testing.assert_array_equal(second.get_array(), PICTURES[0])
+
+
+def test_wrong_answers_to_pictures_name_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = tally([4, 7, 3], [9, 7, 5])
+    places = ["own/3/IMG_20260917_101112.jpg", "own/4/$a$.png"]
+    figure = drawn(monkeypatch, partial(figures.errors, places=places), PICTURES[:2], measured.worst, measured)
+    assert texts(figure)[1] == "true digit → answer, squared distances to their glyphs, where the image is from"
+    assert [texts(figure)[at] for at in (4, 7)] == ["IMG_20260…1112.jpg", r"\$a\$.png"]
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if "g" in text.get_text()[-1]]
+    assert boxes[0].x1 < boxes[1].x0
 
 
 def test_names_of_classes_do_not_run_into_each_other_or_off_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,9 @@ def _draw(tally: "Tally", split: "Split", plot: Path | None, errors: Path | None
         if plot:
             figures.evaluation(tally, plot)
         if errors:
-            figures.errors(split.images[tally.worst.images], tally.worst, tally, errors)
+            worst = tally.worst.images
+            places = [split.places[at] for at in worst.tolist()] if split.places else ()
+            figures.errors(split.images[worst], tally.worst, tally, errors, places)
 
 
 def _models(names: list[str], each: "list[Tally]") -> dict[str, Any]:

@@ -37,6 +37,7 @@ MIN_CELL = 0.55  # of a cell among ten classes: in smaller ones, numbers are too
 LETTER = 0.7  # of the font size: the width of a letter, rather wide than narrow
 LEVEL = 2  # characters of a name that stands level below a matrix; longer ones stand upright
 LABEL = 4  # characters of a name beside a picture; of a longer one, beginning and end, as classes may share either
+PLACE = 18  # characters of the name of a picture's file below it, whose beginning and end tell it from others
 LEAST_ERROR = 1e-4  # where a logarithmic axis ends: none of ten thousand images held out
 SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
 
@@ -149,23 +150,28 @@ def evaluation(tally: Tally, path: Path) -> None:
     _write(figure, path)
 
 
-def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) -> None:
-    """Draw the pictures (m, 28, 28) of wrong answers in the order given, each with its class, answer and distances."""
+def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path, places: Sequence[str] = ()) -> None:
+    """Draw the pictures (m, 28, 28) of wrong answers in the order given, each with its class, answer and distances.
+
+    ``places`` says where each is from; without, its index stands there.
+    """
     wrong, drawn = tally.images - tally.right, len(worst.labels)
     side, left, top, wide, high = 28 * 4 / DOTS, 0.33, 0.85, 0.84, 1.3
     figure, canvas = _canvas(9, top + high * -(-drawn // SHEET))
     which = f"the {drawn} worst of {wrong:,}" if drawn < wrong else f"{wrong:,}"
     _text(canvas, left, 0.25, f"wrong answers: {which}; images: {tally.images:,}", ha="left", fontsize=12)
     if wrong:
-        said = f"true {tally.noun} → answer, squared distances to their glyphs, index of the image in the data (from 0)"
+        which = "where the image is from" if places else "index of the image in the data (from 0)"
+        said = f"true {tally.noun} → answer, squared distances to their glyphs, {which}"
         _text(canvas, left, 0.55, said, ha="left", fontsize=9)
-    for at, (place, label, scores) in enumerate(zip(worst.images, worst.labels, worst.scores, strict=True)):
+    named = [_shown(Path(place).name, PLACE) for place in places] or [f"#{index}" for index in worst.images]
+    for at, (place, label, scores) in enumerate(zip(named, worst.labels, worst.scores, strict=True)):
         x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
         _place(canvas, pictures[at], x, y, side, **_grey(np.array([0, 255])))
         read = f"{_shown(tally.names[label])} → {_shown(tally.names[answer])}"
         _text(canvas, x + side / 2, y + side + 0.1, read, fontsize=_fitting(read, side, 11))
         _text(canvas, x + side / 2, y + side + 0.25, f"{-scores[label]:.1f} → {-scores[answer]:.1f}")
-        _text(canvas, x + side / 2, y + side + 0.38, f"#{place}", fontsize=7)
+        _text(canvas, x + side / 2, y + side + 0.38, place, fontsize=_fitting(place, side, 7))
     _write(figure, path)
 
 
