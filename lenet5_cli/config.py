@@ -109,7 +109,7 @@ class Config:
     )
     ema: float = _optimisation(
         0.0,
-        "Keep an exponential moving average of the weights with this decay a step; 0: the latest weights.",
+        "Keep an exponential moving average of the weights with this decay per step; 0: the latest weights.",
         metavar="DECAY",
         low=0,
         high=MAX_EMA,
@@ -120,7 +120,7 @@ class Config:
     )
     teacher: str = _optimisation(
         "",
-        "Model to learn from in place of labels (distillation); of several, with commas between, their average.",
+        "Model to learn from instead of the labels (distillation); several, separated by commas, are averaged.",
         metavar="FILE,...",
     )
     maps: str = _network("6,16,120", "Numbers of maps of c1, c3 and c5.", metavar="N,N,N")

@@ -132,7 +132,7 @@ def test_a_folder_gives_its_pictures_in_order_and_recursive_those_below() -> Non
 def test_a_folder_without_pictures_is_told() -> None:
     Path("empty/deeper").mkdir(parents=True)
     told = "Error: empty: no picture in this folder"
-    assert run("predict", "empty", code=1).stderr == f"{told}; --recursive looks into its folders too\n"
+    assert run("predict", "empty", code=1).stderr == f"{told}; --recursive looks into its subfolders too\n"
     assert run("predict", "--recursive", "empty", code=1).stderr == f"{told}\n"
 
 

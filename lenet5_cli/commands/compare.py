@@ -67,8 +67,8 @@ def compare(
 ) -> None:
     """Compare two checkpoints on the same images.
 
-    The settings that differ, both accuracies, whether their difference is more than chance (McNemar's exact test),
-    and the images on which the answers differ. Without --data, on what the first was trained on.
+    Shows the settings that differ, both accuracies, whether their difference is more than chance (McNemar's exact
+    test), and the images on which the answers differ. Without --data, it is the data that the first was trained on.
 
     \b
     Examples:

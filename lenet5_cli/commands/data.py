@@ -65,7 +65,7 @@ def data() -> None:
 
 @data.command("list")
 def list_() -> None:
-    """List the data sets that have a name.
+    """List the data sets that are known by name.
 
     Of each, the number of images and of classes, the licence, and whether it is in the cache.
 

@@ -93,7 +93,7 @@ RIGHT = "bold #ffffff on #003c9e"
 )
 @threads_option
 @timeout_option
-@option("--reject", group="Output", is_flag=True, help="Show coverage and error where far answers are refused.")
+@option("--reject", group="Output", is_flag=True, help="Show coverage and error when the farthest answers are refused.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
 @option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
 @option("--errors", group="Output", type=FILE, help=f"Draw the {DRAWN} worst wrong answers (needs matplotlib).")
@@ -112,13 +112,13 @@ def evaluate(
     errors: Path | None,
     overwrite: bool,
 ) -> None:
-    """Measure a checkpoint on a data set, or several together.
+    """Measure one or more checkpoints on a data set.
 
-    Several average their probabilities. The data is what the first was trained on unless --data names other.
+    Several average their probabilities. The data is what the first was trained on unless --data names another.
 
-    Accuracy and mean loss, precision, recall and F1 of each class, and which are mistaken for which. The calibration
-    error says by how much the answers' probabilities are off. --reject adds the error among the answers that are left
-    when those farthest from every glyph are refused; the coverage is the fraction of images answered.
+    Shows accuracy and mean loss, precision, recall and F1 of each class, and which are mistaken for which. The
+    calibration error says by how much the answers' probabilities are off. --reject adds the error among the answers
+    that are left when those farthest from every glyph are refused; the coverage is the fraction of images answered.
 
     \b
     Examples:

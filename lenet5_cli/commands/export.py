@@ -28,7 +28,12 @@ TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
     type=click.Choice(TYPES),
     help=f"Type of the numbers, for {TYPED}.  [default: float32; int8 for hex]",
 )
-@click.option("--golden", type=Integer(1, 1000), metavar="N", help=f"Images to check by, for {TYPED}.  [default: 1]")
+@click.option(
+    "--golden",
+    type=Integer(1, 1000),
+    metavar="N",
+    help=f"Images to check the export against, for {TYPED}.  [default: 1]",
+)
 @overwrite_option
 def export(
     model: Path, target: str, output: Path | None, kind: str | None, golden: int | None, overwrite: bool

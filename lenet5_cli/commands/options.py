@@ -169,7 +169,7 @@ timeout_option = option(
     metavar="SECONDS",
     default=TIMEOUT,
     show_default=True,
-    help="Under mpiexec: end when a rank does not answer for so long.",
+    help="Under mpiexec: end when a rank does not answer for this long.",
 )
 overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace files that exist.")
 

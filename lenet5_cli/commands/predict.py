@@ -76,8 +76,8 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     help="Checkpoint to read with; of several, the average of their probabilities.  "
     "[default: model.pkl if it is here, else the bundled model]",
 )
-@option("--all", "every", group="Main", is_flag=True, help="Read every digit, row by row, not one a picture.")
-@option("--recursive", group="Data", is_flag=True, help="Look into the folders of a folder too.")
+@option("--all", "every", group="Main", is_flag=True, help="Read every digit, row by row, instead of one per picture.")
+@option("--recursive", group="Data", is_flag=True, help="Look into subfolders too.")
 @option(
     "--rotate",
     group="Data",
@@ -100,7 +100,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     metavar="N",
     default=1,
     show_default=True,
-    help="Show up to this many answers a picture, those above 0.0001.",
+    help="Show up to this many answers per picture, those above 0.0001.",
 )
 @option(
     "--explain",
@@ -112,7 +112,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @overwrite_option
 @threads_option
 @timeout_option
-@option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object a picture instead of a table.")
+@option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object per picture instead of a table.")
 @option(
     "--csv",
     "as_csv",
@@ -139,9 +139,9 @@ def predict(
 ) -> None:
     """Read the digit in each picture, or with --all every digit.
 
-    Photos, scans and drawings, dark on light or light on dark, of any size; of a folder every picture in it; - is
-    standard input. A picture that cannot be read, or that shows no digit, gets a line that says why, and the exit code
-    is then 1.
+    Takes photos, scans and drawings of any size, dark on light or light on dark; of a folder, every picture in it; -
+    is standard input. A picture that cannot be read, or that shows no digit, gets a line that says why, and the exit
+    code is then 1.
 
     \b
     Examples:
@@ -209,7 +209,7 @@ def _files(sources: Iterable[Path], recursive: bool) -> Iterator[Path]:
             continue
         pictures = sorted(entry for entry in _listed(source, recursive) if entry.name.lower().endswith(ENDINGS))
         if not pictures:
-            deeper = "" if recursive else "; --recursive looks into its folders too"
+            deeper = "" if recursive else "; --recursive looks into its subfolders too"
             raise LeNet5Error(f"{source}: no picture in this folder{deeper}")
         yield from pictures
 

@@ -38,7 +38,9 @@ BLOCKS = " ▄▀█"
     help=f"A glyph sheet: a text or image file, or shipped: {', '.join(sheets())}.  [default: digits]",
 )
 @click.option("--font", type=FILE, metavar="FILE.ttf", help="Draw characters of this font instead.")
-@click.option("--characters", metavar="ABC...", help="What to draw, a class each; without --font, in Pillow's font.")
+@click.option(
+    "--characters", metavar="ABC...", help="Characters to draw, one per class; without --font, in Pillow's font."
+)
 @click.option(
     "-o",
     "--output",
@@ -59,11 +61,11 @@ BLOCKS = " ▄▀█"
 def render_glyphs(
     sheet: Path | None, font: Path | None, characters: str | None, output: Path, scale: int, overwrite: bool
 ) -> None:
-    """Render the glyphs that the output layer compares with.
+    """Render the glyphs with which the output layer compares its input.
 
     Writes them side by side, each 7x12 pixels, black on white; the names of other classes than the ten digits are
     written beside the image, for glyphs.png into glyphs.names.txt. Shows them, and in how many pixels, of 84, each pair
-    differs; of more than 20 classes, only pairs that are too close.
+    differs; with more than 20 classes, only pairs that are too close.
 
     \b
     Examples:

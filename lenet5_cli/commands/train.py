@@ -80,7 +80,7 @@ def _use_preset(ctx: click.Context, _: click.Parameter, start: Path | None) -> P
     "--log",
     group="Output",
     metavar=f"FILE|{BOARD}FOLDER",
-    help="Write a line for each epoch: CSV if it ends in .csv, else JSON; or an event for TensorBoard.",
+    help="Write a line for each epoch: CSV if the name ends in .csv, else JSON; or an event for TensorBoard.",
 )
 @option("--plot", group="Output", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
 @option("--resume", group="Main", is_flag=True, help="Continue the run whose checkpoint is --output.")
@@ -101,7 +101,7 @@ def train(
 ) -> None:
     """Train a network and save it.
 
-    The defaults are the report's. The checkpoint is written after every epoch. One line an epoch goes to stdout, then
+    The defaults are the report's. The checkpoint is written after every epoch. One line per epoch goes to stdout, then
     the accuracy on the test set. Ctrl-C stops at the end of a step, and --resume continues as if it had never stopped.
 
     \b

@@ -76,7 +76,7 @@ def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
     group="Main",
     type=FILE,
     metavar="FILE",
-    help="Journal of the study: the same command goes on with it, also on several machines at a time.",
+    help="Journal of the study: the same command continues it, even on several machines at once.",
 )
 @cores_option("Trials side by side, each on one core.")
 @option("-o", "--output", group="Output", type=FILE, default="best.toml", show_default=True, help="Settings found.")
@@ -95,7 +95,7 @@ def tune(
 ) -> None:
     """Search for good settings (needs Optuna).
 
-    Trials train with settings from a space and are compared by the training images held out, a sixth of them unless
+    Trials train with settings from a space and are compared on training images held out, a sixth of them unless
     --validation says how many. A trial that is worse than the median at the same epoch is ended early. The first trial
     has the settings given. The best settings go to a TOML file that train --config takes; the test images are never
     loaded. Ctrl-C keeps what was found so far.
