@@ -36,7 +36,7 @@ def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: l
     assert result.stderr.splitlines() == [
         f"Load train: 300 images of 28x28 pixels from {bars_folder}/train-images-idx3-ubyte",
         "seed: 3",
-        "Searching lr, augment: 3 trials, one at a time, each on 250 images and compared on 50 held out",
+        "Searching lr, augment; trials: 3, 1 side by side, each on 250 images and compared on 50 held out",
         "best.toml: written",
         "lenet5 train --config best.toml trains with it.",
     ]
@@ -75,7 +75,7 @@ def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
     Path("best.toml").write_bytes(b"")
     more = ["--storage", "journal.log", "--trials", 10, "--plot", "trials.png"]
     result = run(*how, *more)
-    assert "Searching lr, augment: 10 trials (3 done), one at a time, " in result.stderr
+    assert "Searching lr, augment; trials: 10 (3 done), 1 side by side, " in result.stderr
     assert "trials.png: written\n" in result.stderr
     assert [line.split()[1] for line in result.stdout.splitlines()[:7]] == [str(number) for number in range(4, 11)]
     *_, heading, first, second = result.stdout.splitlines()

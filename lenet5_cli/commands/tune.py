@@ -143,9 +143,8 @@ def tune(
 def _announced(search: "Search", trials: int, threads: int, images: int) -> str:
     done, held_out = len(search.trials), search.config.validation
     went = f" ({done} done)" if done else ""
-    at_a_time = "one at a time" if min(threads, trials) == 1 else f"{min(threads, trials)} side by side"
     return (
-        f"Searching {', '.join(search.space)}: {trials} trial{'s' * (trials > 1)}{went}, {at_a_time}, each on "
+        f"Searching {', '.join(search.space)}; trials: {trials}{went}, {min(threads, trials)} side by side, each on "
         f"{images - held_out:,} images and compared on {held_out:,} held out"
     )
 
