@@ -1,5 +1,6 @@
 """Whatever reads what is printed: narrow and dumb terminals, old encodings, closed pipes, odd names of files."""
 
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 import lenet5_cli
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.commands.options import progress
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.storage import checkpoint
@@ -103,6 +105,35 @@ def test_a_dumb_terminal_and_a_narrow_one() -> None:
         drawn = [line for line in re.split("[\r\n]+", plain) if re.search("[━─│┃█▁]", line)]
         assert max(map(len, drawn), default=0) <= 40, name
         assert name not in COLOURED or "\x1b[" in shown, name  # bold, at least
+
+
+@POSIX
+def test_a_bar_fits_a_terminal_that_has_been_made_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time it moved, it filled lines more."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, its = pty.openpty()
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "fileno", lambda: its)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    def resize(columns: int) -> None:
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+
+    resize(100)
+    with progress(total=9, desc="read") as bar:
+        wide = len(terminal.getvalue().split("\r")[-1])
+        resize(40)
+        bar.refresh()
+        narrow = len(terminal.getvalue().split("\r")[-1].rstrip())
+    os.close(its)
+    os.close(ours)
+    assert 40 < wide < 100
+    assert narrow <= 40
 
 
 @POSIX

@@ -440,7 +440,7 @@ def progress(**how: Any) -> Any:
         return NoBar()
     from tqdm import tqdm as on_terminal
 
-    return on_terminal(**how)
+    return on_terminal(**how, dynamic_ncols=True)  # it may be made wider or narrower
 
 
 class Stop:
