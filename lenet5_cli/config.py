@@ -126,7 +126,7 @@ class Config:
     maps: str = _network("6,16,120", "Numbers of maps of c1, c3 and c5.", metavar="N,N,N")
     glyphs: str = _network("digits", "Glyph sheet of the output layer: text, image or shipped.", metavar="NAME|FILE")
     input: Input = _network("binary", "Pixels: 0 and 1, 0 to 1, or -0.1 to 1.175.")
-    activation: Activation = _network("sigmoid", "Activation function; with tanh, the paper of a glyph is -1.")
+    activation: Activation = _network("sigmoid", "Activation function; with tanh, the background of a glyph is -1.")
     connections: Connections = _network("full", "Which maps of s2 each map of c3 reads.")
     init: Init = _network("uniform", "Initial weights: in [-1, 1), or scaled by fan-in.")
     dtype: Precision = _network("float32", "Precision of the arithmetic.")

@@ -66,6 +66,7 @@ def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
     assert "1 of 11 test images are training images too." in lines
     assert "  test own/test/2/copy.png is train own/train/5/64.png, labelled 2 and 5" in lines
     doubtful = [line for line in lines if "labelled" in line and "reads" in line]
+    assert f"{len(doubtful)} labels differ from what the model reads, the surest first:" in lines
     wrong = re.compile(r"  train own/train/8/three\.png: labelled 8, reads 3 \([01]\.\d{4}\)")
     assert any(map(wrong.fullmatch, doubtful))
     assert any(line.startswith("  test own/test/2/copy.png: labelled 2, reads 5 (") for line in doubtful)
