@@ -132,7 +132,7 @@ def test_labels_outside_the_sheet_are_refused_before_training() -> None:
 def test_classes_without_an_image_are_named(bars_folder: Path) -> None:
     noted = run("train", "--data", bars_folder, "--glyphs", "letters", *QUICK)
     missing = "K, L, M, N, O, P, Q, R, S, T, U, V, W, X, Y, Z"
-    note = f"{bars_folder}/train-labels-idx1-ubyte: no image of class {missing}; expected some of each"
+    note = f"{bars_folder}/train-labels-idx1-ubyte: no images of classes {missing}; expected some of each"
     assert note in noted.stderr.splitlines()
 
 

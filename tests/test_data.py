@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lenet5_cli import LeNet5
-from lenet5_cli.commands.data import GAP, SHEET
+from lenet5_cli.commands.data import GAP, SHEET, _draw_sheet
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, remote
 from lenet5_cli.errors import LeNet5Error
@@ -83,6 +83,11 @@ def test_show_draws_a_contact_sheet(bars_folder: Path) -> None:
         first = train.images[train.labels == digit][0]
         np.testing.assert_array_equal(sheet[GAP + digit * step :, GAP:][:28, :28], first)
     assert "exists; --overwrite" in run("data", "show", bars_folder, "--sheet", "sheet.png", code=2).stderr
+    few = bars(40)
+    _draw_sheet(few, Path("few.png"))
+    most = np.bincount(few.labels).max()
+    with Image.open("few.png") as image:
+        assert image.width == 2 * (most * step + GAP)  # no wider than the largest class
     refused = run("data", "show", bars_folder, "--sheet", "sheet.jpg", code=2).stderr
     assert refused.endswith("Error: --sheet sheet.jpg: expected a name that ends in .png\n")
 

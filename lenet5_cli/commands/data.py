@@ -314,9 +314,9 @@ def _draw_sheet(split: "Split", path: Path) -> None:
 
     from lenet5_cli.files import replacing
 
-    classes = np.unique(split.labels)
-    step = 28 + GAP
-    sheet = np.full((len(classes) * step + GAP, SHEET * step + GAP), 64, np.uint8)
+    classes, counts = np.unique(split.labels, return_counts=True)
+    step, across = 28 + GAP, min(SHEET, int(counts.max()))
+    sheet = np.full((len(classes) * step + GAP, across * step + GAP), 64, np.uint8)
     for row, label in enumerate(classes):
         for column, at in enumerate(np.flatnonzero(split.labels == label)[:SHEET]):
             top, left = GAP + row * step, GAP + column * step

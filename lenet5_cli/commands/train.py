@@ -213,8 +213,9 @@ def _note_missing(network: "LeNet5", split: "Split") -> None:
     present = set(split.labels.tolist())
     missing = [name for label, name in enumerate(network.names) if label not in present]
     if missing:
-        kind = network.sheet.noun
-        note = f"{split.labels_path}: no image of {kind} {', '.join(missing)}; expected some of each"
+        noun = network.sheet.noun
+        kind = noun if len(missing) == 1 else {"digit": "digits", "class": "classes"}[noun]
+        note = f"{split.labels_path}: no images of {kind} {', '.join(missing)}; expected some of each"
         click.echo(printable(note), err=True)
 
 
