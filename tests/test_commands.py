@@ -83,6 +83,11 @@ def test_no_file_goes_to_stdout(arguments: list[str]) -> None:
         (["train", "--output", ""], 2, "Invalid value for '-o' / '--output': an empty name; expected a file"),
         (["train", "--from", ""], 2, "Invalid value for '--from': an empty name; expected a checkpoint"),
         (["train", "--log", ""], 2, "--log '': an empty name; expected a file, or tensorboard:FOLDER"),
+        (
+            ["train", "--log", "tensorboard:"],
+            2,
+            "--log 'tensorboard:': an empty name; expected a file, or tensorboard:FOLDER",
+        ),
         (["train", "--log", "folder"], 2, "--log 'folder': a folder; expected a file, or tensorboard:FOLDER"),
         (["info", "bundled", "--figures", ""], 2, "'--figures': an empty name; expected a folder"),
         (["export", "--to", "c", "--output", ""], 2, "'--output': an empty name; expected a file or folder"),

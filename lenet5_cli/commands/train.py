@@ -399,17 +399,18 @@ def _log_places(log: str | None) -> tuple[Path | None, Path | None]:
     """Return the folder for TensorBoard, or the file, that a log goes to."""
     if log is None:
         return None, None
-    if not log.startswith(BOARD):
-        if Path(log).is_dir():  # so is an empty name
-            there = "a folder" if log else "an empty name"
-            raise click.UsageError(printable(f"--log {log!r}: {there}; expected a file, or {BOARD}FOLDER"))
-        return None, Path(log)
+    name, board = log.removeprefix(BOARD), log.startswith(BOARD)
+    if not name or (not board and Path(name).is_dir()):
+        there = "a folder" if name else "an empty name"
+        raise click.UsageError(printable(f"--log {log!r}: {there}; expected a file, or {BOARD}FOLDER"))
+    if not board:
+        return None, Path(name)
     try:
         import tensorboard  # noqa: F401 - it is optional
     except ImportError:
         message = "tensorboard is not installed; pip install 'lenet5-cli[tensorboard]' or log to a file"
         raise LeNet5Error(message) from None
-    folder = Path(log.removeprefix(BOARD))
+    folder = Path(name)
     if folder.exists() and not folder.is_dir():
         raise LeNet5Error(f"{folder}: a file; expected the folder for TensorBoard")
     return folder, None
