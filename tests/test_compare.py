@@ -116,7 +116,9 @@ def test_classes_are_told_by_name_and_must_be_the_same() -> None:
     cells = [str(first["index"]), *(found["classes"][first[name]] for name in ("label", "first", "second"))]
     assert "│ {} │ {} │ {} │ {} │".format(*cells) in " ".join(result.stdout.replace("\n", " ").split())
     refused = run("compare", "bundled", "b.pkl", code=1)
-    assert refused.stderr.endswith("Error: b.pkl: has other classes than bundled; expected the same to compare them\n")
+    assert refused.stderr.endswith(
+        "Error: b.pkl: has different classes from bundled; expected the same to compare them\n"
+    )
 
 
 @pytest.mark.usefixtures("two")

@@ -161,7 +161,7 @@ def test_npz_without_a_test_split_is_split() -> None:
 
 LABELS = "labels, integers or text of shape (n,)"
 IMAGES = "images, numbers of shape (n, 28, 28)"
-OBJECTS = "x_train: an array of objects, which is a program; expected numbers or text"
+OBJECTS = "x_train: an array of objects, whose pickle could run code; expected numbers or text"
 TEN = "the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; train --glyphs takes another"
 HOW = "an .npz file with x_train, y_train, x_test and y_test"
 

@@ -117,7 +117,7 @@ def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: in
     names = networks[0].names
     if networks[1].names != names:
         one, other = (model_name(Path(each.path)) for each in saved)
-        raise LeNet5Error(f"{other}: has other classes than {one}; expected the same to compare them")
+        raise LeNet5Error(f"{other}: has different classes from {one}; expected the same to compare them")
     images = load(data, split, names)
     demand_classes(networks[0], images)
     labels = images.labels

@@ -201,7 +201,9 @@ def _array(path: str | PathLike[str], name: str, archive: zipfile.ZipFile, info:
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(member)
         if dtype.hasobject:
-            raise LeNet5Error(f"{path}: {name}: an array of objects, which is a program; expected numbers or text")
+            raise LeNet5Error(
+                f"{path}: {name}: an array of objects, whose pickle could run code; expected numbers or text"
+            )
         size, held = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
         if size != held or not size:
             raise LeNet5Error(f"{path}: {name}: {held:,} bytes follow the header, which promises {size:,} for {shape}")
