@@ -78,6 +78,20 @@ def test_no_file_goes_to_stdout(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--data", "builtin:9", "--output", "new/"],
+        ["eval", "bundled", "--data", "builtin:9", "--plot", "new.png/"],
+    ],
+)
+def test_a_name_that_ends_as_a_folder_is_no_file(arguments: list[str]) -> None:
+    """The file was written without what the name ends in."""
+    said = run(*arguments, code=2).stderr
+    assert said.endswith(f": {arguments[-1]} names a folder; expected a file\n")
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["train", "--output", ""], 2, "Invalid value for '-o' / '--output': an empty name; expected a file"),

@@ -68,6 +68,8 @@ class Named(click.Path):
         """Return the path."""
         if not str(value):
             self.fail(f"an empty name; expected {self.expected}", param, ctx)
+        if not self.dir_okay and str(value).endswith(os.sep):  # which a Path leaves out
+            self.fail(printable(f"{value} names a folder; expected {self.expected}"), param, ctx)
         return Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
 
 
