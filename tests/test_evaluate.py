@@ -251,8 +251,11 @@ def test_a_picture_replaces_no_file() -> None:
 
 @pytest.mark.parametrize("option", ["--plot", "--errors"])
 def test_what_a_picture_needs_is_told_before_anything_is_measured(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run(option, "a.txt", code=1)
-    assert result.stderr.startswith("Error: a.txt: ends in '.txt'; expected .png, or another of ")
+    for name in ("a.txt", "a"):
+        result = run(option, name, code=2)
+        assert result.stderr.splitlines()[-1] == (
+            f"Error: {option} {name}: expected a name that ends in .png, .pdf, .svg or another that matplotlib writes"
+        )
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = f"Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}\n"
     assert run(option, "a.png", code=1).stderr == message

@@ -150,7 +150,7 @@ def test_existing_file_is_kept_unless_overwritten():
             "a: no such file or sheet; the sheets that come with lenet5 are codes, digits, digits-letters, letters",
         ),
         (["--font", "none.ttf"], 1, "none.ttf: no such file; expected a font"),
-        (["-o", "a.jpg"], 1, "a.jpg: ends in '.jpg'; expected '.png' for an image or '.txt' for a text"),
+        (["-o", "a.jpg"], 2, "--output a.jpg: expected a name that ends in .png, for an image, or .txt, for a text"),
         (["-o", "none/a.png"], 2, "none/a.png: there is no folder none"),
     ],
 )

@@ -110,8 +110,8 @@ def test_refusals(how: list[object], bars_folder: Path, monkeypatch: pytest.Monk
     assert said == "Error: --time: 'soon'; expected a time such as 90s, 10m or 1h30m"
     said = run(*how, "--storage", "none/journal.log", code=2).stderr.splitlines()[-1]
     assert said == "Error: none/journal.log: there is no folder none"
-    said = run(*how, "--plot", "trials.doc", code=1).stderr.splitlines()[-1]
-    assert said.startswith("Error: trials.doc: ends in '.doc'; expected .png, or another of ")
+    said = run(*how, "--plot", "trials.doc", code=2).stderr.splitlines()[-1]
+    assert said.startswith("Error: --plot trials.doc: expected a name that ends in .png, .pdf, .svg or another")
     Path("theirs").write_text("theirs", encoding="utf-8")
     said = run(*how, "--storage", "theirs", code=1).stderr.splitlines()[-1]
     assert said == "Error: theirs: not the journal of a search, or damaged; name another file"

@@ -14,6 +14,7 @@ from lenet5_cli.commands.options import (
     console,
     data_of,
     data_option,
+    demand_plot,
     load,
     model_name,
     option,
@@ -79,8 +80,7 @@ def compare(
     from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
 
-    if plot:
-        figures.require("--plot", plot)
+    demand_plot("--plot", plot)
     paths = (first, second)
     saved = [checkpoint.read(path) for path in paths]
     names = [model_name(path) for path in paths]

@@ -18,6 +18,7 @@ from lenet5_cli.commands.options import (
     console,
     data_of,
     data_option,
+    demand_plot,
     joined,
     load,
     model_name,
@@ -181,11 +182,8 @@ def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> N
     """Refuse pictures that cannot be drawn or written."""
     refuse_shared(plot, errors)
     refuse_existing(overwrite, plot, errors)
-    for name, path in (("--plot", plot), ("--errors", errors)):
-        if path:
-            from lenet5_cli.reports import figures
-
-            figures.require(name, path)
+    demand_plot("--plot", plot)
+    demand_plot("--errors", errors)
 
 
 def _integers(network: "LeNet5", kind: str) -> "Score":

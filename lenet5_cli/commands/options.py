@@ -362,6 +362,17 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
             raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
 
 
+def demand_plot(name: str, path: Path | None) -> None:
+    """Stop where a plot is asked for and matplotlib is missing, or with exit code 2 if it writes no such files."""
+    if path:
+        from lenet5_cli.reports import figures
+
+        figures.require(name)
+        if not figures.writes(path):
+            ends = "expected a name that ends in .png, .pdf, .svg or another that matplotlib writes"
+            raise click.UsageError(printable(f"{name} {path}: {ends}"))
+
+
 def refuse_shared(*paths: Path | None) -> None:
     """Stop with exit code 2 if two things would be written to one file, of which one would be lost."""
     given = [path for path in paths if path]

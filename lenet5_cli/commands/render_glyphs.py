@@ -79,6 +79,9 @@ def render_glyphs(
         raise click.UsageError(f"expected either --sheet or {with_sheet}, not both")
     if scale > 1 and output.suffix.lower() == ".txt":
         raise click.UsageError(printable(f"--scale enlarges an image; {output} is a text"))
+    if output.suffix.lower() not in (".png", ".txt"):
+        ends = "expected a name that ends in .png, for an image, or .txt, for a text"
+        raise click.UsageError(printable(f"--output {output}: {ends}"))
     refuse_existing(overwrite, output)
     from lenet5_cli.data import glyphs
 

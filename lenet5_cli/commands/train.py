@@ -22,6 +22,7 @@ from lenet5_cli.commands.options import (
     agree,
     config_of,
     console,
+    demand_plot,
     joined,
     load,
     option,
@@ -152,15 +153,13 @@ def _hold(
 ) -> "Note":
     """Refuse what cannot be written, lock what will be, open the log, and return what writes into it."""
     from lenet5_cli.files import only_writer
-    from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
 
     refuse_existing(overwrite or resume, output, *outputs)
     board, log_file = _log_places(log)
     refuse_shared(output, log_file, plot)
     refuse_existing(overwrite, log_file, plot)
-    if plot:
-        figures.require("--plot", plot)
+    demand_plot("--plot", plot)
     if resume:
         checkpoint.read(output)  # what is not a checkpoint is refused before anything is written
     for path in {output, *outputs}:

@@ -16,6 +16,7 @@ from lenet5_cli.commands.options import (
     config_of,
     console,
     cores_option,
+    demand_plot,
     load,
     option,
     overwrite_option,
@@ -113,8 +114,7 @@ def tune(
     from lenet5_cli.reports import figures
     from lenet5_cli.training.search import Search, read_space
 
-    if plot:
-        figures.require("--plot", plot)
+    demand_plot("--plot", plot)
     ranges = read_space(space)
     config = config_of(values)
     split = load(config, "train")

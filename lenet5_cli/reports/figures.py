@@ -42,17 +42,20 @@ LEAST_ERROR = 1e-4  # where a logarithmic axis ends: none of ten thousand images
 SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
 
 
-def require(option: str, path: Path | None = None) -> None:
-    """Raise LeNet5Error where matplotlib, which an option needs, is missing, or cannot write files such as ``path``."""
+def require(option: str) -> None:
+    """Raise LeNet5Error where matplotlib, which an option needs, is missing."""
     try:
-        from matplotlib import backend_bases  # noqa: PLC0415 - it is optional
+        import matplotlib  # noqa: F401, PLC0415 - it is optional
     except ImportError:
         message = f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
         raise LeNet5Error(message) from None
-    known = backend_bases.FigureCanvasBase.get_supported_filetypes()
-    if path and path.suffix.lower()[1:] not in known:
-        there = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
-        raise LeNet5Error(f"{path}: {there}; expected .png, or another of {', '.join(sorted(known))}")
+
+
+def writes(path: Path) -> bool:
+    """Tell whether matplotlib writes files whose names end as this one does."""
+    from matplotlib import backend_bases  # noqa: PLC0415 - it is optional
+
+    return path.suffix.lower()[1:] in backend_bases.FigureCanvasBase.get_supported_filetypes()
 
 
 def history(epochs: list[Epoch], path: Path) -> None:
