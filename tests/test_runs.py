@@ -20,11 +20,12 @@ import pytest
 
 import lenet5_cli
 from lenet5_cli import LeNet5, LeNet5Error
+from lenet5_cli.commands.options import Stop
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, idx, sources
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
-from lenet5_cli.training import runs
+from lenet5_cli.training import loop, runs
 from lenet5_cli.training.loop import evaluate
 from lenet5_cli.training.metrics import Tally
 from tests.conftest import SHORT, bars, history, left_behind, run, train, without_seconds
@@ -114,6 +115,20 @@ def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, cod
         f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl continues it.\n"
     )
     assert left_behind() == ["bars", "model.pkl"]
+
+
+def test_a_run_that_is_stopped_after_its_last_epoch_is_not_to_be_resumed(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said that --resume continues it, which then refused to."""
+
+    def stopped(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise Stop.Requested
+
+    monkeypatch.setattr(loop, "evaluate", stopped)
+    said = train(bars_folder, "-o", "my run.pkl", code=130).stderr.splitlines()[-2:]
+    assert said == ["Stopped after the last epoch; 'my run.pkl' is complete.", "lenet5 eval 'my run.pkl' measures it."]
 
 
 def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_path: Path) -> None:

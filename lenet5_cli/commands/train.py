@@ -270,16 +270,20 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
             click.echo(START_KEPT, err=True)
         tally = evaluate(run.kept(), begin.test, threads=threads, ranks=ranks, track=stop.track)
     except Stop.Requested:
-        name, done = printable(quote(str(output))), len(run.history)
-        if done:
-            click.echo(f"Stopped; {name} has {done} of {run.config.epochs} epochs.", err=True)
-            click.echo(f"lenet5 train --resume --output {name} continues it.", err=True)
-        else:
-            click.echo("Stopped before the end of the first epoch; nothing was saved.", err=True)
+        click.echo(_stopped_at(printable(quote(str(output))), len(run.history), run.config.epochs), err=True)
         click.get_current_context().exit(stop.exit_code)
     if ranks.leader:
         click.echo(_result(tally, run.config.data))
     return run.history
+
+
+def _stopped_at(name: str, done: int, epochs: int) -> str:
+    """Return what to say where a run is stopped, of which so many epochs are saved."""
+    if not done:
+        return "Stopped before the end of the first epoch; nothing was saved."
+    if done == epochs:
+        return f"Stopped after the last epoch; {name} is complete.\nlenet5 eval {name} measures it."
+    return f"Stopped; {name} has {done} of {epochs} epochs.\nlenet5 train --resume --output {name} continues it."
 
 
 def _note_idle(config: Config, ranks: "Ranks", runs: int = 1) -> None:
