@@ -1,13 +1,16 @@
 """``lenet5 data``."""
 
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from lenet5_cli import LeNet5
+from lenet5_cli.commands import options
 from lenet5_cli.commands.data import GAP, SHEET, _draw_sheet
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, remote
@@ -282,6 +285,21 @@ def test_fetch_loads_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("data", "fetch", "cifar", code=1).stderr == (
         f"Error: cifar: not a data set that can be downloaded; these are {', '.join(remote.SETS)}\n"
     )
+
+
+def test_a_download_has_its_bar_though_a_folder_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar of pictures, whose number is not known at first, is none that pooch can take."""
+    shown = []
+
+    def load(_: str, __: str, bar: tqdm) -> None:
+        shown.append((bool(bar), bar.unit))
+        raise OSError("no network")
+
+    monkeypatch.setattr(remote, "load", load)
+    monkeypatch.setattr(options, "progress", lambda **how: tqdm(**how, file=io.StringIO()))
+    Path("kmnist").mkdir()
+    run("data", "fetch", "kmnist", code=1)
+    assert shown == [(True, "B")]
 
 
 def test_a_failed_fetch_says_where_else_the_data_is(monkeypatch: pytest.MonkeyPatch) -> None:

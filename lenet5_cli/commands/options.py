@@ -396,10 +396,10 @@ def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
 
 def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "Split":
     """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
-    from lenet5_cli.data.sources import is_drawn
+    from lenet5_cli.data.sources import NAMES, is_drawn
     from lenet5_cli.training import inputs
 
-    there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
+    there = config.data not in NAMES and os.path.exists(config.data)  # noqa: PTH110 - any text may be given
     how: dict[str, Any] = {"unit": " pictures"} if there else {"unit": "B", "unit_scale": True, "total": 1}
     if is_drawn(config.data):
         how = {"bar_format": "{desc}"}  # it does not count
