@@ -289,7 +289,8 @@ def _readings(
         return file, pool.submit(reading, sys.stdin.buffer.read(INPUT_LIMIT) if file == STANDARD_INPUT else file)
 
     pool = ThreadPoolExecutor(max(1, min(threads, len(files))))
-    several = {"total": len(files), "desc": "read", "unit": " pictures", "leave": False, "delay": 0.5}
+    drawn = {"leave": False, "delay": 0.5, "mininterval": 0, "miniters": 1}  # anew after each row, which takes its line
+    several = {"total": len(files), "desc": "read", "unit": " pictures", **drawn}
     with progress(**several) if len(files) > 1 else NoBar() as bar:
         try:
             with threadpool_limits(1, "blas"):
