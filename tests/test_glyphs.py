@@ -221,6 +221,10 @@ def test_text_may_be_written_otherwise(tmp_path, content):
             TEXT.encode("utf-16"),
             "byte 0 is 0xff, not UTF-8; expected a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image",
         ),
+        (
+            b"\xff\xd8\xff\xe0",
+            "looks like a JPEG image; expected a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image",
+        ),
         (text_of(0 * SHIPPED), "the glyph of 0 is blank; expected ink in every glyph"),
         (
             text_of(SHIPPED[[0, 1, 2, 3, 4, 5, 6, 7, 3, 9]]),

@@ -128,6 +128,12 @@ def test_font():
     assert lines(result.stdout)[-1] == f"closest pair: {a} and {b}, {apart} of 84 pixels differ"
 
 
+def test_a_character_in_two_parts_is_one_class():
+    """As some systems spell an umlaut."""
+    assert render("--font", str(FONT), "--characters", "a\u0308e\u0301", "-o", "two.txt").exit_code == 0
+    assert glyphs.read("two.txt").names == ("\xe4", "\xe9")
+
+
 def test_existing_file_is_kept_unless_overwritten():
     Path("glyphs.png").write_bytes(b"mine")
     result = render()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import click
 
@@ -86,7 +87,9 @@ def render_glyphs(
     from lenet5_cli.data import glyphs
 
     if font or characters is not None:
-        rendered = glyphs.from_font(font, glyphs.DIGITS if characters is None else characters)
+        # Some systems spell an umlaut as two characters.
+        asked = glyphs.DIGITS if characters is None else normalize("NFC", characters)
+        rendered = glyphs.from_font(font, asked)
     else:
         rendered = glyphs.read(sheet or "digits")
     targets = glyphs.files(output, rendered)

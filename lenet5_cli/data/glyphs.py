@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import content, replacing, shipped_folder
+from lenet5_cli.files import content, likeness, replacing, shipped_folder
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
@@ -236,8 +236,9 @@ def _decoded(sheet: bytes, path: Path, expected: str) -> str:
     try:
         return sheet.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        there = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
-        raise LeNet5Error(f"{path}: {there}, not UTF-8; expected {expected}") from None
+        found = likeness(sheet)
+        byte = f"byte {error.start:,} is 0x{error.object[error.start]:02x}, not UTF-8"
+        raise LeNet5Error(f"{path}: {f'looks like {found}' if found else byte}; expected {expected}") from None
 
 
 def _check_bitmap(bitmap: _Bitmap, name: str, path: Path) -> None:
