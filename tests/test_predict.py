@@ -414,7 +414,7 @@ def test_long_names_are_cut_in_the_middle_and_unlikely_answers_are_left_out() ->
 )
 def test_further_answers_are_refused_where_they_would_not_be_shown(form: str, named: str) -> None:
     result = run("predict", "--top", 2, form, "three.png", code=2)
-    message = "--top goes with the table of one digit a picture, not with"
+    message = "--top goes with the table of one digit per picture, not with"
     assert result.stderr.endswith(f"Error: {message} {named}\n")
 
 

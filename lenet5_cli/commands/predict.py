@@ -156,7 +156,7 @@ def predict(
         raise click.UsageError("--json and --csv are two forms of the same output; give one")
     if top > 1 and (every or as_json or as_csv):
         other = "--all" if every else "--csv" if as_csv else "--json, which has the probability of every class"
-        raise click.UsageError(f"--top goes with the table of one digit a picture, not with {other}")
+        raise click.UsageError(f"--top goes with the table of one digit per picture, not with {other}")
     with joined(timeout) as ranks:
 
         def begin() -> "tuple[list[Path], Classifier]":
