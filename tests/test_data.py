@@ -73,6 +73,10 @@ def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
     wrong = re.compile(r"  train own/train/8/three\.png: labelled 8, reads 3 \([01]\.\d{4}\)")
     assert any(map(wrong.fullmatch, doubtful))
     assert any(line.startswith("  test own/test/2/copy.png: labelled 2, reads 5 (") for line in doubtful)
+    Path("own/test/2/copy.png").unlink()
+    Path("own/train/4/seven.png").unlink()
+    lines = run("data", "show", own, "--model", "bundled").stdout.splitlines()
+    assert "1 label differs from what the model reads:" in lines
 
 
 def test_show_draws_a_contact_sheet(bars_folder: Path) -> None:

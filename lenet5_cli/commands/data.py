@@ -279,7 +279,8 @@ def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Pa
     network = LeNet5.load(model)
     doubts = sorted(doubt for name, split in splits.items() for doubt in _doubts(network, name, split, names, model))
     count = "1 label differs" if len(doubts) == 1 else f"{len(doubts):,} labels differ"
-    click.echo(f"{count} from what the model reads" + (", the surest first:" if doubts else "."))
+    end = ", the surest first:" if len(doubts) > 1 else ":" if doubts else "."
+    click.echo(f"{count} from what the model reads{end}")
     for _, text in doubts[:LISTED]:
         click.echo(printable(f"  {text}"))
 
