@@ -11,7 +11,7 @@ import math
 import re
 import struct
 import zipfile
-from itertools import islice
+from itertools import islice, repeat
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import likeness, open_regular
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -55,7 +56,9 @@ class Lines(NamedTuple):
 
 
 def read_csv(path: str | PathLike[str]) -> Lines:
-    """Read lines of a label and 784 pixels from 0 to 255, row by row; a first line of names is passed over.
+    """Read lines of a label and 784 pixels from 0 to 255, row by row.
+
+    A first line of names is passed over, and so are blank lines at the end.
 
     Raises:
         LeNet5Error: it cannot be read, has more than ``LIMIT`` bytes of pixels, or a line is of another form.
@@ -63,7 +66,7 @@ def read_csv(path: str | PathLike[str]) -> Lines:
     images, labels, first, number = [np.empty((0, _PIXELS), np.uint8)], list[str](), 1, 1
     with open_regular(path, _CSV) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
         _demand_text(path, file.peek())
-        lines = iter(lambda: file.readline(_LINE + 1), b"")
+        lines = _without_blank_end(iter(lambda: file.readline(_LINE + 1), b""))
         while chunk := list(islice(lines, _LINES)):
             if number == 1 and _is_header(chunk[0]):
                 _split(path, 1, chunk.pop(0))
@@ -77,6 +80,18 @@ def read_csv(path: str | PathLike[str]) -> Lines:
     if not labels:
         raise LeNet5Error(f"{path}: no images; expected {_CSV}")
     return Lines(np.concatenate(images).reshape(-1, _SIDE, _SIDE), labels, first)
+
+
+def _without_blank_end(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines without the blank ones at the end, of which an editor or a spreadsheet leaves some."""
+    blank = 0
+    for line in lines:
+        if not line.strip():
+            blank += 1
+            continue
+        yield from repeat(b"\n", blank)
+        blank = 0
+        yield line
 
 
 def _demand_text(path: str | PathLike[str], start: bytes) -> None:
