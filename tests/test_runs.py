@@ -537,7 +537,7 @@ def test_a_run_learns_from_a_teacher_and_resumes_with_no_other(bars_folder: Path
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
 
 
-def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
+def test_a_teacher_has_the_classes_of_the_run_and_is_given_once(bars_folder: Path) -> None:
     result = train(bars_folder, "--teacher", "bundled", "--glyphs", "letters", code=1)
     expected = (
         "Error: teacher: bundled: has 10 classes, 0, 1, 2, ..., and the network has 26 classes, A, B, C, ...; "
@@ -546,6 +546,10 @@ def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
     assert result.stderr.splitlines()[-1] == expected
     result = train(bars_folder, "--teacher", "gone.pkl,", code=2)
     assert result.stderr.splitlines()[-1] == "Error: teacher: 'gone.pkl,'; expected files with a comma between them"
+    for twice, name in (("bundled,bundled", "bundled"), ("a.pkl,b.pkl,./a.pkl", "a.pkl")):
+        result = train(bars_folder, "--teacher", twice, code=1)
+        expected = f"teacher: {name} was given twice; each model teaches once"
+        assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     result = train(bars_folder, "--teacher", "gone.pkl", code=1)
     expected = "teacher: gone.pkl: no such file; expected a checkpoint; if it has moved, --teacher says where it is"
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"

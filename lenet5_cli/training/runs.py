@@ -422,11 +422,14 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
     """Return what a network is to learn from in place of labels, if anything, and the SHA-256 of its parameters.
 
     Raises:
-        LeNet5Error: a model cannot be read, or has other classes.
+        LeNet5Error: a model cannot be read, has other classes, or is given twice.
     """
     if not config.teacher:
         return None, ""
     names = config.teacher.split(",")
+    for path in (paths := [Path(name) for name in names]):
+        if paths.count(path) > 1:
+            raise LeNet5Error(f"teacher: {path} was given twice; each model teaches once")
     try:
         saved = [checkpoint.read(name) for name in names]
     except LeNet5Error as error:
