@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent import futures
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -143,20 +143,6 @@ def test_those_that_help_to_read_leave_ctrl_c_to_the_one_that_asked(monkeypatch:
         split = inputs.load(Config(data="own", test_fraction=0), "train", cores=cores)
         assert len(split.labels) == 24
     assert handlers == {signal.SIGINT: signal.SIG_IGN}
-
-
-def test_the_tracker_of_processes_runs_before_ctrl_c_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its start ends with letting Ctrl-C through."""
-    blocked: list[object] = []
-
-    def look() -> None:
-        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
-
-    monkeypatch.setattr(resource_tracker, "ensure_running", look)
-    with folders.ctrl_c_held_back():
-        look()
-    look()
-    assert blocked == [set(), {signal.SIGINT}, set()]
 
 
 def test_deep_and_colourful_pictures() -> None:

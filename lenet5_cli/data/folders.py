@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
@@ -20,6 +19,7 @@ import numpy as np
 from lenet5_cli.data import cache
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import content
+from lenet5_cli.processes import ctrl_c_held_back, leave_ctrl_c_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -198,7 +198,7 @@ def _read_all(
             from multiprocessing import get_context  # noqa: PLC0415
 
             # Spawned and not forked: this process may have threads, of BLAS or of a bar, that hold locks.
-            pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_ctrl_c_alone)
+            pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=leave_ctrl_c_alone)
             stack.callback(pool.shutdown, cancel_futures=True)
             with ctrl_c_held_back():
                 done = pool.map(work, chunks)
@@ -223,23 +223,3 @@ def _read_chunk(read: ReadPicture, as_is: bool, paths: list[str | None]) -> list
         except LeNet5Error as error:
             results.append(str(error).partition(": ")[2])
     return results
-
-
-def _leave_ctrl_c_alone() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
-
-
-@contextmanager
-def ctrl_c_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back for this process until the block ends, and for good in the processes that it starts."""
-    if not hasattr(signal, "pthread_sigmask"):  # outside POSIX; there they only ignore it once they are ready
-        yield
-        return
-    from multiprocessing import resource_tracker  # noqa: PLC0415 - slow to import
-
-    resource_tracker.ensure_running()  # the first process started would start it, which lets Ctrl-C through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

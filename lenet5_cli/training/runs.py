@@ -22,13 +22,13 @@ import numpy as np
 from lenet5_cli import __version__
 from lenet5_cli.config import READ_AS, Config, known, read
 from lenet5_cli.data import glyphs, sources
-from lenet5_cli.data.folders import ctrl_c_held_back
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.committee import together
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, only_writer, replacing
+from lenet5_cli.processes import ctrl_c_held_back, leave_ctrl_c_alone
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training.inputs import Data, as_split, load
@@ -573,7 +573,7 @@ def _run_apart(
     place: int, config: Config, output: str, start: str | PathLike[str] | None, threads: int, events: Any
 ) -> None:
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
+    leave_ctrl_c_alone()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
     first = multiprocessing.parent_process()
     try:
@@ -597,7 +597,7 @@ def _run_apart(
 
 def train_apart(settings: dict[str, Any], events: Connection) -> None:
     """Train in a process of its own, and send each epoch; then None, or why it cannot go on. Nothing is saved."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
+    leave_ctrl_c_alone()
     try:
         config = Config(**settings)
         for epoch in Run(config, load(config, "train")).train():
