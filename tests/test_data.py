@@ -208,6 +208,9 @@ def test_advice_names_no_option_that_is_not_there(monkeypatch: pytest.MonkeyPatc
     for command in (["show", "kmnist"], ["convert", "kmnist", "target"]):
         said = run("data", *command, code=1).stderr
         assert said.endswith("and give their folder, or use builtin, which needs no download\n")
+    said = run("eval", "bundled", "--data", "kmnist", code=1).stderr
+    assert said.endswith("and give --data their folder, or use --data builtin, which needs no download\n")
+    assert run("data", "show", "at --data /own", code=1).stderr.startswith("Error: at --data /own: no such folder")
     assert run("data", "show", "nowhere/own", code=1).stderr == (
         "Error: nowhere/own: no such folder or file; if it has moved, give its new place\n"
     )

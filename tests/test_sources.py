@@ -19,7 +19,7 @@ from lenet5_cli.errors import LeNet5Error
 NEITHER = (
     "no such data set, folder or file; the data sets are mnist, fashion-mnist, kmnist, emnist-digits,"
     " emnist-letters, emnist-balanced, qmnist, kannada-mnist, builtin, builtin-letters;"
-    " if it has moved, give --data its new place"
+    " if it has moved, give its new place"
 )
 REAL_MNIST = Path(os.environ.get("LENET5_DATA") or "(none)").absolute()
 PREFIXES = {"train": "train", "test": "t10k"}
@@ -265,8 +265,8 @@ def test_a_missing_file(folder):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("data/digits", "data/digits: no such folder or file; if it has moved, give --data its new place"),
-        ("./mnist", "./mnist: no such folder or file; if it has moved, give --data its new place"),
+        ("data/digits", "data/digits: no such folder or file; if it has moved, give its new place"),
+        ("./mnist", "./mnist: no such folder or file; if it has moved, give its new place"),
         (
             "fashion_mnist",
             f"fashion_mnist: {NEITHER.replace('if it', 'did you mean fashion-mnist? if it')}",
@@ -407,8 +407,8 @@ def test_a_download_that_fails_everywhere(folder, internet, monkeypatch, first, 
     assert str(refused.value) == (
         f"mnist: train-images-idx3-ubyte.gz could not be downloaded (ossci-datasets.s3.amazonaws.com: {reason};"
         " storage.googleapis.com: Network is unreachable); get the four files from"
-        " https://github.com/cvdfoundation/mnist and put them into mnist_data/ or give --data their"
-        " folder, or use --data builtin, which needs no download"
+        " https://github.com/cvdfoundation/mnist and put them into mnist_data/ or give their"
+        " folder, or use builtin, which needs no download"
     )
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
@@ -417,8 +417,8 @@ def test_fashion_mnist_has_its_own_mirrors_and_advice(internet):
     assert refusal("fashion-mnist", "test") == (
         "fashion-mnist: t10k-images-idx3-ubyte.gz could not be downloaded (raw.githubusercontent.com: Network is"
         " unreachable; storage.googleapis.com: Network is unreachable); get the four files from"
-        " https://github.com/zalandoresearch/fashion-mnist and give --data their folder,"
-        " or use --data builtin, which needs no download"
+        " https://github.com/zalandoresearch/fashion-mnist and give their folder,"
+        " or use builtin, which needs no download"
     )
     assert len(internet.asked) == 2
 

@@ -200,11 +200,8 @@ def _load_both(source: str, test_fraction: float, as_is: bool) -> "tuple[dict[st
     from lenet5_cli.data import sources
 
     config = Config(data=source, test_fraction=test_fraction, as_is=as_is)
-    try:
-        names = sources.class_names(source)
-        return {split: load(config, split, names) for split in ("train", "test")}, names
-    except LeNet5Error as error:
-        raise LeNet5Error(str(error).replace("--data ", "")) from None  # what it advises to give is an argument here
+    names = sources.class_names(source)
+    return {split: load(config, split, names, option="") for split in ("train", "test")}, names
 
 
 def _show_counts(splits: "dict[str, Split]", names: "Sequence[str]") -> None:

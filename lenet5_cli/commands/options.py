@@ -373,8 +373,11 @@ def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
     return Config(data=data or str(saved.data.get("name", "mnist")), **kept)
 
 
-def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "Split":
-    """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
+def load(config: Config, split: str, names: "Sequence[str] | None" = None, *, option: str = "--data ") -> "Split":
+    """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not.
+
+    ``option`` stands before the name of data in what messages advise; nothing where that is an argument.
+    """
     from lenet5_cli.data.sources import is_drawn
     from lenet5_cli.training import inputs
 
@@ -383,7 +386,8 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
     if is_drawn(config.data):
         how = {"bar_format": "{desc}"}  # it does not count
     with progress(**how, leave=False, desc=f"load {printable(config.data)}", total=1) as bar:
-        loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
+        shown = None if bar.disable else bar
+        loaded = inputs.load(config, split, names, cores=available_cores(), progress=shown, option=option)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
     images = "1 image" if n == 1 else f"{n:,} images"

@@ -36,16 +36,19 @@ _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
 _ADDED_SEED = 3  # of the drawn images added to others
 _BUILTIN_MAX = 1_000_000
-_WHERE = "if it has moved, give --data its new place"
 _CHUNK = 4096  # images hashed at a time
 
 
-class DownloadError(LeNet5Error):
-    """A file could not be downloaded from any mirror; ``problem`` is the message without what to do."""
+class AbsentError(LeNet5Error):
+    """There is no such data; ``problem`` is the message without what to do."""
 
     def __init__(self, problem: str, advice: str = "") -> None:
         super().__init__(problem + advice)
         self.problem = problem
+
+
+class DownloadError(AbsentError):
+    """A file could not be downloaded from any mirror."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Reading:
     read_picture: folders.ReadPicture | None = None  # what reads a picture; without, folders of them are refused
     cores: int = 1  # processes that read pictures
     progress: cache.Progress | None = None  # shows a download, or pictures being read
+    option: str = ""  # what stands before the name of data where that is advised: "--data "
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +118,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
             return _draw(source, split)
         path = Path(source)
         if not source:  # whose path would be the current folder
-            raise _unknown(source)
+            raise _unknown(source, how)
         if path.suffix.lower() in FILES and path.is_file():
             return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
         if source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
@@ -169,7 +173,7 @@ def _read_idx(source: str, split: str, how: Reading) -> Split:
     """Load a split from IDX files: of a folder, of the places where MNIST may be, or of the cache."""
     if source == "mnist" and (folder := os.environ.get(VARIABLE)):
         try:
-            paths = _find_in_folder(folder, split)
+            paths = _find_in_folder(folder, split, how)
         except LeNet5Error as error:
             raise LeNet5Error(f"{VARIABLE}: {error}") from None
     elif source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
@@ -177,7 +181,7 @@ def _read_idx(source: str, split: str, how: Reading) -> Split:
     elif source in remote.SETS:
         return _fetched(source, split, how)
     else:
-        paths = _find_in_folder(source, split)
+        paths = _find_in_folder(source, split, how)
     return _read(source, *paths, how)
 
 
@@ -206,9 +210,9 @@ def _fetched(source: str, split: str, how: Reading) -> Split:
     except OSError as problem:
         data = remote.SETS[source]
         place = f"put them into {_LOCAL_MNIST}/ or " if source == "mnist" else ""
-        idx_files = f"get the four files from {data.page} and {place}give --data their folder"
+        idx_files = f"get the four files from {data.page} and {place}give {how.option}their folder"
         advice = idx_files if data.plain else f"get it from {data.page}"
-        advice = f"; {advice}, or use --data builtin, which needs no download"
+        advice = f"; {advice}, or use {how.option}builtin, which needs no download"
         raise DownloadError(f"{source}: {problem}", advice) from None
     return _checked(Split(source, images, labels, *paths))
 
@@ -362,10 +366,10 @@ def _find(folder: Path, split: str) -> tuple[Path, Path] | None:
     return (images, labels) if images and labels else None
 
 
-def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
+def _find_in_folder(source: str, split: str, how: Reading) -> tuple[Path, Path]:
     folder = Path(source)
     if not folder.exists():
-        raise _unknown(source)
+        raise _unknown(source, how)
     if not folder.is_dir():
         raise LeNet5Error(f"{source}: a file; expected a folder, or a file that ends in {' or '.join(FILES)}")
     if found := _find(folder, split):
@@ -376,11 +380,11 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
     raise LeNet5Error(f"{source}: no {what} in this folder{nor}; the names tried are {', '.join(_spellings(missing))}")
 
 
-def _unknown(source: str) -> LeNet5Error:
+def _unknown(source: str, how: Reading) -> AbsentError:
+    moved = f"if it has moved, give {how.option}its new place"
     if Path(source).name != source:
-        return LeNet5Error(f"{source}: no such folder or file; {_WHERE}")
+        return AbsentError(f"{source}: no such folder or file", f"; {moved}")
     near = difflib.get_close_matches(source.lower(), NAMES, n=1)
-    hint = f"did you mean {near[0]}? {_WHERE}" if near else _WHERE  # a folder may be called nearly like a data set
-    return LeNet5Error(
-        f"{source or '(nothing)'}: no such data set, folder or file; the data sets are {', '.join(NAMES)}; {hint}"
-    )
+    hint = f"did you mean {near[0]}? {moved}" if near else moved  # a folder may be called nearly like a data set
+    problem = f"{source or '(nothing)'}: no such data set, folder or file"
+    return AbsentError(problem, f"; the data sets are {', '.join(NAMES)}; {hint}")
