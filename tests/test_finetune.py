@@ -196,6 +196,15 @@ def test_rehearsal_without_what_the_model_was_trained_on_advises_no_other_data(
     )
 
 
+def test_rehearsal_of_what_has_moved_advises_no_other_data(start: Path, own: Path, bars_folder: Path) -> None:
+    bars_folder.rename("moved")
+    result = run("train", "--from", start, "--rehearse", 0.5, "--data", own, code=1)
+    assert result.stderr.endswith(
+        f"Error: rehearse: {bars_folder}: no such folder or file; the model to start from was trained on it;"
+        " put it back there, or leave out --rehearse\n"
+    )
+
+
 @pytest.mark.parametrize(("fraction", "count"), [(0.5, 60), (0.25, 20), (0.9, 300)])
 def test_rehearsed_images_are_the_fraction_or_all_there_are_other_ones_each_time(fraction: float, count: int) -> None:
     own, other = replace(bars(60, seed=1), places=("a",) * 60), bars(300, seed=2)

@@ -63,6 +63,9 @@ def test_the_variable_names_the_folder_of_mnist(folder, monkeypatch):
     assert len(sources.load("mnist", "test").images) == 2
     for label in "01":
         (folder / "pictures" / label).mkdir(parents=True)
+    for name, there in (("gone", "no such folder"), ("own/train-images-idx3-ubyte", "a file")):
+        monkeypatch.setenv("LENET5_DATA", name)
+        assert refusal("mnist") == f"LENET5_DATA: {name}: {there}; expected the folder of MNIST's IDX files"
     monkeypatch.setenv("LENET5_DATA", "pictures")
     with pytest.raises(LeNet5Error, match=r"^LENET5_DATA: pictures: no IDX files in this folder; the names tried are"):
         sources.load("mnist", "train")

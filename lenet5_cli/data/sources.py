@@ -172,6 +172,9 @@ def _draw(source: str, split: str) -> Split:
 def _read_idx(source: str, split: str, how: Reading) -> Split:
     """Load a split from IDX files: of a folder, of the places where MNIST may be, or of the cache."""
     if source == "mnist" and (folder := os.environ.get(VARIABLE)):
+        if not Path(folder).is_dir():
+            there = "a file" if Path(folder).exists() else "no such folder"
+            raise LeNet5Error(f"{VARIABLE}: {folder}: {there}; expected the folder of MNIST's IDX files")
         try:
             paths = _find_in_folder(folder, split, how)
         except LeNet5Error as error:

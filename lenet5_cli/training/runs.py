@@ -136,10 +136,13 @@ def _rehearsed(config: Config, start: Checkpoint) -> sources.Split | None:
     name = str(start.data.get("name", "mnist"))
     try:
         return load(Config(data=name, **how), "train", names)
-    except sources.DownloadError as error:
-        fetch = f"lenet5 data fetch {name}, where there is a network, brings it into the cache"
-        advice = f"the model to start from was trained on it; {fetch}, and without --rehearse it is not needed"
-        raise LeNet5Error(f"rehearse: {error.problem}; {advice}") from None
+    except sources.AbsentError as error:
+        advice = "put it back there, or leave out --rehearse"
+        if isinstance(error, sources.DownloadError):
+            fetch = f"lenet5 data fetch {name}, where there is a network, brings it into the cache"
+            advice = f"{fetch}, and without --rehearse it is not needed"
+        trained = "the model to start from was trained on it"
+        raise LeNet5Error(f"rehearse: {error.problem}; {trained}; {advice}") from None
 
 
 class Run:
