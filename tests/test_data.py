@@ -224,7 +224,10 @@ def test_list_names_every_data_set() -> None:
     )
 
 
-def test_fetch_loads_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_loads_every_split_into_the_cache(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENET5_DATA", str(bars_folder))  # another place of MNIST
+    (bars_folder / "mnist_data").symlink_to(bars_folder)
+    monkeypatch.chdir(bars_folder)  # and another
     asked = []
 
     def load(name: str, split: str, _: object) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
@@ -232,8 +235,10 @@ def test_fetch_loads_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.zeros((3, 28, 28), np.uint8), np.array([0, 1, 46], np.uint8), (f"{name}-images", f"{name}-labels")
 
     monkeypatch.setattr(remote, "load", load)
-    result = run("data", "fetch", "qmnist", "emnist-balanced")
+    result = run("data", "fetch", "mnist", "qmnist", "emnist-balanced")
     assert asked == [
+        ("mnist", "train"),
+        ("mnist", "test"),
         ("qmnist", "train"),
         ("qmnist", "test"),
         ("qmnist", "test50k"),

@@ -12,6 +12,7 @@ from lenet5_cli.commands.options import (
     Named,
     console,
     load,
+    loading,
     model_name,
     option,
     overwrite_option,
@@ -97,19 +98,25 @@ def fetch(names: "tuple[str, ...]") -> None:
       lenet5 data fetch mnist emnist-letters
     """
     from lenet5_cli.data import remote
-    from lenet5_cli.data.sources import DownloadError
 
     for name in names:
         if name not in remote.SETS:
             raise LeNet5Error(f"{name}: not a data set that can be downloaded; these are {', '.join(remote.SETS)}")
     for name in names:
         for split in remote.SETS[name].splits:
-            try:
-                load(Config(data=name), split)
-            except DownloadError as error:
-                raise LeNet5Error(
-                    f"{error.problem}; try again later, or get it from {remote.SETS[name].page}"
-                ) from None
+            _fetch(name, split)
+
+
+def _fetch(name: str, split: str) -> None:
+    """Download a split, though the data may be in a folder of the user's too."""
+    from lenet5_cli.data import remote
+    from lenet5_cli.data.sources import DownloadError, Reading, fetched
+
+    try:
+        loading(name, split, lambda shown: fetched(name, split, Reading(progress=shown)))
+    except DownloadError as error:
+        advice = f"try again later, or get it from {remote.SETS[name].page}"
+        raise LeNet5Error(f"{error.problem}; {advice}") from None
 
 
 @data.command("show", cls=GroupedCommand)

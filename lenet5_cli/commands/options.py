@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import Field, fields
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from lenet5_cli.data.cache import Progress
     from lenet5_cli.data.sources import Split
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint
@@ -374,20 +376,26 @@ def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
 
 
 def load(config: Config, split: str, names: "Sequence[str] | None" = None, *, option: str = "--data ") -> "Split":
-    """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not.
+    """Load a split of a data set as ``loading`` does.
 
     ``option`` stands before the name of data in what messages advise; nothing where that is an argument.
     """
-    from lenet5_cli.data.sources import is_drawn
     from lenet5_cli.training import inputs
 
-    there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
+    get = partial(inputs.load, config, split, names, cores=available_cores(), option=option)
+    return loading(config.data, split, lambda shown: get(progress=shown))
+
+
+def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") -> "Split":
+    """Get a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
+    from lenet5_cli.data.sources import is_drawn
+
+    there = os.path.exists(source)  # noqa: PTH110 - of a name that no file can have, this says so too
     how = {"unit": "picture"} if there else {"unit": "B", "unit_scale": True}
-    if is_drawn(config.data):
+    if is_drawn(source):
         how = {"bar_format": "{desc}"}  # it does not count
-    with progress(**how, leave=False, desc=f"load {printable(config.data)}", total=1) as bar:
-        shown = None if bar.disable else bar
-        loaded = inputs.load(config, split, names, cores=available_cores(), progress=shown, option=option)
+    with progress(**how, leave=False, desc=f"load {printable(source)}", total=1) as bar:
+        loaded = get(None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
     images = "1 image" if n == 1 else f"{n:,} images"

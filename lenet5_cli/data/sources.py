@@ -182,7 +182,7 @@ def _read_idx(source: str, split: str, how: Reading) -> Split:
     elif source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
         paths = found
     elif source in remote.SETS:
-        return _fetched(source, split, how)
+        return fetched(source, split, how)
     else:
         paths = _find_in_folder(source, split, how)
     return _read(source, *paths, how)
@@ -206,8 +206,12 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
     return replace(split, labels=indices[split.labels])
 
 
-def _fetched(source: str, split: str, how: Reading) -> Split:
-    """Load a split of a data set that is downloaded."""
+def fetched(source: str, split: str, how: Reading) -> Split:
+    """Load a split of a data set as it is published: from the cache, into which it is downloaded once.
+
+    Raises:
+        DownloadError: it cannot be downloaded.
+    """
     try:
         images, labels, paths = remote.load(source, split, how.progress)
     except OSError as problem:
