@@ -444,14 +444,15 @@ def test_the_real_mnist():
 
 def test_letters():
     """A longer draw begins with a shorter one; all 26 letters, about as often."""
-    split, shorter = sources.load("builtin-letters:2000", "train"), sources.load("builtin-letters:50", "train")
+    how = sources.Reading(names=sources.class_names("builtin-letters"))
+    split, shorter = (sources.load(f"builtin-letters:{count}", "train", how) for count in (2000, 50))
     assert split.images.shape == (2000, 28, 28)
     np.testing.assert_array_equal(split.images[:50], shorter.images)
     np.testing.assert_array_equal(split.labels[:50], shorter.labels)
     counts = np.bincount(split.labels)
     assert (len(counts), counts.min(), counts.max()) == (26, 76, 78)
     assert split.labels_path == "builtin-letters"
-    assert not np.array_equal(sources.load("builtin-letters", "test").images[:50], shorter.images)
+    assert not np.array_equal(sources.load("builtin-letters", "test", how).images[:50], shorter.images)
     with pytest.raises(LeNet5Error) as error:
         sources.load("builtin-letters:0", "train")
     assert str(error.value) == (

@@ -293,10 +293,10 @@ def _doubts(
     """Yield what to say of each label that the network contradicts, and how far the label's glyph is beyond its own."""
     import numpy as np
 
-    from lenet5_cli.data.sources import places
+    from lenet5_cli.data.sources import own_classes, places
     from lenet5_cli.engine.losses import softmax
 
-    known = places(network.names)
+    known = places(network.names, own_classes(split.source))
     if unknown := [names[label] for label in np.unique(split.labels) if names[label] not in known]:
         raise LeNet5Error(f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know")
     for start in range(0, len(split.labels), BATCH):

@@ -28,6 +28,15 @@ NAMES = (*remote.SETS, *_DRAWN)
 FILES = (".csv", ".npz")  # what a file is, by the end of its name
 NAMES_FILE = "names.txt"  # in a folder of IDX files: the names of the classes, one a line
 
+_CLASSES = {  # of data sets whose labels count them
+    "builtin": DIGITS,
+    "builtin-letters": LETTERS,
+    "mnist": DIGITS,
+    "qmnist": DIGITS,
+    "emnist-digits": DIGITS,
+    "emnist-letters": LETTERS,
+}
+
 VARIABLE = "LENET5_DATA"  # of the environment: the folder of the default data set, mnist
 
 _LOCAL_MNIST = Path("mnist_data")  # the report's place, in the current folder
@@ -115,7 +124,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
         raise LeNet5Error(f"{source}: no split {split}; its splits are {', '.join(splits)}")
     try:
         if is_drawn(source):
-            return _draw(source, split)
+            return _draw(source, split, how)
         path = Path(source)
         if not source:  # whose path would be the current folder
             raise _unknown(source, how)
@@ -151,7 +160,7 @@ def is_drawn(source: str) -> bool:
     return source.partition(":")[0] in _DRAWN
 
 
-def _draw(source: str, split: str) -> Split:
+def _draw(source: str, split: str, how: Reading) -> Split:
     """Draw built-in digits or letters; a number in the source counts training images; test images never change."""
     count = _BUILTIN_COUNTS[split]
     name, colon, number = source.partition(":")
@@ -165,8 +174,9 @@ def _draw(source: str, split: str) -> Split:
         count = expected if split == "train" else count
     from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which other data does not
 
+    indices = _indices(_CLASSES[name], how.names, lambda _: source, _CLASSES[name])
     images, labels = (drawn.draw if name == "builtin" else drawn.draw_letters)(count, _BUILTIN_SEEDS[split])
-    return Split(source, images, labels, name, name)
+    return Split(source, images, indices[labels], name, name)
 
 
 def _read_idx(source: str, split: str, how: Reading) -> Split:
@@ -198,12 +208,20 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
     """Return a split whose labels are places in a file of names, if there is one, with places in ``how.names``."""
     names = read_names(names_path)
     if names is None:
-        return split
+        return _known(split, how)
     for index in np.flatnonzero(split.labels >= len(names)):
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
         raise LeNet5Error(f"{split.labels_path}: {there}, but {len(names)} names in {names_path}")
     indices = _indices(names, how.names, lambda at: f"{names_path}: line {at + 1}")
     return replace(split, labels=indices[split.labels])
+
+
+def _known(split: Split, how: Reading) -> Split:
+    """Return a split of a data set whose classes are known with places in ``how.names``; any other as it is."""
+    own = own_classes(split.source)
+    if not own or split.labels.max() >= len(own):  # in the place of MNIST may be other data
+        return split
+    return replace(split, labels=_indices(own, how.names, lambda _: split.source, own)[split.labels])
 
 
 def fetched(source: str, split: str, how: Reading) -> Split:
@@ -221,7 +239,7 @@ def fetched(source: str, split: str, how: Reading) -> Split:
         advice = idx_files if data.plain else f"get it from {data.page}"
         advice = f"; {advice}, or use {how.option}builtin, which needs no download"
         raise DownloadError(f"{source}: {problem}", advice) from None
-    return _checked(Split(source, images, labels, *paths))
+    return _known(_checked(Split(source, images, labels, *paths)), how)
 
 
 def _checked(split: Split) -> Split:
@@ -251,7 +269,7 @@ def class_names(source: str) -> tuple[str, ...]:
     path, numbers = Path(source), tuple(map(str, range(256)))
     found: Sequence[str] | None = None
     if source in remote.SETS or is_drawn(source):
-        found = LETTERS if source.partition(":")[0] in ("builtin-letters", "emnist-letters") else None
+        found = own_classes(source) or None
     elif path.suffix.lower() in FILES and path.is_file():
         if path.suffix.lower() == ".csv":
             labels = [_csv(source)[1]["labels"]]
@@ -267,20 +285,33 @@ def class_names(source: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(_composed, found)))
 
 
+def own_classes(source: str) -> tuple[str, ...]:
+    """Return the names of a data set's classes in the order of its labels, where they are known by the set's name."""
+    return _CLASSES.get(source.partition(":")[0], ())
+
+
 def _composed(name: str) -> str:
     """Return a name in one spelling: some systems, such as macOS, write ``ä`` as an ``a`` and a mark on it."""
     return normalize("NFC", name)
 
 
-def places(names: Sequence[str]) -> dict[str, int]:
-    """Return which class each label stands for: the one of that name, or else, for a number, the one at that place."""
+def places(names: Sequence[str], own: Sequence[str] = ()) -> dict[str, int]:
+    """Return which class each label stands for: the one of that name, or else, for a number, the one at that place.
+
+    Where the labels are known to be the names ``own``, a number is a name too, and as many classes of other names stand
+    for them in this order: they may be in another script.
+    """
     named = {_composed(name): place for place, name in enumerate(names)}
-    return {str(place): place for place in range(len(names))} | named
+    if own and len(own) == len(names) and not named.keys() >= set(own):
+        return {name: place for place, name in enumerate(own)}
+    return named if own else {str(place): place for place in range(len(names))} | named
 
 
-def _indices(labels: Sequence[str], names: Sequence[str], where: Callable[[int], str]) -> NDArray[np.uint8]:
+def _indices(
+    labels: Sequence[str], names: Sequence[str], where: Callable[[int], str], own: Sequence[str] = ()
+) -> NDArray[np.uint8]:
     """Return the place of each label among the names of the classes."""
-    known_places, labels = places(names), [_composed(label) for label in labels]
+    known_places, labels = places(names, own), [_composed(label) for label in labels]
     for at, label in enumerate(labels):
         if label not in known_places:
             known = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
