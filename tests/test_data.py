@@ -280,11 +280,25 @@ def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_of_data_that_is_split_no_other_fraction_can_be_measured() -> None:
-    run("train", "--data", "own", *SHORT)
-    evaluated = run("eval", "model.pkl", "--test-fraction", "1")
-    assert " of 10)" in evaluated.stdout
-    assert "NOTE" not in evaluated.stderr
+def test_how_data_is_read_is_refused_where_it_decides_nothing() -> None:
+    run("train", "--data", "own", "--as-is", *SHORT)
+    run("data", "convert", "own", "idx")
+    run("data", "convert", "own", "own.npz", "--to", "npz")
+    fraction = "--test-fraction goes with data that is not split already, not with"
+    for command, message in (
+        (["eval", "model.pkl", "--test-fraction", "1"], f"{fraction} own"),
+        (["eval", "model.pkl", "--data", "idx", "--test-fraction", "1"], f"{fraction} idx"),
+        (["train", "--data", "own.npz", "--test-fraction", "0.2", "--overwrite"], f"{fraction} own.npz"),
+        (["train", "--test-fraction", "0.5", "--overwrite"], f"{fraction} mnist"),
+        (["data", "show", "builtin:9", "--test-fraction", "0.5"], f"{fraction} builtin:9"),
+        (["tune", "--data", "idx", "--as-is"], "--as-is goes with folders of pictures, not with idx"),
+        (["data", "convert", "own.npz", "x", "--as-is"], "--as-is goes with folders of pictures, not with own.npz"),
+    ):
+        assert run(*command, code=2).stderr.endswith(f"\nError: {message}\n")
+    Path("mine.toml").write_text("as_is = true\ntest_fraction = 0.5\n")
+    run("train", "--config", "mine.toml", "--data", "idx", "--overwrite", *SHORT)  # where it is written for other data
+    refused = run("train", "--data", "gone", "--as-is", "--overwrite", code=1).stderr
+    assert "Error: gone: no such data set, folder or file" in refused
 
 
 @pytest.mark.usefixtures("own")

@@ -112,6 +112,13 @@ def test_another_network_is_refused(own: Path) -> None:
     assert left_behind() == ["bars", "own", "start.pkl"]
 
 
+def test_weights_that_a_model_has_are_not_initialised(start: Path, own: Path) -> None:
+    result = run("train", "--from", start, "--init", "lecun", "--data", own, code=2)
+    message = "--init: the initial weights are those of the model of --from; leave it out"
+    assert result.stderr.endswith(f"\nError: {message}\n")
+    run("train", *FINE, "--epochs", 1, "--config", "quick", "--data", own)  # in which it is written for other runs
+
+
 def test_from_begins_a_new_run(start: Path) -> None:
     result = run("train", "--from", start, "--resume", code=2)
     there = "--from begins a new run; --resume continues one, wherever it started from"

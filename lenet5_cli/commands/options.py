@@ -37,6 +37,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 LAST = 10  # seconds that the MPI library may take to end
 USUAL = 80  # columns of a terminal
 GOES_WITH = {"lr_decay": ("schedule", "exponential"), "rubbish": ("loss", "discriminative")}  # else without effect
+READ_OF = {"test_fraction": "data that is not split already", "as_is": "folders of pictures"}  # else without effect
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
 
@@ -380,8 +381,13 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None, *, op
 
     ``option`` stands before the name of data in what messages advise; nothing where that is an argument.
     """
+    from lenet5_cli.data import sources
     from lenet5_cli.training import inputs
 
+    for setting, goes_with in READ_OF.items():
+        if source_of(setting) == "COMMANDLINE" and setting not in sources.read_as(config.data):
+            given = f"--{setting.replace('_', '-')}"
+            raise click.UsageError(printable(f"{given} goes with {goes_with}, not with {config.data}"))
     get = partial(inputs.load, config, split, names, cores=available_cores(), option=option)
     return loading(config.data, split, lambda shown: get(progress=shown))
 

@@ -181,6 +181,8 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
         config, saved = config_of(values), checkpoint.read(start) if start else None
         if not start and _chosen(config, "rehearse"):
             raise click.UsageError("--rehearse mixes in what the model of --from was trained on; give --from too")
+        if start and source_of("init") == "COMMANDLINE":
+            raise click.UsageError("--init: the initial weights are those of the model of --from; leave it out")
         for name in ("patience", "keep"):  # a run from a trained model holds images out by itself
             if not (config.validation or start) and _chosen(config, name):
                 raise click.UsageError(f"--{name}: no images are held out to validate on; give --validation too")

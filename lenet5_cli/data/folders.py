@@ -64,6 +64,11 @@ def is_one(folder: Path) -> bool:
     return any(_classes(folder, names_only=True))
 
 
+def is_split(folder: Path) -> bool:
+    """Tell whether the training and the test split have folders of their own in a folder."""
+    return (folder / "train").is_dir() and (folder / "test").is_dir()
+
+
 def class_names(folder: Path) -> list[str]:
     """Return the names of the folders that are the classes, in order."""
     return _classes(folder / "train" if (folder / "train").is_dir() else folder)
@@ -89,7 +94,7 @@ def load(
     """
     top, fraction = folder, test_fraction
     if (folder / "train").is_dir():
-        apart = (folder / "test").is_dir()
+        apart = is_split(folder)
         top, fraction = folder / (split if apart else "train"), -1.0 if apart else test_fraction
     there = scan(top, whole=split == "train")
     found = [each for each in there if fraction < 0 or side(each.digest, fraction) == split]

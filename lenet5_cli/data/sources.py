@@ -128,11 +128,29 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
         path = Path(source)
         if not source:  # whose path would be the current folder
             raise _unknown(source, how)
-        if path.suffix.lower() in FILES and path.is_file():
+        if _is_table(path):
             return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
-        if source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
+        if source not in remote.SETS and _holds_pictures(path):
             return _read_pictures(source, split, how)
         return _read_idx(source, split, how)
+    except OSError as problem:
+        raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
+
+
+def read_as(source: str) -> tuple[str, ...]:
+    """Return which of the settings ``test_fraction`` and ``as_is`` decide how a source, if it is there, is read.
+
+    Raises `LeNet5Error` if it cannot be read.
+    """
+    path = Path(source)
+    if source in remote.SETS or is_drawn(source):
+        return ()
+    try:
+        if _is_table(path):
+            return () if path.suffix.lower() == ".npz" and tables.is_split(source) else ("test_fraction",)
+        if _holds_pictures(path):
+            return ("as_is",) if folders.is_split(path) else ("test_fraction", "as_is")
+        return () if path.exists() else ("test_fraction", "as_is")
     except OSError as problem:
         raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
 
@@ -270,7 +288,7 @@ def class_names(source: str) -> tuple[str, ...]:
     found: Sequence[str] | None = None
     if source in remote.SETS or is_drawn(source):
         found = own_classes(source) or None
-    elif path.suffix.lower() in FILES and path.is_file():
+    elif _is_table(path):
         if path.suffix.lower() == ".csv":
             labels = [_csv(source)[1]["labels"]]
         else:
@@ -374,6 +392,16 @@ def _side(whole: Split, split: str, how: Reading) -> Split:
         raise LeNet5Error(f"{whole.source}: {folders.none_in(split, len(images), how.test_fraction)}")
     kept = [whole.places[at] for at in chosen.tolist()] if whole.places else ()
     return replace(whole, images=images[chosen], labels=whole.labels[chosen], places=kept)
+
+
+def _is_table(path: Path) -> bool:
+    """Tell whether there is a file of images and labels."""
+    return path.suffix.lower() in FILES and path.is_file()
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Tell whether there are folders of pictures in a folder, and no IDX files."""
+    return folder.is_dir() and not holds_idx(folder) and folders.is_one(folder)
 
 
 def holds_idx(folder: Path) -> bool:

@@ -11,6 +11,7 @@ import math
 import re
 import struct
 import zipfile
+from contextlib import contextmanager
 from itertools import islice, repeat
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -165,25 +166,37 @@ def read_npz(path: str | PathLike[str], split: str) -> tuple[Table, bool]:
     Raises:
         LeNet5Error: it cannot be read, has no training split, an array is larger than ``LIMIT``, of objects or damaged.
     """
-    with open_regular(path, _NPZ) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
-        _check_directory(path, file)
-        try:
-            with zipfile.ZipFile(file) as archive:
-                held = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-                apart = "x_test" in held
-                names = [f"{axis}_{split if apart else 'train'}" for axis in "xy"]
-                if missing := [name for name in names if name not in held]:
-                    there = ", ".join(sorted(held)[:10])[:200] or "nothing"
-                    raise LeNet5Error(f"{path}: no {missing[0]} in it, but {there}; expected {_NPZ}")
-                images, labels = (_array(path, name, archive, held[name]) for name in names)
-        except LeNet5Error:
-            raise
-        except Exception as error:  # noqa: BLE001 - what a damaged archive makes zipfile raise has no common class
-            raise LeNet5Error(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from None
+    with _archive(path) as (archive, held):
+        apart = "x_test" in held
+        names = [f"{axis}_{split if apart else 'train'}" for axis in "xy"]
+        if missing := [name for name in names if name not in held]:
+            there = ", ".join(sorted(held)[:10])[:200] or "nothing"
+            raise LeNet5Error(f"{path}: no {missing[0]} in it, but {there}; expected {_NPZ}")
+        images, labels = (_array(path, name, archive, held[name]) for name in names)
     table = Table(_images(f"{path}: {names[0]}", images), _labels(f"{path}: {names[1]}", labels))
     if len(table.images) != len(table.labels):
         raise LeNet5Error(f"{path}: {len(table.images):,} images, but {len(table.labels):,} labels; expected as many")
     return table, apart
+
+
+def is_split(path: str | PathLike[str]) -> bool:
+    """Tell whether an .npz archive has a test split; raises LeNet5Error as ``read_npz``."""
+    with _archive(path) as (_, held):
+        return "x_test" in held
+
+
+@contextmanager
+def _archive(path: str | PathLike[str]) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Open an archive, and give the arrays in it by name."""
+    with open_regular(path, _NPZ) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
+        _check_directory(path, file)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                yield archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        except LeNet5Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - what a damaged archive makes zipfile raise has no common class
+            raise LeNet5Error(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from None
 
 
 def _check_directory(path: str | PathLike[str], file: IO[bytes]) -> None:
