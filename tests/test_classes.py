@@ -1,6 +1,7 @@
 """Other classes than the ten digits: from the sheet through training, checkpoint, tables, pictures and exports."""
 
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,10 @@ from lenet5_cli.export import hex as hexadecimal
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
+from lenet5_cli.training import runs
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.runs import Run
-from tests.conftest import bars, run
+from tests.conftest import bars, drawing, run
 
 LETTERS = glyphs.read("letters")
 PAIRS = LeNet5(Config(seed=1)).pairs()
@@ -190,6 +192,34 @@ def test_a_data_set_whose_classes_are_known_is_read_by_their_names() -> None:
         assert labels(source, other) == known
         with pytest.raises(LeNet5Error, match=rf"^{source}: class {names[0]} has no glyph; the glyph sheet has X, Y; "):
             labels(source, ("X", "Y"))
+
+
+@pytest.mark.parametrize("form", ["folders", "npz", "csv"])
+def test_labels_that_are_the_ten_digits_are_their_names(form: str) -> None:
+    split = bars(200)
+    source = "own" if form == "folders" else f"own.{form}"
+    if form == "folders":
+        for digit in range(10):
+            for size in (60, 64, 68) if digit else (60,):  # of the first there is none to test on
+                Path(source, str(digit)).mkdir(parents=True, exist_ok=True)
+                drawing(digit, size).save(Path(source, str(digit), f"{size}.png"))
+    elif form == "npz":
+        np.savez(source, x_train=split.images, y_train=split.labels)
+    else:
+        rows = zip(split.labels, split.images.reshape(-1, 784).tolist(), strict=True)
+        Path(source).write_text("".join(f"{label},{','.join(map(str, row))}\n" for label, row in rows))
+
+    def load(names: tuple[str, ...]) -> list[int]:
+        return runs.load(Config(data=source), "test", names).labels.tolist()
+
+    digits = load(glyphs.DIGITS)
+    assert load(tuple("abcdefghij")) == digits
+    assert load((*"abc", *glyphs.DIGITS)) == [digit + 3 for digit in digits]
+    with pytest.raises(LeNet5Error, match=r"^own.*: class [0-9] has no glyph; the glyph sheet has A, B, C"):
+        load(LETTERS.names)
+    checkpoint.write("model.pkl", Checkpoint(PAIRS, LETTERS))
+    refused = run("data", "show", source, "--model", "model.pkl", code=1).stderr
+    assert re.search(rf"Error: {source}: has class [0-9], which model\.pkl does not know\n$", refused)
 
 
 @pytest.mark.parametrize(("labels", "refused"), [([0, 9], True), ([0, 10], False)])

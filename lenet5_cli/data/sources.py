@@ -236,7 +236,7 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
 
 def _known(split: Split, how: Reading) -> Split:
     """Return a split of a data set whose classes are known with places in ``how.names``; any other as it is."""
-    own = own_classes(split.source)
+    own = _CLASSES.get(split.source, ())
     if not own or split.labels.max() >= len(own):  # in the place of MNIST may be other data
         return split
     return replace(split, labels=_indices(own, how.names, lambda _: split.source, own)[split.labels])
@@ -284,18 +284,7 @@ def class_names(source: str) -> tuple[str, ...]:
 
     Raises `LeNet5Error` if it cannot be read, or has more classes than a glyph sheet can.
     """
-    path, numbers = Path(source), tuple(map(str, range(256)))
-    found: Sequence[str] | None = None
-    if source in remote.SETS or is_drawn(source):
-        found = own_classes(source) or None
-    elif _is_table(path):
-        if path.suffix.lower() == ".csv":
-            labels = [_csv(source)[1]["labels"]]
-        else:
-            labels = [tables.read_npz(source, split)[0].labels for split in _PREFIXES]
-        found = sorted(set().union(*labels))
-    elif source and path.is_dir():
-        found = read_names(path / NAMES_FILE) if holds_idx(path) else folders.class_names(path)
+    numbers, found = tuple(map(str, range(256))), _class_names(source)
     if found is None or set(found) <= set(numbers):
         return numbers
     if len(found) > MAX_CLASSES:
@@ -303,9 +292,28 @@ def class_names(source: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(_composed, found)))
 
 
+def _class_names(source: str) -> Sequence[str] | None:
+    """Return the names of the classes that a source says; None where it says none."""
+    path = Path(source)
+    if source in remote.SETS or is_drawn(source):
+        return _CLASSES.get(source.partition(":")[0])
+    if _is_table(path):
+        if path.suffix.lower() == ".csv":
+            labels = [_csv(source)[1]["labels"]]
+        else:
+            labels = [tables.read_npz(source, split)[0].labels for split in _PREFIXES]
+        return sorted(set().union(*labels))
+    if source and path.is_dir():
+        return read_names(path / NAMES_FILE) if holds_idx(path) else folders.class_names(path)
+    return None
+
+
 def own_classes(source: str) -> tuple[str, ...]:
-    """Return the names of a data set's classes in the order of its labels, where they are known by the set's name."""
-    return _CLASSES.get(source.partition(":")[0], ())
+    """Return the names that the labels of a source are known to be, in their order; nothing where they may be places.
+
+    They are those of a known data set, or the ten digits where there are just these.
+    """
+    return _CLASSES.get(source.partition(":")[0], ()) or _digits(_class_names(source) or ())
 
 
 def _composed(name: str) -> str:
@@ -325,11 +333,16 @@ def places(names: Sequence[str], own: Sequence[str] = ()) -> dict[str, int]:
     return named if own else {str(place): place for place in range(len(names))} | named
 
 
+def _digits(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the ten digits if the labels are just these; else nothing."""
+    return DIGITS if set(labels) == set(DIGITS) else ()
+
+
 def _indices(
     labels: Sequence[str], names: Sequence[str], where: Callable[[int], str], own: Sequence[str] = ()
 ) -> NDArray[np.uint8]:
-    """Return the place of each label among the names of the classes."""
-    known_places, labels = places(names, own), [_composed(label) for label in labels]
+    """Return the place of each label among the names of the classes; ``own`` is as for ``places``."""
+    known_places, labels = places(names, own or _digits(labels)), [_composed(label) for label in labels]
     for at, label in enumerate(labels):
         if label not in known_places:
             known = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
@@ -353,7 +366,7 @@ def _read_pictures(source: str, split: str, how: Reading) -> Split:
         cores=how.cores,
         progress=how.progress,
     )
-    labels = _indices(found.labels, how.names, lambda at: str(Path(found.paths[at]).parent))
+    labels = _indices(found.labels, how.names, lambda at: str(Path(found.paths[at]).parent), own_classes(source))
     return _checked(Split(source, found.images, labels, source, source, found.paths, found.unreadable))
 
 
