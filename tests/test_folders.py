@@ -179,7 +179,11 @@ def test_of_what_is_said_of_a_picture_only_its_path_is_left_out() -> None:
     def read(path: str, as_is: bool) -> np.ndarray:
         raise LeNet5Error(f"{path}: damaged: {as_is}")
 
-    assert folders._read_chunk(read, True, ["a.png", None]) == ["damaged: True", None]
+    for path in ("a.png", "own/2: twos/a: b.png", "own/\x1b.png"):
+        assert folders._read_chunk(read, True, [path, None]) == ["damaged: True", None]
+    Path("own/1/a: folder.png").mkdir()
+    digested = [folders._digested(f"own/1/{name}", "1").problem for name in ("a: folder.png", "gone: gone.png")]
+    assert digested == ["a folder; expected a picture", "no such file; expected a picture"]
 
 
 def test_names_that_are_not_utf8() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from lenet5_cli.data import cache
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import content
 from lenet5_cli.processes import ctrl_c_held_back, leave_ctrl_c_alone
 
@@ -183,7 +183,7 @@ def _digested(path: str, label: str) -> Picture:
     try:
         return Picture(hashlib.sha256(content(path, _SIZE, "a picture")).hexdigest(), path, label, "")
     except LeNet5Error as error:
-        return Picture("", path, label, str(error).partition(": ")[2])
+        return Picture("", path, label, _without_path(error, path))
 
 
 def _read_all(
@@ -226,5 +226,10 @@ def _read_chunk(read: ReadPicture, as_is: bool, paths: list[str | None]) -> list
         try:
             results.append(path and read(path, as_is).tobytes())
         except LeNet5Error as error:
-            results.append(str(error).partition(": ")[2])
+            results.append(_without_path(error, path or ""))
     return results
+
+
+def _without_path(error: LeNet5Error, path: str) -> str:
+    """Return what an error says of a picture: in the cache it is kept without the path, which may change."""
+    return str(error).removeprefix(f"{printable(path)}: ")
