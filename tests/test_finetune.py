@@ -184,7 +184,9 @@ def test_rehearsal_needs_a_model(bars_folder: Path) -> None:
     assert result.stderr.endswith(f"\nError: {message}\n")
     Path("mine.toml").write_text("rehearse = 0.5\n")
     result = run("train", "--data", bars_folder, "--config", "mine.toml", code=1)
-    assert result.stderr.endswith("Error: rehearse: there is no model to start from; set --from too\n")
+    message = "Error: rehearse: there is no model to start from; train --from takes one\n"
+    assert result.stderr.endswith(message)
+    assert run("tune", "--data", bars_folder, "--rehearse", 0.5, code=1).stderr.endswith(message)
 
 
 def test_rehearsal_without_what_the_model_was_trained_on_advises_no_other_data(

@@ -243,10 +243,10 @@ def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: 
     except DownloadError as error:
         if not fall_back:
             raise
-        notice = f"NOTE: trained on the built-in drawn digits, not on MNIST, which could not be downloaded.\n{error}"
-        click.echo(notice.replace("trained", "training", 1), err=True)
+        fell_back = f"on the built-in drawn digits, not on MNIST, which could not be downloaded.\n{error}"
+        click.echo(f"NOTE: training {fell_back}", err=True)
     config = replace(config, data="builtin")
-    return load(config, "train"), load(config, "test"), notice
+    return load(config, "train"), load(config, "test"), f"NOTE: trained {fell_back}"
 
 
 def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: "Note", stop: Stop) -> "list[Epoch]":

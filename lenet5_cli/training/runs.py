@@ -184,7 +184,7 @@ class Run:
         if config.patience and not config.validation:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")
         if config.rehearse and rehearsed is None:
-            raise LeNet5Error("rehearse: there is no model to start from; set --from too")
+            raise LeNet5Error("rehearse: there is no model to start from; train --from takes one")
         self.network = LeNet5(config, sheet or _sheet(config, start))
         demand_classes(self.network, split)
         _demand_drawable(config, self.network.names)
