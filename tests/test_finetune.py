@@ -119,6 +119,23 @@ def test_weights_that_a_model_has_are_not_initialised(start: Path, own: Path) ->
     run("train", *FINE, "--epochs", 1, "--config", "quick", "--data", own)  # in which it is written for other runs
 
 
+def test_no_image_is_held_out_where_none_is_asked_for(start: Path, own: Path) -> None:
+    run("train", *FINE, "--validation", 0, "--data", own)
+    saved = checkpoint.read("model.pkl")
+    assert saved.config["validation"] == 0
+    assert [epoch.validation_accuracy for epoch in saved.history] == [None] * 4
+    assert saved.distances is None
+    assert (LeNet5.load("model.pkl").parameters != LeNet5.load(start).parameters).any()
+    whole = without_seconds("model.pkl")
+    run("train", *FINE, "--validation", 0, "--data", own, "--epochs", 2, "--overwrite")
+    run("train", "--resume", "--epochs", 4)
+    resumed = checkpoint.read("model.pkl")
+    assert (resumed.epoch, without_seconds("model.pkl")) == (4, whole)
+    result = run("train", *FINE, "--validation", 0, "--patience", 2, "--data", own, "--overwrite", code=2)
+    message = "--patience: no images are held out to validate on; give --validation too"
+    assert result.stderr.endswith(f"\nError: {message}\n")
+
+
 def test_from_begins_a_new_run(start: Path) -> None:
     result = run("train", "--from", start, "--resume", code=2)
     there = "--from begins a new run; --resume continues one, wherever it started from"

@@ -183,8 +183,9 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
             raise click.UsageError("--rehearse mixes in what the model of --from was trained on; give --from too")
         if start and source_of("init") == "COMMANDLINE":
             raise click.UsageError("--init: the initial weights are those of the model of --from; leave it out")
-        for name in ("patience", "keep"):  # a run from a trained model holds images out by itself
-            if not (config.validation or start) and _chosen(config, name):
+        held_out = config.validation or (start and source_of("validation") == "DEFAULT")  # then a fraction is
+        for name in ("patience", "keep"):
+            if not held_out and _chosen(config, name):
                 raise click.UsageError(f"--{name}: no images are held out to validate on; give --validation too")
         config = replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config
         return config, saved, [name for name in values if source_of(name) != "DEFAULT"]

@@ -122,7 +122,7 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
     if config.rehearse and "glyphs" in given:
         raise LeNet5Error("rehearse: another glyph sheet has other classes than the starting model; leave one out")
     kept = NETWORK if "glyphs" in given else (*NETWORK, "glyphs")
-    held_out = config.validation or max(1, len(split.labels) // HELD_OUT)
+    held_out = config.validation if "validation" in given else max(1, len(split.labels) // HELD_OUT)
     config = replace(config, validation=held_out, **{name: own[name] for name in kept})
     return Run(config, split, start, _rehearsed(config, start))
 
