@@ -79,7 +79,9 @@ def test_classes_with_other_names(own: Path) -> None:
         Path(f"own/{split}/7").rename(f"own/{split}/seven")
     assert re.search(r"^seven +4 +1$", run("data", "show", own).stdout, re.MULTILINE)
     result = run("data", "show", own, "--model", "bundled", code=1)
-    assert result.stderr.endswith("Error: own: has class seven, which bundled does not know\n")
+    assert result.stderr.endswith(
+        "Error: own: has class seven, which bundled does not know; leave out --model, or give one of these classes\n"
+    )
 
 
 @pytest.mark.parametrize(("form", "target"), [("idx", "digits"), ("npz", "digits.npz"), ("folders", "digits")])
@@ -141,7 +143,9 @@ def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     text = letters.read_text()
     letters.write_text(text.replace("B,", "../B,"))
     refused = run("data", "convert", letters, "out", "--to", "folders", code=1)
-    assert refused.stderr.endswith("Error: out: class ../B cannot be the name of a folder of pictures\n")
+    assert refused.stderr.endswith(
+        "Error: out: class ../B cannot be the name of a folder of pictures; --to npz keeps it\n"
+    )
     letters.write_text(text.replace("B,", f"{17 * 'B'},"))
     refused = run("data", "convert", letters, "out", code=1)
     there = f"the name '{16 * 'B'}'... of 17 characters; expected 1 to 16 printable characters"
@@ -276,7 +280,8 @@ def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
     assert "epoch: 3" in run("train", "--resume", "--epochs", "3").stdout
     Path("flat/3/60.png").unlink()
     result = run("train", "--resume", "--epochs", "4", code=1)
-    assert result.stderr.endswith("Error: model.pkl: was trained on other images than those of flat\n")
+    advice = "--data says where its own are, and --from begins another run"
+    assert result.stderr.endswith(f"Error: model.pkl: was trained on other images than those of flat; {advice}\n")
 
 
 @pytest.mark.usefixtures("own")

@@ -75,7 +75,9 @@ def test_resume_refuses_to_rehearse_other_images(own: Path, bars_folder: Path) -
     run("train", *FINE, "--rehearse", 0.5, "--data", own, "--lr-decay", 1, "--schedule", "exponential")
     idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=9).images)
     result = run("train", "--resume", "--epochs", 6, code=1)
-    assert result.stderr.endswith(f"Error: model.pkl: rehearsed other images than those of {bars_folder}\n")
+    there = f"rehearsed other images than those of {bars_folder}"
+    advice = "put its own back there, or begin another run"
+    assert result.stderr.endswith(f"Error: model.pkl: {there}; {advice}\n")
 
 
 def test_the_model_is_kept_where_no_epoch_is_better(start: Path, own: Path) -> None:

@@ -298,7 +298,8 @@ def _doubts(
 
     known = places(network.names, own_classes(split.source))
     if unknown := [names[label] for label in np.unique(split.labels) if names[label] not in known]:
-        raise LeNet5Error(f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know")
+        there = f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know"
+        raise LeNet5Error(f"{there}; leave out --model, or give one of these classes")
     for start in range(0, len(split.labels), BATCH):
         labels = [known[names[label]] for label in split.labels[start : start + BATCH].tolist()]
         scores = network.scores(np.asarray(split.images[start : start + BATCH]))
@@ -364,7 +365,8 @@ def _to_folders(splits: "dict[str, Split]", names: "Sequence[str]", target: Path
 
     for name in names:
         if Path(name).name != name or name.startswith("."):
-            raise LeNet5Error(printable(f"{target}: class {name} cannot be the name of a folder of pictures"))
+            there = f"class {name} cannot be the name of a folder of pictures"
+            raise LeNet5Error(f"{target}: {there}; --to npz keeps it")
     for name, split in splits.items():
         for at, label in enumerate(split.labels.tolist()):
             path = target / name / names[label] / f"{at:06}.png"

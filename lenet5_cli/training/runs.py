@@ -216,7 +216,8 @@ class Run:
             LeNet5Error: it is not the checkpoint of a run, it was trained on other images, or it is finished.
         """
         if saved.data.get("sha256") != split.sha256:
-            raise LeNet5Error(f"{saved.where}was trained on other images than those of {split.source}")
+            there = f"was trained on other images than those of {split.source}"
+            raise LeNet5Error(f"{saved.where}{there}; --data says where its own are, and --from begins another run")
         config = config or continued(saved, {})
         if "from" not in saved.data:
             run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
@@ -227,10 +228,12 @@ class Run:
             rehearsed = _rehearsed(config, replace(saved, data=first, config=how))
             run = cls(config, split, saved, rehearsed, saved.sheet)
             if rehearsed and rehearsed.sha256 != saved.data.get("rehearsed_sha256"):
-                raise LeNet5Error(f"{saved.where}rehearsed other images than those of {rehearsed.source}")
+                there = f"rehearsed other images than those of {rehearsed.source}"
+                raise LeNet5Error(f"{saved.where}{there}; put its own back there, or begin another run")
             run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
         if run.teacher_sha256 != saved.data.get("teacher_sha256", ""):
-            raise LeNet5Error(f"{saved.where}learned from another model than the one that is in {config.teacher} now")
+            there = f"learned from another model than the one that is in {config.teacher} now"
+            raise LeNet5Error(f"{saved.where}{there}; --teacher says where it is")
         run._take_up(saved)
         return run
 
@@ -364,7 +367,8 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
         raise LeNet5Error(f"{saved.where}does not say how it was trained; a run of lenet5 can be resumed")
     unknown = saved.config.keys() - known(saved.config).keys()
     if unknown:
-        raise LeNet5Error(f"{saved.where}{min(unknown)} is a setting that this lenet5 does not know")
+        there = f"{min(unknown)} is a setting that this lenet5 does not know"
+        raise LeNet5Error(f"{saved.where}{there}; the one that made it resumes it")
     config = Config(**saved.config)
     free = set(FREE if config.schedule == "exponential" else FREE[1:])
     if config.teacher and changes.get("teacher"):
