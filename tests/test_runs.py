@@ -158,7 +158,7 @@ def test_what_is_no_run_cannot_be_resumed() -> None:
         (replace(saved, config={}), "does not say how it was trained; a run of lenet5 can be resumed"),
         (
             replace(saved, config={**saved.config, "momentum": 0.9}),
-            "momentum is a setting that this lenet5 does not know; the one that made it resumes it",
+            "momentum is a setting that this lenet5 does not know; resume it with the version that made it",
         ),
         (replace(saved, history=[]), "its history is not that of a run; only what train saved can be resumed"),
     ):

@@ -368,7 +368,7 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
     unknown = saved.config.keys() - known(saved.config).keys()
     if unknown:
         there = f"{min(unknown)} is a setting that this lenet5 does not know"
-        raise LeNet5Error(f"{saved.where}{there}; the one that made it resumes it")
+        raise LeNet5Error(f"{saved.where}{there}; resume it with the version that made it")
     config = Config(**saved.config)
     free = set(FREE if config.schedule == "exponential" else FREE[1:])
     if config.teacher and changes.get("teacher"):
