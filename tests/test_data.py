@@ -104,7 +104,9 @@ def test_classes_with_other_names(own: Path) -> None:
         Path(f"own/{split}/7").rename(f"own/{split}/seven")
     assert re.search(r"^seven +4 +1$", run("data", "show", own).stdout, re.MULTILINE)
     result = run("data", "show", own, "--model", "bundled", code=1)
-    assert result.stderr.endswith("Error: own: has class seven, which bundled does not know\n")
+    assert result.stderr.endswith(
+        "Error: own: has class seven, which bundled does not know; leave out --model, or give one of these classes\n"
+    )
 
 
 @pytest.mark.parametrize(("form", "target"), [("idx", "digits"), ("npz", "digits.npz"), ("folders", "digits")])
@@ -166,7 +168,9 @@ def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     text = letters.read_text()
     letters.write_text(text.replace("B,", "../B,"))
     refused = run("data", "convert", letters, "out", "--to", "folders", code=1)
-    assert refused.stderr.endswith("Error: out: class ../B cannot be the name of a folder of pictures\n")
+    assert refused.stderr.endswith(
+        "Error: out: class ../B cannot be the name of a folder of pictures; --to npz keeps it\n"
+    )
     letters.write_text(text.replace("B,", f"{17 * 'B'},"))
     refused = run("data", "convert", letters, "out", code=1)
     there = f"the name '{16 * 'B'}'... of 17 characters; expected 1 to 16 printable characters"
@@ -256,6 +260,9 @@ def test_advice_names_no_option_that_is_not_there(monkeypatch: pytest.MonkeyPatc
     for command in (["show", "kmnist"], ["convert", "kmnist", "target"]):
         said = run("data", *command, code=1).stderr
         assert said.endswith("and give their folder, or use builtin, which needs no download\n")
+    said = run("eval", "bundled", "--data", "kmnist", code=1).stderr
+    assert said.endswith("and give --data their folder, or use --data builtin, which needs no download\n")
+    assert run("data", "show", "at --data /own", code=1).stderr.startswith("Error: at --data /own: no such folder")
     assert run("data", "show", "nowhere/own", code=1).stderr == (
         "Error: nowhere/own: no such folder or file; if it has moved, give its new place\n"
     )
@@ -269,7 +276,10 @@ def test_list_names_every_data_set() -> None:
     )
 
 
-def test_fetch_loads_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_loads_every_split_into_the_cache(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENET5_DATA", str(bars_folder))  # another place of MNIST
+    (bars_folder / "mnist_data").symlink_to(bars_folder)
+    monkeypatch.chdir(bars_folder)  # and another
     asked = []
 
     def load(name: str, split: str, _: object) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
@@ -277,8 +287,10 @@ def test_fetch_loads_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.zeros((3, 28, 28), np.uint8), np.array([0, 1, 46], np.uint8), (f"{name}-images", f"{name}-labels")
 
     monkeypatch.setattr(remote, "load", load)
-    result = run("data", "fetch", "qmnist", "emnist-balanced")
+    result = run("data", "fetch", "mnist", "qmnist", "emnist-balanced")
     assert asked == [
+        ("mnist", "train"),
+        ("mnist", "test"),
         ("qmnist", "train"),
         ("qmnist", "test"),
         ("qmnist", "test50k"),
@@ -331,15 +343,30 @@ def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
     assert "epoch: 3" in run("train", "--resume", "--epochs", "3").stdout
     Path("flat/3/60.png").unlink()
     result = run("train", "--resume", "--epochs", "4", code=1)
-    assert result.stderr.endswith("Error: model.pkl: was trained on other images than those of flat\n")
+    advice = "--data says where its own are, and --from begins another run"
+    assert result.stderr.endswith(f"Error: model.pkl: was trained on other images than those of flat; {advice}\n")
 
 
 @pytest.mark.usefixtures("own")
-def test_of_data_that_is_split_no_other_fraction_can_be_measured() -> None:
-    run("train", "--data", "own", *SHORT)
-    evaluated = run("eval", "model.pkl", "--test-fraction", "1")
-    assert " of 10)" in evaluated.stdout
-    assert "NOTE" not in evaluated.stderr
+def test_how_data_is_read_is_refused_where_it_decides_nothing() -> None:
+    run("train", "--data", "own", "--as-is", *SHORT)
+    run("data", "convert", "own", "idx")
+    run("data", "convert", "own", "own.npz", "--to", "npz")
+    fraction = "--test-fraction goes with data that is not split already, not with"
+    for command, message in (
+        (["eval", "model.pkl", "--test-fraction", "1"], f"{fraction} own"),
+        (["eval", "model.pkl", "--data", "idx", "--test-fraction", "1"], f"{fraction} idx"),
+        (["train", "--data", "own.npz", "--test-fraction", "0.2", "--overwrite"], f"{fraction} own.npz"),
+        (["train", "--test-fraction", "0.5", "--overwrite"], f"{fraction} mnist"),
+        (["data", "show", "builtin:9", "--test-fraction", "0.5"], f"{fraction} builtin:9"),
+        (["tune", "--data", "idx", "--as-is"], "--as-is goes with folders of pictures, not with idx"),
+        (["data", "convert", "own.npz", "x", "--as-is"], "--as-is goes with folders of pictures, not with own.npz"),
+    ):
+        assert run(*command, code=2).stderr.endswith(f"\nError: {message}\n")
+    Path("mine.toml").write_text("as_is = true\ntest_fraction = 0.5\n")
+    run("train", "--config", "mine.toml", "--data", "idx", "--overwrite", *SHORT)  # where it is written for other data
+    refused = run("train", "--data", "gone", "--as-is", "--overwrite", code=1).stderr
+    assert "Error: gone: no such data set, folder or file" in refused
 
 
 @pytest.mark.usefixtures("own")

@@ -57,6 +57,21 @@ def test_every_mode_is_read_alike(mode: str, ink: object, paper: object) -> None
     assert same(read(image, form, **options), read(drawing(7))) > 0.95
 
 
+@pytest.mark.parametrize("none", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("ink", "paper", "around"), [(0, None, None), (-7, None, None), (250, 200, None), (3, 90, 90)])
+def test_what_is_no_number_is_as_what_is_transparent(
+    ink: float, paper: float | None, around: float | None, none: float
+) -> None:
+    x = np.where(np.asarray(drawing(7)) < 128, ink, none if paper is None else paper).astype(np.float32)
+    x[:20] = x[:, :50] = none if around is None else around
+    x[0, 0] = none
+    assert same(read(Image.fromarray(x), "TIFF"), read(drawing(7))) > 0.95
+
+
+def test_a_picture_without_a_number_is_a_blank_page() -> None:
+    assert (decode(Image.fromarray(np.full((30, 40), np.nan, np.float32))).pixels == 255).all()
+
+
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_premultiplied_pixels_of_pillow_are_read_as_others(mode: str) -> None:
     image = drawing(7, ink=(0, 255) if mode == "LA" else (0, 0, 0, 255), paper=(0,) * len(mode), mode=mode)

@@ -245,6 +245,20 @@ def test_the_curves_of_any_run_are_drawn(accuracies: list[float], monkeypatch: p
     np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5] + [np.nan] * (len(epochs) - 1))
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_epochs_and_trials_are_counted_in_whole_numbers(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = history(count)
+    trials = [Trial(at, {"lr": 0.1}, (0.5,) * count, 1.0, "") for at in range(1, count + 1)]
+    for draw, *what in (
+        (figures.history, epochs),
+        (figures.histories, {"a": epochs, "b": []}),
+        (figures.search, trials, {}),
+    ):
+        for panel in drawn(monkeypatch, draw, *what, rendered=False).axes[:2]:
+            low, high = panel.get_xlim()
+            assert [tick for tick in panel.get_xticks() if low <= tick <= high] == [*range(1, count + 1)]
+
+
 def test_trials_are_drawn_with_their_ways_the_best_and_what_mattered(monkeypatch: pytest.MonkeyPatch) -> None:
     curves = {(0.5, 0.7): "", (0.4,): "worse than the median", (0.8, 1.0): "", (): "the loss is no longer finite"}
     trials = [Trial(at, {"lr": 0.1}, curve, 1.0, reason) for at, (curve, reason) in enumerate(curves.items(), 1)]

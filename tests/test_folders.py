@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from concurrent import futures
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -160,20 +160,6 @@ def test_those_that_help_to_read_leave_ctrl_c_to_the_one_that_asked(monkeypatch:
     assert handlers == {signal.SIGINT: signal.SIG_IGN}
 
 
-def test_the_tracker_of_processes_runs_before_ctrl_c_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its start ends with letting Ctrl-C through."""
-    blocked: list[object] = []
-
-    def look() -> None:
-        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
-
-    monkeypatch.setattr(resource_tracker, "ensure_running", look)
-    with folders.ctrl_c_held_back():
-        look()
-    look()
-    assert blocked == [set(), {signal.SIGINT}, set()]
-
-
 def test_deep_and_colourful_pictures() -> None:
     deep = np.asarray(drawing(7, 61)).astype(np.uint16) * 257
     Image.fromarray(deep).save("own/7/deep.png")
@@ -208,7 +194,11 @@ def test_of_what_is_said_of_a_picture_only_its_path_is_left_out() -> None:
     def read(path: str, as_is: bool) -> np.ndarray:
         raise LeNet5Error(f"{path}: damaged: {as_is}")
 
-    assert [folders._read_one(read, True, path) for path in ("a.png", None)] == ["damaged: True", None]
+    for path in ("a.png", "own/2: twos/a: b.png", "own/\x1b.png"):
+        assert [folders._read_one(read, True, each) for each in (path, None)] == ["damaged: True", None]
+    Path("own/1/a: folder.png").mkdir()
+    digested = [folders._digested(f"own/1/{name}", "1").problem for name in ("a: folder.png", "gone: gone.png")]
+    assert digested == ["a folder; expected a picture", "no such file; expected a picture"]
 
 
 def test_names_that_are_not_utf8() -> None:

@@ -293,11 +293,11 @@ def test_what_is_not_a_number_is_refused(option: str) -> None:
 @pytest.mark.parametrize(
     ("option", "reason"), [("--rotate=0", "nothing on it stands out"), ("--all", "none was found on it")]
 )
-def test_explain_says_once_that_there_is_nothing_to_draw(option: str, reason: str) -> None:
+def test_explain_of_an_empty_page_says_once_that_nothing_is_on_it(option: str, reason: str) -> None:
     Image.new("L", (100, 100), 200).save("empty.png")
     result = run("predict", option, "--explain", "seen.png", "empty.png", code=1)
     assert result.stderr.splitlines()[1:] == [
-        "seen.png: not written, as nothing was found to draw",
+        "seen.png: not written",
         f"empty.png: no digit: {reason}",
     ]
     assert not Path("seen.png").exists()

@@ -85,15 +85,21 @@ def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     assert result.stderr == "Error: model.pkl: no such file; expected a checkpoint\n"
     train(bars_folder)
     before = Path("model.pkl").read_bytes()
+    advice = "--data says where its own are, and --from begins another run"
     for arguments, message in (
         ([], "has 2 of 2 epochs already; give a larger --epochs to continue"),
         (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
-        (["--epochs", "3", "--data", "builtin:9"], "was trained on other images than those of builtin:9"),
+        (
+            ["--epochs", "3", "--data", "builtin:9"],
+            f"was trained on other images than those of builtin:9; {advice}",
+        ),
     ):
         assert run("train", "--resume", *arguments, code=1).stderr.endswith(f"Error: model.pkl: {message}\n")
     idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=5).images)
     result = run("train", "--resume", "--epochs", "3", code=1)
-    assert result.stderr.endswith(f"Error: model.pkl: was trained on other images than those of {bars_folder}\n")
+    assert result.stderr.endswith(
+        f"Error: model.pkl: was trained on other images than those of {bars_folder}; {advice}\n"
+    )
     assert Path("model.pkl").read_bytes() == before
 
 
@@ -167,7 +173,7 @@ def test_what_is_no_run_cannot_be_resumed() -> None:
         (replace(saved, config={}), "does not say how it was trained; a run of lenet5 can be resumed"),
         (
             replace(saved, config={**saved.config, "momentum": 0.9}),
-            "momentum is a setting that this lenet5 does not know",
+            "momentum is a setting that this lenet5 does not know; resume it with the version that made it",
         ),
         (replace(saved, history=[]), "its history is not that of a run; only what train saved can be resumed"),
     ):
@@ -545,14 +551,16 @@ def test_a_run_learns_from_a_teacher_and_resumes_with_no_other(bars_folder: Path
     train(bars_folder, *taught, "--epochs", "1", "--overwrite")
     Path("2.pkl").write_bytes(Path("1.pkl").read_bytes())
     result = run("train", "--resume", "--epochs", "2", code=1)
-    expected = "model.pkl: learned from another model than the one that is in 1.pkl,2.pkl now"
+    expected = (
+        "model.pkl: learned from another model than the one that is in 1.pkl,2.pkl now; --teacher says where it is"
+    )
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     result = run("train", "--resume", "--teacher", "", "--epochs", "2", code=1)
     expected = "model.pkl: teacher is 1.pkl,2.pkl in this run; none would be another run"
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
 
 
-def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
+def test_a_teacher_has_the_classes_of_the_run_and_is_given_once(bars_folder: Path) -> None:
     result = train(bars_folder, "--teacher", "bundled", "--glyphs", "letters", code=1)
     expected = (
         "Error: teacher: bundled: has 10 classes, 0, 1, 2, ..., and the network has 26 classes, A, B, C, ...; "
@@ -561,6 +569,10 @@ def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
     assert result.stderr.splitlines()[-1] == expected
     result = train(bars_folder, "--teacher", "gone.pkl,", code=2)
     assert result.stderr.splitlines()[-1] == "Error: teacher: 'gone.pkl,'; expected files with a comma between them"
+    for twice, name in (("bundled,bundled", "bundled"), ("a.pkl,b.pkl,./a.pkl", "a.pkl")):
+        result = train(bars_folder, "--teacher", twice, code=1)
+        expected = f"teacher: {name} was given twice; each model teaches once"
+        assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     result = train(bars_folder, "--teacher", "gone.pkl", code=1)
     expected = "teacher: gone.pkl: no such file; expected a checkpoint; if it has moved, --teacher says where it is"
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"

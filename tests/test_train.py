@@ -162,7 +162,7 @@ def test_the_variable_names_the_folder_of_the_default_data_only(
     assert checkpoint.read("model.pkl").data["name"] == "mnist"
     monkeypatch.setenv("LENET5_DATA", "gone")
     assert run("eval", "bars.pkl").stdout == run("eval", "bars.pkl", "--data", bars_folder).stdout
-    gone = "LENET5_DATA: gone: no such data set, folder or file"
+    gone = "LENET5_DATA: gone: no such folder; expected the folder of MNIST's IDX files\n"
     assert run("eval", "model.pkl", code=1).stderr.startswith(f"Error: {gone}")
 
 

@@ -13,6 +13,7 @@ from lenet5_cli.commands.options import (
     Number,
     console,
     load,
+    loading,
     model_name,
     option,
     overwrite_option,
@@ -98,19 +99,25 @@ def fetch(names: "tuple[str, ...]") -> None:
       lenet5 data fetch mnist emnist-letters
     """
     from lenet5_cli.data import remote
-    from lenet5_cli.data.sources import DownloadError
 
     for name in names:
         if name not in remote.SETS:
             raise LeNet5Error(f"{name}: not a data set that can be downloaded; these are {', '.join(remote.SETS)}")
     for name in names:
         for split in remote.SETS[name].splits:
-            try:
-                load(Config(data=name), split)
-            except DownloadError as error:
-                raise LeNet5Error(
-                    f"{error.problem}; try again later, or get it from {remote.SETS[name].page}"
-                ) from None
+            _fetch(name, split)
+
+
+def _fetch(name: str, split: str) -> None:
+    """Download a split, though the data may be in a folder of the user's too."""
+    from lenet5_cli.data import remote
+    from lenet5_cli.data.sources import DownloadError, Reading, fetched
+
+    try:
+        loading(name, split, lambda shown: fetched(name, split, Reading(progress=shown)))
+    except DownloadError as error:
+        advice = f"try again later, or get it from {remote.SETS[name].page}"
+        raise LeNet5Error(f"{error.problem}; {advice}") from None
 
 
 @data.command("show", cls=GroupedCommand)
@@ -201,11 +208,8 @@ def _load_both(source: str, test_fraction: float, as_is: bool) -> "tuple[dict[st
     from lenet5_cli.data import sources
 
     config = Config(data=source, test_fraction=test_fraction, as_is=as_is)
-    try:
-        names = sources.class_names(source)
-        return {split: load(config, split, names) for split in ("train", "test")}, names
-    except LeNet5Error as error:
-        raise LeNet5Error(str(error).replace("--data ", "")) from None  # what it advises to give is an argument here
+    names = sources.class_names(source)
+    return {split: load(config, split, names, option="") for split in ("train", "test")}, names
 
 
 def _show_counts(splits: "dict[str, Split]", names: "Sequence[str]") -> None:
@@ -291,12 +295,13 @@ def _doubts(
     """Yield what to say of each label that the network contradicts, and how far the label's glyph is beyond its own."""
     import numpy as np
 
-    from lenet5_cli.data.sources import places
+    from lenet5_cli.data.sources import own_classes, places
     from lenet5_cli.engine.losses import softmax
 
-    known = places(network.names)
+    known = places(network.names, own_classes(split.source))
     if unknown := [names[label] for label in np.unique(split.labels) if names[label] not in known]:
-        raise LeNet5Error(f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know")
+        there = f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know"
+        raise LeNet5Error(f"{there}; leave out --model, or give one of these classes")
     for start in range(0, len(split.labels), BATCH):
         labels = [known[names[label]] for label in split.labels[start : start + BATCH].tolist()]
         scores = network.scores(np.asarray(split.images[start : start + BATCH]))
@@ -364,7 +369,8 @@ def _to_folders(splits: "dict[str, Split]", names: "Sequence[str]", target: Path
 
     for name in names:
         if Path(name).name != name or name.startswith("."):
-            raise LeNet5Error(printable(f"{target}: class {name} cannot be the name of a folder of pictures"))
+            there = f"class {name} cannot be the name of a folder of pictures"
+            raise LeNet5Error(f"{target}: {there}; --to npz keeps it")
     with filling(target) as folder:
         for name, split in splits.items():
             for at, label in enumerate(split.labels.tolist()):

@@ -173,7 +173,7 @@ def _note_trained_on(name: str, saved: "Checkpoint", where: "Config", count: int
     before = data_of(saved, None)
     if where.data != before.data or where.test_fraction <= before.test_fraction:
         return
-    if len(inputs.load(before, "test", saved.sheet and saved.sheet.names).labels) < count:  # else it was split already
+    if len(inputs.load(before, "test", saved.sheet and saved.sheet.names).labels) < count:  # else none came to them
         fractions = f"{where.test_fraction:g} in place of {before.test_fraction:g}"
         click.echo(printable(f"NOTE: at --test-fraction {fractions}, {name} was trained on some of these."), err=True)
 

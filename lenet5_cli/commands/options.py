@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import Field, fields
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from lenet5_cli.data.cache import Progress
     from lenet5_cli.data.sources import Split
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint
@@ -35,6 +37,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 LAST = 10  # seconds that the MPI library may take to end
 USUAL = 80  # columns of a terminal
 GOES_WITH = {"lr_decay": ("schedule", "exponential"), "rubbish": ("loss", "discriminative")}  # else without effect
+READ_OF = {"test_fraction": "data that is not split already", "as_is": "folders of pictures"}  # else without effect
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
 
@@ -394,17 +397,32 @@ def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
     return Config(data=data or str(saved.data.get("name", "mnist")), **kept)
 
 
-def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "Split":
-    """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
-    from lenet5_cli.data.sources import NAMES, is_drawn
+def load(config: Config, split: str, names: "Sequence[str] | None" = None, *, option: str = "--data ") -> "Split":
+    """Load a split of a data set as ``loading`` does.
+
+    ``option`` stands before the name of data in what messages advise; nothing where that is an argument.
+    """
+    from lenet5_cli.data import sources
     from lenet5_cli.training import inputs
 
-    there = config.data not in NAMES and os.path.exists(config.data)  # noqa: PTH110 - any text may be given
+    for setting, goes_with in READ_OF.items():
+        if source_of(setting) == "COMMANDLINE" and setting not in sources.read_as(config.data):
+            given = f"--{setting.replace('_', '-')}"
+            raise click.UsageError(printable(f"{given} goes with {goes_with}, not with {config.data}"))
+    get = partial(inputs.load, config, split, names, cores=available_cores(), option=option)
+    return loading(config.data, split, lambda shown: get(progress=shown))
+
+
+def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") -> "Split":
+    """Get a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
+    from lenet5_cli.data.sources import NAMES, is_drawn
+
+    there = source not in NAMES and os.path.exists(source)  # noqa: PTH110 - any text may be given
     how: dict[str, Any] = {"unit": " pictures"} if there else {"unit": "B", "unit_scale": True, "total": 1}
-    if is_drawn(config.data):
+    if is_drawn(source):
         how = {"bar_format": "{desc}"}  # it does not count
-    with progress(**how, leave=False, desc=f"load {printable(config.data)}") as bar:
-        loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
+    with progress(**how, leave=False, desc=f"load {printable(source)}") as bar:
+        loaded = get(None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
     images = "1 image" if n == 1 else f"{n:,} images"

@@ -361,7 +361,7 @@ def _explain(path: Path, reading: "Reading | Text", network: "Classifier", file:
     from lenet5_cli.reports import explanation
 
     if not (reading.rows if isinstance(reading, Text) else reading.candidates):
-        click.echo(printable(f"{path}: not written, as nothing was found to draw"), err=True)
+        click.echo(printable(f"{path}: not written"), err=True)
         return
     if isinstance(reading, Text):
         words = explanation.text_in_words(reading, network.names)

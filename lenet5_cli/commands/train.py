@@ -185,8 +185,11 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
         config, saved = config_of(values), checkpoint.read(start) if start else None
         if not start and _chosen(config, "rehearse"):
             raise click.UsageError("--rehearse mixes in what the model of --from was trained on; give --from too")
-        for name in ("patience", "keep"):  # a run from a trained model holds images out by itself
-            if not (config.validation or start) and _chosen(config, name):
+        if start and source_of("init") == "COMMANDLINE":
+            raise click.UsageError("--init: the initial weights are those of the model of --from; leave it out")
+        held_out = config.validation or (start and source_of("validation") == "DEFAULT")  # then a fraction is
+        for name in ("patience", "keep"):
+            if not held_out and _chosen(config, name):
                 raise click.UsageError(f"--{name}: no images are held out to validate on; give --validation too")
         config = replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config
         return config, saved, [name for name in values if source_of(name) != "DEFAULT"]
@@ -246,10 +249,10 @@ def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: 
     except DownloadError as error:
         if not fall_back:
             raise
-        notice = f"NOTE: trained on the built-in drawn digits, not on MNIST, which could not be downloaded.\n{error}"
-        click.echo(notice.replace("trained", "training", 1), err=True)
+        fell_back = f"on the built-in drawn digits, not on MNIST, which could not be downloaded.\n{error}"
+        click.echo(f"NOTE: training {fell_back}", err=True)
     config = replace(config, data="builtin")
-    return load(config, "train"), load(config, "test"), notice
+    return load(config, "train"), load(config, "test"), f"NOTE: trained {fell_back}"
 
 
 def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: "Note", stop: Stop) -> "list[Epoch]":

@@ -146,9 +146,7 @@ def _plain(image: Image.Image) -> Image.Image:
     """Return an image of any mode in mode L or RGB, reduced to a page, what is transparent put on a background."""
     mode = image.mode
     if mode.startswith(("I", "F")):
-        x = np.nan_to_num(np.asarray(_reduced(image), np.float32), posinf=0.0, neginf=0.0)
-        low, high = float(x.min()), float(x.max())
-        image = Image.fromarray(np.rint((x - low) * np.float32(255 / max(high - low, 1e-9))).astype(np.uint8))
+        image = _scaled(np.asarray(_reduced(image), np.float64))
     elif mode == "LAB":
         image = Image.merge("RGB", image.split())  # as three planes: Pillow has no conversion
     elif mode in ("PA", "LA", "La", "RGBa") or "transparency" in image.info:
@@ -157,6 +155,16 @@ def _plain(image: Image.Image) -> Image.Image:
         image = image.convert("L" if mode == "1" else "RGB")
     image = _reduced(image)
     return _opaque(image) if image.mode == "RGBA" else image
+
+
+def _scaled(x: NDArray[np.float64]) -> Image.Image:
+    """Return numbers (h, w) as shades from the lowest to the highest; what is no finite number is transparent."""
+    there = np.isfinite(x)
+    low, high = (x[there].min(), x[there].max()) if there.any() else (0.0, 0.0)
+    shades = np.rint((np.where(there, x, low) - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
+    if there.all():
+        return Image.fromarray(shades)
+    return Image.fromarray(np.dstack([shades, shades, shades, np.where(there, 255, 0).astype(np.uint8)]))
 
 
 def _reduced(image: Image.Image) -> Image.Image:

@@ -69,7 +69,7 @@ def history(epochs: list[Epoch], path: Path) -> None:
     for panel, key, colour in zip(panels, ("loss", "accuracy"), (ORANGE, BLUE), strict=True):
         panel.plot(numbers, [getattr(epoch, key) for epoch in epochs], color=colour, marker="o", markersize=3)
         panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        _count_along(panel)
         panel.grid(alpha=0.3)
     panels[0].set_ylim(bottom=0)
     accuracies = [epoch.accuracy for epoch in epochs]
@@ -94,7 +94,7 @@ def histories(runs: Mapping[str, list[Epoch]], path: Path) -> None:
             if numbers:
                 panel.plot(numbers, values, color=colour, marker="o", markersize=3, label=name)
         panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        _count_along(panel)
         panel.grid(alpha=0.3)
         panel.legend()
     _write(figure, path)
@@ -123,7 +123,7 @@ def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Pa
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         panel.yaxis.set_major_formatter("{x:g} %")
         panel.yaxis.set_minor_formatter(NullFormatter())
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        _count_along(panel)
         panel.grid(alpha=0.3)
     reached.set_ylabel("error on the images held out")
     names = list(importances)[::-1]
@@ -132,6 +132,11 @@ def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Pa
     if not names:
         mattered.set_axis_off()
     _write(figure, path)
+
+
+def _count_along(panel: "Axes") -> None:
+    """Put whole numbers on the x axis, though there may be a single one."""
+    panel.locator_params(axis="x", integer=True, min_n_ticks=1)
 
 
 def _drawable(accuracy: float) -> float:

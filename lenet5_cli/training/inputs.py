@@ -39,8 +39,11 @@ def load(
     *,
     cores: int = 1,
     progress: cache.Progress | None = None,
+    option: str = "",
 ) -> sources.Split:
     """Load a split of the data that the settings name, with the classes ``names``, by default the glyph sheet's.
+
+    What messages advise to give is named by its ``option``, ``--data ``, where it is given on a command line.
 
     Pictures are read by as many processes as there are ``cores``; a script that asks for several needs
     ``if __name__ == "__main__"``.
@@ -49,7 +52,7 @@ def load(
         LeNet5Error: there is no such data, or it is damaged.
     """
     names = glyphs.read(config.glyphs).names if names is None else names
-    how = sources.Reading(config.test_fraction, config.as_is, names, _read_picture, cores, progress)
+    how = sources.Reading(config.test_fraction, config.as_is, names, _read_picture, cores, progress, option)
     return sources.load(config.data, split, how)
 
 

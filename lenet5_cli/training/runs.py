@@ -22,13 +22,13 @@ import numpy as np
 from lenet5_cli import __version__
 from lenet5_cli.config import READ_AS, Config, known, read
 from lenet5_cli.data import glyphs, sources
-from lenet5_cli.data.folders import ctrl_c_held_back
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.committee import together
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, only_writer, replacing
+from lenet5_cli.processes import ctrl_c_held_back, leave_ctrl_c_alone
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training.inputs import Data, as_split, load
@@ -122,7 +122,7 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
     if config.rehearse and "glyphs" in given:
         raise LeNet5Error("rehearse: another glyph sheet has other classes than the starting model; leave one out")
     kept = NETWORK if "glyphs" in given else (*NETWORK, "glyphs")
-    held_out = config.validation or max(1, len(split.labels) // HELD_OUT)
+    held_out = config.validation if "validation" in given else max(1, len(split.labels) // HELD_OUT)
     config = replace(config, validation=held_out, **{name: own[name] for name in kept})
     return Run(config, split, start, _rehearsed(config, start))
 
@@ -136,10 +136,13 @@ def _rehearsed(config: Config, start: Checkpoint) -> sources.Split | None:
     name = str(start.data.get("name", "mnist"))
     try:
         return load(Config(data=name, **how), "train", names)
-    except sources.DownloadError as error:
-        fetch = f"lenet5 data fetch {name}, where there is a network, brings it into the cache"
-        advice = f"the model to start from was trained on it; {fetch}, and without --rehearse it is not needed"
-        raise LeNet5Error(f"rehearse: {error.problem}; {advice}") from None
+    except sources.AbsentError as error:
+        advice = "put it back there, or leave out --rehearse"
+        if isinstance(error, sources.DownloadError):
+            fetch = f"lenet5 data fetch {name}, where there is a network, brings it into the cache"
+            advice = f"{fetch}, and without --rehearse it is not needed"
+        trained = "the model to start from was trained on it"
+        raise LeNet5Error(f"rehearse: {error.problem}; {trained}; {advice}") from None
 
 
 class Run:
@@ -181,7 +184,7 @@ class Run:
         if config.patience and not config.validation:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")
         if config.rehearse and rehearsed is None:
-            raise LeNet5Error("rehearse: there is no model to start from; set --from too")
+            raise LeNet5Error("rehearse: there is no model to start from; train --from takes one")
         self.network = LeNet5(config, sheet or _sheet(config, start))
         demand_classes(self.network, split)
         _demand_drawable(config, self.network.names)
@@ -213,7 +216,8 @@ class Run:
             LeNet5Error: it is not the checkpoint of a run, it was trained on other images, or it is finished.
         """
         if saved.data.get("sha256") != split.sha256:
-            raise LeNet5Error(f"{saved.where}was trained on other images than those of {split.source}")
+            there = f"was trained on other images than those of {split.source}"
+            raise LeNet5Error(f"{saved.where}{there}; --data says where its own are, and --from begins another run")
         config = config or continued(saved, {})
         if "from" not in saved.data:
             run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
@@ -224,10 +228,12 @@ class Run:
             rehearsed = _rehearsed(config, replace(saved, data=first, config=how))
             run = cls(config, split, saved, rehearsed, saved.sheet)
             if rehearsed and rehearsed.sha256 != saved.data.get("rehearsed_sha256"):
-                raise LeNet5Error(f"{saved.where}rehearsed other images than those of {rehearsed.source}")
+                there = f"rehearsed other images than those of {rehearsed.source}"
+                raise LeNet5Error(f"{saved.where}{there}; put its own back there, or begin another run")
             run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
         if run.teacher_sha256 != saved.data.get("teacher_sha256", ""):
-            raise LeNet5Error(f"{saved.where}learned from another model than the one that is in {config.teacher} now")
+            there = f"learned from another model than the one that is in {config.teacher} now"
+            raise LeNet5Error(f"{saved.where}{there}; --teacher says where it is")
         run._take_up(saved)
         return run
 
@@ -362,7 +368,8 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
         raise LeNet5Error(f"{saved.where}does not say how it was trained; a run of lenet5 can be resumed")
     unknown = saved.config.keys() - known(saved.config).keys()
     if unknown:
-        raise LeNet5Error(f"{saved.where}{min(unknown)} is a setting that this lenet5 does not know")
+        there = f"{min(unknown)} is a setting that this lenet5 does not know"
+        raise LeNet5Error(f"{saved.where}{there}; resume it with the version that made it")
     config = Config(**saved.config)
     free = set(FREE if config.schedule == "exponential" else FREE[1:])
     if config.teacher and changes.get("teacher"):
@@ -423,11 +430,14 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
     """Return what a network is to learn from in place of labels, if anything, and the SHA-256 of its parameters.
 
     Raises:
-        LeNet5Error: a model cannot be read, or has other classes.
+        LeNet5Error: a model cannot be read, has other classes, or is given twice.
     """
     if not config.teacher:
         return None, ""
     names = config.teacher.split(",")
+    for path in (paths := [Path(name) for name in names]):
+        if paths.count(path) > 1:
+            raise LeNet5Error(f"teacher: {path} was given twice; each model teaches once")
     try:
         saved = [checkpoint.read(name) for name in names]
     except LeNet5Error as error:
@@ -571,7 +581,7 @@ def _run_apart(
     place: int, config: Config, output: str, start: str | PathLike[str] | None, threads: int, events: Any
 ) -> None:
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
+    leave_ctrl_c_alone()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
     first = multiprocessing.parent_process()
     try:
@@ -595,7 +605,7 @@ def _run_apart(
 
 def train_apart(settings: dict[str, Any], events: Connection) -> None:
     """Train in a process of its own, and send each epoch; then None, or why it cannot go on. Nothing is saved."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
+    leave_ctrl_c_alone()
     try:
         config = Config(**settings)
         for epoch in Run(config, load(config, "train")).train():

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lenet5_cli.config import Config, check, choices, keyed, nearest, shown
-from lenet5_cli.data.folders import ctrl_c_held_back
 from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular, shipped_folder
+from lenet5_cli.processes import ctrl_c_held_back
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import wilson
 from lenet5_cli.training.runs import Run, train_apart
