@@ -320,6 +320,7 @@ def _classes(screen: "Console", tally: "Tally") -> "Table":
     wide = len(tally.names) > MATRIX
     headers = [tally.noun, "images", "precision", "recall", "F1", *(["taken for"] if wide else [])]
     table = _table(screen, *headers, title=f"Each {tally.noun}")
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
     answers, images = tally.confusion.sum(axis=0), tally.confusion.sum(axis=1)
     columns = ((tally.precision, answers), (tally.recall, images), (tally.f1, answers + images))
     for label, name in enumerate(tally.names):
