@@ -258,6 +258,12 @@ def test_info_names_the_classes(letters: Path) -> None:
     assert {path.name for path in Path("figures").iterdir()} == {"kernels.png", "maps.png", "curves.png", "glyphs.png"}
 
 
+def test_info_tells_names_with_spaces_apart() -> None:
+    spaced = sheet(["a cat", "no cat"])
+    checkpoint.write("cats.pkl", Checkpoint(LeNet5(Config(seed=1), spaced).pairs(), spaced))
+    assert "2 classes: a cat, no cat" in run("info", "cats.pkl").stdout.splitlines()
+
+
 @pytest.mark.usefixtures("drawn_once")
 def test_predict_prints_names(letters: Path) -> None:
     images = sources.load("builtin-letters", "test", sources.Reading(names=LETTERS.names)).images[:1]

@@ -137,6 +137,16 @@ def test_a_title_that_is_wider_than_its_table_is_not_folded(monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("measured")
+def test_long_names_of_classes_leave_room_for_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = Tally(names=("sixteen letters", "b"))
+    two.add(1.0, np.array([0, 1]), np.array([[-1.0, -2.0], [-2.0, -1.0]]))
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: two)
+    shown = run(COLUMNS="40").stdout
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 40
+
+
+@pytest.mark.usefixtures("measured")
 def test_json_holds_the_same() -> None:
     facts = json.loads(run("--json").stdout)
     tally = counted(CONFUSION)

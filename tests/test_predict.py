@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageDraw
 from tqdm import tqdm
 
 from lenet5_cli import LeNet5
@@ -23,6 +24,7 @@ from lenet5_cli.commands.predict import _cell
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.files import BUNDLED_MODEL
+from lenet5_cli.reports.explanation import LONG_NAME, SIDE
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
 from tests.conftest import drawing, run
@@ -220,6 +222,30 @@ def test_explain_shows_names_whole_beside_their_bars() -> None:
         with Image.open("seen.png") as seen:
             panels.append(seen.crop((936, 44, 1216, 324)))
     assert ImageChops.difference(*panels).getbbox()
+
+
+def test_explain_writes_no_long_name_over_what_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: dict[str | None, list[tuple[float, float]]] = {}
+    write = ImageDraw.ImageDraw.text
+
+    def text(pen: ImageDraw.ImageDraw, place: tuple[float, float], said: str, fill: str, font: Any, **how: Any) -> None:
+        length = font.getlength(said)
+        left = place[0] - length / 2 if how.get("anchor") == "mt" else place[0]
+        ends.setdefault(how.get("anchor"), []).append((left, left + length))
+        write(pen, place, said, fill, font, **how)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    drawing(3).save("three.png")
+    sheet = glyphs.Sheet(glyphs.read().codes, tuple(f"{14 * 'W'}{place}{place}" for place in range(10)))
+    checkpoint.write("named.pkl", Checkpoint(LeNet5(Config(seed=1), sheet).pairs(), sheet))
+    run("predict", "--model", "named.pkl", "--explain", "seen.png", "three.png")
+    candidates = ends["mt"]
+    assert len(candidates) > 1
+    assert candidates[0][0] >= 0
+    assert all(one[1] < other[0] for one, other in pairwise(candidates))
+    names, distances = ends["lm"][:20:2], ends["lm"][1:20:2]
+    assert max(end for _, end in names) <= 12 + LONG_NAME  # where the glyphs begin
+    assert max(end for _, end in distances) <= SIDE
 
 
 def test_explain_writes_what_pillows_own_font_has_not() -> None:

@@ -238,6 +238,15 @@ def test_ctrl_c_ends_the_wait_for_standard_input() -> None:
 
 
 @POSIX
+def test_a_home_that_cannot_be_written_is_no_concern_of_a_plot() -> None:
+    """matplotlib said in four lines that it keeps its fonts elsewhere."""
+    command = [sys.executable, "-m", "lenet5_cli", "eval", "model.pkl", "--data", "bars", "--plot", "plot.png"]
+    around = {name: value for name, value in environment(HOME="/dev/null").items() if name != "MPLCONFIGDIR"}
+    result = subprocess.run(command, capture_output=True, text=True, env=around, check=False)
+    assert re.fullmatch(r"Load test: .*\nplot.png: written\n", result.stderr)
+
+
+@POSIX
 def test_a_name_of_odd_bytes_goes_nowhere_with_the_rest() -> None:
     """What a closed stream cannot encode ended in a traceback."""
     name = os.fsdecode(b"odd\xff.png")

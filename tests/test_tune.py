@@ -68,6 +68,14 @@ def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: l
 
 
 @pytest.mark.usefixtures("begun")
+def test_settings_are_whole_on_a_narrow_terminal(how: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    shown = run(*how).stdout
+    assert "…" not in shown
+    assert "augment=none" in shown.partition("Trials that finished")[2].replace("\n", "").replace(" ", "")
+
+
+@pytest.mark.usefixtures("begun")
 def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
     how += ["--patience", 9]  # images are held out though no --validation says how many
     run(*how, "--storage", "journal.log")

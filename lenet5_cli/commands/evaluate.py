@@ -221,7 +221,7 @@ def _show_models(names: list[str], each: "list[Tally]") -> None:
         return
     screen = console()
     table = _table(screen, "model", "accuracy", "95 % interval", "loss", title="Each model alone")
-    table.columns[0].justify, table.columns[0].overflow = "left", "fold"
+    table.columns[0].justify, table.columns[0].overflow, table.columns[0].no_wrap = "left", "fold", False
     for name, tally in zip(names, each, strict=True):
         low, high = tally.interval
         table.add_row(plain(screen, name), f"{tally.accuracy:.4f}", f"{low:.4f} to {high:.4f}", f"{tally.loss:.5f}")
@@ -320,6 +320,7 @@ def _classes(screen: "Console", tally: "Tally") -> "Table":
     wide = len(tally.names) > MATRIX
     headers = [tally.noun, "images", "precision", "recall", "F1", *(["taken for"] if wide else [])]
     table = _table(screen, *headers, title=f"Each {tally.noun}")
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
     answers, images = tally.confusion.sum(axis=0), tally.confusion.sum(axis=1)
     columns = ((tally.precision, answers), (tally.recall, images), (tally.f1, answers + images))
     for label, name in enumerate(tally.names):

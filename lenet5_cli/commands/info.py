@@ -241,7 +241,8 @@ def _show_network(screen: "Console", facts: dict[str, Any]) -> None:
     table.add_row("total", "", "", f"{facts['parameters']:,}", style="bold")
     screen.print("", table)
     if noun(facts["classes"]) != "digit":
-        _say(screen, f"{len(facts['classes'])} classes: {' '.join(facts['classes'])}")
+        between = ", " if any(" " in name for name in facts["classes"]) else " "
+        _say(screen, f"{len(facts['classes'])} classes: {between.join(facts['classes'])}")
 
 
 def _show_origin(screen: "Console", facts: dict[str, Any]) -> None:

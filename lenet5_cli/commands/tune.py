@@ -196,6 +196,8 @@ def _show(search: "Search") -> None:
     screen, ranked = console(), search.ranked
     title = f"Trials that finished: {len(ranked)} of {len(search.trials)}; the best"
     table = Table("trial", "val", "95 % interval", "seconds", "settings", title=title, box=None, title_justify="left")
+    for column in table.columns:
+        column.no_wrap, column.overflow = column.header != "settings", "fold"
     for trial in ranked[:SHOWN]:
         low, high = search.interval(trial)
         measured = (f"{trial.accuracy:.4f}", f"{low:.4f} to {high:.4f}", f"{trial.seconds:.0f}")

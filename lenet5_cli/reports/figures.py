@@ -1,6 +1,7 @@
 """Figures of a network, its training and its errors, drawn with matplotlib."""
 
 import io
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from math import ceil, isqrt, sqrt
@@ -44,6 +45,7 @@ SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and
 
 def require(option: str) -> None:
     """Raise LeNet5Error where matplotlib, which an option needs, is missing."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it would tell of a home that cannot be written
     try:
         import matplotlib  # noqa: F401, PLC0415 - it is optional
     except ImportError:
