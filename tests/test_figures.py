@@ -243,6 +243,8 @@ def test_the_curves_of_any_run_are_drawn(accuracies: list[float], monkeypatch: p
     epochs[0] = replace(epochs[0], validation_accuracy=0.5)
     accuracy = drawn(monkeypatch, figures.history, epochs).axes[1]
     np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5] + [np.nan] * (len(epochs) - 1))
+    assert [text.get_text() for text in accuracy.get_legend().texts] == ["training", "validation"]
+    assert not any(line.get_clip_on() for line in (*accuracy.lines, *loss.lines))  # dots at the edge are whole
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -271,8 +273,10 @@ def test_trials_are_drawn_with_their_ways_the_best_and_what_mattered(monkeypatch
     assert [len(line.get_ydata()) for line in ways.lines] == [1, 2, 2]
     assert [patch.get_width() for patch in mattered.patches] == [0.25, 0.75]
     assert [label.get_text() for label in mattered.get_yticklabels()] == ["batch_size", "lr"]
-    empty = drawn(monkeypatch, figures.search, trials[3:], {})
-    assert not empty.axes[2].axison
+    assert [text.get_text() for text in reached.get_legend().texts] == ["ended early", "to its end", "best so far"]
+    reached, _ = drawn(monkeypatch, figures.search, trials[:1], {}).axes  # no third of the picture for nothing
+    assert [text.get_text() for text in reached.get_legend().texts] == ["to its end", "best so far"]
+    assert len(drawn(monkeypatch, figures.search, trials[3:], {}).axes) == 2
 
 
 def test_names_in_other_scripts_are_drawn_by_fonts_that_have_them(monkeypatch: pytest.MonkeyPatch) -> None:

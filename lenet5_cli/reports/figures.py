@@ -69,7 +69,8 @@ def history(epochs: list[Epoch], path: Path) -> None:
     panels = figure.subplots(1, 2)
     numbers = [epoch.epoch for epoch in epochs]
     for panel, key, colour in zip(panels, ("loss", "accuracy"), (ORANGE, BLUE), strict=True):
-        panel.plot(numbers, [getattr(epoch, key) for epoch in epochs], color=colour, marker="o", markersize=3)
+        values = [getattr(epoch, key) for epoch in epochs]
+        panel.plot(numbers, values, color=colour, marker="o", markersize=3, clip_on=False, label="training")
         panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
         _count_along(panel)
         panel.grid(alpha=0.3)
@@ -77,7 +78,7 @@ def history(epochs: list[Epoch], path: Path) -> None:
     accuracies = [epoch.accuracy for epoch in epochs]
     validated = [np.nan if epoch.validation_accuracy is None else epoch.validation_accuracy for epoch in epochs]
     if not np.isnan(validated).all():
-        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", label="validation")
+        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", clip_on=False, label="validation")
         panels[1].legend(loc="lower right")
         panels[1].set_title("training and validation accuracy")
         accuracies += validated
@@ -107,12 +108,14 @@ def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Pa
     from matplotlib.ticker import LogLocator, NullFormatter  # noqa: PLC0415 - it is optional, and slow to import
 
     figure = _figure(9, 3.6, layout="constrained")
-    reached, ways, mattered = figure.subplots(1, 3, width_ratios=[3, 3, 2.4])
+    panels = 3 if importances else 2
+    reached, ways, *rest = figure.subplots(1, panels, width_ratios=[3, 3, 2.4][:panels])
     ways.sharey(reached)
     for early, colour, marker, said in ((True, GREY, "x", "ended early"), (False, BLUE, "o", "to its end")):
         some = [trial for trial in trials if bool(trial.reason) == early and trial.curve]
         errors = [_drawable(trial.accuracy) for trial in some]
-        reached.plot([trial.number for trial in some], errors, marker, color=colour, markersize=4, label=said)
+        if some:
+            reached.plot([trial.number for trial in some], errors, marker, color=colour, markersize=4, label=said)
         for trial in some:
             way = [_drawable(accuracy) for accuracy in trial.curve]
             ways.plot(range(1, len(way) + 1), way, color=colour, linewidth=1, marker="." if len(way) == 1 else "")
@@ -129,10 +132,9 @@ def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Pa
         panel.grid(alpha=0.3)
     reached.set_ylabel("error on the images held out")
     names = list(importances)[::-1]
-    mattered.barh(names, [importances[name] for name in names], color=BLUE)
-    mattered.set(xlabel="fraction of what mattered", xlim=(0, None))
-    if not names:
-        mattered.set_axis_off()
+    for panel in rest:
+        panel.barh(names, [importances[name] for name in names], color=BLUE)
+        panel.set(xlabel="fraction of what mattered", xlim=(0, None))
     _write(figure, path)
 
 
