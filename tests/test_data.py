@@ -79,6 +79,16 @@ def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
     assert "1 label differs from what the model reads:" in lines
 
 
+def test_show_names_pictures_that_are_in_no_class(own: Path) -> None:
+    """They were passed over without a word."""
+    assert "in no folder of a class" not in run("data", "show", own).stdout
+    for name in ("train/forgotten.JPG", "train/notes.txt", "train/._forgotten.jpg", "beside.png"):
+        Path(own, name).touch()
+    lines = run("data", "show", own).stdout.splitlines()
+    at = lines.index("pictures in no folder of a class: 1")
+    assert lines[at + 1] == "  own/train/forgotten.JPG"
+
+
 def test_show_draws_a_contact_sheet(bars_folder: Path) -> None:
     assert run("data", "show", bars_folder, "--sheet", "sheet.png").stderr.endswith("sheet.png: written\n")
     with Image.open("sheet.png") as image:

@@ -146,6 +146,7 @@ def show(
     _show_sizes(splits)
     for message in (message for split in splits.values() for message in split.unreadable):
         click.echo(printable(f"not read: {message}"))
+    _show_loose(splits)
     _show_duplicates(splits, names)
     if model:
         _show_doubtful(splits, names, model)
@@ -238,6 +239,20 @@ def _show_sizes(splits: "dict[str, Split]") -> None:
         to = "" if smallest == largest else f" to {largest}"
         half = "" if smallest == largest else f", half of them up to {middle}"
         click.echo(f"{len(sizes):,} pictures of {smallest}{to} pixels{half}")
+
+
+def _show_loose(splits: "dict[str, Split]") -> None:
+    """Name the pictures that stand beside the folders of the classes, and are in none."""
+    from lenet5_cli.commands.predict import ENDINGS
+    from lenet5_cli.data.folders import of_system
+
+    files = [Path(place) for split in splits.values() for place in split.places]
+    beside = [each for top in {path.parent.parent for path in files if path.is_file()} for each in top.iterdir()]
+    pictures = [each for each in beside if each.name.lower().endswith(ENDINGS) and not of_system(each.name)]
+    if loose := sorted(each for each in pictures if each.is_file()):
+        click.echo(f"pictures in no folder of a class: {len(loose):,}")
+        for path in loose[:LISTED]:
+            click.echo(printable(f"  {path}"))
 
 
 def _digests(images: "NDArray[np.uint8]") -> "list[bytes]":
