@@ -1,6 +1,7 @@
 """The pickle store: both directions with the report's own code, and everything that is refused."""
 
 import gzip
+import hashlib
 import os
 import pickle
 import struct
@@ -51,6 +52,18 @@ def test_round_trip(tmp_path: Path) -> None:
     assert (read.config, read.epoch, read.history) == (FULL.config, FULL.epoch, FULL.history)
     assert (read.data, read.versions) == (FULL.data, FULL.versions)
     assert [file.name for file in tmp_path.iterdir()] == ["model.pkl"]
+
+
+def test_a_file_of_a_machine_of_the_other_byte_order_is_read(tmp_path: Path) -> None:
+    """Its arrays are stored in its order; the digests are of the numbers."""
+    swapped = [[value.astype(value.dtype.newbyteorder("S")) for value in pair] for pair in PAIRS]
+    state = {"m": np.arange(3, dtype=PAIRS[0][0].dtype.newbyteorder("S"))}
+    checkpoint.write(tmp_path / "model.pkl", replace(FULL, pairs=swapped, state=state))
+    read = checkpoint.read(tmp_path / "model.pkl")
+    assert same(read.pairs, PAIRS)
+    assert read.state["m"].tolist() == [0, 1, 2]
+    assert checkpoint.sha256_of(swapped) == checkpoint.sha256_of(PAIRS)
+    assert checkpoint.sha256_of([[np.array([1], ">f4")]]) == hashlib.sha256(b"\0\0\x80\x3f").hexdigest()
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """A training run, with its settings, network and history: begin, resume, train and save it."""
 
-import hashlib
 import multiprocessing
 import platform
 import queue
@@ -382,7 +381,7 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
 
 def improved(saved: Checkpoint) -> bool:
     """Tell whether a checkpoint has other parameters than the model that its run started from, if from one."""
-    return saved.data.get("from_sha256") != _sha256(saved.pairs)
+    return saved.data.get("from_sha256") != checkpoint.sha256_of(saved.pairs)
 
 
 def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[int, ...]]:
@@ -397,7 +396,7 @@ def _sheet(config: Config, start: Checkpoint | None) -> glyphs.Sheet | None:
 def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any]:
     """Return what a checkpoint says of the model that a run started from."""
     name = BUNDLED if start.path == str(BUNDLED_MODEL) else start.path
-    origin = {"from": name, "from_sha256": _sha256(start.pairs)}
+    origin = {"from": name, "from_sha256": checkpoint.sha256_of(start.pairs)}
     if rehearsed is None:
         return origin
     how = {f"rehearsed_{name}": start.config[name] for name in READ_AS if name in start.config}
@@ -433,12 +432,7 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
         raise LeNet5Error(f"teacher: {error}; if it has moved, --teacher says where it is") from None
     members = [LeNet5.restore(each) for each in saved]
     together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
-    return together(members), _sha256([pair for each in saved for pair in each.pairs])
-
-
-def _sha256(pairs: list[list[Array]]) -> str:
-    """Return the SHA-256, in hex, of parameters; ``lenet5 info`` shows the same."""
-    return hashlib.sha256(b"".join(value.tobytes() for pair in pairs for value in pair)).hexdigest()
+    return together(members), checkpoint.sha256_of(pair for each in saved for pair in each.pairs)
 
 
 def _shuffled(split: sources.Split) -> sources.Split:
