@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -114,7 +114,8 @@ def _kind(mode: int) -> str | None:
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Replace a file whole or not at all: a temporary file beside it is written, synced to disk and then renamed.
 
-    A symbolic link stays, and its target is replaced.
+    A symbolic link stays, and its target is replaced. Of processes that write the same file, as those that unpack the
+    same data into the cache, one waits for the other, where the system has locks.
 
     Raises:
         LeNet5Error: the disk is full, the folder cannot be written, or the name is that of a device or pipe; the old
@@ -123,9 +124,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     try:
         target = _target(path)
         temporary = target.with_name(f".{target.name}.part")
-        temporary.unlink(missing_ok=True)  # left by a run that was killed while writing
+        if temporary.is_symlink() or not os.access(temporary, os.W_OK):
+            temporary.unlink(missing_ok=True)  # left by another user
+        handle = _locked(temporary, path, wait=True)
+        if handle is None:
+            temporary.unlink(missing_ok=True)  # left by a run that was killed while writing
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("xb" if handle is None else "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -133,6 +138,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        finally:
+            if handle is not None:
+                os.close(handle)
         _sync_folder(target.parent)
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
@@ -164,12 +172,12 @@ def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
             os.close(handle)
 
 
-def _locked(lock: Path, path: str | os.PathLike[str]) -> int | None:
+def _locked(lock: Path, path: str | os.PathLike[str], *, wait: bool = False) -> int | None:
     """Return a handle to the locked lock file, or None where the system or the disk has no locks."""
     while fcntl:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             if os.path.samestat(os.fstat(handle), lock.stat()):
                 return handle
         except BlockingIOError:
@@ -200,8 +208,11 @@ def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> Le
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a power failure, where the system can."""
-    if os.name == "posix":
+    """Make a new name in a folder survive a power failure, where the system and the disk can; the name stands anyway.
+
+    Windows opens no folder, some network disks sync none, and a folder can be one to write into that cannot be read.
+    """
+    with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -1,7 +1,10 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
+import stat
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -31,6 +34,54 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
     write(link)
     assert link.is_symlink()
     assert (tmp_path / "folder" / "model.pkl").read_bytes() == b"new"
+
+
+def test_a_file_is_written_where_the_disk_syncs_no_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def sync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write(tmp_path / "model.pkl")
+    assert (tmp_path / "model.pkl").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_who_writes_the_same_file_waits(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    other = Thread(target=write, args=(path, b"later"))
+    with replacing(path) as file:
+        file.write(b"first")
+        other.start()
+        other.join(0.1)
+    other.join()
+    assert path.read_bytes() == b"later"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_nothing_is_written_through_a_link_in_the_place_of_the_temporary_file(
+    locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not locks:
+        monkeypatch.setattr(files, "fcntl", None)
+    (tmp_path / "kept").write_bytes(b"kept")
+    (tmp_path / ".model.pkl.part").symlink_to("kept")
+    write(tmp_path / "model.pkl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "model.pkl"]
+    assert (tmp_path / "kept").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_what_a_killed_run_left_is_no_part_of_the_next_file(
+    locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not locks:
+        monkeypatch.setattr(files, "fcntl", None)
+    (tmp_path / ".model.pkl.part").write_bytes(b"longer than new")
+    write(tmp_path / "model.pkl")
+    assert (tmp_path / "model.pkl").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no pipes with names")
