@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -302,6 +303,20 @@ def test_a_large_file_is_read_as_numpy_would_index_it(stored):
     for expected in (40, -41, [0, 40]):
         with pytest.raises(IndexError):
             back[expected]
+
+
+@pytest.mark.parametrize("placed", [True, False], ids=["at a place", "at the position"])
+def test_threads_read_a_large_file_side_by_side(stored, placed, monkeypatch):
+    if not placed:
+        monkeypatch.delattr(os, "preadv", raising=False)
+    array, back = stored
+
+    def differing(first: int) -> int:
+        part = slice(first, first + 9)
+        return sum(not np.array_equal(np.asarray(back[part]), array[part]) for _ in range(500))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(differing, (0, 10, 20, 30))) == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", TYPES)

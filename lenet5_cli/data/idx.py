@@ -17,6 +17,7 @@ import sys
 import zlib
 from contextlib import nullcontext
 from io import FileIO
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
@@ -38,6 +39,7 @@ _CHUNK = 2**20  # bytes unpacked at a time
 _MAX_NDIM = 64  # NumPy's; the format allows 255
 _TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 _CODES = {name: code for code, name in _TYPES.items()}
+_POSITION = Lock()  # held to move a file's position, where the system cannot read at a place
 _SHAPES = {"images": "(n, rows, columns)", "labels": "(n,)"}
 
 
@@ -184,10 +186,9 @@ def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathL
         return
     there = array.ravel().view(np.uint8).data
     try:
-        file.seek(place)
         done = 0
         while done < len(there):
-            count = file.readinto(there[done:])  # type: ignore[attr-defined]  # the file has no buffer
+            count = _read_at(file, there[done:], place + done)
             if not count:
                 end = os.fstat(file.fileno()).st_size
                 raise LeNet5Error(
@@ -197,6 +198,16 @@ def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathL
             done += count
     except OSError as problem:
         raise LeNet5Error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+
+
+def _read_at(file: IO[bytes], part: memoryview, place: int) -> int:
+    """Read into memory from a place in a file, whose own position other threads and forked processes share."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file.fileno(), [part], place)
+    with _POSITION:
+        file.seek(place)
+        count: int = file.readinto(part)  # type: ignore[attr-defined]  # the file has no buffer
+        return count
 
 
 def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArray[Any]:
