@@ -74,8 +74,7 @@ def open_regular(path: str | os.PathLike[str], expected: str) -> IO[bytes]:
         there = f"a symbolic link to {target}, which is not there" if (target := _link(path)) else "no such file"
         raise LeNet5Error(f"{path}: {there}; expected {expected}") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise LeNet5Error(f"{path}: cannot be read: {reason}; expected {expected}") from None
+        raise LeNet5Error(f"{path}: cannot be read: {_reason(error)}; expected {expected}") from None
     there = f"a symbolic link to {target}, {kind}" if (target := _link(path)) else kind
     raise LeNet5Error(f"{path}: {there}; expected {expected}")
 
@@ -204,7 +203,13 @@ def _target(path: str | os.PathLike[str]) -> Path:
 
 
 def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> LeNet5Error:
-    return LeNet5Error(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}")
+    return LeNet5Error(f"{path}: cannot be written: {_reason(error)}")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Return what is wrong in the same words with every Python: of a null byte in a name, each says it in its own."""
+    text = str(getattr(error, "strerror", None) or error)
+    return "embedded null byte" if "embedded null" in text else text
 
 
 def _sync_folder(folder: Path) -> None:
