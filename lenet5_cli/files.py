@@ -159,7 +159,9 @@ def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
         target = _target(path)
         lock = target.with_name(f".{target.name}.lock")
         handle = _locked(lock, path)
-        target.with_name(f".{target.name}.part").unlink(missing_ok=True)
+        temporary = target.with_name(f".{target.name}.part")
+        temporary.touch()  # where nothing is locked, too, a folder that cannot be written is told at once
+        temporary.unlink()
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
     try:

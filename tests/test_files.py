@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from threading import Thread
@@ -121,9 +122,22 @@ def test_the_lock_goes_however_a_block_ends(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize("locks", [True, False])
+def test_a_folder_that_cannot_be_written_is_told_before_the_block(
+    locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not locks:
+        monkeypatch.setattr(files, "fcntl", None)
+    path = tmp_path / "none" / "model.pkl"
+    said = re.escape(f"{path}: cannot be written: No such file or directory")
+    with pytest.raises(LeNet5Error, match=f"^{said}$"), only_writer(path):
+        pytest.fail("the block was entered")
+
+
 def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".model.pkl.lock").touch()
-    (tmp_path / ".model.pkl.part").write_bytes(b"half")
+    locks = [] if files.fcntl is None else [".model.pkl.lock"]
+    for name in (".model.pkl.part", *locks):
+        (tmp_path / name).touch()
     with only_writer(tmp_path / "model.pkl"):
-        assert [path.name for path in tmp_path.iterdir()] == [".model.pkl.lock"]
+        assert [path.name for path in tmp_path.iterdir()] == locks
     assert [path.name for path in tmp_path.iterdir()] == []
