@@ -228,7 +228,7 @@ class _Part:
     def _run(self) -> None:
         """Have the chunks in the buffer computed."""
         self.pool.buffer.parameters[...] = self.step.network.parameters
-        with self.ranks.named(), np.errstate(over="ignore", invalid="ignore"):  # the leader finds what overflows
+        with self.ranks.named(), np.errstate(all="ignore"):  # the leader finds what overflows
             self.pool.run(len(self._held))
 
 
