@@ -172,8 +172,10 @@ def test_deep_and_colourful_pictures() -> None:
 
 def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
     Path("own/1/.DS_Store").write_bytes(b"ignored")
-    Path("own/1/Thumbs.db").write_bytes(b"ignored")
-    Path("own/__MACOSX/1").mkdir(parents=True)
+    for name in ("Thumbs.db", "Desktop.ini"):
+        (Path("own/1") / name).write_bytes(b"ignored")
+    for name in ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir"):
+        (Path("own") / name / "1").mkdir(parents=True)
     Path("own/1/notes.png").write_text("no picture")
     split = load(test_fraction=0)
     assert len(split.labels) == 24
