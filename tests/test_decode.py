@@ -1,5 +1,6 @@
 """From a file, bytes, an image or an array to upright pixels, within limits."""
 
+import io
 import os
 import sys
 from io import BytesIO
@@ -115,6 +116,11 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     kinds = "a path, bytes, an open file, a Pillow image or an array"
     with pytest.raises(LeNet5Error, match=rf"^picture: of type NoneType; expected {kinds}$"):
         read_picture(None)  # type: ignore[arg-type]
+    drawing(3).save(path)
+    with path.open(encoding="latin-1") as text:
+        for other in (text, io.StringIO("x")):
+            with pytest.raises(LeNet5Error, match=r"^picture: a file opened as text; expected one opened as bytes, "):
+                read_picture(other)  # type: ignore[arg-type]
     with pytest.raises(LeNet5Error, match=r": a folder; expected a picture$"):
         read_picture(tmp_path)
     os.mkfifo(tmp_path / "pipe")
