@@ -5,7 +5,7 @@ from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_info
 
 from lenet5_cli import __version__
@@ -16,7 +16,7 @@ from lenet5_cli.engine.preprocessing import as_labels, as_pictures
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training.ranks import Ranks
 
-Data = Split | str | PathLike[str] | tuple[NDArray[Any], NDArray[np.integer]]
+Data = Split | str | PathLike[str] | tuple[ArrayLike, ArrayLike]
 """A split; what ``data.sources.load`` takes; or pictures, as ``LeNet5.scores`` takes them, and labels (n,)."""
 
 
@@ -74,10 +74,10 @@ def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Spli
     if not isinstance(data, tuple) or len(data) != 2:
         what = f"a tuple of {len(data)}" if isinstance(data, tuple) else f"of type {type(data).__name__}"
         raise LeNet5Error(f"data: {what}; expected a name, a path, a Split, or (pictures, labels)")
-    images = as_pictures(data[0])
+    images = as_pictures(np.asarray(data[0]))
     if not len(images):
         raise LeNet5Error("no pictures; expected at least one")
-    labels = as_labels(data[1], len(images))
+    labels = as_labels(np.asarray(data[1]), len(images))
     return Split("arrays", images, labels, "arrays", "arrays")
 
 
