@@ -34,6 +34,8 @@ settings.load_profile("timeless")
 
 NUMBERS = count(1)  # of the tests' folders
 
+any_bytes = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are Unicode")
+
 gc.set_threshold(100_000, 50, 100)  # the collector looks less often: an eighth of the tests' time
 
 

@@ -16,7 +16,7 @@ from lenet5_cli.config import Config
 from lenet5_cli.data import folders, sources
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training import inputs
-from tests.conftest import drawing
+from tests.conftest import any_bytes, drawing
 
 
 def save(path: Path, digit: int = 3, size: int = 60, **how: object) -> Path:
@@ -198,6 +198,7 @@ def test_of_what_is_said_of_a_picture_only_its_path_is_left_out() -> None:
     assert folders._read_chunk(read, True, ["a.png", None]) == ["damaged: True", None]
 
 
+@any_bytes
 def test_names_that_are_not_utf8() -> None:
     os.rename(b"own/1/60.png", b"own/1/\xff.png")  # noqa: PTH104 - a Path is not made of bytes
     assert len(load(test_fraction=0).labels) == 24
