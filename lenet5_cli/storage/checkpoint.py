@@ -73,7 +73,8 @@ class Checkpoint:
         sheet: the glyphs (k, 84) and names of the k classes; None in a file of the report's, which does not keep them.
         config: the settings of the run, by name.
         history: the epochs that were trained.
-        data: the training data's name, number of images and SHA-256.
+        data: the training data's name, number of images and SHA-256; likewise of what else was learned from: the model
+            that the run started from, what was rehearsed, the teacher.
         state: arrays by name that a resumed run needs beside the parameters.
         versions: of lenet5, Python and NumPy.
         distances: (QUANTILES,), equally spaced quantiles, from 0 to 1, of the squared distance from f6 to the nearest

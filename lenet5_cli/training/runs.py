@@ -189,7 +189,7 @@ class Run:
         self.ended = ""
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
-        self._rank: tuple[float, ...] = ()  # of the parameters that are kept, as _ranked returns it
+        self._best_quality: tuple[float, ...] = ()  # of the parameters that are kept
         self.rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
         shuffled = _shuffled(split) if start else split
         held_out = len(split.labels) - config.validation
@@ -235,7 +235,7 @@ class Run:
         if not saved.history or len(validated) != (saved.epoch if self.config.validation else 0):
             raise LeNet5Error(f"{saved.where}its history is not that of a run; only what train saved can be resumed")
         self.history = list(saved.history)
-        self._rank = max(self._rank, *map(self._ranked, self.history))
+        self._best_quality = max(self._best_quality, *map(self._quality, self.history))
         self.network.assign(saved.pairs, saved.where)
         self._best, self._distances = saved.pairs, saved.distances
         state = self._state()
@@ -273,8 +273,8 @@ class Run:
             ranks=ranks,
             track=track,
         ):
-            if not self._validation or self.config.keep == "last" or self._ranked(epoch) > self._rank:
-                self._rank = self._ranked(epoch)
+            if not self._validation or self.config.keep == "last" or self._quality(epoch) > self._best_quality:
+                self._best_quality = self._quality(epoch)
                 self._best, self._distances = self.network.pairs(), self._calibrated()
             self.history.append(epoch)
             if output is not None:
@@ -295,10 +295,10 @@ class Run:
         self._best = self.network.pairs()
         if self._validation:
             tally = evaluate(self.network, self._validation)
-            self._rank = (tally.accuracy, -tally.loss)
+            self._best_quality = (tally.accuracy, -tally.loss)
             self._distances = self._calibrated()
 
-    def _ranked(self, epoch: Epoch) -> tuple[float, float]:
+    def _quality(self, epoch: Epoch) -> tuple[float, float]:
         """Return by what the best epoch is kept: accuracy; where few images are held out, and many tie, also loss."""
         return epoch.validation_accuracy or 0.0, -(epoch.validation_loss or 0.0) if self._origin else 0.0
 
