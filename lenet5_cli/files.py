@@ -45,6 +45,11 @@ def shipped_folder(name: str) -> Path:
     return packed if packed.is_dir() else _PACKAGE.parent / name
 
 
+def shipped_sheets() -> list[str]:
+    """Return the names of the glyph sheets that come with lenet5."""
+    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt") if "." not in path.stem)
+
+
 def likeness(start: bytes) -> str | None:
     """Return what a file looks like by its first bytes, ``a zip archive``, or None if they are not known."""
     return next((name for first, name in _LIKENESSES.items() if start.startswith(first)), None)
