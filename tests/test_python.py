@@ -34,6 +34,7 @@ SETTINGS = {"epochs": 2, "samples_per_epoch": 50, "seed": 3}
 
 def test_every_public_name_is_there_and_documented() -> None:
     assert set(lenet5_cli.__all__) <= set(dir(lenet5_cli))
+    assert not {name for name in dir(lenet5_cli) if name[:1].isupper()} - set(lenet5_cli.__all__)
     for name in lenet5_cli.__all__:
         assert getattr(lenet5_cli, name).__doc__, name
     with pytest.raises(AttributeError, match="module 'lenet5_cli' has no attribute 'trian'"):
