@@ -300,9 +300,16 @@ def test_a_large_file_is_read_as_numpy_would_index_it(stored):
         np.testing.assert_array_equal(np.asarray(back[piece]), array[piece])
         np.testing.assert_array_equal(np.asarray(back[10:30][piece]), array[10:30][piece])
         np.testing.assert_array_equal(back[10:30][[0, -1]], array[10:30][[0, -1]])
-    for expected in (40, -41, [0, 40]):
-        with pytest.raises(IndexError):
+    for expected in (array[:, 0, 0] % 2 == 1, np.zeros(40, bool), [], np.array([[1, 2], [3, 4]]), np.uint8(7)):
+        np.testing.assert_array_equal(back[expected], array[expected])
+    for piece in (slice(None, None, 3), slice(30, 3, -4), slice(9, 5, 2)):
+        np.testing.assert_array_equal(np.asarray(back[piece]), array[piece])
+    for expected in (40, -41, [0, 40], [3, -41, 40]):
+        with pytest.raises(IndexError, match=r"^index (40|-41) of 40$"):
             back[expected]
+    for other in ((3, 1), (slice(3), 1), None, 1.5, "x", True, np.ones(39, bool), ...):
+        with pytest.raises(IndexError, match=r"; expected a slice, indices, or a mask of 40; np.asarray reads"):
+            back[other]
 
 
 @pytest.mark.parametrize("placed", [True, False], ids=["at a place", "at the position"])
@@ -436,14 +443,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypat
     assert str(refused.value) == f"{path}: cannot be written: No space left on device"
     assert list(path.parent.iterdir()) == [path]
     assert idx.read(path) == 1
-
-
-def test_a_large_file_is_read_in_order(stored):
-    _, back = stored
-    with pytest.raises(AssertionError, match=r"^a file is read in order$"):
-        back[::2]
-    with pytest.raises(IndexError, match=r"^index -41 of 40$"):
-        back[[3, -41, 40]]
 
 
 def test_limits_are_what_may_just_be(path, monkeypatch):

@@ -62,8 +62,8 @@ class _Kept(FileIO):
 class Stored:
     """An array in a file, read on demand and not kept in memory.
 
-    It behaves like a NumPy array where it can: a slice is a view, an array of indices gives a copy, and so does
-    ``np.asarray``. Reading raises `LeNet5Error` if the file has become shorter.
+    It behaves like a NumPy array where it can: a slice is a view, one with a step, indices or a mask give a copy, and
+    so does ``np.asarray``. Reading raises `LeNet5Error` if the file has become shorter.
     """
 
     def __init__(self, file: IO[bytes], path: str | os.PathLike[str], header: _Header, start: int) -> None:
@@ -90,25 +90,38 @@ class Stored:
         return self.shape[0]
 
     @overload
-    def __getitem__(self, key: slice) -> Stored: ...
+    def __getitem__(self, key: slice) -> Stored | NDArray[Any]: ...
 
     @overload
-    def __getitem__(self, key: NDArray[np.integer] | int) -> NDArray[Any]: ...
+    def __getitem__(self, key: ArrayLike) -> NDArray[Any]: ...
 
-    def __getitem__(self, key: slice | NDArray[np.integer] | int) -> Stored | NDArray[Any]:
-        """Return a view by a slice without steps, a copy by indices (n,), or one element by its index."""
+    def __getitem__(self, key: slice | ArrayLike) -> Stored | NDArray[Any]:
+        """Return a view by a slice without a step, a copy by indices or a mask (n,), or one element by its index."""
         if isinstance(key, slice):
             first, last, step = key.indices(len(self))
-            assert step == 1, "a file is read in order"  # noqa: S101
-            shape = (max(0, last - first), *self.shape[1:])
-            return Stored(self._file, self._path, self._header._replace(shape=shape), self._start + first * self._row)
-        indices = np.atleast_1d(key)
+            if step == 1:
+                header = self._header._replace(shape=(max(0, last - first), *self.shape[1:]))
+                return Stored(self._file, self._path, header, self._start + first * self._row)
+            key = range(first, last, step)
+        indices = self._indices(key)
+        rows = np.empty((indices.size, math.prod(self.shape[1:])), self.dtype)
+        for row, index in zip(rows, (indices % len(self)).ravel().tolist(), strict=True):
+            _fill(row, self._file, self._start + index * self._row, self._path)
+        return rows.reshape(*indices.shape, *self.shape[1:])
+
+    def _indices(self, key: ArrayLike) -> NDArray[np.integer]:
+        """Return what is asked for by indices, or by a mask, as indices."""
+        indices = np.asarray(key)
+        if not indices.size:  # an empty list, whose type would be that of floats
+            return indices.astype(int)
+        if indices.dtype == bool and indices.shape == (len(self),):
+            return np.flatnonzero(indices)
+        if isinstance(key, tuple) or indices.dtype.kind not in "iu":
+            expected = f"expected a slice, indices, or a mask of {len(self):,}; np.asarray reads all into an array"
+            raise IndexError(f"{type(key).__name__} of {indices.dtype}, {indices.shape}; {expected}")
         if len(out := indices[(indices < -len(self)) | (indices >= len(self))]):
             raise IndexError(f"index {out[0]} of {len(self)}")
-        rows = np.empty((len(indices), math.prod(self.shape[1:])), self.dtype)
-        for row, index in zip(rows, (indices % len(self)).tolist(), strict=True):
-            _fill(row, self._file, self._start + index * self._row, self._path)
-        return rows.reshape(*np.shape(key), *self.shape[1:])
+        return indices
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read the whole array."""
