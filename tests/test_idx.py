@@ -1,7 +1,9 @@
 """The IDX reader and writer: round trips, mapping, and each refusal with its whole message."""
 
+import copy
 import gzip
 import os
+import pickle
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -310,6 +312,15 @@ def test_a_large_file_is_read_as_numpy_would_index_it(stored):
     for other in ((3, 1), (slice(3), 1), None, 1.5, "x", True, np.ones(39, bool), ...):
         with pytest.raises(IndexError, match=r"; expected a slice, indices, or a mask of 40; np.asarray reads"):
             back[other]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda back: pickle.loads(pickle.dumps(back))])
+def test_a_copy_of_a_large_file_reads_the_same(stored, copied, path):
+    array, back = stored
+    np.testing.assert_array_equal(np.asarray(copied(back[10:30])), array[10:30])
+    path.unlink()
+    with pytest.raises(LeNet5Error, match=r": no such file; expected an IDX file$"):
+        copied(back)
 
 
 @pytest.mark.parametrize("placed", [True, False], ids=["at a place", "at the position"])

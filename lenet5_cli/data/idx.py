@@ -109,6 +109,10 @@ class Stored:
             _fill(row, self._file, self._start + index * self._row, self._path)
         return rows.reshape(*indices.shape, *self.shape[1:])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how a copy, or what another process is sent, opens the file again, by its path."""
+        return _opened, (self._path, self._header, self._start)
+
     def _indices(self, key: ArrayLike) -> NDArray[np.integer]:
         """Return what is asked for by indices, or by a mask, as indices."""
         indices = np.asarray(key)
@@ -191,6 +195,12 @@ def _read_plain(file: IO[bytes], path: str | os.PathLike[str]) -> NDArray[Any] |
     _fill(array, file, start, path)
     array.setflags(write=False)
     return array
+
+
+def _opened(path: str | os.PathLike[str], header: _Header, start: int) -> Stored:
+    """Return the array that begins at a place in a file, in a copy or in another process."""
+    with open_regular(path, "an IDX file") as file:
+        return Stored(_Kept(os.dup(file.fileno())), path, header, start)
 
 
 def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathLike[str]) -> None:
