@@ -203,6 +203,8 @@ def _locked(lock: Path, path: str | os.PathLike[str], *, wait: bool = False) -> 
 
 def _target(path: str | os.PathLike[str]) -> Path:
     """Return the file to write, with all links resolved."""
+    if not os.fspath(path):
+        raise LeNet5Error("an empty name; expected a file")
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'not a regular file'}; expected a file")

@@ -96,6 +96,11 @@ def test_a_device_or_folder_is_never_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [pipe]
 
 
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    with pytest.raises(LeNet5Error, match=r"^an empty name; expected a file$"):
+        write("")  # type: ignore[arg-type]
+
+
 def test_a_name_that_no_file_can_have_is_told() -> None:
     for name, shown, reason in (
         ("a\0b", r"a\x00b", "embedded null byte"),
