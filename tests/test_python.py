@@ -108,6 +108,12 @@ def test_what_is_no_data_is_told_as_such(data: Any, what: str) -> None:
             use()
 
 
+def test_a_part_without_pictures_is_told() -> None:
+    for use in (lambda data: train(data=data, epochs=1), lambda data: evaluate(LeNet5(), data)):
+        with pytest.raises(LeNet5Error, match=r"^no pictures; expected at least one$"):
+            use(bars(20).part(slice(0)))
+
+
 def test_settings_of_a_file_are_named_by_a_path_too() -> None:
     Path("own.toml").write_text("epochs = 1\nseed = 2\n", encoding="utf-8")
     assert train(Path("own.toml"), data=bars(20)).config == train("own.toml", data=bars(20)).config

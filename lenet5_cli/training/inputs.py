@@ -67,17 +67,21 @@ def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Spli
     Raises:
         LeNet5Error: the data cannot be read; pictures or labels have another shape, or other numbers.
     """
-    if isinstance(data, Split):
-        return data
     if isinstance(data, str | PathLike):
         return load(Config(data=fspath(data)), split, names)
+    found = data if isinstance(data, Split) else _of_arrays(data)
+    if not len(found.labels):
+        raise LeNet5Error("no pictures; expected at least one")
+    return found
+
+
+def _of_arrays(data: object) -> Split:
     if not isinstance(data, tuple) or len(data) != 2:
         what = f"a tuple of {len(data)}" if isinstance(data, tuple) else f"of type {type(data).__name__}"
         raise LeNet5Error(f"data: {what}; expected a name, a path, a Split, or (pictures, labels)")
     images = as_pictures(np.asarray(data[0]))
-    if not len(images):
-        raise LeNet5Error("no pictures; expected at least one")
-    labels = as_labels(np.asarray(data[1]), len(images))
+    # An empty list of labels has the type of floats.
+    labels = as_labels(np.asarray(data[1]), len(images)) if len(images) else np.empty(0, np.uint8)
     return Split("arrays", images, labels, "arrays", "arrays")
 
 
