@@ -60,6 +60,7 @@ class Conv(Layer):
         x_windows[r:] = 1  # where the kernels of a tile have the bias
         self._x_windows = x_windows[:r]
         self._y, self._dz = self._array(t, t, k, i, j, n), self._array(t, t, k, i, j, n)
+        self._bias, self._dbias, self._dz_maps = bias[:, None, None, None], dbias, self._dz.reshape(t * t * k, -1)
         dx = self._array(*self.input_shape, n)
         self._convolve = contraction("rpqk,rijn->pqkijn", kernels, x_windows, out=self._y)
         self._correlate = contraction("rijn,pqkijn->rpqk", x_windows, self._dz, out=dkernels)
@@ -73,7 +74,7 @@ class Conv(Layer):
             self._kernels.fill()
         self._convolve()
         if self.tile == 1:
-            self._y += self.params["bias"][:, None, None, None]
+            self._y += self._bias
         self.activation.apply(self._y)
         return self._y_outside
 
@@ -85,7 +86,7 @@ class Conv(Layer):
         if self.tile > 1:
             self._dkernels.sum()
         else:
-            np.add.reduce(self._dz, axis=(0, 1, 3, 4, 5), out=self.grads["bias"])
+            np.add.reduce(self._dz_maps, axis=1, out=self._dbias)
         if self.connections is not None:
             self.grads["weight"] *= self.connections[:, :, None, None]
 

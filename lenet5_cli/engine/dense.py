@@ -34,7 +34,8 @@ class Dense(Layer):
         self.activation = activation
 
     def _bind(self, n: int) -> None:
-        weight, dweight = self.params["weight"], self.grads["weight"]
+        (weight, bias), (dweight, self._dbias) = self.params.values(), self.grads.values()
+        self._bias = bias[:, None]
         self._x, self._dx = self._array(*self.input_shape, n), self._array(*self.input_shape, n)
         self._y, self._dz = self._array(*self.output_shape, n), self._array(*self.output_shape, n)
         x, dx = (array.reshape(len(weight), n) for array in (self._x, self._dx))
@@ -46,7 +47,7 @@ class Dense(Layer):
     def _forward(self, x: Array) -> Array:
         self._x[...] = images_last(x)
         self._multiply()
-        self._y += self.params["bias"][:, None]
+        self._y += self._bias
         self.activation.apply(self._y)
         return self._y_outside
 
@@ -54,7 +55,7 @@ class Dense(Layer):
         """Set dweight[c,k] = sum_n x[n,c] dz[n,k] and dbias[k] = sum_n dz[n,k]."""
         self.activation.gradient(self._y, images_last(dy), self._dz)
         self._correlate()
-        np.add.reduce(self._dz, axis=1, out=self.grads["bias"])
+        np.add.reduce(self._dz, axis=1, out=self._dbias)
 
     def backward_input(self) -> Array:
         """Return dx[n,c] = sum_k dz[n,k] weight[c,k]."""

