@@ -86,6 +86,41 @@ def run_test_program(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program], capture_output=True, text=True, check=False)
 
 
+MAIN = """\
+#include <stdint.h>
+#include <stdio.h>
+
+int read_letter(const uint8_t *image);
+int read_digit(const uint8_t *image);
+
+int main(void)
+{
+    static uint8_t image[784];
+    while (fread(image, 1, sizeof image, stdin) == sizeof image)
+        printf("%d %d\\n", read_letter(image), read_digit(image));
+    return 0;
+}
+"""
+
+
+@needs_cc
+def test_two_models_in_one_program_as_the_page_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "export.md").read_text(encoding="utf-8")
+    (letter,) = re.findall(r"^```c\n(#define lenet5_classify .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    digit = letter.replace("letters", "digits").replace("read_letter", "read_digit")
+    networks = {"letters": LeNet5(Config(seed=1, glyphs="letters", init="normal")), "digits": LeNet5.load()}
+    sources = {"main.c": MAIN, "letters.c": letter, "digits.c": digit}
+    for name, source in sources.items():
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    for (name, network), kind in zip(networks.items(), ("float32", "int8"), strict=True):
+        write(tmp_path / name, c.render(network, saved(network), kind, 1))
+    program = exports.compiled(tmp_path, [tmp_path / name for name in sources])
+    output = subprocess.run([program], input=IMAGES.tobytes(), capture_output=True, check=True).stdout
+    distances = [-networks["letters"].scores(IMAGES), FixedPoint(networks["digits"], "int8").distances(IMAGES)]
+    expected = zip(*(each.argmin(axis=1) for each in distances), strict=True)
+    assert output.decode().splitlines() == [f"{letter} {digit}" for letter, digit in expected]
+
+
 def change_golden(header: Path, array: str, place: int, value: str) -> None:
     """Replace one number of an array in a header."""
     before, start, after = header.read_text(encoding="utf-8").partition(f"{array}[")
