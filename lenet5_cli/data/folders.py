@@ -91,16 +91,16 @@ def load(
         LeNet5Error: a class or the split has no pictures, there is only one class, or more than ``MAX_UNREADABLE`` of
             the pictures cannot be read.
     """
-    top, apart = folder, False
+    top, fraction = folder, test_fraction
     if (folder / "train").is_dir():
         apart = (folder / "test").is_dir()
-        top = folder / (split if apart else "train")
+        top, fraction = folder / (split if apart else "train"), -1.0 if apart else test_fraction
     there = scan(top, whole=split == "train")
-    found = [each for each in there if apart or side(each.digest, test_fraction) == split]
+    found = [each for each in there if fraction < 0 or side(each.digest, fraction) == split]
     if not there:
         raise LeNet5Error(f"{top}: no pictures; expected some of each class")
     if not found:
-        raise LeNet5Error(f"{top}: {none_in(split, len(there), test_fraction)}")
+        raise LeNet5Error(f"{top}: {none_in(split, len(there), fraction)}")
     found.sort()
     digest = hashlib.sha256(repr((_FORM, as_is, [each.digest for each in found])).encode())
     reader = partial(_read_all, found, as_is, read, cores, progress)

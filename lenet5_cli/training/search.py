@@ -60,7 +60,7 @@ BEAT = 10.0  # seconds between two signs of life that a searching process leaves
 SILENCE = 60.0  # seconds without one after which its trials are taken for lost: clocks may differ by some
 WEIGHED = 8  # trials to their end that importances take at the least
 BEST = 0.25  # of them, the fraction that is compared with all: of 20 the five that the method needs
-FIXED = ("seed", "data", "test_fraction", "as_is", "validation", "max_time")  # settings that say what is compared
+KEPT = ("seed", "data", "test_fraction", "as_is", "validation", "max_time")  # settings that say what is compared
 STUDY = "lenet5"
 
 Space = dict[str, BaseDistribution]
@@ -121,7 +121,7 @@ def read_space(name: str) -> Space:
 
 def _distribution(setting: Field[Any], given: Any) -> BaseDistribution:
     name = setting.name
-    if name in FIXED:
+    if name in KEPT:
         raise LeNet5Error(f"{name}: decides how trials are compared, so that it is the same for all; leave it out")
     if isinstance(given, list):
         for value in given:
