@@ -88,6 +88,14 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.chdir(tmp_path)
 
 
+def named_pipe(path: Path) -> Path:
+    """Make a pipe with a name; the rest of a test, about devices too, is skipped where there are none."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes with names")
+    os.mkfifo(path)
+    return path
+
+
 @pytest.fixture
 def runner() -> CliRunner:
     return CliRunner()

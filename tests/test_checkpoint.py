@@ -21,7 +21,7 @@ from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
-from tests.conftest import history
+from tests.conftest import history, named_pipe
 
 PAIRS = LeNet5(Config(seed=1)).pairs()
 FULL = Checkpoint(
@@ -290,11 +290,6 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         checkpoint.read(tmp_path / "model.pkl")
     with pytest.raises(LeNet5Error, match=r": a folder; expected a checkpoint$"):
         checkpoint.read(tmp_path)
-    with pytest.raises(LeNet5Error, match=r"^/dev/null: a device or socket; expected a checkpoint$"):
-        checkpoint.read("/dev/null")
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(LeNet5Error, match=r"pipe: a pipe; expected a checkpoint$"):
-        checkpoint.read(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("nowhere")
     with pytest.raises(LeNet5Error, match=r"link: a symbolic link to nowhere, which is not there; expected"):
         checkpoint.read(tmp_path / "link")
@@ -302,6 +297,11 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         file.truncate((64 << 20) + 1)
     with pytest.raises(LeNet5Error, match=r": 67,108,865 bytes; expected a checkpoint of at most 67,108,864$"):
         checkpoint.read(tmp_path / "large.pkl")
+    pipe = named_pipe(tmp_path / "pipe")
+    with pytest.raises(LeNet5Error, match=r"pipe: a pipe; expected a checkpoint$"):
+        checkpoint.read(pipe)
+    with pytest.raises(LeNet5Error, match=r"^/dev/null: a device or socket; expected a checkpoint$"):
+        checkpoint.read("/dev/null")
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

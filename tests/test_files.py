@@ -12,6 +12,7 @@ import pytest
 from lenet5_cli import files
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import only_writer, replacing
+from tests.conftest import named_pipe
 
 
 def write(path: Path, content: bytes = b"new") -> None:
@@ -85,10 +86,8 @@ def test_what_a_killed_run_left_is_no_part_of_the_next_file(
     assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="there are no pipes with names")
 def test_a_device_or_folder_is_never_replaced(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
+    pipe = named_pipe(tmp_path / "pipe")
     for path, there in ((pipe, "not a regular file"), (tmp_path, "a folder")):
         with pytest.raises(LeNet5Error) as refused:
             write(path)

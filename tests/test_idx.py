@@ -17,6 +17,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from lenet5_cli.data import idx
 from lenet5_cli.errors import LeNet5Error
+from tests.conftest import named_pipe
 
 TYPES = ("uint8", "int8", "int16", "int32", "float32", "float64")
 ORDERED = [np.dtype(name).newbyteorder(order) for name in TYPES for order in "<>"]
@@ -231,8 +232,8 @@ def test_whatever_the_bytes_reading_gives_an_array_or_a_message(folder, data, pa
 
 
 def test_what_is_no_regular_file(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    for path, kind in {tmp_path: "a folder", tmp_path / "pipe": "a pipe", "/dev/null": "a device or socket"}.items():
+    pipe = named_pipe(tmp_path / "pipe")
+    for path, kind in {tmp_path: "a folder", pipe: "a pipe", "/dev/null": "a device or socket"}.items():
         with pytest.raises(LeNet5Error) as refused:
             idx.read(path)
         assert str(refused.value) == f"{path}: {kind}; expected an IDX file"
@@ -256,7 +257,7 @@ def test_a_link_to_a_file_is_followed(tmp_path):
     ],
 )
 def test_a_link_to_anything_else_is_refused(tmp_path, target, there):
-    os.mkfifo(tmp_path / "pipe")
+    named_pipe(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(target)
     with pytest.raises(LeNet5Error) as refused:
