@@ -61,6 +61,20 @@ def test_who_writes_the_same_file_waits(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_on_a_disk_without_locks_files_are_written_and_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    with only_writer(tmp_path / "model.pkl"):
+        write(tmp_path / "model.pkl")
+    assert (tmp_path / "model.pkl").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
+
+
 @pytest.mark.parametrize("locks", [True, False])
 def test_nothing_is_written_through_a_link_in_the_place_of_the_temporary_file(
     locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
