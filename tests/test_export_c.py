@@ -181,7 +181,7 @@ def test_int8_fits_a_small_chip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", TARGETS["hex"].types)
-@pytest.mark.parametrize("name", ["bundled", "other shapes", "lecun1998"])
+@pytest.mark.parametrize("name", ["bundled", "other shapes", "lecun1998", "tanh binary"])
 def test_the_hex_files_alone_give_their_golden_values(name: str, kind: str) -> None:
     """By plain loops over what the files say, as the README that comes with them tells it."""
     network = NETWORKS[name]()
@@ -199,7 +199,8 @@ def test_the_hex_files_alone_give_their_golden_values(name: str, kind: str) -> N
     assert {(name, str(array.size), types[name]) for name, array in arrays.items()} == listed
     assert min(arrays[name].min() for name in types if types[name] == "uint8") >= 0 > arrays["c1_weight"].min()
 
-    x = arrays["input_golden"]
+    x = as_read(arrays["image"], readme)
+    np.testing.assert_array_equal(x, arrays["input_golden"])
     for layer in network.layers[:-1]:
         weight, bias = arrays[f"{layer.name}_weight"], arrays[f"{layer.name}_bias"]
         sums = plain_sums(layer, x, weight) + bias.reshape(-1, *[1] * (len(layer.output_shape) - 1))
@@ -220,6 +221,16 @@ def readmemh(text: str) -> np.ndarray:
     assert {len(line) for line in lines} == {2 * dtype.itemsize}
     numbers = np.array([int(line, 16) for line in lines], f"u{dtype.itemsize}")
     return numbers.view(dtype).reshape(shape).astype(np.int64)
+
+
+def as_read(images: np.ndarray, readme: str) -> np.ndarray:
+    """Return images (n, 28, 28) as the network's input (n, 1, 32, 32), as the README tells it."""
+    if binary := re.search(r"a pixel of (\d+) or more, of 255, becomes (\d+), any other 0", readme):
+        images = np.where(images >= int(binary[1]), int(binary[2]), 0)
+    padding = int(re.search(r"the image with (\d+) pixels of 0 around it", readme)[1])
+    subtracted = re.search(r"; then (\d+) is subtracted from every number, those around it too", readme)
+    around = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    return np.pad(images[:, None], around) - (int(subtracted[1]) if subtracted else 0)
 
 
 def plain_sums(layer: object, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
