@@ -1,5 +1,6 @@
 """Opening regular files, writing files whole or not at all, locking them, finding those that come with lenet5."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -128,9 +129,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     try:
         target = _target(path)
         temporary = target.with_name(f".{target.name}.part")
-        if temporary.is_symlink() or not os.access(temporary, os.W_OK):
-            temporary.unlink(missing_ok=True)  # left by another user
-        handle = _locked(temporary, path, wait=True)
+        handle = _taken(temporary, path)
         if handle is None:
             temporary.unlink(missing_ok=True)  # left by a run that was killed while writing
         try:
@@ -176,6 +175,17 @@ def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
             # While still locked: another process that has opened it sees that it is gone, and makes a new one.
             lock.unlink(missing_ok=True)
             os.close(handle)
+
+
+def _taken(temporary: Path, path: str | os.PathLike[str]) -> int | None:
+    """Return a handle to the temporary file, locked once nobody else writes it, or None where there are no locks."""
+    try:
+        return _locked(temporary, path, wait=True)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.ELOOP):
+            raise
+        temporary.unlink()  # left by another user, or a link
+        return _locked(temporary, path, wait=True)
 
 
 def _locked(lock: Path, path: str | os.PathLike[str], *, wait: bool = False) -> int | None:

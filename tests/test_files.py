@@ -75,6 +75,23 @@ def test_on_a_disk_without_locks_files_are_written_and_nothing_is_left(
     assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
 
 
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_what_another_user_left_half_written_is_no_hindrance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    part, opened = tmp_path / ".model.pkl.part", os.open
+    part.write_bytes(b"half")
+
+    def denied(path: Path, *how: int) -> int:
+        if path == part and part.exists():
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", denied)
+        write(tmp_path / "model.pkl")
+    assert (tmp_path / "model.pkl").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
+
+
 @pytest.mark.parametrize("locks", [True, False])
 def test_nothing_is_written_through_a_link_in_the_place_of_the_temporary_file(
     locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
