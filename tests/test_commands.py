@@ -120,15 +120,23 @@ def test_an_empty_name_is_not_the_current_folder(arguments: list[str], code: int
     assert sorted(Path.cwd().rglob("*")) == before
 
 
-@pytest.mark.parametrize(("place", "where"), [([], ""), (["some.file"], "some.file: ")])
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(11, "Resource temporarily unavailable"), "Resource temporarily unavailable"),
+        (OSError(5, "Input/output error", "some\x1b.file"), r"some\x1b.file: Input/output error"),
+        (OSError("encoder error -2"), "encoder error -2"),
+    ],
+    ids=["", "of a file", "of a library"],
+)
 def test_what_no_module_expects_of_the_system_is_told(
-    place: list[str], where: str, monkeypatch: pytest.MonkeyPatch
+    error: OSError, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_: object) -> None:
-        raise OSError(11, "Resource temporarily unavailable", *place)
+        raise error
 
     monkeypatch.setattr(checkpoint, "read", failing)
-    assert run("info", "model.pkl", code=1).stderr == f"Error: {where}Resource temporarily unavailable\n"
+    assert run("info", "model.pkl", code=1).stderr == f"Error: {told}\n"
 
 
 def test_a_file_that_cannot_be_read_is_told_by_what_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Settings: defaults, files, refusals."""
 
-import os
 import tomllib
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -15,7 +14,7 @@ from lenet5_cli.engine.optim import OPTIMIZERS
 from lenet5_cli.engine.preprocessing import SCALES
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import shipped_folder
-from tests.conftest import SHORT, run
+from tests.conftest import SHORT, named_pipe, run
 
 
 def test_defaults_are_the_reports() -> None:
@@ -121,13 +120,13 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         read("reprot")
     with pytest.raises(LeNet5Error, match=r": a folder; expected a TOML file of settings$"):
         read(str(tmp_path))
-    os.mkfifo(tmp_path / "pipe")
-    for name, there in {str(tmp_path / "pipe"): "a pipe", "/dev/zero": "a device or socket"}.items():
+    with pytest.raises(LeNet5Error, match=r"^a\\x00b: no such file or preset; "):
+        read("a\0b")
+    pipe = named_pipe(tmp_path / "pipe")
+    for name, there in {str(pipe): "a pipe", "/dev/zero": "a device or socket"}.items():
         with pytest.raises(LeNet5Error) as error:
             read(name)
         assert str(error.value) == f"{name}: {there}; expected a TOML file of settings"
-    with pytest.raises(LeNet5Error, match=r"^a\\x00b: no such file or preset; "):
-        read("a\0b")
 
 
 def test_what_editors_add_is_no_harm(tmp_path: Path) -> None:

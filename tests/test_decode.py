@@ -1,6 +1,6 @@
 """From a file, bytes, an image or an array to upright pixels, within limits."""
 
-import os
+import io
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from lenet5_cli import read_picture
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures.decode import FORMATS, PAGE_SIDE, decode
-from tests.conftest import drawing, same, written
+from tests.conftest import drawing, named_pipe, same, written
 
 
 def read(image: Image.Image, form: str = "PNG", **options: object) -> np.ndarray:
@@ -134,17 +134,22 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     kinds = "a path, bytes, an open file, a Pillow image or an array"
     with pytest.raises(LeNet5Error, match=rf"^picture: of type NoneType; expected {kinds}$"):
         read_picture(None)  # type: ignore[arg-type]
+    drawing(3).save(path)
+    with path.open(encoding="latin-1") as text:
+        for other in (text, io.StringIO("x")):
+            with pytest.raises(LeNet5Error, match=r"^picture: a file opened as text; expected one opened as bytes, "):
+                read_picture(other)  # type: ignore[arg-type]
     with pytest.raises(LeNet5Error, match=r": a folder; expected a picture$"):
         read_picture(tmp_path)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(LeNet5Error, match=r"pipe: not a regular file; expected a picture$"):
-        read_picture(tmp_path / "pipe")
-    with pytest.raises(LeNet5Error, match=r"^/dev/zero: not a regular file; expected a picture$"):
-        read_picture("/dev/zero")
     drawing(3).save(path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(LeNet5Error, match=r"digit.png: damaged: "):
         read_picture(path)
+    pipe = named_pipe(tmp_path / "pipe")
+    with pytest.raises(LeNet5Error, match=r"pipe: not a regular file; expected a picture$"):
+        read_picture(pipe)
+    with pytest.raises(LeNet5Error, match=r"^/dev/zero: not a regular file; expected a picture$"):
+        read_picture("/dev/zero")
 
 
 def test_only_the_first_frame_counts() -> None:

@@ -16,7 +16,7 @@ from lenet5_cli.config import Config
 from lenet5_cli.data import folders, sources
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training import inputs
-from tests.conftest import drawing
+from tests.conftest import any_bytes, drawing
 
 
 def save(path: Path, digit: int = 3, size: int = 60, **how: object) -> Path:
@@ -173,8 +173,10 @@ def test_deep_and_colourful_pictures() -> None:
 
 def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
     Path("own/1/.DS_Store").write_bytes(b"ignored")
-    Path("own/1/Thumbs.db").write_bytes(b"ignored")
-    Path("own/__MACOSX/1").mkdir(parents=True)
+    for name in ("Thumbs.db", "Desktop.ini"):
+        (Path("own/1") / name).write_bytes(b"ignored")
+    for name in ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir"):
+        (Path("own") / name / "1").mkdir(parents=True)
     Path("own/1/notes.png").write_text("no picture")
     split = load(test_fraction=0)
     assert len(split.labels) == 24
@@ -201,6 +203,7 @@ def test_of_what_is_said_of_a_picture_only_its_path_is_left_out() -> None:
     assert digested == ["a folder; expected a picture", "no such file; expected a picture"]
 
 
+@any_bytes
 def test_names_that_are_not_utf8() -> None:
     os.rename(b"own/1/60.png", b"own/1/\xff.png")  # noqa: PTH104 - a Path is not made of bytes
     assert len(load(test_fraction=0).labels) == 24

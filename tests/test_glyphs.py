@@ -14,7 +14,7 @@ from PIL import Image
 
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import shipped_folder
+from lenet5_cli.files import shipped_folder, shipped_sheets
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 DIGITS = glyphs.read()
@@ -72,8 +72,8 @@ def refusal(function: Callable[..., object], path: Path | str, *arguments: objec
 
 
 def test_shipped_sheets_are_the_same_digits():
-    assert glyphs.shipped() == ["codes", "digits", "digits-letters", "letters"]
-    for name in glyphs.shipped():
+    assert shipped_sheets() == ["codes", "digits", "digits-letters", "letters"]
+    for name in shipped_sheets():
         image = glyphs.read(shipped_folder("glyphs") / f"{name}.png")
         assert same(image, glyphs.read(name))
         assert glyphs.to_text(image) == (shipped_folder("glyphs") / f"{name}.txt").read_text(encoding="utf-8")
@@ -281,7 +281,7 @@ def test_huge_image_is_refused_by_its_header(tmp_path):
 
 @pytest.mark.parametrize(("function", "expected"), [(glyphs.read, "a glyph sheet"), (glyphs.from_font, "a font")])
 def test_missing_file_and_folder_are_refused(tmp_path, function, expected):
-    known = f"no such file or sheet; the sheets that come with lenet5 are {', '.join(glyphs.shipped())}"
+    known = f"no such file or sheet; the sheets that come with lenet5 are {', '.join(shipped_sheets())}"
     missing = known if function is glyphs.read else f"no such file; expected {expected}"
     for path in (tmp_path / "none", "leters"):
         assert refusal(function, path) == f"{path}: {missing}"

@@ -238,7 +238,7 @@ def test_a_killed_trial_begins_again_with_its_settings(config: Config) -> None:
         each = begin()
         begun.append(each.trial.params)
         if len(begun) == 1:
-            os.kill(each.process.pid, signal.SIGKILL)
+            each.process.kill()
         return each
 
     found._begin = killing  # type: ignore[method-assign]

@@ -15,6 +15,7 @@ import pytest
 
 from lenet5_cli.data import cache, idx, remote, sources
 from lenet5_cli.errors import LeNet5Error
+from tests.conftest import named_pipe
 
 NEITHER = (
     "no such data set, folder or file; the data sets are mnist, fashion-mnist, kmnist, emnist-digits,"
@@ -248,7 +249,7 @@ def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
         " expected an IDX file"
     )
     (folder / "train-labels-idx1-ubyte").unlink()
-    os.mkfifo(folder / "train-labels-idx1-ubyte")
+    named_pipe(folder / "train-labels-idx1-ubyte")
     assert refusal(".") == "train-labels-idx1-ubyte: a pipe; expected an IDX file"
 
 

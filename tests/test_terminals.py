@@ -22,7 +22,7 @@ from lenet5_cli.commands.options import progress
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.storage import checkpoint
-from tests.conftest import drawing
+from tests.conftest import any_bytes, drawing
 
 COMMANDS = {
     "eval": ["eval", "model.pkl", "--data", "bars", "--threads", "1"],
@@ -159,7 +159,7 @@ def test_any_encoding_of_stdout(charset: str, arguments: list[str]) -> None:
     result.stdout_bytes.decode(charset)
 
 
-@POSIX
+@any_bytes
 @EVERY
 @pytest.mark.parametrize("charset", ["utf-8", "ascii"])
 def test_names_of_files_that_are_no_text_or_would_steer(charset: str, arguments: list[str], tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_home_that_cannot_be_written_is_no_concern_of_a_plot() -> None:
     assert re.fullmatch(r"Load test: .*\nplot.png: written\n", result.stderr)
 
 
-@POSIX
+@any_bytes
 def test_a_name_of_odd_bytes_goes_nowhere_with_the_rest() -> None:
     """What a closed stream cannot encode ended in a traceback."""
     name = os.fsdecode(b"odd\xff.png")

@@ -239,11 +239,6 @@ def test_one_image_a_step_learns_the_built_in_digits() -> None:
     assert float(re.match(r"test accuracy on the built-in digits: (\S+)", last).group(1)) > 0.75
 
 
-def test_a_log_on_a_full_disk_is_told(bars_folder: Path) -> None:
-    result = train(bars_folder, "--log", "/dev/full", "--overwrite", code=1)
-    assert result.stderr.endswith("Error: /dev/full: cannot be written: No space left on device\n")
-
-
 @pytest.mark.parametrize("runs", [1, 2])
 def test_a_log_for_tensorboard_has_the_values_of_each_epoch(runs: int, bars_folder: Path) -> None:
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader

@@ -13,7 +13,7 @@ import click
 
 import lenet5_cli
 from lenet5_cli.commands.options import mute
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.training.ranks import launched
 
 COMMANDS = {  # each stands in the module beside it, under the module's own name
@@ -50,7 +50,7 @@ class Group(click.Group):
         try:
             return super().main(*args, **extra)
         except OSError as error:  # of a file that no module of ours opens, such as stdout
-            click.echo(f"Error: {_where(error)}{error.strerror}", err=True)
+            click.echo(printable(f"Error: {_where(error)}{error.strerror or error}"), err=True)
             sys.exit(1)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:

@@ -131,12 +131,12 @@ def _model(path: Path, as_json: bool, folder: Path | None, data: str | None, ove
 
 
 def _facts(path: Path, saved: "Checkpoint", network: "LeNet5") -> dict[str, Any]:
-    import hashlib
+    from lenet5_cli.storage.checkpoint import sha256_of
 
     return {
         "model": model_name(path),
         "bytes": path.stat().st_size,
-        "sha256": hashlib.sha256(b"".join(value.tobytes() for pair in saved.pairs for value in pair)).hexdigest(),
+        "sha256": sha256_of(saved.pairs),
         "dtype": str(network.dtype),
         "parameters": sum(layer.size for layer in network.layers),
         "layers": _layers(network),

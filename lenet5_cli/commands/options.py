@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 
 from lenet5_cli.config import READ_AS, Config, choices, known, presets, read
 from lenet5_cli.errors import LeNet5Error, printable
-from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_folder
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_sheets
 from lenet5_cli.training.ranks import ALONE, TIMEOUT, Ended, Place, Ranks, UnheardError, join, launched, own_cores
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
     elif setting.type is float:
         kind = Number(limits["min"], limits["max"])
     if setting.name == "glyphs":
-        text = f"Glyph sheet of the output layer: a text or image file, or shipped: {', '.join(sheets())}."
+        text = f"Glyph sheet of the output layer: a text or image file, or shipped: {', '.join(shipped_sheets())}."
     return option(
         f"--{setting.name.replace('_', '-')}",
         group=limits["group"],
@@ -239,11 +239,6 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
         shell_complete=_complete_data if setting.name == "data" else None,
         help=text,
     )
-
-
-def sheets() -> list[str]:
-    """Return the names of the shipped glyph sheets."""
-    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt") if "." not in path.stem)
 
 
 def config_of(values: dict[str, Any]) -> Config:

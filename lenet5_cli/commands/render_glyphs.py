@@ -14,9 +14,9 @@ from lenet5_cli.commands.options import (
     plain,
     refuse_existing,
     say_written,
-    sheets,
 )
 from lenet5_cli.errors import printable
+from lenet5_cli.files import shipped_sheets
 
 if TYPE_CHECKING:
     from rich.columns import Columns
@@ -36,7 +36,7 @@ BLOCKS = " ▄▀█"
     "--sheet",
     type=FILE,
     metavar="NAME|FILE",
-    help=f"A glyph sheet: a text or image file, or shipped: {', '.join(sheets())}.  [default: digits]",
+    help=f"A glyph sheet: a text or image file, or shipped: {', '.join(shipped_sheets())}.  [default: digits]",
 )
 @click.option("--font", type=FILE, metavar="FILE.ttf", help="Draw characters of this font instead.")
 @click.option(

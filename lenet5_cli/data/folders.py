@@ -38,7 +38,11 @@ _SIZE: Final = 2**26  # bytes of a picture's file
 _COUNT: Final = 1_000_000  # pictures, kept in memory
 _CHUNK: Final = 64  # pictures that a process reads at a time
 _WORTH: Final = 1000  # pictures for which starting processes takes less time than it saves
-_OF_SYSTEMS: Final = ("Thumbs.db", "desktop.ini", "__MACOSX")  # what Windows leaves in folders, and macOS in archives
+# What Windows leaves in folders and on disks, Linux on disks, a NAS in folders, macOS in archives; in small letters.
+_OF_SYSTEMS: Final = (
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("lost+found", "@eadir", "__macosx"),
+)
 
 
 class Picture(NamedTuple):
@@ -155,7 +159,7 @@ def scan(top: Path, *, whole: bool = True) -> list[Picture]:
 
 def of_system(name: str) -> bool:
     """Tell whether a file or folder is hidden, or what a system puts among pictures."""
-    return name.startswith(".") or name in _OF_SYSTEMS
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import content, likeness, replacing, shipped_folder
+from lenet5_cli.files import content, likeness, replacing, shipped_folder, shipped_sheets
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
@@ -71,11 +71,6 @@ def noun(names: Sequence[str]) -> str:
     return "digit" if tuple(names) == DIGITS else "class"
 
 
-def shipped() -> list[str]:
-    """Return the names of the shipped sheets."""
-    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt") if "." not in path.stem)
-
-
 def read(sheet: str | PathLike[str] = "digits") -> Sheet:
     """Return a sheet: of a text or image file, or a shipped one by its name.
 
@@ -87,9 +82,10 @@ def read(sheet: str | PathLike[str] = "digits") -> Sheet:
         LeNet5Error: the file cannot be read, or is not a sheet of 2 to 128 glyphs of 12x7 pixels, none of them blank,
             no two equal, and as many different names.
     """
-    path = shipped_folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped() else Path(sheet)
+    shipped = shipped_sheets()
+    path = shipped_folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped else Path(sheet)
     if not os.path.lexists(path):
-        raise LeNet5Error(f"{path}: no such file or sheet; the sheets that come with lenet5 are {', '.join(shipped())}")
+        raise LeNet5Error(f"{path}: no such file or sheet; the sheets that come with lenet5 are {', '.join(shipped)}")
     sheet_bytes = content(path, _MAX_SHEET_BYTES, "a glyph sheet")
     found = (_from_image if sheet_bytes.startswith(_SIGNATURES) else _from_text)(sheet_bytes, path)
     return _checked(found, path)

@@ -102,6 +102,8 @@ def _opened(source: Source, name: str) -> Image.Image:
     elif not hasattr(source, "read"):
         kinds = "a path, bytes, an open file, a Pillow image or an array"
         raise LeNet5Error(f"{name}: of type {type(source).__name__}; expected {kinds}")
+    elif isinstance(source, io.TextIOBase):
+        raise LeNet5Error(f"{name}: a file opened as text; expected one opened as bytes, with mode 'rb'")
     expected = f"{name}: not a picture; expected one of {', '.join(FORMATS)}, HEIC"
     with suppress(UnidentifiedImageError):
         return Image.open(source, formats=FORMATS)

@@ -1,6 +1,5 @@
 """A training run, with its settings, network and history: begin, resume, train and save it."""
 
-import hashlib
 import multiprocessing
 import platform
 import queue
@@ -193,7 +192,7 @@ class Run:
         self.ended = ""
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
-        self._rank: tuple[float, ...] = ()  # of the parameters that are kept, as _ranked returns it
+        self._best_quality: tuple[float, ...] = ()  # of the parameters that are kept
         self.rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
         shuffled = _shuffled(split) if start else split
         held_out = len(split.labels) - config.validation
@@ -242,7 +241,7 @@ class Run:
         if not saved.history or len(validated) != (saved.epoch if self.config.validation else 0):
             raise LeNet5Error(f"{saved.where}its history is not that of a run; only what train saved can be resumed")
         self.history = list(saved.history)
-        self._rank = max(self._rank, *map(self._ranked, self.history))
+        self._best_quality = max(self._best_quality, *map(self._quality, self.history))
         self.network.assign(saved.pairs, saved.where)
         self._best, self._distances = saved.pairs, saved.distances
         state = self._state()
@@ -280,8 +279,8 @@ class Run:
             ranks=ranks,
             track=track,
         ):
-            if not self._validation or self.config.keep == "last" or self._ranked(epoch) > self._rank:
-                self._rank = self._ranked(epoch)
+            if not self._validation or self.config.keep == "last" or self._quality(epoch) > self._best_quality:
+                self._best_quality = self._quality(epoch)
                 self._best, self._distances = self.network.pairs(), self._calibrated()
             self.history.append(epoch)
             if output is not None:
@@ -302,10 +301,10 @@ class Run:
         self._best = self.network.pairs()
         if self._validation:
             tally = evaluate(self.network, self._validation)
-            self._rank = (tally.accuracy, -tally.loss)
+            self._best_quality = (tally.accuracy, -tally.loss)
             self._distances = self._calibrated()
 
-    def _ranked(self, epoch: Epoch) -> tuple[float, float]:
+    def _quality(self, epoch: Epoch) -> tuple[float, float]:
         """Return by what the best epoch is kept: accuracy; where few images are held out, and many tie, also loss."""
         return epoch.validation_accuracy or 0.0, -(epoch.validation_loss or 0.0) if self._origin else 0.0
 
@@ -390,7 +389,7 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
 
 def improved(saved: Checkpoint) -> bool:
     """Tell whether a checkpoint has other parameters than the model that its run started from, if from one."""
-    return saved.data.get("from_sha256") != _sha256(saved.pairs)
+    return saved.data.get("from_sha256") != checkpoint.sha256_of(saved.pairs)
 
 
 def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[int, ...]]:
@@ -405,7 +404,7 @@ def _sheet(config: Config, start: Checkpoint | None) -> glyphs.Sheet | None:
 def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any]:
     """Return what a checkpoint says of the model that a run started from."""
     name = BUNDLED if start.path == str(BUNDLED_MODEL) else start.path
-    origin = {"from": name, "from_sha256": _sha256(start.pairs)}
+    origin = {"from": name, "from_sha256": checkpoint.sha256_of(start.pairs)}
     if rehearsed is None:
         return origin
     how = {f"rehearsed_{name}": start.config[name] for name in READ_AS if name in start.config}
@@ -444,12 +443,7 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
         raise LeNet5Error(f"teacher: {error}; if it has moved, --teacher says where it is") from None
     members = [LeNet5.restore(each) for each in saved]
     together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
-    return together(members), _sha256([pair for each in saved for pair in each.pairs])
-
-
-def _sha256(pairs: list[list[Array]]) -> str:
-    """Return the SHA-256, in hex, of parameters; ``lenet5 info`` shows the same."""
-    return hashlib.sha256(b"".join(value.tobytes() for pair in pairs for value in pair)).hexdigest()
+    return together(members), checkpoint.sha256_of(pair for each in saved for pair in each.pairs)
 
 
 def _shuffled(split: sources.Split) -> sources.Split:
