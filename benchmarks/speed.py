@@ -24,6 +24,7 @@ from lenet5_cli.data import drawn
 JOBS = [("train", size) for size in (1, 64, 256, 1024)] + [("infer", size) for size in (1, 100, 1000)]
 LISTING = "the report's listing"  # takes one image at a time, so that a larger batch would tell nothing new
 SECONDS = 0.4  # of one timed block
+CPUINFO = Path("/proc/cpuinfo")  # of Linux
 
 Makers = dict[str, list[Callable[[], Peer]]]
 
@@ -115,11 +116,9 @@ def cell(times: dict[str, list[float]], name: str) -> str:
 
 def machine() -> str:
     """Return processor, cores and versions."""
-    try:
-        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next(fact.split(":")[1].strip() for fact in facts if fact.startswith("model name"))
-    except OSError:
-        processor = platform.processor()
+    facts = CPUINFO.read_text(encoding="utf-8").splitlines() if CPUINFO.exists() else []
+    named = (fact.split(":")[1].strip() for fact in facts if fact.startswith("model name"))  # an ARM has none
+    processor = next(named, platform.processor() or platform.machine())
     found = [f"Python {platform.python_version()}"]
     for package, name in (("numpy", "NumPy"), ("torch", "PyTorch"), ("jax", "JAX")):
         try:

@@ -56,5 +56,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return the public names, of which none may be imported yet."""
-    return sorted({*globals(), *__all__})
+    """Return the names of this module, with the public ones, of which none may be imported yet."""
+    return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING"})

@@ -109,7 +109,7 @@ class Config:
     )
     ema: float = _optimisation(
         0.0,
-        "Keep an exponential moving average of the weights with this decay a step; 0: the latest weights.",
+        "Keep an exponential moving average of the weights with this decay per step; 0: the latest weights.",
         metavar="DECAY",
         low=0,
         high=MAX_EMA,
@@ -120,13 +120,13 @@ class Config:
     )
     teacher: str = _optimisation(
         "",
-        "Model to learn from in place of labels (distillation); of several, with commas between, their average.",
+        "Model to learn from instead of the labels (distillation); several, separated by commas, are averaged.",
         metavar="FILE,...",
     )
     maps: str = _network("6,16,120", "Numbers of maps of c1, c3 and c5.", metavar="N,N,N")
     glyphs: str = _network("digits", "Glyph sheet of the output layer: text, image or shipped.", metavar="NAME|FILE")
     input: Input = _network("binary", "Pixels: 0 and 1, 0 to 1, or -0.1 to 1.175.")
-    activation: Activation = _network("sigmoid", "Activation function; with tanh, the paper of a glyph is -1.")
+    activation: Activation = _network("sigmoid", "Activation function; with tanh, the background of a glyph is -1.")
     connections: Connections = _network("full", "Which maps of s2 each map of c3 reads.")
     init: Init = _network("uniform", "Initial weights: in [-1, 1), or scaled by fan-in.")
     dtype: Precision = _network("float32", "Precision of the arithmetic.")
@@ -142,23 +142,16 @@ class Config:
             if getattr(value, "ndim", None) == 0:
                 object.__setattr__(self, setting.name, value.item())
             check(setting, getattr(self, setting.name))
-        if self.teacher and not all(self.teacher.split(",")):
-            raise LeNet5Error(f"teacher: {shown(self.teacher)}; expected files with a comma between them")
         if self.nondigits and self.loss != "discriminative":
             raise LeNet5Error(f"nondigits: only the loss discriminative learns them; loss is {self.loss}")
         if self.map_counts[:2] != (6, 16) and self.connections == "lecun1998":
             raise LeNet5Error(f"connections: the table of lecun1998 has 6 and 16 maps; maps is {self.maps}")
-        self.seconds()
 
     @property
     def map_counts(self) -> tuple[int, int, int]:
         """How many maps c1, c3 and c5 have; s2 and s4 have those of the layer before."""
-        counts = [int(count) for count in self.maps.split(",") if re.fullmatch(r"[0-9]{1,4}", count)]
-        if len(counts) != 3 or self.maps.count(",") != 2 or not all(1 <= count <= MAX_MAPS for count in counts):
-            raise LeNet5Error(
-                f"maps: {shown(self.maps)}; expected three integers from 1 to {MAX_MAPS}, such as 6,16,120"
-            )
-        return counts[0], counts[1], counts[2]
+        c1, c3, c5 = map(int, self.maps.split(","))
+        return c1, c3, c5
 
     def seconds(self) -> float:
         """Return ``max_time`` in seconds, infinity where it is not set."""
@@ -196,7 +189,7 @@ def presets() -> list[str]:
 
 
 def read(name: str) -> dict[str, Any]:
-    """Return the settings in a preset, or in a TOML file.
+    """Return the settings in a preset, or in a TOML file; whether they go together depends on those given beside it.
 
     Raises:
         LeNet5Error: no such file, not TOML, a key that is no setting, a value of the wrong type or out of bounds.
@@ -204,12 +197,14 @@ def read(name: str) -> dict[str, Any]:
     path = shipped_folder("configs") / f"{name}.toml" if name in presets() else Path(name)
     if not os.path.exists(path):  # noqa: PTH110 - of a name that no file can have, this says so too
         raise LeNet5Error(f"{path}: no such file or preset; the presets are: {', '.join(presets())}")
-    settings, place = keyed(path, "a TOML file of settings")
-    try:
-        Config(**settings)
-    except LeNet5Error as error:
-        raise LeNet5Error(f"{path}: {place(str(error).partition(':')[0])}{error}") from None
-    return settings
+    table, place = keyed(path, "a TOML file of settings")
+    for setting in fields(Config):
+        if setting.name in table:
+            try:
+                check(setting, table[setting.name])
+            except LeNet5Error as error:
+                raise LeNet5Error(f"{path}: {place(setting.name)}{error}") from None
+    return table
 
 
 def keyed(path: Path, expected: str) -> tuple[dict[str, Any], Callable[[str], str]]:
@@ -220,8 +215,11 @@ def keyed(path: Path, expected: str) -> tuple[dict[str, Any], Callable[[str], st
     """
     text = _text(path, expected)
     table, names = _parse(text, path), {setting.name for setting in fields(Config)}
-    for key in table:
+    for key, value in table.items():
         if key not in names:
+            if isinstance(value, dict) and names & value.keys():
+                there = f"{_place(key, text)}[{key[:60]}] is a heading"
+                raise LeNet5Error(f"{path}: {there}; expected settings without one")
             raise LeNet5Error(f"{path}: {_place(key, text)}{key[:60]} is not a setting{nearest(key[:60], names)}")
     return table, partial(_place, text=text)
 
@@ -299,3 +297,17 @@ def check(setting: Field[Any], value: object) -> None:
     high = MAX_COUNT if high is None and isinstance(value, int) and not isinstance(value, bool) else high
     if high is not None and value is not None and value > high:  # type: ignore[operator]
         raise LeNet5Error(f"{name}: {shown(value)}; expected {high} or less")
+    if isinstance(value, str):
+        _check_text(name, value)
+
+
+def _check_text(name: str, text: str) -> None:
+    """Raise LeNet5Error where the text of a setting is not of the form that it has to have."""
+    if name == "maps":
+        counts = [int(count) for count in text.split(",") if re.fullmatch(r"[0-9]{1,4}", count)]
+        if len(counts) != 3 or text.count(",") != 2 or not all(1 <= count <= MAX_MAPS for count in counts):
+            raise LeNet5Error(f"maps: {shown(text)}; expected three integers from 1 to {MAX_MAPS}, such as 6,16,120")
+    elif name == "teacher" and text and not all(text.split(",")):
+        raise LeNet5Error(f"teacher: {shown(text)}; expected files with a comma between them")
+    elif name == "max_time":
+        seconds(name, text)

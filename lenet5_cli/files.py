@@ -1,9 +1,11 @@
 """Opening regular files, writing files whole or not at all, locking them, finding those that come with lenet5."""
 
+import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -45,6 +47,11 @@ def shipped_folder(name: str) -> Path:
     return packed if packed.is_dir() else _PACKAGE.parent / name
 
 
+def shipped_sheets() -> list[str]:
+    """Return the names of the glyph sheets that come with lenet5."""
+    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt") if "." not in path.stem)
+
+
 def likeness(start: bytes) -> str | None:
     """Return what a file looks like by its first bytes, ``a zip archive``, or None if they are not known."""
     return next((name for first, name in _LIKENESSES.items() if start.startswith(first)), None)
@@ -74,8 +81,7 @@ def open_regular(path: str | os.PathLike[str], expected: str) -> IO[bytes]:
         there = f"a symbolic link to {target}, which is not there" if (target := _link(path)) else "no such file"
         raise LeNet5Error(f"{path}: {there}; expected {expected}") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise LeNet5Error(f"{path}: cannot be read: {reason}; expected {expected}") from None
+        raise LeNet5Error(f"{path}: cannot be read: {_reason(error)}; expected {expected}") from None
     there = f"a symbolic link to {target}, {kind}" if (target := _link(path)) else kind
     raise LeNet5Error(f"{path}: {there}; expected {expected}")
 
@@ -114,7 +120,8 @@ def _kind(mode: int) -> str | None:
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Replace a file whole or not at all: a temporary file beside it is written, synced to disk and then renamed.
 
-    A symbolic link stays, and its target is replaced.
+    A symbolic link stays, and its target is replaced. Of processes that write the same file, as those that unpack the
+    same data into the cache, one waits for the other, where the system has locks.
 
     Raises:
         LeNet5Error: the disk is full, the folder cannot be written, or the name is that of a device or pipe; the old
@@ -123,9 +130,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     try:
         target = _target(path)
         temporary = target.with_name(f".{target.name}.part")
-        temporary.unlink(missing_ok=True)  # left by a run that was killed while writing
+        handle = _taken(temporary, path)
+        if handle is None:
+            temporary.unlink(missing_ok=True)  # left by a run that was killed while writing
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("xb" if handle is None else "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -133,9 +142,34 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        finally:
+            if handle is not None:
+                os.close(handle)
         _sync_folder(target.parent)
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Fill a folder whole or not at all: yield a hidden folder in it, whose content moves up in the end, in order.
+
+    The folder is made if it is not there, and removed again if it could not be filled.
+    """
+    made, temporary = not folder.exists(), folder / ".part"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)  # left by a run that was killed while writing
+        temporary.mkdir(parents=True)
+        yield temporary
+        for each in sorted(temporary.iterdir()):
+            each.rename(folder / each.name)
+        temporary.rmdir()
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 @contextmanager
@@ -152,7 +186,9 @@ def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
         target = _target(path)
         lock = target.with_name(f".{target.name}.lock")
         handle = _locked(lock, path)
-        target.with_name(f".{target.name}.part").unlink(missing_ok=True)
+        temporary = target.with_name(f".{target.name}.part")
+        temporary.touch()  # where nothing is locked, too, a folder that cannot be written is told at once
+        temporary.unlink()
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
     try:
@@ -164,12 +200,23 @@ def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
             os.close(handle)
 
 
-def _locked(lock: Path, path: str | os.PathLike[str]) -> int | None:
+def _taken(temporary: Path, path: str | os.PathLike[str]) -> int | None:
+    """Return a handle to the temporary file, locked once nobody else writes it, or None where there are no locks."""
+    try:
+        return _locked(temporary, path, wait=True)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.ELOOP):
+            raise
+        temporary.unlink()  # left by another user, or a link
+        return _locked(temporary, path, wait=True)
+
+
+def _locked(lock: Path, path: str | os.PathLike[str], *, wait: bool = False) -> int | None:
     """Return a handle to the locked lock file, or None where the system or the disk has no locks."""
     while fcntl:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             if os.path.samestat(os.fstat(handle), lock.stat()):
                 return handle
         except BlockingIOError:
@@ -189,6 +236,8 @@ def _locked(lock: Path, path: str | os.PathLike[str]) -> int | None:
 
 def _target(path: str | os.PathLike[str]) -> Path:
     """Return the file to write, with all links resolved."""
+    if not os.fspath(path):
+        raise LeNet5Error("an empty name; expected a file")
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'not a regular file'}; expected a file")
@@ -196,12 +245,21 @@ def _target(path: str | os.PathLike[str]) -> Path:
 
 
 def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> LeNet5Error:
-    return LeNet5Error(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}")
+    return LeNet5Error(f"{path}: cannot be written: {_reason(error)}")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Return what is wrong in the same words with every Python: of a null byte in a name, each says it in its own."""
+    text = str(getattr(error, "strerror", None) or error)
+    return "embedded null byte" if "embedded null" in text else text
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a power failure, where the system can."""
-    if os.name == "posix":
+    """Make a new name in a folder survive a power failure, where the system and the disk can; the name stands anyway.
+
+    Windows opens no folder, some network disks sync none, and a folder can be one to write into that cannot be read.
+    """
+    with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

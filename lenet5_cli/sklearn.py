@@ -34,8 +34,8 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """LeNet-5 as a scikit-learn classifier of pictures of 28x28 pixels, white on black.
 
     X is (n, 784) or (n, 28, 28): numbers from 0 to 255, or, where the largest that it is fitted on is at most 1, from
-    0 to 1. y is (n,), labels of any kind; the classes, sorted, have the glyphs of the sheet in their order, so that
-    there can be as many as it has glyphs: ten in that of the digits.
+    0 to 1, or booleans. y is (n,), labels of any kind; the classes, sorted, have the glyphs of the sheet in their
+    order, so that there can be as many as it has glyphs: ten in that of the digits.
 
     Args:
         epochs: passes over the training data; this and all below are settings of ``Config``, which says what they do.
@@ -227,6 +227,8 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return X (n, 784) as images (n, 28, 28), 0 to 255."""
         if X.shape[1] != PIXELS:
             raise ValueError(f"X: {X.shape[1]} feature(s); expected {PIXELS}, the pixels of 28x28")
+        if X.dtype.kind == "b" and self.pixel_max_ > 1:
+            raise ValueError(f"X: booleans; expected numbers from 0 to {self.pixel_max_}, as in what it was fitted on")
         low, high = X.min(), X.max()
         if low < 0 or high > self.pixel_max_:
             raise ValueError(f"X: numbers from {low:g} to {high:g}; expected 0 to {self.pixel_max_}")

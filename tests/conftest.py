@@ -34,6 +34,8 @@ settings.load_profile("timeless")
 
 NUMBERS = count(1)  # of the tests' folders
 
+any_bytes = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are Unicode")
+
 gc.set_threshold(100_000, 50, 100)  # the collector looks less often: an eighth of the tests' time
 
 
@@ -84,6 +86,14 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     if os.environ.get("MUTANT_UNDER_TEST") == "stats":
         monkeypatch.delenv("MUTANT_UNDER_TEST")
     monkeypatch.chdir(tmp_path)
+
+
+def named_pipe(path: Path) -> Path:
+    """Make a pipe with a name; the rest of a test, about devices too, is skipped where there are none."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes with names")
+    os.mkfifo(path)
+    return path
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The benchmarks measure what they say: all peers that are installed compute the same, and their tables can be made."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,29 @@ def test_a_wrong_peer_is_found() -> None:
         speed.check(makers, *drawn.draw(3, seed=0))
 
 
+@pytest.mark.parametrize(
+    ("told", "processor"),
+    [
+        ("model name\t: A Processor\nmodel name\t: A Processor\n", "A Processor"),
+        ("BogoMIPS\t: 50\n", "arm"),
+        (None, "arm"),
+    ],
+    ids=["x86", "ARM", "not Linux"],
+)
+def test_the_processor_is_named(
+    told: str | None, processor: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import speed
+
+    if told:
+        (tmp_path / "cpuinfo").write_text(told, encoding="utf-8")
+    monkeypatch.setattr(speed, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(speed.platform, "processor", lambda: "")
+    monkeypatch.setattr(speed.platform, "machine", lambda: "arm")
+    assert speed.machine().startswith(f"{processor}, 1 cores; Python ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a group of processes is killed otherwise")
 def test_runs_that_are_killed_end_with_the_same_bytes(bars_folder: Path) -> None:
     """Two kills of the recipe whose state is largest; ``python benchmarks/crashes.py`` makes many of all."""
     import crashes

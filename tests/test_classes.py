@@ -1,6 +1,7 @@
 """Other classes than the ten digits: from the sheet through training, checkpoint, tables, pictures and exports."""
 
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,10 @@ from lenet5_cli.export import hex as hexadecimal
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
+from lenet5_cli.training import runs
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.runs import Run
-from tests.conftest import bars, run
+from tests.conftest import bars, drawing, run
 
 LETTERS = glyphs.read("letters")
 PAIRS = LeNet5(Config(seed=1)).pairs()
@@ -132,7 +134,7 @@ def test_labels_outside_the_sheet_are_refused_before_training() -> None:
 def test_classes_without_an_image_are_named(bars_folder: Path) -> None:
     noted = run("train", "--data", bars_folder, "--glyphs", "letters", *QUICK)
     missing = "K, L, M, N, O, P, Q, R, S, T, U, V, W, X, Y, Z"
-    note = f"{bars_folder}/train-labels-idx1-ubyte: no image of class {missing}; expected some of each"
+    note = f"{bars_folder}/train-labels-idx1-ubyte: no images of classes {missing}; expected some of each"
     assert note in noted.stderr.splitlines()
 
 
@@ -152,6 +154,102 @@ def test_letters_are_evaluated_on_80_columns(letters: Path, monkeypatch: pytest.
     assert (f"{most['class']} read as {most['answer']}: {most['count']} of {most['of']} ") in "\n".join(shown)
 
 
+DIGIT = "class 0 has no glyph; the glyph sheet has A, B, C, D, E, F, G, H, I, J, K, L, M, N, O, P, Q, R, S, T,"
+
+
+@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["eval", "{model}", "--data", "builtin"], f"builtin: {DIGIT}"),
+        (["compare", "{model}", "a.pkl", "--data", "builtin:60"], f"builtin:60: {DIGIT}"),
+        (["train", "--data", "builtin:60", "--glyphs", "letters"], f"builtin:60: {DIGIT}"),
+        (["train", "--data", "builtin:60", "--from", "{model}"], f"builtin:60: {DIGIT}"),
+        (["data", "show", "builtin:60", "--model", "{model}"], "builtin:60: has class 0, which {model} does not know"),
+        (
+            ["eval", "bundled", "--data", "builtin-letters"],
+            "builtin-letters: class A has no glyph; the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;",
+        ),
+    ],
+)
+def test_digits_are_not_measured_as_letters_nor_letters_as_digits(
+    letters: Path, command: list[str], message: str
+) -> None:
+    Path("a.pkl").write_bytes(letters.read_bytes())
+    said = run(*(each.format(model=letters) for each in command), code=1).stderr
+    assert f"Error: {message.format(model=letters)}" in said
+
+
+def test_a_data_set_whose_classes_are_known_is_read_by_their_names() -> None:
+    def labels(source: str, names: tuple[str, ...]) -> list[int]:
+        return sources.load(source, "train", sources.Reading(names=names)).labels.tolist()
+
+    for source, names in (("builtin:60", glyphs.DIGITS), ("builtin-letters:60", LETTERS.names)):
+        known = labels(source, names)
+        assert labels(source, (*glyphs.DIGITS, *LETTERS.names)) == [label + 10 * (names[0] == "A") for label in known]
+        assert labels(source, names[::-1]) == [len(names) - 1 - label for label in known]
+        other = tuple(f"{name}'" for name in names)  # in another script: the sheet says which they are
+        assert labels(source, other) == known
+        with pytest.raises(LeNet5Error, match=rf"^{source}: class {names[0]} has no glyph; the glyph sheet has X, Y; "):
+            labels(source, ("X", "Y"))
+
+
+@pytest.mark.parametrize("form", ["folders", "npz", "csv"])
+def test_labels_that_are_the_ten_digits_are_their_names(form: str) -> None:
+    split = bars(200)
+    source = "own" if form == "folders" else f"own.{form}"
+    if form == "folders":
+        for digit in range(10):
+            for size in (60, 64, 68) if digit else (60,):  # of the first there is none to test on
+                Path(source, str(digit)).mkdir(parents=True, exist_ok=True)
+                drawing(digit, size).save(Path(source, str(digit), f"{size}.png"))
+    elif form == "npz":
+        np.savez(source, x_train=split.images, y_train=split.labels)
+    else:
+        rows = zip(split.labels, split.images.reshape(-1, 784).tolist(), strict=True)
+        Path(source).write_text("".join(f"{label},{','.join(map(str, row))}\n" for label, row in rows))
+
+    def load(names: tuple[str, ...]) -> list[int]:
+        return runs.load(Config(data=source), "test", names).labels.tolist()
+
+    digits = load(glyphs.DIGITS)
+    assert load(tuple("abcdefghij")) == digits
+    assert load((*"abc", *glyphs.DIGITS)) == [digit + 3 for digit in digits]
+    with pytest.raises(LeNet5Error, match=r"^own.*: class [0-9] has no glyph; the glyph sheet has A, B, C"):
+        load(LETTERS.names)
+    checkpoint.write("model.pkl", Checkpoint(PAIRS, LETTERS))
+    refused = run("data", "show", source, "--model", "model.pkl", code=1).stderr
+    assert re.search(
+        rf"Error: {source}: has class [0-9], which model\.pkl does not know; leave out --model, or", refused
+    )
+
+
+@pytest.mark.parametrize(("labels", "refused"), [([0, 9], True), ([0, 10], False)])
+def test_what_stands_in_the_place_of_mnist_may_be_other_data(
+    labels: list[int], refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("own").mkdir()
+    idx.write("own/train-images-idx3-ubyte", np.zeros((2, 28, 28), np.uint8))
+    idx.write("own/train-labels-idx1-ubyte", np.array(labels, np.uint8))
+    monkeypatch.setenv("LENET5_DATA", "own")
+    message = "^mnist: class 0 has no glyph; the glyph sheet has A, B, C"
+    with pytest.raises(LeNet5Error, match=message) if refused else nullcontext():
+        assert sources.load("mnist", "train", sources.Reading(names=LETTERS.names)).labels.tolist() == labels
+
+
+@pytest.mark.usefixtures("drawn_once", "unrendered")
+def test_without_its_own_data_maps_are_of_drawn_images_of_its_classes_or_left_out(letters: Path) -> None:
+    saved = checkpoint.read(letters)
+    saved.data["name"] = "gone"
+    for name, drawn in (("letters", "letters"), ("digits-letters", "digits"), ("other", None)):
+        kept = sheet(["first", "other"]) if name == "other" else glyphs.read(name)
+        checkpoint.write("model.pkl", replace(saved, sheet=kept))
+        said = run("info", "model.pkl", "--figures", name).stderr
+        absent = "There are no images of its classes; the maps are left out, and --data names some.\n"
+        assert (f"\nThe maps are of built-in {drawn} instead.\n" if drawn else absent) in said
+        assert Path(name, "maps.png").exists() == bool(drawn)
+
+
 @pytest.mark.usefixtures("drawn_once", "unrendered")
 def test_info_names_the_classes(letters: Path) -> None:
     assert f"26 classes: {' '.join(LETTERS.names)}" in run("info", letters).stdout
@@ -160,9 +258,15 @@ def test_info_names_the_classes(letters: Path) -> None:
     assert {path.name for path in Path("figures").iterdir()} == {"kernels.png", "maps.png", "curves.png", "glyphs.png"}
 
 
+def test_info_tells_names_with_spaces_apart() -> None:
+    spaced = sheet(["a cat", "no cat"])
+    checkpoint.write("cats.pkl", Checkpoint(LeNet5(Config(seed=1), spaced).pairs(), spaced))
+    assert "2 classes: a cat, no cat" in run("info", "cats.pkl").stdout.splitlines()
+
+
 @pytest.mark.usefixtures("drawn_once")
 def test_predict_prints_names(letters: Path) -> None:
-    images = sources.load("builtin-letters", "test").images[:1]
+    images = sources.load("builtin-letters", "test", sources.Reading(names=LETTERS.names)).images[:1]
     Image.fromarray(images[0]).save("letter.png")
     network = LeNet5.load(letters)
     name = network.names[network.scores(images)[0].argmax()]

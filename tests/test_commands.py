@@ -78,11 +78,30 @@ def test_no_file_goes_to_stdout(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--data", "builtin:9", "--output", "new/"],
+        ["eval", "bundled", "--data", "builtin:9", "--plot", "new.png/"],
+    ],
+)
+def test_a_name_that_ends_as_a_folder_is_no_file(arguments: list[str]) -> None:
+    """The file was written without what the name ends in."""
+    said = run(*arguments, code=2).stderr
+    assert said.endswith(f": {arguments[-1]} names a folder; expected a file\n")
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["train", "--output", ""], 2, "Invalid value for '-o' / '--output': an empty name; expected a file"),
         (["train", "--from", ""], 2, "Invalid value for '--from': an empty name; expected a checkpoint"),
         (["train", "--log", ""], 2, "--log '': an empty name; expected a file, or tensorboard:FOLDER"),
+        (
+            ["train", "--log", "tensorboard:"],
+            2,
+            "--log 'tensorboard:': an empty name; expected a file, or tensorboard:FOLDER",
+        ),
         (["train", "--log", "folder"], 2, "--log 'folder': a folder; expected a file, or tensorboard:FOLDER"),
         (["info", "bundled", "--figures", ""], 2, "'--figures': an empty name; expected a folder"),
         (["export", "--to", "c", "--output", ""], 2, "'--output': an empty name; expected a file or folder"),
@@ -101,15 +120,23 @@ def test_an_empty_name_is_not_the_current_folder(arguments: list[str], code: int
     assert sorted(Path.cwd().rglob("*")) == before
 
 
-@pytest.mark.parametrize(("place", "where"), [([], ""), (["some.file"], "some.file: ")])
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(11, "Resource temporarily unavailable"), "Resource temporarily unavailable"),
+        (OSError(5, "Input/output error", "some\x1b.file"), r"some\x1b.file: Input/output error"),
+        (OSError("encoder error -2"), "encoder error -2"),
+    ],
+    ids=["", "of a file", "of a library"],
+)
 def test_what_no_module_expects_of_the_system_is_told(
-    place: list[str], where: str, monkeypatch: pytest.MonkeyPatch
+    error: OSError, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_: object) -> None:
-        raise OSError(11, "Resource temporarily unavailable", *place)
+        raise error
 
     monkeypatch.setattr(checkpoint, "read", failing)
-    assert run("info", "model.pkl", code=1).stderr == f"Error: {where}Resource temporarily unavailable\n"
+    assert run("info", "model.pkl", code=1).stderr == f"Error: {told}\n"
 
 
 def test_a_file_that_cannot_be_read_is_told_by_what_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,6 +193,19 @@ def test_eval_shows_each_then_all_together(saved: list[str]) -> None:
     assert left_behind() == ["bars", "binary.pkl", "both.png", "errors.png", "grey.pkl", "tanh.pkl"]
 
 
+def test_long_names_leave_room_for_the_numbers(saved: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accuracy and loss ended in an ellipsis."""
+    monkeypatch.setenv("COLUMNS", "60")
+    names = [f"{'folder_' * 3}{name}" for name in saved[:2]]
+    for name, path in zip(names, saved, strict=False):
+        Path(path).rename(name)
+    shown = run("eval", *names).stdout.partition("Together")[0]
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 60
+    loss = json.loads(run("eval", names[0], "--json").stdout)["loss"]
+    assert f" {loss:.5f} " in shown
+
+
 def test_predict_reads_with_several(saved: list[str], members: list[LeNet5]) -> None:
     Path("digit.png").write_bytes(written(drawing(3)).getvalue())
     models = [argument for name in saved for argument in ("--model", name)]

@@ -94,6 +94,16 @@ def test_a_model_against_a_copy_of_itself() -> None:
     assert result.stderr.endswith("Error: a.pkl was given twice; expected two checkpoints\n")
 
 
+@pytest.mark.usefixtures("two")
+def test_pictures_are_named_by_their_files() -> None:
+    run("data", "convert", "bars", "pictures", "--to", "folders")
+    result = run("compare", "a.pkl", "b.pkl", "--data", "pictures")
+    first = json.loads(run("compare", "a.pkl", "b.pkl", "--data", "pictures", "--json").stdout)["differing"][0]
+    assert Path(first["file"]).parent == Path("pictures/test", str(first["label"]))
+    cells = [str(first[name]) for name in ("file", "label", "first", "second")]
+    assert "│ {} │ {} │ {} │ {} │".format(*cells) in " ".join(result.stdout.replace("\n", " ").split())
+
+
 @pytest.mark.usefixtures("drawn_once")
 def test_classes_are_told_by_name_and_must_be_the_same() -> None:
     letters = ["train", "--data", "builtin-letters:30", "--glyphs", "letters", "--epochs", 1, "--seed"]
@@ -106,7 +116,9 @@ def test_classes_are_told_by_name_and_must_be_the_same() -> None:
     cells = [str(first["index"]), *(found["classes"][first[name]] for name in ("label", "first", "second"))]
     assert "│ {} │ {} │ {} │ {} │".format(*cells) in " ".join(result.stdout.replace("\n", " ").split())
     refused = run("compare", "bundled", "b.pkl", code=1)
-    assert refused.stderr.endswith("Error: b.pkl: has other classes than bundled; expected the same to compare them\n")
+    assert refused.stderr.endswith(
+        "Error: b.pkl: has different classes from bundled; expected the same to compare them\n"
+    )
 
 
 @pytest.mark.usefixtures("two")

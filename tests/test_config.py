@@ -1,6 +1,5 @@
 """Settings: defaults, files, refusals."""
 
-import os
 import tomllib
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from lenet5_cli.engine.optim import OPTIMIZERS
 from lenet5_cli.engine.preprocessing import SCALES
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import shipped_folder
+from tests.conftest import SHORT, named_pipe, run
 
 
 def test_defaults_are_the_reports() -> None:
@@ -54,6 +54,7 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
         (b"epoch = 1", "line 1: epoch is not a setting; did you mean epochs?"),
         (b"lr = 1\r\n\r\n  'epoch' = 1\r\n", "line 3: epoch is not a setting; did you mean epochs?"),
         (b"\xef\xbb\xbfepoch = 1", "line 1: epoch is not a setting; did you mean epochs?"),
+        (b"[train]\nlr = 1", "line 1: [train] is a heading; expected settings without one"),
         (b"lr = 1\n[epoch]\nx = 1", "line 2: epoch is not a setting; did you mean epochs?"),
         (b"x\\ = 1", "line 1, column 2: not TOML: Expected '=' after a key in a key/value pair"),
         (b'"\\u001b[31m" = 1', r"\x1b[31m is not a setting; these are: " + ", ".join(sorted(asdict(Config())))),
@@ -82,8 +83,7 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
         (b'maps = "6,16,257"',
          "line 1: maps: '6,16,257'; expected three integers from 1 to 256, such as 6,16,120"),
         (b'maps = "0,1,1"', "line 1: maps: '0,1,1'; expected three integers from 1 to 256, such as 6,16,120"),
-        (b'maps = "6,10,120"\nconnections = "lecun1998"',
-         "line 2: connections: the table of lecun1998 has 6 and 16 maps; maps is 6,10,120"),
+        (b'teacher = "a.pkl,"', "line 1: teacher: 'a.pkl,'; expected files with a comma between them"),
         (b"lr = 1\n\nlr = ", "line 3: not TOML: Invalid value"),
         (b"lr = 1\nlr = 2\n", "line 2, column 7: not TOML: Cannot overwrite a value"),
         (b"lr = 1\n\x00", "line 2, column 1: not TOML: Invalid statement"),
@@ -103,18 +103,30 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
     assert str(error.value) == f"{path}: {message}"
 
 
+def test_whether_settings_go_together_is_seen_when_all_are_there() -> None:
+    Path("mine.toml").write_text('nondigits = 5\nmaps = "6,10,120"\n')
+    settings = read("mine.toml")
+    assert Config(**settings, loss="discriminative").nondigits == 5
+    alone = "nondigits: only the loss discriminative learns them; loss is cross-entropy"
+    table = "connections: the table of lecun1998 has 6 and 16 maps; maps is 6,10,120"
+    for given, message in (([], alone), (["--loss", "discriminative", "--connections", "lecun1998"], table)):
+        refused = run("train", "--data", "builtin:9", "--config", "mine.toml", *given, code=2)
+        assert refused.stderr.endswith(f"\nError: {message}\n")
+    run("train", "--data", "builtin:20", "--config", "mine.toml", "--loss", "discriminative", *SHORT)
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(LeNet5Error, match=r"^reprot: no such file or preset; the presets are: .*report"):
         read("reprot")
     with pytest.raises(LeNet5Error, match=r": a folder; expected a TOML file of settings$"):
         read(str(tmp_path))
-    os.mkfifo(tmp_path / "pipe")
-    for name, there in {str(tmp_path / "pipe"): "a pipe", "/dev/zero": "a device or socket"}.items():
+    with pytest.raises(LeNet5Error, match=r"^a\\x00b: no such file or preset; "):
+        read("a\0b")
+    pipe = named_pipe(tmp_path / "pipe")
+    for name, there in {str(pipe): "a pipe", "/dev/zero": "a device or socket"}.items():
         with pytest.raises(LeNet5Error) as error:
             read(name)
         assert str(error.value) == f"{name}: {there}; expected a TOML file of settings"
-    with pytest.raises(LeNet5Error, match=r"^a\\x00b: no such file or preset; "):
-        read("a\0b")
 
 
 def test_what_editors_add_is_no_harm(tmp_path: Path) -> None:

@@ -1,20 +1,23 @@
 """``lenet5 data``."""
 
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from lenet5_cli import LeNet5
-from lenet5_cli.commands.data import GAP, SHEET
+from lenet5_cli.commands import options
+from lenet5_cli.commands.data import GAP, SHEET, _draw_sheet
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, remote
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.training import runs
-from tests.conftest import SHORT, bars, drawing, run
+from tests.conftest import SHORT, bars, drawing, left_behind, run
 
 
 @pytest.fixture
@@ -41,6 +44,18 @@ def test_show_counts_every_class(own: Path) -> None:
     assert "  not read: own/train/3/none.png: not a picture" in result.stderr
 
 
+def test_pictures_upright_and_lying_are_of_two_sizes() -> None:
+    """Of as many pixels each, whether there were two sizes depended on the order of the pictures."""
+    for upright in range(4):
+        for at in range(4):
+            Path("own", str(upright)).mkdir(parents=True, exist_ok=True)
+            page = Image.new("L", (60, 80) if at == upright else (80, 60), 255)
+            page.paste(drawing(upright * 2 + at, 50), (5, 5))
+            page.save(f"own/{upright}/{at}.png")
+    lines = run("data", "show", "own", "--test-fraction", "0.5").stdout.splitlines()
+    assert "16 pictures of 60x80 to 80x60 pixels, half of them up to 80x60" in lines
+
+
 def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
     Path("own/train/3/60.png").rename("own/train/8/three.png")
     Path("own/test/2/copy.png").write_bytes(Path("own/train/5/64.png").read_bytes())
@@ -54,9 +69,24 @@ def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
     assert "1 of 11 test images are training images too." in lines
     assert "  test own/test/2/copy.png is train own/train/5/64.png, labelled 2 and 5" in lines
     doubtful = [line for line in lines if "labelled" in line and "reads" in line]
+    assert f"{len(doubtful)} labels differ from what the model reads, the surest first:" in lines
     wrong = re.compile(r"  train own/train/8/three\.png: labelled 8, reads 3 \([01]\.\d{4}\)")
     assert any(map(wrong.fullmatch, doubtful))
     assert any(line.startswith("  test own/test/2/copy.png: labelled 2, reads 5 (") for line in doubtful)
+    Path("own/test/2/copy.png").unlink()
+    Path("own/train/4/seven.png").unlink()
+    lines = run("data", "show", own, "--model", "bundled").stdout.splitlines()
+    assert "1 label differs from what the model reads:" in lines
+
+
+def test_show_names_pictures_that_are_in_no_class(own: Path) -> None:
+    """They were passed over without a word."""
+    assert "in no folder of a class" not in run("data", "show", own).stdout
+    for name in ("train/forgotten.JPG", "train/notes.txt", "train/._forgotten.jpg", "beside.png"):
+        Path(own, name).touch()
+    lines = run("data", "show", own).stdout.splitlines()
+    at = lines.index("pictures in no folder of a class: 1")
+    assert lines[at + 1] == "  own/train/forgotten.JPG"
 
 
 def test_show_draws_a_contact_sheet(bars_folder: Path) -> None:
@@ -70,6 +100,11 @@ def test_show_draws_a_contact_sheet(bars_folder: Path) -> None:
         first = train.images[train.labels == digit][0]
         np.testing.assert_array_equal(sheet[GAP + digit * step :, GAP:][:28, :28], first)
     assert "exists; --overwrite" in run("data", "show", bars_folder, "--sheet", "sheet.png", code=2).stderr
+    few = bars(40)
+    _draw_sheet(few, Path("few.png"))
+    most = np.bincount(few.labels).max()
+    with Image.open("few.png") as image:
+        assert image.width == 2 * (most * step + GAP)  # no wider than the largest class
     refused = run("data", "show", bars_folder, "--sheet", "sheet.jpg", code=2).stderr
     assert refused.endswith("Error: --sheet sheet.jpg: expected a name that ends in .png\n")
 
@@ -79,7 +114,9 @@ def test_classes_with_other_names(own: Path) -> None:
         Path(f"own/{split}/7").rename(f"own/{split}/seven")
     assert re.search(r"^seven +4 +1$", run("data", "show", own).stdout, re.MULTILINE)
     result = run("data", "show", own, "--model", "bundled", code=1)
-    assert result.stderr.endswith("Error: own: has class seven, which bundled does not know\n")
+    assert result.stderr.endswith(
+        "Error: own: has class seven, which bundled does not know; leave out --model, or give one of these classes\n"
+    )
 
 
 @pytest.mark.parametrize(("form", "target"), [("idx", "digits"), ("npz", "digits.npz"), ("folders", "digits")])
@@ -141,7 +178,9 @@ def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     text = letters.read_text()
     letters.write_text(text.replace("B,", "../B,"))
     refused = run("data", "convert", letters, "out", "--to", "folders", code=1)
-    assert refused.stderr.endswith("Error: out: class ../B cannot be the name of a folder of pictures\n")
+    assert refused.stderr.endswith(
+        "Error: out: class ../B cannot be the name of a folder of pictures; --to npz keeps it\n"
+    )
     letters.write_text(text.replace("B,", f"{17 * 'B'},"))
     refused = run("data", "convert", letters, "out", code=1)
     there = f"the name '{16 * 'B'}'... of 17 characters; expected 1 to 16 printable characters"
@@ -174,15 +213,38 @@ def test_names_in_a_folder_of_idx_files_are_checked(letters: Path) -> None:
 
 def test_convert_replaces_nothing(bars_folder: Path) -> None:
     Path("there").mkdir()
-    Path("there/file").touch()
     for form in ("idx", "folders"):
         assert "there exists; --overwrite" in run("data", "convert", bars_folder, "there", "--to", form, code=2).stderr
-    result = run("data", "convert", bars_folder, "there", "--to", "folders", "--overwrite", code=2)
-    assert "there holds files already; pictures go into an empty folder" in result.stderr
+    Path("there/file").touch()
+    for given in ([], ["--overwrite"]):  # which is not advised, as it would not help
+        result = run("data", "convert", bars_folder, "there", "--to", "folders", *given, code=2)
+        assert result.stderr.endswith("Error: there holds files already; pictures go into an empty folder\n")
     assert (
         "digits: expected a name that ends in .npz"
         in run("data", "convert", bars_folder, "digits", "--to", "npz", code=2).stderr
     )
+
+
+def test_folders_of_pictures_are_written_whole_or_not_at_all(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an interruption or a full disk left was read as a smaller data set, without a test split."""
+    save = Image.Image.save
+
+    def interrupted(image: Image.Image, path: Path) -> None:
+        if path.name == "000040.png":
+            raise KeyboardInterrupt
+        save(image, path)
+
+    Path("empty").mkdir()
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Image.Image, "save", interrupted)
+        for target in ("new", "empty"):
+            run("data", "convert", bars_folder, target, "--to", "folders", "--overwrite", code=130)
+    assert left_behind() == ["bars", "empty"]
+    assert not list(Path("empty").iterdir())
+    run("data", "convert", bars_folder, "new", "--to", "folders")
+    assert sorted(path.name for path in Path("new").iterdir()) == ["test", "train"]
 
 
 def test_convert_refuses_a_name_or_folder_of_another_form(own: Path) -> None:
@@ -208,6 +270,9 @@ def test_advice_names_no_option_that_is_not_there(monkeypatch: pytest.MonkeyPatc
     for command in (["show", "kmnist"], ["convert", "kmnist", "target"]):
         said = run("data", *command, code=1).stderr
         assert said.endswith("and give their folder, or use builtin, which needs no download\n")
+    said = run("eval", "bundled", "--data", "kmnist", code=1).stderr
+    assert said.endswith("and give --data their folder, or use --data builtin, which needs no download\n")
+    assert run("data", "show", "at --data /own", code=1).stderr.startswith("Error: at --data /own: no such folder")
     assert run("data", "show", "nowhere/own", code=1).stderr == (
         "Error: nowhere/own: no such folder or file; if it has moved, give its new place\n"
     )
@@ -221,7 +286,10 @@ def test_list_names_every_data_set() -> None:
     )
 
 
-def test_fetch_loads_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_loads_every_split_into_the_cache(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENET5_DATA", str(bars_folder))  # another place of MNIST
+    (bars_folder / "mnist_data").symlink_to(bars_folder)
+    monkeypatch.chdir(bars_folder)  # and another
     asked = []
 
     def load(name: str, split: str, _: object) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
@@ -229,8 +297,10 @@ def test_fetch_loads_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.zeros((3, 28, 28), np.uint8), np.array([0, 1, 46], np.uint8), (f"{name}-images", f"{name}-labels")
 
     monkeypatch.setattr(remote, "load", load)
-    result = run("data", "fetch", "qmnist", "emnist-balanced")
+    result = run("data", "fetch", "mnist", "qmnist", "emnist-balanced")
     assert asked == [
+        ("mnist", "train"),
+        ("mnist", "test"),
         ("qmnist", "train"),
         ("qmnist", "test"),
         ("qmnist", "test50k"),
@@ -241,6 +311,21 @@ def test_fetch_loads_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("data", "fetch", "cifar", code=1).stderr == (
         f"Error: cifar: not a data set that can be downloaded; these are {', '.join(remote.SETS)}\n"
     )
+
+
+def test_a_download_has_its_bar_though_a_folder_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar of pictures, whose number is not known at first, is none that pooch can take."""
+    shown = []
+
+    def load(_: str, __: str, bar: tqdm) -> None:
+        shown.append((bool(bar), bar.unit))
+        raise OSError("no network")
+
+    monkeypatch.setattr(remote, "load", load)
+    monkeypatch.setattr(options, "progress", lambda **how: tqdm(**how, file=io.StringIO()))
+    Path("kmnist").mkdir()
+    run("data", "fetch", "kmnist", code=1)
+    assert shown == [(True, "B")]
 
 
 def test_a_failed_fetch_says_where_else_the_data_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,15 +353,30 @@ def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
     assert "epoch: 3" in run("train", "--resume", "--epochs", "3").stdout
     Path("flat/3/60.png").unlink()
     result = run("train", "--resume", "--epochs", "4", code=1)
-    assert result.stderr.endswith("Error: model.pkl: was trained on other images than those of flat\n")
+    advice = "--data says where its own are, and --from begins another run"
+    assert result.stderr.endswith(f"Error: model.pkl: was trained on other images than those of flat; {advice}\n")
 
 
 @pytest.mark.usefixtures("own")
-def test_of_data_that_is_split_no_other_fraction_can_be_measured() -> None:
-    run("train", "--data", "own", *SHORT)
-    evaluated = run("eval", "model.pkl", "--test-fraction", "1")
-    assert " of 10)" in evaluated.stdout
-    assert "NOTE" not in evaluated.stderr
+def test_how_data_is_read_is_refused_where_it_decides_nothing() -> None:
+    run("train", "--data", "own", "--as-is", *SHORT)
+    run("data", "convert", "own", "idx")
+    run("data", "convert", "own", "own.npz", "--to", "npz")
+    fraction = "--test-fraction goes with data that is not split already, not with"
+    for command, message in (
+        (["eval", "model.pkl", "--test-fraction", "1"], f"{fraction} own"),
+        (["eval", "model.pkl", "--data", "idx", "--test-fraction", "1"], f"{fraction} idx"),
+        (["train", "--data", "own.npz", "--test-fraction", "0.2", "--overwrite"], f"{fraction} own.npz"),
+        (["train", "--test-fraction", "0.5", "--overwrite"], f"{fraction} mnist"),
+        (["data", "show", "builtin:9", "--test-fraction", "0.5"], f"{fraction} builtin:9"),
+        (["tune", "--data", "idx", "--as-is"], "--as-is goes with folders of pictures, not with idx"),
+        (["data", "convert", "own.npz", "x", "--as-is"], "--as-is goes with folders of pictures, not with own.npz"),
+    ):
+        assert run(*command, code=2).stderr.endswith(f"\nError: {message}\n")
+    Path("mine.toml").write_text("as_is = true\ntest_fraction = 0.5\n")
+    run("train", "--config", "mine.toml", "--data", "idx", "--overwrite", *SHORT)  # where it is written for other data
+    refused = run("train", "--data", "gone", "--as-is", "--overwrite", code=1).stderr
+    assert "Error: gone: no such data set, folder or file" in refused
 
 
 @pytest.mark.usefixtures("own")

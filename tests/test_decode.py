@@ -1,6 +1,6 @@
 """From a file, bytes, an image or an array to upright pixels, within limits."""
 
-import os
+import io
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from lenet5_cli import read_picture
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures.decode import FORMATS, PAGE_SIDE, decode
-from tests.conftest import drawing, same, written
+from tests.conftest import drawing, named_pipe, same, written
 
 
 def read(image: Image.Image, form: str = "PNG", **options: object) -> np.ndarray:
@@ -55,6 +55,21 @@ def test_every_mode_is_read_alike(mode: str, ink: object, paper: object) -> None
     form = "PNG" if mode in ("RGB", "RGBA", "LA", "1", "P", "I;16") else "TIFF"
     options = {"compression": "tiff_lzw"} if mode == "YCbCr" else {}  # Pillow 12 cannot read its own plain ones
     assert same(read(image, form, **options), read(drawing(7))) > 0.95
+
+
+@pytest.mark.parametrize("none", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("ink", "paper", "around"), [(0, None, None), (-7, None, None), (250, 200, None), (3, 90, 90)])
+def test_what_is_no_number_is_as_what_is_transparent(
+    ink: float, paper: float | None, around: float | None, none: float
+) -> None:
+    x = np.where(np.asarray(drawing(7)) < 128, ink, none if paper is None else paper).astype(np.float32)
+    x[:20] = x[:, :50] = none if around is None else around
+    x[0, 0] = none
+    assert same(read(Image.fromarray(x), "TIFF"), read(drawing(7))) > 0.95
+
+
+def test_a_picture_without_a_number_is_a_blank_page() -> None:
+    assert (decode(Image.fromarray(np.full((30, 40), np.nan, np.float32))).pixels == 255).all()
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
@@ -106,7 +121,11 @@ def test_a_picture_of_too_many_pixels_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     path = tmp_path / "digit.png"
     formats = "PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC"
-    for other in (b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"):
+    for empty in (path, b""):
+        path.write_bytes(b"")
+        with pytest.raises(LeNet5Error, match=r"(digit.png|picture): empty; expected a picture$"):
+            read_picture(empty)
+    for other in (b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"):
         path.write_bytes(other)
         with pytest.raises(LeNet5Error, match=rf"digit.png: not a picture; expected one of {formats}$"):
             read_picture(path)
@@ -115,17 +134,22 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     kinds = "a path, bytes, an open file, a Pillow image or an array"
     with pytest.raises(LeNet5Error, match=rf"^picture: of type NoneType; expected {kinds}$"):
         read_picture(None)  # type: ignore[arg-type]
+    drawing(3).save(path)
+    with path.open(encoding="latin-1") as text:
+        for other in (text, io.StringIO("x")):
+            with pytest.raises(LeNet5Error, match=r"^picture: a file opened as text; expected one opened as bytes, "):
+                read_picture(other)  # type: ignore[arg-type]
     with pytest.raises(LeNet5Error, match=r": a folder; expected a picture$"):
         read_picture(tmp_path)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(LeNet5Error, match=r"pipe: not a regular file; expected a picture$"):
-        read_picture(tmp_path / "pipe")
-    with pytest.raises(LeNet5Error, match=r"^/dev/zero: not a regular file; expected a picture$"):
-        read_picture("/dev/zero")
     drawing(3).save(path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(LeNet5Error, match=r"digit.png: damaged: "):
         read_picture(path)
+    pipe = named_pipe(tmp_path / "pipe")
+    with pytest.raises(LeNet5Error, match=r"pipe: not a regular file; expected a picture$"):
+        read_picture(pipe)
+    with pytest.raises(LeNet5Error, match=r"^/dev/zero: not a regular file; expected a picture$"):
+        read_picture("/dev/zero")
 
 
 def test_only_the_first_frame_counts() -> None:

@@ -44,15 +44,15 @@ calibration error: 0.0092
 ┏━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━┓
 ┃ digit ┃ images ┃ precision ┃ recall ┃     F1 ┃
 ┡━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━┩
-│     0 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
-│     1 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
-│     2 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
-│     3 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
+│     0 │      0 │         - │      - │      - │
+│     1 │      0 │    0.0000 │      - │ 0.0000 │
+│     2 │      0 │         - │      - │      - │
+│     3 │      0 │         - │      - │      - │
 │     4 │    200 │    0.9896 │ 0.9500 │ 0.9694 │
-│     5 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
-│     6 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
-│     7 │      1 │    0.0000 │ 0.0000 │ 0.0000 │
-│     8 │      0 │    0.0000 │ 0.0000 │ 0.0000 │
+│     5 │      0 │         - │      - │      - │
+│     6 │      0 │         - │      - │      - │
+│     7 │      1 │         - │ 0.0000 │ 0.0000 │
+│     8 │      0 │         - │      - │      - │
 │     9 │   1000 │    0.9911 │ 0.9980 │ 0.9945 │
 └───────┴────────┴───────────┴────────┴────────┘
    Confusions: true digit down, answer across
@@ -126,6 +126,24 @@ def left_behind() -> set[str]:
 def test_it_shows_what_was_measured() -> None:
     lines = [line.rstrip() for line in run().stdout.splitlines()]
     assert lines == (SHOWN + PAIRS).splitlines()
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_title_that_is_wider_than_its_table_is_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = Tally(names=("a", "b"))
+    two.add(1.0, np.array([0, 1]), np.array([[-1.0, -2.0], [-2.0, -1.0]]))
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: two)
+    assert "Confusions: true class down, answer across" in map(str.strip, run().stdout.splitlines())
+
+
+@pytest.mark.usefixtures("measured")
+def test_long_names_of_classes_leave_room_for_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = Tally(names=("sixteen letters", "b"))
+    two.add(1.0, np.array([0, 1]), np.array([[-1.0, -2.0], [-2.0, -1.0]]))
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: two)
+    shown = run(COLUMNS="40").stdout
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 40
 
 
 @pytest.mark.usefixtures("measured")
@@ -243,8 +261,11 @@ def test_a_picture_replaces_no_file() -> None:
 
 @pytest.mark.parametrize("option", ["--plot", "--errors"])
 def test_what_a_picture_needs_is_told_before_anything_is_measured(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run(option, "a.txt", code=1)
-    assert result.stderr.startswith("Error: a.txt: ends in '.txt'; expected .png, or another of ")
+    for name in ("a.txt", "a"):
+        result = run(option, name, code=2)
+        assert result.stderr.splitlines()[-1] == (
+            f"Error: {option} {name}: expected a name that ends in .png, .pdf, .svg or another that matplotlib writes"
+        )
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = f"Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}\n"
     assert run(option, "a.png", code=1).stderr == message

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,13 @@ def test_the_archive_holds_the_network() -> None:
     assert [layer["name"] for layer in described["layers"]] == [layer.name for layer in network.layers]
     assert described["config"] == SAVED.config
     assert described["input"] == {"setting": "grey", "threshold": None, "padding": 2, "step": 1 / 255, "low": 0}
+
+
+def test_the_archive_has_the_same_bytes_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = LeNet5.load()
+    written = npz.render(network, SAVED)
+    monkeypatch.setattr(sys, "platform", "linux" if sys.platform == "win32" else "win32")
+    assert npz.render(network, SAVED) == written
 
 
 def test_the_archive_says_which_maps_are_read() -> None:

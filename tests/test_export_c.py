@@ -86,6 +86,41 @@ def run_test_program(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program], capture_output=True, text=True, check=False)
 
 
+MAIN = """\
+#include <stdint.h>
+#include <stdio.h>
+
+int read_letter(const uint8_t *image);
+int read_digit(const uint8_t *image);
+
+int main(void)
+{
+    static uint8_t image[784];
+    while (fread(image, 1, sizeof image, stdin) == sizeof image)
+        printf("%d %d\\n", read_letter(image), read_digit(image));
+    return 0;
+}
+"""
+
+
+@needs_cc
+def test_two_models_in_one_program_as_the_page_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "export.md").read_text(encoding="utf-8")
+    (letter,) = re.findall(r"^```c\n(#define lenet5_classify .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    digit = letter.replace("letters", "digits").replace("read_letter", "read_digit")
+    networks = {"letters": LeNet5(Config(seed=1, glyphs="letters", init="normal")), "digits": LeNet5.load()}
+    sources = {"main.c": MAIN, "letters.c": letter, "digits.c": digit}
+    for name, source in sources.items():
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    for (name, network), kind in zip(networks.items(), ("float32", "int8"), strict=True):
+        write(tmp_path / name, c.render(network, saved(network), kind, 1))
+    program = exports.compiled(tmp_path, [tmp_path / name for name in sources])
+    output = subprocess.run([program], input=IMAGES.tobytes(), capture_output=True, check=True).stdout
+    distances = [-networks["letters"].scores(IMAGES), FixedPoint(networks["digits"], "int8").distances(IMAGES)]
+    expected = zip(*(each.argmin(axis=1) for each in distances), strict=True)
+    assert output.decode().splitlines() == [f"{letter} {digit}" for letter, digit in expected]
+
+
 def change_golden(header: Path, array: str, place: int, value: str) -> None:
     """Replace one number of an array in a header."""
     before, start, after = header.read_text(encoding="utf-8").partition(f"{array}[")
@@ -146,7 +181,7 @@ def test_int8_fits_a_small_chip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", TARGETS["hex"].types)
-@pytest.mark.parametrize("name", ["bundled", "other shapes", "lecun1998"])
+@pytest.mark.parametrize("name", ["bundled", "other shapes", "lecun1998", "tanh binary"])
 def test_the_hex_files_alone_give_their_golden_values(name: str, kind: str) -> None:
     """By plain loops over what the files say, as the README that comes with them tells it."""
     network = NETWORKS[name]()
@@ -164,7 +199,8 @@ def test_the_hex_files_alone_give_their_golden_values(name: str, kind: str) -> N
     assert {(name, str(array.size), types[name]) for name, array in arrays.items()} == listed
     assert min(arrays[name].min() for name in types if types[name] == "uint8") >= 0 > arrays["c1_weight"].min()
 
-    x = arrays["input_golden"]
+    x = as_read(arrays["image"], readme)
+    np.testing.assert_array_equal(x, arrays["input_golden"])
     for layer in network.layers[:-1]:
         weight, bias = arrays[f"{layer.name}_weight"], arrays[f"{layer.name}_bias"]
         sums = plain_sums(layer, x, weight) + bias.reshape(-1, *[1] * (len(layer.output_shape) - 1))
@@ -185,6 +221,16 @@ def readmemh(text: str) -> np.ndarray:
     assert {len(line) for line in lines} == {2 * dtype.itemsize}
     numbers = np.array([int(line, 16) for line in lines], f"u{dtype.itemsize}")
     return numbers.view(dtype).reshape(shape).astype(np.int64)
+
+
+def as_read(images: np.ndarray, readme: str) -> np.ndarray:
+    """Return images (n, 28, 28) as the network's input (n, 1, 32, 32), as the README tells it."""
+    if binary := re.search(r"a pixel of (\d+) or more, of 255, becomes (\d+), any other 0", readme):
+        images = np.where(images >= int(binary[1]), int(binary[2]), 0)
+    padding = int(re.search(r"the image with (\d+) pixels of 0 around it", readme)[1])
+    subtracted = re.search(r"; then (\d+) is subtracted from every number, those around it too", readme)
+    around = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    return np.pad(images[:, None], around) - (int(subtracted[1]) if subtracted else 0)
 
 
 def plain_sums(layer: object, x: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,10 @@ def test_without_matplotlib_the_option_is_named(option: str, monkeypatch: pytest
     assert str(error.value) == f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
 
 
-@pytest.mark.parametrize(("name", "there"), [("a.txt", "ends in '.txt'"), ("a", "has no ending")])
-def test_an_ending_that_cannot_be_drawn_is_told(name: str, there: str) -> None:
-    with pytest.raises(LeNet5Error, match=rf"^{name}: {there}; expected \.png, or another of .*pdf.*svg"):
-        figures.require("--plot", Path(name))
-    figures.require("--plot", Path("a.PNG"))
+def test_the_endings_that_can_be_drawn_are_known() -> None:
+    assert [figures.writes(Path(name)) for name in ("a.PNG", "a.svg", "a.pdf", "a.txt", "a")] == [True] * 3 + [
+        False
+    ] * 2
 
 
 def test_the_ending_says_the_format() -> None:
@@ -102,6 +102,16 @@ def test_wrong_answers_are_drawn_each_with_what_is_known_of_it(monkeypatch: pyte
     first, second = figure.axes[0].images
     np.testing.assert_array_equal(first.get_array(), PICTURES[2])
     np.testing.assert_array_equal(second.get_array(), PICTURES[0])
+
+
+def test_wrong_answers_to_pictures_name_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = tally([4, 7, 3], [9, 7, 5])
+    places = ["own/3/IMG_20260917_101112.jpg", "own/4/$a$.png"]
+    figure = drawn(monkeypatch, partial(figures.errors, places=places), PICTURES[:2], measured.worst, measured)
+    assert texts(figure)[1] == "true digit → answer, squared distances to their glyphs, where the image is from"
+    assert [texts(figure)[at] for at in (4, 7)] == ["IMG_20260…1112.jpg", r"\$a\$.png"]
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if "g" in text.get_text()[-1]]
+    assert boxes[0].x1 < boxes[1].x0
 
 
 def test_names_of_classes_do_not_run_into_each_other_or_off_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,6 +243,22 @@ def test_the_curves_of_any_run_are_drawn(accuracies: list[float], monkeypatch: p
     epochs[0] = replace(epochs[0], validation_accuracy=0.5)
     accuracy = drawn(monkeypatch, figures.history, epochs).axes[1]
     np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5] + [np.nan] * (len(epochs) - 1))
+    assert [text.get_text() for text in accuracy.get_legend().texts] == ["training", "validation"]
+    assert not any(line.get_clip_on() for line in (*accuracy.lines, *loss.lines))  # dots at the edge are whole
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_epochs_and_trials_are_counted_in_whole_numbers(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = history(count)
+    trials = [Trial(at, {"lr": 0.1}, (0.5,) * count, 1.0, "") for at in range(1, count + 1)]
+    for draw, *what in (
+        (figures.history, epochs),
+        (figures.histories, {"a": epochs, "b": []}),
+        (figures.search, trials, {}),
+    ):
+        for panel in drawn(monkeypatch, draw, *what, rendered=False).axes[:2]:
+            low, high = panel.get_xlim()
+            assert [tick for tick in panel.get_xticks() if low <= tick <= high] == [*range(1, count + 1)]
 
 
 def test_trials_are_drawn_with_their_ways_the_best_and_what_mattered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,8 +273,10 @@ def test_trials_are_drawn_with_their_ways_the_best_and_what_mattered(monkeypatch
     assert [len(line.get_ydata()) for line in ways.lines] == [1, 2, 2]
     assert [patch.get_width() for patch in mattered.patches] == [0.25, 0.75]
     assert [label.get_text() for label in mattered.get_yticklabels()] == ["batch_size", "lr"]
-    empty = drawn(monkeypatch, figures.search, trials[3:], {})
-    assert not empty.axes[2].axison
+    assert [text.get_text() for text in reached.get_legend().texts] == ["ended early", "to its end", "best so far"]
+    reached, _ = drawn(monkeypatch, figures.search, trials[:1], {}).axes  # no third of the picture for nothing
+    assert [text.get_text() for text in reached.get_legend().texts] == ["to its end", "best so far"]
+    assert len(drawn(monkeypatch, figures.search, trials[3:], {}).axes) == 2
 
 
 def test_names_in_other_scripts_are_drawn_by_fonts_that_have_them(monkeypatch: pytest.MonkeyPatch) -> None:

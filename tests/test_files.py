@@ -1,13 +1,18 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
+import re
+import stat
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from lenet5_cli import files
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import only_writer, replacing
+from tests.conftest import named_pipe
 
 
 def write(path: Path, content: bytes = b"new") -> None:
@@ -33,15 +38,97 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "folder" / "model.pkl").read_bytes() == b"new"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="there are no pipes with names")
+def test_a_file_is_written_where_the_disk_syncs_no_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def sync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write(tmp_path / "model.pkl")
+    assert (tmp_path / "model.pkl").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_who_writes_the_same_file_waits(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    other = Thread(target=write, args=(path, b"later"))
+    with replacing(path) as file:
+        file.write(b"first")
+        other.start()
+        other.join(0.1)
+    other.join()
+    assert path.read_bytes() == b"later"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_on_a_disk_without_locks_files_are_written_and_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    with only_writer(tmp_path / "model.pkl"):
+        write(tmp_path / "model.pkl")
+    assert (tmp_path / "model.pkl").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_what_another_user_left_half_written_is_no_hindrance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    part, opened = tmp_path / ".model.pkl.part", os.open
+    part.write_bytes(b"half")
+
+    def denied(path: Path, *how: int) -> int:
+        if path == part and part.exists():
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", denied)
+        write(tmp_path / "model.pkl")
+    assert (tmp_path / "model.pkl").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_nothing_is_written_through_a_link_in_the_place_of_the_temporary_file(
+    locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not locks:
+        monkeypatch.setattr(files, "fcntl", None)
+    (tmp_path / "kept").write_bytes(b"kept")
+    (tmp_path / ".model.pkl.part").symlink_to("kept")
+    write(tmp_path / "model.pkl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "model.pkl"]
+    assert (tmp_path / "kept").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_what_a_killed_run_left_is_no_part_of_the_next_file(
+    locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not locks:
+        monkeypatch.setattr(files, "fcntl", None)
+    (tmp_path / ".model.pkl.part").write_bytes(b"longer than new")
+    write(tmp_path / "model.pkl")
+    assert (tmp_path / "model.pkl").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
+
+
 def test_a_device_or_folder_is_never_replaced(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
+    pipe = named_pipe(tmp_path / "pipe")
     for path, there in ((pipe, "not a regular file"), (tmp_path, "a folder")):
         with pytest.raises(LeNet5Error) as refused:
             write(path)
         assert str(refused.value) == f"{path}: {there}; expected a file"
     assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    with pytest.raises(LeNet5Error, match=r"^an empty name; expected a file$"):
+        write("")  # type: ignore[arg-type]
 
 
 def test_a_name_that_no_file_can_have_is_told() -> None:
@@ -70,9 +157,22 @@ def test_the_lock_goes_however_a_block_ends(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize("locks", [True, False])
+def test_a_folder_that_cannot_be_written_is_told_before_the_block(
+    locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not locks:
+        monkeypatch.setattr(files, "fcntl", None)
+    path = tmp_path / "none" / "model.pkl"
+    said = re.escape(f"{path}: cannot be written: No such file or directory")
+    with pytest.raises(LeNet5Error, match=f"^{said}$"), only_writer(path):
+        pytest.fail("the block was entered")
+
+
 def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".model.pkl.lock").touch()
-    (tmp_path / ".model.pkl.part").write_bytes(b"half")
+    locks = [] if files.fcntl is None else [".model.pkl.lock"]
+    for name in (".model.pkl.part", *locks):
+        (tmp_path / name).touch()
     with only_writer(tmp_path / "model.pkl"):
-        assert [path.name for path in tmp_path.iterdir()] == [".model.pkl.lock"]
+        assert [path.name for path in tmp_path.iterdir()] == locks
     assert [path.name for path in tmp_path.iterdir()] == []

@@ -75,7 +75,9 @@ def test_resume_refuses_to_rehearse_other_images(own: Path, bars_folder: Path) -
     run("train", *FINE, "--rehearse", 0.5, "--data", own, "--lr-decay", 1, "--schedule", "exponential")
     idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=9).images)
     result = run("train", "--resume", "--epochs", 6, code=1)
-    assert result.stderr.endswith(f"Error: model.pkl: rehearsed other images than those of {bars_folder}\n")
+    there = f"rehearsed other images than those of {bars_folder}"
+    advice = "put its own back there, or begin another run"
+    assert result.stderr.endswith(f"Error: model.pkl: {there}; {advice}\n")
 
 
 def test_the_model_is_kept_where_no_epoch_is_better(start: Path, own: Path) -> None:
@@ -110,6 +112,30 @@ def test_another_network_is_refused(own: Path) -> None:
         message = f"{name} is {there} in this network; {value} would be another network"
         assert result.stderr.endswith(f"Error: start.pkl: {message}\n")
     assert left_behind() == ["bars", "own", "start.pkl"]
+
+
+def test_weights_that_a_model_has_are_not_initialised(start: Path, own: Path) -> None:
+    result = run("train", "--from", start, "--init", "lecun", "--data", own, code=2)
+    message = "--init: the initial weights are those of the model of --from; leave it out"
+    assert result.stderr.endswith(f"\nError: {message}\n")
+    run("train", *FINE, "--epochs", 1, "--config", "quick", "--data", own)  # in which it is written for other runs
+
+
+def test_no_image_is_held_out_where_none_is_asked_for(start: Path, own: Path) -> None:
+    run("train", *FINE, "--validation", 0, "--data", own)
+    saved = checkpoint.read("model.pkl")
+    assert saved.config["validation"] == 0
+    assert [epoch.validation_accuracy for epoch in saved.history] == [None] * 4
+    assert saved.distances is None
+    assert (LeNet5.load("model.pkl").parameters != LeNet5.load(start).parameters).any()
+    whole = without_seconds("model.pkl")
+    run("train", *FINE, "--validation", 0, "--data", own, "--epochs", 2, "--overwrite")
+    run("train", "--resume", "--epochs", 4)
+    resumed = checkpoint.read("model.pkl")
+    assert (resumed.epoch, without_seconds("model.pkl")) == (4, whole)
+    result = run("train", *FINE, "--validation", 0, "--patience", 2, "--data", own, "--overwrite", code=2)
+    message = "--patience: no images are held out to validate on; give --validation too"
+    assert result.stderr.endswith(f"\nError: {message}\n")
 
 
 def test_from_begins_a_new_run(start: Path) -> None:
@@ -177,7 +203,9 @@ def test_rehearsal_needs_a_model(bars_folder: Path) -> None:
     assert result.stderr.endswith(f"\nError: {message}\n")
     Path("mine.toml").write_text("rehearse = 0.5\n")
     result = run("train", "--data", bars_folder, "--config", "mine.toml", code=1)
-    assert result.stderr.endswith("Error: rehearse: there is no model to start from; set --from too\n")
+    message = "Error: rehearse: there is no model to start from; train --from takes one\n"
+    assert result.stderr.endswith(message)
+    assert run("tune", "--data", bars_folder, "--rehearse", 0.5, code=1).stderr.endswith(message)
 
 
 def test_rehearsal_without_what_the_model_was_trained_on_advises_no_other_data(
@@ -193,6 +221,15 @@ def test_rehearsal_without_what_the_model_was_trained_on_advises_no_other_data(
         "Error: rehearse: mnist: train-images could not be downloaded; the model to start from was trained on it;"
         " lenet5 data fetch mnist, where there is a network, brings it into the cache, and without --rehearse it is not"
         " needed\n"
+    )
+
+
+def test_rehearsal_of_what_has_moved_advises_no_other_data(start: Path, own: Path, bars_folder: Path) -> None:
+    bars_folder.rename("moved")
+    result = run("train", "--from", start, "--rehearse", 0.5, "--data", own, code=1)
+    assert result.stderr.endswith(
+        f"Error: rehearse: {bars_folder}: no such folder or file; the model to start from was trained on it;"
+        " put it back there, or leave out --rehearse\n"
     )
 
 

@@ -3,9 +3,9 @@
 import hashlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent import futures
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from lenet5_cli.config import Config
 from lenet5_cli.data import folders, sources
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training import inputs
-from tests.conftest import drawing
+from tests.conftest import any_bytes, drawing
 
 
 def save(path: Path, digit: int = 3, size: int = 60, **how: object) -> Path:
@@ -108,16 +108,29 @@ def test_any_number_of_processes_reads_the_same(monkeypatch: pytest.MonkeyPatch)
     one = load(test_fraction=0)
     monkeypatch.setenv("LENET5_CACHE", "two")
 
-    class Bar:
-        total, done = 1.0, 0
-
-        def update(self, n: int) -> None:
-            self.done += n
-
     bar = Bar()
     two = inputs.load(Config(data="own", test_fraction=0), "train", cores=2, progress=bar)  # type: ignore[arg-type]
     assert two.sha256 == one.sha256
-    assert bar.done == bar.total == 24
+    assert (bar.total, len(bar.done)) == (24, 24)
+
+
+class Bar:
+    """Notes what a bar would show."""
+
+    total = None
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+
+    def update(self, n: int) -> None:
+        self.done.append(n)
+
+
+def test_a_bar_moves_with_each_picture() -> None:
+    """A bar of fewer than 64 pictures stood at 0 of 1 until all were read."""
+    bar = Bar()
+    inputs.load(Config(data="own", test_fraction=0), "train", progress=bar)  # type: ignore[arg-type]
+    assert (bar.total, bar.done) == (24, [1] * 24)
 
 
 def test_those_that_help_to_read_leave_ctrl_c_to_the_one_that_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +145,9 @@ def test_those_that_help_to_read_leave_ctrl_c_to_the_one_that_asked(monkeypatch:
         def shutdown(self, *, cancel_futures: bool) -> None:
             assert cancel_futures
 
-        map = staticmethod(map)
+        def map(self, work: Callable[[str], object], paths: list[str], *, chunksize: int) -> Iterable[object]:
+            assert chunksize == folders._CHUNK
+            return map(work, paths)
 
     monkeypatch.setattr(folders, "_WORTH", 24)
     monkeypatch.setattr(futures, "ProcessPoolExecutor", Pool)
@@ -143,20 +158,6 @@ def test_those_that_help_to_read_leave_ctrl_c_to_the_one_that_asked(monkeypatch:
         split = inputs.load(Config(data="own", test_fraction=0), "train", cores=cores)
         assert len(split.labels) == 24
     assert handlers == {signal.SIGINT: signal.SIG_IGN}
-
-
-def test_the_tracker_of_processes_runs_before_ctrl_c_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its start ends with letting Ctrl-C through."""
-    blocked: list[object] = []
-
-    def look() -> None:
-        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
-
-    monkeypatch.setattr(resource_tracker, "ensure_running", look)
-    with folders.ctrl_c_held_back():
-        look()
-    look()
-    assert blocked == [set(), {signal.SIGINT}, set()]
 
 
 def test_deep_and_colourful_pictures() -> None:
@@ -172,8 +173,10 @@ def test_deep_and_colourful_pictures() -> None:
 
 def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
     Path("own/1/.DS_Store").write_bytes(b"ignored")
-    Path("own/1/Thumbs.db").write_bytes(b"ignored")
-    Path("own/__MACOSX/1").mkdir(parents=True)
+    for name in ("Thumbs.db", "Desktop.ini"):
+        (Path("own/1") / name).write_bytes(b"ignored")
+    for name in ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir"):
+        (Path("own") / name / "1").mkdir(parents=True)
     Path("own/1/notes.png").write_text("no picture")
     split = load(test_fraction=0)
     assert len(split.labels) == 24
@@ -193,9 +196,14 @@ def test_of_what_is_said_of_a_picture_only_its_path_is_left_out() -> None:
     def read(path: str, as_is: bool) -> np.ndarray:
         raise LeNet5Error(f"{path}: damaged: {as_is}")
 
-    assert folders._read_chunk(read, True, ["a.png", None]) == ["damaged: True", None]
+    for path in ("a.png", "own/2: twos/a: b.png", "own/\x1b.png"):
+        assert [folders._read_one(read, True, each) for each in (path, None)] == ["damaged: True", None]
+    Path("own/1/a: folder.png").mkdir()
+    digested = [folders._digested(f"own/1/{name}", "1").problem for name in ("a: folder.png", "gone: gone.png")]
+    assert digested == ["a folder; expected a picture", "no such file; expected a picture"]
 
 
+@any_bytes
 def test_names_that_are_not_utf8() -> None:
     os.rename(b"own/1/60.png", b"own/1/\xff.png")  # noqa: PTH104 - a Path is not made of bytes
     assert len(load(test_fraction=0).labels) == 24

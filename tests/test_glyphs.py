@@ -14,7 +14,7 @@ from PIL import Image
 
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import shipped_folder
+from lenet5_cli.files import shipped_folder, shipped_sheets
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 DIGITS = glyphs.read()
@@ -72,8 +72,8 @@ def refusal(function: Callable[..., object], path: Path | str, *arguments: objec
 
 
 def test_shipped_sheets_are_the_same_digits():
-    assert glyphs.shipped() == ["codes", "digits", "digits-letters", "letters"]
-    for name in glyphs.shipped():
+    assert shipped_sheets() == ["codes", "digits", "digits-letters", "letters"]
+    for name in shipped_sheets():
         image = glyphs.read(shipped_folder("glyphs") / f"{name}.png")
         assert same(image, glyphs.read(name))
         assert glyphs.to_text(image) == (shipped_folder("glyphs") / f"{name}.txt").read_text(encoding="utf-8")
@@ -200,6 +200,7 @@ def test_text_may_be_written_otherwise(tmp_path, content):
             with_line(17, "= 1\n#######"),
             "line 18: 1 row in the glyph of 1 that begins here; expected 12, then a blank line or the next name",
         ),
+        (with_line(20, "#"), "line 20: 1 column in 1; expected 7"),
         (with_line(20, "######"), "line 20: 6 columns in 1; expected 7"),
         (with_line(20, "########"), "line 20: 8 columns in 1; expected 7"),
         (with_line(20, "..##o.."), "line 20: 'o' in column 5 of 1; expected '#' for ink or '.' for paper"),
@@ -219,6 +220,10 @@ def test_text_may_be_written_otherwise(tmp_path, content):
         (
             TEXT.encode("utf-16"),
             "byte 0 is 0xff, not UTF-8; expected a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image",
+        ),
+        (
+            b"\xff\xd8\xff\xe0",
+            "looks like a JPEG image; expected a text of # and ., or a PNG, BMP, GIF, TIFF or PNM image",
         ),
         (text_of(0 * SHIPPED), "the glyph of 0 is blank; expected ink in every glyph"),
         (
@@ -276,7 +281,7 @@ def test_huge_image_is_refused_by_its_header(tmp_path):
 
 @pytest.mark.parametrize(("function", "expected"), [(glyphs.read, "a glyph sheet"), (glyphs.from_font, "a font")])
 def test_missing_file_and_folder_are_refused(tmp_path, function, expected):
-    known = f"no such file or sheet; the sheets that come with lenet5 are {', '.join(glyphs.shipped())}"
+    known = f"no such file or sheet; the sheets that come with lenet5 are {', '.join(shipped_sheets())}"
     missing = known if function is glyphs.read else f"no such file; expected {expected}"
     for path in (tmp_path / "none", "leters"):
         assert refusal(function, path) == f"{path}: {missing}"
@@ -285,10 +290,10 @@ def test_missing_file_and_folder_are_refused(tmp_path, function, expected):
     assert refusal(function, "a\0b") == rf"a\x00b: {unreadable}"
 
 
-@pytest.mark.parametrize("name", ["sheet.jpg", "sheet"])
-def test_other_endings_are_not_written(tmp_path, name):
+@pytest.mark.parametrize(("name", "there"), [("sheet.jpg", "ends in '.jpg'"), ("sheet", "has no ending")])
+def test_other_endings_are_not_written(tmp_path, name, there):
     path = tmp_path / name
-    expected = f"{path}: ends in {path.suffix!r}; expected '.png' for an image or '.txt' for a text"
+    expected = f"{path}: {there}; expected '.png' for an image or '.txt' for a text"
     assert refusal(glyphs.write, path, DIGITS) == expected
     assert not path.exists()
 
@@ -402,7 +407,7 @@ def test_characters_that_cannot_be_drawn_are_refused(characters, message):
 
 
 def test_the_font_in_pillow_is_named_as_such():
-    message = "the font in Pillow: has no glyph for 一; expected a font with all the characters"
+    message = "the font in Pillow: has no glyph for 一; expected a font with all the characters (--font)"
     assert refusal(glyphs.from_font, None, "A一") == message
 
 

@@ -1,8 +1,11 @@
 """The IDX reader and writer: round trips, mapping, and each refusal with its whole message."""
 
+import copy
 import gzip
 import os
+import pickle
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from lenet5_cli.data import idx
 from lenet5_cli.errors import LeNet5Error
+from tests.conftest import named_pipe
 
 TYPES = ("uint8", "int8", "int16", "int32", "float32", "float64")
 ORDERED = [np.dtype(name).newbyteorder(order) for name in TYPES for order in "<>"]
@@ -228,8 +232,8 @@ def test_whatever_the_bytes_reading_gives_an_array_or_a_message(folder, data, pa
 
 
 def test_what_is_no_regular_file(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    for path, kind in {tmp_path: "a folder", tmp_path / "pipe": "a pipe", "/dev/null": "a device or socket"}.items():
+    pipe = named_pipe(tmp_path / "pipe")
+    for path, kind in {tmp_path: "a folder", pipe: "a pipe", "/dev/null": "a device or socket"}.items():
         with pytest.raises(LeNet5Error) as refused:
             idx.read(path)
         assert str(refused.value) == f"{path}: {kind}; expected an IDX file"
@@ -253,7 +257,7 @@ def test_a_link_to_a_file_is_followed(tmp_path):
     ],
 )
 def test_a_link_to_anything_else_is_refused(tmp_path, target, there):
-    os.mkfifo(tmp_path / "pipe")
+    named_pipe(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(target)
     with pytest.raises(LeNet5Error) as refused:
@@ -299,9 +303,39 @@ def test_a_large_file_is_read_as_numpy_would_index_it(stored):
         np.testing.assert_array_equal(np.asarray(back[piece]), array[piece])
         np.testing.assert_array_equal(np.asarray(back[10:30][piece]), array[10:30][piece])
         np.testing.assert_array_equal(back[10:30][[0, -1]], array[10:30][[0, -1]])
-    for expected in (40, -41, [0, 40]):
-        with pytest.raises(IndexError):
+    for expected in (array[:, 0, 0] % 2 == 1, np.zeros(40, bool), [], np.array([[1, 2], [3, 4]]), np.uint8(7)):
+        np.testing.assert_array_equal(back[expected], array[expected])
+    for piece in (slice(None, None, 3), slice(30, 3, -4), slice(9, 5, 2)):
+        np.testing.assert_array_equal(np.asarray(back[piece]), array[piece])
+    for expected in (40, -41, [0, 40], [3, -41, 40]):
+        with pytest.raises(IndexError, match=r"^index (40|-41) of 40$"):
             back[expected]
+    for other in ((3, 1), (slice(3), 1), None, 1.5, "x", True, np.ones(39, bool), ...):
+        with pytest.raises(IndexError, match=r"; expected a slice, indices, or a mask of 40; np.asarray reads"):
+            back[other]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda back: pickle.loads(pickle.dumps(back))])
+def test_a_copy_of_a_large_file_reads_the_same(stored, copied, path):
+    array, back = stored
+    np.testing.assert_array_equal(np.asarray(copied(back[10:30])), array[10:30])
+    path.unlink()
+    with pytest.raises(LeNet5Error, match=r": no such file; expected an IDX file$"):
+        copied(back)
+
+
+@pytest.mark.parametrize("placed", [True, False], ids=["at a place", "at the position"])
+def test_threads_read_a_large_file_side_by_side(stored, placed, monkeypatch):
+    if not placed:
+        monkeypatch.delattr(os, "preadv", raising=False)
+    array, back = stored
+
+    def differing(first: int) -> int:
+        part = slice(first, first + 9)
+        return sum(not np.array_equal(np.asarray(back[part]), array[part]) for _ in range(500))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(differing, (0, 10, 20, 30))) == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -421,14 +455,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypat
     assert str(refused.value) == f"{path}: cannot be written: No space left on device"
     assert list(path.parent.iterdir()) == [path]
     assert idx.read(path) == 1
-
-
-def test_a_large_file_is_read_in_order(stored):
-    _, back = stored
-    with pytest.raises(AssertionError, match=r"^a file is read in order$"):
-        back[::2]
-    with pytest.raises(IndexError, match=r"^index -41 of 40$"):
-        back[[3, -41, 40]]
 
 
 def test_limits_are_what_may_just_be(path, monkeypatch):

@@ -381,4 +381,4 @@ def test_explain_draws_the_boxes() -> None:
 
 def test_top_is_for_one_digit() -> None:
     result = run("predict", "--all", "--top", 2, "form.png", code=2)
-    assert "--top goes with the table of one digit a picture, not with --all\n" in result.stderr
+    assert "--top goes with the table of one digit per picture, not with --all\n" in result.stderr

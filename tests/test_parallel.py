@@ -224,6 +224,13 @@ class Here:
         self.stdout.close()
 
 
+def test_a_path_among_the_places_of_modules_is_passed_over_as_python_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [Path("modules"), *sys.path])
+    with Pool(Squares(), 2) as pool:
+        pool.wait_until_ready()
+        assert len(pool.processes) == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are started otherwise")
 def test_another_process_takes_up_each_task_and_computes_its_chunks_until_its_input_ends(
     monkeypatch: pytest.MonkeyPatch,

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageDraw
+from tqdm import tqdm
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
@@ -22,6 +24,7 @@ from lenet5_cli.commands.predict import _cell
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.files import BUNDLED_MODEL
+from lenet5_cli.reports.explanation import LONG_NAME, SIDE
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
 from tests.conftest import drawing, run
@@ -54,6 +57,28 @@ def test_the_table_names_files_as_they_are() -> None:
     result = run("predict", "--top", 3, "[red]three.png")
     assert "[red]three.png" in result.stdout
     assert re.fullmatch(r"\[red\]three\.png +3 +[01]\.\d{4}", result.stdout.splitlines()[1])
+
+
+def test_a_bar_leaves_the_line_before_a_row_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, rows began behind the bar, in the middle of its line."""
+    for at in range(4):
+        drawing(3).save(f"{at}.png")
+    Path("4.png").write_bytes(b"no picture")
+    files = [f"{at}.png" for at in range(5)]
+    plain = run("predict", *files, code=1).output
+    at_once = {"delay": 0, "ncols": 60}
+    monkeypatch.setattr("lenet5_cli.commands.predict.progress", lambda **how: tqdm(**how | at_once))
+    shown = run("predict", *files, code=1).output
+    assert all(f" {done}/5 " in shown for done in range(5))  # it is there again after each row
+    assert [on_screen(line) for line in shown.split("\n")] == plain.split("\n")
+
+
+def on_screen(line: str) -> str:
+    """Return what a terminal shows of a line in which the cursor returns to its beginning."""
+    shown = ""
+    for part in line.split("\r"):
+        shown = part + shown[len(part) :]
+    return shown.rstrip()
 
 
 def test_the_model_is_the_one_named_then_model_pkl_then_the_bundled_one() -> None:
@@ -109,7 +134,7 @@ def test_a_folder_gives_its_pictures_in_order_and_recursive_those_below() -> Non
 def test_a_folder_without_pictures_is_told() -> None:
     Path("empty/deeper").mkdir(parents=True)
     told = "Error: empty: no picture in this folder"
-    assert run("predict", "empty", code=1).stderr == f"{told}; --recursive looks into its folders too\n"
+    assert run("predict", "empty", code=1).stderr == f"{told}; --recursive looks into its subfolders too\n"
     assert run("predict", "--recursive", "empty", code=1).stderr == f"{told}\n"
 
 
@@ -199,6 +224,30 @@ def test_explain_shows_names_whole_beside_their_bars() -> None:
     assert ImageChops.difference(*panels).getbbox()
 
 
+def test_explain_writes_no_long_name_over_what_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: dict[str | None, list[tuple[float, float]]] = {}
+    write = ImageDraw.ImageDraw.text
+
+    def text(pen: ImageDraw.ImageDraw, place: tuple[float, float], said: str, fill: str, font: Any, **how: Any) -> None:
+        length = font.getlength(said)
+        left = place[0] - length / 2 if how.get("anchor") == "mt" else place[0]
+        ends.setdefault(how.get("anchor"), []).append((left, left + length))
+        write(pen, place, said, fill, font, **how)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    drawing(3).save("three.png")
+    sheet = glyphs.Sheet(glyphs.read().codes, tuple(f"{14 * 'W'}{place}{place}" for place in range(10)))
+    checkpoint.write("named.pkl", Checkpoint(LeNet5(Config(seed=1), sheet).pairs(), sheet))
+    run("predict", "--model", "named.pkl", "--explain", "seen.png", "three.png")
+    candidates = ends["mt"]
+    assert len(candidates) > 1
+    assert candidates[0][0] >= 0
+    assert all(one[1] < other[0] for one, other in pairwise(candidates))
+    names, distances = ends["lm"][:20:2], ends["lm"][1:20:2]
+    assert max(end for _, end in names) <= 12 + LONG_NAME  # where the glyphs begin
+    assert max(end for _, end in distances) <= SIDE
+
+
 def test_explain_writes_what_pillows_own_font_has_not() -> None:
     """Two different characters were the same box."""
     pytest.importorskip("matplotlib")
@@ -270,11 +319,11 @@ def test_what_is_not_a_number_is_refused(option: str) -> None:
 @pytest.mark.parametrize(
     ("option", "reason"), [("--rotate=0", "nothing on it stands out"), ("--all", "none was found on it")]
 )
-def test_explain_says_once_that_there_is_nothing_to_draw(option: str, reason: str) -> None:
+def test_explain_of_an_empty_page_says_once_that_nothing_is_on_it(option: str, reason: str) -> None:
     Image.new("L", (100, 100), 200).save("empty.png")
     result = run("predict", option, "--explain", "seen.png", "empty.png", code=1)
     assert result.stderr.splitlines()[1:] == [
-        "seen.png: not written, as nothing was found to draw",
+        "seen.png: not written",
         f"empty.png: no digit: {reason}",
     ]
     assert not Path("seen.png").exists()
@@ -391,7 +440,7 @@ def test_long_names_are_cut_in_the_middle_and_unlikely_answers_are_left_out() ->
 )
 def test_further_answers_are_refused_where_they_would_not_be_shown(form: str, named: str) -> None:
     result = run("predict", "--top", 2, form, "three.png", code=2)
-    message = "--top goes with the table of one digit a picture, not with"
+    message = "--top goes with the table of one digit per picture, not with"
     assert result.stderr.endswith(f"Error: {message} {named}\n")
 
 

@@ -34,6 +34,7 @@ SETTINGS = {"epochs": 2, "samples_per_epoch": 50, "seed": 3}
 
 def test_every_public_name_is_there_and_documented() -> None:
     assert set(lenet5_cli.__all__) <= set(dir(lenet5_cli))
+    assert not {name for name in dir(lenet5_cli) if name[:1].isupper()} - set(lenet5_cli.__all__)
     for name in lenet5_cli.__all__:
         assert getattr(lenet5_cli, name).__doc__, name
     with pytest.raises(AttributeError, match="module 'lenet5_cli' has no attribute 'trian'"):
@@ -107,6 +108,12 @@ def test_what_is_no_data_is_told_as_such(data: Any, what: str) -> None:
             use()
 
 
+def test_a_part_without_pictures_is_told() -> None:
+    for use in (lambda data: train(data=data, epochs=1), lambda data: evaluate(LeNet5(), data)):
+        with pytest.raises(LeNet5Error, match=r"^no pictures; expected at least one$"):
+            use(bars(20).part(slice(0)))
+
+
 def test_settings_of_a_file_are_named_by_a_path_too() -> None:
     Path("own.toml").write_text("epochs = 1\nseed = 2\n", encoding="utf-8")
     assert train(Path("own.toml"), data=bars(20)).config == train("own.toml", data=bars(20)).config
@@ -118,9 +125,11 @@ def test_settings_of_a_file_are_named_by_a_path_too() -> None:
         ({"config": {"lr": 0.1}}, "config: of type dict; expected a Config, a preset's name or a TOML file"),
         ({"start": ""}, "an empty name; expected a checkpoint"),
         ({"start": LeNet5()}, "start: of type LeNet5; expected the path of a checkpoint, or 'bundled'"),
-        ({"threads": -1}, "threads: -1; expected 1 or more"),
+        ({"threads": -1}, "threads: -1; expected an integer, 1 or more"),
+        ({"threads": None}, "threads: None; expected an integer, 1 or more"),
+        ({"threads": 2.5}, "threads: 2.5; expected an integer, 1 or more"),
     ],
-    ids=["settings", "no name", "network", "threads"],
+    ids=["settings", "no name", "network", "threads", "no threads", "half a thread"],
 )
 def test_arguments_of_another_kind_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}"):

@@ -558,7 +558,7 @@ def test_data_that_differ_between_ranks_are_refused_before_the_first_step(bars_f
     stdout, stderr = mpiexec(1, "train", ":", *other, code=1, LENET5_DATA=str(bars_folder))
     assert not stdout
     assert "Error: rank 1 on " in stderr
-    assert "LENET5_DATA: other: no such data set, folder or file" in stderr
+    assert "LENET5_DATA: other: no such folder" in stderr
     assert stderr.count("Error") == 1
     assert left_behind() == ["bars"]
 

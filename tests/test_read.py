@@ -1,5 +1,6 @@
 """What is read on a picture, and what is no digit."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -203,6 +204,15 @@ def test_beyond_the_networks_threshold_there_is_no_digit() -> None:
     assert reading.reason == f"the nearest glyph, 3, is at {distance:.1f}, beyond {distance - 1:.1f}"
     network.accept = 1
     assert read(drawing(3), network).digit == 3
+
+
+def test_a_distance_just_beyond_the_threshold_is_told_to_more_places() -> None:
+    """It was said to be at 14.1, beyond 14.1."""
+    network = LeNet5.load()
+    distance = read(drawing(3), network).chosen.distances.min()
+    network.distances = np.full(101, distance - 0.002)
+    told = re.fullmatch(r"the nearest glyph, 3, is at ([\d.]+), beyond ([\d.]+)", read(drawing(3), network).reason)
+    assert float(told[1]) > float(told[2])
 
 
 def test_the_prior_decides_between_candidates_that_are_as_near() -> None:

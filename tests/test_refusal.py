@@ -26,7 +26,7 @@ SETTINGS = Config(
     **read("quick") | {"epochs": 2, "batch_size": 10, "samples_per_epoch": 10**6, "validation": 60, "seed": 1}
 )
 # Nearest distances of 1 to 4, a quarter of the images each; of those at 3 and 4, half are wrong. At coverages of at
-# least 1, 0.75, 0.3 and 0.1.
+# least 1, 0.999, 0.75, 0.3 and 0.1, of which the first two are one.
 CURVE = """\
           Refusing what is far from every glyph
 ┏━━━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━┳━━━━━━━━┓
@@ -56,7 +56,7 @@ def evaluated(monkeypatch: pytest.MonkeyPatch, distances: np.ndarray | None, *op
     """Return what ``eval`` prints of a model with these quantiles of distances, measured as ``CURVE`` says."""
     monkeypatch.setattr(loop, "evaluate", lambda *_, **__: measured())
     monkeypatch.setattr(sources, "load", lambda *_, **__: bars(10))
-    monkeypatch.setattr(evaluate, "COVERAGES", (1, 0.75, 0.3, 0.1))
+    monkeypatch.setattr(evaluate, "COVERAGES", (1, 0.999, 0.75, 0.3, 0.1))
     checkpoint.write("model.pkl", Checkpoint(LeNet5(SETTINGS).pairs(), glyphs.read(), distances=distances))
     return run("eval", "model.pkl", "--reject", *options)
 

@@ -128,6 +128,12 @@ def test_font():
     assert lines(result.stdout)[-1] == f"closest pair: {a} and {b}, {apart} of 84 pixels differ"
 
 
+def test_a_character_in_two_parts_is_one_class():
+    """As some systems spell an umlaut."""
+    assert render("--font", str(FONT), "--characters", "a\u0308e\u0301", "-o", "two.txt").exit_code == 0
+    assert glyphs.read("two.txt").names == ("\xe4", "\xe9")
+
+
 def test_existing_file_is_kept_unless_overwritten():
     Path("glyphs.png").write_bytes(b"mine")
     result = render()
@@ -150,7 +156,7 @@ def test_existing_file_is_kept_unless_overwritten():
             "a: no such file or sheet; the sheets that come with lenet5 are codes, digits, digits-letters, letters",
         ),
         (["--font", "none.ttf"], 1, "none.ttf: no such file; expected a font"),
-        (["-o", "a.jpg"], 1, "a.jpg: ends in '.jpg'; expected '.png' for an image or '.txt' for a text"),
+        (["-o", "a.jpg"], 2, "--output a.jpg: expected a name that ends in .png, for an image, or .txt, for a text"),
         (["-o", "none/a.png"], 2, "none/a.png: there is no folder none"),
     ],
 )

@@ -20,11 +20,12 @@ import pytest
 
 import lenet5_cli
 from lenet5_cli import LeNet5, LeNet5Error
+from lenet5_cli.commands.options import Stop
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, idx, sources
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
-from lenet5_cli.training import runs
+from lenet5_cli.training import loop, runs
 from lenet5_cli.training.loop import evaluate
 from lenet5_cli.training.metrics import Tally
 from tests.conftest import SHORT, bars, history, left_behind, run, train, without_seconds
@@ -84,15 +85,21 @@ def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     assert result.stderr == "Error: model.pkl: no such file; expected a checkpoint\n"
     train(bars_folder)
     before = Path("model.pkl").read_bytes()
+    advice = "--data says where its own are, and --from begins another run"
     for arguments, message in (
         ([], "has 2 of 2 epochs already; give a larger --epochs to continue"),
         (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
-        (["--epochs", "3", "--data", "builtin:9"], "was trained on other images than those of builtin:9"),
+        (
+            ["--epochs", "3", "--data", "builtin:9"],
+            f"was trained on other images than those of builtin:9; {advice}",
+        ),
     ):
         assert run("train", "--resume", *arguments, code=1).stderr.endswith(f"Error: model.pkl: {message}\n")
     idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=5).images)
     result = run("train", "--resume", "--epochs", "3", code=1)
-    assert result.stderr.endswith(f"Error: model.pkl: was trained on other images than those of {bars_folder}\n")
+    assert result.stderr.endswith(
+        f"Error: model.pkl: was trained on other images than those of {bars_folder}; {advice}\n"
+    )
     assert Path("model.pkl").read_bytes() == before
 
 
@@ -114,6 +121,20 @@ def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, cod
         f"Stopped; model.pkl has {epochs} of 400 epochs.\nlenet5 train --resume --output model.pkl continues it.\n"
     )
     assert left_behind() == ["bars", "model.pkl"]
+
+
+def test_a_run_that_is_stopped_after_its_last_epoch_is_not_to_be_resumed(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said that --resume continues it, which then refused to."""
+
+    def stopped(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise Stop.Requested
+
+    monkeypatch.setattr(loop, "evaluate", stopped)
+    said = train(bars_folder, "-o", "my run.pkl", code=130).stderr.splitlines()[-2:]
+    assert said == ["Stopped after the last epoch; 'my run.pkl' is complete.", "lenet5 eval 'my run.pkl' measures it."]
 
 
 def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_path: Path) -> None:
@@ -152,7 +173,7 @@ def test_what_is_no_run_cannot_be_resumed() -> None:
         (replace(saved, config={}), "does not say how it was trained; a run of lenet5 can be resumed"),
         (
             replace(saved, config={**saved.config, "momentum": 0.9}),
-            "momentum is a setting that this lenet5 does not know",
+            "momentum is a setting that this lenet5 does not know; resume it with the version that made it",
         ),
         (replace(saved, history=[]), "its history is not that of a run; only what train saved can be resumed"),
     ):
@@ -427,7 +448,7 @@ def test_several_runs_write_over_nothing(bars_folder: Path) -> None:
 def test_several_runs_keep_the_best_on_the_images_held_out(keep: str, bars_folder: Path) -> None:
     result = train(bars_folder, "--runs", 3, "--validation", 60, "--keep", keep)
     assert left_behind() == ["bars", "model.pkl"]
-    assert "3 runs; the best on the validation images is kept" in " ".join(result.stdout.split())
+    assert "3 runs; the best on the validation images is kept" in result.stdout.splitlines()
     saved = checkpoint.read("model.pkl")
     for seed in (3, 4, 5):
         train(bars_folder, "--validation", 60, "--keep", keep, "--seed", seed, "-o", f"{seed}.pkl")
@@ -530,14 +551,16 @@ def test_a_run_learns_from_a_teacher_and_resumes_with_no_other(bars_folder: Path
     train(bars_folder, *taught, "--epochs", "1", "--overwrite")
     Path("2.pkl").write_bytes(Path("1.pkl").read_bytes())
     result = run("train", "--resume", "--epochs", "2", code=1)
-    expected = "model.pkl: learned from another model than the one that is in 1.pkl,2.pkl now"
+    expected = (
+        "model.pkl: learned from another model than the one that is in 1.pkl,2.pkl now; --teacher says where it is"
+    )
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     result = run("train", "--resume", "--teacher", "", "--epochs", "2", code=1)
     expected = "model.pkl: teacher is 1.pkl,2.pkl in this run; none would be another run"
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
 
 
-def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
+def test_a_teacher_has_the_classes_of_the_run_and_is_given_once(bars_folder: Path) -> None:
     result = train(bars_folder, "--teacher", "bundled", "--glyphs", "letters", code=1)
     expected = (
         "Error: teacher: bundled: has 10 classes, 0, 1, 2, ..., and the network has 26 classes, A, B, C, ...; "
@@ -546,6 +569,10 @@ def test_a_teacher_has_the_classes_of_the_run(bars_folder: Path) -> None:
     assert result.stderr.splitlines()[-1] == expected
     result = train(bars_folder, "--teacher", "gone.pkl,", code=2)
     assert result.stderr.splitlines()[-1] == "Error: teacher: 'gone.pkl,'; expected files with a comma between them"
+    for twice, name in (("bundled,bundled", "bundled"), ("a.pkl,b.pkl,./a.pkl", "a.pkl")):
+        result = train(bars_folder, "--teacher", twice, code=1)
+        expected = f"teacher: {name} was given twice; each model teaches once"
+        assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     result = train(bars_folder, "--teacher", "gone.pkl", code=1)
     expected = "teacher: gone.pkl: no such file; expected a checkpoint; if it has moved, --teacher says where it is"
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
@@ -654,7 +681,7 @@ def test_what_says_when_a_run_ends_may_change_but_not_to_an_earlier_epoch(fitted
 
 
 @pytest.mark.usefixtures("fitted")
-@pytest.mark.parametrize(("epochs", "limit", "done"), [(5, "2s", 4), (4, "2s", 4), (9, "1s", 2), (1, "1s", 1)])
+@pytest.mark.parametrize(("epochs", "limit", "done"), [(5, "2s", 4), (4, "2s", 4), (9, "1", 2), (1, "1s", 1)])
 def test_time_is_over_when_another_epoch_would_end_later(
     epochs: int, limit: str, done: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -663,7 +690,8 @@ def test_time_is_over_when_another_epoch_would_end_later(
     monkeypatch.setattr(runs, "monotonic", lambda: next(clock))
     run = runs.Run(Config(epochs=epochs, seed=1, max_time=limit), bars(60))
     assert len(list(run.train())) == done
-    assert run.ended == (f"Another epoch would end later than {limit} after the start." if done < epochs else "")
+    said = f"Another epoch would end later than {limit.removesuffix('s')}s after the start."
+    assert run.ended == (said if done < epochs else "")
 
 
 @pytest.mark.parametrize("alive", [True, False])

@@ -91,7 +91,7 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
         ("lr = 1\n\nvalidation = [1, 2]",
          "line 1: lr: 1; expected a range such as { low = 0.01, high = 1.0 }, or a list of choices"),
         ("validation = [1, 2]",
-         "line 1: validation: decides how trials are compared, so that it is the same for all; leave it out"),
+         "line 1: validation: decides how trials are compared, so it must be the same for all; leave it out"),
         ("lr = ", "line 1: not TOML: Invalid value"),
         ('{"lr": 1}', "looks like JSON; expected a TOML file of ranges of settings"),
     ],
@@ -238,7 +238,7 @@ def test_a_killed_trial_begins_again_with_its_settings(config: Config) -> None:
         each = begin()
         begun.append(each.trial.params)
         if len(begun) == 1:
-            os.kill(each.process.pid, signal.SIGKILL)
+            each.process.kill()
         return each
 
     found._begin = killing  # type: ignore[method-assign]
@@ -350,7 +350,7 @@ def test_the_journal_of_someone_else_and_a_folder_are_refused(config: Config) ->
     optuna.create_study(storage=search.JournalStorage(backend), study_name="cats")
     with pytest.raises(LeNet5Error) as error:
         study(config, Path("theirs"))
-    assert str(error.value) == "theirs: has the study 'cats', none of lenet5; name a new file"
+    assert str(error.value) == "theirs: has the study 'cats', which is not lenet5's; name a new file"
     with pytest.raises(LeNet5Error) as error:
         study(config, Path())
     assert str(error.value) == ".: a folder; expected the journal of a search"
@@ -360,7 +360,7 @@ def test_a_search_needs_images_held_out(config: Config) -> None:
     with pytest.raises(LeNet5Error) as error:
         study(replace(config, validation=0), Path("journal.log"))
     assert str(error.value) == (
-        f"validation: no image of {config.data} is held out; a search compares by them; set validation"
+        f"validation: no image of {config.data} is held out; trials are compared on them; set validation"
     )
     with pytest.raises(LeNet5Error) as error:
         study(replace(config, validation=300), Path("journal.log"))

@@ -128,6 +128,19 @@ def test_pictures_in_either_shape_and_range_are_the_same(fitted: LeNet5Classifie
     np.testing.assert_allclose(fitted.predict_proba(flat).sum(axis=1), 1, rtol=1e-5)
 
 
+def test_booleans_are_0_and_1_and_refused_where_white_is_255(fitted: LeNet5Classifier) -> None:
+    split = bars(200)
+    X = split.images > 128  # noqa: N806
+    of_booleans = LeNet5Classifier(**QUICK).fit(X, split.labels)
+    assert of_booleans.pixel_max_ == 1
+    np.testing.assert_array_equal(of_booleans.predict_proba(X), of_booleans.predict_proba(X.astype(float)))
+    refusal = "X: booleans; expected numbers from 0 to 255, as in what it was fitted on"
+    with pytest.raises(ValueError, match=refusal):
+        fitted.predict(X)
+    with pytest.raises(ValueError, match=refusal):
+        fitted.partial_fit(X, split.labels)
+
+
 def test_what_does_not_fit_is_refused(fitted: LeNet5Classifier) -> None:
     split = bars(40)
     fractions = "X: fractions from 0 to 1; expected 0 to 255, as in what it was fitted on"

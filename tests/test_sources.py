@@ -15,11 +15,12 @@ import pytest
 
 from lenet5_cli.data import cache, idx, remote, sources
 from lenet5_cli.errors import LeNet5Error
+from tests.conftest import named_pipe
 
 NEITHER = (
     "no such data set, folder or file; the data sets are mnist, fashion-mnist, kmnist, emnist-digits,"
     " emnist-letters, emnist-balanced, qmnist, kannada-mnist, builtin, builtin-letters;"
-    " if it has moved, give --data its new place"
+    " if it has moved, give its new place"
 )
 REAL_MNIST = Path(os.environ.get("LENET5_DATA") or "(none)").absolute()
 PREFIXES = {"train": "train", "test": "t10k"}
@@ -63,6 +64,9 @@ def test_the_variable_names_the_folder_of_mnist(folder, monkeypatch):
     assert len(sources.load("mnist", "test").images) == 2
     for label in "01":
         (folder / "pictures" / label).mkdir(parents=True)
+    for name, there in (("gone", "no such folder"), ("own/train-images-idx3-ubyte", "a file")):
+        monkeypatch.setenv("LENET5_DATA", name)
+        assert refusal("mnist") == f"LENET5_DATA: {name}: {there}; expected the folder of MNIST's IDX files"
     monkeypatch.setenv("LENET5_DATA", "pictures")
     with pytest.raises(LeNet5Error, match=r"^LENET5_DATA: pictures: no IDX files in this folder; the names tried are"):
         sources.load("mnist", "train")
@@ -245,7 +249,7 @@ def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
         " expected an IDX file"
     )
     (folder / "train-labels-idx1-ubyte").unlink()
-    os.mkfifo(folder / "train-labels-idx1-ubyte")
+    named_pipe(folder / "train-labels-idx1-ubyte")
     assert refusal(".") == "train-labels-idx1-ubyte: a pipe; expected an IDX file"
 
 
@@ -265,8 +269,8 @@ def test_a_missing_file(folder):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("data/digits", "data/digits: no such folder or file; if it has moved, give --data its new place"),
-        ("./mnist", "./mnist: no such folder or file; if it has moved, give --data its new place"),
+        ("data/digits", "data/digits: no such folder or file; if it has moved, give its new place"),
+        ("./mnist", "./mnist: no such folder or file; if it has moved, give its new place"),
         (
             "fashion_mnist",
             f"fashion_mnist: {NEITHER.replace('if it', 'did you mean fashion-mnist? if it')}",
@@ -407,18 +411,29 @@ def test_a_download_that_fails_everywhere(folder, internet, monkeypatch, first, 
     assert str(refused.value) == (
         f"mnist: train-images-idx3-ubyte.gz could not be downloaded (ossci-datasets.s3.amazonaws.com: {reason};"
         " storage.googleapis.com: Network is unreachable); get the four files from"
-        " https://github.com/cvdfoundation/mnist and put them into mnist_data/ or give --data their"
-        " folder, or use --data builtin, which needs no download"
+        " https://github.com/cvdfoundation/mnist and put them into mnist_data/ or give their"
+        " folder, or use builtin, which needs no download"
     )
     assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.usefixtures("internet")
+def test_a_cache_that_cannot_be_written_is_told_once(folder, monkeypatch):
+    """Each mirror was blamed for it."""
+    monkeypatch.setenv("LENET5_CACHE", str(folder / "file" / "cache"))
+    (folder / "file").touch()
+    assert refusal("mnist", "train").startswith(
+        f"mnist: train-images-idx3-ubyte.gz could not be downloaded ({folder}/file/cache: Not a directory;"
+        " LENET5_CACHE names another folder); get the four files from"
+    )
 
 
 def test_fashion_mnist_has_its_own_mirrors_and_advice(internet):
     assert refusal("fashion-mnist", "test") == (
         "fashion-mnist: t10k-images-idx3-ubyte.gz could not be downloaded (raw.githubusercontent.com: Network is"
         " unreachable; storage.googleapis.com: Network is unreachable); get the four files from"
-        " https://github.com/zalandoresearch/fashion-mnist and give --data their folder,"
-        " or use --data builtin, which needs no download"
+        " https://github.com/zalandoresearch/fashion-mnist and give their folder,"
+        " or use builtin, which needs no download"
     )
     assert len(internet.asked) == 2
 
@@ -441,14 +456,15 @@ def test_the_real_mnist():
 
 def test_letters():
     """A longer draw begins with a shorter one; all 26 letters, about as often."""
-    split, shorter = sources.load("builtin-letters:2000", "train"), sources.load("builtin-letters:50", "train")
+    how = sources.Reading(names=sources.class_names("builtin-letters"))
+    split, shorter = (sources.load(f"builtin-letters:{count}", "train", how) for count in (2000, 50))
     assert split.images.shape == (2000, 28, 28)
     np.testing.assert_array_equal(split.images[:50], shorter.images)
     np.testing.assert_array_equal(split.labels[:50], shorter.labels)
     counts = np.bincount(split.labels)
     assert (len(counts), counts.min(), counts.max()) == (26, 76, 78)
     assert split.labels_path == "builtin-letters"
-    assert not np.array_equal(sources.load("builtin-letters", "test").images[:50], shorter.images)
+    assert not np.array_equal(sources.load("builtin-letters", "test", how).images[:50], shorter.images)
     with pytest.raises(LeNet5Error) as error:
         sources.load("builtin-letters:0", "train")
     assert str(error.value) == (

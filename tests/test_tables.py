@@ -66,7 +66,7 @@ def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
     [
         ("3,4", ": 2 columns; expected 785: a label, then 28x28 pixels"),
         ("3,4,5", ": 3 columns; expected 785: a label, then 28x28 pixels"),
-        ("", ": 1 column; expected 785: a label, then 28x28 pixels"),
+        ("\n\n3" + ",0" * 784, ": 1 column; expected 785: a label, then 28x28 pixels"),
         (
             "3" + ";0" * 784,
             ": 1 column; expected 785: a label, then 28x28 pixels, with commas, not semicolons, between them",
@@ -84,6 +84,14 @@ def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
 def test_a_line_of_another_form_is_named(line: str, there: str) -> None:
     Path("own.csv").write_text(csv() + line + "\n", errors="surrogateescape")
     assert refusal("own.csv") == f"own.csv: line 42{there}"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n\r\n", " \n\t", "\n" * 2500])
+def test_blank_lines_at_the_end_are_passed_over(end: str) -> None:
+    Path("own.csv").write_text(csv() + end, newline="")
+    found = tables.read_csv("own.csv")
+    np.testing.assert_array_equal(found.images, DATA.images)
+    assert found.labels == [str(label) for label in DATA.labels]
 
 
 def test_labels_lose_a_byte_order_mark_blanks_and_quotes_and_no_letter() -> None:
@@ -116,6 +124,7 @@ def test_a_csv_file_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> No
     ("content", "there"),
     [
         (b"", "no images; expected a CSV file of labels and pixels"),
+        (b"\n \n", "no images; expected a CSV file of labels and pixels"),
         (b"PK\x03\x04....", "looks like a zip archive; expected a CSV file of labels and pixels"),
         (gzip.compress(b"1,2", mtime=0), "looks like gzip data; expected a CSV file of labels and pixels"),
         (b",".join([b"pixel"] * 784), "line 1: 784 columns; expected 785: a label, then 28x28 pixels"),
@@ -161,7 +170,7 @@ def test_npz_without_a_test_split_is_split() -> None:
 
 LABELS = "labels, integers or text of shape (n,)"
 IMAGES = "images, numbers of shape (n, 28, 28)"
-OBJECTS = "x_train: an array of objects, which is a program; expected numbers or text"
+OBJECTS = "x_train: an array of objects, whose pickle could run code; expected numbers or text"
 TEN = "the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; train --glyphs takes another"
 HOW = "an .npz file with x_train, y_train, x_test and y_test"
 

@@ -1,5 +1,6 @@
 """Whatever reads what is printed: narrow and dumb terminals, old encodings, closed pipes, odd names of files."""
 
+import io
 import json
 import os
 import re
@@ -17,10 +18,11 @@ from click.testing import CliRunner
 import lenet5_cli
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
+from lenet5_cli.commands.options import progress
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.storage import checkpoint
-from tests.conftest import drawing
+from tests.conftest import any_bytes, drawing
 
 COMMANDS = {
     "eval": ["eval", "model.pkl", "--data", "bars", "--threads", "1"],
@@ -106,6 +108,35 @@ def test_a_dumb_terminal_and_a_narrow_one() -> None:
 
 
 @POSIX
+def test_a_bar_fits_a_terminal_that_has_been_made_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time it moved, it filled lines more."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, its = pty.openpty()
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "fileno", lambda: its)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    def resize(columns: int) -> None:
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+
+    resize(100)
+    with progress(total=9, desc="read") as bar:
+        wide = len(terminal.getvalue().split("\r")[-1])
+        resize(40)
+        bar.refresh()
+        narrow = len(terminal.getvalue().split("\r")[-1].rstrip())
+    os.close(its)
+    os.close(ours)
+    assert 40 < wide < 100
+    assert narrow <= 40
+
+
+@POSIX
 def test_what_is_drawn_is_not_said_to_be_downloaded() -> None:
     (shown,) = on_a_terminal(["data", "show", "builtin:9"])
     assert "load builtin:9\r" in shown
@@ -128,7 +159,7 @@ def test_any_encoding_of_stdout(charset: str, arguments: list[str]) -> None:
     result.stdout_bytes.decode(charset)
 
 
-@POSIX
+@any_bytes
 @EVERY
 @pytest.mark.parametrize("charset", ["utf-8", "ascii"])
 def test_names_of_files_that_are_no_text_or_would_steer(charset: str, arguments: list[str], tmp_path: Path) -> None:
@@ -207,6 +238,15 @@ def test_ctrl_c_ends_the_wait_for_standard_input() -> None:
 
 
 @POSIX
+def test_a_home_that_cannot_be_written_is_no_concern_of_a_plot() -> None:
+    """matplotlib said in four lines that it keeps its fonts elsewhere."""
+    command = [sys.executable, "-m", "lenet5_cli", "eval", "model.pkl", "--data", "bars", "--plot", "plot.png"]
+    around = {name: value for name, value in environment(HOME="/dev/null").items() if name != "MPLCONFIGDIR"}
+    result = subprocess.run(command, capture_output=True, text=True, env=around, check=False)
+    assert re.fullmatch(r"Load test: .*\nplot.png: written\n", result.stderr)
+
+
+@any_bytes
 def test_a_name_of_odd_bytes_goes_nowhere_with_the_rest() -> None:
     """What a closed stream cannot encode ended in a traceback."""
     name = os.fsdecode(b"odd\xff.png")
@@ -220,11 +260,12 @@ def test_a_name_of_odd_bytes_goes_nowhere_with_the_rest() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # as in many containers
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["info", "model.pkl"]], ids=str)
-def test_output_that_cannot_be_written_is_told(arguments: list[str]) -> None:
+def test_output_that_cannot_be_written_is_told(arguments: list[str], unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "lenet5_cli", *arguments]
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
+        command, around = [sys.executable, "-m", "lenet5_cli", *arguments], environment(PYTHONUNBUFFERED=unbuffered)
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=around, check=False)
     assert (result.returncode, result.stderr) == (
         1,
         "Error: standard output: cannot be written: No space left on device\n",

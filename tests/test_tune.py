@@ -36,7 +36,7 @@ def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: l
     assert result.stderr.splitlines() == [
         f"Load train: 300 images of 28x28 pixels from {bars_folder}/train-images-idx3-ubyte",
         "seed: 3",
-        "Search lr, augment; trials: 3, 1 side by side, each on 250 images and compared by 50 held out",
+        "Searching lr, augment; trials: 3, 1 side by side, each on 250 images and compared on 50 held out",
         "best.toml: written",
         "lenet5 train --config best.toml trains with it.",
     ]
@@ -68,6 +68,14 @@ def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: l
 
 
 @pytest.mark.usefixtures("begun")
+def test_settings_are_whole_on_a_narrow_terminal(how: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    shown = run(*how).stdout
+    assert "…" not in shown
+    assert "augment=none" in shown.partition("Trials that finished")[2].replace("\n", "").replace(" ", "")
+
+
+@pytest.mark.usefixtures("begun")
 def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
     how += ["--patience", 9]  # images are held out though no --validation says how many
     run(*how, "--storage", "journal.log")
@@ -75,7 +83,7 @@ def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
     Path("best.toml").write_bytes(b"")
     more = ["--storage", "journal.log", "--trials", 10, "--plot", "trials.png"]
     result = run(*how, *more)
-    assert "Search lr, augment; trials: 10 (3 done), 1 side by side" in result.stderr
+    assert "Searching lr, augment; trials: 10 (3 done), 1 side by side, " in result.stderr
     assert "trials.png: written\n" in result.stderr
     assert [line.split()[1] for line in result.stdout.splitlines()[:7]] == [str(number) for number in range(4, 11)]
     *_, heading, first, second = result.stdout.splitlines()
@@ -104,14 +112,14 @@ def test_a_search_in_which_no_trial_ends_writes_nothing(how: list[object]) -> No
 def test_refusals(how: list[object], bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = run(*how, "--validation", 0, code=1).stderr.splitlines()[-1]
     assert said == (
-        f"Error: validation: no image of {bars_folder} is held out; a search compares by them; set validation"
+        f"Error: validation: no image of {bars_folder} is held out; trials are compared on them; set validation"
     )
     said = run(*how, "--time", "soon", code=2).stderr.splitlines()[-1]
     assert said == "Error: --time: 'soon'; expected a time such as 90s, 10m or 1h30m"
     said = run(*how, "--storage", "none/journal.log", code=2).stderr.splitlines()[-1]
     assert said == "Error: none/journal.log: there is no folder none"
-    said = run(*how, "--plot", "trials.doc", code=1).stderr.splitlines()[-1]
-    assert said.startswith("Error: trials.doc: ends in '.doc'; expected .png, or another of ")
+    said = run(*how, "--plot", "trials.doc", code=2).stderr.splitlines()[-1]
+    assert said.startswith("Error: --plot trials.doc: expected a name that ends in .png, .pdf, .svg or another")
     Path("theirs").write_text("theirs", encoding="utf-8")
     said = run(*how, "--storage", "theirs", code=1).stderr.splitlines()[-1]
     assert said == "Error: theirs: not the journal of a search, or damaged; name another file"

@@ -1,5 +1,6 @@
 """The command line: ``lenet5`` and its commands, a module each."""
 
+import errno
 import io
 import os
 import sys
@@ -12,7 +13,7 @@ import click
 
 import lenet5_cli
 from lenet5_cli.commands.options import mute
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.training.ranks import launched
 
 COMMANDS = {  # each stands in the module beside it, under the module's own name
@@ -49,7 +50,7 @@ class Group(click.Group):
         try:
             return super().main(*args, **extra)
         except OSError as error:  # of a file that no module of ours opens, such as stdout
-            click.echo(f"Error: {_where(error)}{error.strerror}", err=True)
+            click.echo(printable(f"Error: {_where(error)}{error.strerror or error}"), err=True)
             sys.exit(1)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -84,15 +85,16 @@ def _interruptible() -> Iterator[None]:
 
 
 def _where(error: OSError) -> str:
-    """Return the beginning of the message about an error: a file, or stdout where it fails again."""
+    """Return the beginning of the message about an error: a file, or stdout where it fails again or has no room."""
     if error.filename:
         return f"{error.filename}: "
+    full = error.errno == errno.ENOSPC  # a stream without a buffer holds nothing that could fail again
     try:
         sys.stdout.flush()
     except OSError:
         sys.stdout = None  # what it holds would fail once more when Python ends, which then exits with 120
-        return "standard output: cannot be written: "
-    return ""
+        full = True
+    return "standard output: cannot be written: " if full else ""
 
 
 def _prepare_streams() -> None:

@@ -14,6 +14,7 @@ from lenet5_cli.commands.options import (
     console,
     data_of,
     data_option,
+    demand_plot,
     load,
     model_name,
     option,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lenet5_cli.config import Config
+    from lenet5_cli.data.sources import Split
     from lenet5_cli.storage.checkpoint import Checkpoint
 
 SHOWN = 20  # images on which the answers differ, at most
@@ -66,8 +68,8 @@ def compare(
 ) -> None:
     """Compare two checkpoints on the same images.
 
-    The settings that differ, both accuracies, whether their difference is more than chance (McNemar's exact test),
-    and the images on which the answers differ. Without --data, on what the first was trained on.
+    Shows the settings that differ, both accuracies, whether their difference is more than chance (McNemar's exact
+    test), and the images on which the answers differ. Without --data, it is the data that the first was trained on.
 
     \b
     Examples:
@@ -78,8 +80,7 @@ def compare(
     from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
 
-    if plot:
-        figures.require("--plot", plot)
+    demand_plot("--plot", plot)
     paths = (first, second)
     saved = [checkpoint.read(path) for path in paths]
     names = [model_name(path) for path in paths]
@@ -116,7 +117,7 @@ def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: in
     names = networks[0].names
     if networks[1].names != names:
         one, other = (model_name(Path(each.path)) for each in saved)
-        raise LeNet5Error(f"{other}: has other classes than {one}; expected the same to compare them")
+        raise LeNet5Error(f"{other}: has different classes from {one}; expected the same to compare them")
     images = load(data, split, names)
     demand_classes(networks[0], images)
     labels = images.labels
@@ -133,17 +134,23 @@ def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: in
         "interval": [list(wilson(right, len(labels))) for right in rights],
         "right_alone": list(alone),
         "p": mcnemar(*alone),
-        "differing": _answers_that_differ(labels, first, second),
+        "differing": _answers_that_differ(images, first, second),
     }
 
 
 def _answers_that_differ(
-    labels: "NDArray[np.integer]", one: "NDArray[np.integer]", other: "NDArray[np.integer]"
-) -> list[dict[str, int]]:
-    places = (one != other).nonzero()[0].tolist()
+    images: "Split", one: "NDArray[np.integer]", other: "NDArray[np.integer]"
+) -> list[dict[str, Any]]:
+    """Return the images on which two answers differ: the place of each, its file or line if it has one, the answers."""
     return [
-        {"index": place, "label": int(labels[place]), "first": int(one[place]), "second": int(other[place])}
-        for place in places
+        {
+            "index": at,
+            **({"file": images.places[at]} if images.places else {}),
+            "label": int(images.labels[at]),
+            "first": int(one[at]),
+            "second": int(other[at]),
+        }
+        for at in (one != other).nonzero()[0].tolist()
     ]
 
 
@@ -168,14 +175,14 @@ def _show(facts: dict[str, Any]) -> None:
     _show_images(facts["differing"], names, facts["classes"])
 
 
-def _show_images(differing: list[dict[str, int]], names: list[str], classes: "Sequence[str]") -> None:
+def _show_images(differing: list[dict[str, Any]], names: list[str], classes: "Sequence[str]") -> None:
     if not differing:
         click.echo("Both answer the same on every image.")
         return
     table = _table("image", "label", *names, title=f"Different answers: {len(differing)}")
     for image in differing[:SHOWN]:
-        index, *labels = image.values()
-        table.add_row(str(index), *(classes[label] for label in labels))
+        labels = (image[name] for name in ("label", "first", "second"))
+        table.add_row(printable(str(image.get("file", image["index"]))), *(classes[label] for label in labels))
     console().print(table)
     if len(differing) > SHOWN:
         click.echo(f"The first {SHOWN} are shown; --json has all.")

@@ -10,8 +10,10 @@ from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
     Named,
+    Number,
     console,
     load,
+    loading,
     model_name,
     option,
     overwrite_option,
@@ -43,7 +45,7 @@ def _reading(command: "Callable[..., Any]") -> "Callable[..., Any]":
     return option(
         "--test-fraction",
         group="Data",
-        type=click.FloatRange(0, 1),
+        type=Number(0, 1),
         metavar="FRACTION",
         default=0.2,
         show_default=True,
@@ -64,7 +66,7 @@ def data() -> None:
 
 @data.command("list")
 def list_() -> None:
-    """List the data sets that have a name.
+    """List the data sets that are known by name.
 
     Of each, the number of images and of classes, the licence, and whether it is in the cache.
 
@@ -97,19 +99,25 @@ def fetch(names: "tuple[str, ...]") -> None:
       lenet5 data fetch mnist emnist-letters
     """
     from lenet5_cli.data import remote
-    from lenet5_cli.data.sources import DownloadError
 
     for name in names:
         if name not in remote.SETS:
             raise LeNet5Error(f"{name}: not a data set that can be downloaded; these are {', '.join(remote.SETS)}")
     for name in names:
         for split in remote.SETS[name].splits:
-            try:
-                load(Config(data=name), split)
-            except DownloadError as error:
-                raise LeNet5Error(
-                    f"{error.problem}; try again later, or get it from {remote.SETS[name].page}"
-                ) from None
+            _fetch(name, split)
+
+
+def _fetch(name: str, split: str) -> None:
+    """Download a split, though the data may be in a folder of the user's too."""
+    from lenet5_cli.data import remote
+    from lenet5_cli.data.sources import DownloadError, Reading, fetched
+
+    try:
+        loading(name, split, lambda shown: fetched(name, split, Reading(progress=shown)))
+    except DownloadError as error:
+        advice = f"try again later, or get it from {remote.SETS[name].page}"
+        raise LeNet5Error(f"{error.problem}; {advice}") from None
 
 
 @data.command("show", cls=GroupedCommand)
@@ -138,6 +146,7 @@ def show(
     _show_sizes(splits)
     for message in (message for split in splits.values() for message in split.unreadable):
         click.echo(printable(f"not read: {message}"))
+    _show_loose(splits)
     _show_duplicates(splits, names)
     if model:
         _show_doubtful(splits, names, model)
@@ -186,11 +195,11 @@ def _check_target(target: Path, form: str, overwrite: bool) -> None:
         raise click.UsageError(printable(f"{target}: --to {form} writes a folder; a name like this is for --to npz"))
     if form != "npz" and target.is_file():
         raise click.UsageError(printable(f"{target}: a file; expected a folder for --to {form}"))
+    if form == "folders" and target.is_dir() and not all(folders.of_system(each.name) for each in target.iterdir()):
+        raise click.UsageError(printable(f"{target} holds files already; pictures go into an empty folder"))
     refuse_existing(overwrite, target)
     if not target.is_dir():
         return
-    if form == "folders" and any(target.iterdir()):
-        raise click.UsageError(printable(f"{target} holds files already; pictures go into an empty folder"))
     if form == "idx" and not sources.holds_idx(target) and folders.is_one(target):
         raise click.UsageError(printable(f"{target} holds folders; IDX files among them would be read in their place"))
 
@@ -200,11 +209,8 @@ def _load_both(source: str, test_fraction: float, as_is: bool) -> "tuple[dict[st
     from lenet5_cli.data import sources
 
     config = Config(data=source, test_fraction=test_fraction, as_is=as_is)
-    try:
-        names = sources.class_names(source)
-        return {split: load(config, split, names) for split in ("train", "test")}, names
-    except LeNet5Error as error:
-        raise LeNet5Error(str(error).replace("--data ", "")) from None  # what it advises to give is an argument here
+    names = sources.class_names(source)
+    return {split: load(config, split, names, option="") for split in ("train", "test")}, names
 
 
 def _show_counts(splits: "dict[str, Split]", names: "Sequence[str]") -> None:
@@ -228,11 +234,25 @@ def _show_sizes(splits: "dict[str, Split]") -> None:
     from lenet5_cli.pictures.decode import size_of
 
     files = [path for split in splits.values() for path in split.places if Path(path).is_file()]
-    if sizes := sorted(map(size_of, files), key=lambda sides: sides[0] * sides[1]):
+    if sizes := sorted(map(size_of, files), key=lambda sides: (sides[0] * sides[1], sides)):
         smallest, middle, largest = ("x".join(map(str, sizes[at])) for at in (0, len(sizes) // 2, -1))
         to = "" if smallest == largest else f" to {largest}"
         half = "" if smallest == largest else f", half of them up to {middle}"
         click.echo(f"{len(sizes):,} pictures of {smallest}{to} pixels{half}")
+
+
+def _show_loose(splits: "dict[str, Split]") -> None:
+    """Name the pictures that stand beside the folders of the classes, and are in none."""
+    from lenet5_cli.commands.predict import ENDINGS
+    from lenet5_cli.data.folders import of_system
+
+    files = [Path(place) for split in splits.values() for place in split.places]
+    beside = [each for top in {path.parent.parent for path in files if path.is_file()} for each in top.iterdir()]
+    pictures = [each for each in beside if each.name.lower().endswith(ENDINGS) and not of_system(each.name)]
+    if loose := sorted(each for each in pictures if each.is_file()):
+        click.echo(f"pictures in no folder of a class: {len(loose):,}")
+        for path in loose[:LISTED]:
+            click.echo(printable(f"  {path}"))
 
 
 def _digests(images: "NDArray[np.uint8]") -> "list[bytes]":
@@ -277,8 +297,9 @@ def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Pa
 
     network = LeNet5.load(model)
     doubts = sorted(doubt for name, split in splits.items() for doubt in _doubts(network, name, split, names, model))
-    count = "1 label is" if len(doubts) == 1 else f"{len(doubts):,} labels are"
-    click.echo(f"{count} not what the model reads" + (", most surely:" if doubts else "."))
+    count = "1 label differs" if len(doubts) == 1 else f"{len(doubts):,} labels differ"
+    end = ", the surest first:" if len(doubts) > 1 else ":" if doubts else "."
+    click.echo(f"{count} from what the model reads{end}")
     for _, text in doubts[:LISTED]:
         click.echo(printable(f"  {text}"))
 
@@ -289,12 +310,13 @@ def _doubts(
     """Yield what to say of each label that the network contradicts, and how far the label's glyph is beyond its own."""
     import numpy as np
 
-    from lenet5_cli.data.sources import places
+    from lenet5_cli.data.sources import own_classes, places
     from lenet5_cli.engine.losses import softmax
 
-    known = places(network.names)
+    known = places(network.names, own_classes(split.source))
     if unknown := [names[label] for label in np.unique(split.labels) if names[label] not in known]:
-        raise LeNet5Error(f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know")
+        there = f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know"
+        raise LeNet5Error(f"{there}; leave out --model, or give one of these classes")
     for start in range(0, len(split.labels), BATCH):
         labels = [known[names[label]] for label in split.labels[start : start + BATCH].tolist()]
         scores = network.scores(np.asarray(split.images[start : start + BATCH]))
@@ -313,9 +335,9 @@ def _draw_sheet(split: "Split", path: Path) -> None:
 
     from lenet5_cli.files import replacing
 
-    classes = np.unique(split.labels)
-    step = 28 + GAP
-    sheet = np.full((len(classes) * step + GAP, SHEET * step + GAP), 64, np.uint8)
+    classes, counts = np.unique(split.labels, return_counts=True)
+    step, across = 28 + GAP, min(SHEET, int(counts.max()))
+    sheet = np.full((len(classes) * step + GAP, across * step + GAP), 64, np.uint8)
     for row, label in enumerate(classes):
         for column, at in enumerate(np.flatnonzero(split.labels == label)[:SHEET]):
             top, left = GAP + row * step, GAP + column * step
@@ -358,14 +380,18 @@ def _to_folders(splits: "dict[str, Split]", names: "Sequence[str]", target: Path
     import numpy as np
     from PIL import Image
 
+    from lenet5_cli.files import filling
+
     for name in names:
         if Path(name).name != name or name.startswith("."):
-            raise LeNet5Error(printable(f"{target}: class {name} cannot be the name of a folder of pictures"))
-    for name, split in splits.items():
-        for at, label in enumerate(split.labels.tolist()):
-            path = target / name / names[label] / f"{at:06}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.asarray(split.images[at])).save(path)
+            there = f"class {name} cannot be the name of a folder of pictures"
+            raise LeNet5Error(f"{target}: {there}; --to npz keeps it")
+    with filling(target) as folder:
+        for name, split in splits.items():
+            for at, label in enumerate(split.labels.tolist()):
+                path = folder / name / names[label] / f"{at:06}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.asarray(split.images[at])).save(path)
 
 
 def _numbers(names: "Sequence[str]") -> bool:

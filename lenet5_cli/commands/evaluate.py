@@ -11,12 +11,14 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
+    Number,
     SharedCommand,
     agree,
     bar,
     console,
     data_of,
     data_option,
+    demand_plot,
     joined,
     load,
     model_name,
@@ -79,7 +81,7 @@ RIGHT = "bold #ffffff on #003c9e"
 @option(
     "--test-fraction",
     group="Data",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     metavar="FRACTION",
     help="Fraction to test on, of data that is not split already; 1: all.  [default: as for training]",
 )
@@ -92,7 +94,7 @@ RIGHT = "bold #ffffff on #003c9e"
 )
 @threads_option
 @timeout_option
-@option("--reject", group="Output", is_flag=True, help="Show coverage and error where far answers are refused.")
+@option("--reject", group="Output", is_flag=True, help="Show coverage and error when the farthest answers are refused.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
 @option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
 @option("--errors", group="Output", type=FILE, help=f"Draw the {DRAWN} worst wrong answers (needs matplotlib).")
@@ -111,13 +113,13 @@ def evaluate(
     errors: Path | None,
     overwrite: bool,
 ) -> None:
-    """Measure a checkpoint on a data set, or several together.
+    """Measure one or more checkpoints on a data set.
 
-    Several average their probabilities. The data is what the first was trained on unless --data names other.
+    Several average their probabilities. The data is what the first was trained on unless --data names another.
 
-    Accuracy and mean loss, precision, recall and F1 of each class, and which are mistaken for which. The calibration
-    error says by how much the answers' probabilities are off. --reject adds the error among the answers that are left
-    when those farthest from every glyph are refused; the coverage is the fraction of images answered.
+    Shows accuracy and mean loss, precision, recall and F1 of each class, and which are mistaken for which. The
+    calibration error says by how much the answers' probabilities are off. --reject adds the error among the answers
+    that are left when those farthest from every glyph are refused; the coverage is the fraction of images answered.
 
     \b
     Examples:
@@ -171,7 +173,7 @@ def _note_trained_on(name: str, saved: "Checkpoint", where: "Config", count: int
     before = data_of(saved, None)
     if where.data != before.data or where.test_fraction <= before.test_fraction:
         return
-    if len(inputs.load(before, "test", saved.sheet and saved.sheet.names).labels) < count:  # else it was split already
+    if len(inputs.load(before, "test", saved.sheet and saved.sheet.names).labels) < count:  # else none came to them
         fractions = f"{where.test_fraction:g} in place of {before.test_fraction:g}"
         click.echo(printable(f"NOTE: at --test-fraction {fractions}, {name} was trained on some of these."), err=True)
 
@@ -180,11 +182,8 @@ def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> N
     """Refuse pictures that cannot be drawn or written."""
     refuse_shared(plot, errors)
     refuse_existing(overwrite, plot, errors)
-    for name, path in (("--plot", plot), ("--errors", errors)):
-        if path:
-            from lenet5_cli.reports import figures
-
-            figures.require(name, path)
+    demand_plot("--plot", plot)
+    demand_plot("--errors", errors)
 
 
 def _integers(network: "LeNet5", kind: str) -> "Score":
@@ -202,7 +201,9 @@ def _draw(tally: "Tally", split: "Split", plot: Path | None, errors: Path | None
         if plot:
             figures.evaluation(tally, plot)
         if errors:
-            figures.errors(split.images[tally.worst.images], tally.worst, tally, errors)
+            worst = tally.worst.images
+            places = [split.places[at] for at in worst.tolist()] if split.places else ()
+            figures.errors(split.images[worst], tally.worst, tally, errors, places)
 
 
 def _models(names: list[str], each: "list[Tally]") -> dict[str, Any]:
@@ -220,7 +221,7 @@ def _show_models(names: list[str], each: "list[Tally]") -> None:
         return
     screen = console()
     table = _table(screen, "model", "accuracy", "95 % interval", "loss", title="Each model alone")
-    table.columns[0].justify, table.columns[0].overflow = "left", "fold"
+    table.columns[0].justify, table.columns[0].overflow, table.columns[0].no_wrap = "left", "fold", False
     for name, tally in zip(names, each, strict=True):
         low, high = tally.interval
         table.add_row(plain(screen, name), f"{tally.accuracy:.4f}", f"{low:.4f} to {high:.4f}", f"{tally.loss:.5f}")
@@ -276,7 +277,7 @@ def _refusals(tally: "Tally", threshold: float | None) -> dict[str, Any]:
         return {"coverage": refusal.coverage, "error": refusal.error, **refusal._asdict()}
 
     own = None if threshold is None else point(tally.refusing(np.array([threshold]))[0])
-    return {"model": own, "curve": [point(refusal) for refusal in tally.covering(np.array(COVERAGES))]}
+    return {"model": own, "curve": [point(refusal) for refusal in dict.fromkeys(tally.covering(np.array(COVERAGES)))]}
 
 
 def _show_refusals(tally: "Tally", threshold: float | None) -> None:
@@ -319,14 +320,12 @@ def _classes(screen: "Console", tally: "Tally") -> "Table":
     wide = len(tally.names) > MATRIX
     headers = [tally.noun, "images", "precision", "recall", "F1", *(["taken for"] if wide else [])]
     table = _table(screen, *headers, title=f"Each {tally.noun}")
-    columns = (tally.names, tally.confusion.sum(axis=1), tally.precision, tally.recall, tally.f1)
-    for label, (name, images, *ratios) in enumerate(zip(*columns, strict=True)):
-        cells = [
-            name,
-            str(images),
-            *(f"{ratio:.4f}" for ratio in ratios),
-            *([_taken_for(tally, label)] if wide else []),
-        ]
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    answers, images = tally.confusion.sum(axis=0), tally.confusion.sum(axis=1)
+    columns = ((tally.precision, answers), (tally.recall, images), (tally.f1, answers + images))
+    for label, name in enumerate(tally.names):
+        ratios = [f"{ratio[label]:.4f}" if of[label] else "-" for ratio, of in columns]  # of nothing, there is none
+        cells = [name, str(images[label]), *ratios, *([_taken_for(tally, label)] if wide else [])]
         table.add_row(*(plain(screen, cell) for cell in cells))
     if wide:
         table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
@@ -394,4 +393,5 @@ def _table(screen: "Console", *headers: "RenderableType", title: str, padding: i
     columns = (Column(header, justify="right", no_wrap=True) for header in headers)
     if screen.width < 60:
         return Table(*columns, title=title, box=None, padding=(0, padding, 0, 0), pad_edge=False)
-    return Table(*columns, title=title, box=box.HEAVY_HEAD, padding=(0, padding))
+    wide = min(len(title), screen.width)  # a narrower table would fold its title
+    return Table(*columns, title=title, box=box.HEAVY_HEAD, padding=(0, padding), min_width=wide)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lenet5_cli.commands.options import MODEL, Named, overwrite_option, refuse_existing, say_written
+from lenet5_cli.commands.options import MODEL, Integer, Named, overwrite_option, refuse_existing, say_written
 from lenet5_cli.export import TARGETS
 from lenet5_cli.files import BUNDLED
 
@@ -29,7 +29,10 @@ TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
     help=f"Type of the numbers, for {TYPED}.  [default: float32; int8 for hex]",
 )
 @click.option(
-    "--golden", type=click.IntRange(1, 1000), metavar="N", help=f"Images to check by, for {TYPED}.  [default: 1]"
+    "--golden",
+    type=Integer(1, 1000),
+    metavar="N",
+    help=f"Images to check the export against, for {TYPED}.  [default: 1]",
 )
 @overwrite_option
 def export(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from lenet5_cli.data.sources import Split
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint
 
@@ -130,12 +131,12 @@ def _model(path: Path, as_json: bool, folder: Path | None, data: str | None, ove
 
 
 def _facts(path: Path, saved: "Checkpoint", network: "LeNet5") -> dict[str, Any]:
-    import hashlib
+    from lenet5_cli.storage.checkpoint import sha256_of
 
     return {
         "model": model_name(path),
         "bytes": path.stat().st_size,
-        "sha256": hashlib.sha256(b"".join(value.tobytes() for pair in saved.pairs for value in pair)).hexdigest(),
+        "sha256": sha256_of(saved.pairs),
         "dtype": str(network.dtype),
         "parameters": sum(layer.size for layer in network.layers),
         "layers": _layers(network),
@@ -158,18 +159,24 @@ def _draw(network: "LeNet5", saved: "Checkpoint", folder: Path, data: str | None
         click.echo(f"The file has no history; {paths.pop('curves')} is left out.", err=True)
     if folder.exists():
         refuse_existing(overwrite, *paths.values())
-    images, labels = _samples(network, saved, data)
+    samples = _samples(network, saved, data)
     folder.mkdir(parents=True, exist_ok=True)
     figures.kernels(network, paths["kernels"])
-    figures.maps(network.maps(images), labels, network.sheet, paths["maps"])
+    if samples:
+        images, labels = samples
+        figures.maps(network.maps(images), labels, network.sheet, paths["maps"])
+    else:
+        del paths["maps"]
     figures.glyphs(network.sheet, paths["glyphs"])
     if saved.history:
         figures.history(saved.history, paths["curves"])
     say_written(*paths.values())
 
 
-def _samples(network: "LeNet5", saved: "Checkpoint", data: str | None) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]]":
-    """Return the first test image of each class: of the data named, of the model's own, or else of the built-in."""
+def _samples(
+    network: "LeNet5", saved: "Checkpoint", data: str | None
+) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]] | None":
+    """Return the first test image of each class: of the data named, of the model's own, or else of drawn ones."""
     import numpy as np
 
     from lenet5_cli.training.loop import demand_classes
@@ -182,11 +189,27 @@ def _samples(network: "LeNet5", saved: "Checkpoint", data: str | None) -> "tuple
     except LeNet5Error as error:
         if data:
             raise
-        click.echo(f"{error}\nThe maps are of built-in digits instead.", err=True)
-        split = load(data_of(saved, "builtin"), "test", network.names)
+        click.echo(str(error), err=True)
+        drawn = _drawn(network, saved)
+        if drawn is None:
+            click.echo("There are no images of its classes; the maps are left out, and --data names some.", err=True)
+            return None
+        split = drawn
     demand_classes(network, split)
     _, first = np.unique(split.labels, return_index=True)
     return np.asarray(split.images[first]), split.labels[first]
+
+
+def _drawn(network: "LeNet5", saved: "Checkpoint") -> "Split | None":
+    """Return built-in images of a network's classes, and say so; None where there are none."""
+    from lenet5_cli.data.sources import own_classes, places
+
+    for source, what in (("builtin", "digits"), ("builtin-letters", "letters")):
+        own = own_classes(source)
+        if places(network.names, own).keys() >= set(own):
+            click.echo(f"The maps are of built-in {what} instead.", err=True)
+            return load(data_of(saved, source), "test", network.names)
+    return None
 
 
 def _layers(network: "LeNet5") -> list[dict[str, Any]]:
@@ -218,7 +241,8 @@ def _show_network(screen: "Console", facts: dict[str, Any]) -> None:
     table.add_row("total", "", "", f"{facts['parameters']:,}", style="bold")
     screen.print("", table)
     if noun(facts["classes"]) != "digit":
-        _say(screen, f"{len(facts['classes'])} classes: {' '.join(facts['classes'])}")
+        between = ", " if any(" " in name for name in facts["classes"]) else " "
+        _say(screen, f"{len(facts['classes'])} classes: {between.join(facts['classes'])}")
 
 
 def _show_origin(screen: "Console", facts: dict[str, Any]) -> None:

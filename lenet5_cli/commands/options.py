@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import Field, fields
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
@@ -16,7 +17,7 @@ from click.shell_completion import CompletionItem
 
 from lenet5_cli.config import READ_AS, Config, choices, known, presets, read
 from lenet5_cli.errors import LeNet5Error, printable
-from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_folder
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_sheets
 from lenet5_cli.training.ranks import ALONE, TIMEOUT, Ended, Place, Ranks, UnheardError, join, launched, own_cores
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from lenet5_cli.data.cache import Progress
     from lenet5_cli.data.sources import Split
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint
@@ -35,11 +37,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 LAST = 10  # seconds that the MPI library may take to end
 USUAL = 80  # columns of a terminal
 GOES_WITH = {"lr_decay": ("schedule", "exponential"), "rubbish": ("loss", "discriminative")}  # else without effect
+READ_OF = {"test_fraction": "data that is not split already", "as_is": "folders of pictures"}  # else without effect
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
+
+
+class Integer(click.IntRange):
+    """An integer between bounds, which is called so in messages, and not an integer range."""
+
+    name = "integer"
 
 
 class Number(click.FloatRange):
     """A number between bounds, which nan is not, though it compares as neither below nor above."""
+
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number."""
@@ -60,6 +71,8 @@ class Named(click.Path):
         """Return the path."""
         if not str(value):
             self.fail(f"an empty name; expected {self.expected}", param, ctx)
+        if not self.dir_okay and str(value).endswith(os.sep):  # which a Path leaves out
+            self.fail(printable(f"{value} names a folder; expected {self.expected}"), param, ctx)
         return Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
 
 
@@ -147,7 +160,7 @@ def option(*names: str, group: str = "Other", **how: Any) -> Callable[[Command],
 def cores_option(what_for: str) -> Callable[[Command], Command]:
     """Add --threads, by default the cores that there are."""
     cores = "the cores this process may use"
-    kind = click.IntRange(min=1)
+    kind = Integer(min=1)
     return option(
         "--threads", group="Main", type=kind, metavar="N", default=available_cores, show_default=cores, help=what_for
     )
@@ -161,7 +174,7 @@ timeout_option = option(
     metavar="SECONDS",
     default=TIMEOUT,
     show_default=True,
-    help="Under mpiexec: end when a rank does not answer for so long.",
+    help="Under mpiexec: end when a rank does not answer for this long.",
 )
 overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace files that exist.")
 
@@ -208,13 +221,13 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
     if choices(setting):
         kind = click.Choice(choices(setting))
     elif int in (setting.type, *get_args(setting.type)):
-        kind = click.IntRange(limits["min"], limits["max"])
+        kind = Integer(limits["min"], limits["max"])
     elif setting.type is bool:
         kind = click.BOOL
     elif setting.type is float:
-        kind = click.FloatRange(limits["min"], limits["max"])
+        kind = Number(limits["min"], limits["max"])
     if setting.name == "glyphs":
-        text = f"Glyph sheet of the output layer: a text or image file, or shipped: {', '.join(sheets())}."
+        text = f"Glyph sheet of the output layer: a text or image file, or shipped: {', '.join(shipped_sheets())}."
     return option(
         f"--{setting.name.replace('_', '-')}",
         group=limits["group"],
@@ -226,11 +239,6 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
         shell_complete=_complete_data if setting.name == "data" else None,
         help=text,
     )
-
-
-def sheets() -> list[str]:
-    """Return the names of the shipped glyph sheets."""
-    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt") if "." not in path.stem)
 
 
 def config_of(values: dict[str, Any]) -> Config:
@@ -352,6 +360,17 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
             raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
 
 
+def demand_plot(name: str, path: Path | None) -> None:
+    """Stop where a plot is asked for and matplotlib is missing, or with exit code 2 if it writes no such files."""
+    if path:
+        from lenet5_cli.reports import figures
+
+        figures.require(name)
+        if not figures.writes(path):
+            ends = "expected a name that ends in .png, .pdf, .svg or another that matplotlib writes"
+            raise click.UsageError(printable(f"{name} {path}: {ends}"))
+
+
 def refuse_shared(*paths: Path | None) -> None:
     """Stop with exit code 2 if two things would be written to one file, of which one would be lost."""
     given = [path for path in paths if path]
@@ -373,17 +392,32 @@ def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
     return Config(data=data or str(saved.data.get("name", "mnist")), **kept)
 
 
-def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "Split":
-    """Load a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
-    from lenet5_cli.data.sources import is_drawn
+def load(config: Config, split: str, names: "Sequence[str] | None" = None, *, option: str = "--data ") -> "Split":
+    """Load a split of a data set as ``loading`` does.
+
+    ``option`` stands before the name of data in what messages advise; nothing where that is an argument.
+    """
+    from lenet5_cli.data import sources
     from lenet5_cli.training import inputs
 
-    there = os.path.exists(config.data)  # noqa: PTH110 - of a name that no file can have, this says so too
-    how = {"unit": "picture"} if there else {"unit": "B", "unit_scale": True}
-    if is_drawn(config.data):
+    for setting, goes_with in READ_OF.items():
+        if source_of(setting) == "COMMANDLINE" and setting not in sources.read_as(config.data):
+            given = f"--{setting.replace('_', '-')}"
+            raise click.UsageError(printable(f"{given} goes with {goes_with}, not with {config.data}"))
+    get = partial(inputs.load, config, split, names, cores=available_cores(), option=option)
+    return loading(config.data, split, lambda shown: get(progress=shown))
+
+
+def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") -> "Split":
+    """Get a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
+    from lenet5_cli.data.sources import NAMES, is_drawn
+
+    there = source not in NAMES and os.path.exists(source)  # noqa: PTH110 - any text may be given
+    how: dict[str, Any] = {"unit": " pictures"} if there else {"unit": "B", "unit_scale": True, "total": 1}
+    if is_drawn(source):
         how = {"bar_format": "{desc}"}  # it does not count
-    with progress(**how, leave=False, desc=f"load {printable(config.data)}", total=1) as bar:
-        loaded = inputs.load(config, split, names, cores=available_cores(), progress=None if bar.disable else bar)
+    with progress(**how, leave=False, desc=f"load {printable(source)}") as bar:
+        loaded = get(None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
     images = "1 image" if n == 1 else f"{n:,} images"
@@ -397,7 +431,7 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None) -> "S
 
 def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
     """Pass batches through and show progress on a terminal or in a notebook: what ``track`` of a function can be."""
-    with progress(total=total, desc=what, unit="image", leave=False, delay=0.2) as shown:
+    with progress(total=total, desc=what, unit=" images", leave=False, delay=0.2) as shown:
         for batch in batches:
             yield batch
             shown.update(len(batch[1]))
@@ -415,6 +449,9 @@ class NoBar:
     def __exit__(self, *_: object) -> None:
         """Leave nothing."""
 
+    def clear(self) -> None:
+        """Clear nothing."""
+
     def update(self, count: int = 1) -> None:
         """Show nothing."""
 
@@ -429,7 +466,7 @@ def progress(**how: Any) -> Any:
         return NoBar()
     from tqdm import tqdm as on_terminal
 
-    return on_terminal(**how)
+    return on_terminal(**how, dynamic_ncols=True)  # it may be made wider or narrower
 
 
 class Stop:

@@ -20,6 +20,7 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
+    Integer,
     Named,
     NoBar,
     Number,
@@ -75,8 +76,8 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     help="Checkpoint to read with; of several, the average of their probabilities.  "
     "[default: model.pkl if it is here, else the bundled model]",
 )
-@option("--all", "every", group="Main", is_flag=True, help="Read every digit, row by row, not one a picture.")
-@option("--recursive", group="Data", is_flag=True, help="Look into the folders of a folder too.")
+@option("--all", "every", group="Main", is_flag=True, help="Read every digit, row by row, instead of one per picture.")
+@option("--recursive", group="Data", is_flag=True, help="Look into subfolders too.")
 @option(
     "--rotate",
     group="Data",
@@ -95,11 +96,11 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @option(
     "--top",
     group="Output",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     metavar="N",
     default=1,
     show_default=True,
-    help="Show up to this many answers a picture, those above 0.0001.",
+    help="Show up to this many answers per picture, those above 0.0001.",
 )
 @option(
     "--explain",
@@ -111,7 +112,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
 @overwrite_option
 @threads_option
 @timeout_option
-@option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object a picture instead of a table.")
+@option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object per picture instead of a table.")
 @option(
     "--csv",
     "as_csv",
@@ -138,9 +139,9 @@ def predict(
 ) -> None:
     """Read the digit in each picture, or with --all every digit.
 
-    Photos, scans and drawings, dark on light or light on dark, of any size; of a folder every picture in it; - is
-    standard input. A picture that cannot be read, or that shows no digit, gets a line that says why, and the exit code
-    is then 1.
+    Takes photos, scans and drawings of any size, dark on light or light on dark; of a folder, every picture in it; -
+    is standard input. A picture that cannot be read, or that shows no digit, gets a line that says why, and the exit
+    code is then 1.
 
     \b
     Examples:
@@ -155,7 +156,7 @@ def predict(
         raise click.UsageError("--json and --csv are two forms of the same output; give one")
     if top > 1 and (every or as_json or as_csv):
         other = "--all" if every else "--csv" if as_csv else "--json, which has the probability of every class"
-        raise click.UsageError(f"--top goes with the table of one digit a picture, not with {other}")
+        raise click.UsageError(f"--top goes with the table of one digit per picture, not with {other}")
     with joined(timeout) as ranks:
 
         def begin() -> "tuple[list[Path], Classifier]":
@@ -208,7 +209,7 @@ def _files(sources: Iterable[Path], recursive: bool) -> Iterator[Path]:
             continue
         pictures = sorted(entry for entry in _listed(source, recursive) if entry.name.lower().endswith(ENDINGS))
         if not pictures:
-            deeper = "" if recursive else "; --recursive looks into its folders too"
+            deeper = "" if recursive else "; --recursive looks into its subfolders too"
             raise LeNet5Error(f"{source}: no picture in this folder{deeper}")
         yield from pictures
 
@@ -288,7 +289,8 @@ def _readings(
         return file, pool.submit(reading, sys.stdin.buffer.read(INPUT_LIMIT) if file == STANDARD_INPUT else file)
 
     pool = ThreadPoolExecutor(max(1, min(threads, len(files))))
-    several = {"total": len(files), "desc": "read", "unit": "picture", "leave": False, "delay": 0.5}
+    drawn = {"leave": False, "delay": 0.5, "mininterval": 0, "miniters": 1}  # anew after each row, which takes its line
+    several = {"total": len(files), "desc": "read", "unit": " pictures", **drawn}
     with progress(**several) if len(files) > 1 else NoBar() as bar:
         try:
             with threadpool_limits(1, "blas"):
@@ -297,7 +299,9 @@ def _readings(
                 while waiting:
                     file, future = waiting.popleft()
                     waiting.extend(map(submit, islice(rest, 1)))
-                    yield file, future.result()
+                    result = future.result()
+                    bar.clear()  # what is printed of it begins a line
+                    yield file, result
                     bar.update()
         finally:
             pool.shutdown(cancel_futures=True)
@@ -357,7 +361,7 @@ def _explain(path: Path, reading: "Reading | Text", network: "Classifier", file:
     from lenet5_cli.reports import explanation
 
     if not (reading.rows if isinstance(reading, Text) else reading.candidates):
-        click.echo(printable(f"{path}: not written, as nothing was found to draw"), err=True)
+        click.echo(printable(f"{path}: not written"), err=True)
         return
     if isinstance(reading, Text):
         words = explanation.text_in_words(reading, network.names)

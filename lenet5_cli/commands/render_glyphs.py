@@ -2,19 +2,21 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import click
 
 from lenet5_cli.commands.options import (
     FILE,
+    Integer,
     console,
     overwrite_option,
     plain,
     refuse_existing,
     say_written,
-    sheets,
 )
 from lenet5_cli.errors import printable
+from lenet5_cli.files import shipped_sheets
 
 if TYPE_CHECKING:
     from rich.columns import Columns
@@ -34,10 +36,12 @@ BLOCKS = " ▄▀█"
     "--sheet",
     type=FILE,
     metavar="NAME|FILE",
-    help=f"A glyph sheet: a text or image file, or shipped: {', '.join(sheets())}.  [default: digits]",
+    help=f"A glyph sheet: a text or image file, or shipped: {', '.join(shipped_sheets())}.  [default: digits]",
 )
 @click.option("--font", type=FILE, metavar="FILE.ttf", help="Draw characters of this font instead.")
-@click.option("--characters", metavar="ABC...", help="What to draw, a class each; without --font, in Pillow's font.")
+@click.option(
+    "--characters", metavar="ABC...", help="Characters to draw, one per class; without --font, in Pillow's font."
+)
 @click.option(
     "-o",
     "--output",
@@ -48,7 +52,7 @@ BLOCKS = " ▄▀█"
 )
 @click.option(
     "--scale",
-    type=click.IntRange(1, 100),
+    type=Integer(1, 100),
     metavar="N",
     default=1,
     show_default=True,
@@ -58,11 +62,11 @@ BLOCKS = " ▄▀█"
 def render_glyphs(
     sheet: Path | None, font: Path | None, characters: str | None, output: Path, scale: int, overwrite: bool
 ) -> None:
-    """Render the glyphs that the output layer compares with.
+    """Render the glyphs with which the output layer compares its input.
 
     Writes them side by side, each 7x12 pixels, black on white; the names of other classes than the ten digits are
     written beside the image, for glyphs.png into glyphs.names.txt. Shows them, and in how many pixels, of 84, each pair
-    differs; of more than 20 classes, only pairs that are too close.
+    differs; with more than 20 classes, only pairs that are too close.
 
     \b
     Examples:
@@ -76,11 +80,16 @@ def render_glyphs(
         raise click.UsageError(f"expected either --sheet or {with_sheet}, not both")
     if scale > 1 and output.suffix.lower() == ".txt":
         raise click.UsageError(printable(f"--scale enlarges an image; {output} is a text"))
+    if output.suffix.lower() not in (".png", ".txt"):
+        ends = "expected a name that ends in .png, for an image, or .txt, for a text"
+        raise click.UsageError(printable(f"--output {output}: {ends}"))
     refuse_existing(overwrite, output)
     from lenet5_cli.data import glyphs
 
     if font or characters is not None:
-        rendered = glyphs.from_font(font, glyphs.DIGITS if characters is None else characters)
+        # Some systems spell an umlaut as two characters.
+        asked = glyphs.DIGITS if characters is None else normalize("NFC", characters)
+        rendered = glyphs.from_font(font, asked)
     else:
         rendered = glyphs.read(sheet or "digits")
     targets = glyphs.files(output, rendered)

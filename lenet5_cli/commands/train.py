@@ -16,17 +16,20 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
+    Integer,
     SharedCommand,
     Stop,
     agree,
     config_of,
     console,
+    demand_plot,
     joined,
     load,
     option,
     overwrite_option,
     refuse_existing,
     refuse_shared,
+    say_written,
     settings,
     source_of,
     threads_of,
@@ -78,11 +81,11 @@ def _use_preset(ctx: click.Context, _: click.Parameter, start: Path | None) -> P
     "--log",
     group="Output",
     metavar=f"FILE|{BOARD}FOLDER",
-    help="Write a line for each epoch: CSV if it ends in .csv, else JSON; or an event for TensorBoard.",
+    help="Write a line for each epoch: CSV if the name ends in .csv, else JSON; or an event for TensorBoard.",
 )
 @option("--plot", group="Output", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")
 @option("--resume", group="Main", is_flag=True, help="Continue the run whose checkpoint is --output.")
-@option("--runs", group="Main", type=click.IntRange(1), metavar="N", default=1, help="Train N seeds, keep the best.")
+@option("--runs", group="Main", type=Integer(1), metavar="N", default=1, help="Train N seeds, keep the best.")
 @threads_option
 @timeout_option
 def train(
@@ -99,7 +102,7 @@ def train(
 ) -> None:
     """Train a network and save it.
 
-    The defaults are the report's. The checkpoint is written after every epoch. One line an epoch goes to stdout, then
+    The defaults are the report's. The checkpoint is written after every epoch. One line per epoch goes to stdout, then
     the accuracy on the test set. Ctrl-C stops at the end of a step, and --resume continues as if it had never stopped.
 
     \b
@@ -128,12 +131,15 @@ def train(
                 history = _train_several(begin, output, outputs, threads, start, ranks, note, stop)
             else:
                 history = _train_one(begin, output, threads, ranks, note, stop)
-        if plot and ranks.leader:
-            figures.history(history, plot)
         name = printable(quote(str(output)))
-        click.echo(f"The model is in {name}; lenet5 predict --model {name} digit.png reads a digit with it.", err=True)
+        what = "digit" if begin.run.network.sheet.noun == "digit" else "picture"
+        hint = f"lenet5 predict --model {name} {what}.png reads a {what} with it."
+        click.echo(f"The model is in {name}; {hint}", err=True)
         if begin.notice:
             click.echo(begin.notice, err=True)
+        if plot and ranks.leader:
+            figures.history(history, plot)
+            say_written(plot)
 
 
 def _hold(
@@ -147,15 +153,13 @@ def _hold(
 ) -> "Note":
     """Refuse what cannot be written, lock what will be, open the log, and return what writes into it."""
     from lenet5_cli.files import only_writer
-    from lenet5_cli.reports import figures
     from lenet5_cli.storage import checkpoint
 
     refuse_existing(overwrite or resume, output, *outputs)
     board, log_file = _log_places(log)
     refuse_shared(output, log_file, plot)
     refuse_existing(overwrite, log_file, plot)
-    if plot:
-        figures.require("--plot", plot)
+    demand_plot("--plot", plot)
     if resume:
         checkpoint.read(output)  # what is not a checkpoint is refused before anything is written
     for path in {output, *outputs}:
@@ -181,8 +185,11 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
         config, saved = config_of(values), checkpoint.read(start) if start else None
         if not start and _chosen(config, "rehearse"):
             raise click.UsageError("--rehearse mixes in what the model of --from was trained on; give --from too")
-        for name in ("patience", "keep"):  # a run from a trained model holds images out by itself
-            if not (config.validation or start) and _chosen(config, name):
+        if start and source_of("init") == "COMMANDLINE":
+            raise click.UsageError("--init: the initial weights are those of the model of --from; leave it out")
+        held_out = config.validation or (start and source_of("validation") == "DEFAULT")  # then a fraction is
+        for name in ("patience", "keep"):
+            if not held_out and _chosen(config, name):
                 raise click.UsageError(f"--{name}: no images are held out to validate on; give --validation too")
         config = replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config
         return config, saved, [name for name in values if source_of(name) != "DEFAULT"]
@@ -208,8 +215,9 @@ def _note_missing(network: "LeNet5", split: "Split") -> None:
     present = set(split.labels.tolist())
     missing = [name for label, name in enumerate(network.names) if label not in present]
     if missing:
-        kind = network.sheet.noun
-        note = f"{split.labels_path}: no image of {kind} {', '.join(missing)}; expected some of each"
+        noun = network.sheet.noun
+        kind = noun if len(missing) == 1 else {"digit": "digits", "class": "classes"}[noun]
+        note = f"{split.labels_path}: no images of {kind} {', '.join(missing)}; expected some of each"
         click.echo(printable(note), err=True)
 
 
@@ -241,10 +249,10 @@ def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: 
     except DownloadError as error:
         if not fall_back:
             raise
-        notice = f"NOTE: trained on the built-in drawn digits, not on MNIST, which could not be downloaded.\n{error}"
-        click.echo(notice.replace("trained", "training", 1), err=True)
+        fell_back = f"on the built-in drawn digits, not on MNIST, which could not be downloaded.\n{error}"
+        click.echo(f"NOTE: training {fell_back}", err=True)
     config = replace(config, data="builtin")
-    return load(config, "train"), load(config, "test"), notice
+    return load(config, "train"), load(config, "test"), f"NOTE: trained {fell_back}"
 
 
 def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: "Note", stop: Stop) -> "list[Epoch]":
@@ -265,16 +273,20 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
             click.echo(START_KEPT, err=True)
         tally = evaluate(run.kept(), begin.test, threads=threads, ranks=ranks, track=stop.track)
     except Stop.Requested:
-        name, done = printable(quote(str(output))), len(run.history)
-        if done:
-            click.echo(f"Stopped; {name} has {done} of {run.config.epochs} epochs.", err=True)
-            click.echo(f"lenet5 train --resume --output {name} continues it.", err=True)
-        else:
-            click.echo("Stopped before the end of the first epoch; nothing was saved.", err=True)
+        click.echo(_stopped_at(printable(quote(str(output))), len(run.history), run.config.epochs), err=True)
         click.get_current_context().exit(stop.exit_code)
     if ranks.leader:
         click.echo(_result(tally, run.config.data))
     return run.history
+
+
+def _stopped_at(name: str, done: int, epochs: int) -> str:
+    """Return what to say where a run is stopped, of which so many epochs are saved."""
+    if not done:
+        return "Stopped before the end of the first epoch; nothing was saved."
+    if done == epochs:
+        return f"Stopped after the last epoch; {name} is complete.\nlenet5 eval {name} measures it."
+    return f"Stopped; {name} has {done} of {epochs} epochs.\nlenet5 train --resume --output {name} continues it."
 
 
 def _note_idle(config: Config, ranks: "Ranks", runs: int = 1) -> None:
@@ -373,14 +385,15 @@ def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
     else:
         name, reached = "training", [run.history[-1].accuracy for run in done]
     best = done[reached.index(max(reached))]
-    table = Table("seed", "epochs", name, "test", title=f"{len(done)} runs; the best on the {name} images is kept")
+    click.echo(f"{len(done)} runs; the best on the {name} images is kept")
+    table = Table("seed", "epochs", name, "test")
     for run, accuracy in zip(done, reached, strict=True):
         marked = f"{accuracy:.4f}{' *' if run is best else ''}"
         table.add_row(str(run.config.seed), str(len(run.history)), marked, f"{run.test.accuracy:.4f}")
     tests = [run.test.accuracy for run in done]
     table.add_section()
     table.add_row("mean", "", f"{mean(reached):.4f}", f"{mean(tests):.4f}")
-    table.add_row("deviation", "", f"{stdev(reached):.4f}", f"{stdev(tests):.4f}")
+    table.add_row("std. dev.", "", f"{stdev(reached):.4f}", f"{stdev(tests):.4f}")
     console().print(table)
     best.path.replace(output)
     for run in done:
@@ -392,17 +405,18 @@ def _log_places(log: str | None) -> tuple[Path | None, Path | None]:
     """Return the folder for TensorBoard, or the file, that a log goes to."""
     if log is None:
         return None, None
-    if not log.startswith(BOARD):
-        if Path(log).is_dir():  # so is an empty name
-            there = "a folder" if log else "an empty name"
-            raise click.UsageError(printable(f"--log {log!r}: {there}; expected a file, or {BOARD}FOLDER"))
-        return None, Path(log)
+    name, board = log.removeprefix(BOARD), log.startswith(BOARD)
+    if not name or (not board and Path(name).is_dir()):
+        there = "a folder" if name else "an empty name"
+        raise click.UsageError(printable(f"--log {log!r}: {there}; expected a file, or {BOARD}FOLDER"))
+    if not board:
+        return None, Path(name)
     try:
         import tensorboard  # noqa: F401 - it is optional
     except ImportError:
         message = "tensorboard is not installed; pip install 'lenet5-cli[tensorboard]' or log to a file"
         raise LeNet5Error(message) from None
-    folder = Path(log.removeprefix(BOARD))
+    folder = Path(name)
     if folder.exists() and not folder.is_dir():
         raise LeNet5Error(f"{folder}: a file; expected the folder for TensorBoard")
     return folder, None

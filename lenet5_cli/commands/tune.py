@@ -11,10 +11,12 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     GroupedCommand,
+    Integer,
     Stop,
     config_of,
     console,
     cores_option,
+    demand_plot,
     load,
     option,
     overwrite_option,
@@ -47,7 +49,7 @@ def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
 @option(
     "--trials",
     group="Main",
-    type=click.IntRange(1),
+    type=Integer(1),
     metavar="N",
     default=50,
     show_default=True,
@@ -75,7 +77,7 @@ def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
     group="Main",
     type=FILE,
     metavar="FILE",
-    help="Journal of the study: the same command goes on with it, also on several machines at a time.",
+    help="Journal of the study: the same command continues it, even on several machines at once.",
 )
 @cores_option("Trials side by side, each on one core.")
 @option("-o", "--output", group="Output", type=FILE, default="best.toml", show_default=True, help="Settings found.")
@@ -94,7 +96,7 @@ def tune(
 ) -> None:
     """Search for good settings (needs Optuna).
 
-    Trials train with settings from a space and are compared by the training images held out, a sixth of them unless
+    Trials train with settings from a space and are compared on training images held out, a sixth of them unless
     --validation says how many. A trial that is worse than the median at the same epoch is ended early. The first trial
     has the settings given. The best settings go to a TOML file that train --config takes; the test images are never
     loaded. Ctrl-C keeps what was found so far.
@@ -112,8 +114,7 @@ def tune(
     from lenet5_cli.reports import figures
     from lenet5_cli.training.search import Search, read_space
 
-    if plot:
-        figures.require("--plot", plot)
+    demand_plot("--plot", plot)
     ranges = read_space(space)
     config = config_of(values)
     split = load(config, "train")
@@ -143,8 +144,8 @@ def _announced(search: "Search", trials: int, threads: int, images: int) -> str:
     done, held_out = len(search.trials), search.config.validation
     went = f" ({done} done)" if done else ""
     return (
-        f"Search {', '.join(search.space)}; trials: {trials}{went}, {threads} side by side, each on "
-        f"{images - held_out:,} images and compared by {held_out:,} held out"
+        f"Searching {', '.join(search.space)}; trials: {trials}{went}, {min(threads, trials)} side by side, each on "
+        f"{images - held_out:,} images and compared on {held_out:,} held out"
     )
 
 
@@ -195,6 +196,8 @@ def _show(search: "Search") -> None:
     screen, ranked = console(), search.ranked
     title = f"Trials that finished: {len(ranked)} of {len(search.trials)}; the best"
     table = Table("trial", "val", "95 % interval", "seconds", "settings", title=title, box=None, title_justify="left")
+    for column in table.columns:
+        column.no_wrap, column.overflow = column.header != "settings", "fold"
     for trial in ranked[:SHOWN]:
         low, high = search.interval(trial)
         measured = (f"{trial.accuracy:.4f}", f"{low:.4f} to {high:.4f}", f"{trial.seconds:.0f}")

@@ -96,6 +96,8 @@ def download(urls: list[str], digest: str, place: Path, progress: Progress | Non
         try:
             return Path(pooch.retrieve(url, digest, place.name, place.parent, downloader=get))
         except OSError as problem:  # the network's errors are OSErrors as well
+            if problem.filename:  # in the cache, for which no host can be blamed
+                raise OSError(f"{_first_cause(problem)}; {VARIABLE} names another folder") from None
             failures.append(f"{host}: {_first_cause(problem)}")
         except ValueError:
             failures.append(f"{host}: its file has another {'MD5' if digest.startswith('md5:') else 'SHA-256'}")

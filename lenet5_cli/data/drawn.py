@@ -28,7 +28,7 @@ _STROKES: Final = ((4,), (6,), (9,), (14,), (4, 4), (6, 5), (3, 3, 3))  # contro
 # A digit and the side of a cut that no one takes for a digit: 1 left, -1 right.
 _CUTS: Final = (*((digit, 1) for digit in (0, 2, 3, 4, 7, 8, 9)), *((digit, -1) for digit in (0, 2, 5, 6)))
 _NONDIGITS: Final = 10  # sets the random streams of what is no digit apart from those of digits
-_LETTERS: Final = 26  # the same of letters, and how many there are
+_LETTERS: Final = 26  # the same of letters; their number, as it happens
 _DIGITS: Final = tuple(tuple(strokes for _, strokes in digit) for digit in styles.DIGITS)
 _PLAIN: Final = "AEFHKLMNPRTVWX"  # capital letters that in none of their styles are a digit in somebody's hand
 _CAPITALS: Final = tuple(style for letter in _PLAIN for style in LETTERS[ord(letter) - ord("A")])
@@ -163,7 +163,7 @@ def _letter_block(count: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the first ``count`` letters and labels of a block, as ``_draw_block`` does digits."""
     rng = np.random.default_rng([*seed, _LETTERS])
     table = _table(LETTERS)
-    labels = rng.permutation(np.arange(_BLOCK) % _LETTERS).astype(np.uint8)
+    labels = rng.permutation(np.arange(_BLOCK) % len(LETTERS)).astype(np.uint8)
     chosen = rng.integers(table.first[labels], table.first[labels + 1])
     return _finished(table, chosen, count, rng, _CALM), labels[:count]
 

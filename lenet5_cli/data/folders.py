@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from lenet5_cli.data import cache
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import content
+from lenet5_cli.processes import ctrl_c_held_back, leave_ctrl_c_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,12 +33,16 @@ if TYPE_CHECKING:
 
 MAX_UNREADABLE: Final = 0.05  # of the pictures: more is another kind of data, not a few damaged files
 
-_FORM: Final = "pictures 2"  # of what is kept in the cache; another reader of pictures has another number
+_FORM: Final = "pictures 3"  # of what is kept in the cache; another reader of pictures has another number
 _SIZE: Final = 2**26  # bytes of a picture's file
 _COUNT: Final = 1_000_000  # pictures, kept in memory
 _CHUNK: Final = 64  # pictures that a process reads at a time
 _WORTH: Final = 1000  # pictures for which starting processes takes less time than it saves
-_OF_SYSTEMS: Final = ("Thumbs.db", "desktop.ini", "__MACOSX")  # what Windows leaves in folders, and macOS in archives
+# What Windows leaves in folders and on disks, Linux on disks, a NAS in folders, macOS in archives; in small letters.
+_OF_SYSTEMS: Final = (
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("lost+found", "@eadir", "__macosx"),
+)
 
 
 class Picture(NamedTuple):
@@ -62,6 +66,11 @@ class Pictures(NamedTuple):
 def is_one(folder: Path) -> bool:
     """Tell whether there are folders in a folder."""
     return any(_classes(folder, names_only=True))
+
+
+def is_split(folder: Path) -> bool:
+    """Tell whether the training and the test split have folders of their own in a folder."""
+    return (folder / "train").is_dir() and (folder / "test").is_dir()
 
 
 def class_names(folder: Path) -> list[str]:
@@ -89,7 +98,7 @@ def load(
     """
     top, fraction = folder, test_fraction
     if (folder / "train").is_dir():
-        apart = (folder / "test").is_dir()
+        apart = is_split(folder)
         top, fraction = folder / (split if apart else "train"), -1.0 if apart else test_fraction
     there = scan(top, whole=split == "train")
     found = [each for each in there if fraction < 0 or side(each.digest, fraction) == split]
@@ -150,7 +159,7 @@ def scan(top: Path, *, whole: bool = True) -> list[Picture]:
 
 def of_system(name: str) -> bool:
     """Tell whether a file or folder is hidden, or what a system puts among pictures."""
-    return name.startswith(".") or name in _OF_SYSTEMS
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -178,7 +187,7 @@ def _digested(path: str, label: str) -> Picture:
     try:
         return Picture(hashlib.sha256(content(path, _SIZE, "a picture")).hexdigest(), path, label, "")
     except LeNet5Error as error:
-        return Picture("", path, label, str(error).partition(": ")[2])
+        return Picture("", path, label, _without_path(error, path))
 
 
 def _read_all(
@@ -188,58 +197,38 @@ def _read_all(
     if progress is not None:
         progress.total = len(found)
     paths = [None if each.problem else each.path for each in found]
-    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     images, problems = list[bytes](), {str(at): each.problem for at, each in enumerate(found) if each.problem}
     with ExitStack() as stack:
-        work = partial(_read_chunk, read, as_is)
-        done: Iterable[list[bytes | str | None]] = map(work, chunks)
+        work = partial(_read_one, read, as_is)
+        done: Iterable[bytes | str | None] = map(work, paths)
         if cores > 1 and len(found) >= _WORTH:
             from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - slow to import, as is the next
             from multiprocessing import get_context  # noqa: PLC0415
 
             # Spawned and not forked: this process may have threads, of BLAS or of a bar, that hold locks.
-            pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_ctrl_c_alone)
+            pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=leave_ctrl_c_alone)
             stack.callback(pool.shutdown, cancel_futures=True)
             with ctrl_c_held_back():
-                done = pool.map(work, chunks)
-        for chunk, results in enumerate(done):
-            for at, result in enumerate(results, chunk * _CHUNK):
-                if isinstance(result, bytes):
-                    images.append(result)
-                elif result is not None:
-                    problems[str(at)] = result
+                done = pool.map(work, paths, chunksize=_CHUNK)
+        for at, result in enumerate(done):
+            if isinstance(result, bytes):
+                images.append(result)
+            elif result is not None:
+                problems[str(at)] = result
             if progress is not None:
-                progress.update(len(results))
+                progress.update(1)
     array = np.frombuffer(b"".join(images), np.uint8).reshape(-1, 28, 28)
     return array, {"unreadable": problems}
 
 
-def _read_chunk(read: ReadPicture, as_is: bool, paths: list[str | None]) -> list[bytes | str | None]:
-    """Return the pixels of each picture, or why it cannot be read."""
-    results = list[bytes | str | None]()
-    for path in paths:
-        try:
-            results.append(path and read(path, as_is).tobytes())
-        except LeNet5Error as error:
-            results.append(str(error).partition(": ")[2])
-    return results
-
-
-def _leave_ctrl_c_alone() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
-
-
-@contextmanager
-def ctrl_c_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back for this process until the block ends, and for good in the processes that it starts."""
-    if not hasattr(signal, "pthread_sigmask"):  # outside POSIX; there they only ignore it once they are ready
-        yield
-        return
-    from multiprocessing import resource_tracker  # noqa: PLC0415 - slow to import
-
-    resource_tracker.ensure_running()  # the first process started would start it, which lets Ctrl-C through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _read_one(read: ReadPicture, as_is: bool, path: str | None) -> bytes | str | None:
+    """Return the pixels of a picture, or why it cannot be read; nothing of one whose file could not be read."""
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return read(path, as_is).tobytes() if path else None
+    except LeNet5Error as error:
+        return _without_path(error, path or "")
+
+
+def _without_path(error: LeNet5Error, path: str) -> str:
+    """Return what an error says of a picture: in the cache it is kept without the path, which may change."""
+    return str(error).removeprefix(f"{printable(path)}: ")

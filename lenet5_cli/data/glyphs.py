@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import content, replacing, shipped_folder
+from lenet5_cli.files import content, likeness, replacing, shipped_folder, shipped_sheets
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
@@ -71,11 +71,6 @@ def noun(names: Sequence[str]) -> str:
     return "digit" if tuple(names) == DIGITS else "class"
 
 
-def shipped() -> list[str]:
-    """Return the names of the shipped sheets."""
-    return sorted(path.stem for path in shipped_folder("glyphs").glob("*.txt") if "." not in path.stem)
-
-
 def read(sheet: str | PathLike[str] = "digits") -> Sheet:
     """Return a sheet: of a text or image file, or a shipped one by its name.
 
@@ -87,9 +82,10 @@ def read(sheet: str | PathLike[str] = "digits") -> Sheet:
         LeNet5Error: the file cannot be read, or is not a sheet of 2 to 128 glyphs of 12x7 pixels, none of them blank,
             no two equal, and as many different names.
     """
-    path = shipped_folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped() else Path(sheet)
+    shipped = shipped_sheets()
+    path = shipped_folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped else Path(sheet)
     if not os.path.lexists(path):
-        raise LeNet5Error(f"{path}: no such file or sheet; the sheets that come with lenet5 are {', '.join(shipped())}")
+        raise LeNet5Error(f"{path}: no such file or sheet; the sheets that come with lenet5 are {', '.join(shipped)}")
     sheet_bytes = content(path, _MAX_SHEET_BYTES, "a glyph sheet")
     found = (_from_image if sheet_bytes.startswith(_SIGNATURES) else _from_text)(sheet_bytes, path)
     return _checked(found, path)
@@ -120,7 +116,8 @@ def write(path: str | PathLike[str], sheet: Sheet, scale: int = 1) -> None:
         case ".txt":
             drawn.write(to_text(sheet).encode())
         case suffix:
-            raise LeNet5Error(f"{path}: ends in {suffix!r}; expected '.png' for an image or '.txt' for a text")
+            there = f"ends in {suffix!r}" if suffix else "has no ending"
+            raise LeNet5Error(f"{path}: {there}; expected '.png' for an image or '.txt' for a text")
     names = "".join(f"{name}\n" for name in sheet.names)
     for target, written in zip(files(path, sheet), (drawn.getvalue(), names.encode()), strict=False):
         with replacing(target) as file:
@@ -164,7 +161,7 @@ def from_font(path: str | PathLike[str] | None = None, characters: Sequence[str]
             if font_bytes
             else ImageFont.load_default(_FONT_SIZE)  # type: ignore[assignment]
         )
-        _demand_characters(font, names, where)
+        _demand_characters(font, names, where, "" if font_bytes else " (--font)")
         codes = _in_cells([_drawn(font, name) for name in names])
     return _checked(Sheet(codes, names), where)
 
@@ -235,8 +232,9 @@ def _decoded(sheet: bytes, path: Path, expected: str) -> str:
     try:
         return sheet.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        there = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
-        raise LeNet5Error(f"{path}: {there}, not UTF-8; expected {expected}") from None
+        found = likeness(sheet)
+        byte = f"byte {error.start:,} is 0x{error.object[error.start]:02x}, not UTF-8"
+        raise LeNet5Error(f"{path}: {f'looks like {found}' if found else byte}; expected {expected}") from None
 
 
 def _check_bitmap(bitmap: _Bitmap, name: str, path: Path) -> None:
@@ -246,7 +244,7 @@ def _check_bitmap(bitmap: _Bitmap, name: str, path: Path) -> None:
             there = f"{foreign[0]!r} in column {foreign.start() + 1} of {name}"
             raise LeNet5Error(f"{path}: line {number}: {there}; expected '#' for ink or '.' for paper")
         if len(row) != COLUMNS:
-            raise LeNet5Error(f"{path}: line {number}: {len(row)} columns in {name}; expected {COLUMNS}")
+            raise LeNet5Error(f"{path}: line {number}: {_count(len(row), 'column')} in {name}; expected {COLUMNS}")
     if len(bitmap.rows) != ROWS:
         there = f"line {bitmap.rows[0][0]}: {_count(len(bitmap.rows), 'row')} in the glyph of {name} that begins here"
         raise LeNet5Error(f"{path}: {there}; expected {ROWS}, then a blank line or the next name")
@@ -331,13 +329,13 @@ def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> i
     return scale
 
 
-def _demand_characters(font: "ImageFont.FreeTypeFont", names: tuple[str, ...], where: str) -> None:
+def _demand_characters(font: "ImageFont.FreeTypeFont", names: tuple[str, ...], where: str, hint: str) -> None:
     """Refuse a character for which a font draws what it draws for one that no font has."""
     lacking = font.getmask(_NO_CHARACTER)
     for name in names:
         mask = font.getmask(name)
         if mask.getbbox() and (mask.size, bytes(mask)) == (lacking.size, bytes(lacking)):
-            raise LeNet5Error(f"{where}: has no glyph for {name}; expected a font with all the characters")
+            raise LeNet5Error(f"{where}: has no glyph for {name}; expected a font with all the characters{hint}")
 
 
 def _drawn(font: "ImageFont.FreeTypeFont", character: str) -> tuple[int, NDArray[np.uint8]]:

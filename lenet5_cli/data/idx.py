@@ -17,6 +17,7 @@ import sys
 import zlib
 from contextlib import nullcontext
 from io import FileIO
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
@@ -38,6 +39,7 @@ _CHUNK = 2**20  # bytes unpacked at a time
 _MAX_NDIM = 64  # NumPy's; the format allows 255
 _TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 _CODES = {name: code for code, name in _TYPES.items()}
+_POSITION = Lock()  # held to move a file's position, where the system cannot read at a place
 _SHAPES = {"images": "(n, rows, columns)", "labels": "(n,)"}
 
 
@@ -60,8 +62,8 @@ class _Kept(FileIO):
 class Stored:
     """An array in a file, read on demand and not kept in memory.
 
-    It behaves like a NumPy array where it can: a slice is a view, an array of indices gives a copy, and so does
-    ``np.asarray``. Reading raises `LeNet5Error` if the file has become shorter.
+    It behaves like a NumPy array where it can: a slice is a view, one with a step, indices or a mask give a copy, and
+    so does ``np.asarray``. Reading raises `LeNet5Error` if the file has become shorter.
     """
 
     def __init__(self, file: IO[bytes], path: str | os.PathLike[str], header: _Header, start: int) -> None:
@@ -88,25 +90,42 @@ class Stored:
         return self.shape[0]
 
     @overload
-    def __getitem__(self, key: slice) -> Stored: ...
+    def __getitem__(self, key: slice) -> Stored | NDArray[Any]: ...
 
     @overload
-    def __getitem__(self, key: NDArray[np.integer] | int) -> NDArray[Any]: ...
+    def __getitem__(self, key: ArrayLike) -> NDArray[Any]: ...
 
-    def __getitem__(self, key: slice | NDArray[np.integer] | int) -> Stored | NDArray[Any]:
-        """Return a view by a slice without steps, a copy by indices (n,), or one element by its index."""
+    def __getitem__(self, key: slice | ArrayLike) -> Stored | NDArray[Any]:
+        """Return a view by a slice without a step, a copy by indices or a mask (n,), or one element by its index."""
         if isinstance(key, slice):
             first, last, step = key.indices(len(self))
-            assert step == 1, "a file is read in order"  # noqa: S101
-            shape = (max(0, last - first), *self.shape[1:])
-            return Stored(self._file, self._path, self._header._replace(shape=shape), self._start + first * self._row)
-        indices = np.atleast_1d(key)
+            if step == 1:
+                header = self._header._replace(shape=(max(0, last - first), *self.shape[1:]))
+                return Stored(self._file, self._path, header, self._start + first * self._row)
+            key = range(first, last, step)
+        indices = self._indices(key)
+        rows = np.empty((indices.size, math.prod(self.shape[1:])), self.dtype)
+        for row, index in zip(rows, (indices % len(self)).ravel().tolist(), strict=True):
+            _fill(row, self._file, self._start + index * self._row, self._path)
+        return rows.reshape(*indices.shape, *self.shape[1:])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how a copy, or what another process is sent, opens the file again, by its path."""
+        return _opened, (self._path, self._header, self._start)
+
+    def _indices(self, key: ArrayLike) -> NDArray[np.integer]:
+        """Return what is asked for by indices, or by a mask, as indices."""
+        indices = np.asarray(key)
+        if not indices.size:  # an empty list, whose type would be that of floats
+            return indices.astype(int)
+        if indices.dtype == bool and indices.shape == (len(self),):
+            return np.flatnonzero(indices)
+        if isinstance(key, tuple) or indices.dtype.kind not in "iu":
+            expected = f"expected a slice, indices, or a mask of {len(self):,}; np.asarray reads all into an array"
+            raise IndexError(f"{type(key).__name__} of {indices.dtype}, {indices.shape}; {expected}")
         if len(out := indices[(indices < -len(self)) | (indices >= len(self))]):
             raise IndexError(f"index {out[0]} of {len(self)}")
-        rows = np.empty((len(indices), math.prod(self.shape[1:])), self.dtype)
-        for row, index in zip(rows, (indices % len(self)).tolist(), strict=True):
-            _fill(row, self._file, self._start + index * self._row, self._path)
-        return rows.reshape(*np.shape(key), *self.shape[1:])
+        return indices
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read the whole array."""
@@ -178,16 +197,21 @@ def _read_plain(file: IO[bytes], path: str | os.PathLike[str]) -> NDArray[Any] |
     return array
 
 
+def _opened(path: str | os.PathLike[str], header: _Header, start: int) -> Stored:
+    """Return the array that begins at a place in a file, in a copy or in another process."""
+    with open_regular(path, "an IDX file") as file:
+        return Stored(_Kept(os.dup(file.fileno())), path, header, start)
+
+
 def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathLike[str]) -> None:
     """Read an array from a place in a file."""
     if not array.nbytes:
         return
     there = array.ravel().view(np.uint8).data
     try:
-        file.seek(place)
         done = 0
         while done < len(there):
-            count = file.readinto(there[done:])  # type: ignore[attr-defined]  # the file has no buffer
+            count = _read_at(file, there[done:], place + done)
             if not count:
                 end = os.fstat(file.fileno()).st_size
                 raise LeNet5Error(
@@ -197,6 +221,16 @@ def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathL
             done += count
     except OSError as problem:
         raise LeNet5Error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+
+
+def _read_at(file: IO[bytes], part: memoryview, place: int) -> int:
+    """Read into memory from a place in a file, whose own position other threads and forked processes share."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file.fileno(), [part], place)
+    with _POSITION:
+        file.seek(place)
+        count: int = file.readinto(part)  # type: ignore[attr-defined]  # the file has no buffer
+        return count
 
 
 def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArray[Any]:

@@ -28,6 +28,15 @@ NAMES = (*remote.SETS, *_DRAWN)
 FILES = (".csv", ".npz")  # what a file is, by the end of its name
 NAMES_FILE = "names.txt"  # in a folder of IDX files: the names of the classes, one a line
 
+_CLASSES = {  # of data sets whose labels count them
+    "builtin": DIGITS,
+    "builtin-letters": LETTERS,
+    "mnist": DIGITS,
+    "qmnist": DIGITS,
+    "emnist-digits": DIGITS,
+    "emnist-letters": LETTERS,
+}
+
 VARIABLE = "LENET5_DATA"  # of the environment: the folder of the default data set, mnist
 
 _LOCAL_MNIST = Path("mnist_data")  # the report's place, in the current folder
@@ -36,16 +45,19 @@ _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
 _ADDED_SEED = 3  # of the drawn images added to others
 _BUILTIN_MAX = 1_000_000
-_WHERE = "if it has moved, give --data its new place"
 _CHUNK = 4096  # images hashed at a time
 
 
-class DownloadError(LeNet5Error):
-    """A file could not be downloaded from any mirror; ``problem`` is the message without what to do."""
+class AbsentError(LeNet5Error):
+    """There is no such data; ``problem`` is the message without what to do."""
 
     def __init__(self, problem: str, advice: str = "") -> None:
         super().__init__(problem + advice)
         self.problem = problem
+
+
+class DownloadError(AbsentError):
+    """A file could not be downloaded from any mirror."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ class Reading:
     read_picture: folders.ReadPicture | None = None  # what reads a picture; without, folders of them are refused
     cores: int = 1  # processes that read pictures
     progress: cache.Progress | None = None  # shows a download, or pictures being read
+    option: str = ""  # what stands before the name of data where that is advised: "--data "
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,15 +124,33 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
         raise LeNet5Error(f"{source}: no split {split}; its splits are {', '.join(splits)}")
     try:
         if is_drawn(source):
-            return _draw(source, split)
+            return _draw(source, split, how)
         path = Path(source)
         if not source:  # whose path would be the current folder
-            raise _unknown(source)
-        if path.suffix.lower() in FILES and path.is_file():
+            raise _unknown(source, how)
+        if _is_table(path):
             return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
-        if source not in remote.SETS and path.is_dir() and not holds_idx(path) and folders.is_one(path):
+        if source not in remote.SETS and _holds_pictures(path):
             return _read_pictures(source, split, how)
         return _read_idx(source, split, how)
+    except OSError as problem:
+        raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
+
+
+def read_as(source: str) -> tuple[str, ...]:
+    """Return which of the settings ``test_fraction`` and ``as_is`` decide how a source, if it is there, is read.
+
+    Raises `LeNet5Error` if it cannot be read.
+    """
+    path = Path(source)
+    if source in remote.SETS or is_drawn(source):
+        return ()
+    try:
+        if _is_table(path):
+            return () if path.suffix.lower() == ".npz" and tables.is_split(source) else ("test_fraction",)
+        if _holds_pictures(path):
+            return ("as_is",) if folders.is_split(path) else ("test_fraction", "as_is")
+        return () if path.exists() else ("test_fraction", "as_is")
     except OSError as problem:
         raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
 
@@ -147,7 +178,7 @@ def is_drawn(source: str) -> bool:
     return source.partition(":")[0] in _DRAWN
 
 
-def _draw(source: str, split: str) -> Split:
+def _draw(source: str, split: str, how: Reading) -> Split:
     """Draw built-in digits or letters; a number in the source counts training images; test images never change."""
     count = _BUILTIN_COUNTS[split]
     name, colon, number = source.partition(":")
@@ -161,23 +192,27 @@ def _draw(source: str, split: str) -> Split:
         count = expected if split == "train" else count
     from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which other data does not
 
+    indices = _indices(_CLASSES[name], how.names, lambda _: source, _CLASSES[name])
     images, labels = (drawn.draw if name == "builtin" else drawn.draw_letters)(count, _BUILTIN_SEEDS[split])
-    return Split(source, images, labels, name, name)
+    return Split(source, images, indices[labels], name, name)
 
 
 def _read_idx(source: str, split: str, how: Reading) -> Split:
     """Load a split from IDX files: of a folder, of the places where MNIST may be, or of the cache."""
     if source == "mnist" and (folder := os.environ.get(VARIABLE)):
+        if not Path(folder).is_dir():
+            there = "a file" if Path(folder).exists() else "no such folder"
+            raise LeNet5Error(f"{VARIABLE}: {folder}: {there}; expected the folder of MNIST's IDX files")
         try:
-            paths = _find_in_folder(folder, split)
+            paths = _find_in_folder(folder, split, how)
         except LeNet5Error as error:
             raise LeNet5Error(f"{VARIABLE}: {error}") from None
     elif source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
         paths = found
     elif source in remote.SETS:
-        return _fetched(source, split, how)
+        return fetched(source, split, how)
     else:
-        paths = _find_in_folder(source, split)
+        paths = _find_in_folder(source, split, how)
     return _read(source, *paths, how)
 
 
@@ -191,7 +226,7 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
     """Return a split whose labels are places in a file of names, if there is one, with places in ``how.names``."""
     names = read_names(names_path)
     if names is None:
-        return split
+        return _known(split, how)
     for index in np.flatnonzero(split.labels >= len(names)):
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
         raise LeNet5Error(f"{split.labels_path}: {there}, but {len(names)} names in {names_path}")
@@ -199,18 +234,30 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
     return replace(split, labels=indices[split.labels])
 
 
-def _fetched(source: str, split: str, how: Reading) -> Split:
-    """Load a split of a data set that is downloaded."""
+def _known(split: Split, how: Reading) -> Split:
+    """Return a split of a data set whose classes are known with places in ``how.names``; any other as it is."""
+    own = _CLASSES.get(split.source, ())
+    if not own or split.labels.max() >= len(own):  # in the place of MNIST may be other data
+        return split
+    return replace(split, labels=_indices(own, how.names, lambda _: split.source, own)[split.labels])
+
+
+def fetched(source: str, split: str, how: Reading) -> Split:
+    """Load a split of a data set as it is published: from the cache, into which it is downloaded once.
+
+    Raises:
+        DownloadError: it cannot be downloaded.
+    """
     try:
         images, labels, paths = remote.load(source, split, how.progress)
     except OSError as problem:
         data = remote.SETS[source]
         place = f"put them into {_LOCAL_MNIST}/ or " if source == "mnist" else ""
-        idx_files = f"get the four files from {data.page} and {place}give --data their folder"
+        idx_files = f"get the four files from {data.page} and {place}give {how.option}their folder"
         advice = idx_files if data.plain else f"get it from {data.page}"
-        advice = f"; {advice}, or use --data builtin, which needs no download"
+        advice = f"; {advice}, or use {how.option}builtin, which needs no download"
         raise DownloadError(f"{source}: {problem}", advice) from None
-    return _checked(Split(source, images, labels, *paths))
+    return _known(_checked(Split(source, images, labels, *paths)), how)
 
 
 def _checked(split: Split) -> Split:
@@ -237,18 +284,7 @@ def class_names(source: str) -> tuple[str, ...]:
 
     Raises `LeNet5Error` if it cannot be read, or has more classes than a glyph sheet can.
     """
-    path, numbers = Path(source), tuple(map(str, range(256)))
-    found: Sequence[str] | None = None
-    if source in remote.SETS or is_drawn(source):
-        found = LETTERS if source.partition(":")[0] in ("builtin-letters", "emnist-letters") else None
-    elif path.suffix.lower() in FILES and path.is_file():
-        if path.suffix.lower() == ".csv":
-            labels = [_csv(source)[1]["labels"]]
-        else:
-            labels = [tables.read_npz(source, split)[0].labels for split in _PREFIXES]
-        found = sorted(set().union(*labels))
-    elif source and path.is_dir():
-        found = read_names(path / NAMES_FILE) if holds_idx(path) else folders.class_names(path)
+    numbers, found = tuple(map(str, range(256))), _class_names(source)
     if found is None or set(found) <= set(numbers):
         return numbers
     if len(found) > MAX_CLASSES:
@@ -256,20 +292,57 @@ def class_names(source: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(_composed, found)))
 
 
+def _class_names(source: str) -> Sequence[str] | None:
+    """Return the names of the classes that a source says; None where it says none."""
+    path = Path(source)
+    if source in remote.SETS or is_drawn(source):
+        return _CLASSES.get(source.partition(":")[0])
+    if _is_table(path):
+        if path.suffix.lower() == ".csv":
+            labels = [_csv(source)[1]["labels"]]
+        else:
+            labels = [tables.read_npz(source, split)[0].labels for split in _PREFIXES]
+        return sorted(set().union(*labels))
+    if source and path.is_dir():
+        return read_names(path / NAMES_FILE) if holds_idx(path) else folders.class_names(path)
+    return None
+
+
+def own_classes(source: str) -> tuple[str, ...]:
+    """Return the names that the labels of a source are known to be, in their order; nothing where they may be places.
+
+    They are those of a known data set, or the ten digits where there are just these.
+    """
+    return _CLASSES.get(source.partition(":")[0], ()) or _digits(_class_names(source) or ())
+
+
 def _composed(name: str) -> str:
     """Return a name in one spelling: some systems, such as macOS, write ``ä`` as an ``a`` and a mark on it."""
     return normalize("NFC", name)
 
 
-def places(names: Sequence[str]) -> dict[str, int]:
-    """Return which class each label stands for: the one of that name, or else, for a number, the one at that place."""
+def places(names: Sequence[str], own: Sequence[str] = ()) -> dict[str, int]:
+    """Return which class each label stands for: the one of that name, or else, for a number, the one at that place.
+
+    Where the labels are known to be the names ``own``, a number is a name too, and as many classes of other names stand
+    for them in this order: they may be in another script.
+    """
     named = {_composed(name): place for place, name in enumerate(names)}
-    return {str(place): place for place in range(len(names))} | named
+    if own and len(own) == len(names) and not named.keys() >= set(own):
+        return {name: place for place, name in enumerate(own)}
+    return named if own else {str(place): place for place in range(len(names))} | named
 
 
-def _indices(labels: Sequence[str], names: Sequence[str], where: Callable[[int], str]) -> NDArray[np.uint8]:
-    """Return the place of each label among the names of the classes."""
-    known_places, labels = places(names), [_composed(label) for label in labels]
+def _digits(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the ten digits if the labels are just these; else nothing."""
+    return DIGITS if set(labels) == set(DIGITS) else ()
+
+
+def _indices(
+    labels: Sequence[str], names: Sequence[str], where: Callable[[int], str], own: Sequence[str] = ()
+) -> NDArray[np.uint8]:
+    """Return the place of each label among the names of the classes; ``own`` is as for ``places``."""
+    known_places, labels = places(names, own or _digits(labels)), [_composed(label) for label in labels]
     for at, label in enumerate(labels):
         if label not in known_places:
             known = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
@@ -293,7 +366,7 @@ def _read_pictures(source: str, split: str, how: Reading) -> Split:
         cores=how.cores,
         progress=how.progress,
     )
-    labels = _indices(found.labels, how.names, lambda at: str(Path(found.paths[at]).parent))
+    labels = _indices(found.labels, how.names, lambda at: str(Path(found.paths[at]).parent), own_classes(source))
     return _checked(Split(source, found.images, labels, source, source, found.paths, found.unreadable))
 
 
@@ -334,6 +407,16 @@ def _side(whole: Split, split: str, how: Reading) -> Split:
     return replace(whole, images=images[chosen], labels=whole.labels[chosen], places=kept)
 
 
+def _is_table(path: Path) -> bool:
+    """Tell whether there is a file of images and labels."""
+    return path.suffix.lower() in FILES and path.is_file()
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Tell whether there are folders of pictures in a folder, and no IDX files."""
+    return folder.is_dir() and not holds_idx(folder) and folders.is_one(folder)
+
+
 def holds_idx(folder: Path) -> bool:
     """Tell whether there is an IDX file of a split, by its name."""
     return any(_spelled(folder, name) for split in _PREFIXES for name in _names(split))
@@ -362,10 +445,10 @@ def _find(folder: Path, split: str) -> tuple[Path, Path] | None:
     return (images, labels) if images and labels else None
 
 
-def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
+def _find_in_folder(source: str, split: str, how: Reading) -> tuple[Path, Path]:
     folder = Path(source)
     if not folder.exists():
-        raise _unknown(source)
+        raise _unknown(source, how)
     if not folder.is_dir():
         raise LeNet5Error(f"{source}: a file; expected a folder, or a file that ends in {' or '.join(FILES)}")
     if found := _find(folder, split):
@@ -376,11 +459,11 @@ def _find_in_folder(source: str, split: str) -> tuple[Path, Path]:
     raise LeNet5Error(f"{source}: no {what} in this folder{nor}; the names tried are {', '.join(_spellings(missing))}")
 
 
-def _unknown(source: str) -> LeNet5Error:
+def _unknown(source: str, how: Reading) -> AbsentError:
+    moved = f"if it has moved, give {how.option}its new place"
     if Path(source).name != source:
-        return LeNet5Error(f"{source}: no such folder or file; {_WHERE}")
+        return AbsentError(f"{source}: no such folder or file", f"; {moved}")
     near = difflib.get_close_matches(source.lower(), NAMES, n=1)
-    hint = f"did you mean {near[0]}? {_WHERE}" if near else _WHERE  # a folder may be called nearly like a data set
-    return LeNet5Error(
-        f"{source or '(nothing)'}: no such data set, folder or file; the data sets are {', '.join(NAMES)}; {hint}"
-    )
+    hint = f"did you mean {near[0]}? {moved}" if near else moved  # a folder may be called nearly like a data set
+    problem = f"{source or '(nothing)'}: no such data set, folder or file"
+    return AbsentError(problem, f"; the data sets are {', '.join(NAMES)}; {hint}")

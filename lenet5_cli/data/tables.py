@@ -11,7 +11,8 @@ import math
 import re
 import struct
 import zipfile
-from itertools import islice
+from contextlib import contextmanager
+from itertools import islice, repeat
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import likeness, open_regular
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -55,7 +57,9 @@ class Lines(NamedTuple):
 
 
 def read_csv(path: str | PathLike[str]) -> Lines:
-    """Read lines of a label and 784 pixels from 0 to 255, row by row; a first line of names is passed over.
+    """Read lines of a label and 784 pixels from 0 to 255, row by row.
+
+    A first line of names is passed over, and so are blank lines at the end.
 
     Raises:
         LeNet5Error: it cannot be read, has more than ``LIMIT`` bytes of pixels, or a line is of another form.
@@ -63,7 +67,7 @@ def read_csv(path: str | PathLike[str]) -> Lines:
     images, labels, first, number = [np.empty((0, _PIXELS), np.uint8)], list[str](), 1, 1
     with open_regular(path, _CSV) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
         _demand_text(path, file.peek())
-        lines = iter(lambda: file.readline(_LINE + 1), b"")
+        lines = _without_blank_end(iter(lambda: file.readline(_LINE + 1), b""))
         while chunk := list(islice(lines, _LINES)):
             if number == 1 and _is_header(chunk[0]):
                 _split(path, 1, chunk.pop(0))
@@ -77,6 +81,18 @@ def read_csv(path: str | PathLike[str]) -> Lines:
     if not labels:
         raise LeNet5Error(f"{path}: no images; expected {_CSV}")
     return Lines(np.concatenate(images).reshape(-1, _SIDE, _SIDE), labels, first)
+
+
+def _without_blank_end(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines without the blank ones at the end, of which an editor or a spreadsheet leaves some."""
+    blank = 0
+    for line in lines:
+        if not line.strip():
+            blank += 1
+            continue
+        yield from repeat(b"\n", blank)
+        blank = 0
+        yield line
 
 
 def _demand_text(path: str | PathLike[str], start: bytes) -> None:
@@ -150,25 +166,37 @@ def read_npz(path: str | PathLike[str], split: str) -> tuple[Table, bool]:
     Raises:
         LeNet5Error: it cannot be read, has no training split, an array is larger than ``LIMIT``, of objects or damaged.
     """
-    with open_regular(path, _NPZ) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
-        _check_directory(path, file)
-        try:
-            with zipfile.ZipFile(file) as archive:
-                held = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-                apart = "x_test" in held
-                names = [f"{axis}_{split if apart else 'train'}" for axis in "xy"]
-                if missing := [name for name in names if name not in held]:
-                    there = ", ".join(sorted(held)[:10])[:200] or "nothing"
-                    raise LeNet5Error(f"{path}: no {missing[0]} in it, but {there}; expected {_NPZ}")
-                images, labels = (_array(path, name, archive, held[name]) for name in names)
-        except LeNet5Error:
-            raise
-        except Exception as error:  # noqa: BLE001 - what a damaged archive makes zipfile raise has no common class
-            raise LeNet5Error(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from None
+    with _archive(path) as (archive, held):
+        apart = "x_test" in held
+        names = [f"{axis}_{split if apart else 'train'}" for axis in "xy"]
+        if missing := [name for name in names if name not in held]:
+            there = ", ".join(sorted(held)[:10])[:200] or "nothing"
+            raise LeNet5Error(f"{path}: no {missing[0]} in it, but {there}; expected {_NPZ}")
+        images, labels = (_array(path, name, archive, held[name]) for name in names)
     table = Table(_images(f"{path}: {names[0]}", images), _labels(f"{path}: {names[1]}", labels))
     if len(table.images) != len(table.labels):
         raise LeNet5Error(f"{path}: {len(table.images):,} images, but {len(table.labels):,} labels; expected as many")
     return table, apart
+
+
+def is_split(path: str | PathLike[str]) -> bool:
+    """Tell whether an .npz archive has a test split; raises LeNet5Error as ``read_npz``."""
+    with _archive(path) as (_, held):
+        return "x_test" in held
+
+
+@contextmanager
+def _archive(path: str | PathLike[str]) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Open an archive, and give the arrays in it by name."""
+    with open_regular(path, _NPZ) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
+        _check_directory(path, file)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                yield archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        except LeNet5Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - what a damaged archive makes zipfile raise has no common class
+            raise LeNet5Error(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from None
 
 
 def _check_directory(path: str | PathLike[str], file: IO[bytes]) -> None:
@@ -201,7 +229,9 @@ def _array(path: str | PathLike[str], name: str, archive: zipfile.ZipFile, info:
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(member)
         if dtype.hasobject:
-            raise LeNet5Error(f"{path}: {name}: an array of objects, which is a program; expected numbers or text")
+            raise LeNet5Error(
+                f"{path}: {name}: an array of objects, whose pickle could run code; expected numbers or text"
+            )
         size, held = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
         if size != held or not size:
             raise LeNet5Error(f"{path}: {name}: {held:,} bytes follow the header, which promises {size:,} for {shape}")

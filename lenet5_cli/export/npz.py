@@ -27,7 +27,14 @@ def render(network: LeNet5, saved: Checkpoint) -> bytes:
         for name, value in arrays.items():
             array = io.BytesIO()
             np.lib.format.write_array(array, np.ascontiguousarray(value), allow_pickle=False)
-            members.writestr(zipfile.ZipInfo(f"{name}.npy"), array.getvalue())
+            members.writestr(_info(f"{name}.npy"), array.getvalue())
         text = json.dumps(description(network, saved), indent=2)
-        members.writestr(zipfile.ZipInfo(DESCRIPTION), text + "\n")
+        members.writestr(_info(DESCRIPTION), text + "\n")
     return archive.getvalue()
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    """Return what the archive says of a member: the same at any time and, as of a Unix, on every system."""
+    info = zipfile.ZipInfo(name)
+    info.create_system = 3
+    return info

@@ -4,7 +4,7 @@ import io
 import stat
 import warnings
 from contextlib import suppress
-from os import PathLike
+from os import PathLike, stat_result
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, TypeAlias
 
@@ -93,13 +93,17 @@ def _opened(source: Source, name: str) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source, name)
     if isinstance(source, bytes):
+        if not source:
+            raise LeNet5Error(f"{name}: empty; expected a picture")
         source = io.BytesIO(source)
-    elif isinstance(source, str | PathLike) and not stat.S_ISREG(mode := Path(source).stat().st_mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise LeNet5Error(f"{name}: {what}; expected a picture")
-    elif not isinstance(source, str | PathLike) and not hasattr(source, "read"):
+    elif isinstance(source, str | PathLike):
+        if what := _no_picture(Path(source).stat()):
+            raise LeNet5Error(f"{name}: {what}; expected a picture")
+    elif not hasattr(source, "read"):
         kinds = "a path, bytes, an open file, a Pillow image or an array"
         raise LeNet5Error(f"{name}: of type {type(source).__name__}; expected {kinds}")
+    elif isinstance(source, io.TextIOBase):
+        raise LeNet5Error(f"{name}: a file opened as text; expected one opened as bytes, with mode 'rb'")
     expected = f"{name}: not a picture; expected one of {', '.join(FORMATS)}, HEIC"
     with suppress(UnidentifiedImageError):
         return Image.open(source, formats=FORMATS)
@@ -111,6 +115,13 @@ def _opened(source: Source, name: str) -> Image.Image:
     with suppress(UnidentifiedImageError):
         return Image.open(source, formats=("HEIF",))
     raise LeNet5Error(expected)
+
+
+def _no_picture(there: stat_result) -> str:
+    """Return why what is there cannot be a picture, as far as the system knows, or an empty text."""
+    if not stat.S_ISREG(there.st_mode):
+        return "a folder" if stat.S_ISDIR(there.st_mode) else "not a regular file"
+    return "" if there.st_size else "empty"
 
 
 def _from_array(x: NDArray[Any], name: str) -> Image.Image:
@@ -137,9 +148,7 @@ def _plain(image: Image.Image) -> Image.Image:
     """Return an image of any mode in mode L or RGB, reduced to a page, what is transparent put on a background."""
     mode = image.mode
     if mode.startswith(("I", "F")):
-        x = np.nan_to_num(np.asarray(_reduced(image), np.float32), posinf=0.0, neginf=0.0)
-        low, high = float(x.min()), float(x.max())
-        image = Image.fromarray(np.rint((x - low) * np.float32(255 / max(high - low, 1e-9))).astype(np.uint8))
+        image = _scaled(np.asarray(_reduced(image), np.float64))
     elif mode == "LAB":
         image = Image.merge("RGB", image.split())  # as three planes: Pillow has no conversion
     elif mode in ("PA", "LA", "La", "RGBa") or "transparency" in image.info:
@@ -148,6 +157,16 @@ def _plain(image: Image.Image) -> Image.Image:
         image = image.convert("L" if mode == "1" else "RGB")
     image = _reduced(image)
     return _opaque(image) if image.mode == "RGBA" else image
+
+
+def _scaled(x: NDArray[np.float64]) -> Image.Image:
+    """Return numbers (h, w) as shades from the lowest to the highest; what is no finite number is transparent."""
+    there = np.isfinite(x)
+    low, high = (x[there].min(), x[there].max()) if there.any() else (0.0, 0.0)
+    shades = np.rint((np.where(there, x, low) - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
+    if there.all():
+        return Image.fromarray(shades)
+    return Image.fromarray(np.dstack([shades, shades, shades, np.where(there, 255, 0).astype(np.uint8)]))
 
 
 def _reduced(image: Image.Image) -> Image.Image:

@@ -176,9 +176,12 @@ def _reason(chosen: Candidate, network: Classifier) -> str | None:
     distance, against = float(chosen.distances.min()), IN_REFUSAL * chosen.prior
     if network.threshold is None or distance + against <= network.threshold:
         return None
-    half = f", {distance + against:.1f} with half the prior" if distance <= network.threshold else ""
+    prior, limit = distance <= network.threshold, network.threshold
+    above = distance + against if prior else distance
+    places = next((n for n in (1, 2, 3) if f"{above:.{n}f}" != f"{limit:.{n}f}"), 4)  # at which they differ
+    half = f", {above:.{places}f} with half the prior" if prior else ""
     name = network.names[int(chosen.distances.argmin())]
-    return f"the nearest glyph, {name}, is at {distance:.1f}{half}, beyond {network.threshold:.1f}"
+    return f"the nearest glyph, {name}, is at {distance:.{places}f}{half}, beyond {limit:.{places}f}"
 
 
 def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]:

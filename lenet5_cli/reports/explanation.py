@@ -20,8 +20,9 @@ SIDE, GAP, HEAD, FOOT = 280, 24, 44, 56  # pixels: of a panel, between panels, a
 WIDTH = 4 * SIDE + 5 * GAP
 THUMB, STRIP = 112, 176  # pixels: of a candidate, and of the strip in which they stand
 BARS = 10  # distances shown: of more classes, those of the nearest
-BAR = 120  # pixels of the longest distance's bar
-NAME, LONG_NAME = 18, 74  # pixels of a class's name beside its bar: of digits and letters, and at most
+BAR = 120  # pixels of the longest distance's bar, at most
+BESIDE = 74  # pixels of a glyph, of the distance in numbers, and between them and the bar
+NAME, LONG_NAME = 18, 110  # pixels of a class's name beside its bar: of digits and letters, and at most
 PAPER, INK, FAINT = "white", "black", "#999999"
 
 Panel: TypeAlias = Image.Image
@@ -106,8 +107,10 @@ def _draw_candidates(
         image.paste(Image.fromarray(each.image).resize((THUMB, THUMB), 0), (left, top))
         if place == 0:
             pen.rectangle((left - 3, top - 3, left + THUMB + 2, top + THUMB + 2), outline=ORANGE, width=3)
-        score = f"{names[int(each.distances.argmin())]} at {each.distances.min():.1f} + {each.prior:.1f}"
-        pen.text((left + THUMB // 2, top + THUMB + 8), score, INK, _font(12, score), anchor="mt")
+        name, score = names[int(each.distances.argmin())], f" at {each.distances.min():.1f} + {each.prior:.1f}"
+        font = _font(12, name)
+        said = _shortened(name, font, THUMB + GAP // 2 - font.getlength(score)) + score
+        pen.text((left + THUMB // 2, top + THUMB + 8), said, INK, font, anchor="mt")
 
 
 def _picture(reading: "Reading") -> Panel:
@@ -135,16 +138,26 @@ def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Panel:
     longest = max((sheet.names[label] for label in shown), key=_font(18, written).getlength)
     font = _fitting(longest, LONG_NAME, largest=18, written=written)
     left = 12 + round(min(max(NAME, font.getlength(longest)), LONG_NAME))
+    bar = min(BAR, SIDE - left - BESIDE)
     for place, label in enumerate(shown):
         top, middle, distance = place * line, place * line + line // 2, distances[label]
         colour = BLUE if label == nearest else FAINT
-        pen.text((4, middle), sheet.names[label], INK, font, anchor="lm")
+        pen.text((4, middle), _shortened(sheet.names[label], font, LONG_NAME), INK, font, anchor="lm")
         glyph = Image.fromarray(255 * (1 - sheet.codes[label].reshape(ROWS, COLUMNS)))
         panel.paste(glyph.resize((2 * COLUMNS, 2 * ROWS), 0), (left, top + 2))
-        length = round(BAR * float(distance / max(distances.max(), 1e-9)))
+        length = round(bar * float(distance / max(distances.max(), 1e-9)))
         pen.rectangle((left + 28, top + 6, left + 28 + length, top + line - 7), fill=colour)
         pen.text((left + 36 + length, middle), f"{distance:.1f}", INK, _font(16), anchor="lm")
     return panel
+
+
+def _shortened(name: str, font: Font, width: float) -> str:
+    """Return a name that is no wider than that: a longer one without its middle, as names may share either end."""
+    cut, kept = name, len(name)
+    while font.getlength(cut) > width and kept > 1:
+        kept -= 1
+        cut = f"{name[: kept // 2]}...{name[len(name) - (kept - kept // 2) :]}"  # Pillow's own font has no ellipsis
+    return cut
 
 
 def _fitting(words: str, width: int, largest: int = 20, written: str = "") -> Font:

@@ -1,6 +1,7 @@
 """Figures of a network, its training and its errors, drawn with matplotlib."""
 
 import io
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from math import ceil, isqrt, sqrt
@@ -37,21 +38,26 @@ MIN_CELL = 0.55  # of a cell among ten classes: in smaller ones, numbers are too
 LETTER = 0.7  # of the font size: the width of a letter, rather wide than narrow
 LEVEL = 2  # characters of a name that stands level below a matrix; longer ones stand upright
 LABEL = 4  # characters of a name beside a picture; of a longer one, beginning and end, as classes may share either
+PLACE = 18  # characters of the name of a picture's file below it, whose beginning and end tell it from others
 LEAST_ERROR = 1e-4  # where a logarithmic axis ends: none of ten thousand images held out
 SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
 
 
-def require(option: str, path: Path | None = None) -> None:
-    """Raise LeNet5Error where matplotlib, which an option needs, is missing, or cannot write files such as ``path``."""
+def require(option: str) -> None:
+    """Raise LeNet5Error where matplotlib, which an option needs, is missing."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it would tell of a home that cannot be written
     try:
-        from matplotlib import backend_bases  # noqa: PLC0415 - it is optional
+        import matplotlib  # noqa: F401, PLC0415 - it is optional
     except ImportError:
         message = f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
         raise LeNet5Error(message) from None
-    known = backend_bases.FigureCanvasBase.get_supported_filetypes()
-    if path and path.suffix.lower()[1:] not in known:
-        there = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
-        raise LeNet5Error(f"{path}: {there}; expected .png, or another of {', '.join(sorted(known))}")
+
+
+def writes(path: Path) -> bool:
+    """Tell whether matplotlib writes files whose names end as this one does."""
+    from matplotlib import backend_bases  # noqa: PLC0415 - it is optional
+
+    return path.suffix.lower()[1:] in backend_bases.FigureCanvasBase.get_supported_filetypes()
 
 
 def history(epochs: list[Epoch], path: Path) -> None:
@@ -63,15 +69,16 @@ def history(epochs: list[Epoch], path: Path) -> None:
     panels = figure.subplots(1, 2)
     numbers = [epoch.epoch for epoch in epochs]
     for panel, key, colour in zip(panels, ("loss", "accuracy"), (ORANGE, BLUE), strict=True):
-        panel.plot(numbers, [getattr(epoch, key) for epoch in epochs], color=colour, marker="o", markersize=3)
+        values = [getattr(epoch, key) for epoch in epochs]
+        panel.plot(numbers, values, color=colour, marker="o", markersize=3, clip_on=False, label="training")
         panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        _count_along(panel)
         panel.grid(alpha=0.3)
     panels[0].set_ylim(bottom=0)
     accuracies = [epoch.accuracy for epoch in epochs]
     validated = [np.nan if epoch.validation_accuracy is None else epoch.validation_accuracy for epoch in epochs]
     if not np.isnan(validated).all():
-        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", label="validation")
+        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", clip_on=False, label="validation")
         panels[1].legend(loc="lower right")
         panels[1].set_title("training and validation accuracy")
         accuracies += validated
@@ -90,7 +97,7 @@ def histories(runs: Mapping[str, list[Epoch]], path: Path) -> None:
             if numbers:
                 panel.plot(numbers, values, color=colour, marker="o", markersize=3, label=name)
         panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        _count_along(panel)
         panel.grid(alpha=0.3)
         panel.legend()
     _write(figure, path)
@@ -101,12 +108,14 @@ def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Pa
     from matplotlib.ticker import LogLocator, NullFormatter  # noqa: PLC0415 - it is optional, and slow to import
 
     figure = _figure(9, 3.6, layout="constrained")
-    reached, ways, mattered = figure.subplots(1, 3, width_ratios=[3, 3, 2.4])
+    panels = 3 if importances else 2
+    reached, ways, *rest = figure.subplots(1, panels, width_ratios=[3, 3, 2.4][:panels])
     ways.sharey(reached)
     for early, colour, marker, said in ((True, GREY, "x", "ended early"), (False, BLUE, "o", "to its end")):
         some = [trial for trial in trials if bool(trial.reason) == early and trial.curve]
         errors = [_drawable(trial.accuracy) for trial in some]
-        reached.plot([trial.number for trial in some], errors, marker, color=colour, markersize=4, label=said)
+        if some:
+            reached.plot([trial.number for trial in some], errors, marker, color=colour, markersize=4, label=said)
         for trial in some:
             way = [_drawable(accuracy) for accuracy in trial.curve]
             ways.plot(range(1, len(way) + 1), way, color=colour, linewidth=1, marker="." if len(way) == 1 else "")
@@ -119,15 +128,19 @@ def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Pa
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         panel.yaxis.set_major_formatter("{x:g} %")
         panel.yaxis.set_minor_formatter(NullFormatter())
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        _count_along(panel)
         panel.grid(alpha=0.3)
     reached.set_ylabel("error on the images held out")
     names = list(importances)[::-1]
-    mattered.barh(names, [importances[name] for name in names], color=BLUE)
-    mattered.set(xlabel="fraction of what mattered", xlim=(0, None))
-    if not names:
-        mattered.set_axis_off()
+    for panel in rest:
+        panel.barh(names, [importances[name] for name in names], color=BLUE)
+        panel.set(xlabel="fraction of what mattered", xlim=(0, None))
     _write(figure, path)
+
+
+def _count_along(panel: "Axes") -> None:
+    """Put whole numbers on the x axis, though there may be a single one."""
+    panel.locator_params(axis="x", integer=True, min_n_ticks=1)
 
 
 def _drawable(accuracy: float) -> float:
@@ -149,23 +162,28 @@ def evaluation(tally: Tally, path: Path) -> None:
     _write(figure, path)
 
 
-def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path) -> None:
-    """Draw the pictures (m, 28, 28) of wrong answers in the order given, each with its class, answer and distances."""
+def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path, places: Sequence[str] = ()) -> None:
+    """Draw the pictures (m, 28, 28) of wrong answers in the order given, each with its class, answer and distances.
+
+    ``places`` says where each is from; without, its index stands there.
+    """
     wrong, drawn = tally.images - tally.right, len(worst.labels)
     side, left, top, wide, high = 28 * 4 / DOTS, 0.33, 0.85, 0.84, 1.3
     figure, canvas = _canvas(9, top + high * -(-drawn // SHEET))
     which = f"the {drawn} worst of {wrong:,}" if drawn < wrong else f"{wrong:,}"
     _text(canvas, left, 0.25, f"wrong answers: {which}; images: {tally.images:,}", ha="left", fontsize=12)
     if wrong:
-        said = f"true {tally.noun} → answer, squared distances to their glyphs, index of the image in the data (from 0)"
+        which = "where the image is from" if places else "index of the image in the data (from 0)"
+        said = f"true {tally.noun} → answer, squared distances to their glyphs, {which}"
         _text(canvas, left, 0.55, said, ha="left", fontsize=9)
-    for at, (place, label, scores) in enumerate(zip(worst.images, worst.labels, worst.scores, strict=True)):
+    named = [_shown(Path(place).name, PLACE) for place in places] or [f"#{index}" for index in worst.images]
+    for at, (place, label, scores) in enumerate(zip(named, worst.labels, worst.scores, strict=True)):
         x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
         _place(canvas, pictures[at], x, y, side, **_grey(np.array([0, 255])))
         read = f"{_shown(tally.names[label])} → {_shown(tally.names[answer])}"
         _text(canvas, x + side / 2, y + side + 0.1, read, fontsize=_fitting(read, side, 11))
         _text(canvas, x + side / 2, y + side + 0.25, f"{-scores[label]:.1f} → {-scores[answer]:.1f}")
-        _text(canvas, x + side / 2, y + side + 0.38, f"#{place}", fontsize=7)
+        _text(canvas, x + side / 2, y + side + 0.38, place, fontsize=_fitting(place, side, 7))
     _write(figure, path)
 
 

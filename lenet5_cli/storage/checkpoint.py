@@ -7,6 +7,7 @@ shapes, then one dict that says how they were made. The pairs alone, as the repo
 import hashlib
 import os
 import pickle
+from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from io import BytesIO
 from math import isfinite
@@ -72,7 +73,8 @@ class Checkpoint:
         sheet: the glyphs (k, 84) and names of the k classes; None in a file of the report's, which does not keep them.
         config: the settings of the run, by name.
         history: the epochs that were trained.
-        data: the training data's name, number of images and SHA-256.
+        data: the training data's name, number of images and SHA-256; likewise of what else was learned from: the model
+            that the run started from, what was rehearsed, the teacher.
         state: arrays by name that a resumed run needs beside the parameters.
         versions: of lenet5, Python and NumPy.
         distances: (QUANTILES,), equally spaced quantiles, from 0 to 1, of the squared distance from f6 to the nearest
@@ -322,5 +324,15 @@ def _sha256(saved: Checkpoint) -> str:
     codes = saved.sheet.codes if saved.sheet else None
     optional = (value for value in (codes, saved.distances) if value is not None)
     for value in (*(value for pair in saved.pairs for value in pair), *optional, *saved.state.values()):
-        digest.update(value.tobytes())
+        digest.update(_bytes(value))
     return digest.hexdigest()
+
+
+def sha256_of(pairs: Iterable[list[Array]]) -> str:
+    """Return the SHA-256, in hex, of parameters, whatever was saved with them."""
+    return hashlib.sha256(b"".join(_bytes(value) for pair in pairs for value in pair)).hexdigest()
+
+
+def _bytes(array: NDArray[Any]) -> bytes:
+    """Return the bytes of an array, little-endian on every machine, so that a digest of them holds on all."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -5,7 +5,7 @@ from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_info
 
 from lenet5_cli import __version__
@@ -16,7 +16,7 @@ from lenet5_cli.engine.preprocessing import as_labels, as_pictures
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training.ranks import Ranks
 
-Data = Split | str | PathLike[str] | tuple[NDArray[Any], NDArray[np.integer]]
+Data = Split | str | PathLike[str] | tuple[ArrayLike, ArrayLike]
 """A split; what ``data.sources.load`` takes; or pictures, as ``LeNet5.scores`` takes them, and labels (n,)."""
 
 
@@ -39,8 +39,11 @@ def load(
     *,
     cores: int = 1,
     progress: cache.Progress | None = None,
+    option: str = "",
 ) -> sources.Split:
     """Load a split of the data that the settings name, with the classes ``names``, by default the glyph sheet's.
+
+    What messages advise to give is named by its ``option``, ``--data ``, where it is given on a command line.
 
     Pictures are read by as many processes as there are ``cores``; a script that asks for several needs
     ``if __name__ == "__main__"``.
@@ -49,7 +52,7 @@ def load(
         LeNet5Error: there is no such data, or it is damaged.
     """
     names = glyphs.read(config.glyphs).names if names is None else names
-    how = sources.Reading(config.test_fraction, config.as_is, names, _read_picture, cores, progress)
+    how = sources.Reading(config.test_fraction, config.as_is, names, _read_picture, cores, progress, option)
     return sources.load(config.data, split, how)
 
 
@@ -67,17 +70,21 @@ def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Spli
     Raises:
         LeNet5Error: the data cannot be read; pictures or labels have another shape, or other numbers.
     """
-    if isinstance(data, Split):
-        return data
     if isinstance(data, str | PathLike):
         return load(Config(data=fspath(data)), split, names)
+    found = data if isinstance(data, Split) else _of_arrays(data)
+    if not len(found.labels):
+        raise LeNet5Error("no pictures; expected at least one")
+    return found
+
+
+def _of_arrays(data: object) -> Split:
     if not isinstance(data, tuple) or len(data) != 2:
         what = f"a tuple of {len(data)}" if isinstance(data, tuple) else f"of type {type(data).__name__}"
         raise LeNet5Error(f"data: {what}; expected a name, a path, a Split, or (pictures, labels)")
-    images = as_pictures(data[0])
-    if not len(images):
-        raise LeNet5Error("no pictures; expected at least one")
-    labels = as_labels(data[1], len(images))
+    images = as_pictures(np.asarray(data[0]))
+    # An empty list of labels has the type of floats.
+    labels = as_labels(np.asarray(data[1]), len(images)) if len(images) else np.empty(0, np.uint8)
     return Split("arrays", images, labels, "arrays", "arrays")
 
 

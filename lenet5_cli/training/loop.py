@@ -91,7 +91,7 @@ def _take_steps(
         split = mixed(split, rehearsed, config.rehearse, rng)
     chosen = choose(len(split.labels), config, rng)
     network, total, loss_sum, done = step.network, len(chosen), 0.0, 0
-    with np.errstate(over="ignore", invalid="ignore"), optimizer.epoch(network.parameters):  # the caller finds overflow
+    with np.errstate(all="ignore"), optimizer.epoch(network.parameters):  # the caller finds what is not finite
         for images, labels in track(batches(split, config.batch_size, chosen), total, f"epoch {epoch}"):
             distortions = None if config.augment == "none" else draw(config.augment, len(labels), rng)
             loss_sum += step.loss_and_gradient(images, labels, distortions) * len(labels)
@@ -194,8 +194,9 @@ def _count(
     for images, labels in track(batches(split, size), len(split.labels), "evaluation"):
         scores = step.scores(images, score)
         for part in parts(len(scores), EVALUATED):
-            loss = step.network.loss(scores[part], labels[part])
-            tally.add(loss * (part.stop - part.start), labels[part], scores[part])
+            with np.errstate(all="ignore"):  # the scores are finite, and a probability may be as good as 0
+                loss = step.network.loss(scores[part], labels[part])
+                tally.add(loss * (part.stop - part.start), labels[part], scores[part])
             if not distances:
                 tally.nearest.clear()
 

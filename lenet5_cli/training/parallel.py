@@ -120,7 +120,8 @@ class _Process:
         self.rank = rank
         # Not by ``multiprocessing``, which would run the user's script again. It imports from the same places as this
         # process, and leaves Ctrl-C to it.
-        code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; {call}"
+        places = [place for place in sys.path if isinstance(place, str)]  # Python imports from no others
+        code = f"import sys; sys.path[:] = {places!r}; from {__name__} import serve; {call}"
         alone: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

@@ -1,6 +1,5 @@
 """A training run, with its settings, network and history: begin, resume, train and save it."""
 
-import hashlib
 import multiprocessing
 import platform
 import queue
@@ -22,13 +21,13 @@ import numpy as np
 from lenet5_cli import __version__
 from lenet5_cli.config import READ_AS, Config, known, read
 from lenet5_cli.data import glyphs, sources
-from lenet5_cli.data.folders import ctrl_c_held_back
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.committee import together
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, only_writer, replacing
+from lenet5_cli.processes import ctrl_c_held_back, leave_ctrl_c_alone
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training.inputs import Data, as_split, load
@@ -122,7 +121,7 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
     if config.rehearse and "glyphs" in given:
         raise LeNet5Error("rehearse: another glyph sheet has other classes than the starting model; leave one out")
     kept = NETWORK if "glyphs" in given else (*NETWORK, "glyphs")
-    held_out = config.validation or max(1, len(split.labels) // HELD_OUT)
+    held_out = config.validation if "validation" in given else max(1, len(split.labels) // HELD_OUT)
     config = replace(config, validation=held_out, **{name: own[name] for name in kept})
     return Run(config, split, start, _rehearsed(config, start))
 
@@ -136,10 +135,13 @@ def _rehearsed(config: Config, start: Checkpoint) -> sources.Split | None:
     name = str(start.data.get("name", "mnist"))
     try:
         return load(Config(data=name, **how), "train", names)
-    except sources.DownloadError as error:
-        fetch = f"lenet5 data fetch {name}, where there is a network, brings it into the cache"
-        advice = f"the model to start from was trained on it; {fetch}, and without --rehearse it is not needed"
-        raise LeNet5Error(f"rehearse: {error.problem}; {advice}") from None
+    except sources.AbsentError as error:
+        advice = "put it back there, or leave out --rehearse"
+        if isinstance(error, sources.DownloadError):
+            fetch = f"lenet5 data fetch {name}, where there is a network, brings it into the cache"
+            advice = f"{fetch}, and without --rehearse it is not needed"
+        trained = "the model to start from was trained on it"
+        raise LeNet5Error(f"rehearse: {error.problem}; {trained}; {advice}") from None
 
 
 class Run:
@@ -181,7 +183,7 @@ class Run:
         if config.patience and not config.validation:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")
         if config.rehearse and rehearsed is None:
-            raise LeNet5Error("rehearse: there is no model to start from; set --from too")
+            raise LeNet5Error("rehearse: there is no model to start from; train --from takes one")
         self.network = LeNet5(config, sheet or _sheet(config, start))
         demand_classes(self.network, split)
         _demand_drawable(config, self.network.names)
@@ -190,7 +192,7 @@ class Run:
         self.ended = ""
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
-        self._rank: tuple[float, ...] = ()  # of the parameters that are kept, as _ranked returns it
+        self._best_quality: tuple[float, ...] = ()  # of the parameters that are kept
         self.rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
         shuffled = _shuffled(split) if start else split
         held_out = len(split.labels) - config.validation
@@ -213,7 +215,8 @@ class Run:
             LeNet5Error: it is not the checkpoint of a run, it was trained on other images, or it is finished.
         """
         if saved.data.get("sha256") != split.sha256:
-            raise LeNet5Error(f"{saved.where}was trained on other images than those of {split.source}")
+            there = f"was trained on other images than those of {split.source}"
+            raise LeNet5Error(f"{saved.where}{there}; --data says where its own are, and --from begins another run")
         config = config or continued(saved, {})
         if "from" not in saved.data:
             run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
@@ -224,10 +227,12 @@ class Run:
             rehearsed = _rehearsed(config, replace(saved, data=first, config=how))
             run = cls(config, split, saved, rehearsed, saved.sheet)
             if rehearsed and rehearsed.sha256 != saved.data.get("rehearsed_sha256"):
-                raise LeNet5Error(f"{saved.where}rehearsed other images than those of {rehearsed.source}")
+                there = f"rehearsed other images than those of {rehearsed.source}"
+                raise LeNet5Error(f"{saved.where}{there}; put its own back there, or begin another run")
             run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
         if run.teacher_sha256 != saved.data.get("teacher_sha256", ""):
-            raise LeNet5Error(f"{saved.where}learned from another model than the one that is in {config.teacher} now")
+            there = f"learned from another model than the one that is in {config.teacher} now"
+            raise LeNet5Error(f"{saved.where}{there}; --teacher says where it is")
         run._take_up(saved)
         return run
 
@@ -236,7 +241,7 @@ class Run:
         if not saved.history or len(validated) != (saved.epoch if self.config.validation else 0):
             raise LeNet5Error(f"{saved.where}its history is not that of a run; only what train saved can be resumed")
         self.history = list(saved.history)
-        self._rank = max(self._rank, *map(self._ranked, self.history))
+        self._best_quality = max(self._best_quality, *map(self._quality, self.history))
         self.network.assign(saved.pairs, saved.where)
         self._best, self._distances = saved.pairs, saved.distances
         state = self._state()
@@ -274,8 +279,8 @@ class Run:
             ranks=ranks,
             track=track,
         ):
-            if not self._validation or self.config.keep == "last" or self._ranked(epoch) > self._rank:
-                self._rank = self._ranked(epoch)
+            if not self._validation or self.config.keep == "last" or self._quality(epoch) > self._best_quality:
+                self._best_quality = self._quality(epoch)
                 self._best, self._distances = self.network.pairs(), self._calibrated()
             self.history.append(epoch)
             if output is not None:
@@ -296,10 +301,10 @@ class Run:
         self._best = self.network.pairs()
         if self._validation:
             tally = evaluate(self.network, self._validation)
-            self._rank = (tally.accuracy, -tally.loss)
+            self._best_quality = (tally.accuracy, -tally.loss)
             self._distances = self._calibrated()
 
-    def _ranked(self, epoch: Epoch) -> tuple[float, float]:
+    def _quality(self, epoch: Epoch) -> tuple[float, float]:
         """Return by what the best epoch is kept: accuracy; where few images are held out, and many tie, also loss."""
         return epoch.validation_accuracy or 0.0, -(epoch.validation_loss or 0.0) if self._origin else 0.0
 
@@ -309,7 +314,8 @@ class Run:
         if patience and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience]):
             return f"No epoch of the last {patience} validated better; the {self.config.keep} is kept."
         if late and len(self.history) < self.config.epochs:
-            return f"Another epoch would end later than {self.config.max_time} after the start."
+            limit = self.config.max_time + "s" * self.config.max_time.isdecimal()
+            return f"Another epoch would end later than {limit} after the start."
         return ""
 
     def kept(self) -> LeNet5:
@@ -361,7 +367,8 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
         raise LeNet5Error(f"{saved.where}does not say how it was trained; a run of lenet5 can be resumed")
     unknown = saved.config.keys() - known(saved.config).keys()
     if unknown:
-        raise LeNet5Error(f"{saved.where}{min(unknown)} is a setting that this lenet5 does not know")
+        there = f"{min(unknown)} is a setting that this lenet5 does not know"
+        raise LeNet5Error(f"{saved.where}{there}; resume it with the version that made it")
     config = Config(**saved.config)
     free = set(FREE if config.schedule == "exponential" else FREE[1:])
     if config.teacher and changes.get("teacher"):
@@ -382,7 +389,7 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
 
 def improved(saved: Checkpoint) -> bool:
     """Tell whether a checkpoint has other parameters than the model that its run started from, if from one."""
-    return saved.data.get("from_sha256") != _sha256(saved.pairs)
+    return saved.data.get("from_sha256") != checkpoint.sha256_of(saved.pairs)
 
 
 def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[int, ...]]:
@@ -397,7 +404,7 @@ def _sheet(config: Config, start: Checkpoint | None) -> glyphs.Sheet | None:
 def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any]:
     """Return what a checkpoint says of the model that a run started from."""
     name = BUNDLED if start.path == str(BUNDLED_MODEL) else start.path
-    origin = {"from": name, "from_sha256": _sha256(start.pairs)}
+    origin = {"from": name, "from_sha256": checkpoint.sha256_of(start.pairs)}
     if rehearsed is None:
         return origin
     how = {f"rehearsed_{name}": start.config[name] for name in READ_AS if name in start.config}
@@ -422,23 +429,21 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
     """Return what a network is to learn from in place of labels, if anything, and the SHA-256 of its parameters.
 
     Raises:
-        LeNet5Error: a model cannot be read, or has other classes.
+        LeNet5Error: a model cannot be read, has other classes, or is given twice.
     """
     if not config.teacher:
         return None, ""
     names = config.teacher.split(",")
+    for path in (paths := [Path(name) for name in names]):
+        if paths.count(path) > 1:
+            raise LeNet5Error(f"teacher: {path} was given twice; each model teaches once")
     try:
         saved = [checkpoint.read(name) for name in names]
     except LeNet5Error as error:
         raise LeNet5Error(f"teacher: {error}; if it has moved, --teacher says where it is") from None
     members = [LeNet5.restore(each) for each in saved]
     together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
-    return together(members), _sha256([pair for each in saved for pair in each.pairs])
-
-
-def _sha256(pairs: list[list[Array]]) -> str:
-    """Return the SHA-256, in hex, of parameters; ``lenet5 info`` shows the same."""
-    return hashlib.sha256(b"".join(value.tobytes() for pair in pairs for value in pair)).hexdigest()
+    return together(members), checkpoint.sha256_of(pair for each in saved for pair in each.pairs)
 
 
 def _shuffled(split: sources.Split) -> sources.Split:
@@ -570,7 +575,7 @@ def _run_apart(
     place: int, config: Config, output: str, start: str | PathLike[str] | None, threads: int, events: Any
 ) -> None:
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
+    leave_ctrl_c_alone()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
     first = multiprocessing.parent_process()
     try:
@@ -594,7 +599,7 @@ def _run_apart(
 
 def train_apart(settings: dict[str, Any], events: Connection) -> None:
     """Train in a process of its own, and send each epoch; then None, or why it cannot go on. Nothing is saved."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
+    leave_ctrl_c_alone()
     try:
         config = Config(**settings)
         for epoch in Run(config, load(config, "train")).train():

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lenet5_cli.config import Config, check, choices, keyed, nearest, shown
-from lenet5_cli.data.folders import ctrl_c_held_back
 from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular, shipped_folder
+from lenet5_cli.processes import ctrl_c_held_back
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import wilson
 from lenet5_cli.training.runs import Run, train_apart
@@ -122,7 +122,7 @@ def read_space(name: str) -> Space:
 def _distribution(setting: Field[Any], given: Any) -> BaseDistribution:
     name = setting.name
     if name in KEPT:
-        raise LeNet5Error(f"{name}: decides how trials are compared, so that it is the same for all; leave it out")
+        raise LeNet5Error(f"{name}: decides how trials are compared, so it must be the same for all; leave it out")
     if isinstance(given, list):
         for value in given:
             check(setting, value)
@@ -176,7 +176,7 @@ class Search:
         """
         if not config.validation:
             raise LeNet5Error(
-                f"validation: no image of {split.source} is held out; a search compares by them; set validation"
+                f"validation: no image of {split.source} is held out; trials are compared on them; set validation"
             )
         Run(replace(config, seed=0), split)  # refuses what no trial could train with
         self.space, self._where = space, storage
@@ -447,7 +447,7 @@ def _study(storage: Path | None) -> Study:
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
         raise _no_journal(storage) from None
     if names and STUDY not in names:
-        raise LeNet5Error(f"{storage}: has the study {shown(names[0])}, none of lenet5; name a new file")
+        raise LeNet5Error(f"{storage}: has the study {shown(names[0])}, which is not lenet5's; name a new file")
     how: dict[str, Any] = {"pruner": pruner, "direction": "maximize", "load_if_exists": True}
     return optuna.create_study(storage=journal, study_name=STUDY, **how)
 

@@ -61,8 +61,8 @@ class Step(Generic[Network]):
         Raises:
             LeNet5Error: ``threads`` is not at least 1.
         """
-        if threads < 1:
-            raise LeNet5Error(f"threads: {threads}; expected 1 or more")
+        if not isinstance(threads, int | np.integer) or threads < 1:
+            raise LeNet5Error(f"threads: {threads}; expected an integer, 1 or more")
         self.network = network
         self.ranks = ranks
         self.pool = Pool(_ChunkWork(network), threads)
@@ -228,7 +228,7 @@ class _Part:
     def _run(self) -> None:
         """Have the chunks in the buffer computed."""
         self.pool.buffer.parameters[...] = self.step.network.parameters
-        with self.ranks.named(), np.errstate(over="ignore", invalid="ignore"):  # the leader finds what overflows
+        with self.ranks.named(), np.errstate(all="ignore"):  # the leader finds what overflows
             self.pool.run(len(self._held))
 
 

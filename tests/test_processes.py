@@ -1,0 +1,22 @@
+"""What Ctrl-C does to processes that are started beside the first."""
+
+import signal
+from multiprocessing import resource_tracker
+
+import pytest
+
+from lenet5_cli import processes
+
+
+def test_the_tracker_of_processes_runs_before_ctrl_c_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its start ends with letting Ctrl-C through."""
+    blocked: list[object] = []
+
+    def look() -> None:
+        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+    monkeypatch.setattr(resource_tracker, "ensure_running", look)
+    with processes.ctrl_c_held_back():
+        look()
+    look()
+    assert blocked == [set(), {signal.SIGINT}, set()]
