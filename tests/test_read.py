@@ -110,6 +110,53 @@ def test_a_table_around_the_page_is_no_ink() -> None:
         assert assert_reads(Image.fromarray(image), 3, 0.9).chosen.dark
 
 
+@pytest.mark.parametrize("digit", range(10))
+@pytest.mark.parametrize("across", [230, 360])
+def test_a_digit_in_a_frame_is_read(digit: int, across: int) -> None:
+    """On the canvas of a drawing program, and in the box of a form, the frame was taken for the digit, and refused."""
+    image = drawing(digit, 400)
+    ImageDraw.Draw(image).rectangle((200 - across // 2, 15, 200 + across // 2, 385), width=4)
+    assert_reads(image, digit, 0.75)
+
+
+@pytest.mark.parametrize("digit", range(10))
+@pytest.mark.parametrize("desk", [(70, 50, 40), (170, 150, 120), (120, 85, 60)])
+def test_a_digit_on_a_sheet_on_a_desk_is_read(digit: int, desk: tuple[int, int, int]) -> None:
+    image = Image.new("RGB", (400, 300), desk)
+    ImageDraw.Draw(image).polygon([(60, 30), (330, 45), (350, 260), (40, 270)], (235, 232, 225))
+    image.paste(Image.new("RGB", (200, 200), (50, 50, 60)), (100, 50), drawing(digit, ink=255, paper=0))
+    light = np.linspace(1, 0.8, 400)[:, None] + np.random.default_rng(0).normal(0, 0.02, (300, 400, 1))
+    photo = Image.fromarray(np.clip(image * light, 0, 255).astype(np.uint8))
+    assert_reads(photo, digit, 0.5)
+
+
+def test_the_holes_of_a_binder_do_not_speak_against_a_digit() -> None:
+    image = Image.new("L", (700, 400), 255)
+    image.paste(drawing(8, 400), (300, 0))
+    clean = read(image, NETWORK).chosen
+    for y in range(30, 400, 68):
+        ImageDraw.Draw(image).ellipse((20, y, 48, y + 28), fill=40)
+    assert assert_reads(image, 8, 0.75).chosen.score == pytest.approx(clean.score, abs=0.5)
+
+
+def test_others_are_counted_wherever_they_are() -> None:
+    image = Image.new("L", (900, 900), 255)
+    for place in ((0, 0), (500, 0), (0, 600)):
+        image.paste(drawing(3, 300), place)
+    image.paste(drawing(3, 340), (520, 560))
+    assert read(image, NETWORK).chosen.others == 3
+
+
+def test_across_the_edge_of_a_shadow_the_strongest_ink_is_the_digit() -> None:
+    image = np.asarray(drawing(2, 400)).astype(float)
+    shadow = np.ones((400, 400))
+    shadow[180:, 210:] = shadow[120:, 250:] = 0.5
+    photo = (
+        np.asarray(Image.fromarray((255 * shadow).astype(np.uint8)).filter(ImageFilter.GaussianBlur(6))) / 255 * image
+    )
+    assert_reads(Image.fromarray(photo.astype(np.uint8)), 2, 0.5)
+
+
 def test_specks_are_no_ink() -> None:
     rng = np.random.default_rng(0)
     image = np.array(drawing(6, 300))

@@ -113,3 +113,62 @@ def test_isolating_keeps_soft_edges_and_drops_neighbours() -> None:
     assert (alone == 255).sum() == 20 * 60
     assert (alone == 90).sum() == 2 * 60
     assert (alone > 0).sum() == 22 * 60
+
+
+def test_frames_stand_on_all_four_sides_of_what_is_no_speck_in_them() -> None:
+    mask = np.zeros((200, 400), np.uint8)
+    mask[20:180, 20:180] = 1
+    mask[25:175, 25:175] = 0  # a box
+    mask[60:90, 60:90] = mask[110:140, 60:90] = 1  # in it
+    mask[100, 150] = 1  # a speck in it
+    mask[20:180, 220:225] = mask[175:180, 220:380] = 1  # two sides of a box
+    mask[60:90, 300:330] = 1
+    labels, found = segment.components(mask, minimum=2)
+    boxes = [(each.left, each.top) for each in found]
+    assert [(each.left, each.top) for each in segment.without_frames(found, labels)] == [
+        box for box in boxes if box != (20, 20)
+    ]
+    assert len(segment.without_frames(found, labels, fewest=2)) == len(found) - 1
+    assert len(segment.without_frames(found, labels, fewest=3)) == len(found)
+
+
+def test_a_component_is_near_a_box_by_less_than_a_distance_across_and_down() -> None:
+    _, [each] = segment.components(np.pad(np.ones((10, 10), np.uint8), 50))
+    assert each.near((70, 50, 90, 60), 11)
+    assert not each.near((70, 50, 90, 60), 10)
+    assert each.near((50, 30, 60, 40), 11)
+    assert not each.near((70, 30, 90, 40), 10)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_sheet_is_a_page_that_goes_on_in_its_own_shades(colours: int) -> None:
+    page = np.full((300, 400, colours), 60, np.uint8)
+    page[50:250, 50:300] = np.linspace(200, 240, 250)[:, None]
+    page[120:170, 150:180] = 80
+    [sheet] = segment.sheets(page[..., 0] if colours == 1 else page)
+    sheet = sheet.reshape(page.shape)
+    np.testing.assert_array_equal(sheet[60:240, 60:290], page[60:240, 60:290])
+    outside = np.ones((300, 400), bool)
+    outside[50:250, 50:300] = False
+    assert sheet[outside].min() >= 195
+    assert sheet[outside].max() <= 240
+
+
+def test_neither_a_bare_part_nor_a_letter_nor_the_page_itself_is_a_sheet() -> None:
+    bare = np.full((300, 400), 60, np.uint8)
+    bare[50:250, 50:300] = 220
+    page = np.full((300, 400), 220, np.uint8)
+    page[100:150, 150:180] = 60
+    letter = np.full((300, 400), 220, np.uint8)
+    letter[50:250, 100:300] = 60
+    letter[70:140, 130:280] = letter[160:230, 130:280] = 220
+    for pixels in (bare, page, letter):
+        assert list(segment.sheets(pixels)) == []
+
+
+def test_on_a_page_of_specks_frames_are_bounded_work() -> None:
+    mask = np.zeros((512, 512), np.uint8)
+    mask[::3, ::3] = mask[1::3, ::3] = 1
+    labels, found = segment.components(mask, minimum=2)
+    assert len(found) > 20_000
+    assert segment.without_frames(found, labels) == found

@@ -136,8 +136,9 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     """Return the rows of digits on a page (h, w) or (h, w, 3), and how they were found; None where nothing stands out.
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
-    join them and to skip what is no digit; of several hypotheses about the ink, the one in which most is read. Where
-    none has two digits, lines over most of the page are removed: on dark squared paper all may be one component.
+    join them and to skip what is no digit; of several hypotheses about the ink of the page or of a sheet on it, the one
+    in which most is read. Where none has two digits, lines over most of the page are removed: on dark squared paper all
+    may be one component.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
 
@@ -148,7 +149,7 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     """
     scale = max(1, ENLARGED // max(pixels.shape[:2]))
     shades = cv2.resize(segment.grey(pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    inks = list(segment.inks(shades))
+    inks = [ink for page in (shades, *segment.sheets(shades)) for ink in segment.inks(page)]
     found = [_read(ink, network, touching) for ink in inks]
     if all(len(rows.found) < 2 for rows in found):
         found += [_read(ink, network, touching) for ink in map(segment.without_lines, inks) if ink]
@@ -236,19 +237,19 @@ def _measured(mask: Plane) -> tuple[float, Plane, list[Component]]:
     labels, found = segment.components(mask, DUST)
     if len(found) > MARKS_MAX:
         raise LeNet5Error(f"more than {MARKS_MAX:,} marks that may be digits; crop it to the digits")
-    found = _without_frames(found)
+    found = _without_frames(found, labels)
     heights = np.array([each.height for each in found if each.height >= DUST])
     if not len(heights):
         return 0.0, labels, []
     return float(np.median(heights[heights >= BODY * np.quantile(heights, 0.75)])), labels, found
 
 
-def _without_frames(found: list[Component]) -> list[Component]:
-    """Return components without those around another one that is not much smaller: they are boxes for digits."""
-    left, top, right, bottom = np.array([each[1:5] for each in found]).reshape(-1, 4).T
-    holds = (left[:, None] < left) & (right < right[:, None]) & (top[:, None] < top) & (bottom < bottom[:, None])
-    large = bottom - top >= HELD * (bottom - top)[:, None]
-    return [each for each, frame in zip(found, (holds & large).any(axis=1), strict=True) if not frame]
+def _without_frames(found: list[Component], labels: Plane) -> list[Component]:
+    """Return components without boxes for digits: around one that is not much smaller, or around several."""
+    heights = np.array([each.height for each in found])
+    held = segment.holding(found, found) & (heights >= HELD * heights[:, None])
+    rest = [each for each, inner in zip(found, held, strict=True) if not inner.any()]
+    return segment.without_frames(rest, labels, fewest=2)
 
 
 def _in_rows(found: list[Component]) -> list[list[Component]]:

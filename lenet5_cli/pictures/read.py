@@ -23,7 +23,9 @@ SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
 DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are several, not parts of one thing
 
-UNEXPLAINED: Final = 40  # prior, in squared distance, were all ink left over, without what touches the page's edge
+# Prior, in squared distance, were all ink left over, without what touches the page's edge, frames, and what is farther
+# away than the candidate is long, as the holes of a binder are.
+UNEXPLAINED: Final = 40
 IN_REFUSAL: Final = 0.5  # of the prior counts beside the distance where the threshold decides
 
 
@@ -241,8 +243,9 @@ def _of_ink(ink: Ink) -> Iterator[Candidate]:
         left, top, right, bottom = box = segment.box_of(group)
         length = max(right - left, bottom - top)
         if length >= SMALLEST:
-            rest = [each for each in inside if each not in group and each.near(box, length)]
-            prior = ink.prior + UNEXPLAINED * segment.area_of(rest) / segment.area_of([*rest, *group])
+            rest = set(inside).difference(group)
+            left_over = segment.area_of(each for each in rest if each.near(box, length))
+            prior = ink.prior + UNEXPLAINED * left_over / (left_over + segment.area_of(group))
             others = sum(each.length > COMPARABLE * length for each in rest)
             plane = segment.isolate(ink, labels, group)
             yield Candidate(normalise(plane), plane, box, ink.dark, ink.local, others, prior)

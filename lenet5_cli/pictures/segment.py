@@ -1,7 +1,6 @@
 """From a page to hypotheses about its ink, the ink's connected components, and those that may be one digit."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import cv2
@@ -30,11 +29,13 @@ SPAN: Final = 0.8  # of the side along them: ruled lines reach over more of it; 
 SLIM: Final = 8  # lengths of a rule's run by its width at least; a stroke that is as straight is shorter
 DRIFT: Final = 12  # lengths of a rule's run by how far it may stray: nearly 5 degrees
 OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhere strokes lie on it
+FRAMES: Final = 100  # components that may be frames, the longest: it bounds the work on a page of specks
 FRAMED: Final = 0.05  # of a frame's or sheet's longer side: what is shorter is a speck on it
 SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
-WHOLE: Final = 0.95  # of them: a larger part is the page itself
-FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
+WHOLE: Final = 0.95  # of them, in its box: a larger part is the page itself
 SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
+BORDER: Final = 0.01  # of a sheet's longer side: how far its soft edge and its shadow reach
+FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
 WIDENED: Final = 1.3  # of that width, and 2 pixels: what a rule is removed up to, so that strokes that cross it stay
 
 
@@ -117,13 +118,13 @@ def inks(shades: Plane, levels: dict[float, float] = LEVELS) -> Iterator[Ink]:
     strays = [cv2.mean(cv2.absdiff(each, page))[0] for each in near]
     stray = min(strays) / max(1.0, _full(cv2.absdiff(shades, page)))
     if stray <= UNEVEN:
-        yield from _on(shades, page, page, levels, local=False, prior=MISFIT if stray > STRAY else 0)
+        yield from _on(shades, page, page, levels=levels, local=False, prior=MISFIT if stray > STRAY else 0)
     if stray > EVEN:
-        yield from _on(shades, *near, levels, local=True, prior=0 if stray > STRAY else MISFIT)
+        yield from _on(shades, *near, levels=levels, local=True, prior=0 if stray > STRAY else MISFIT)
 
 
 def _on(
-    shades: Plane, light: Plane, dark: Plane, levels: dict[float, float], *, local: bool, prior: float
+    shades: Plane, light: Plane, dark: Plane, *, levels: dict[float, float], local: bool, prior: float
 ) -> Iterator[Ink]:
     """Yield the hypotheses of dark ink on a light background and of light ink on a dark one, (h, w) each."""
     planes = {True: cv2.subtract(light, shades), False: cv2.subtract(shades, dark)}
@@ -197,24 +198,26 @@ def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]
     return labels, sorted(found, key=lambda each: -each.length)
 
 
-def holding(found: Sequence[Component]) -> NDArray[np.bool_]:
-    """Return (n, n): whether the box of each component holds that of each other one."""
-    left, top, right, bottom = np.array([each[1:5] for each in found]).reshape(-1, 4).T
-    across = (left[:, None] < left) & (right < right[:, None])
-    holds: NDArray[np.bool_] = across & (top[:, None] < top) & (bottom < bottom[:, None])
+def holding(frames: Sequence[Component], found: Sequence[Component]) -> NDArray[np.bool_]:
+    """Return [frame, component]: whether the box of the one holds that of the other."""
+    (outer_left, outer_top, outer_right, outer_bottom), (left, top, right, bottom) = (
+        np.array([each[1:5] for each in group]).reshape(-1, 4).T for group in (frames, found)
+    )
+    across = (outer_left[:, None] < left) & (right < outer_right[:, None])
+    holds: NDArray[np.bool_] = across & (outer_top[:, None] < top) & (bottom < outer_bottom[:, None])
     return holds
 
 
 def without_frames(found: Sequence[Component], labels: Plane, fewest: int = 1) -> list[Component]:
-    """Return components without those that stand around a ``fewest`` of others: a box, the border of a canvas."""
+    """Return components, the longest first, without boxes and borders: those around a ``fewest`` of others."""
     lengths = np.array([each.length for each in found])
-    within = holding(found) & (lengths >= FRAMED * lengths[:, None])
-    kept = []
-    for each, inner in zip(found, within, strict=True):
-        others = (found[place] for place in np.flatnonzero(inner))
-        if sum(1 for _ in islice((1 for other in others if _around(each, other, labels)), fewest)) < fewest:
-            kept.append(each)
-    return kept
+    within = holding(found[:FRAMES], found) & (lengths >= FRAMED * lengths[:FRAMES, None])
+    frames = {
+        frame
+        for frame, inner in zip(found, within, strict=False)
+        if sum(_around(frame, found[place], labels) for place in np.flatnonzero(inner).tolist()) >= fewest
+    }
+    return [each for each in found if each not in frames]
 
 
 def _around(frame: Component, other: Component, labels: Plane) -> bool:
@@ -229,30 +232,36 @@ def sheets(page: Plane) -> Iterator[Plane]:
 
     Around the sheet, it goes on in the shades that are near.
     """
-    shades = grey(page)
     for kind in (cv2.THRESH_BINARY, cv2.THRESH_BINARY_INV):
-        _, mask = cv2.threshold(shades, 0, 1, kind | cv2.THRESH_OTSU)
+        _, mask = cv2.threshold(grey(page), 0, 1, kind | cv2.THRESH_OTSU)
         labels, found = components(mask, minimum=FRAMED * max(mask.shape))
         for each in found:
-            if each.area < max(SHEET * mask.size, SOLID * (each.right - each.left) * each.height):
-                continue
-            part = (labels == each.label).astype(np.uint8)
-            outline, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-            whole = cv2.drawContours(np.zeros_like(part), outline, -1, 1, cv2.FILLED)
-            inside = cv2.erode(whole, np.ones((2 * round(SOFT * each.length / 4) + 3,) * 2), borderValue=0)
-            _, on_it = components(cv2.subtract(inside, part), minimum=FRAMED * each.length)
-            if on_it and cv2.countNonZero(whole) <= WHOLE * mask.size:
-                yield _continued(page, inside)
+            box = (each.right - each.left) * each.height
+            if each.area >= max(SHEET * mask.size, SOLID * box) and box <= WHOLE * mask.size:
+                inside = _inside((labels == each.label).astype(np.uint8), each.length)
+                if inside is not None:
+                    yield _continued(page, inside)
+
+
+def _inside(part: Plane, length: int) -> Plane | None:
+    """Return a part (h, w) without its border and with what is on it, 1 each; None where nothing is."""
+    outline, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    filled = cv2.drawContours(np.zeros_like(part), outline, -1, (1,), cv2.FILLED)
+    border = np.ones((3 + 2 * round(BORDER * length),) * 2, np.uint8)
+    inside = cv2.erode(filled, border, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+    _, found = components(cv2.subtract(inside, part), minimum=FRAMED * length)
+    return inside if found else None
 
 
 def _continued(page: Plane, inside: Plane) -> Plane:
     """Return a page (h, w) or (h, w, 3) that is the same inside, and outside as what is near inside, on average."""
     size = (2 * (max(inside.shape) // 8) + 1,) * 2
-    kept, weight = (x.astype(np.float32) for x in (cv2.bitwise_and(page, page, mask=inside), inside))
-    mean = kept.sum(axis=(0, 1)) / weight.sum()
-    weight, inside = (x.reshape(*x.shape, *[1] * (page.ndim - 2)) for x in (cv2.blur(weight, size), inside))
+    kept: Plane = cv2.bitwise_and(page, page, mask=inside).astype(np.float32)
+    mean = kept.sum(axis=(0, 1)) / inside.sum()
+    each_colour = (*inside.shape, *[1] * (page.ndim - 2))
+    weight = cv2.blur(inside.astype(np.float32), size).reshape(each_colour)
     around = (cv2.blur(kept, size) + FEW * mean) / (weight + FEW)
-    return np.where(inside, page, around).astype(np.uint8)
+    return np.where(inside.reshape(each_colour), page, around).astype(np.uint8)
 
 
 def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
