@@ -45,6 +45,20 @@ def test_a_local_background_takes_a_shadow_away_and_the_page_is_uneven() -> None
     assert dark[0].prior == 0
 
 
+def test_the_strongest_ink_leaves_half_shadows_out() -> None:
+    page = np.full((200, 200), 240, np.uint8)
+    page[120:, 120:] = 120  # a shadow
+    page[80:160, 100:110] = 20
+    for ink in segment.inks(page, segment.STRONG):
+        if ink.dark and not ink.local:
+            np.testing.assert_array_equal(np.argwhere(ink.mask).min(axis=0), (80, 100))
+            assert ink.mask.sum() == 80 * 10
+            break
+    else:
+        pytest.fail("no dark ink")
+    assert max(ink.mask.sum() for ink in segment.inks(page)) > 80 * 80
+
+
 def test_the_stronger_polarity_comes_first_and_one_that_is_nearly_as_strong_is_followed_too() -> None:
     shades = np.full((100, 100), 128, np.uint8)
     shades[20:40, 20:40], shades[60:80, 60:80] = 255, 18
