@@ -1,4 +1,4 @@
-"""Read digits under shadows, in low light and on ruled or squared paper, and pictures of a list, with steps left out.
+"""Read digits in shadows, low light, frames, on ruled paper or a desk, and pictures of a list, with steps left out.
 
     LENET5_DATA=mnist_data python benchmarks/pictures.py [--model model.pkl] [--count 50] [--seed 0]
     python benchmarks/pictures.py --list singles.csv --folder pictures/singles
@@ -34,6 +34,9 @@ STEPS: dict[str, tuple[object, dict[str, object]]] = {
     "the stronger polarity alone": (segment, {"RIVAL": 1.0}),
     "one background everywhere": (segment, {"EVEN": 255.0, "STRAY": 255.0, "UNEVEN": 255.0}),
     "no faint ink": (segment, {"LEVELS": {0.4: 0.0}}),
+    "the strongest ink is not tried": (segment, {"STRONG": {}}),
+    "frames stay": (segment, {"FRAMES": 0}),
+    "sheets are not read by themselves": (segment, {"SHEET": 2.0}),
     "rules stay": (segment, {"RUN_MIN": 10_000}),
     "brightness alone": (segment, {"grey": lambda x: x if x.ndim == 2 else cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)}),
     "thin strokes stay thin": (normalise, {"PEN": 0.1}),
@@ -84,7 +87,25 @@ def squared(ink: Plane, rng: Rng) -> Plane:
     return ruled(ink, rng, squares=True)
 
 
-SCENES: list[Callable[[Plane, Rng], Plane]] = [shadow, low_light, ruled, squared]
+def framed(ink: Plane, rng: Rng) -> Plane:
+    """Return a page with a frame around the digit, as of a form's box or a drawing program's canvas."""
+    (top, left), (bottom, right) = np.argwhere(ink > 0.5).min(axis=0), np.argwhere(ink > 0.5).max(axis=0)
+    far = int(rng.integers(12, 80))
+    frame = cv2.rectangle(np.zeros_like(ink), (left - far, top - far), (right + far, bottom + far), 1, 4)
+    return PAPER - (PAPER - INK) * np.maximum(ink, frame)
+
+
+def on_a_desk(ink: Plane, rng: Rng) -> Plane:
+    """Return a sheet of paper on the grain of a desk."""
+    grain = rng.normal(90, 12, (SIDE // 6, SIDE // 6)).astype(np.float32)
+    turned = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), float(rng.uniform(-15, 15)), 0.65)
+    sheet, around = (
+        cv2.warpAffine(page, turned, (SIDE, SIDE)) for page in (PAPER - (PAPER - INK) * ink, np.ones_like(ink))
+    )
+    return (cv2.resize(grain, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) * (1 - around) + sheet) * light(rng, 0.7)
+
+
+SCENES: list[Callable[[Plane, Rng], Plane]] = [shadow, low_light, ruled, squared, framed, on_a_desk]
 
 
 def scenes(count: int, seed: int) -> Iterator[tuple[str, int | None, Page]]:

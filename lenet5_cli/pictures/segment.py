@@ -32,7 +32,7 @@ OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhe
 FRAMES: Final = 100  # components that may be frames, the longest: it bounds the work on a page of specks
 FRAMED: Final = 0.05  # of a frame's or sheet's longer side: what is shorter is a speck on it
 SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
-WHOLE: Final = 0.95  # of them, in its box: a larger part is the page itself
+EDGES: Final = 2  # of the page, which a sheet reaches at most: with three, it is a side of the page, in other light
 SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
 BORDER: Final = 0.01  # of a sheet's longer side: how far its soft edge and its shadow reach
 FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
@@ -236,8 +236,9 @@ def sheets(page: Plane) -> Iterator[Plane]:
         _, mask = cv2.threshold(grey(page), 0, 1, kind | cv2.THRESH_OTSU)
         labels, found = components(mask, minimum=FRAMED * max(mask.shape))
         for each in found:
+            edges = (each.left == 0) + (each.top == 0) + (each.right == mask.shape[1]) + (each.bottom == mask.shape[0])
             box = (each.right - each.left) * each.height
-            if each.area >= max(SHEET * mask.size, SOLID * box) and box <= WHOLE * mask.size:
+            if each.area >= max(SHEET * mask.size, SOLID * box) and edges <= EDGES:
                 inside = _inside((labels == each.label).astype(np.uint8), each.length)
                 if inside is not None:
                     yield _continued(page, inside)
