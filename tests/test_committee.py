@@ -256,6 +256,20 @@ def test_letters_answer_together_too() -> None:
     assert both.scores(IMAGES[:2]).shape == (2, 26)
 
 
+def test_a_name_is_no_committee() -> None:
+    """Its first letter was."""
+    with pytest.raises(LeNet5Error, match="^network: a name, 'bundled'; expected the network itself"):
+        Committee("bundled")  # type: ignore[arg-type]
+
+
+def test_what_numpy_is_told_to_raise_does_not_matter() -> None:
+    bundled = LeNet5.load()
+    for answering in (bundled, Committee([bundled, bundled])):
+        expected = answering.probabilities(IMAGES)
+        with np.errstate(all="raise"):
+            np.testing.assert_array_equal(answering.probabilities(IMAGES), expected)
+
+
 def test_a_committee_of_nobody_is_refused() -> None:
     with pytest.raises(LeNet5Error, match=r"^no network; expected at least one$"):
         Committee([])

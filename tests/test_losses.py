@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lenet5_cli.engine.losses import LOSSES, criterion, cross_entropy, discriminative, softmax
+from lenet5_cli.errors import LeNet5Error
 
 
 def test_by_hand() -> None:
@@ -148,3 +149,12 @@ def test_what_is_learned_of_probabilities(name: str) -> None:
     p = probabilities(scores)
     assert smallest == pytest.approx(-(p * np.log(p)).sum(axis=1).mean())
     np.testing.assert_allclose(still, 0, atol=1e-15)
+
+
+@pytest.mark.parametrize(("name", "largest"), [("cross-entropy", 2), ("discriminative", 3)])
+def test_a_label_of_no_class_is_refused(name: str, largest: int) -> None:
+    """NumPy said that an index is out of bounds."""
+    scores = np.zeros((2, 3))
+    LOSSES[name](scores, np.array([0, largest]))
+    with pytest.raises(LeNet5Error, match=rf"^label {largest + 1}; expected 0 to {largest}$"):
+        LOSSES[name](scores, np.array([largest + 1, 0]))

@@ -32,6 +32,7 @@ class Committee(Classifier):
             LeNet5Error: one has other classes than the first, or there is none.
         """
         super().__init__()
+        refuse_name(members)
         self.members = list(members)
         if not self.members:
             raise LeNet5Error("no network; expected at least one")

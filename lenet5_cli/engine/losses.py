@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.engine.einsum import Array
+from lenet5_cli.errors import LeNet5Error
 
 FLOOR = 1e-20  # the report's smallest probability in a logarithm
 RUBBISH = 5.0  # j of ``discriminative``: the penalty of the paper's "rubbish" class
@@ -59,8 +60,17 @@ def cross_entropy(scores: Array, targets: Targets) -> tuple[float, Array]:
 
 
 def _probabilities(targets: Targets, classes: int, dtype: np.dtype[Any]) -> Array:
-    """Return targets as a probability of each class, 1 for a label."""
-    return _identity(classes, dtype).take(targets, 0) if targets.ndim == 1 else targets
+    """Return targets as a probability of each class, 1 for a label.
+
+    Raises:
+        LeNet5Error: a label is that of no class.
+    """
+    if targets.ndim > 1:
+        return targets
+    try:
+        return _identity(classes, dtype).take(targets, 0)
+    except IndexError:
+        raise LeNet5Error(f"label {targets.max()}; expected 0 to {classes - 1}") from None
 
 
 def _extended(scores: Array, rubbish: float) -> Array:

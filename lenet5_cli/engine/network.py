@@ -142,14 +142,15 @@ class Classifier:
         """
         images = as_pictures(images)
         scores = np.empty((len(images), len(self.codes)), self.dtype)
-        with self.lock, np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+        with self.lock, np.errstate(all="ignore"):  # what overflows is found below
             for chunk in chunks(len(images)):
                 scores[chunk] = self.forward(self.prepare(images[chunk]))
         return finite(scores)
 
     def probabilities(self, images: NDArray[Any]) -> Array:
         """Return the probability (n, k) of each class for pictures, white on black, as ``scores`` takes them."""
-        return softmax(self.scores(images))
+        with np.errstate(under="ignore"):  # of what is far from a code
+            return softmax(self.scores(images))
 
 
 class LeNet5(Classifier):
