@@ -258,7 +258,7 @@ def test_letters_answer_together_too() -> None:
 
 def test_a_name_is_no_committee() -> None:
     """Its first letter was."""
-    with pytest.raises(LeNet5Error, match="^network: a name, 'bundled'; expected the network itself"):
+    with pytest.raises(LeNet5Error, match=r"^network: a name, 'bundled'; expected the network itself"):
         Committee("bundled")  # type: ignore[arg-type]
 
 
