@@ -409,3 +409,13 @@ def test_explain_draws_the_boxes() -> None:
 def test_top_is_for_one_digit() -> None:
     result = run("predict", "--all", "--top", 2, "form.png", code=2)
     assert "--top goes with the table of one digit per picture, not with --all\n" in result.stderr
+
+
+def test_what_has_too_many_windows_is_grain(network: Nearest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a photo of sand, 100,000 windows were read, for half a minute."""
+    page = np.asarray(sheet(["25", "31"]))
+    assert [len(row) for row in lines.find(page, network).digits] == [2, 2]  # type: ignore[union-attr, arg-type]
+    monkeypatch.setattr(lines, "WINDOWS_MAX", 0)
+    before = network.images
+    assert lines.find(page, network).digits == []  # type: ignore[union-attr, arg-type]
+    assert network.images == before

@@ -18,6 +18,7 @@ from lenet5_cli.pictures.segment import Box, Component, Ink, Plane
 
 ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
+WINDOWS_MAX: Final = 30_000  # of a hypothesis: a page of 1,000 digits has fewer; more is the grain of sand or cloth
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 SLIM: Final = 5  # lengths of what is left of a ruled line by its width at least
 THIN: Final = 1.5  # of the width of the ruled lines that were removed: wider strokes are a pen's
@@ -159,15 +160,22 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 def _read(ink: Ink, network: Classifier, touching: float) -> Rows:
     """Return the rows of digits of an ink hypothesis."""
     labels, rows = _rows(ink)
-    digits = [found for row in rows if (found := _read_row(ink, labels, row, network, touching))]
-    return Rows(ink, labels, digits, sum(map(segment.area_of, rows)))
+    heights = [_height(row) for row in rows]
+    windows = [list(_windows(labels, row, height, touching)) for row, height in zip(rows, heights, strict=True)]
+    if sum(map(len, windows)) > WINDOWS_MAX:
+        return Rows(ink, labels, [], 0)
+    read = [_read_row(ink, labels, row, height, network) for row, height in zip(windows, heights, strict=True)]
+    return Rows(ink, labels, [digits for digits in read if digits], sum(map(segment.area_of, rows)))
 
 
-def _read_row(ink: Ink, labels: Plane, row: list[Component], network: Classifier, touching: float) -> list[Found]:
-    """Return the digits on the cheapest path through a row."""
+def _height(row: list[Component]) -> float:
+    """Return the height of a row's digits."""
     highest = max(each.height for each in row)
-    height = float(np.quantile([each.height for each in row if each.height >= TRIED * highest], ROW))
-    windows = list(_windows(labels, row, height, touching))
+    return float(np.quantile([each.height for each in row if each.height >= TRIED * highest], ROW))
+
+
+def _read_row(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> list[Found]:
+    """Return the digits on the cheapest path through a row of so high digits."""
     found = _found(ink, labels, [each for each in windows if each.height >= BODY * height], height, network)
     paths: list[tuple[float, list[Found]]] = [(0.0, []), *[(np.inf, [])] * windows[-1].last]
     for each in windows:
