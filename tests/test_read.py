@@ -119,6 +119,14 @@ def test_a_digit_in_a_frame_is_read(digit: int, across: int) -> None:
     assert_reads(image, digit, 0.75)
 
 
+def test_a_speck_in_its_loop_makes_no_frame_of_a_digit() -> None:
+    image = drawing(0, 400)
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((192, 195, 208, 211), fill=0)
+    draw.rectangle((0, 0, 400, 12), fill=0)  # a dark edge, longer than the digit
+    assert_reads(image, 0, 0.9)
+
+
 @pytest.mark.parametrize("colour", [(140, 200, 250), (250, 235, 100), (250, 150, 190)])
 def test_a_digit_on_a_note_on_a_desk_is_read(colour: tuple[int, int, int]) -> None:
     """The desk near its edges was taken for ink, which hid the digit or was read as a 1."""

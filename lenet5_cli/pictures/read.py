@@ -235,8 +235,9 @@ def _of_inks(inks: Iterable[Ink]) -> list[Candidate]:
 def _of_ink(ink: Ink) -> Iterator[Candidate]:
     """Yield what may be one digit of an ink hypothesis: the longest component inside the page, the longest, or all."""
     labels, found = segment.components(ink.mask, minimum=2)
-    inside = segment.without_frames([each for each in found if not each.edge], labels)
-    groups = [inside[:1], found[:1], inside, found]
+    within = [each for each in found if not each.edge]
+    inside = segment.without_frames(within, labels)
+    groups = [inside[:1], within[:1], found[:1], inside, found]
     for place, group in enumerate(groups):
         if not group or group in groups[:place]:
             continue
