@@ -92,12 +92,15 @@ def test_what_another_user_left_half_written_is_no_hindrance(monkeypatch: pytest
     assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
 
 
-@pytest.mark.parametrize("locks", [True, False])
-def test_nothing_is_written_through_a_link_in_the_place_of_the_temporary_file(
-    locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    if not locks:
+@pytest.fixture(params=[True, False], ids=["locks", "no locks"])
+def _locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test on a system that has locks, and on one that has none."""
+    if not request.param:
         monkeypatch.setattr(files, "fcntl", None)
+
+
+@pytest.mark.usefixtures("_locks")
+def test_nothing_is_written_through_a_link_in_the_place_of_the_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "kept").write_bytes(b"kept")
     (tmp_path / ".model.pkl.part").symlink_to("kept")
     write(tmp_path / "model.pkl")
@@ -105,12 +108,8 @@ def test_nothing_is_written_through_a_link_in_the_place_of_the_temporary_file(
     assert (tmp_path / "kept").read_bytes() == b"kept"
 
 
-@pytest.mark.parametrize("locks", [True, False])
-def test_what_a_killed_run_left_is_no_part_of_the_next_file(
-    locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    if not locks:
-        monkeypatch.setattr(files, "fcntl", None)
+@pytest.mark.usefixtures("_locks")
+def test_what_a_killed_run_left_is_no_part_of_the_next_file(tmp_path: Path) -> None:
     (tmp_path / ".model.pkl.part").write_bytes(b"longer than new")
     write(tmp_path / "model.pkl")
     assert (tmp_path / "model.pkl").read_bytes() == b"new"

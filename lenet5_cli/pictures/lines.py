@@ -175,7 +175,7 @@ def _height(row: list[Component]) -> float:
 
 
 def _read_row(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> list[Found]:
-    """Return the digits on the cheapest path through a row of so high digits."""
+    """Return the digits on the cheapest path through the windows of a row, whose digits have a ``height``."""
     found = _found(ink, labels, [each for each in windows if each.height >= BODY * height], height, network)
     paths: list[tuple[float, list[Found]]] = [(0.0, []), *[(np.inf, [])] * windows[-1].last]
     for each in windows:
@@ -234,7 +234,7 @@ def _without_remnants(found: list[Component], labels: Plane, whole: Plane, rules
 
 
 def _is_line(shape: Plane, width: float) -> bool:
-    """Tell whether a shape (h, w) is straight, slim and at most so wide."""
+    """Tell whether a shape (h, w) is straight, slim and no wider than ``width``."""
     _, sides, _ = cv2.minAreaRect(np.argwhere(shape).astype(np.int32))
     slim = max(sides) + 1 >= SLIM * (min(sides) + 1)
     return slim and segment.strokes(np.pad(shape.astype(np.uint8), 1))[1] <= width

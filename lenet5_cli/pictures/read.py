@@ -221,7 +221,7 @@ def _candidates(shades: Plane) -> list[Candidate]:
 
 
 def _further(look: Plane) -> list[Candidate]:
-    """Return the ways to read a page that is not plain: by its strongest ink, or a sheet on it by itself."""
+    """Return further ways to read a page that is not plain: its strongest ink alone, and each sheet on it."""
     strong = segment.inks(segment.grey(look), segment.STRONG)
     return _of_inks([*strong, *(ink for sheet in segment.sheets(look) for ink in segment.inks(segment.grey(sheet)))])
 
@@ -233,7 +233,7 @@ def _of_inks(inks: Iterable[Ink]) -> list[Candidate]:
 
 
 def _of_ink(ink: Ink) -> Iterator[Candidate]:
-    """Yield what may be one digit of an ink hypothesis: the longest component inside the page, the longest, or all."""
+    """Yield what may be one digit of an ink hypothesis: the longest component, inside the page or at all, or all."""
     labels, found = segment.components(ink.mask, minimum=2)
     within = [each for each in found if not each.edge]
     inside = segment.without_frames(within, labels)

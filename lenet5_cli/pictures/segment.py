@@ -29,6 +29,7 @@ SPAN: Final = 0.8  # of the side along them: ruled lines reach over more of it; 
 SLIM: Final = 8  # lengths of a rule's run by its width at least; a stroke that is as straight is shorter
 DRIFT: Final = 12  # lengths of a rule's run by how far it may stray: nearly 5 degrees
 OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhere strokes lie on it
+WIDENED: Final = 1.3  # of that width, and 2 pixels: what a rule is removed up to, so that strokes that cross it stay
 FRAMES: Final = 100  # components that may be frames, the longest: it bounds the work on a page of specks
 FRAMED: Final = 0.05  # of a frame's or sheet's longer side: what is shorter is a speck on it
 SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
@@ -36,7 +37,6 @@ EDGES: Final = 2  # of the page, which a sheet reaches at most: with three, it i
 SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
 BORDER: Final = 0.01  # of a sheet's longer side: how far its soft edge and its shadow reach
 FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
-WIDENED: Final = 1.3  # of that width, and 2 pixels: what a rule is removed up to, so that strokes that cross it stay
 
 
 class Ink(NamedTuple):
@@ -199,7 +199,7 @@ def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]
 
 
 def holding(frames: Sequence[Component], found: Sequence[Component]) -> NDArray[np.bool_]:
-    """Return [frame, component]: whether the box of the one holds that of the other."""
+    """Return [frame, component]: whether the frame's box holds the component's."""
     (outer_left, outer_top, outer_right, outer_bottom), (left, top, right, bottom) = (
         np.array([each[1:5] for each in group]).reshape(-1, 4).T for group in (frames, found)
     )
@@ -209,7 +209,7 @@ def holding(frames: Sequence[Component], found: Sequence[Component]) -> NDArray[
 
 
 def without_frames(found: Sequence[Component], labels: Plane, fewest: int = 1) -> list[Component]:
-    """Return components, the longest first, without boxes and borders: those around a ``fewest`` of others."""
+    """Return components, the longest first, without boxes and borders: those around at least ``fewest`` others."""
     lengths = np.array([each.length for each in found])
     within = holding(found[:FRAMES], found) & (lengths >= FRAMED * lengths[:FRAMES, None])
     frames = {
@@ -230,10 +230,11 @@ def _around(frame: Component, other: Component, labels: Plane) -> bool:
 def sheets(page: Plane) -> Iterator[Plane]:
     """Yield each large and solid part of a page with something on it, as a page of its own: a sheet on a desk.
 
-    Around the sheet, it goes on in the shades that are near.
+    Beyond the edges of the sheet, that page has the shades near them.
     """
+    shades = grey(page)
     for kind in (cv2.THRESH_BINARY, cv2.THRESH_BINARY_INV):
-        _, mask = cv2.threshold(grey(page), 0, 1, kind | cv2.THRESH_OTSU)
+        _, mask = cv2.threshold(shades, 0, 1, kind | cv2.THRESH_OTSU)
         labels, found = components(mask, minimum=FRAMED * max(mask.shape))
         for each in found:
             edges = (each.left == 0) + (each.top == 0) + (each.right == mask.shape[1]) + (each.bottom == mask.shape[0])
@@ -255,7 +256,7 @@ def _inside(part: Plane, length: int) -> Plane | None:
 
 
 def _continued(page: Plane, inside: Plane) -> Plane:
-    """Return a page (h, w) or (h, w, 3) that is the same inside, and outside as what is near inside, on average."""
+    """Return a page (h, w) or (h, w, 3) that is unchanged inside; outside, it has the mean shade of what is near."""
     size = (2 * (max(inside.shape) // 8) + 1,) * 2
     kept: Plane = cv2.bitwise_and(page, page, mask=inside).astype(np.float32)
     mean = kept.sum(axis=(0, 1)) / inside.sum()
