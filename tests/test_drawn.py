@@ -1,9 +1,15 @@
 """The digits that we draw ourselves: repeatable, balanced, and finished as MNIST's are."""
 
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy._core._multiarray_umath import __cpu_dispatch__
 
 from lenet5_cli.data import drawn, styles
 
@@ -517,7 +523,7 @@ SKETCHES = {
     "rows": (
         "0000000007100002fab0007fed700dd9fc008303100000000",
         "00000000000000031144003b6750027124000000000000000",
-        "000000001220000bad60009dab8000819e000000200000000",
+        "000000001220000bad60008dab8000819e000000200000000",
         "0000000000000000145200864870025157000000000000000",
     ),
     "fragments": (
@@ -572,6 +578,34 @@ def test_what_is_drawn_is_what_it_was(kind: str) -> None:
     means = images.reshape(4, 7, 4, 7, 4).mean((2, 4)).reshape(4, 49)
     sketched = [[17 * int(digit, 16) for digit in sketch] for sketch in SKETCHES[kind]]
     np.testing.assert_allclose(means, sketched, rtol=0, atol=9.5)  # rounding leaves 8.5; arithmetic may differ by some
+
+
+OTHER_PROCESSOR = """
+import sys
+import warnings
+
+import numpy as np
+
+warnings.simplefilter("ignore")  # of kinds that this processor does not have anyway
+from tests.test_drawn import digest_of_all
+
+print(digest_of_all())
+"""
+
+
+def digest_of_all() -> str:
+    digits, letters = drawn.draw(2000, 1)[0], drawn.draw_letters(1000, 1)[0]
+    return hashlib.sha256(np.concatenate([digits, letters, drawn.draw_nondigits(1000, 3)])).hexdigest()
+
+
+def test_an_older_processor_draws_the_same() -> None:
+    """Without the vectors that NumPy chooses by the processor, and with the plainest products of matrices."""
+    root = Path(drawn.__file__).parents[2]
+    plain = {"NPY_DISABLE_CPU_FEATURES": " ".join(__cpu_dispatch__), "OPENBLAS_CORETYPE": "Prescott"}
+    line = [sys.executable, "-W", "ignore", "-c", OTHER_PROCESSOR]
+    environment = {**os.environ, **plain, "PYTHONPATH": str(root)}
+    other = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == digest_of_all()
 
 
 def test_an_angular_outline_is_about_as_far_from_the_middle_symmetric_or_not() -> None:

@@ -37,6 +37,7 @@ _STYLES: Final = (*_DIGITS, styles.OPENING, styles.CLOSING, styles.ARITHMETIC, _
 _THINGS: Final = (styles.OUTLINES, styles.SILHOUETTES)
 _SHARES: Final = 100  # that the styles of a digit have between them
 _CALM: Final = 0.7  # of the ranges of drift, stretch, slant and turn: with all, the report's job does not converge
+_EXACT: Final = 2.0**-20  # canvas pixels, to which all that is drawn is rounded
 _LONGEST: Final = 4  # digits or signs in a row
 _CORNERS: Final = (3, 4, 5, 6, 10, 12)  # of a blot that has some
 _OUTLINE: Final = 60  # points around a blot: as many a side, whatever its corners
@@ -384,7 +385,10 @@ def _fit(curves: Array, widths: Array, down: Mask) -> tuple[Array, Array]:
     high = np.where(inked[..., None], curves + reach, -np.inf).max(1, keepdims=True)
     # Pillow may ink a pixel more on each side than asked.
     scale = (_BOX * _SCALE - 2) / (high - low).max(2, keepdims=True)
-    return _SIDE * _SCALE / 2 + (curves - (low + high) / 2) * scale, widths * scale[..., 0]
+    curves, widths = _SIDE * _SCALE / 2 + (curves - (low + high) / 2) * scale, widths * scale[..., 0]
+    # The outermost ink ends exactly at a pixel's edge, where the last bit would decide about the pixel: processors
+    # with other vectors compute another one, and images of one name would differ between two machines.
+    return np.rint(curves / _EXACT) * _EXACT, np.rint(widths / _EXACT) * _EXACT
 
 
 def _rasterise(curves: Array, widths: Array, down: Mask) -> NDArray[np.uint8]:
