@@ -1,4 +1,4 @@
-"""Read digits in shadows, low light, frames, on ruled paper or a desk, and pictures of a list, with steps left out.
+"""Read digits in shadows, low light, frames, underlined, on ruled paper or a desk, and a list, with steps left out.
 
     LENET5_DATA=mnist_data python benchmarks/pictures.py [--model model.pkl] [--count 50] [--seed 0]
     python benchmarks/pictures.py --list singles.csv --folder pictures/singles
@@ -36,6 +36,7 @@ STEPS: dict[str, tuple[object, dict[str, object]]] = {
     "no faint ink": (segment, {"LEVELS": {0.4: 0.0}}),
     "the strongest ink is not tried": (segment, {"STRONG": {}}),
     "frames stay": (segment, {"FRAMES": 0}),
+    "underlines and blocks stay": (segment, {"FLAT": 1e9, "FILLED": 2.0}),
     "sheets are not read by themselves": (segment, {"SHEET": 2.0}),
     "rules stay": (segment, {"RUN_MIN": 10_000}),
     "brightness alone": (segment, {"grey": lambda x: x if x.ndim == 2 else cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)}),
@@ -105,7 +106,17 @@ def on_a_desk(ink: Plane, rng: Rng) -> Plane:
     return (cv2.resize(grain, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) * (1 - around) + sheet) * light(rng, 0.7)
 
 
-SCENES: list[Callable[[Plane, Rng], Plane]] = [shadow, low_light, ruled, squared, framed, on_a_desk]
+def underlined(ink: Plane, rng: Rng) -> Plane:
+    """Return a page with an underlined digit."""
+    (_, left), (bottom, right) = np.argwhere(ink > 0.5).min(axis=0), np.argwhere(ink > 0.5).max(axis=0)
+    far, width = int(rng.integers(6, 40)), int(rng.integers(3, 9))
+    start = (int(left - rng.integers(40)), int(bottom) + far)
+    end = (int(right + rng.integers(40)), int(bottom) + far + int(rng.integers(-5, 6)))
+    line = cv2.line(np.zeros_like(ink), start, end, 1, width)
+    return PAPER - (PAPER - INK) * np.maximum(ink, line)
+
+
+SCENES: list[Callable[[Plane, Rng], Plane]] = [shadow, low_light, ruled, squared, framed, underlined, on_a_desk]
 
 
 def scenes(count: int, seed: int) -> Iterator[tuple[str, int | None, Page]]:

@@ -226,6 +226,20 @@ def test_the_edge_of_a_page_is_no_row_but_a_digit_that_reaches_it_is_one(network
     assert str(read(alone.crop((0, 0, 80, 103)), network)) == "1"
 
 
+def test_a_bar_along_the_edge_is_no_row_whatever_is_on_it(network: Nearest) -> None:
+    page = Image.new("L", (800, 600), 245)  # of a drawing program
+    page.paste(sheet(["20315"]).point(lambda shade: min(shade, 245)), (150, 150))
+    draw = ImageDraw.Draw(page)
+    draw.rectangle((0, 0, 800, 59), fill=90)
+    draw.rectangle((8, 0, 59, 59), fill=255)  # what is left of the bar before it is as slim as a 1
+    draw.ellipse((96, 20, 110, 37), outline=255, width=3)  # of a title, in which something dark remains
+    assert str(read(page, network)) == "20315"
+
+
+def test_rows_that_all_reach_the_edge_are_read(network: Nearest) -> None:
+    assert str(read(sheet(["203", "170"]).crop((0, 40, 260, 211)), network)) == "203\n170"
+
+
 @pytest.mark.parametrize("slope", [3, 5, 8])
 def test_of_a_line_at_a_slant_nothing_is_read(network: Nearest, slope: int) -> None:
     image = Image.new("L", (700, 400), 255)

@@ -152,6 +152,21 @@ def test_the_holes_of_a_binder_do_not_speak_against_a_digit() -> None:
     assert assert_reads(image, 8, 0.75).chosen.score == pytest.approx(clean.score, abs=0.5)
 
 
+@pytest.mark.parametrize("digit", range(10))
+def test_an_underlined_digit_is_read(digit: int) -> None:
+    """The line counted as ink that the digit leaves unexplained, and most were refused."""
+    image = drawing(digit, 400)
+    ImageDraw.Draw(image).line((90, 350, 330, 340), fill=0, width=12)
+    assert_reads(image, digit, 0.75)
+
+
+def test_a_stamp_does_not_hide_a_digit() -> None:
+    image = Image.new("RGB", (800, 600), (200, 175, 135))
+    image.paste((40, 45, 90), (150, 200), drawing(5, 320, ink=255, paper=0))
+    ImageDraw.Draw(image).rectangle((600, 30, 780, 320), fill=(180, 60, 60))
+    assert_reads(image, 5, 0.4)
+
+
 def test_others_are_counted_wherever_they_are() -> None:
     image = Image.new("L", (900, 900), 255)
     for place in ((0, 0), (500, 0), (0, 600)):

@@ -146,6 +146,29 @@ def test_frames_stand_on_all_four_sides_of_what_is_no_speck_in_them() -> None:
     assert len(segment.without_frames(found, labels, fewest=3)) == len(found)
 
 
+def test_lines_below_a_stroke_and_a_block_beside_it_are_marks() -> None:
+    mask = np.zeros((300, 500), np.uint8)
+    mask[50:150, 100:110] = mask[50:60, 100:160] = 1  # a stroke
+    mask[170:178, 90:180] = mask[190:198, 90:180] = 1  # twice underlined
+    mask[170:178, 300:400] = 1  # under nothing
+    mask[20:28, 100:160] = 1  # above it
+    mask[50:130, 400:470] = 1  # a block
+    _, found = segment.components(mask)
+    marks = {(each.left, each.top) for each in set(found).difference(segment.without_marks(found))}
+    assert marks == {(90, 170), (90, 190), (400, 50)}
+    mask[200:280, 400:470] = 1  # two blocks are a drawing
+    _, found = segment.components(mask)
+    marks = {(each.left, each.top) for each in set(found).difference(segment.without_marks(found))}
+    assert marks == {(90, 170), (90, 190)}
+
+
+def test_a_dot_is_no_block() -> None:
+    mask = np.zeros((200, 200), np.uint8)
+    mask[60:160, 100:108] = mask[30:42, 98:110] = 1  # an i
+    _, found = segment.components(mask)
+    assert segment.without_marks(found) == found
+
+
 def test_a_component_is_near_a_box_by_less_than_a_distance_across_and_down() -> None:
     _, [each] = segment.components(np.pad(np.ones((10, 10), np.uint8), 50))
     assert each.near((70, 50, 90, 60), 11)
@@ -186,3 +209,12 @@ def test_on_a_page_of_specks_frames_are_bounded_work() -> None:
     labels, found = segment.components(mask, minimum=2)
     assert len(found) > 20_000
     assert segment.without_frames(found, labels) == found
+
+
+def test_on_a_page_of_dashes_marks_are_bounded_work() -> None:
+    dashes = np.zeros((512, 512), np.uint8)
+    dashes[::3, :504] = [0, *[1] * 6] * 72
+    dashes[:256] = dashes.T[:256]
+    _, found = segment.components(dashes)
+    assert len(found) > 10_000
+    assert len(segment.without_marks(found)) >= len(found) - segment.FRAMES

@@ -19,6 +19,7 @@ from lenet5_cli.pictures.segment import Box, Component, Ink, Plane
 ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 WINDOWS_MAX: Final = 30_000  # of a hypothesis: a page of 1,000 digits has fewer; more is the grain of sand or cloth
+BAR: Final = 0.5  # of the page's width: what is as wide, at its edge, is the title of a window, not digits that touch
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 SLIM: Final = 5  # lengths of what is left of a ruled line by its width at least
 THIN: Final = 1.5  # of the width of the ruled lines that were removed: wider strokes are a pen's
@@ -168,6 +169,13 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows:
     return Rows(ink, labels, [digits for digits in read if digits], sum(map(segment.area_of, rows)))
 
 
+def _is_edge(row: list[Component], width: int) -> bool:
+    """Tell whether a row is the edge of a page so wide: one component that touches it, or a bar and others that do."""
+    high = [each for each in row if each.height >= BODY * _height(row)]
+    bar = max(each.right - each.left for each in high) >= BAR * width
+    return all(each.edge for each in high) and (bar or len(row) == 1)
+
+
 def _height(row: list[Component]) -> float:
     """Return the height of a row's digits."""
     highest = max(each.height for each in row)
@@ -212,8 +220,7 @@ def _rows(ink: Ink) -> tuple[Plane, list[list[Component]]]:
     found = [each for each in found if each.height <= LARGE * height]
     found = _without_remnants(found, labels, whole, cv2.subtract(ink.mask, mask))
     rows = [row for row in _in_rows(found) if any(each.height >= BODY * height for each in row)]
-    # What stands alone at the page's edge is the edge.
-    return labels, [row for row in rows if len(rows) == 1 or len(row) > 1 or not row[0].edge]
+    return labels, [row for row in rows if len(rows) == 1 or not _is_edge(row, ink.mask.shape[1])]
 
 
 def _without_remnants(found: list[Component], labels: Plane, whole: Plane, rules: Plane) -> list[Component]:

@@ -236,7 +236,7 @@ def _of_ink(ink: Ink) -> Iterator[Candidate]:
     """Yield what may be one digit of an ink hypothesis: the longest component, inside the page or at all, or all."""
     labels, found = segment.components(ink.mask, minimum=2)
     within = [each for each in found if not each.edge]
-    inside = segment.without_frames(within, labels)
+    inside = segment.without_marks(segment.without_frames(within, labels))
     groups = [inside[:1], within[:1], found[:1], inside, found]
     for place, group in enumerate(groups):
         if not group or group in groups[:place]:
