@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from lenet5_cli import LeNet5
 from lenet5_cli.data import drawn
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.pictures.read import Reading, read, read_picture
+from lenet5_cli.pictures.read import Reading, read, read_picture, read_sample
 from tests.conftest import drawing, same
 
 NETWORK = LeNet5.load()
@@ -116,7 +116,8 @@ def test_a_digit_in_a_frame_is_read(digit: int, across: int) -> None:
     """On the canvas of a drawing program, and in the box of a form, the frame was taken for the digit, and refused."""
     image = drawing(digit, 400)
     ImageDraw.Draw(image).rectangle((200 - across // 2, 15, 200 + across // 2, 385), width=4)
-    assert_reads(image, digit, 0.75)
+    bare = read(drawing(digit, 400), NETWORK).box
+    assert assert_reads(image, digit, 0.75).box == pytest.approx(bare, abs=2)
 
 
 def test_a_speck_in_its_loop_makes_no_frame_of_a_digit() -> None:
@@ -158,6 +159,20 @@ def test_an_underlined_digit_is_read(digit: int) -> None:
     image = drawing(digit, 400)
     ImageDraw.Draw(image).line((90, 350, 330, 340), fill=0, width=12)
     assert_reads(image, digit, 0.75)
+
+
+def test_a_sample_keeps_what_underlines_it() -> None:
+    """Among a user's own classes may be one that differs from another in this alone."""
+    image = Image.new("L", (300, 300), 255)
+    draw = ImageDraw.Draw(image)
+    draw.line([(200, 60), (90, 120), (200, 180)], fill=0, width=12)
+    bare = read_sample(np.asarray(image))
+    draw.line((90, 220, 200, 220), fill=0, width=12)
+    sign = read_sample(np.asarray(image))
+    rows = [np.flatnonzero(each.max(axis=1) > 128) for each in (bare, sign)]
+    assert [len(each) for each in rows] == [pytest.approx(20, abs=2)] * 2
+    assert (sign[rows[1][-1]] > 128).sum() >= 10
+    assert (bare[rows[0][-1]] > 128).sum() < 10
 
 
 def test_a_stamp_does_not_hide_a_digit() -> None:

@@ -19,6 +19,7 @@ from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
 from lenet5_cli.pictures.segment import Box, Ink, Plane
 
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
+SPECK: Final = 0.03  # of the longest component: what is shorter is no part of a digit
 SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
 DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are several, not parts of one thing
@@ -26,6 +27,7 @@ DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are sever
 # Prior, in squared distance, were all ink left over, without what touches the page's edge, frames, and what is farther
 # away than the candidate is long, as the holes of a binder are.
 UNEXPLAINED: Final = 40
+MARKED: Final = 1.0  # prior, where what underlines a candidate, or a block, is left out: a sign of own classes has it
 IN_REFUSAL: Final = 0.5  # of the prior counts beside the distance where the threshold decides
 
 
@@ -236,8 +238,11 @@ def _of_ink(ink: Ink) -> Iterator[Candidate]:
     """Yield what may be one digit of an ink hypothesis: the longest component, inside the page or at all, or all."""
     labels, found = segment.components(ink.mask, minimum=2)
     within = [each for each in found if not each.edge]
-    inside = segment.without_marks(segment.without_frames(within, labels))
-    groups = [inside[:1], within[:1], found[:1], inside, found]
+    unframed = segment.without_frames(within, labels)
+    inside = segment.without_marks(unframed)
+    marks = set(unframed).difference(inside)
+    whole = [[each for each in group if each.length >= SPECK * group[0].length] for group in (inside, found)]
+    groups = [inside[:1], within[:1], found[:1], *whole]
     for place, group in enumerate(groups):
         if not group or group in groups[:place]:
             continue
@@ -247,6 +252,7 @@ def _of_ink(ink: Ink) -> Iterator[Candidate]:
             rest = set(inside).difference(group)
             left_over = segment.area_of(each for each in rest if each.near(box, length))
             prior = ink.prior + UNEXPLAINED * left_over / (left_over + segment.area_of(group))
+            prior += MARKED if marks.difference(group) else 0
             others = sum(each.length > COMPARABLE * length for each in rest)
             plane = segment.isolate(ink, labels, group)
             yield Candidate(normalise(plane), plane, box, ink.dark, ink.local, others, prior)
