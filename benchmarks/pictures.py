@@ -1,4 +1,4 @@
-"""Read digits in shadows, low light, frames, underlined, on ruled paper or a desk, and a list, with steps left out.
+"""Read digits in drawn scenes, such as a shadow or ruled paper, or in listed pictures, with steps left out.
 
     LENET5_DATA=mnist_data python benchmarks/pictures.py [--model model.pkl] [--count 50] [--seed 0]
     python benchmarks/pictures.py --list singles.csv --folder pictures/singles

@@ -580,19 +580,6 @@ def test_what_is_drawn_is_what_it_was(kind: str) -> None:
     np.testing.assert_allclose(means, sketched, rtol=0, atol=9.5)  # rounding leaves 8.5; arithmetic may differ by some
 
 
-OTHER_PROCESSOR = """
-import sys
-import warnings
-
-import numpy as np
-
-warnings.simplefilter("ignore")  # of kinds that this processor does not have anyway
-from tests.test_drawn import digest_of_all
-
-print(digest_of_all())
-"""
-
-
 def digest_of_all() -> str:
     digits, letters = drawn.draw(2000, 1)[0], drawn.draw_letters(1000, 1)[0]
     return hashlib.sha256(np.concatenate([digits, letters, drawn.draw_nondigits(1000, 3)])).hexdigest()
@@ -602,7 +589,9 @@ def test_an_older_processor_draws_the_same() -> None:
     """Without the vectors that NumPy chooses by the processor, and with the plainest products of matrices."""
     root = Path(drawn.__file__).parents[2]
     plain = {"NPY_DISABLE_CPU_FEATURES": " ".join(__cpu_dispatch__), "OPENBLAS_CORETYPE": "Prescott"}
-    line = [sys.executable, "-W", "ignore", "-c", OTHER_PROCESSOR]
+    # Ignored are warnings of kinds of vectors that this processor does not have anyway.
+    script = "from tests.test_drawn import digest_of_all; print(digest_of_all())"
+    line = [sys.executable, "-W", "ignore", "-c", script]
     environment = {**os.environ, **plain, "PYTHONPATH": str(root)}
     other = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
     assert other.stdout.strip() == digest_of_all()

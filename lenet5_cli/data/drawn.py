@@ -386,8 +386,8 @@ def _fit(curves: Array, widths: Array, down: Mask) -> tuple[Array, Array]:
     # Pillow may ink a pixel more on each side than asked.
     scale = (_BOX * _SCALE - 2) / (high - low).max(2, keepdims=True)
     curves, widths = _SIDE * _SCALE / 2 + (curves - (low + high) / 2) * scale, widths * scale[..., 0]
-    # The outermost ink ends exactly at a pixel's edge, where the last bit would decide about the pixel: processors
-    # with other vectors compute another one, and images of one name would differ between two machines.
+    # The outermost ink ends exactly at a pixel's edge, where the last bit decides whether the pixel is inked. That bit
+    # depends on the processor's vector instructions, so that the same arguments would give other images elsewhere.
     return np.rint(curves / _EXACT) * _EXACT, np.rint(widths / _EXACT) * _EXACT
 
 

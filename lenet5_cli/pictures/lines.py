@@ -19,7 +19,7 @@ from lenet5_cli.pictures.segment import Box, Component, Ink, Plane
 ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 WINDOWS_MAX: Final = 30_000  # of a hypothesis: a page of 1,000 digits has fewer; more is the grain of sand or cloth
-BAR: Final = 0.5  # of the page's width: what is as wide, at its edge, is the title of a window, not digits that touch
+BAR: Final = 0.5  # of the page's width: what is as wide and at its edge is a window's title bar, not touching digits
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 SLIM: Final = 5  # lengths of what is left of a ruled line by its width at least
 THIN: Final = 1.5  # of the width of the ruled lines that were removed: wider strokes are a pen's
@@ -170,8 +170,9 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows:
 
 
 def _is_edge(row: list[Component], width: int) -> bool:
-    """Tell whether a row is the edge of a page so wide: one component that touches it, or a bar and others that do."""
-    high = [each for each in row if each.height >= BODY * _height(row)]
+    """Tell whether a row is only the edge of a page of a ``width``: a bar and what else touches it, or that alone."""
+    height = _height(row)
+    high = [each for each in row if each.height >= BODY * height]
     bar = max(each.right - each.left for each in high) >= BAR * width
     return all(each.edge for each in high) and (bar or len(row) == 1)
 

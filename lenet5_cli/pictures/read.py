@@ -27,7 +27,7 @@ DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are sever
 # Prior, in squared distance, were all ink left over, without what touches the page's edge, frames, and what is farther
 # away than the candidate is long, as the holes of a binder are.
 UNEXPLAINED: Final = 40
-MARKED: Final = 1.0  # prior, where what underlines a candidate, or a block, is left out: a sign of own classes has it
+MARKED: Final = 1.0  # prior where an underline or a block is left out: among a user's own classes it may be part of one
 IN_REFUSAL: Final = 0.5  # of the prior counts beside the distance where the threshold decides
 
 

@@ -32,10 +32,10 @@ OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhe
 WIDENED: Final = 1.3  # of that width, and 2 pixels: what a rule is removed up to, so that strokes that cross it stay
 FRAMES: Final = 100  # components that may be frames or marks, the longest: it bounds the work on a page of specks
 FRAMED: Final = 0.05  # of a frame's or sheet's longer side: what is shorter is a speck on it
-FLAT: Final = 4  # heights of a line that underlines something, by its width at least
-FILLED: Final = 0.9  # of its box: a block is more; a thick 0 whose loop is closed is less, as an ellipse is pi / 4
-SQUARE: Final = 0.4  # of a block's longer side: its shorter one, at least, as what is slimmer may be a 1
-BODY: Final = 0.5  # of the longest stroke: a block is no dot
+FLAT: Final = 4  # heights of an underline, that it is wide at least
+FILLED: Final = 0.9  # of its box, which a block fills; a thick 0 whose loop is closed fills less, as an ellipse pi / 4
+SQUARE: Final = 0.4  # of its longer side, that a block is wide at least: what is slimmer may be a 1
+DOT: Final = 0.5  # of the longest stroke: what fills its box and is shorter is a dot, not a block
 SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
 EDGES: Final = 2  # of the page, which a sheet reaches at most: with three, it is a side of the page, in other light
 SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
@@ -86,17 +86,17 @@ class Component(NamedTuple):
 
     @property
     def flat(self) -> bool:
-        """Whether it is as wide and low as a line that underlines something."""
+        """Whether it is as wide and low as an underline."""
         return self.right - self.left >= FLAT * self.height
 
     @property
     def block(self) -> bool:
-        """Whether it fills its box, which is no slim one."""
+        """Whether it fills its box and is not slim."""
         width = self.right - self.left
         return self.area >= FILLED * width * self.height and min(width, self.height) >= SQUARE * self.length
 
     def underlines(self, other: "Component") -> bool:
-        """Tell whether it is below at least half of another component, no farther than that is long."""
+        """Tell whether it runs below at least half of another component, no farther away than that is long."""
         shared = min(self.right, other.right) - max(self.left, other.left)
         below = other.bottom <= self.bottom and self.top < other.bottom + other.length
         return below and 2 * shared >= other.right - other.left
@@ -249,14 +249,14 @@ def _around(frame: Component, other: Component, labels: Plane) -> bool:
 
 
 def without_marks(found: Sequence[Component]) -> list[Component]:
-    """Return components, the longest first, without lines that underline one and without a block beside the longest.
+    """Return components, the longest first, without underlines and without a lone block, such as a stamp.
 
-    A block is all ink, no slim one and no dot, as a stamp on an envelope; several of them are a drawing.
+    Several blocks are a drawing, and stay.
     """
     lines = [each for each in found if each.flat][:FRAMES]
     strokes = [each for each in found if not each.flat and not each.block][:FRAMES]
     marks = {line for line in lines if any(map(line.underlines, strokes))}
-    blocks = [each for each in found if each.block and strokes and each.length >= BODY * strokes[0].length]
+    blocks = [each for each in found if each.block and strokes and each.length >= DOT * strokes[0].length]
     marks.update(blocks if len(blocks) == 1 else [])
     return [each for each in found if each not in marks]
 
