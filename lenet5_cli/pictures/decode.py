@@ -18,7 +18,7 @@ from lenet5_cli.errors import LeNet5Error
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none that starts another program, as EPS does
 MAX_PIXELS: Final = 36_000_000  # decoded at most: about 300 MB; of a large JPEG only a fraction is
 MAX_ASPECT: Final = 40  # the longer side by the shorter
-PAGE_SIDE: Final = 2048  # pixels of the longer side that is kept: ten lines of handwriting stay legible
+PAGE_SIDE: Final = 1400  # pixels of the longer side that is kept: twenty lines stay legible, and grain is averaged
 SHADES: Final = 64  # of 255: an opaque part that varies by more is a page; by less, ink of one colour
 
 _TURNS: Final = {3: 2, 4: 2, 5: 3, 6: 1, 7: 1, 8: 3}  # quarters clockwise that make each EXIF orientation upright
@@ -57,7 +57,7 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with _opened(source, name) as image:
                 size = image.size
-                image.draft(None, (PAGE_SIDE // 2, PAGE_SIDE // 2))
+                image.draft(None, (PAGE_SIDE, PAGE_SIDE))
                 _check_size(image.size, name)
                 image.load()
                 orientation = image.getexif().get(0x0112, 1)  # after loading, which turns a TIFF by itself

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, 
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 WINDOWS_MAX: Final = 30_000  # of a hypothesis: a page of 1,000 digits has fewer; more is the grain of sand or cloth
 BAR: Final = 0.5  # of the page's width: what is as wide and at its edge is a window's title bar, not touching digits
+COARSE: Final = 700  # pixels of the longer side at which grain is averaged that looks like ink
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 SLIM: Final = 5  # lengths of what is left of a ruled line by its width at least
 THIN: Final = 1.5  # of the width of the ruled lines that were removed: wider strokes are a pen's
@@ -34,6 +35,7 @@ BESIDE: Final = 3  # components of a row that the next one stands beside: a digi
 HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
 GAP: Final = 0.25  # between strokes of one digit at most
+SPACE: Final = 0.3  # between words at least
 WIDE: Final = 1.6  # of a digit at most
 TOUCHING: Final = 0.85  # wider components may be several digits
 STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is hardly wider
@@ -46,6 +48,8 @@ SKIPPED: Final = 10.0  # for what is no digit and as high, or each DIGIT_WIDTH o
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
 UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
 CUT: Final = 6.0  # for a cut through ink as long as the digit is high
+SURE: Final = 2.0  # what costs less is surely like a digit, which half of all letters are, too
+UNLIKE: Final = 3  # windows that are not like a digit, of a word that surely is text: signs are seldom as many
 NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
 PRIOR: Final = 0.1  # a digit, of the prior of its ink: on a page, many digits speak for the ink together
 
@@ -115,6 +119,21 @@ class Found(NamedTuple):
         return Digit(int(self.distances.argmin()), probability, float(self.distances.min()), (left, top, right, bottom))
 
 
+Taken: TypeAlias = tuple[Window, Found | None]  # by a path: a window and, if it is one, the digit in it
+
+
+class Word(NamedTuple):
+    """A part of a row without a space in it: a number, or letters, some of which look like digits."""
+
+    digits: list[Found]
+    unlike: int  # windows that do not look like a digit, and digits that hardly do
+
+    @property
+    def like(self) -> int:
+        """Digits that surely look like one."""
+        return sum(each.cost <= SURE for each in self.digits)
+
+
 class Rows(NamedTuple):
     """A hypothesis about a page's ink, and the digits that are read in it."""
 
@@ -128,45 +147,66 @@ class Rows(NamedTuple):
         """The digits of all rows."""
         return [each for row in self.digits for each in row]
 
-    @property
     def evidence(self) -> float:
-        """What the digits cost less than noise would, in squared distance times height: a faint grid is many low 1s."""
-        return sum((NOISE - PRIOR * self.ink.prior - each.cost) * each.height for each in self.found)
+        """What the digits cost less than noise would, in squared distance times the part of the page's height.
+
+        A faint grid is many low 1s. What costs as much as noise says nothing, as one that is misread may.
+        """
+        less = [(NOISE - PRIOR * self.ink.prior - each.cost) * each.height for each in self.found]
+        return sum(max(0.0, each) for each in less) / len(self.ink.mask)
+
+
+class _TooManyError(Exception):
+    """An ink hypothesis has more than ``MARKS_MAX`` components."""
 
 
 def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> Rows | None:
     """Return the rows of digits on a page (h, w) or (h, w, 3), and how they were found; None where nothing stands out.
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
-    join them and to skip what is no digit; of several hypotheses about the ink of the page or of a sheet on it, the one
-    in which most is read. Where none has two digits, lines over most of the page are removed: on dark squared paper all
-    may be one component.
+    join them and to skip what is no digit; words of letters are left out. Of several hypotheses about the ink of the
+    page or of a sheet on it, it is the one in which most is read. Where that has less than two digits, lines over most
+    of the page are removed, as on dark squared paper all may be one component, and the page is looked at reduced.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
 
     Raises:
-        LeNet5Error: there are more than ``MARKS_MAX`` components.
+        LeNet5Error: nothing is read, and of some ink there are more than ``MARKS_MAX`` components.
 
     Source: LeCun et al. 1998, section V, heuristic over-segmentation.
     """
-    scale = max(1, ENLARGED // max(pixels.shape[:2]))
-    shades = cv2.resize(segment.grey(pixels), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    inks = [ink for page in (shades, *segment.sheets(shades)) for ink in segment.inks(page)]
-    found = [_read(ink, network, touching) for ink in inks]
-    if all(len(rows.found) < 2 for rows in found):
-        found += [_read(ink, network, touching) for ink in map(segment.without_lines, inks) if ink]
-    return max(found, key=lambda rows: rows.evidence, default=None)
+    inks = _inks(pixels)
+    read = [_read(ink, network, touching) for ink in inks]
+    best = max(filter(None, read), key=Rows.evidence, default=None)
+    if best is None or len(best.found) < 2:
+        coarse = _inks(segment.reduced(pixels, COARSE)) if max(pixels.shape) > COARSE else []
+        further = [*map(segment.without_lines, inks), *coarse]
+        read += [_read(ink, network, touching) for ink in further if ink]
+        best = max(filter(None, read), key=Rows.evidence, default=None)
+    if None in read and not (best and best.found):
+        raise LeNet5Error(f"more than {MARKS_MAX:,} marks that may be digits; crop it to the digits")
+    return best
 
 
-def _read(ink: Ink, network: Classifier, touching: float) -> Rows:
-    """Return the rows of digits of an ink hypothesis."""
-    labels, rows = _rows(ink)
+def _inks(page: Plane) -> list[Ink]:
+    """Return the hypotheses about the ink of a page and of the sheets on it."""
+    scale = max(1, ENLARGED // max(page.shape[:2]))
+    shades = cv2.resize(segment.grey(page), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    return [ink for each in (shades, *segment.sheets(shades)) for ink in segment.inks(each)]
+
+
+def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
+    """Return the rows of digits of an ink hypothesis; None where it has more than ``MARKS_MAX`` components."""
+    try:
+        labels, rows = _rows(ink)
+    except _TooManyError:
+        return None
     heights = [_height(row) for row in rows]
     windows = [list(_windows(labels, row, height, touching)) for row, height in zip(rows, heights, strict=True)]
     if sum(map(len, windows)) > WINDOWS_MAX:
         return Rows(ink, labels, [], 0)
     read = [_read_row(ink, labels, row, height, network) for row, height in zip(windows, heights, strict=True)]
-    return Rows(ink, labels, [digits for digits in read if digits], sum(map(segment.area_of, rows)))
+    return Rows(ink, labels, [digits for digits in _without_text(read) if digits], sum(map(segment.area_of, rows)))
 
 
 def _is_edge(row: list[Component], width: int) -> bool:
@@ -183,18 +223,40 @@ def _height(row: list[Component]) -> float:
     return float(np.quantile([each.height for each in row if each.height >= TRIED * highest], ROW))
 
 
-def _read_row(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> list[Found]:
-    """Return the digits on the cheapest path through the windows of a row, whose digits have a ``height``."""
+def _read_row(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> list[Word]:
+    """Return the words on the cheapest path through the windows of a row, whose digits have a ``height``."""
     found = _found(ink, labels, [each for each in windows if each.height >= BODY * height], height, network)
-    paths: list[tuple[float, list[Found]]] = [(0.0, []), *[(np.inf, [])] * windows[-1].last]
+    paths: list[tuple[float, list[Taken]]] = [(0.0, []), *[(np.inf, [])] * windows[-1].last]
     for each in windows:
-        before, digits = paths[each.first]
+        before, taken = paths[each.first]
         size = each.width / DIGIT_WIDTH if each.width > height else min(height, max(each.width, each.height))
-        ways = [paths[each.last], (before + each.cut + SKIPPED * size / height, digits)]
+        ways = [paths[each.last], (before + each.cut + SKIPPED * size / height, [*taken, (each, None)])]
         if digit := found.get(each):
-            ways.append((before + digit.cost, [*digits, digit]))
+            ways.append((before + digit.cost, [*taken, (each, digit)]))
         paths[each.last] = min(ways, key=lambda way: way[0])
-    return paths[-1][1]
+    return _words(paths[-1][1], height)
+
+
+def _words(taken: list[Taken], height: float) -> list[Word]:
+    """Return the words of a row, which a space parts, of what a path takes."""
+    words: list[Word] = []
+    end = -np.inf
+    for window, digit in taken:
+        left, _, right, _ = segment.box_of(window.pieces)
+        digits, unlike = words.pop() if words and left - end <= SPACE * height else Word([], 0)
+        unlike += digit.cost >= CERTAIN if digit else window.height >= BODY * height
+        words.append(Word([*digits, digit] if digit else digits, unlike))
+        end = max(end, right)
+    return words
+
+
+def _without_text(rows: list[list[Word]]) -> list[list[Found]]:
+    """Return the digits of rows, without words of letters: a page that surely has such a word may have short ones."""
+    surely = any(word.unlike >= max(UNLIKE, 1 + word.like) for row in rows for word in row)
+    return [
+        [digit for word in row if not (surely and word.unlike >= max(1, word.like)) for digit in word.digits]
+        for row in rows
+    ]
 
 
 def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> dict[Window, Found]:
@@ -252,7 +314,7 @@ def _measured(mask: Plane) -> tuple[float, Plane, list[Component]]:
     """Return the height of the digits on a mask, 0 if there are none, the labels of its components, and these."""
     labels, found = segment.components(mask, DUST)
     if len(found) > MARKS_MAX:
-        raise LeNet5Error(f"more than {MARKS_MAX:,} marks that may be digits; crop it to the digits")
+        raise _TooManyError
     found = _without_frames(found, labels)
     heights = np.array([each.height for each in found if each.height >= DUST])
     if not len(heights):

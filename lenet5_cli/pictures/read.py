@@ -204,7 +204,9 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
     except LeNet5Error:  # more marks than digits
         return []
     digits = rows.found if rows else []
-    if rows is None or len(digits) < 2 or sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
+    if rows is None or len(digits) < 2 or sum(each.cost for each in digits) >= lines.NOISE * len(digits):
+        return []
+    if sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
     ink, scale = rows.ink, look.shape[1] / rows.ink.mask.shape[1]
     one = max(digits, key=lambda each: each.box[3] - each.box[1])
