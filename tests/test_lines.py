@@ -332,6 +332,16 @@ def test_words_of_letters_are_left_out_and_numbers_with_signs_stay(network: Near
     assert str(read(image, network)) == "720\n72"
 
 
+def test_low_letters_do_not_say_how_high_the_digits_of_a_row_are(network: Nearest) -> None:
+    image = sheet(["4  6  9"])
+    for left in (105, 150, 295, 340):
+        ImageDraw.Draw(image).line([(left + 6 * n, 70 + 27 * (n % 2)) for n in range(6)], fill=0, width=5)
+    found = lines.find(np.asarray(image), network)  # type: ignore[arg-type]
+    assert found is not None
+    assert [int(each.distances.argmin()) for each in found.found] == [4, 6, 9]
+    assert max(each.cost for each in found.found) < 1  # none is uneven
+
+
 def test_what_is_hardly_a_digit_does_not_speak_against_others(network: Nearest) -> None:
     page = lines.find(np.asarray(sheet(["7204"])), network)  # type: ignore[arg-type]
     assert page is not None

@@ -31,6 +31,7 @@ LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
 ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are higher
 TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
+HIGHER: Final = 1.4  # digits: their row, of low letters and signs, is read again as being as high as they are
 BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
 HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
@@ -206,6 +207,10 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
     if sum(map(len, windows)) > WINDOWS_MAX:
         return Rows(ink, labels, [], 0)
     read = [_read_row(ink, labels, row, height, network) for row, height in zip(windows, heights, strict=True)]
+    for place, (row, height) in enumerate(zip(rows, heights, strict=True)):
+        digits = [digit.height for word in read[place] for digit in word.digits]
+        if digits and (higher := float(np.median(digits))) > HIGHER * height:
+            read[place] = _read_row(ink, labels, list(_windows(labels, row, higher, touching)), higher, network)
     return Rows(ink, labels, [digits for digits in _without_text(read) if digits], sum(map(segment.area_of, rows)))
 
 
