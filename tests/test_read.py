@@ -302,6 +302,15 @@ def test_the_prior_decides_between_candidates_that_are_as_near() -> None:
     assert replace(plain, prior=plain.prior + 3).score == pytest.approx(plain.score + 3)
 
 
+@pytest.mark.parametrize("across", [40, 55, 70])
+@pytest.mark.parametrize("pen", [20, 40])
+def test_a_one_with_a_flag_and_no_foot_is_no_seven(across: int, pen: int) -> None:
+    image = Image.new("L", (400, 400), 255)
+    flag = (200 - across, 80 + 0.7 * across)
+    ImageDraw.Draw(image).line([flag, (200, 80), (200, 320)], fill=0, width=pen, joint="curve")
+    assert read(image, NETWORK).digit == 1
+
+
 @pytest.mark.parametrize(
     "picture", [np.zeros((50, 40)), np.full((50, 40), 1.0), np.full((1, 1), 0.5)], ids=["black", "white", "a pixel"]
 )

@@ -72,6 +72,14 @@ DIGITS: Final = (
         (0, "1,7 4,4 6.5,0! 5.5,7 5,14 / 2,14 8.5,14"),  # a long, swung flag and a foot
         (0, "1,2.5 5,0! 5,14"),  # as printed, a flat flag
         (0, "1,3.5 3,3 4.5,1.5 5,0! 5,14"),  # as printed, a flag that swings flat
+        (0, "2,2 5,0! 5,14"),  # as printed, its flag at an angle
+        (0, "1.5,2.5 5,0! 5,14"),  # the same, longer
+        (0, "2.5,1 5,0! 5,14"),  # shorter and flatter
+        (0, "1,2 5,0! 5,14"),  # longer and flatter
+        (0, "2,3 5.5,0! 5,14"),  # the stem leaning
+        (0, "1.5,3 4.5,0! 5,14"),  # the stem leaning back
+        (0, "3,2.5 5,0! 5,14"),  # steeper
+        (0, "2,1 5,0! 5,14"),  # flat
     ),
     (  # 2
         (3, "1,3 4,0.5 8,2 9,4.5 6,8 1,14! 5,14.5 11,14"),  # a sharp corner
