@@ -18,7 +18,7 @@ from lenet5_cli.errors import LeNet5Error
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none that starts another program, as EPS does
 MAX_PIXELS: Final = 36_000_000  # decoded at most: about 300 MB; of a large JPEG only a fraction is
 MAX_ASPECT: Final = 40  # the longer side by the shorter
-PAGE_SIDE: Final = 1400  # pixels of the longer side that is kept: twenty lines stay legible, and grain is averaged
+PAGE_SIDE: Final = 1400  # pixels of the longer side that is kept: a sheet of twelve rows is read, and grain is averaged
 SHADES: Final = 64  # of 255: an opaque part that varies by more is a page; by less, ink of one colour
 
 _TURNS: Final = {3: 2, 4: 2, 5: 3, 6: 1, 7: 1, 8: 3}  # quarters clockwise that make each EXIF orientation upright

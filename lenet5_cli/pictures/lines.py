@@ -20,7 +20,7 @@ ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, 
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 WINDOWS_MAX: Final = 30_000  # of a hypothesis: a page of 1,000 digits has fewer; more is the grain of sand or cloth
 BAR: Final = 0.5  # of the page's width: what is as wide and at its edge is a window's title bar, not touching digits
-COARSE: Final = 700  # pixels of the longer side at which grain is averaged that looks like ink
+COARSE: Final = 700  # pixels of the longer side of a smaller copy, in which grain no longer looks like ink
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 SLIM: Final = 5  # lengths of what is left of a ruled line by its width at least
 THIN: Final = 1.5  # of the width of the ruled lines that were removed: wider strokes are a pen's
@@ -31,7 +31,7 @@ LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
 ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are higher
 TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
-HIGHER: Final = 1.4  # digits: their row, of low letters and signs, is read again as being as high as they are
+HIGHER: Final = 1.4  # are the digits of a row that its low letters and signs made too low: it is read again
 BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
 HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
@@ -49,8 +49,8 @@ SKIPPED: Final = 10.0  # for what is no digit and as high, or each DIGIT_WIDTH o
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
 UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
 CUT: Final = 6.0  # for a cut through ink as long as the digit is high
-SURE: Final = 2.0  # what costs less is surely like a digit, which half of all letters are, too
-UNLIKE: Final = 3  # windows that are not like a digit, of a word that surely is text: signs are seldom as many
+SURE: Final = 2.0  # what costs less surely looks like a digit, as many letters do
+UNLIKE: Final = 3  # windows that do not look like a digit, in what surely is a word: a sum seldom has as many signs
 NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
 PRIOR: Final = 0.1  # a digit, of the prior of its ink: on a page, many digits speak for the ink together
 
@@ -151,7 +151,7 @@ class Rows(NamedTuple):
     def evidence(self) -> float:
         """What the digits cost less than noise would, in squared distance times the part of the page's height.
 
-        A faint grid is many low 1s. What costs as much as noise says nothing, as one that is misread may.
+        A faint grid is many low 1s. What costs more than noise, such as a letter, says nothing about the ink.
         """
         less = [(NOISE - PRIOR * self.ink.prior - each.cost) * each.height for each in self.found]
         return sum(max(0.0, each) for each in less) / len(self.ink.mask)
@@ -166,7 +166,7 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
     join them and to skip what is no digit; words of letters are left out. Of several hypotheses about the ink of the
-    page or of a sheet on it, it is the one in which most is read. Where that has less than two digits, lines over most
+    page or of a sheet on it, it is the one in which most is read. Where that has fewer than two digits, lines over most
     of the page are removed, as on dark squared paper all may be one component, and the page is looked at reduced.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
@@ -243,7 +243,7 @@ def _read_row(ink: Ink, labels: Plane, windows: list[Window], height: float, net
 
 
 def _words(taken: list[Taken], height: float) -> list[Word]:
-    """Return the words of a row, which a space parts, of what a path takes."""
+    """Return what a path takes of a row as words, with a space between them."""
     words: list[Word] = []
     end = -np.inf
     for window, digit in taken:
@@ -256,7 +256,7 @@ def _words(taken: list[Taken], height: float) -> list[Word]:
 
 
 def _without_text(rows: list[list[Word]]) -> list[list[Found]]:
-    """Return the digits of rows, without words of letters: a page that surely has such a word may have short ones."""
+    """Return the digits of rows without words of letters; beside a word that surely is one, less is enough."""
     surely = any(word.unlike >= max(UNLIKE, 1 + word.like) for row in rows for word in row)
     return [
         [digit for word in row if not (surely and word.unlike >= max(1, word.like)) for digit in word.digits]
