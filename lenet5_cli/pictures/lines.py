@@ -36,11 +36,16 @@ BESIDE: Final = 3  # components of a row that the next one stands beside: a digi
 HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
 GAP: Final = 0.25  # between strokes of one digit at most
+NARROW: Final = 0.4
 SPACE: Final = 0.3  # between words at least
 WIDE: Final = 1.6  # of a digit at most
 TOUCHING: Final = 0.85  # wider components may be several digits
 STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is hardly wider
 STROKE: Final = 0.5  # of ink in a cut: more is an upright stroke, not where two digits touch
+
+LEANING: Final = 0.25  # widths by heights that a slash leans to the right farther than the digits beside it: 14 degrees
+FAINT: Final = 0.6  # of the median strength of the digits on a page: what is fainter is a fold, or shines through
+STRAIGHT: Final = 1.5  # widths of its pen: what is wider, seen along it, is more than one straight stroke
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
@@ -102,6 +107,7 @@ class Found(NamedTuple):
     image: Plane  # (28, 28), white on black
     cost: float
     distances: Plane  # (k,), squared, to each glyph
+    strength: float  # mean of its ink, 0 to 255
 
     @property
     def box(self) -> Box:
@@ -112,6 +118,21 @@ class Found(NamedTuple):
     def height(self) -> int:
         """Pixels from top to bottom."""
         return self.box[3] - self.box[1]
+
+    @property
+    def lean(self) -> float:
+        """How far it leans to the right, in widths by heights, by the moments of its ink."""
+        moments = cv2.moments(self.image)
+        return -moments["mu11"] / moments["mu02"]
+
+    @property
+    def straight(self) -> bool:
+        """Whether it is one straight stroke: its standard deviation across is that of a bar as wide as the pen."""
+        moments = cv2.moments(self.image)
+        across, down, both = (moments[name] / moments["m00"] for name in ("mu20", "mu02", "mu11"))
+        least = (across + down - np.hypot(across - down, 2 * both)) / 2
+        _, pen = segment.strokes((self.image > 127).astype(np.uint8))
+        return bool(12 * least <= (STRAIGHT * max(1.0, pen)) ** 2)
 
     def placed(self, factor: float) -> Digit:
         """Return it as a digit on a page that is ``factor`` times as large as what was looked at."""
@@ -208,10 +229,11 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
         return Rows(ink, labels, [], 0)
     read = [_read_row(ink, labels, row, height, network) for row, height in zip(windows, heights, strict=True)]
     for place, (row, height) in enumerate(zip(rows, heights, strict=True)):
-        digits = [digit.height for word in read[place] for digit in word.digits]
-        if digits and (higher := float(np.median(digits))) > HIGHER * height:
+        high = [digit.height for word in read[place] for digit in word.digits]
+        if high and (higher := float(np.median(high))) > HIGHER * height:
             read[place] = _read_row(ink, labels, list(_windows(labels, row, higher, touching)), higher, network)
-    return Rows(ink, labels, [digits for digits in _without_text(read) if digits], sum(map(segment.area_of, rows)))
+    digits = [_without_slashes(row) for row in _without_faint(_without_text(read))]
+    return Rows(ink, labels, [row for row in digits if row], sum(map(segment.area_of, rows)))
 
 
 def _is_edge(row: list[Component], width: int) -> bool:
@@ -249,7 +271,7 @@ def _words(taken: list[Taken], height: float) -> list[Word]:
     for window, digit in taken:
         left, _, right, _ = segment.box_of(window.pieces)
         digits, unlike = words.pop() if words and left - end <= SPACE * height else Word([], 0)
-        unlike += digit.cost >= CERTAIN if digit else window.height >= BODY * height
+        unlike += digit.cost >= CERTAIN if digit else window.height >= BODY * height and window.width >= NARROW * window.height
         words.append(Word([*digits, digit] if digit else digits, unlike))
         end = max(end, right)
     return words
@@ -264,6 +286,22 @@ def _without_text(rows: list[list[Word]]) -> list[list[Found]]:
     ]
 
 
+def _without_faint(rows: list[list[Found]]) -> list[list[Found]]:
+    """Return the digits of rows without those much fainter than most, such as folds of the paper."""
+    limit = FAINT * float(np.median([each.strength for row in rows for each in row] or [0.0]))
+    return [[each for each in row if each.strength >= limit] for row in rows]
+
+
+def _without_slashes(row: list[Found]) -> list[Found]:
+    """Return the digits of a row without straight strokes between two of them that lean farther than the others."""
+    leans = [each.lean for each in row if not each.straight]
+    if not leans:
+        return row
+    limit = float(np.median(leans)) + LEANING
+    inner = row[1:-1]
+    return [*row[:1], *(each for each in inner if each.lean <= limit or not each.straight), *row[1:][-1:]]
+
+
 def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> dict[Window, Found]:
     """Return the windows of a row that the network takes for digits."""
     if not windows:  # as of a line at a slant, no piece of which is high
@@ -275,8 +313,9 @@ def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, networ
     uneven = np.abs(np.log([each.height / height for each in windows]))
     costs = [each.cut for each in windows] + np.maximum(0, nearest - limit + CERTAIN) + UNEVEN * uneven
     return {
-        windows[place]: Found(windows[place].pieces, images[place], float(costs[place]), distances[place])
-        for place in np.flatnonzero(nearest <= limit)
+        each: Found(each.pieces, image, float(cost), row, segment.strength(ink, labels, each.pieces))
+        for each, image, cost, row in zip(windows, images, costs, distances, strict=True)
+        if row.min() <= limit
     }
 
 

@@ -316,6 +316,14 @@ def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
     return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, cv2.mean(plane, mine)[0]))
 
 
+def strength(ink: Ink, labels: Plane, group: Sequence[Component]) -> float:
+    """Return the mean ink of a group, 0 to 255."""
+    left, top, right, bottom = box_of(group)
+    box = np.s_[top:bottom, left:right]
+    mine = np.isin(labels[box], [each.label for each in group])
+    return float(ink.plane[box][mine].mean())
+
+
 def strokes(mask: Plane) -> tuple[Plane, float]:
     """Return how far the pixels of a mask (h, w) are from the outline, and the mean width of its strokes.
 
