@@ -332,6 +332,39 @@ def test_words_of_letters_are_left_out_and_numbers_with_signs_stay(network: Near
     assert str(read(image, network)) == "720\n72"
 
 
+def test_signs_of_a_sum_close_to_its_digits_are_no_word(network: Nearest) -> None:
+    image = sheet(["    "])
+    write(image, "2", 67, 40)
+    write(image, "6", 176, 40)
+    signs = [[(53, 28), (38, 50), (38, 90), (53, 112)], [(237, 28), (252, 50), (252, 90), (237, 112)]]
+    for sign in [*signs, [(124, 52), (164, 92)], [(124, 92), (164, 52)]]:
+        ImageDraw.Draw(image).line(sign, fill=0, width=5)
+    assert str(read(image, network)) == "26"
+
+
+@pytest.mark.parametrize("lean", [25, 40])
+def test_a_slash_between_digits_is_no_one_and_an_upright_stroke_is(lean: int) -> None:
+    image, network = sheet(["72 05 36"]), LeNet5.load()
+    ImageDraw.Draw(image).line((195 + lean // 2, 36, 195 - lean // 2, 104), fill=0, width=5)
+    assert str(read_digits(image, network)) == "720536"
+    ImageDraw.Draw(image).line((375, 36, 375, 104), fill=0, width=5)
+    assert str(read_digits(image, network)) == "7205136"
+
+
+def test_a_leaning_stroke_that_begins_a_row_is_a_one() -> None:
+    image = sheet([" 205"])
+    ImageDraw.Draw(image).line((90, 40, 70, 100), fill=0, width=5)
+    assert str(read_digits(image, LeNet5.load())) == "1205"
+
+
+def test_what_is_much_fainter_than_the_digits_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, network = sheet(["72 05"]), LeNet5.load()
+    ImageDraw.Draw(image).line((195, 36, 195, 104), fill=135, width=5)
+    assert str(read_digits(image, network)) == "7205"
+    monkeypatch.setattr(lines, "FAINT", 0)
+    assert str(read_digits(image, network)) == "72105"
+
+
 def test_low_letters_do_not_say_how_high_the_digits_of_a_row_are(network: Nearest) -> None:
     image = sheet(["4  6  9"])
     for left in (105, 150, 295, 340):

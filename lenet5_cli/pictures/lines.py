@@ -36,16 +36,16 @@ BESIDE: Final = 3  # components of a row that the next one stands beside: a digi
 HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
 GAP: Final = 0.25  # between strokes of one digit at most
-NARROW: Final = 0.4
 SPACE: Final = 0.3  # between words at least
 WIDE: Final = 1.6  # of a digit at most
 TOUCHING: Final = 0.85  # wider components may be several digits
 STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is hardly wider
 STROKE: Final = 0.5  # of ink in a cut: more is an upright stroke, not where two digits touch
 
+NARROW: Final = 0.4  # of its own height: what is slimmer, a bracket or a slash, is no sign of a word
+STRAIGHT: Final = 1.5  # widths of its pen, that one straight stroke is wide at most
 LEANING: Final = 0.25  # widths by heights that a slash leans to the right farther than the digits beside it: 14 degrees
 FAINT: Final = 0.6  # of the median strength of the digits on a page: what is fainter is a fold, or shines through
-STRAIGHT: Final = 1.5  # widths of its pen: what is wider, seen along it, is more than one straight stroke
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
@@ -148,7 +148,7 @@ class Word(NamedTuple):
     """A part of a row without a space in it: a number, or letters, some of which look like digits."""
 
     digits: list[Found]
-    unlike: int  # windows that do not look like a digit, and digits that hardly do
+    unlike: int  # windows that are no digit and as wide as a letter, and digits that hardly look like one
 
     @property
     def like(self) -> int:
@@ -186,9 +186,10 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     """Return the rows of digits on a page (h, w) or (h, w, 3), and how they were found; None where nothing stands out.
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
-    join them and to skip what is no digit; words of letters are left out. Of several hypotheses about the ink of the
-    page or of a sheet on it, it is the one in which most is read. Where that has fewer than two digits, lines over most
-    of the page are removed, as on dark squared paper all may be one component, and the page is looked at reduced.
+    join them and to skip what is no digit; words of letters, slashes and what is faint are left out. Of several
+    hypotheses about the ink of the page or of a sheet on it, it is the one in which most is read. Where that has fewer
+    than two digits, lines over most of the page are removed, as on dark squared paper all may be one component, and the
+    page is looked at reduced.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
 
@@ -271,7 +272,8 @@ def _words(taken: list[Taken], height: float) -> list[Word]:
     for window, digit in taken:
         left, _, right, _ = segment.box_of(window.pieces)
         digits, unlike = words.pop() if words and left - end <= SPACE * height else Word([], 0)
-        unlike += digit.cost >= CERTAIN if digit else window.height >= BODY * height and window.width >= NARROW * window.height
+        letter = window.height >= BODY * height and window.width >= NARROW * window.height
+        unlike += digit.cost >= CERTAIN if digit else letter
         words.append(Word([*digits, digit] if digit else digits, unlike))
         end = max(end, right)
     return words
