@@ -162,9 +162,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     if options.list and not (options.list.is_file() and options.folder and options.folder.is_dir()):
-        parser.error(
-            f"--list {options.list}, --folder {options.folder}; expected a CSV file and a folder"
-        )
+        parser.error(f"--list {options.list}, --folder {options.folder}; expected a CSV file and a folder")
     network = LeNet5.load(options.model)
     network.accept = options.accept
     found = listed(options.list, options.folder) if options.list else scenes(options.count, options.seed)

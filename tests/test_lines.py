@@ -334,10 +334,10 @@ def test_words_of_letters_are_left_out_and_numbers_with_signs_stay(network: Near
 
 def test_signs_of_a_sum_close_to_its_digits_are_no_word(network: Nearest) -> None:
     image = sheet(["    "])
-    write(image, "2", 67, 40)
-    write(image, "6", 176, 40)
-    signs = [[(53, 28), (38, 50), (38, 90), (53, 112)], [(237, 28), (252, 50), (252, 90), (237, 112)]]
-    for sign in [*signs, [(124, 52), (164, 92)], [(124, 92), (164, 52)]]:
+    write(image, "2", 69, 40)
+    write(image, "6", 180, 40)
+    brackets = [[(55, 28), (40, 50), (40, 90), (55, 112)], [(235, 28), (250, 50), (250, 90), (235, 112)]]
+    for sign in [*brackets, [(126, 52), (166, 92)], [(126, 92), (166, 52)]]:
         ImageDraw.Draw(image).line(sign, fill=0, width=5)
     assert str(read(image, network)) == "26"
 
