@@ -44,7 +44,8 @@ STROKE: Final = 0.5  # of ink in a cut: more is an upright stroke, not where two
 
 NARROW: Final = 0.4  # of its own height: what is slimmer, a bracket or a slash, is no sign of a word
 STRAIGHT: Final = 1.5  # widths of its pen, that one straight stroke is wide at most
-LEANING: Final = 0.25  # widths by heights that a slash leans to the right farther than the digits beside it: 14 degrees
+LEANING: Final = 0.25  # widths by heights that a slash leans to the right farther than the page's digits: 14 degrees
+ALIKE: Final = 0.15  # standard deviation of how the digits of one hand lean; of all of MNIST's together it is 0.25
 FAINT: Final = 0.6  # of the median strength of the digits on a page: what is fainter is a fold, or shines through
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
@@ -57,7 +58,7 @@ CUT: Final = 6.0  # for a cut through ink as long as the digit is high
 SURE: Final = 2.0  # what costs less surely looks like a digit, as many letters do
 UNLIKE: Final = 3  # windows that do not look like a digit, in what surely is a word: a sum seldom has as many signs
 NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
-PRIOR: Final = 0.1  # a digit, of the prior of its ink: on a page, many digits speak for the ink together
+PRIOR: Final = 0.02  # a digit, of the prior of its ink: on a page, many digits speak for the ink together
 
 
 class Digit(NamedTuple):
@@ -233,7 +234,7 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
         high = [digit.height for word in read[place] for digit in word.digits]
         if high and (higher := float(np.median(high))) > HIGHER * height:
             read[place] = _read_row(ink, labels, list(_windows(labels, row, higher, touching)), higher, network)
-    digits = [_without_slashes(row) for row in _without_faint(_without_text(read))]
+    digits = _without_slashes(_without_faint(_without_text(read)))
     return Rows(ink, labels, [row for row in digits if row], sum(map(segment.area_of, rows)))
 
 
@@ -294,14 +295,19 @@ def _without_faint(rows: list[list[Found]]) -> list[list[Found]]:
     return [[each for each in row if each.strength >= limit] for row in rows]
 
 
-def _without_slashes(row: list[Found]) -> list[Found]:
-    """Return the digits of a row without straight strokes between two of them that lean farther than the others."""
-    leans = [each.lean for each in row if not each.straight]
-    if not leans:
-        return row
+def _without_slashes(rows: list[list[Found]]) -> list[list[Found]]:
+    """Return the digits of rows without straight strokes between two of them that lean farther than the page's digits.
+
+    Only where those lean alike, as by one hand: of digits by many hands, some 1s lean as far as a slash.
+    """
+    leans = [each.lean for row in rows for each in row if not each.straight]
+    if not leans or np.std(leans) > ALIKE:
+        return rows
     limit = float(np.median(leans)) + LEANING
-    inner = row[1:-1]
-    return [*row[:1], *(each for each in inner if each.lean <= limit or not each.straight), *row[1:][-1:]]
+    return [
+        [each for place, each in enumerate(row) if not (0 < place < len(row) - 1 and each.straight and each.lean > limit)]
+        for row in rows
+    ]
 
 
 def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> dict[Window, Found]:
