@@ -58,7 +58,7 @@ CUT: Final = 6.0  # for a cut through ink as long as the digit is high
 SURE: Final = 2.0  # what costs less surely looks like a digit, as many letters do
 UNLIKE: Final = 3  # windows that do not look like a digit, in what surely is a word: a sum seldom has as many signs
 NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
-PRIOR: Final = 0.02  # a digit, of the prior of its ink: on a page, many digits speak for the ink together
+PRIOR: Final = 0.3  # a page, of the prior of its ink, as if its highest digit cost so much more
 
 
 class Digit(NamedTuple):
@@ -173,10 +173,12 @@ class Rows(NamedTuple):
     def evidence(self) -> float:
         """What the digits cost less than noise would, in squared distance times the part of the page's height.
 
-        A faint grid is many low 1s. What costs more than noise, such as a letter, says nothing about the ink.
+        A faint grid is many low 1s. What costs more than noise, such as a letter, says nothing about the ink. Its prior
+        counts once, so that many digits outweigh it.
         """
-        less = [(NOISE - PRIOR * self.ink.prior - each.cost) * each.height for each in self.found]
-        return sum(max(0.0, each) for each in less) / len(self.ink.mask)
+        less = sum(max(0.0, NOISE - each.cost) * each.height for each in self.found)
+        against = PRIOR * self.ink.prior * max((each.height for each in self.found), default=0)
+        return (less - against) / len(self.ink.mask)
 
 
 class _TooManyError(Exception):
@@ -305,7 +307,11 @@ def _without_slashes(rows: list[list[Found]]) -> list[list[Found]]:
         return rows
     limit = float(np.median(leans)) + LEANING
     return [
-        [each for place, each in enumerate(row) if not (0 < place < len(row) - 1 and each.straight and each.lean > limit)]
+        [
+            each
+            for place, each in enumerate(row)
+            if not (0 < place < len(row) - 1 and each.straight and each.lean > limit)
+        ]
         for row in rows
     ]
 
