@@ -351,6 +351,13 @@ def test_a_slash_between_digits_is_no_one_and_an_upright_stroke_is(lean: int) ->
     assert str(read_digits(image, network)) == "7205136"
 
 
+def test_a_slash_that_is_a_class_of_its_own_stays() -> None:
+    image, network = sheet(["72 05 36"]), LeNet5.load()
+    network.names = ("0", "/", *"23456789")
+    ImageDraw.Draw(image).line((210, 36, 180, 104), fill=0, width=5)
+    assert read_digits(image, network).named(network.names) == "72/0536"
+
+
 def test_a_leaning_stroke_that_begins_a_row_is_a_one() -> None:
     image = sheet([" 205"])
     ImageDraw.Draw(image).line((90, 40, 70, 100), fill=0, width=5)

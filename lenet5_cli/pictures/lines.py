@@ -236,7 +236,7 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
         high = [digit.height for word in read[place] for digit in word.digits]
         if high and (higher := float(np.median(high))) > HIGHER * height:
             read[place] = _read_row(ink, labels, list(_windows(labels, row, higher, touching)), higher, network)
-    digits = _without_slashes(_without_faint(_without_text(read)))
+    digits = _without_slashes(_without_faint(_without_text(read)), network.names)
     return Rows(ink, labels, [row for row in digits if row], sum(map(segment.area_of, rows)))
 
 
@@ -297,8 +297,8 @@ def _without_faint(rows: list[list[Found]]) -> list[list[Found]]:
     return [[each for each in row if each.strength >= limit] for row in rows]
 
 
-def _without_slashes(rows: list[list[Found]]) -> list[list[Found]]:
-    """Return the digits of rows without straight strokes between two of them that lean farther than the page's digits.
+def _without_slashes(rows: list[list[Found]], names: Sequence[str]) -> list[list[Found]]:
+    """Return the digits of rows without straight 1s between two others that lean farther than the page's digits.
 
     Only where those lean alike, as by one hand: of digits by many hands, some 1s lean as far as a slash.
     """
@@ -306,14 +306,11 @@ def _without_slashes(rows: list[list[Found]]) -> list[list[Found]]:
     if not leans or np.std(leans) > ALIKE:
         return rows
     limit = float(np.median(leans)) + LEANING
-    return [
-        [
-            each
-            for place, each in enumerate(row)
-            if not (0 < place < len(row) - 1 and each.straight and each.lean > limit)
-        ]
-        for row in rows
-    ]
+
+    def is_slash(each: Found) -> bool:
+        return names[int(each.distances.argmin())] == "1" and each.straight and each.lean > limit
+
+    return [[*row[:1], *(each for each in row[1:-1] if not is_slash(each)), *row[1:][-1:]] for row in rows]
 
 
 def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> dict[Window, Found]:
