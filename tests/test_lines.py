@@ -295,6 +295,16 @@ def test_whole_digits_side_by_side_are_several(page: Image.Image, answered: bool
     assert reading.beside == ("; 1 more beside it: --all reads them" if answered else "")
 
 
+def test_the_date_of_a_camera_is_not_answered_for_a_wide_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, network = Image.new("L", (720, 540), 130), LeNet5.load()
+    ImageDraw.Draw(image).ellipse((80, 70, 400, 320), outline=30, width=18)
+    date = sheet(["2018523"]).resize((300, 90)).point([255] * 140 + [0] * 116)
+    image.paste(250, (400, 440), date)
+    assert one.read(image, network).digit == 0
+    monkeypatch.setattr(one, "COMPARABLE", 0)
+    assert one.read(image, network).digit == 2
+
+
 def test_what_speaks_against_a_candidate_counts_where_it_is_refused() -> None:
     page = bars((50, 20, 60, 180), (90, 130, 170, 140))
     reading = one.read(page, Upright(14, 30))  # type: ignore[arg-type]

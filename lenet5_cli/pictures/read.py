@@ -21,7 +21,7 @@ from lenet5_cli.pictures.segment import Box, Ink, Plane
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
 SPECK: Final = 0.03  # of the longest component: what is shorter is no part of a digit
 SMALLEST: Final = 5  # pixels of a digit's longer side
-COMPARABLE: Final = 0.4  # of the digit's longer side: what is longer and apart could be another digit
+COMPARABLE: Final = 0.4  # of the digit's longer side, or height: what is larger and apart could be another digit
 DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are several, not parts of one thing
 
 # Prior, in squared distance, were all ink left over, without what touches the page's edge, frames, and what is farther
@@ -166,8 +166,10 @@ def _of_page(page: Page, network: Classifier) -> Reading:
     if _reason(found[0], network) or found[0].local:
         found = sorted([*found, *_scored(_further(look), network)], key=lambda each: each.score)
     left, top, right, bottom = found[0].box
-    if _reason(found[0], network) or right - left > bottom - top:
-        found = sorted([*found, *_of_several(look, network)], key=lambda each: each.score)
+    least = 0 if _reason(found[0], network) else COMPARABLE * (bottom - top)  # beside a wide 0, lower ones are a date
+    if not least or right - left > bottom - top:
+        several = [each for each in _of_several(look, network) if each.box[3] - each.box[1] > least]
+        found = sorted([*found, *several], key=lambda each: each.score)
     scale = page.size[0] / look.shape[1]
     left, top, right, bottom = (round(scale * edge) for edge in found[0].box)
     reason = _reason(found[0], network)
