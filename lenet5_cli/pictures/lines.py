@@ -121,6 +121,11 @@ class Found(NamedTuple):
         return self.box[3] - self.box[1]
 
     @property
+    def digit(self) -> int:
+        """The label of the nearest glyph."""
+        return int(self.distances.argmin())
+
+    @property
     def lean(self) -> float:
         """How far it leans to the right, in widths by heights, by the moments of its ink."""
         moments = cv2.moments(self.image)
@@ -139,7 +144,7 @@ class Found(NamedTuple):
         """Return it as a digit on a page that is ``factor`` times as large as what was looked at."""
         left, top, right, bottom = (round(factor * edge) for edge in self.box)
         probability = float(softmax(-self.distances[None]).max())
-        return Digit(int(self.distances.argmin()), probability, float(self.distances.min()), (left, top, right, bottom))
+        return Digit(self.digit, probability, float(self.distances.min()), (left, top, right, bottom))
 
 
 Taken: TypeAlias = tuple[Window, Found | None]  # by a path: a window and, if it is one, the digit in it
@@ -308,7 +313,7 @@ def _without_slashes(rows: list[list[Found]], names: Sequence[str]) -> list[list
     limit = float(np.median(leans)) + LEANING
 
     def is_slash(each: Found) -> bool:
-        return names[int(each.distances.argmin())] == "1" and each.straight and each.lean > limit
+        return names[each.digit] == "1" and each.straight and each.lean > limit
 
     return [[*row[:1], *(each for each in row[1:-1] if not is_slash(each)), *row[1:][-1:]] for row in rows]
 

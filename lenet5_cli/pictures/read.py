@@ -166,8 +166,9 @@ def _of_page(page: Page, network: Classifier) -> Reading:
     if _reason(found[0], network) or found[0].local:
         found = sorted([*found, *_scored(_further(look), network)], key=lambda each: each.score)
     left, top, right, bottom = found[0].box
-    least = 0 if _reason(found[0], network) else COMPARABLE * (bottom - top)  # beside a wide 0, lower ones are a date
-    if not least or right - left > bottom - top:
+    refused = _reason(found[0], network) is not None
+    if refused or right - left > bottom - top:
+        least = 0 if refused else COMPARABLE * (bottom - top)  # what is lower, beside a wide 0, is a camera's date
         several = [each for each in _of_several(look, network) if each.box[3] - each.box[1] > least]
         found = sorted([*found, *several], key=lambda each: each.score)
     scale = page.size[0] / look.shape[1]

@@ -308,9 +308,7 @@ def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
     near = np.s_[y : bottom + margin, x : right + margin]
     plane, around = ink.plane[near], labels[near]
     mine = np.zeros_like(plane)
-    box = np.s_[top - y : bottom - y, left - x : right - x]
-    for label in {each.label for each in group}:
-        mine[box] |= around[box] == label
+    mine[top - y : bottom - y, left - x : right - x] = _pixels(labels, group)
     reach = cv2.dilate(mine, np.ones((2 * margin + 1,) * 2, np.uint8))
     kept = cv2.bitwise_and(plane, plane, mask=mine | reach * (around == 0).astype(np.uint8))
     return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, cv2.mean(plane, mine)[0]))
@@ -319,9 +317,17 @@ def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
 def strength(ink: Ink, labels: Plane, group: Sequence[Component]) -> float:
     """Return the mean ink of a group, 0 to 255."""
     left, top, right, bottom = box_of(group)
-    box = np.s_[top:bottom, left:right]
-    mine = np.isin(labels[box], [each.label for each in group])
-    return float(ink.plane[box][mine].mean())
+    return cv2.mean(ink.plane[top:bottom, left:right], _pixels(labels, group))[0]
+
+
+def _pixels(labels: Plane, group: Sequence[Component]) -> Plane:
+    """Return a mask of a group's box, 1 where the box has a pixel of the group."""
+    left, top, right, bottom = box_of(group)
+    box = labels[top:bottom, left:right]
+    pixels = np.zeros(box.shape, np.uint8)
+    for label in {each.label for each in group}:
+        pixels |= box == label
+    return pixels
 
 
 def strokes(mask: Plane) -> tuple[Plane, float]:
