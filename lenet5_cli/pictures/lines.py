@@ -26,10 +26,12 @@ SLIM: Final = 5  # lengths of what is left of a ruled line by its width at least
 THIN: Final = 1.5  # of the width of the ruled lines that were removed: wider strokes are a pen's
 
 # In heights of a digit: on a page the median, in a row the quantile ROW.
-RULE: Final = 1.4  # a straight run as long is no stroke
+RULE: Final = 1.3  # a straight run as long is no stroke; of the highest digits, as a 1 or a 9 may be twice the median
+HIGHEST: Final = 0.9  # quantile of a page's heights that they have
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
 ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are higher
+BRACKET: Final = 1.1  # of a row's height: brackets are higher than the digits beside them
 TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
 HIGHER: Final = 1.4  # are the digits of a row that its low letters and signs made too low: it is read again
 BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
@@ -42,6 +44,9 @@ TOUCHING: Final = 0.85  # wider components may be several digits
 STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is hardly wider
 STROKE: Final = 0.5  # of ink in a cut: more is an upright stroke, not where two digits touch
 
+BOWED: Final = 0.1  # of its height, that a bracket bows: of MNIST's 1s, 13 in 1,000 do
+SMOOTH: Final = 0.03  # of its height: standard deviation from a parabola
+SLENDER: Final = 0.25  # of its height, that a bracket is wide in any row of pixels
 NARROW: Final = 0.4  # of its own height: what is slimmer, a bracket or a slash, is no sign of a word
 STRAIGHT: Final = 1.5  # widths of its pen, that one straight stroke is wide at most
 LEANING: Final = 0.25  # widths by heights that a slash leans to the right farther than the page's digits: 14 degrees
@@ -337,13 +342,44 @@ def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, networ
 
 def _rows(ink: Ink) -> tuple[Plane, list[list[Component]]]:
     """Return the labels and the rows of an ink hypothesis from the top."""
-    height, whole, _ = _measured(ink.mask)
-    mask = segment.without_rules(ink.mask, RULE * height, (RULE * height, RULE * height)) if height else ink.mask
+    height, whole, found = _measured(ink.mask)
+    run = RULE * _highest(found, height)
+    mask = segment.without_rules(ink.mask, run, (run, run)) if height else ink.mask
     height, labels, found = _measured(mask)
     found = [each for each in found if each.height <= LARGE * height]
     found = _without_remnants(found, labels, whole, cv2.subtract(ink.mask, mask))
-    rows = [row for row in _in_rows(found) if any(each.height >= BODY * height for each in row)]
+    rows = [_without_brackets(row, labels) for row in _in_rows(found)]
+    rows = [row for row in rows if any(each.height >= BODY * height for each in row)]
     return labels, [row for row in rows if len(rows) == 1 or not _is_edge(row, ink.mask.shape[1])]
+
+
+def _highest(found: list[Component], height: float) -> float:
+    """Return the height of the highest of most digits, whose median is ``height``; borders at the edge are none."""
+    high = [each.height for each in found if BODY * height <= each.height <= LARGE * height and not each.edge]
+    return float(np.quantile([height, *high], HIGHEST))
+
+
+def _without_brackets(row: list[Component], labels: Plane) -> list[Component]:
+    """Return the components of a row without brackets: one stroke that bows, higher than the digits."""
+    least = BRACKET * _height(row)
+    return [each for each in row if each.height < least or not _is_bracket(_shape(each, labels))]
+
+
+def _is_bracket(shape: Plane) -> bool:
+    """Tell whether a shape (h, w) is one stroke along a parabola from the top to the bottom that bows far."""
+    ink, height = shape.sum(axis=1), len(shape)
+    if ink.max() > SLENDER * height:
+        return False
+    middle = shape @ np.arange(shape.shape[1]) / ink
+    places = np.linspace(-1, 1, height)
+    parabola = np.polynomial.Polynomial.fit(places, middle, 2)
+    stray = np.std(middle - parabola(places))
+    return bool(abs(parabola.coef[2]) >= BOWED * height and stray <= SMOOTH * height)
+
+
+def _shape(each: Component, labels: Plane) -> Plane:
+    """Return the mask (h, w) of a component in its box."""
+    return (labels[each.top : each.bottom, each.left : each.right] == each.label).astype(np.uint8)
 
 
 def _without_remnants(found: list[Component], labels: Plane, whole: Plane, rules: Plane) -> list[Component]:
