@@ -199,9 +199,9 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     """Return the rows of digits on a page (h, w) or (h, w, 3), and how they were found; None where nothing stands out.
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
-    join them and to skip what is no digit; words of letters, slashes and what is faint are left out. Of several
+    join them and to skip what is no digit; words of letters, brackets, slashes and what is faint are left out. Of several
     hypotheses about the ink of the page or of a sheet on it, it is the one in which most is read. Where that has fewer
-    than two digits, lines over most of the page are removed, as on dark squared paper all may be one component, and the
+    than two digits, or they cost as much as noise, lines over most of the page are removed, as on dark squared paper all may be one component, and the
     page is looked at reduced.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
@@ -214,7 +214,7 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     inks = _inks(pixels)
     read = [_read(ink, network, touching) for ink in inks]
     best = max(filter(None, read), key=Rows.evidence, default=None)
-    if best is None or len(best.found) < 2:
+    if best is None or len(best.found) < 2 or best.evidence() <= 0:
         coarse = _inks(segment.reduced(pixels, COARSE)) if max(pixels.shape) > COARSE else []
         further = [*map(segment.without_lines, inks), *coarse]
         read += [_read(ink, network, touching) for ink in further if ink]
@@ -348,8 +348,8 @@ def _rows(ink: Ink) -> tuple[Plane, list[list[Component]]]:
     height, labels, found = _measured(mask)
     found = [each for each in found if each.height <= LARGE * height]
     found = _without_remnants(found, labels, whole, cv2.subtract(ink.mask, mask))
-    rows = [_without_brackets(row, labels) for row in _in_rows(found)]
-    rows = [row for row in rows if any(each.height >= BODY * height for each in row)]
+    rows = [row for row in _in_rows(found) if any(each.height >= BODY * height for each in row)]
+    rows = [row for row in (_without_brackets(row, labels) for row in rows) if row]
     return labels, [row for row in rows if len(rows) == 1 or not _is_edge(row, ink.mask.shape[1])]
 
 
