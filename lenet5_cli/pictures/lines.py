@@ -199,10 +199,10 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     """Return the rows of digits on a page (h, w) or (h, w, 3), and how they were found; None where nothing stands out.
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
-    join them and to skip what is no digit; words of letters, brackets, slashes and what is faint are left out. Of several
-    hypotheses about the ink of the page or of a sheet on it, it is the one in which most is read. Where that has fewer
-    than two digits, or they cost as much as noise, lines over most of the page are removed, as on dark squared paper all may be one component, and the
-    page is looked at reduced.
+    join them and to skip what is no digit; words of letters, brackets, slashes and what is faint are left out. Of
+    several hypotheses about the ink of the page or of a sheet on it, it is the one in which most is read. Where that
+    has fewer than two digits, or they cost as much as noise, lines over most of the page are removed, as on dark
+    squared paper all may be one component, and the page is looked at reduced.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
 
@@ -379,7 +379,8 @@ def _is_bracket(shape: Plane) -> bool:
 
 def _shape(each: Component, labels: Plane) -> Plane:
     """Return the mask (h, w) of a component in its box."""
-    return (labels[each.top : each.bottom, each.left : each.right] == each.label).astype(np.uint8)
+    shape: Plane = labels[each.top : each.bottom, each.left : each.right] == each.label
+    return shape
 
 
 def _without_remnants(found: list[Component], labels: Plane, whole: Plane, rules: Plane) -> list[Component]:
@@ -392,9 +393,9 @@ def _without_remnants(found: list[Component], labels: Plane, whole: Plane, rules
     ruled, (_, width) = np.unique(whole[rules > 0]), segment.strokes(rules)
     kept = []
     for each in found:
-        box = np.s_[each.top : each.bottom, each.left : each.right]
-        mine = labels[box] == each.label
-        if whole[box][mine][0] not in ruled or not _is_line(mine, THIN * width):
+        before = whole[each.top : each.bottom, each.left : each.right]
+        shape = _shape(each, labels)
+        if before[shape][0] not in ruled or not _is_line(shape, THIN * width):
             kept.append(each)
     return kept
 
