@@ -380,6 +380,14 @@ def test_a_slash_between_digits_is_no_one_and_an_upright_stroke_is(lean: int) ->
     assert str(read_digits(image, network)) == "7205136"
 
 
+@pytest.mark.parametrize(("top", "text"), [(28, "720536"), (40, "7210536")])
+def test_where_digits_do_not_lean_alike_a_slash_is_high(monkeypatch: pytest.MonkeyPatch, top: int, text: str) -> None:
+    monkeypatch.setattr(lines, "ALIKE", 0)
+    image = sheet(["72 05 36"])
+    ImageDraw.Draw(image).line((215, top, 175, 140 - top), fill=0, width=5)
+    assert str(read_digits(image, LeNet5.load())) == text
+
+
 def test_a_slash_that_is_a_class_of_its_own_stays() -> None:
     image, network = sheet(["72 05 36"]), LeNet5.load()
     network.names = ("0", "/", *"23456789")

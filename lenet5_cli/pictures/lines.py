@@ -31,7 +31,7 @@ HIGHEST: Final = 0.9  # quantile of a page's heights that they have
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
 ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are higher
-BRACKET: Final = 1.1  # of a row's height: brackets are higher than the digits beside them
+BRACKET: Final = 1.1  # brackets and many slashes are higher than the digits beside them
 TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
 HIGHER: Final = 1.4  # are the digits of a row that its low letters and signs made too low: it is read again
 BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
@@ -310,15 +310,17 @@ def _without_faint(rows: list[list[Found]]) -> list[list[Found]]:
 def _without_slashes(rows: list[list[Found]], names: Sequence[str]) -> list[list[Found]]:
     """Return the digits of rows without straight 1s between two others that lean farther than the page's digits.
 
-    Only where those lean alike, as by one hand: of digits by many hands, some 1s lean as far as a slash.
+    Where those do not lean alike, as by many hands, some 1s lean as far: it is a slash if it is higher than they are.
     """
     leans = [each.lean for row in rows for each in row if not each.straight]
-    if not leans or np.std(leans) > ALIKE:
+    if not leans:
         return rows
     limit = float(np.median(leans)) + LEANING
+    height = float(np.median([each.height for row in rows for each in row]))
+    least = 0.0 if np.std(leans) <= ALIKE else BRACKET * height
 
     def is_slash(each: Found) -> bool:
-        return names[each.digit] == "1" and each.straight and each.lean > limit
+        return names[each.digit] == "1" and each.straight and each.lean > limit and each.height >= least
 
     return [[*row[:1], *(each for each in row[1:-1] if not is_slash(each)), *row[1:][-1:]] for row in rows]
 
