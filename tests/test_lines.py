@@ -358,6 +358,9 @@ def test_brackets_are_no_ones_and_join_no_digit(monkeypatch: pytest.MonkeyPatch)
         arc = [(middle + side * bulge, top) for top, bulge in ((30, 0), (45, 9), (70, 14), (95, 9), (110, 0))]
         ImageDraw.Draw(image).line(arc, fill=0, width=5, joint="curve")
     assert str(read_digits(image, network)) == "270"
+    network.names = tuple("0(23456789")  # a class of its own stays
+    assert read_digits(image, network).named(network.names) == "(27(0"
+    network.names = tuple("0123456789")
     monkeypatch.setattr(lines, "BOWED", 1)
     assert str(read_digits(image, network)) == "12710"
 

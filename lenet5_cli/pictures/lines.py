@@ -237,6 +237,8 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
         labels, rows = _rows(ink)
     except _TooManyError:
         return None
+    if all(map(str.isdigit, network.names)):  # else a bracket may be a class of its own
+        rows = [row for row in (_without_brackets(row, labels) for row in rows) if row]
     heights = [_height(row) for row in rows]
     windows = [list(_windows(labels, row, height, touching)) for row, height in zip(rows, heights, strict=True)]
     if sum(map(len, windows)) > WINDOWS_MAX:
@@ -351,7 +353,6 @@ def _rows(ink: Ink) -> tuple[Plane, list[list[Component]]]:
     found = [each for each in found if each.height <= LARGE * height]
     found = _without_remnants(found, labels, whole, cv2.subtract(ink.mask, mask))
     rows = [row for row in _in_rows(found) if any(each.height >= BODY * height for each in row)]
-    rows = [row for row in (_without_brackets(row, labels) for row in rows) if row]
     return labels, [row for row in rows if len(rows) == 1 or not _is_edge(row, ink.mask.shape[1])]
 
 
