@@ -26,8 +26,8 @@ SLIM: Final = 5  # lengths of what is left of a ruled line by its width at least
 THIN: Final = 1.5  # of the width of the ruled lines that were removed: wider strokes are a pen's
 
 # In heights of a digit: on a page the median, in a row the quantile ROW.
-RULE: Final = 1.3  # a straight run as long is no stroke; of the highest digits, as a 1 or a 9 may be twice the median
-HIGHEST: Final = 0.9  # quantile of a page's heights that they have
+RULE: Final = 1.3  # of the highest digits: no stroke runs straight as far; a 1 or a 9 may be twice the median height
+HIGHEST: Final = 0.9  # quantile of a page's heights that counts as theirs
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
 ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are higher
