@@ -1,5 +1,6 @@
 """Several digits: rows of components, cut and joined where the network's distances say so, and the best path."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,6 +38,7 @@ HIGHER: Final = 1.4  # are the digits of a row that its low letters and signs ma
 BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
 HELD: Final = 0.4  # of a box's height: the digit in it is higher
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
+ASIDE: Final = 0.25  # of the lower height: two rows, one to the right of the other, are one if they share it
 GAP: Final = 0.25  # between strokes of one digit at most
 SPACE: Final = 0.3  # between words at least
 WIDE: Final = 1.6  # of a digit at most
@@ -44,7 +46,7 @@ TOUCHING: Final = 0.85  # wider components may be several digits
 STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is hardly wider
 STROKE: Final = 0.5  # of ink in a cut: more is an upright stroke, not where two digits touch
 
-BOWED: Final = 0.1  # of its height, that a bracket bows: of MNIST's 1s, 13 in 1,000 do
+BOWED: Final = 0.14  # of a digit's height, that a bracket bows: of MNIST's 1s, 7 in 1,000 do
 SMOOTH: Final = 0.03  # of its height: standard deviation from a parabola
 SLENDER: Final = 0.25  # of its height, that a bracket is wide in any row of pixels
 NARROW: Final = 0.4  # of its own height: what is slimmer, a bracket or a slash, is no sign of a word
@@ -63,7 +65,6 @@ CUT: Final = 6.0  # for a cut through ink as long as the digit is high
 SURE: Final = 2.0  # what costs less surely looks like a digit, as many letters do
 UNLIKE: Final = 3  # windows that do not look like a digit, in what surely is a word: a sum seldom has as many signs
 NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
-PRIOR: Final = 0.3  # a page, of the prior of its ink, as if its highest digit cost so much more
 
 
 class Digit(NamedTuple):
@@ -180,15 +181,17 @@ class Rows(NamedTuple):
         """The digits of all rows."""
         return [each for row in self.digits for each in row]
 
+    @property
+    def labelled(self) -> tuple[tuple[int, ...], ...]:
+        """The labels of the digits of all rows."""
+        return tuple(tuple(each.digit for each in row) for row in self.digits)
+
     def evidence(self) -> float:
         """What the digits cost less than noise would, in squared distance times the part of the page's height.
 
-        A faint grid is many low 1s. What costs more than noise, such as a letter, says nothing about the ink. Its prior
-        counts once, so that many digits outweigh it.
+        A faint grid is many low 1s. What costs more than noise, such as a letter, says nothing about the ink.
         """
-        less = sum(max(0.0, NOISE - each.cost) * each.height for each in self.found)
-        against = PRIOR * self.ink.prior * max((each.height for each in self.found), default=0)
-        return (less - against) / len(self.ink.mask)
+        return sum(max(0.0, NOISE - each.cost) * each.height for each in self.found) / len(self.ink.mask)
 
 
 class _TooManyError(Exception):
@@ -200,9 +203,9 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
     join them and to skip what is no digit; words of letters, brackets, slashes and what is faint are left out. Of
-    several hypotheses about the ink of the page or of a sheet on it, it is the one in which most is read. Where that
-    has fewer than two digits, or they cost as much as noise, lines over most of the page are removed, as on dark
-    squared paper all may be one component, and the page is looked at reduced.
+    several hypotheses about the ink of the page or of a sheet on it, it is the one in which most is read, those that
+    read the same taken together. Where that has fewer than two digits, or they cost as much as noise, lines over most
+    of the page are removed, as on dark squared paper all may be one component, and the page is looked at reduced.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
 
@@ -213,15 +216,24 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     """
     inks = _inks(pixels)
     read = [_read(ink, network, touching) for ink in inks]
-    best = max(filter(None, read), key=Rows.evidence, default=None)
+    best = _best(read)
     if best is None or len(best.found) < 2 or best.evidence() <= 0:
         coarse = _inks(segment.reduced(pixels, COARSE)) if max(pixels.shape) > COARSE else []
         further = [*map(segment.without_lines, inks), *coarse]
         read += [_read(ink, network, touching) for ink in further if ink]
-        best = max(filter(None, read), key=Rows.evidence, default=None)
+        best = _best(read)
     if None in read and not (best and best.found):
         raise LeNet5Error(f"more than {MARKS_MAX:,} marks that may be digits; crop it to the digits")
     return best
+
+
+def _best(read: list[Rows | None]) -> Rows | None:
+    """Return the rows with most evidence, in which those that read the same count together; None where none are."""
+    rows = [each for each in read if each]
+    evidence: dict[tuple[tuple[int, ...], ...], float] = defaultdict(float)
+    for each in rows:
+        evidence[each.labelled] += each.evidence()
+    return max(rows, key=lambda each: (evidence[each.labelled], each.evidence()), default=None)
 
 
 def _inks(page: Plane) -> list[Ink]:
@@ -353,7 +365,7 @@ def _rows(ink: Ink) -> tuple[Plane, list[list[Component]]]:
     found = [each for each in found if each.height <= LARGE * height]
     found = _without_remnants(found, labels, whole, cv2.subtract(ink.mask, mask))
     rows = [row for row in _in_rows(found) if any(each.height >= BODY * height for each in row)]
-    return labels, [row for row in rows if len(rows) == 1 or not _is_edge(row, ink.mask.shape[1])]
+    return labels, _joined([row for row in rows if len(rows) == 1 or not _is_edge(row, ink.mask.shape[1])])
 
 
 def _highest(found: list[Component], height: float) -> float:
@@ -363,21 +375,21 @@ def _highest(found: list[Component], height: float) -> float:
 
 
 def _without_brackets(row: list[Component], labels: Plane) -> list[Component]:
-    """Return the components of a row without brackets: one stroke that bows, higher than the digits."""
-    least = BRACKET * _height(row)
-    return [each for each in row if each.height < least or not _is_bracket(_shape(each, labels))]
+    """Return the components of a row without brackets."""
+    height = _height(row)
+    return [each for each in row if each.height < BRACKET * height or not _is_bracket(_shape(each, labels), BOWED * height)]
 
 
-def _is_bracket(shape: Plane) -> bool:
-    """Tell whether a shape (h, w) is one stroke along a parabola from the top to the bottom that bows far."""
+def _is_bracket(shape: Plane, bow: float) -> bool:
+    """Tell whether a shape (h, w) is one stroke along a parabola from the top to the bottom that bows as far."""
     ink, height = shape.sum(axis=1), len(shape)
-    if ink.max() > SLENDER * height:
+    if not ink.all() or ink.max() > SLENDER * height:
         return False
     middle = shape @ np.arange(shape.shape[1]) / ink
     places = np.linspace(-1, 1, height)
     parabola = np.polynomial.Polynomial.fit(places, middle, 2)
     stray = np.std(middle - parabola(places))
-    return bool(abs(parabola.coef[2]) >= BOWED * height and stray <= SMOOTH * height)
+    return bool(abs(parabola.coef[2]) >= bow and stray <= SMOOTH * height)
 
 
 def _shape(each: Component, labels: Plane) -> Plane:
@@ -431,7 +443,7 @@ def _without_frames(found: list[Component], labels: Plane) -> list[Component]:
 
 
 def _in_rows(found: list[Component]) -> list[list[Component]]:
-    """Return components in rows from the top: each beside the last of its row, so that a row may slope."""
+    """Return components in rows by where they begin: each beside the last of its row, so that a row may slope."""
     rows: list[list[Component]] = []
     for each in sorted(found, key=lambda each: each.left + each.right):
         beside = [segment.box_of(row[-BESIDE:]) for row in rows]
@@ -441,7 +453,24 @@ def _in_rows(found: list[Component]) -> list[list[Component]]:
             rows[place].append(each)
         else:
             rows.append([each])
-    return sorted(rows, key=lambda row: np.mean([each.top + each.bottom for each in row]))
+    return rows
+
+
+def _joined(rows: list[list[Component]]) -> list[list[Component]]:
+    """Return rows from the top, those in one that go on to the right of others, a little farther up or down."""
+    joined: list[list[Component]] = []
+    for row in rows:
+        left, top, _, bottom = segment.box_of(row)
+        before = [segment.box_of(each) for each in joined]
+        shared = [
+            (min(bottom, low) - max(top, high)) / min(bottom - top, low - high) if right <= left else 0.0
+            for _, high, right, low in before
+        ]
+        if shared and max(shared) > ASIDE:
+            joined[int(np.argmax(shared))] += row
+        else:
+            joined.append(row)
+    return sorted(joined, key=lambda row: np.mean([each.top + each.bottom for each in row]))
 
 
 def _windows(labels: Plane, row: list[Component], height: float, touching: float) -> Iterator[Window]:
