@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from lenet5_cli.data import glyphs
 from lenet5_cli.engine.network import LeNet5
@@ -365,6 +365,15 @@ def test_brackets_are_no_ones_and_join_no_digit(monkeypatch: pytest.MonkeyPatch)
     assert str(read_digits(image, network)) == "12710"
 
 
+def test_a_high_bracket_hardly_bows(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, network = ImageOps.expand(sheet([" 27"]), 30, 255), LeNet5.load()
+    arc = [(127 - bulge, top) for top, bulge in ((43, 0), (70, 8), (102, 11), (135, 8), (162, 0))]
+    ImageDraw.Draw(image).line(arc, fill=0, width=5, joint="curve")
+    assert str(read_digits(image, network)) == "27"
+    monkeypatch.setattr(lines, "BOWED", 0.2)
+    assert str(read_digits(image, network)) == "127"
+
+
 def test_a_one_that_is_higher_than_most_digits_is_no_ruled_line(monkeypatch: pytest.MonkeyPatch) -> None:
     image, network = sheet(["72 05 36", "20 9 05"]), LeNet5.load()
     for left in (170, 290):
@@ -427,6 +436,28 @@ def test_what_is_hardly_a_digit_does_not_speak_against_others(network: Nearest) 
     assert page is not None
     poor = page.found[0]._replace(cost=9.0)
     assert page._replace(digits=[*page.digits, [poor]]).evidence() == page.evidence() > 0
+
+
+def test_readings_that_agree_outweigh_a_better_one(network: Nearest) -> None:
+    page = lines.find(np.asarray(sheet(["72"])), network)  # type: ignore[arg-type]
+    assert page is not None
+    seven, two = (each._replace(cost=2.0) for each in page.found)
+    both, again = page._replace(digits=[[seven, two]]), page._replace(digits=[[seven._replace(cost=2.5), two]])
+    better = page._replace(digits=[[seven._replace(cost=0.0), two._replace(distances=two.distances[::-1])]])
+    assert better.labelled != both.labelled == again.labelled
+    assert lines.agreed([None, again, better]) is better
+    assert lines.agreed([better, again, None, both]) is both
+    assert lines.agreed([None]) is None
+
+
+def test_a_row_may_go_on_higher(network: Nearest, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = sheet(["72", "", "36"])
+    image = ImageOps.expand(image, (0, 20, 250, 0), 255)
+    for place, digit in enumerate("504"):
+        write(image, digit, 230 + SIDE * place, 20)
+    assert str(read(image, network)) == "72504\n36"
+    monkeypatch.setattr(lines, "ASIDE", 1)
+    assert str(read(image, network)) == "504\n72\n36"
 
 
 def test_grain_is_averaged_where_little_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,6 +191,16 @@ def test_a_sheet_is_a_page_that_goes_on_in_its_own_shades(colours: int) -> None:
     assert sheet[outside].max() <= 240
 
 
+def test_a_table_on_a_sheet_does_not_divide_it() -> None:
+    page = np.full((600, 800), 60, np.uint8)
+    page[100:500, 100:600] = 220
+    page[100:500, 200:600:100] = page[200:500:100, 100:600] = 100
+    page[230:270, 330:360] = 80
+    [sheet] = segment.sheets(page)
+    np.testing.assert_array_equal(sheet[120:480, 120:580], page[120:480, 120:580])
+    assert sheet[:80].min() > 180
+
+
 def test_neither_a_bare_part_nor_a_letter_nor_the_page_itself_is_a_sheet() -> None:
     bare = np.full((300, 400), 60, np.uint8)
     bare[50:250, 50:300] = 220

@@ -216,19 +216,19 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     """
     inks = _inks(pixels)
     read = [_read(ink, network, touching) for ink in inks]
-    best = _best(read)
+    best = agreed(read)
     if best is None or len(best.found) < 2 or best.evidence() <= 0:
         coarse = _inks(segment.reduced(pixels, COARSE)) if max(pixels.shape) > COARSE else []
         further = [*map(segment.without_lines, inks), *coarse]
         read += [_read(ink, network, touching) for ink in further if ink]
-        best = _best(read)
+        best = agreed(read)
     if None in read and not (best and best.found):
         raise LeNet5Error(f"more than {MARKS_MAX:,} marks that may be digits; crop it to the digits")
     return best
 
 
-def _best(read: list[Rows | None]) -> Rows | None:
-    """Return the rows with most evidence, in which those that read the same count together; None where none are."""
+def agreed(read: list[Rows | None]) -> Rows | None:
+    """Return the hypothesis with most evidence, where those that read the same share theirs; None if there is none."""
     rows = [each for each in read if each]
     evidence: dict[tuple[tuple[int, ...], ...], float] = defaultdict(float)
     for each in rows:

@@ -40,6 +40,7 @@ SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather tha
 EDGES: Final = 2  # of the page, which a sheet reaches at most: with three, it is a side of the page, in other light
 SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
 BORDER: Final = 0.01  # of a sheet's longer side: how far its soft edge and its shadow reach
+RULED: Final = 0.008  # of the page's longer side: form lines that are wider divide a sheet
 FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
 
 
@@ -269,23 +270,24 @@ def sheets(page: Plane) -> Iterator[Plane]:
     shades = grey(page)
     for kind in (cv2.THRESH_BINARY, cv2.THRESH_BINARY_INV):
         _, mask = cv2.threshold(shades, 0, 1, kind | cv2.THRESH_OTSU)
-        labels, found = components(mask, minimum=FRAMED * max(mask.shape))
+        whole = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1 + round(RULED * max(mask.shape)),) * 2, np.uint8))
+        labels, found = components(whole, minimum=FRAMED * max(mask.shape))
         for each in found:
             edges = (each.left == 0) + (each.top == 0) + (each.right == mask.shape[1]) + (each.bottom == mask.shape[0])
             box = (each.right - each.left) * each.height
             if each.area >= max(SHEET * mask.size, SOLID * box) and edges <= EDGES:
-                inside = _inside((labels == each.label).astype(np.uint8), each.length)
+                inside = _inside((labels == each.label).astype(np.uint8), mask, each.length)
                 if inside is not None:
                     yield _continued(page, inside)
 
 
-def _inside(part: Plane, length: int) -> Plane | None:
-    """Return a part (h, w) without its border and with what is on it, 1 each; None where nothing is."""
+def _inside(part: Plane, mask: Plane, length: int) -> Plane | None:
+    """Return a part (h, w) of a mask without its border and with what is on it, 1 each; None where nothing is."""
     outline, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     filled = cv2.drawContours(np.zeros_like(part), outline, -1, (1,), cv2.FILLED)
     border = np.ones((3 + 2 * round(BORDER * length),) * 2, np.uint8)
     inside = cv2.erode(filled, border, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
-    _, found = components(cv2.subtract(inside, part), minimum=FRAMED * length)
+    _, found = components(cv2.subtract(inside, mask), minimum=FRAMED * length)
     return inside if found else None
 
 
