@@ -377,13 +377,15 @@ def _highest(found: list[Component], height: float) -> float:
 def _without_brackets(row: list[Component], labels: Plane) -> list[Component]:
     """Return the components of a row without brackets."""
     height = _height(row)
-    return [each for each in row if each.height < BRACKET * height or not _is_bracket(_shape(each, labels), BOWED * height)]
+    high = [each for each in row if each.height >= BRACKET * height]
+    brackets = {each for each in high if _is_bracket(_shape(each, labels), BOWED * height)}
+    return [each for each in row if each not in brackets]
 
 
 def _is_bracket(shape: Plane, bow: float) -> bool:
-    """Tell whether a shape (h, w) is one stroke along a parabola from the top to the bottom that bows as far."""
+    """Tell whether a shape (h, w) is one stroke along a parabola, top to bottom, that bows by ``bow`` pixels."""
     ink, height = shape.sum(axis=1), len(shape)
-    if not ink.all() or ink.max() > SLENDER * height:
+    if ink.max() > SLENDER * height:
         return False
     middle = shape @ np.arange(shape.shape[1]) / ink
     places = np.linspace(-1, 1, height)
@@ -459,17 +461,20 @@ def _in_rows(found: list[Component]) -> list[list[Component]]:
 def _joined(rows: list[list[Component]]) -> list[list[Component]]:
     """Return rows from the top, those in one that go on to the right of others, a little farther up or down."""
     joined: list[list[Component]] = []
+    boxes: list[Box] = []
     for row in rows:
-        left, top, _, bottom = segment.box_of(row)
-        before = [segment.box_of(each) for each in joined]
+        left, top, _, bottom = box = segment.box_of(row)
         shared = [
             (min(bottom, low) - max(top, high)) / min(bottom - top, low - high) if right <= left else 0.0
-            for _, high, right, low in before
+            for _, high, right, low in boxes
         ]
         if shared and max(shared) > ASIDE:
-            joined[int(np.argmax(shared))] += row
+            place = int(np.argmax(shared))
+            joined[place] += row
+            boxes[place] = segment.box_of(joined[place])
         else:
             joined.append(row)
+            boxes.append(box)
     return sorted(joined, key=lambda row: np.mean([each.top + each.bottom for each in row]))
 
 
