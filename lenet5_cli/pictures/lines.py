@@ -203,8 +203,8 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
     join them and to skip what is no digit; words of letters, brackets, slashes and what is faint are left out. Of
-    several hypotheses about the ink of the page or of a sheet on it, it is the one in which most is read, those that
-    read the same taken together. Where that has fewer than two digits, or they cost as much as noise, lines over most
+    several hypotheses about the ink of the page or of a sheet on it, the one with the most evidence is taken; those
+    that read the same add up theirs. Where it has fewer than two digits, or they cost as much as noise, lines over most
     of the page are removed, as on dark squared paper all may be one component, and the page is looked at reduced.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
@@ -217,7 +217,7 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     inks = _inks(pixels)
     read = [_read(ink, network, touching) for ink in inks]
     best = agreed(read)
-    if best is None or len(best.found) < 2 or best.evidence() <= 0:
+    if best is None or len(best.found) < 2 or not best.evidence():
         coarse = _inks(segment.reduced(pixels, COARSE)) if max(pixels.shape) > COARSE else []
         further = [*map(segment.without_lines, inks), *coarse]
         read += [_read(ink, network, touching) for ink in further if ink]
@@ -228,7 +228,7 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 
 
 def agreed(read: list[Rows | None]) -> Rows | None:
-    """Return the hypothesis with most evidence, where those that read the same share theirs; None if there is none."""
+    """Return the hypothesis with the most evidence, those that read the same adding up theirs; None without any."""
     rows = [each for each in read if each]
     evidence: dict[tuple[tuple[int, ...], ...], float] = defaultdict(float)
     for each in rows:
@@ -445,7 +445,7 @@ def _without_frames(found: list[Component], labels: Plane) -> list[Component]:
 
 
 def _in_rows(found: list[Component]) -> list[list[Component]]:
-    """Return components in rows by where they begin: each beside the last of its row, so that a row may slope."""
+    """Return components in rows, the leftmost row first: each beside the last of its row, so that a row may slope."""
     rows: list[list[Component]] = []
     for each in sorted(found, key=lambda each: each.left + each.right):
         beside = [segment.box_of(row[-BESIDE:]) for row in rows]
@@ -459,7 +459,7 @@ def _in_rows(found: list[Component]) -> list[list[Component]]:
 
 
 def _joined(rows: list[list[Component]]) -> list[list[Component]]:
-    """Return rows from the top, those in one that go on to the right of others, a little farther up or down."""
+    """Return rows from the top; one that continues another to its right, a little higher or lower, is joined to it."""
     joined: list[list[Component]] = []
     boxes: list[Box] = []
     for row in rows:

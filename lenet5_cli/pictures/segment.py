@@ -265,7 +265,8 @@ def without_marks(found: Sequence[Component]) -> list[Component]:
 def sheets(page: Plane) -> Iterator[Plane]:
     """Yield each large and solid part of a page with something on it, as a page of its own: a sheet on a desk.
 
-    Beyond the edges of the sheet, that page has the shades near them.
+    Thin lines on it, such as a table's, do not divide it. Beyond the edges of the sheet, that page has the shades near
+    them.
     """
     shades = grey(page)
     for kind in (cv2.THRESH_BINARY, cv2.THRESH_BINARY_INV):
