@@ -99,6 +99,26 @@ def test_boxes_apart_are_frames(network: Nearest) -> None:
     assert str(read(image, network)) == "3507"
 
 
+def test_rings_around_small_digits_are_no_digits(network: Nearest, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = sheet(["46"], pitch=260, leading=260)
+    image = ImageOps.expand(image, (100, 100, 0, 0), 255)
+    for place in range(2):
+        left = 72 + 260 * place
+        ImageDraw.Draw(image).ellipse((left, 50, left + 220, 290), outline=0, width=5)
+    assert str(read(image, network)) == "46"
+    monkeypatch.setattr(lines, "HELD", 0.4)
+    assert str(read(image, network)) != "46"
+
+
+def test_what_is_high_and_at_the_edge_is_beyond_the_page(network: Nearest, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = sheet(["2578"])
+    right = image.width - 1
+    ImageDraw.Draw(image).line((right, 5, right, 125), fill=0, width=14)
+    assert str(read(image, network)) == "2578"
+    monkeypatch.setattr(lines, "BEYOND", 9)
+    assert str(read(image, network)) == "25781"
+
+
 @pytest.mark.parametrize("dark", [True, False])
 def test_several_digits_on_a_canvas_are_read_and_its_border_is_not(network: Nearest, dark: bool) -> None:
     page = Image.new("L", (500, 420), 255)
@@ -448,6 +468,17 @@ def test_readings_that_agree_outweigh_a_better_one(network: Nearest) -> None:
     assert lines.agreed([None, again, better]) is better
     assert lines.agreed([better, again, None, both]) is both
     assert lines.agreed([None]) is None
+
+
+def test_a_reading_of_some_rows_speaks_for_one_of_more(network: Nearest) -> None:
+    page = lines.find(np.asarray(sheet(["72"])), network)  # type: ignore[arg-type]
+    assert page is not None
+    poor = [each._replace(cost=4.0) for each in page.found]
+    more, other = page._replace(digits=[poor, poor[:1]]), page._replace(digits=[poor[:1], poor[1:]])
+    assert page.evidence() > more.evidence() > other.evidence() > 0
+    assert lines.agreed([page, more, other]) is more
+    assert lines.agreed([page, other]) is page
+    assert lines.agreed([other, more._replace(digits=[])]) is other
 
 
 def test_a_row_may_go_on_higher(network: Nearest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from lenet5_cli import LeNet5
 from lenet5_cli.data import drawn
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.pictures.read import Reading, read, read_picture, read_sample
+from lenet5_cli.pictures.read import Reading, read, read_digits, read_picture, read_sample
 from tests.conftest import drawing, same
 
 NETWORK = LeNet5.load()
@@ -234,6 +234,15 @@ def test_of_several_digits_the_largest_is_read(digit: int) -> None:
     reading = assert_reads(page, digit, 0.9)
     assert reading.chosen.others == 1
     assert reading.beside == "; 1 more beside it: --all reads them"
+
+
+def test_straight_strokes_alone_are_not_several_digits() -> None:
+    page = Image.new("L", (400, 300), 255)
+    for place in range(4):  # a W in pieces
+        top, bottom = (60, 240) if place % 2 == 0 else (240, 60)
+        ImageDraw.Draw(page).line((80 + 60 * place, top, 120 + 60 * place, bottom), fill=0, width=12)
+    assert str(read_digits(page, NETWORK)) != ""
+    assert read(page, NETWORK).digit is None
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])

@@ -1,6 +1,5 @@
 """Several digits: rows of components, cut and joined where the network's distances say so, and the best path."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,10 +32,11 @@ LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
 ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are higher
 BRACKET: Final = 1.1  # brackets and many slashes are higher than the digits beside them
+BEYOND: Final = 1.6  # what is higher and at the page's edge is what lies there, such as the desk
 TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
 HIGHER: Final = 1.4  # are the digits of a row that its low letters and signs made too low: it is read again
 BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
-HELD: Final = 0.4  # of a box's height: the digit in it is higher
+HELD: Final = 0.15  # of a box's height: the digit in it is higher, a speck in a digit's loop lower
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
 ASIDE: Final = 0.25  # of the lower height: two rows, one to the right of the other, are one if they share it
 GAP: Final = 0.25  # between strokes of one digit at most
@@ -186,6 +186,11 @@ class Rows(NamedTuple):
         """The labels of the digits of all rows."""
         return tuple(tuple(each.digit for each in row) for row in self.digits)
 
+    def within(self, other: "Rows") -> bool:
+        """Tell whether another one reads the same rows in this order, and perhaps more."""
+        rest = iter(other.labelled)
+        return all(row in rest for row in self.labelled)
+
     def evidence(self) -> float:
         """What the digits cost less than noise would, in squared distance times the part of the page's height.
 
@@ -204,8 +209,9 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
     join them and to skip what is no digit; words of letters, brackets, slashes and what is faint are left out. Of
     several hypotheses about the ink of the page or of a sheet on it, the one with the most evidence is taken; those
-    that read the same add up theirs. Where it has fewer than two digits, or they cost as much as noise, lines over most
-    of the page are removed, as on dark squared paper all may be one component, and the page is looked at reduced.
+    that read the same, or only some of its rows, add theirs. Where it has fewer than two digits, or they cost as much
+    as noise, lines over most of the page are removed, as on dark squared paper all may be one component, and the page
+    is looked at reduced.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
 
@@ -228,12 +234,16 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 
 
 def agreed(read: list[Rows | None]) -> Rows | None:
-    """Return the hypothesis with the most evidence, those that read the same adding up theirs; None without any."""
+    """Return the hypothesis with the most evidence, with that of those that read the same or only some of its rows.
+
+    None without any.
+    """
     rows = [each for each in read if each]
-    evidence: dict[tuple[tuple[int, ...], ...], float] = defaultdict(float)
-    for each in rows:
-        evidence[each.labelled] += each.evidence()
-    return max(rows, key=lambda each: (evidence[each.labelled], each.evidence()), default=None)
+
+    def support(one: Rows) -> tuple[float, float]:
+        return sum(each.evidence() for each in rows if each.within(one)), one.evidence()
+
+    return max(rows, key=support, default=None)
 
 
 def _inks(page: Plane) -> list[Ink]:
@@ -251,6 +261,7 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
         return None
     if all(map(str.isdigit, network.names)):  # else a bracket may be a class of its own
         rows = [row for row in (_without_brackets(row, labels) for row in rows) if row]
+    rows = [_on_page(row) for row in rows]
     heights = [_height(row) for row in rows]
     windows = [list(_windows(labels, row, height, touching)) for row, height in zip(rows, heights, strict=True)]
     if sum(map(len, windows)) > WINDOWS_MAX:
@@ -269,7 +280,7 @@ def _is_edge(row: list[Component], width: int) -> bool:
     height = _height(row)
     high = [each for each in row if each.height >= BODY * height]
     bar = max(each.right - each.left for each in high) >= BAR * width
-    return all(each.edge for each in high) and (bar or len(row) == 1)
+    return all(each.edge for each in high) and (bar or len(high) == 1)
 
 
 def _height(row: list[Component]) -> float:
@@ -380,6 +391,12 @@ def _without_brackets(row: list[Component], labels: Plane) -> list[Component]:
     high = [each for each in row if each.height >= BRACKET * height]
     brackets = {each for each in high if _is_bracket(_shape(each, labels), BOWED * height)}
     return [each for each in row if each not in brackets]
+
+
+def _on_page(row: list[Component]) -> list[Component]:
+    """Return the components of a row without high ones that reach over the page's edge."""
+    height = _height(row)
+    return [each for each in row if not each.edge or each.height < BEYOND * height]
 
 
 def _is_bracket(shape: Plane, bow: float) -> bool:

@@ -14,7 +14,7 @@ from lenet5_cli.engine.network import Classifier, LeNet5, refuse_name
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines, segment
 from lenet5_cli.pictures.decode import Page, Source, decode, name_of
-from lenet5_cli.pictures.lines import Digit, Text
+from lenet5_cli.pictures.lines import LEANING, Digit, Found, Text
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
 from lenet5_cli.pictures.segment import Box, Ink, Plane
 
@@ -209,6 +209,8 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
     digits = rows.found if rows else []
     if rows is None or len(digits) < 2 or sum(each.cost for each in digits) >= lines.NOISE * len(digits):
         return []
+    if _is_strokes(digits):
+        return []
     if sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
     ink, scale = rows.ink, look.shape[1] / rows.ink.mask.shape[1]
@@ -216,6 +218,15 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
     plane = segment.isolate(ink, rows.labels, one.pieces)
     box = one.placed(scale).box
     return [Candidate(one.image, plane, box, ink.dark, ink.local, len(digits) - 1, distances=one.distances)]
+
+
+def _is_strokes(digits: list[Found]) -> bool:
+    """Tell whether digits are straight strokes, but no row of 1s: they lean unlike each other or reach the page's edge.
+
+    They are a W in pieces or the edges of a page.
+    """
+    cut = any(piece.edge for each in digits for piece in each.pieces)
+    return all(each.straight for each in digits) and (cut or float(np.ptp([each.lean for each in digits])) > LEANING)
 
 
 def _candidates(shades: Plane) -> list[Candidate]:
