@@ -276,7 +276,7 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
 
 
 def _is_edge(row: list[Component], width: int) -> bool:
-    """Tell whether a row is only the edge of a page of a ``width``: a bar and what else touches it, or that alone."""
+    """Tell whether a row is only the edge of a page of a ``width``: its high components are at it, one or a bar."""
     height = _height(row)
     high = [each for each in row if each.height >= BODY * height]
     bar = max(each.right - each.left for each in high) >= BAR * width
