@@ -32,11 +32,11 @@ LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
 ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are higher
 BRACKET: Final = 1.1  # brackets and many slashes are higher than the digits beside them
-BEYOND: Final = 1.6  # what is higher and at the page's edge is what lies there, such as the desk
+BEYOND: Final = 1.6  # higher components at the page's edge belong to what lies beyond it, such as the desk
 TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
 HIGHER: Final = 1.4  # are the digits of a row that its low letters and signs made too low: it is read again
 BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
-HELD: Final = 0.15  # of a box's height: the digit in it is higher, a speck in a digit's loop lower
+HELD: Final = 0.15  # of a box's height: a digit in it is higher, a speck in the loop of a digit is lower
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
 ASIDE: Final = 0.25  # of the lower height: two rows, one to the right of the other, are one if they share it
 GAP: Final = 0.25  # between strokes of one digit at most
@@ -153,6 +153,7 @@ class Found(NamedTuple):
         return Digit(self.digit, probability, float(self.distances.min()), (left, top, right, bottom))
 
 
+Labels: TypeAlias = tuple[tuple[int, ...], ...]  # of the digits in each row
 Taken: TypeAlias = tuple[Window, Found | None]  # by a path: a window and, if it is one, the digit in it
 
 
@@ -182,14 +183,9 @@ class Rows(NamedTuple):
         return [each for row in self.digits for each in row]
 
     @property
-    def labelled(self) -> tuple[tuple[int, ...], ...]:
+    def labelled(self) -> Labels:
         """The labels of the digits of all rows."""
         return tuple(tuple(each.digit for each in row) for row in self.digits)
-
-    def within(self, other: "Rows") -> bool:
-        """Tell whether another one reads the same rows in this order, and perhaps more."""
-        rest = iter(other.labelled)
-        return all(row in rest for row in self.labelled)
 
     def evidence(self) -> float:
         """What the digits cost less than noise would, in squared distance times the part of the page's height.
@@ -234,16 +230,26 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 
 
 def agreed(read: list[Rows | None]) -> Rows | None:
-    """Return the hypothesis with the most evidence, with that of those that read the same or only some of its rows.
+    """Return the hypothesis with the most evidence; None without any.
 
-    None without any.
+    Those that read the same, or only some of its rows, add theirs.
     """
     rows = [each for each in read if each]
+    labels = [each.labelled for each in rows]
+    evidence = [each.evidence() for each in rows]
 
-    def support(one: Rows) -> tuple[float, float]:
-        return sum(each.evidence() for each in rows if each.within(one)), one.evidence()
+    def support(place: int) -> tuple[float, float]:
+        added = [own for some, own in zip(labels, evidence, strict=True) if _are_among(some, labels[place])]
+        return sum(added), evidence[place]
 
-    return max(rows, key=support, default=None)
+    best = max(range(len(rows)), key=support, default=None)
+    return None if best is None else rows[best]
+
+
+def _are_among(some: Labels, rows: Labels) -> bool:
+    """Tell whether all of some rows are among others, in the same order."""
+    rest = iter(rows)
+    return all(row in rest for row in some)
 
 
 def _inks(page: Plane) -> list[Ink]:
@@ -276,7 +282,10 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
 
 
 def _is_edge(row: list[Component], width: int) -> bool:
-    """Tell whether a row is only the edge of a page of a ``width``: its high components are at it, one or a bar."""
+    """Tell whether a row is only the edge of a page of a ``width``.
+
+    All its high components touch the edge, and there is only one, or one is a bar along it.
+    """
     height = _height(row)
     high = [each for each in row if each.height >= BODY * height]
     bar = max(each.right - each.left for each in high) >= BAR * width

@@ -221,9 +221,9 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
 
 
 def _is_strokes(digits: list[Found]) -> bool:
-    """Tell whether digits are straight strokes, but no row of 1s: they lean unlike each other or reach the page's edge.
+    """Tell whether digits are all straight strokes but no 1s, such as a W in pieces or the edges of a page.
 
-    They are a W in pieces or the edges of a page.
+    They lean unlike each other, or one of them touches the page's edge.
     """
     cut = any(piece.edge for each in digits for piece in each.pieces)
     return all(each.straight for each in digits) and (cut or float(np.ptp([each.lean for each in digits])) > LEANING)
