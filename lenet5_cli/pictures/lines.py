@@ -20,6 +20,8 @@ ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, 
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 WINDOWS_MAX: Final = 30_000  # of a hypothesis: a page of 1,000 digits has fewer; more is the grain of sand or cloth
 BAR: Final = 0.5  # of the page's width: what is as wide and at its edge is a window's title bar, not touching digits
+SMALL: Final = 36  # pixels: where the digits' median height is less, the page is read FINER times as large, too
+FINER: Final = 2
 COARSE: Final = 700  # pixels of the longer side of a smaller copy, in which grain no longer looks like ink
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 SLIM: Final = 5  # lengths of what is left of a ruled line by its width at least
@@ -34,7 +36,7 @@ ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are 
 BRACKET: Final = 1.1  # brackets and many slashes are higher than the digits beside them
 BEYOND: Final = 1.6  # higher components at the page's edge belong to what lies beyond it, such as the desk
 TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
-HIGHER: Final = 1.4  # are the digits of a row that its low letters and signs made too low: it is read again
+HIGHER: Final = 1.4  # are the numbers of a row that its low letters and signs made too low: it is read again
 BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
 HELD: Final = 0.15  # of a box's height: a digit in it is higher, a speck in the loop of a digit is lower
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
@@ -61,7 +63,7 @@ NOISE: Final = 4.5  # what costs less is hardly ever noise
 SKIPPED: Final = 10.0  # for what is no digit and as high, or each DIGIT_WIDTH of it: as much as any digit costs
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
 UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
-CUT: Final = 6.0  # for a cut through ink as long as the digit is high
+CUT: Final = 8.0  # for a cut through ink as long as the digit is high
 SURE: Final = 2.0  # what costs less surely looks like a digit, as many letters do
 UNLIKE: Final = 3  # windows that do not look like a digit, in what surely is a word: a sum seldom has as many signs
 NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
@@ -205,9 +207,9 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
     join them and to skip what is no digit; words of letters, brackets, slashes and what is faint are left out. Of
     several hypotheses about the ink of the page or of a sheet on it, the one with the most evidence is taken; those
-    that read the same, or only some of its rows, add theirs. Where it has fewer than two digits, or they cost as much
-    as noise, lines over most of the page are removed, as on dark squared paper all may be one component, and the page
-    is looked at reduced.
+    that read the same, or only some of its rows, add theirs. Where its digits are small, the page is looked at
+    enlarged, too. Where it has fewer than two digits, or they cost as much as noise, lines over most of the page are
+    removed, as on dark squared paper all may be one component, and the page is looked at reduced.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
 
@@ -219,6 +221,9 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     inks = _inks(pixels)
     read = [_read(ink, network, touching) for ink in inks]
     best = agreed(read)
+    if best and len(best.found) > 1 and np.median([each.height for each in best.found]) < SMALL:
+        read += [_read(ink, network, touching) for ink in _inks(pixels, FINER)]
+        best = agreed(read)
     if best is None or len(best.found) < 2 or not best.evidence():
         coarse = _inks(segment.reduced(pixels, COARSE)) if max(pixels.shape) > COARSE else []
         further = [*map(segment.without_lines, inks), *coarse]
@@ -252,9 +257,9 @@ def _are_among(some: Labels, rows: Labels) -> bool:
     return all(row in rest for row in some)
 
 
-def _inks(page: Plane) -> list[Ink]:
-    """Return the hypotheses about the ink of a page and of the sheets on it."""
-    scale = max(1, ENLARGED // max(page.shape[:2]))
+def _inks(page: Plane, scale: int = 1) -> list[Ink]:
+    """Return the hypotheses about the ink of a page, ``scale`` times as large, and of the sheets on it."""
+    scale *= max(1, ENLARGED // max(page.shape[:2]))
     shades = cv2.resize(segment.grey(page), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     return [ink for each in (shades, *segment.sheets(shades)) for ink in segment.inks(each)]
 
@@ -274,7 +279,7 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
         return Rows(ink, labels, [], 0)
     read = [_read_row(ink, labels, row, height, network) for row, height in zip(windows, heights, strict=True)]
     for place, (row, height) in enumerate(zip(rows, heights, strict=True)):
-        high = [digit.height for word in read[place] for digit in word.digits]
+        high = [digit.height for word in read[place] if not word.unlike for digit in word.digits]
         if high and (higher := float(np.median(high))) > HIGHER * height:
             read[place] = _read_row(ink, labels, list(_windows(labels, row, higher, touching)), higher, network)
     digits = _without_slashes(_without_faint(_without_text(read)), network.names)
