@@ -55,6 +55,7 @@ NARROW: Final = 0.4  # of its own height: what is slimmer, a bracket or a slash,
 STRAIGHT: Final = 1.5  # widths of its pen, that one straight stroke is wide at most
 LEANING: Final = 0.25  # widths by heights that a slash leans to the right farther than the page's digits: 14 degrees
 ALIKE: Final = 0.15  # standard deviation of how the digits of one hand lean; of all of MNIST's together it is 0.25
+LOW: Final = 0.7  # of the page's other digits: lower straight strokes, in rows of their own, are specks
 FAINT: Final = 0.6  # of the median strength of the digits on a page: what is fainter is a fold, or shines through
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
@@ -282,7 +283,7 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
         high = [digit.height for word in read[place] if not word.unlike for digit in word.digits]
         if high and (higher := float(np.median(high))) > HIGHER * height:
             read[place] = _read_row(ink, labels, list(_windows(labels, row, higher, touching)), higher, network)
-    digits = _without_slashes(_without_faint(_without_text(read)), network.names)
+    digits = _without_slashes(_without_specks(_without_faint(_without_text(read))), network.names)
     return Rows(ink, labels, [row for row in digits if row], sum(map(segment.area_of, rows)))
 
 
@@ -344,6 +345,12 @@ def _without_faint(rows: list[list[Found]]) -> list[list[Found]]:
     """Return the digits of rows without those much fainter than most, such as folds of the paper."""
     limit = FAINT * float(np.median([each.strength for row in rows for each in row] or [0.0]))
     return [[each for each in row if each.strength >= limit] for row in rows]
+
+
+def _without_specks(rows: list[list[Found]]) -> list[list[Found]]:
+    """Return rows without those of low straight strokes alone, such as what is left of faint squared paper."""
+    limit = LOW * float(np.median([each.height for row in rows for each in row if not each.straight] or [0.0]))
+    return [row for row in rows if any(each.height >= limit or not each.straight for each in row)]
 
 
 def _without_slashes(rows: list[list[Found]], names: Sequence[str]) -> list[list[Found]]:
