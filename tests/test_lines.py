@@ -441,6 +441,15 @@ def test_what_is_much_fainter_than_the_digits_is_none(monkeypatch: pytest.Monkey
     assert str(read_digits(image, network)) == "72105"
 
 
+def test_rows_of_low_straight_strokes_are_specks(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = sheet(["7204", "", "1"])
+    for left in (60, 130, 220):
+        ImageDraw.Draw(image).line((left, 160, left, 195), fill=0, width=5)
+    assert str(read_digits(image)) == "7204\n1"
+    monkeypatch.setattr(lines, "LOW", 0)
+    assert str(read_digits(image)) == "7204\n111\n1"
+
+
 def test_low_letters_do_not_say_how_high_the_digits_of_a_row_are(network: Nearest) -> None:
     image = sheet(["4  6  9"])
     for left in (105, 150, 295, 340):
