@@ -349,7 +349,7 @@ def _without_faint(rows: list[list[Found]]) -> list[list[Found]]:
 
 def _without_specks(rows: list[list[Found]]) -> list[list[Found]]:
     """Return rows without those of low straight strokes alone, such as what is left of faint squared paper."""
-    limit = LOW * float(np.median([each.height for row in rows for each in row if not each.straight] or [0.0]))
+    limit = LOW * float(np.median([each.height for row in rows for each in row if not each.straight] or [0]))
     return [row for row in rows if any(each.height >= limit or not each.straight for each in row)]
 
 
