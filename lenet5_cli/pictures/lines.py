@@ -20,8 +20,8 @@ ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, 
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 WINDOWS_MAX: Final = 30_000  # of a hypothesis: a page of 1,000 digits has fewer; more is the grain of sand or cloth
 BAR: Final = 0.5  # of the page's width: what is as wide and at its edge is a window's title bar, not touching digits
-SMALL: Final = 36  # pixels: where the digits' median height is less, the page is read FINER times as large, too
-FINER: Final = 2
+SMALL: Final = 36  # pixels: where the digits' median height is less, the page is also read enlarged
+FINER: Final = 2  # times as large
 COARSE: Final = 700  # pixels of the longer side of a smaller copy, in which grain no longer looks like ink
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 SLIM: Final = 5  # lengths of what is left of a ruled line by its width at least
@@ -36,7 +36,7 @@ ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are 
 BRACKET: Final = 1.1  # brackets and many slashes are higher than the digits beside them
 BEYOND: Final = 1.6  # higher components at the page's edge belong to what lies beyond it, such as the desk
 TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
-HIGHER: Final = 1.4  # are the numbers of a row that its low letters and signs made too low: it is read again
+HIGHER: Final = 1.4  # of a row's height, which low letters may set: if its numbers are higher, it is read again
 BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
 HELD: Final = 0.15  # of a box's height: a digit in it is higher, a speck in the loop of a digit is lower
 OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
@@ -55,7 +55,7 @@ NARROW: Final = 0.4  # of its own height: what is slimmer, a bracket or a slash,
 STRAIGHT: Final = 1.5  # widths of its pen, that one straight stroke is wide at most
 LEANING: Final = 0.25  # widths by heights that a slash leans to the right farther than the page's digits: 14 degrees
 ALIKE: Final = 0.15  # standard deviation of how the digits of one hand lean; of all of MNIST's together it is 0.25
-LOW: Final = 0.7  # of the page's other digits: lower straight strokes, in rows of their own, are specks
+LOW: Final = 0.7  # of the median height of the digits with curves or corners: rows of lower strokes are specks
 FAINT: Final = 0.6  # of the median strength of the digits on a page: what is fainter is a fold, or shines through
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
@@ -209,7 +209,7 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     join them and to skip what is no digit; words of letters, brackets, slashes and what is faint are left out. Of
     several hypotheses about the ink of the page or of a sheet on it, the one with the most evidence is taken; those
     that read the same, or only some of its rows, add theirs. Where its digits are small, the page is looked at
-    enlarged, too. Where it has fewer than two digits, or they cost as much as noise, lines over most of the page are
+    enlarged as well. Where it has fewer than two digits, or they cost as much as noise, lines over most of the page are
     removed, as on dark squared paper all may be one component, and the page is looked at reduced.
 
     ``touching``: wider components, in heights of a digit, may be several digits that touch.
@@ -348,7 +348,7 @@ def _without_faint(rows: list[list[Found]]) -> list[list[Found]]:
 
 
 def _without_specks(rows: list[list[Found]]) -> list[list[Found]]:
-    """Return rows without those of low straight strokes alone, such as what is left of faint squared paper."""
+    """Return the rows that are more than low straight strokes, as faint squared paper leaves them."""
     limit = LOW * float(np.median([each.height for row in rows for each in row if not each.straight] or [0]))
     return [row for row in rows if any(each.height >= limit or not each.straight for each in row)]
 
