@@ -1,4 +1,4 @@
-"""Several digits on a picture: rows, boxes, touching digits, what is no digit, bounded work."""
+"""Several digits on a picture: what is read in rows, touching digits, what is no digit, bounded work."""
 
 import json
 import re
@@ -17,54 +17,19 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines
 from lenet5_cli.pictures import read as one
 from lenet5_cli.pictures.lines import Text
-from lenet5_cli.pictures.normalise import normalise
 from lenet5_cli.pictures.read import read_digits
+from lenet5_cli.pictures.rows import MARKS_MAX
 from lenet5_cli.reports.explanation import text_in_words
 from lenet5_cli.storage import checkpoint
-from tests.conftest import STROKES, run, same
+from tests.conftest import run
+from tests.pages import SIDE, Nearest, read, sheet, write
 
 PHOTO = Path(__file__).parent.parent / "docs" / "photo.jpg"
-SIDE = 60  # pixels of a digit's height and the pitch of a line
-
-
-class Nearest:
-    """Stands in for a network: the squared distance is 40 times what a picture lacks to be one of ten drawings."""
-
-    threshold: float | None = 18.0
-    names = tuple("0123456789")
-
-    def __init__(self) -> None:
-        self.known = [normalise(255 - np.array(sheet([str(digit)]))) for digit in range(10)]
-        self.images = 0
-
-    def scores(self, images: np.ndarray) -> np.ndarray:
-        self.images += len(images)
-        return np.array([[40 * same(image, known) - 40 for known in self.known] for image in images])
-
-
-def sheet(rows: list[str], pitch: int = SIDE, leading: int = 110, pen: int = 5) -> Image.Image:
-    """Return a page of rows of drawn digits; a blank leaves a place out."""
-    image = Image.new("L", (80 + pitch * max(map(len, rows)), 40 + leading * len(rows)), 255)
-    for (y, row), place in product(enumerate(rows), range(max(map(len, rows)))):
-        if row[place : place + 1].strip():
-            write(image, row[place], 50 + pitch * place, 40 + leading * y, pen)
-    return image
-
-
-def write(image: Image.Image, digit: str, left: int, top: int, pen: int = 5) -> None:
-    draw, unit = ImageDraw.Draw(image), SIDE / 14
-    for stroke in STROKES[int(digit)]:
-        squares = [map(float, point.split(",")) for point in stroke.split()]
-        draw.line([(left + unit * x, top + unit * y) for x, y in squares], fill=0, width=pen, joint="curve")
 
 
 @pytest.fixture(scope="module")
 def network() -> Nearest:
     return Nearest()
-
-
-def read(image: Image.Image, network: Nearest) -> Text:
-    return read_digits(image, network)  # type: ignore[arg-type]
 
 
 def test_rows_are_read_from_the_top_and_each_from_the_left(network: Nearest) -> None:
@@ -74,49 +39,6 @@ def test_rows_are_read_from_the_top_and_each_from_the_left(network: Nearest) -> 
     boxes = [each.box for row in text.rows for each in row]
     assert all(left < right and top < bottom for left, top, right, bottom in boxes)
     assert all(top >= 30 and bottom <= 110 for _, top, _, bottom in boxes[:5])
-
-
-def test_a_row_may_slope_and_ink_may_be_light(network: Nearest) -> None:
-    sloping = sheet(["4207135"]).rotate(4, expand=True, fillcolor=255, resample=Image.Resampling.BICUBIC)
-    assert str(read(sloping, network)) == "4207135"
-    assert str(read(Image.eval(sheet(["2043"]), lambda x: 255 - x), network)) == "2043"
-
-
-def test_boxes_and_a_table_around_the_digits_are_no_digits(network: Nearest) -> None:
-    image = sheet(["72104", "90210"], pitch=90)
-    draw = ImageDraw.Draw(image)
-    for row, place in product(range(2), range(5)):
-        left, top = 50 + 90 * place - 18, 40 + 110 * row - 15
-        draw.rectangle((left, top, left + 90, top + 90), outline=0, width=2)
-    assert str(read(image, network)) == "72104\n90210"
-
-
-def test_boxes_apart_are_frames(network: Nearest) -> None:
-    image = sheet(["3507"], pitch=110)
-    for place in range(4):
-        left = 50 + 110 * place - 20
-        ImageDraw.Draw(image).rectangle((left, 22, left + 84, 120), outline=0, width=3)
-    assert str(read(image, network)) == "3507"
-
-
-def test_rings_around_small_digits_are_no_digits(network: Nearest, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = sheet(["46"], pitch=260, leading=260)
-    image = ImageOps.expand(image, (100, 100, 0, 0), 255)
-    for place in range(2):
-        left = 72 + 260 * place
-        ImageDraw.Draw(image).ellipse((left, 50, left + 220, 290), outline=0, width=5)
-    assert str(read(image, network)) == "46"
-    monkeypatch.setattr(lines, "HELD", 0.4)
-    assert str(read(image, network)) != "46"
-
-
-def test_what_is_high_and_at_the_edge_is_beyond_the_page(network: Nearest, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = sheet(["2578"])
-    right = image.width - 1
-    ImageDraw.Draw(image).line((right, 5, right, 125), fill=0, width=14)
-    assert str(read(image, network)) == "2578"
-    monkeypatch.setattr(lines, "BEYOND", 9)
-    assert str(read(image, network)) == "25781"
 
 
 @pytest.mark.parametrize("dark", [True, False])
@@ -140,28 +62,6 @@ def test_several_digits_on_a_sheet_on_a_desk_are_read(network: Nearest) -> None:
     assert str(text).split() == ["3", "25"]
 
 
-@pytest.mark.parametrize("lean", [-0.13, 0.13])
-def test_sides_of_boxes_at_a_slant_are_no_ones_and_a_one_on_a_line_is(network: Nearest, lean: float) -> None:
-    image = sheet(["35217"], pitch=90)
-    draw = ImageDraw.Draw(image)
-    for place in range(6):
-        left = 32 + 90 * place
-        draw.line((left - 50 * lean, 20, left + 50 * lean, 120), fill=0, width=2)
-    for edge in (20, 120):
-        draw.line((32, edge, 482, edge), fill=0, width=2)
-    assert str(read(image, network)) == "35217"
-    image = sheet(["35217"])
-    ImageDraw.Draw(image).line((0, 98, image.width, 98), fill=0, width=2)
-    assert str(read(image, network)) == "35217"
-
-
-def test_digits_stand_on_a_ruled_line(network: Nearest) -> None:
-    image = sheet(["27103"])
-    draw = ImageDraw.Draw(image)
-    draw.line((0, 102, image.width, 99), fill=0, width=2)
-    assert str(read(image, network)) == "27103"
-
-
 @pytest.mark.parametrize(("shade", "turn"), [(150, 0), (190, 2)])
 def test_squared_paper_holds_digits_and_not_ones(network: Nearest, shade: int, turn: int) -> None:
     """Dark squares hold all digits together; of faint ones, turned, much is left that is like a 1."""
@@ -173,12 +73,6 @@ def test_squared_paper_holds_digits_and_not_ones(network: Nearest, shade: int, t
     paper = squares.rotate(turn, fillcolor=255, resample=Image.Resampling.BICUBIC)
     page = Image.fromarray(np.minimum(np.array(image), np.array(paper)))
     assert str(read(page, network)) == "27103\n48653"
-
-
-def test_a_digit_in_pieces_stays_in_its_row(network: Nearest) -> None:
-    image = sheet(["27503"])
-    ImageDraw.Draw(image).rectangle((50 + 2 * SIDE, 70, 40 + 3 * SIDE, 73), fill=255)
-    assert str(read(image, network)) == "27503"
 
 
 def test_touching_digits_are_cut(network: Nearest) -> None:
@@ -221,43 +115,6 @@ def test_parts_of_what_is_no_digit_are_not_answered_as_digits(network: Nearest) 
     reading = one.read(among, network)  # type: ignore[arg-type]
     assert reading.digit in {2, 0}
     assert reading.beside == "; 7 more beside it: --all reads them"
-
-
-def test_brackets_do_not_say_how_high_the_digits_of_a_row_are(network: Nearest) -> None:
-    image = sheet(["  27  "], leading=200)
-    for middle, side in ((140, -1), (330, 1)):
-        arc = [(middle + side * bulge, top) for top, bulge in ((8, 0), (40, 18), (100, 26), (160, 18), (190, 0))]
-        ImageDraw.Draw(image).line(arc, fill=0, width=5)
-    assert str(read(image, network)) == "27"
-
-
-def test_a_broken_digit_joins_the_row_that_its_parts_stand_in_together(network: Nearest) -> None:
-    image = sheet(["27503"])
-    ImageDraw.Draw(image).rectangle((50 + SIDE, 66, 40 + 2 * SIDE, 70), fill=255)  # both in halves, one above the other
-    ImageDraw.Draw(image).rectangle((50 + 2 * SIDE, 70, 40 + 3 * SIDE, 73), fill=255)
-    assert str(read(image, network)) == "27503"
-
-
-def test_the_edge_of_a_page_is_no_row_but_a_digit_that_reaches_it_is_one(network: Nearest) -> None:
-    image = sheet(["203"], leading=250)
-    ImageDraw.Draw(image).line((image.width - 3, 150, image.width - 3, 215), fill=0, width=5)
-    assert str(read(image, network)) == "203"
-    alone = sheet(["1"])
-    assert str(read(alone.crop((0, 0, 80, 103)), network)) == "1"
-
-
-def test_a_bar_along_the_edge_is_no_row_whatever_is_on_it(network: Nearest) -> None:
-    page = Image.new("L", (800, 600), 245)  # of a drawing program
-    page.paste(sheet(["20315"]).point(lambda shade: min(shade, 245)), (150, 150))
-    draw = ImageDraw.Draw(page)
-    draw.rectangle((0, 0, 800, 59), fill=90)
-    draw.rectangle((8, 0, 59, 59), fill=255)  # what is left of the bar before it is as slim as a 1
-    draw.ellipse((96, 20, 110, 37), outline=255, width=3)  # of a title, in which something dark remains
-    assert str(read(page, network)) == "20315"
-
-
-def test_rows_that_all_reach_the_edge_are_read(network: Nearest) -> None:
-    assert str(read(sheet(["203", "170"]).crop((0, 40, 260, 211)), network)) == "203\n170"
 
 
 @pytest.mark.parametrize("slope", [3, 5, 8])
@@ -372,37 +229,6 @@ def test_signs_of_a_sum_close_to_its_digits_are_no_word(network: Nearest) -> Non
     assert str(read(image, network)) == "26"
 
 
-def test_brackets_are_no_ones_and_join_no_digit(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, network = sheet([" 27 0 "]), LeNet5.load()
-    for middle, side in ((105, -1), (235, 1)):
-        arc = [(middle + side * bulge, top) for top, bulge in ((30, 0), (45, 9), (70, 14), (95, 9), (110, 0))]
-        ImageDraw.Draw(image).line(arc, fill=0, width=5, joint="curve")
-    assert str(read_digits(image, network)) == "270"
-    network.names = tuple("0(23456789")  # a class of its own stays
-    assert read_digits(image, network).named(network.names) == "(27(0"
-    network.names = tuple("0123456789")
-    monkeypatch.setattr(lines, "BOWED", 1)
-    assert str(read_digits(image, network)) == "12710"
-
-
-def test_a_high_bracket_hardly_bows(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, network = ImageOps.expand(sheet([" 27"]), 30, 255), LeNet5.load()
-    arc = [(127 - bulge, top) for top, bulge in ((43, 0), (70, 8), (102, 11), (135, 8), (162, 0))]
-    ImageDraw.Draw(image).line(arc, fill=0, width=5, joint="curve")
-    assert str(read_digits(image, network)) == "27"
-    monkeypatch.setattr(lines, "BOWED", 0.2)
-    assert str(read_digits(image, network)) == "127"
-
-
-def test_a_one_that_is_higher_than_most_digits_is_no_ruled_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, network = sheet(["72 05 36", "20 9 05"]), LeNet5.load()
-    for left in (170, 290):
-        ImageDraw.Draw(image).line((left, 125, left, 216), fill=0, width=5)
-    assert str(read_digits(image, network)) == "720536\n2019105"
-    monkeypatch.setattr(lines, "HIGHEST", 0)
-    assert str(read_digits(image, network)) == "720536\n20905"
-
-
 @pytest.mark.parametrize("lean", [25, 40])
 def test_a_slash_between_digits_is_no_one_and_an_upright_stroke_is(lean: int) -> None:
     image, network = sheet(["72 05 36"]), LeNet5.load()
@@ -501,16 +327,6 @@ def test_a_reading_of_some_rows_speaks_for_one_of_more(network: Nearest) -> None
     assert lines.agreed([other, more._replace(digits=[])]) is other
 
 
-def test_a_row_may_go_on_higher(network: Nearest, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = sheet(["72", "", "36"])
-    image = ImageOps.expand(image, (0, 20, 250, 0), 255)
-    for place, digit in enumerate("504"):
-        write(image, digit, 230 + SIDE * place, 20)
-    assert str(read(image, network)) == "72504\n36"
-    monkeypatch.setattr(lines, "ASIDE", 1)
-    assert str(read(image, network)) == "504\n72\n36"
-
-
 def test_grain_is_averaged_where_little_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     page = cv2.resize(np.asarray(sheet(["72104", "90518"]), np.float32), None, fx=3, fy=3)
     page = (120 + page / 6 + np.random.default_rng(0).normal(0, 9, page.shape)).astype(np.uint8)
@@ -549,7 +365,7 @@ def test_specks_are_bounded_work(network: Nearest) -> None:
     with pytest.raises(LeNet5Error) as caught:
         read_digits(marks, network)  # type: ignore[arg-type]
     assert str(caught.value) == "picture: more than 2,000 marks that may be digits; crop it to the digits"
-    assert network.images - before < lines.MARKS_MAX  # of the page reduced
+    assert network.images - before < MARKS_MAX  # of the page reduced
 
 
 def test_a_sheet_on_a_table_is_read_in_rows() -> None:
