@@ -2,15 +2,17 @@
 
     LENET5_DATA=mnist_data python benchmarks/pictures.py [--model model.pkl] [--count 50] [--seed 0]
     python benchmarks/pictures.py --list singles.csv --folder pictures/singles
+    python benchmarks/pictures.py --list several.csv --folder pictures/several --all
 
 The digits of the scenes are MNIST's test images, enlarged. A list has the columns ``path`` and ``label``; paths are
-below the folder; a label that is no digit is right when the picture is refused. Every row of the table is the reader
-without one step. ``--accept`` is that of ``lenet5 predict``.
+below the folder; a label that is no digit is right when the picture is refused. With ``--all``, a label is all digits
+on the picture in reading order, and the edits that turn what was read into it are counted, too. Every row of the table
+is the reader without one step. ``--accept`` is that of ``lenet5 predict``.
 """
 
 import argparse
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +22,8 @@ from numpy.typing import NDArray
 
 from lenet5_cli import LeNet5
 from lenet5_cli.data import sources
-from lenet5_cli.pictures import normalise, read, segment
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.pictures import lines, normalise, read, rows, segment
 from lenet5_cli.pictures.decode import Page, decode
 
 Plane = NDArray[np.float32]
@@ -28,7 +31,15 @@ Rng = np.random.Generator
 SIDE = 480  # pixels of a scene
 INK, PAPER = 45, 225  # shades
 
-STEPS: dict[str, tuple[object, dict[str, object]]] = {
+Steps = dict[str, tuple[object, dict[str, object]]]  # what is left out: a module, and the names that leave it out
+
+
+def strongest(read: list[lines.Rows | None]) -> lines.Rows | None:
+    """Return the hypothesis with the most evidence of its own."""
+    return max(filter(None, read), key=lines.Rows.evidence, default=None)
+
+
+STEPS: Steps = {
     "all steps": (read, {}),
     "no prior against ink left over": (read, {"UNEXPLAINED": 0}),
     "the stronger polarity alone": (segment, {"RIVAL": 1.0}),
@@ -41,6 +52,37 @@ STEPS: dict[str, tuple[object, dict[str, object]]] = {
     "rules stay": (segment, {"RUN_MIN": 10_000}),
     "brightness alone": (segment, {"grey": lambda x: x if x.ndim == 2 else cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)}),
     "thin strokes stay thin": (normalise, {"PEN": 0.1}),
+}
+
+STEPS_OF_ALL: Steps = {
+    "all steps": (lines, {}),
+    "the stronger polarity alone": (segment, {"RIVAL": 1.0}),
+    "one background everywhere": (segment, {"EVEN": 255.0, "STRAY": 255.0, "UNEVEN": 255.0}),
+    "brightness alone": STEPS["brightness alone"],
+    "sheets are not read by themselves": (segment, {"SHEET": 2.0}),
+    "small pages are not enlarged": (lines, {"ENLARGED": 1}),
+    "small digits are not read enlarged": (lines, {"SMALL": 0}),
+    "pages are not reduced": (lines, {"COARSE": 10_000}),
+    "hypotheses do not count for each other": (lines, {"agreed": strongest}),
+    "specks count": (rows, {"DUST": 0}),
+    "rules stay": (rows, {"RULE": 30}),
+    "remnants of boxes at a slant stay": (rows, {"SLIM": 1e9}),
+    "boxes stay": (rows, {"HELD": 1e9}),
+    "bars along the edge stay": (rows, {"BAR": 1e9}),
+    "what reaches over the edge stays": (rows, {"BEYOND": 1e9}),
+    "brackets stay": (rows, {"BOWED": 1e9}),
+    "a row's height is its median": (rows, {"ROW": 0.5}),
+    "beside the last component alone": (rows, {"BESIDE": 1}),
+    "rows do not go on higher": (rows, {"ASIDE": 1e9}),
+    "no cuts": (lines, {"STEP": 1e3}),
+    "cuts are free": (lines, {"CUT": 0.0}),
+    "strokes of a digit as far apart as may be": (lines, {"GAP": 1e9}),
+    "uneven heights are free": (lines, {"UNEVEN": 0.0}),
+    "low letters say how high a row is": (lines, {"HIGHER": 1e9}),
+    "words stay": (lines, {"UNLIKE": 10**9}),
+    "slashes stay": (lines, {"LEANING": 1e9}),
+    "what is faint stays": (lines, {"FAINT": 0.0}),
+    "rows of low strokes stay": (lines, {"LOW": 0.0}),
 }
 
 
@@ -119,23 +161,43 @@ def underlined(ink: Plane, rng: Rng) -> Plane:
 SCENES: list[Callable[[Plane, Rng], Plane]] = [shadow, low_light, ruled, squared, framed, underlined, on_a_desk]
 
 
-def scenes(count: int, seed: int) -> Iterator[tuple[str, int | None, Page]]:
+def scenes(count: int, seed: int) -> Iterator[tuple[str, str, Page]]:
     """Yield the kind, the label and the page of ``count`` scenes of each kind."""
     test = sources.load("mnist", "test")
     for kind in SCENES:
         rng = np.random.default_rng(seed)
         for place in rng.choice(len(test.images), count, replace=False):
             page = kind(written(test.images[place], rng), rng)
-            yield kind.__name__, int(test.labels[place]), decode(np.clip(np.rint(page), 0, 255).astype(np.uint8))
+            yield kind.__name__, str(test.labels[place]), decode(np.clip(np.rint(page), 0, 255).astype(np.uint8))
 
 
-def listed(path: Path, folder: Path) -> Iterator[tuple[str, int | None, Page]]:
-    """Yield the kind, the label, None for what is no digit, and the page of each picture of a list."""
+def listed(path: Path, folder: Path) -> Iterator[tuple[str, str, Page]]:
+    """Yield the kind, the label and the page of each picture of a list."""
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if (folder / row["path"]).exists():
-                label = int(row["label"]) if row["label"].isdecimal() else None
-                yield row.get("diff", "listed"), label, decode(folder / row["path"])
+                yield row.get("diff", "listed"), row["label"], decode(folder / row["path"])
+
+
+def edits(read: str, label: str) -> int:
+    """Return how many digits must be put in, left out or replaced to turn what was read into a label."""
+    row = list(range(len(label) + 1))
+    for i, digit in enumerate(read, 1):
+        before, row = row, [i]
+        for j, expected in enumerate(label, 1):
+            row.append(min(row[-1] + 1, before[j] + 1, before[j - 1] + (digit != expected)))
+    return row[-1]
+
+
+def answered(page: Page, network: LeNet5, every: bool) -> str:
+    """Return the digit on a page, or all of them in reading order, as text; empty where there is none."""
+    if every:
+        try:
+            return "".join(filter(str.isdigit, str(read.read_digits(page.pixels, network))))
+        except LeNet5Error:  # more marks than digits
+            return ""
+    digit = read.read(page.pixels, network).digit
+    return "" if digit is None else str(digit)
 
 
 @contextmanager
@@ -160,21 +222,28 @@ def main() -> None:
     parser.add_argument("--accept", type=float, default=0.995)
     parser.add_argument("--list", type=Path)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--all", action="store_true")
     options = parser.parse_args()
     if options.list and not (options.list.is_file() and options.folder and options.folder.is_dir()):
         parser.error(f"--list {options.list}, --folder {options.folder}; expected a CSV file and a folder")
     network = LeNet5.load(options.model)
     network.accept = options.accept
-    found = listed(options.list, options.folder) if options.list else scenes(options.count, options.seed)
-    pictures = list(found)
-    for name, (module, changes) in STEPS.items():
-        right: dict[str, list[bool]] = {}
+    pictures = list(listed(options.list, options.folder) if options.list else scenes(options.count, options.seed))
+    for name, (module, changes) in (STEPS_OF_ALL if options.all else STEPS).items():
         with without(module, changes):
-            for kind, label, page in pictures:
-                right.setdefault(kind, []).append(read.read(page.pixels, network).digit == label)
-        total = sum(map(sum, right.values()))
-        kinds = ", ".join(f"{kind} {sum(each)}/{len(each)}" for kind, each in right.items())
-        print(f"{name:40} {total}/{len(pictures)} {total / max(1, len(pictures)):.4f}  {kinds}", flush=True)
+            read_as = [(kind, answered(page, network, options.all), label) for kind, label, page in pictures]
+        print(f"{name:42} {summary(read_as)}", flush=True)
+
+
+def summary(read_as: Iterable[tuple[str, str, str]]) -> str:
+    """Return how many answers are right, of each kind, too, and the edits in all."""
+    wrong: dict[str, list[int]] = {}
+    for kind, answer, label in read_as:
+        wrong.setdefault(kind, []).append(edits(answer, label if label.isdecimal() else ""))
+    every = [each for counts in wrong.values() for each in counts]
+    kinds = ", ".join(f"{kind} {counts.count(0)}/{len(counts)}" for kind, counts in wrong.items())
+    whole = f"{every.count(0)}/{len(every)} {every.count(0) / max(1, len(every)):.4f}"
+    return f"{whole}  edits {sum(every)}  {kinds}"
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, 
 WINDOWS_MAX: Final = 30_000  # of a hypothesis: a page of 1,000 digits has fewer; more is the grain of sand or cloth
 SMALL: Final = 36  # pixels: where the digits' median height is less, the page is also read enlarged
 FINER: Final = 2  # times as large
+PROMISING: Final = 0.5  # of the best's evidence: inks of kinds with less are not read enlarged, which takes long
 COARSE: Final = 700  # pixels of the longer side of a smaller copy, in which grain no longer looks like ink
 
 # In heights of a digit.
@@ -33,7 +34,6 @@ STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is har
 STROKE: Final = 0.5  # of ink in a cut: more is an upright stroke, not where two digits touch
 
 # What is no digit, though the network takes it for one.
-NARROW: Final = 0.4  # of its own height: what is slimmer, a bracket or a slash, is no sign of a word
 STRAIGHT: Final = 1.5  # widths of its pen, that one straight stroke is wide at most
 LEANING: Final = 0.25  # widths by heights that a slash leans to the right farther than the page's digits: 14 degrees
 ALIKE: Final = 0.15  # standard deviation of how the digits of one hand lean; of all of MNIST's together it is 0.25
@@ -146,7 +146,7 @@ class Word(NamedTuple):
     """A part of a row without a space in it: a number, or letters, some of which look like digits."""
 
     digits: list[Found]
-    unlike: int  # windows that are no digit and as wide as a letter, and digits that hardly look like one
+    unlike: int  # windows that are no digit and not low, and digits that hardly look like one
 
     @property
     def like(self) -> int:
@@ -201,7 +201,8 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     read = [_read(ink, network, touching) for ink in inks]
     best = agreed(read)
     if best and len(best.found) > 1 and np.median([each.height for each in best.found]) < SMALL:
-        read += [_read(ink, network, touching) for ink in _inks(pixels, FINER)]
+        promising = {each.ink.kind for each in read if each and each.evidence() >= PROMISING * best.evidence()}
+        read += [_read(ink, network, touching) for ink in _inks(pixels, FINER) if ink.kind in promising]
         best = agreed(read)
     if best is None or len(best.found) < 2 or not best.evidence():
         coarse = _inks(segment.reduced(pixels, COARSE)) if max(pixels.shape) > COARSE else []
@@ -283,8 +284,7 @@ def _words(taken: list[Taken], height: float) -> list[Word]:
     for window, digit in taken:
         left, _, right, _ = segment.box_of(window.pieces)
         digits, unlike = words.pop() if words and left - end <= SPACE * height else Word([], 0)
-        letter = window.height >= BODY * height and window.width >= NARROW * window.height
-        unlike += digit.cost >= CERTAIN if digit else letter
+        unlike += digit.cost >= CERTAIN if digit else window.height >= BODY * height
         words.append(Word([*digits, digit] if digit else digits, unlike))
         end = max(end, right)
     return words

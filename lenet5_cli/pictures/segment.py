@@ -53,6 +53,11 @@ class Ink(NamedTuple):
     local: bool  # told from the background near it, not from one shade everywhere
     prior: float  # what speaks against it: how much nearer to a glyph, squared, it must be
 
+    @property
+    def kind(self) -> tuple[bool, bool, float]:
+        """How it was told from the paper, the same on a page of any size."""
+        return self.dark, self.local, self.prior
+
 
 class Component(NamedTuple):
     """A connected component of ink; ``right`` and ``bottom`` are exclusive."""
