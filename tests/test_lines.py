@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -343,6 +344,21 @@ def test_small_digits_are_read_enlarged(monkeypatch: pytest.MonkeyPatch, height:
     assert str(read_digits(page)) == "72104963\n90518372\n36254817"
     monkeypatch.setattr(lines, "SMALL", 0)
     assert str(read_digits(page)) != "72104963\n90518372\n36254817"
+
+
+def test_only_promising_inks_are_read_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ImageOps.scale(sheet(["72104963", "90518372", "36254817"], pitch=48), 12 / SIDE, Image.Resampling.LANCZOS)
+    page = np.full((400, 640), 255.0)
+    page[80 : 80 + rows.height, 100 : 100 + rows.width] = rows
+    page = (page * np.linspace(0.75, 1, 640)).astype(np.uint8)  # light from one side: the background may be uneven
+    images = {}
+    for promising in (0.0, lines.PROMISING):
+        network = LeNet5.load()
+        network.scores = counted = Mock(wraps=network.scores)  # type: ignore[method-assign]
+        monkeypatch.setattr(lines, "PROMISING", promising)
+        assert str(read_digits(page, network)) == "72104963\n90518372\n36254817"
+        images[promising] = sum(len(call.args[0]) for call in counted.call_args_list)
+    assert images[lines.PROMISING] < images[0.0]
 
 
 @pytest.mark.parametrize("shade", [255, 0, 128])
