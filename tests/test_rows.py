@@ -2,11 +2,12 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from lenet5_cli.engine.network import LeNet5
-from lenet5_cli.pictures import rows
+from lenet5_cli.pictures import rows, segment
 from lenet5_cli.pictures.read import read_digits
 from tests.pages import SIDE, Nearest, read, sheet, write
 
@@ -132,6 +133,17 @@ def test_brackets_are_no_ones_and_join_no_digit(monkeypatch: pytest.MonkeyPatch)
     network.names = tuple("0123456789")
     monkeypatch.setattr(rows, "BOWED", 1)
     assert str(read_digits(image, network)) == "12710"
+
+
+def test_an_eight_that_bows_is_no_bracket() -> None:
+    image = ImageOps.expand(sheet(["2 7"]), (0, 30, 0, 0), 255)
+    turn = np.linspace(0, 2 * np.pi, 60)
+    across, along = 14 * np.cos(turn), 26 * np.sin(turn)
+    for middle, lean in ((60, -0.4), (108, 0.4)):  # one loop leans to the right, the one below it to the left
+        x, y = 138 + across + lean * along, middle + along
+        ImageDraw.Draw(image).line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=0, width=3)
+    _, [row] = rows.rows_of(next(segment.inks(np.asarray(image))), brackets=False)
+    assert len(row) == 3
 
 
 def test_a_high_bracket_hardly_bows(monkeypatch: pytest.MonkeyPatch) -> None:

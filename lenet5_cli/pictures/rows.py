@@ -178,10 +178,11 @@ def _without_brackets(row: list[Component], labels: Plane) -> list[Component]:
 
 def _is_bracket(shape: Plane, bow: float) -> bool:
     """Tell whether a shape (h, w) is one stroke along a parabola, top to bottom, that bows by ``bow`` pixels."""
-    ink, height = shape.sum(axis=1), len(shape)
-    if ink.max() > SLENDER * height:
+    height, width = shape.shape
+    left, right = shape.argmax(axis=1), width - shape[:, ::-1].argmax(axis=1)
+    if (right - left).max() > SLENDER * height:  # the loops of an 8, too
         return False
-    middle = shape @ np.arange(shape.shape[1]) / ink
+    middle = shape @ np.arange(width) / shape.sum(axis=1)
     places = np.linspace(-1, 1, height)
     parabola = np.polynomial.Polynomial.fit(places, middle, 2)
     stray = np.std(middle - parabola(places))
