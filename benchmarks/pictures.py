@@ -48,18 +48,14 @@ STEPS: Steps = {
     "the strongest ink is not tried": (segment, {"STRONG": {}}),
     "frames stay": (segment, {"FRAMES": 0}),
     "underlines and blocks stay": (segment, {"FLAT": 1e9, "FILLED": 2.0}),
-    "sheets are not read by themselves": (segment, {"SHEET": 2.0}),
+    "no sheets": (segment, {"SHEET": 2.0}),
     "rules stay": (segment, {"RUN_MIN": 10_000}),
     "brightness alone": (segment, {"grey": lambda x: x if x.ndim == 2 else cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)}),
     "thin strokes stay thin": (normalise, {"PEN": 0.1}),
 }
 
-STEPS_OF_ALL: Steps = {
-    "all steps": (lines, {}),
-    "the stronger polarity alone": (segment, {"RIVAL": 1.0}),
-    "one background everywhere": (segment, {"EVEN": 255.0, "STRAY": 255.0, "UNEVEN": 255.0}),
-    "brightness alone": STEPS["brightness alone"],
-    "sheets are not read by themselves": (segment, {"SHEET": 2.0}),
+OF_BOTH = ("all steps", "no faint ink", "the stronger polarity alone", "one background everywhere", "no sheets")
+STEPS_OF_ALL: Steps = {name: STEPS[name] for name in OF_BOTH} | {
     "small pages are not enlarged": (lines, {"ENLARGED": 1}),
     "small digits are not read enlarged": (lines, {"SMALL": 0}),
     "pages are not reduced": (lines, {"COARSE": 10_000}),

@@ -128,12 +128,13 @@ def reduced(pixels: Plane, side: int) -> Plane:
     return cv2.resize(pixels, [max(1, round(scale * n)) for n in pixels.shape[1::-1]], interpolation=cv2.INTER_AREA)
 
 
-def inks(shades: Plane, levels: dict[float, float] = LEVELS) -> Iterator[Ink]:
+def inks(shades: Plane, levels: dict[float, float] | None = None) -> Iterator[Ink]:
     """Yield the hypotheses about the ink of shades (h, w): at each of the levels, dark or light, the stronger first.
 
     It is told from the page's commonest shade, on an uneven page from what is near, from both where that is unclear.
-    None is yielded where nothing differs from its background by ``CONTRAST``.
+    None is yielded where nothing differs from its background by ``CONTRAST``. ``levels``: else ``LEVELS``.
     """
+    levels = LEVELS if levels is None else levels
     counts = np.bincount(shades.ravel(), minlength=256)
     page = np.full_like(shades, int(np.convolve(counts, np.ones(GRAIN), "same").argmax()))
     size = (round(WINDOW * max(shades.shape)) | 1,) * 2
