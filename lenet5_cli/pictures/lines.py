@@ -201,7 +201,8 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     read = [_read(ink, network, touching) for ink in inks]
     best = agreed(read)
     if best and len(best.found) > 1 and np.median([each.height for each in best.found]) < SMALL:
-        promising = {each.ink.kind for each in read if each and each.evidence() >= PROMISING * best.evidence()}
+        enough = PROMISING * best.evidence()
+        promising = {each.ink.kind for each in read if each and each.evidence() >= enough}
         read += [_read(ink, network, touching) for ink in _inks(pixels, FINER) if ink.kind in promising]
         best = agreed(read)
     if best is None or len(best.found) < 2 or not best.evidence():

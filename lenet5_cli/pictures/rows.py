@@ -180,7 +180,7 @@ def _is_bracket(shape: Plane, bow: float) -> bool:
     """Tell whether a shape (h, w) is one stroke along a parabola, top to bottom, that bows by ``bow`` pixels."""
     height, width = shape.shape
     left, right = shape.argmax(axis=1), width - shape[:, ::-1].argmax(axis=1)
-    if (right - left).max() > SLENDER * height:  # the loops of an 8, too
+    if (right - left).max() > SLENDER * height:  # as the loops of an 8, of little ink
         return False
     middle = shape @ np.arange(width) / shape.sum(axis=1)
     places = np.linspace(-1, 1, height)
