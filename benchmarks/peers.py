@@ -239,7 +239,7 @@ class Listing:
 def take_step(step: Step, images: Vector, labels: Vector) -> None:
     """Take a step of plain SGD with lenet5."""
     step.loss_and_gradient(images, labels)
-    SGD(step.network.parameters).step(step.network.parameters, step.network.gradients, LR)
+    SGD().step(step.network.parameters, step.network.gradients, LR)
 
 
 def split(x: Vector, size: int, stride: int) -> Vector:

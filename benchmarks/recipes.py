@@ -24,7 +24,7 @@ from speed import machine
 
 from lenet5_cli.config import Config, read
 
-INGREDIENTS = ("augment", "input", "order", "schedule", "init", "glyphs", "ema")
+INGREDIENTS = ("augment", "input", "order", "schedule", "init", "glyphs", "ema", "clip")
 DRAWN: dict[str, object] = {"data": "builtin:60000", "augment": "elastic"}
 MORE = {"drawn": 60000, "samples-per-epoch": 120000, "glyphs": "codes", "epochs": 40}  # for those that are taught
 

@@ -58,7 +58,7 @@ _main, _data, _optimisation, _network = (
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting that decides a result; the defaults are the report's.
+    """Every setting that decides a result; the defaults are the report's, but for ``clip``.
 
     A field, its option and its key in a TOML file share one name; its help, default, choices and bounds are written
     here alone.
@@ -100,6 +100,9 @@ class Config:
     keep: Keep = _data("best", "Epoch to keep of those validated: the most accurate, or the last.")
     patience: int = _data(0, "Stop after N epochs without a better validation accuracy; 0: never.", metavar="N", low=0)
     optimizer: Optimizer = _optimisation("sgd", "Optimiser.")
+    clip: float = _optimisation(
+        2.0, "Scale longer gradients to this length, with --optimizer sgd; 0: none.", metavar="LENGTH", low=0
+    )
     lr_decay: float = _optimisation(
         0.95, "Factor of the learning rate after each epoch.", metavar="FACTOR", low=0, high=1
     )

@@ -42,7 +42,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         lr: learning rate of the first epoch.
         batch_size: images in a step.
         seed: of the initial weights and of each epoch's images.
-        optimizer, schedule, lr_decay, warmup, ema, loss, rubbish, augment, order, samples_per_epoch, validation,
+        optimizer, clip, schedule, lr_decay, warmup, ema, loss, rubbish, augment, order, samples_per_epoch, validation,
             keep, patience, max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
         threads: cores to compute on; the results are the same for any number.
 
@@ -65,6 +65,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: int = 32,
         seed: int = 0,
         optimizer: str = "adam",
+        clip: float = 2.0,
         schedule: str = "cosine",
         lr_decay: float = 0.95,
         warmup: float = 0.5,
@@ -92,6 +93,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.seed = seed
         self.optimizer = optimizer
+        self.clip = clip
         self.schedule = schedule
         self.lr_decay = lr_decay
         self.warmup = warmup

@@ -9,9 +9,25 @@ from lenet5_cli.engine.optim import OPTIMIZERS, SGD, Adam, Averaged, learning_ra
 
 def test_sgd_by_hand() -> None:
     parameters, gradients = np.array([1.0, 2.0]), np.array([10.0, -4.0])
-    SGD(parameters).step(parameters, gradients, 0.5)
+    SGD().step(parameters, gradients, 0.5)
     np.testing.assert_array_equal(parameters, [-4, 4])  # 1 - 0.5 10, 2 + 0.5 4
     np.testing.assert_array_equal(gradients, [5, -2])  # the step
+
+
+def test_longer_gradients_are_clipped_to_the_length() -> None:
+    parameters = np.array([1.0, 2.0])
+    clipped = SGD(clip=5)
+    clipped.step(parameters, np.array([30.0, -40.0]), 0.5)  # 50 long, so a tenth of it
+    np.testing.assert_allclose(parameters, [1 - 0.5 * 3, 2 + 0.5 * 4])
+    clipped.step(parameters, np.array([3.0, -4.0]), 0.5)  # 5 long: whole
+    np.testing.assert_allclose(parameters, [-0.5 - 1.5, 4 + 2])
+
+
+def test_the_settings_say_what_is_clipped() -> None:
+    for clip, step in ((0, 30.0), (2, 2.0)):
+        parameters = np.zeros(1)
+        optimizer(Config(clip=clip), parameters).step(parameters, np.array([-30.0]), 1.0)
+        assert parameters == step
 
 
 def test_adam_by_hand() -> None:
@@ -27,7 +43,7 @@ def test_adam_by_hand() -> None:
 
 def test_averaged_by_hand() -> None:
     parameters, one = np.array([8.0]), np.array([1.0])
-    averaged = optimizer(Config(ema=0.5), parameters)
+    averaged = optimizer(Config(ema=0.5, clip=0), parameters)
     assert isinstance(averaged, Averaged)
     with averaged.epoch(parameters):
         averaged.step(parameters, 4 * one, 1)  # 8 - 4 = 4, whose mean is 4
@@ -42,7 +58,7 @@ def test_averaged_by_hand() -> None:
 
 def test_the_start_has_a_share_of_what_a_run_that_rehearses_keeps_and_none_in_its_steps() -> None:
     parameters, one = np.array([8.0]), np.array([1.0])
-    averaged = optimizer(Config(ema=0.5, rehearse=0.5), parameters)
+    averaged = optimizer(Config(ema=0.5, rehearse=0.5, clip=0), parameters)
     assert isinstance(averaged, Averaged)
     with averaged.epoch(parameters):
         averaged.step(parameters, 4 * one, 1)  # 8 - 4 = 4, whose mean is 4

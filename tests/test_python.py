@@ -43,7 +43,7 @@ def test_every_public_name_is_there_and_documented() -> None:
 
 def test_train_writes_the_bytes_of_the_command_line(bars_folder: Path) -> None:
     run("train", "--data", bars_folder, "--epochs", 2, "--samples-per-epoch", 50, "--seed", 3)
-    for config, settings in ((None, SETTINGS), (Config(**SETTINGS), {}), ("report", SETTINGS)):
+    for config, settings in ((None, SETTINGS), (Config(**SETTINGS), {}), ("report", SETTINGS | {"clip": 2.0})):
         trained = train(config, data=str(bars_folder), output="python.pkl", **settings)
         assert without_seconds("python.pkl") == without_seconds("model.pkl")
         assert [epoch.epoch for epoch in trained.history] == [1, 2]

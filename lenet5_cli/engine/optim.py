@@ -16,15 +16,22 @@ START_SHARE = 0.3
 class SGD:
     """Stochastic gradient descent: ``parameters -= lr gradients`` (report, training).
 
+    With a ``clip``, longer gradients are scaled to this length: ``parameters -= lr gradients clip / |gradients|``.
+
     Attributes:
         state: the arrays that the next step depends on besides the parameters, by name; updated in place.
+
+    Source for clipping: Pascanu et al. 2013, algorithm 1.
     """
 
-    def __init__(self, parameters: Array) -> None:  # noqa: ARG002 - all optimisers are made alike
+    def __init__(self, clip: float = 0.0) -> None:
+        self.clip = clip
         self.state: dict[str, Array] = {}
 
     def step(self, parameters: Array, gradients: Array, lr: float) -> None:
         """Update ``parameters`` in place; ``gradients`` are overwritten."""
+        if self.clip and (length := float(np.sqrt(gradients @ gradients))) > self.clip:
+            lr *= self.clip / length
         gradients *= lr
         parameters -= gradients
 
@@ -99,12 +106,15 @@ class Averaged(SGD):
             parameters += self.share * (self.state["start"] - self.average)
 
 
-OPTIMIZERS: dict[str, Callable[[Array], SGD]] = {"sgd": SGD, "adam": Adam}
+OPTIMIZERS: dict[str, Callable[[Array, float], SGD]] = {
+    "sgd": lambda _, clip: SGD(clip),
+    "adam": lambda parameters, _: Adam(parameters),
+}
 
 
 def optimizer(config: Config, parameters: Array) -> SGD:
     """Return the optimiser that the settings name, which averages what it does where they say so."""
-    chosen = OPTIMIZERS[config.optimizer](parameters)
+    chosen = OPTIMIZERS[config.optimizer](parameters, config.clip)
     share = START_SHARE if config.rehearse else 0.0
     return Averaged(chosen, parameters, config.ema, share) if config.ema else chosen
 
