@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 import lenet5_cli
+from lenet5_cli.commands.train import note_lost
+from lenet5_cli.config import Config
 from lenet5_cli.data import sources
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
+from lenet5_cli.storage.checkpoint import Epoch
 from tests.conftest import SHORT, drawing, left_behind, run, train, without_seconds
 
 EPOCH = re.compile(r"^epoch: \d+  loss: \d+\.\d{5}  acc: [01]\.\d{5}$")
@@ -266,3 +269,26 @@ def test_a_log_for_tensorboard_needs_a_folder(bars_folder: Path) -> None:
     result = train(bars_folder, "--log", "tensorboard:board", code=1)
     assert result.stderr == "Error: board: a file; expected the folder for TensorBoard\n"
     assert left_behind() == ["bars", "board"]
+
+
+RISING = ["--config", "lecun1998", "--schedule", "exponential", "--lr-decay", 1, "--warmup", 40, "--lr", 1, "--seed", 1]
+
+
+def test_it_is_said_where_what_was_learned_is_lost(bars_folder: Path) -> None:
+    lost = run("train", "--data", bars_folder, *RISING, "--batch-size", 5, "--epochs", 6)
+    note = "NOTE: epoch 2 read 100 % of the training images, the last 10 %: a step was too long; try another --seed, "
+    assert f"{note}a smaller --lr.\n" in lost.stderr
+    for earlier in (["--epochs", 4], ["--epochs", 6, "--validation", 50]):  # of those validated, the best is kept
+        assert (
+            "NOTE"
+            not in run("train", "--data", bars_folder, *RISING, "--batch-size", 5, *earlier, "--overwrite").stderr
+        )
+
+
+def test_where_steps_are_not_clipped_the_hint_is_that_they_can_be(capsys: pytest.CaptureFixture[str]) -> None:
+    history = [Epoch(1, 0.1, 0.9, 0.5, 1, 1.0), Epoch(2, 2.3, 0.1, 0.5, 1, 1.0)]
+    for config, hint in ((Config(clip=0), "a smaller --lr, or --clip 2.\n"), (Config(), "a smaller --lr.\n")):
+        note_lost(history, config)
+        assert capsys.readouterr().err.endswith(hint)
+    note_lost([], Config())  # of a rank that is not the leader
+    assert not capsys.readouterr().err

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 FINETUNE = "finetune"  # the preset of a run that starts from a trained model
 START_KEPT = "No epoch was better on the images held out than the model it started from: that is kept."
+LOST = 0.7  # of the best epoch's accuracy: with less, a step was too long, and most that was learned is gone
 BOARD = "tensorboard:"  # before the folder of a log for TensorBoard
 
 
@@ -102,8 +103,9 @@ def train(
 ) -> None:
     """Train a network and save it.
 
-    The defaults are the report's. The checkpoint is written after every epoch. One line per epoch goes to stdout, then
-    the accuracy on the test set. Ctrl-C stops at the end of a step, and --resume continues as if it had never stopped.
+    The defaults are the report's, but for --clip: --config report clips nothing. The checkpoint is written after every
+    epoch. One line per epoch goes to stdout, then the accuracy on the test set. Ctrl-C stops at the end of a step, and
+    --resume continues as if it had never stopped.
 
     \b
     Examples:
@@ -271,6 +273,8 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
             click.echo(run.ended, err=True)
         if not run.improved:
             click.echo(START_KEPT, err=True)
+        if not run.config.validation or run.config.keep == "last":
+            note_lost(run.history, run.config)
         tally = evaluate(run.kept(), begin.test, threads=threads, ranks=ranks, track=stop.track)
     except Stop.Requested:
         click.echo(_stopped_at(printable(quote(str(output))), len(run.history), run.config.epochs), err=True)
@@ -278,6 +282,19 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
     if ranks.leader:
         click.echo(_result(tally, run.config.data))
     return run.history
+
+
+def note_lost(history: "list[Epoch]", config: Config) -> None:
+    """Say so where a network has lost most of what it had learned."""
+    best = max(history, key=lambda epoch: epoch.accuracy, default=None)
+    if best and history[-1].accuracy < LOST * best.accuracy:
+        once, now = (f"{100 * epoch.accuracy:.0f} %" for epoch in (best, history[-1]))
+        clip = ", or --clip 2" if config.optimizer == "sgd" and not config.clip else ""
+        click.echo(
+            f"NOTE: epoch {best.epoch} read {once} of the training images, the last {now}: a step was too long; "
+            f"try another --seed, a smaller --lr{clip}.",
+            err=True,
+        )
 
 
 def _stopped_at(name: str, done: int, epochs: int) -> str:
