@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import lenet5_cli
-from lenet5_cli.commands.train import note_lost
+from lenet5_cli.commands.train import note_few
 from lenet5_cli.config import Config
 from lenet5_cli.data import sources
 from lenet5_cli.errors import LeNet5Error
@@ -34,6 +34,8 @@ def test_train_prints_an_epoch_a_line_and_the_test_accuracy(bars_folder: Path) -
         "seed: 3",
         f"Load train: 300 images of 28x28 pixels from {bars_folder}/train-images-idx3-ubyte",
         f"Load test: 50 images of 28x28 pixels from {bars_folder}/t10k-images-idx3-ubyte",
+        "NOTE: it reads 10 % of its training images after 95 steps; try more --epochs, another --lr, or a trained model "
+        "to start from, --from bundled.",
         "The model is in model.pkl; lenet5 predict --model model.pkl digit.png reads a digit with it.",
     ]
     assert left_behind() == ["bars", "model.pkl"]
@@ -279,16 +281,21 @@ def test_it_is_said_where_what_was_learned_is_lost(bars_folder: Path) -> None:
     note = "NOTE: epoch 2 read 100 % of the training images, the last 10 %: a step was too long; try another --seed, "
     assert f"{note}a smaller --lr.\n" in lost.stderr
     for earlier in (["--epochs", 4], ["--epochs", 6, "--validation", 50]):  # of those validated, the best is kept
-        assert (
-            "NOTE"
-            not in run("train", "--data", bars_folder, *RISING, "--batch-size", 5, *earlier, "--overwrite").stderr
-        )
+        kept = run("train", "--data", bars_folder, *RISING, "--batch-size", 5, *earlier, "--overwrite")
+        assert "NOTE" not in kept.stderr
+
+
+def test_it_is_said_where_nothing_was_learned_yet(bars_folder: Path) -> None:
+    few = run("train", "--data", bars_folder, "--epochs", 2, "--seed", 1, "--batch-size", 7, "--order", "shuffled")
+    steps = "NOTE: it reads 10 % of its training images after 86 steps; try more --epochs, another --lr, "  # of 7 of 300
+    assert f"{steps}or a trained model to start from, --from bundled.\n" in few.stderr
 
 
 def test_where_steps_are_not_clipped_the_hint_is_that_they_can_be(capsys: pytest.CaptureFixture[str]) -> None:
     history = [Epoch(1, 0.1, 0.9, 0.5, 1, 1.0), Epoch(2, 2.3, 0.1, 0.5, 1, 1.0)]
     for config, hint in ((Config(clip=0), "a smaller --lr, or --clip 2.\n"), (Config(), "a smaller --lr.\n")):
-        note_lost(history, config)
+        note_few(history, config)
         assert capsys.readouterr().err.endswith(hint)
-    note_lost([], Config())  # of a rank that is not the leader
+    note_few([], Config())  # of a rank that is not the leader
+    note_few(history[:1], Config())
     assert not capsys.readouterr().err

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 FINETUNE = "finetune"  # the preset of a run that starts from a trained model
 START_KEPT = "No epoch was better on the images held out than the model it started from: that is kept."
-LOST = 0.7  # of the best epoch's accuracy: with less, a step was too long, and most that was learned is gone
+FEW = 0.5  # of the training images: a network that reads fewer has not learned, or has lost what it had
 BOARD = "tensorboard:"  # before the folder of a log for TensorBoard
 
 
@@ -274,7 +274,7 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
         if not run.improved:
             click.echo(START_KEPT, err=True)
         if not run.config.validation or run.config.keep == "last":
-            note_lost(run.history, run.config)
+            note_few(run.history, run.config)
         tally = evaluate(run.kept(), begin.test, threads=threads, ranks=ranks, track=stop.track)
     except Stop.Requested:
         click.echo(_stopped_at(printable(quote(str(output))), len(run.history), run.config.epochs), err=True)
@@ -284,17 +284,21 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
     return run.history
 
 
-def note_lost(history: "list[Epoch]", config: Config) -> None:
-    """Say so where a network has lost most of what it had learned."""
-    best = max(history, key=lambda epoch: epoch.accuracy, default=None)
-    if best and history[-1].accuracy < LOST * best.accuracy:
-        once, now = (f"{100 * epoch.accuracy:.0f} %" for epoch in (best, history[-1]))
+def note_few(history: "list[Epoch]", config: Config) -> None:
+    """Say so where a network reads few of its training images: why, and what to do."""
+    if not history or history[-1].accuracy >= FEW:
+        return
+    last, best = history[-1], max(history, key=lambda epoch: epoch.accuracy)
+    now, once = (f"{100 * epoch.accuracy:.0f} %" for epoch in (last, best))
+    if best.accuracy > 2 * last.accuracy:
         clip = ", or --clip 2" if config.optimizer == "sgd" and not config.clip else ""
-        click.echo(
-            f"NOTE: epoch {best.epoch} read {once} of the training images, the last {now}: a step was too long; "
-            f"try another --seed, a smaller --lr{clip}.",
-            err=True,
-        )
+        there = f"epoch {best.epoch} read {once} of the training images, the last {now}: a step was too long"
+        hint = f"try another --seed, a smaller --lr{clip}"
+    else:
+        steps = sum(-(-epoch.images // config.batch_size) for epoch in history)
+        there = f"it reads {now} of its training images after {steps:,} steps"
+        hint = "try more --epochs, another --lr, or a trained model to start from, --from bundled"
+    click.echo(f"NOTE: {there}; {hint}.", err=True)
 
 
 def _stopped_at(name: str, done: int, epochs: int) -> str:
