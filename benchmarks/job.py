@@ -32,7 +32,8 @@ def main() -> None:
     batch, targets = listing.prepare(*drawn.draw(50, seed=0))
     seconds, peaks, listed = [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "lenet5_cli", "train", "--data", options.data, "--seed", "1", "--overwrite"]
+        given = ["--config", "report", "--data", options.data, "--seed", "1", "--overwrite"]
+        command = [sys.executable, "-m", "lenet5_cli", "train", *given]
         for _ in range(options.runs):
             a_step = timed(lambda: listing.train(batch, targets), 1) / len(batch)
             an_image = timed(lambda: listing.scores(batch), 1) / len(batch)
