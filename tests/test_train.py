@@ -34,8 +34,8 @@ def test_train_prints_an_epoch_a_line_and_the_test_accuracy(bars_folder: Path) -
         "seed: 3",
         f"Load train: 300 images of 28x28 pixels from {bars_folder}/train-images-idx3-ubyte",
         f"Load test: 50 images of 28x28 pixels from {bars_folder}/t10k-images-idx3-ubyte",
-        "NOTE: it reads 10 % of its training images after 95 steps; try more --epochs, another --lr, or a trained model "
-        "to start from, --from bundled.",
+        "NOTE: it reads 10 % of its training images after 95 steps; try more --epochs, another --lr, or a trained "
+        "model to start from, --from bundled.",
         "The model is in model.pkl; lenet5 predict --model model.pkl digit.png reads a digit with it.",
     ]
     assert left_behind() == ["bars", "model.pkl"]
@@ -287,7 +287,7 @@ def test_it_is_said_where_what_was_learned_is_lost(bars_folder: Path) -> None:
 
 def test_it_is_said_where_nothing_was_learned_yet(bars_folder: Path) -> None:
     few = run("train", "--data", bars_folder, "--epochs", 2, "--seed", 1, "--batch-size", 7, "--order", "shuffled")
-    steps = "NOTE: it reads 10 % of its training images after 86 steps; try more --epochs, another --lr, "  # of 7 of 300
+    steps = "NOTE: it reads 10 % of its training images after 86 steps; try more --epochs, another --lr, "
     assert f"{steps}or a trained model to start from, --from bundled.\n" in few.stderr
 
 
