@@ -14,20 +14,8 @@ from lenet5_cli.storage import checkpoint
 from lenet5_cli.training.loop import mixed
 from tests.conftest import bars, left_behind, run, without_seconds
 
-START = [
-    "--init",
-    "normal",
-    "--input",
-    "grey",
-    "--maps",
-    "4,8,40",
-    "--epochs",
-    2,
-    "--samples-per-epoch",
-    50,
-    "--clip",
-    0,
-]
+SIZE = ["--input", "grey", "--maps", "4,8,40", "--samples-per-epoch", 50]
+START = [*SIZE, "--init", "normal", "--epochs", 2, "--clip", 0]
 FINE = ["--from", "start.pkl", "--seed", 5, "--epochs", 4, "--batch-size", 32]
 
 
