@@ -228,18 +228,18 @@ def main() -> None:
     for name, (module, changes) in (STEPS_OF_ALL if options.all else STEPS).items():
         with without(module, changes):
             read_as = [(kind, answered(page, network, options.all), label) for kind, label, page in pictures]
-        print(f"{name:42} {summary(read_as)}", flush=True)
+        print(f"{name:42} {summary(read_as, edited=options.all)}", flush=True)
 
 
-def summary(read_as: Iterable[tuple[str, str, str]]) -> str:
-    """Return how many answers are right, of each kind, too, and the edits in all."""
+def summary(read_as: Iterable[tuple[str, str, str]], *, edited: bool) -> str:
+    """Return how many answers are right, of each kind, too, and, if asked, the edits in all."""
     wrong: dict[str, list[int]] = {}
     for kind, answer, label in read_as:
         wrong.setdefault(kind, []).append(edits(answer, label if label.isdecimal() else ""))
     every = [each for counts in wrong.values() for each in counts]
     kinds = ", ".join(f"{kind} {counts.count(0)}/{len(counts)}" for kind, counts in wrong.items())
     whole = f"{every.count(0)}/{len(every)} {every.count(0) / max(1, len(every)):.4f}"
-    return f"{whole}  edits {sum(every)}  {kinds}"
+    return f"{whole}{f'  edits {sum(every)}' if edited else ''}  {kinds}"
 
 
 if __name__ == "__main__":

@@ -278,17 +278,21 @@ RISING = ["--config", "lecun1998", "--schedule", "exponential", "--lr-decay", 1,
 
 def test_it_is_said_where_what_was_learned_is_lost(bars_folder: Path) -> None:
     lost = run("train", "--data", bars_folder, *RISING, "--batch-size", 5, "--epochs", 6)
-    note = "NOTE: epoch 2 read 100 % of the training images, the last 10 %: a step was too long; try another --seed, "
-    assert f"{note}a smaller --lr.\n" in lost.stderr
+    why = "NOTE: epoch 2 read 100 % of the training images, epoch 6 10 %: a step was too long; "
+    assert f"{why}try another --seed, a smaller --lr.\n" in lost.stderr
     for earlier in (["--epochs", 4], ["--epochs", 6, "--validation", 50]):  # of those validated, the best is kept
         kept = run("train", "--data", bars_folder, *RISING, "--batch-size", 5, *earlier, "--overwrite")
         assert "NOTE" not in kept.stderr
 
 
 def test_it_is_said_where_nothing_was_learned_yet(bars_folder: Path) -> None:
-    few = run("train", "--data", bars_folder, "--epochs", 2, "--seed", 1, "--batch-size", 7, "--order", "shuffled")
-    steps = "NOTE: it reads 10 % of its training images after 86 steps; try more --epochs, another --lr, "
-    assert f"{steps}or a trained model to start from, --from bundled.\n" in few.stderr
+    hardly = ["train", "--data", bars_folder, "--epochs", 2, "--seed", 1, "--batch-size", 7, "--order", "shuffled"]
+    hint = "try more --epochs, another --lr, or a trained model to start from, --from bundled.\n"
+    assert f"NOTE: it reads 10 % of its training images after 86 steps; {hint}" in run(*hardly).stderr
+    for more in (["--validation", 50], ["--runs", 2]):  # whichever epoch and whichever run is kept
+        kept = run(*hardly, *more, "--overwrite")
+        assert kept.stderr.count("NOTE: it reads ") == 1
+        assert hint in kept.stderr
 
 
 def test_where_steps_are_not_clipped_the_hint_is_that_they_can_be(capsys: pytest.CaptureFixture[str]) -> None:

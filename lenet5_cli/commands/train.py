@@ -271,10 +271,10 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
             note(epoch.record())
         if run.ended:
             click.echo(run.ended, err=True)
-        if not run.improved:
-            click.echo(START_KEPT, err=True)
-        if not run.config.validation or run.config.keep == "last":
+        if run.improved:
             note_few(run.history, run.config)
+        else:
+            click.echo(START_KEPT, err=True)
         tally = evaluate(run.kept(), begin.test, threads=threads, ranks=ranks, track=stop.track)
     except Stop.Requested:
         click.echo(_stopped_at(printable(quote(str(output))), len(run.history), run.config.epochs), err=True)
@@ -285,20 +285,29 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
 
 
 def note_few(history: "list[Epoch]", config: Config) -> None:
-    """Say so where a network reads few of its training images: why, and what to do."""
-    if not history or history[-1].accuracy >= FEW:
+    """Say so where the network that is kept reads few of its training images: why, and what to do."""
+    if not history:
         return
-    last, best = history[-1], max(history, key=lambda epoch: epoch.accuracy)
-    now, once = (f"{100 * epoch.accuracy:.0f} %" for epoch in (last, best))
-    if best.accuracy > 2 * last.accuracy:
+    kept, most = _kept(history, config), max(history, key=lambda epoch: epoch.accuracy)
+    if kept.accuracy >= FEW:
+        return
+    now, once = (f"{100 * epoch.accuracy:.0f} %" for epoch in (kept, most))
+    if most.accuracy > 2 * kept.accuracy:
         clip = ", or --clip 2" if config.optimizer == "sgd" and not config.clip else ""
-        there = f"epoch {best.epoch} read {once} of the training images, the last {now}: a step was too long"
+        there = f"epoch {most.epoch} read {once} of the training images, epoch {kept.epoch} {now}: a step was too long"
         hint = f"try another --seed, a smaller --lr{clip}"
     else:
         steps = sum(-(-epoch.images // config.batch_size) for epoch in history)
         there = f"it reads {now} of its training images after {steps:,} steps"
         hint = "try more --epochs, another --lr, or a trained model to start from, --from bundled"
     click.echo(f"NOTE: {there}; {hint}.", err=True)
+
+
+def _kept(history: "list[Epoch]", config: Config) -> "Epoch":
+    """Return the epoch whose network is kept."""
+    if not config.validation or config.keep == "last":
+        return history[-1]
+    return max(history, key=lambda epoch: epoch.validation_accuracy or 0)
 
 
 def _stopped_at(name: str, done: int, epochs: int) -> str:
@@ -362,7 +371,9 @@ def _train_several(
         return []
     runs = zip(configs, outputs, histories, tests, strict=True)
     history = _best_of([_Done(config, path, history, test) for config, path, history, test in runs if test], output)
-    if not improved(checkpoint.read(output)):
+    if improved(checkpoint.read(output)):
+        note_few(history, first)
+    else:
         click.echo(START_KEPT, err=True)
     return history
 
@@ -399,12 +410,11 @@ def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
 
     from rich.table import Table
 
+    kept = [_kept(run.history, run.config) for run in done]
     if done[0].config.validation:
-        kept = slice(-1, None) if done[0].config.keep == "last" else slice(None)
-        validated = [[epoch.validation_accuracy or 0 for epoch in run.history[kept]] for run in done]
-        name, reached = "validation", [max(accuracies) for accuracies in validated]
+        name, reached = "validation", [epoch.validation_accuracy or 0 for epoch in kept]
     else:
-        name, reached = "training", [run.history[-1].accuracy for run in done]
+        name, reached = "training", [epoch.accuracy for epoch in kept]
     best = done[reached.index(max(reached))]
     click.echo(f"{len(done)} runs; the best on the {name} images is kept")
     table = Table("seed", "epochs", name, "test")
