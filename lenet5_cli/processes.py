@@ -1,6 +1,7 @@
-"""Processes that are started beside the first one: that one alone decides what Ctrl-C does."""
+"""What the processes of the command line do alike: those beside the first leave Ctrl-C to it."""
 
 import signal
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,20 @@ from contextlib import contextmanager
 def leave_ctrl_c_alone() -> None:
     """Ignore Ctrl-C in this process: the one that started it decides."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def silence_pillow() -> None:
+    """Show no warnings of Pillow's, as about damaged EXIF; what keeps a picture from being read is an error.
+
+    For a whole process, as the filters are its own: threads that set them for a moment would undo each other's.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def begin_reading() -> None:
+    """Prepare this process, started beside the first one, to read pictures."""
+    leave_ctrl_c_alone()
+    silence_pillow()
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import io
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from lenet5_cli import read_picture
 from lenet5_cli.errors import LeNet5Error
@@ -79,6 +81,60 @@ def test_premultiplied_pixels_of_pillow_are_read_as_others(mode: str) -> None:
     np.testing.assert_array_equal(decode(premultiplied).pixels, decode(image).pixels)
 
 
+def on_paper(digits: str, size: int) -> Image.Image:
+    image = Image.new("L", (size * (len(digits) + 1), 2 * size), 255)
+    ImageDraw.Draw(image).text((size // 2, size // 3), digits, 0, ImageFont.load_default(size))
+    return image
+
+
+@pytest.mark.parametrize("size", [30, 120])
+@pytest.mark.parametrize("form", ["GIF", "PNG"])
+def test_paper_that_is_keyed_out_of_soft_edges_is_paper(form: str, size: int) -> None:
+    """Grey pixels at the edges of the ink were taken for shades on a page of the ink's colour: a 7 was read as a 1."""
+    paper = on_paper("7", size)
+    keyed = paper.quantize(32)
+    file = written(keyed, form, transparency=keyed.getpixel((0, 0)))
+    assert (abs(decode(file).pixels[..., 0].astype(int) - np.asarray(paper)) < 64).all()
+    light = np.asarray(ImageOps.invert(paper))
+    on_black = decode(np.dstack([light, light, light, np.where(light > 5, 255, 0).astype(np.uint8)]))
+    np.testing.assert_array_equal(on_black.pixels[..., 0], np.where(light > 5, light, 0))
+
+
+@pytest.mark.parametrize("paper", [250, 200])
+def test_a_page_that_is_cut_out_goes_on_around_it(paper: int) -> None:
+    page = np.full((200, 200, 4), 0, np.uint8)
+    page[20:180, 20:180] = paper, paper, paper, 255
+    page[60:140, 90:110, :3] = 30
+    pixels = decode(page).pixels
+    assert (pixels[:20] == paper).all()
+    assert (pixels[60:140, 90:110] == 30).all()
+
+
+def test_what_is_hardly_transparent_is_opaque() -> None:
+    page = np.full((40, 40, 4), 200, np.uint8)
+    page[10:30, 15:25, :3] = 0
+    assert np.ptp(decode(page).pixels) > 128
+
+
+def test_reading_in_threads_leaves_the_filters_of_warnings_alone() -> None:
+    picture = written(drawing(4)).getvalue()
+    with warnings.catch_warnings():
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(decode, [picture] * 40))
+        assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("rotate", [0, 90])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])
+def test_the_size_is_that_of_the_upright_picture(form: str, rotate: int, turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    page = decode(written(Image.new("L", (2803, 2802)), form, exif=exif), rotate=rotate)
+    assert page.size == ((2803, 2802) if (turn > 4) == (rotate == 90) else (2802, 2803))
+
+
 def test_a_transparent_colour_of_a_palette_is_paper() -> None:
     image = drawing(7, ink=1, paper=0, mode="P")
     image.putpalette([0, 0, 0, 0, 0, 0])
@@ -104,8 +160,11 @@ def test_exif_orientation_is_followed(turn: int, form: str) -> None:
 
 @pytest.mark.parametrize("size", [(1, 100_000), (100_000, 1), (30, 2000)])
 def test_absurd_shapes_are_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(LeNet5Error, match=rf"^x: {size[0]:,} x {size[1]:,} pixels; no digit is so narrow$"):
+    with pytest.raises(
+        LeNet5Error, match=rf"^x: {size[0]:,} x {size[1]:,} pixels; expected a longer side of at most 40 "
+    ):
         decode(written(Image.new("L", size)), "x")
+    assert decode(written(Image.new("L", (1200, 20))), longest=60).size == (1200, 20)
 
 
 def test_a_picture_of_too_many_pixels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +172,8 @@ def test_a_picture_of_too_many_pixels_is_refused(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(LeNet5Error, match=r"^x: 9,000 x 9,000 pixels, more than the 36,000,000 that are read; make it"):
         decode(bombs, "x")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    for image in (Image.new("1", (40, 40)), Image.new("1", (90, 90))):
-        with pytest.raises(LeNet5Error, match=r"^x: more pixels than the 36,000,000 that are read; make it smaller$"):
-            decode(written(image), "x")
+    with pytest.raises(LeNet5Error, match=r"^x: more pixels than the 36,000,000 that are read; make it smaller$"):
+        decode(written(Image.new("1", (90, 90))), "x")
 
 
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines
 from lenet5_cli.pictures import read as one
+from lenet5_cli.pictures.decode import Page
 from lenet5_cli.pictures.lines import Text
 from lenet5_cli.pictures.read import read_digits
 from lenet5_cli.pictures.rows import MARKS_MAX
-from lenet5_cli.reports.explanation import text_in_words
+from lenet5_cli.reports.explanation import draw_text, text_in_words
 from lenet5_cli.storage import checkpoint
 from tests.conftest import run
 from tests.pages import SIDE, Nearest, read, sheet, write
@@ -468,16 +469,41 @@ def test_explain_draws_the_boxes() -> None:
         assert (np.asarray(seen.convert("RGB")).std(axis=2) > 20).any()
 
 
+@pytest.mark.parametrize(("size", "high"), [((200, 120), 16), ((1400, 900), 90), ((60, 1400), 20)])
+def test_what_was_read_stands_above_each_digit(size: tuple[int, int], high: int) -> None:
+    """On a sheet of small digits it stood in the boxes of the row above."""
+    page = Page(np.full(size[::-1], 255, np.uint8), size)
+    boxes = [(10, top, 10 + high // 2, top + high) for top in range(2 * high, size[1] - high, 2 * high)]
+    text = Text([[lines.Digit(4, 1.0, 3.0, box)] for box in boxes], page)
+    image = draw_text(text, list("0123456789"))
+    scale = image.width // size[0]
+    assert image.size == (scale * size[0], scale * size[1])
+    assert scale * high >= 48 or scale == max(1, 8000 // max(size))
+    written = (np.asarray(image.convert("RGB")) == (0, 114, 178)).all(axis=2).nonzero()[0]  # its blue
+    inside = [(scale * top + 1 <= written) & (written < scale * bottom - 1) for _, top, _, bottom in boxes]
+    assert len(written)
+    assert not np.any(inside)
+
+
 def test_top_is_for_one_digit() -> None:
     result = run("predict", "--all", "--top", 2, "form.png", code=2)
     assert "--top goes with the table of one digit per picture, not with --all\n" in result.stderr
+
+
+def test_stripes_are_not_read_for_long() -> None:
+    """Of a picture of 170 stripes, windows of half its width were read, for minutes."""
+    stripes = np.full((1000, 1400), 255, np.uint8)
+    stripes[20:-20].reshape(960, -1, 8)[..., :4] = 0
+    images = Nearest()
+    lines.find(stripes, images)
+    assert images.images < 20_000
 
 
 def test_what_has_too_many_windows_is_grain(network: Nearest, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a photo of sand, 100,000 windows were read, for half a minute."""
     page = np.asarray(sheet(["25", "31"]))
     assert [len(row) for row in lines.find(page, network).digits] == [2, 2]  # type: ignore[union-attr, arg-type]
-    monkeypatch.setattr(lines, "WINDOWS_MAX", 0)
+    monkeypatch.setattr(lines, "WORK_MAX", 0)
     before = network.images
     assert lines.find(page, network).digits == []  # type: ignore[union-attr, arg-type]
     assert network.images == before

@@ -18,6 +18,25 @@ from tests.conftest import drawing, same
 NETWORK = LeNet5.load()
 
 
+@pytest.mark.parametrize("size", [(60, 2000), (52, 1399), (2000, 60), (333, 2999)])
+def test_a_box_is_where_the_digit_is_on_a_picture_of_any_shape(size: tuple[int, int]) -> None:
+    """Both of its axes were scaled by the rounded width: boxes lay below tall pictures."""
+    image, side = Image.new("L", size, 255), min(size) - 8
+    image.paste(drawing(4, side), (size[0] - side - 4, size[1] - side - 4))
+    rows, columns = np.nonzero(np.asarray(image) < 128)
+    box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    found = [read(image, NETWORK).box, *(each.box for row in read_digits(image, NETWORK).rows for each in row)]
+    assert len(found) == 2
+    np.testing.assert_allclose(found, [box, box], rtol=0, atol=max(size) / 400)
+
+
+def test_red_ink_on_a_card_on_a_dark_desk() -> None:
+    """In red, in which card and desk differ most, the ink is nearly as light as the card."""
+    desk = Image.new("RGB", (400, 400), (15, 15, 15))
+    desk.paste(drawing(7, 340, ink=(185, 95, 95), paper=(200, 190, 170), mode="RGB"), (30, 30))
+    assert read(desk, NETWORK).digit == 7
+
+
 def normal(image: Image.Image) -> np.ndarray:
     return read_picture(image, NETWORK)
 

@@ -201,6 +201,17 @@ def test_a_table_on_a_sheet_does_not_divide_it() -> None:
     assert sheet[:80].min() > 180
 
 
+def test_a_note_whose_ink_is_darker_than_it_is_a_sheet() -> None:
+    """Of white paper, a grey note and black ink, the note and its ink were the dark part, with nothing on it."""
+    page = np.full((300, 400), 255, np.uint8)
+    page[80:200, 100:320] = 190
+    assert not list(segment.sheets(page))
+    page[110:170, 200:210] = 40
+    (sheet,) = segment.sheets(page)
+    assert 180 <= sheet[0, 0] <= 190  # goes on around it
+    assert sheet[140, 205] == 40
+
+
 def test_neither_a_bare_part_nor_a_letter_nor_the_page_itself_is_a_sheet() -> None:
     bare = np.full((300, 400), 60, np.uint8)
     bare[50:250, 50:300] = 220

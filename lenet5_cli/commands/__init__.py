@@ -14,6 +14,7 @@ import click
 import lenet5_cli
 from lenet5_cli.commands.options import mute
 from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.processes import silence_pillow
 from lenet5_cli.training.ranks import launched
 
 COMMANDS = {  # each stands in the module beside it, under the module's own name
@@ -45,6 +46,7 @@ class Group(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line over streams that take any text."""
         _prepare_streams()
+        silence_pillow()
         if launched().rank:
             mute()
         try:

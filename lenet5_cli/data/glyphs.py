@@ -5,7 +5,6 @@ A sheet is a text that anyone can edit, or an image of the glyphs side by side w
 
 import os
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO, StringIO
@@ -273,7 +272,8 @@ def _checked_name(name: str, where: str) -> str:
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
         long = len(name) > MAX_NAME
         there = f"the name {name[:MAX_NAME]!r}... of {len(name):,} characters" if long else f"the name {name!r}"
-        raise LeNet5Error(f"{where}{there}; expected 1 to {MAX_NAME} printable characters")
+        blank = ", with no space at either end" if name.strip() and name != name.strip() else ""
+        raise LeNet5Error(f"{where}{there}; expected 1 to {MAX_NAME} printable characters{blank}")
     return name
 
 
@@ -404,11 +404,9 @@ def _checked(sheet: Sheet, path: Path | str) -> Sheet:
 
 @contextmanager
 def _refusal(message: str) -> Iterator[None]:
-    """Turn whatever Pillow raises over a file's content into one message, and silence its warnings."""
+    """Turn whatever Pillow raises over a file's content into one message."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except LeNet5Error:
         raise
     except Exception as error:  # a decoder raises far more than OSError

@@ -2,12 +2,12 @@
 
 import io
 import stat
-import warnings
 from contextlib import suppress
 from os import PathLike, stat_result
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -17,13 +17,20 @@ from lenet5_cli.errors import LeNet5Error
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none that starts another program, as EPS does
 MAX_PIXELS: Final = 36_000_000  # decoded at most: about 300 MB; of a large JPEG only a fraction is
-MAX_ASPECT: Final = 40  # the longer side by the shorter
+MAX_ASPECT: Final = 40  # the longer side by the shorter, of a picture of one digit
+MAX_STRIP: Final = 400  # likewise, of several
 PAGE_SIDE: Final = 1400  # pixels of the longer side that is kept: a sheet of twelve rows is read, and grain is averaged
-SHADES: Final = 64  # of 255: an opaque part that varies by more is a page; by less, ink of one colour
+
+# An opaque part of a picture, around which it is transparent.
+SHADES: Final = 48  # of 255: what differs by more from what is in its middle is another shade
+STRAYS: Final = 0.02  # of its pixels: so few of other shades are none
+INNER: Final = 0.75  # quantile of the depths of its pixels, from which they are its middle
+WITHIN: Final = 0.1  # of those of other shades: where fewer are in its middle, they are a soft edge
 
 _TURNS: Final = {3: 2, 4: 2, 5: 3, 6: 1, 7: 1, 8: 3}  # quarters clockwise that make each EXIF orientation upright
 _MIRRORED: Final = (2, 4, 5, 7)  # EXIF orientations that are mirrored before they are turned
 
+Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom are exclusive
 Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.generic]
 
 
@@ -33,17 +40,24 @@ class Page(NamedTuple):
     pixels: NDArray[np.uint8]  # (h, w) grey or (h, w, 3) RGB
     size: tuple[int, int]  # width and height before it was reduced
 
+    def enlarged(self, box: Box, looked_at: NDArray[Any]) -> Box:
+        """Return a box on a copy of other size, (h, w) or (h, w, 3), in pixels of the picture before it was reduced."""
+        across, down = self.size[0] / looked_at.shape[1], self.size[1] / looked_at.shape[0]
+        left, top, right, bottom = box
+        return round(across * left), round(down * top), round(across * right), round(down * bottom)
+
 
 def name_of(source: Source) -> str:
     """Return what messages call a source: the path of a file, or ``picture``."""
     return str(source) if isinstance(source, str | PathLike) else "picture"
 
 
-def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
+def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest: int = MAX_ASPECT) -> Page:
     """Return the first frame of a picture, upright and opaque.
 
     EXIF's orientation is followed, then the picture is turned clockwise by ``rotate`` degrees. The longer side is at
-    most ``PAGE_SIDE``. An array is (h, w), (h, w, 3) or (h, w, 4), uint8 or floats in [0, 1].
+    most ``PAGE_SIDE``; in the file, it is at most ``longest`` times the shorter. An array is (h, w), (h, w, 3) or
+    (h, w, 4), uint8 or floats in [0, 1].
 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read, is damaged, too large, or not a picture.
@@ -52,19 +66,18 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
     if rotate % 90:
         raise LeNet5Error(f"rotate: {rotate} degrees; expected a multiple of 90")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with _opened(source, name) as image:
+        with _opened(source, name) as image:
+            size = image.size
+            image.draft(None, (PAGE_SIDE, PAGE_SIDE))
+            _check_size(image.size, name, longest)
+            image.load()
+            if image.size == size[::-1]:  # a TIFF, which turns itself
                 size = image.size
-                image.draft(None, (PAGE_SIDE, PAGE_SIDE))
-                _check_size(image.size, name)
-                image.load()
-                orientation = image.getexif().get(0x0112, 1)  # after loading, which turns a TIFF by itself
-                pixels = np.asarray(_plain(image))
+            orientation = image.getexif().get(0x0112, 1)  # after loading, for the same reason
+            pixels = np.asarray(_plain(image))
     except LeNet5Error:
         raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
         raise LeNet5Error(f"{name}: more pixels than the {MAX_PIXELS:,} that are read; make it smaller") from None
     except MemoryError:
         raise LeNet5Error(f"{name}: more pixels than fit in memory; make it smaller") from None
@@ -75,9 +88,8 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0) -> Page:
     except Exception as error:  # noqa: BLE001 - what a damaged file makes Pillow raise has no common class
         raise LeNet5Error(f"{name}: damaged: {error or type(error).__name__}") from None
     pixels = pixels[:, ::-1] if orientation in _MIRRORED else pixels
-    pixels = np.ascontiguousarray(np.rot90(pixels, -_TURNS.get(orientation, 0) - rotate // 90))
-    size = min(size), max(size)
-    return Page(pixels, size[::-1] if pixels.shape[1] > pixels.shape[0] else size)
+    quarters = _TURNS.get(orientation, 0) + rotate // 90
+    return Page(np.ascontiguousarray(np.rot90(pixels, -quarters)), size[::-1] if quarters % 2 else size)
 
 
 def size_of(path: str) -> tuple[int, int]:
@@ -136,12 +148,12 @@ def _from_array(x: NDArray[Any], name: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(x))
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
+def _check_size(size: tuple[int, int], name: str, longest: int) -> None:
     pixels = f"{name}: {size[0]:,} x {size[1]:,} pixels"
     if size[0] * size[1] > MAX_PIXELS:
         raise LeNet5Error(f"{pixels}, more than the {MAX_PIXELS:,} that are read; make it smaller")
-    if max(size) > MAX_ASPECT * min(size):
-        raise LeNet5Error(f"{pixels}; no digit is so narrow")
+    if max(size) > longest * min(size):
+        raise LeNet5Error(f"{pixels}; expected a longer side of at most {longest} times the shorter")
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -179,16 +191,23 @@ def _reduced(image: Image.Image) -> Image.Image:
 def _opaque(image: Image.Image) -> Image.Image:
     """Return an image put on the colour that hides what is around the opaque part, or shows that part itself.
 
-    A part of several shades is a page, and its own middle shade goes on around it; a part of one shade is ink.
+    A part with other shades on it is a page, which goes on around it. A part of one shade is ink, and so is one whose
+    other shades all are near its edge, where they lead to the colour that it was on.
     """
-    layers = np.asarray(image)[:: 1 + image.height // 256, :: 1 + image.width // 256]
-    colours = layers[layers[..., 3] > 127][:, :3]
+    layers = np.asarray(image)
+    opaque = layers[..., 3] > 127
     behind = (255, 255, 255)
-    if len(colours) and layers[..., 3].min() < 255:
-        brightness = colours.mean(axis=1)
-        if np.ptp(np.quantile(brightness, (0.02, 0.98))) > SHADES:
-            behind = tuple(np.median(colours, axis=0).astype(int).tolist())
-        elif brightness.mean() >= 128:
-            behind = (0, 0, 0)
+    if opaque.any() and layers[..., 3].min() < 255:
+        depth = cv2.distanceTransform(opaque.astype(np.uint8), cv2.DIST_L2, 3)[opaque]
+        colours = layers[opaque][:, :3]
+        shades, inner = colours.mean(axis=1), depth >= np.quantile(depth, INNER)
+        own = np.median(shades[inner])
+        others = np.abs(shades - own) > SHADES
+        if others.mean() <= STRAYS:
+            behind = (0, 0, 0) if own >= 128 else behind
+        elif inner[others].mean() <= WITHIN:
+            behind = (0, 0, 0) if shades[others].mean() < own else behind
+        else:
+            behind = tuple(np.median(colours[depth <= depth.min() + 1], axis=0).astype(int).tolist())  # the outermost
     below = Image.new("RGBA", image.size, (*behind, 255))
     return Image.alpha_composite(below, image).convert("RGB")

@@ -12,13 +12,15 @@ from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import Classifier
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import segment
-from lenet5_cli.pictures.decode import Page
+from lenet5_cli.pictures.decode import Box, Page
 from lenet5_cli.pictures.normalise import normalise
 from lenet5_cli.pictures.rows import BODY, BRACKET, MARKS_MAX, TooManyError, height_of, rows_of
-from lenet5_cli.pictures.segment import Box, Component, Ink, Plane
+from lenet5_cli.pictures.segment import Component, Ink, Plane
 
 ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
-WINDOWS_MAX: Final = 30_000  # of a hypothesis: a page of 1,000 digits has fewer; more is the grain of sand or cloth
+# Pixels of all windows of a hypothesis: a page of 1,000 digits has fewer; more is the grain of cloth, or a barcode.
+WORK_MAX: Final = 300_000_000
+EACH: Final = 5000  # pixels that take as long to read as what any window takes
 SMALL: Final = 36  # pixels: where the digits' median height is less, the page is also read enlarged
 FINER: Final = 2  # times as large
 PROMISING: Final = 0.5  # of the best's evidence: inks of kinds with less are not read enlarged, which takes long
@@ -131,11 +133,10 @@ class Found(NamedTuple):
         _, pen = segment.strokes((self.image > 127).astype(np.uint8))
         return bool(12 * least <= (STRAIGHT * max(1.0, pen)) ** 2)
 
-    def placed(self, factor: float) -> Digit:
-        """Return it as a digit on a page that is ``factor`` times as large as what was looked at."""
-        left, top, right, bottom = (round(factor * edge) for edge in self.box)
+    def on(self, page: Page, looked_at: Plane) -> Digit:
+        """Return it as a digit on a page, of which it was found on a copy of other size."""
         probability = float(softmax(-self.distances[None]).max())
-        return Digit(self.digit, probability, float(self.distances.min()), (left, top, right, bottom))
+        return Digit(self.digit, probability, float(self.distances.min()), page.enlarged(self.box, looked_at))
 
 
 Labels: TypeAlias = tuple[tuple[int, ...], ...]  # of the digits in each row
@@ -253,7 +254,7 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
         return None
     heights = [height_of(row) for row in rows]
     windows = [list(_windows(labels, row, height, touching)) for row, height in zip(rows, heights, strict=True)]
-    if sum(map(len, windows)) > WINDOWS_MAX:
+    if sum(EACH + each.width * each.height for row in windows for each in row) > WORK_MAX:
         return Rows(ink, labels, [], 0)
     read = [_read_row(ink, labels, row, height, network) for row, height in zip(windows, heights, strict=True)]
     for place, (row, height) in enumerate(zip(rows, heights, strict=True)):

@@ -13,10 +13,10 @@ from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import Classifier, LeNet5, refuse_name
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines, segment
-from lenet5_cli.pictures.decode import Page, Source, decode, name_of
+from lenet5_cli.pictures.decode import MAX_STRIP, Box, Page, Source, decode, name_of
 from lenet5_cli.pictures.lines import LEANING, Digit, Found, Text
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
-from lenet5_cli.pictures.segment import Box, Ink, Plane
+from lenet5_cli.pictures.segment import Ink, Plane
 
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
 SPECK: Final = 0.03  # of the longest component: what is shorter is no part of a digit
@@ -142,14 +142,14 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
     """
     refuse_name(network)
     name, network = name or name_of(source), network or LeNet5.load()
-    page = decode(source, name, rotate=rotate)
+    page = decode(source, name, rotate=rotate, longest=MAX_STRIP)
     try:
         rows = lines.find(page.pixels, network)
     except LeNet5Error as error:
         raise LeNet5Error(f"{name}: {error}") from None
     if rows and rows.digits:
-        factor = page.size[0] / rows.ink.mask.shape[1]
-        return Text([[each.placed(factor) for each in row] for row in rows.digits], page)
+        digits = [[each.on(page, rows.ink.mask) for each in row] for row in rows.digits]
+        return Text(digits, page)
     one = _of_page(page, network)
     if one.digit is None or one.box is None:
         return Text([], page)
@@ -171,11 +171,9 @@ def _of_page(page: Page, network: Classifier) -> Reading:
         least = 0 if refused else COMPARABLE * (bottom - top)  # what is lower, beside a wide 0, is a camera's date
         several = [each for each in _of_several(look, network) if each.box[3] - each.box[1] > least]
         found = sorted([*found, *several], key=lambda each: each.score)
-    scale = page.size[0] / look.shape[1]
-    left, top, right, bottom = (round(scale * edge) for edge in found[0].box)
     reason = _reason(found[0], network)
     digit = None if reason else int(found[0].distances.argmin())
-    return Reading(digit, reason, look, (left, top, right, bottom), found)
+    return Reading(digit, reason, look, page.enlarged(found[0].box, look), found)
 
 
 def _reason(chosen: Candidate, network: Classifier) -> str | None:
@@ -213,11 +211,20 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
         return []
     if sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
-    ink, scale = rows.ink, look.shape[1] / rows.ink.mask.shape[1]
+    ink, page = rows.ink, Page(look, look.shape[1::-1])
     one = max(digits, key=lambda each: each.box[3] - each.box[1])
     plane = segment.isolate(ink, rows.labels, one.pieces)
-    box = one.placed(scale).box
-    return [Candidate(one.image, plane, box, ink.dark, ink.local, len(digits) - 1, distances=one.distances)]
+    return [
+        Candidate(
+            one.image,
+            plane,
+            page.enlarged(one.box, ink.mask),
+            ink.dark,
+            ink.local,
+            len(digits) - 1,
+            distances=one.distances,
+        )
+    ]
 
 
 def _is_strokes(digits: list[Found]) -> bool:

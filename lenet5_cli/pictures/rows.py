@@ -1,12 +1,15 @@
 """Rows of digits: a page's connected components in rows, without boxes, ruled lines, the page's edge and brackets."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 
 from lenet5_cli.pictures import segment
-from lenet5_cli.pictures.segment import Box, Component, Ink, Plane
+from lenet5_cli.pictures.segment import Component, Ink, Plane
+
+if TYPE_CHECKING:
+    from lenet5_cli.pictures.decode import Box
 
 MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
 DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet5_cli.pictures.decode import Box
+
 Plane: TypeAlias = NDArray[Any]  # uint8: OpenCV's stubs do not say which numbers its functions return
-Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom are exclusive
 
 CONTRAST: Final = 20  # of 255: the faintest ink that is told from the paper's grain
 RIVAL: Final = 0.8  # of the stronger contrast: the other polarity has as much where a photo's corners are dark
@@ -37,10 +38,12 @@ FILLED: Final = 0.9  # of its box, which a block fills; a thick 0 whose loop is 
 SQUARE: Final = 0.4  # of its longer side, that a block is wide at least: what is slimmer may be a 1
 DOT: Final = 0.5  # of the longest stroke: what fills its box and is shorter is a dot, not a block
 SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
+ON_SHEET: Final = 60  # of 255, in any colour: what differs by more from most of a sheet is on it
 EDGES: Final = 2  # of the page, which a sheet reaches at most: with three, it is a side of the page, in other light
 SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
 BORDER: Final = 0.01  # of a sheet's longer side: how far its soft edge and its shadow reach
 RULED: Final = 0.008  # of the page's longer side: form lines that are wider divide a sheet
+MANY: Final = 8  # components of a group: more are looked up at once, which takes longer for a few
 FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
 
 
@@ -283,18 +286,22 @@ def sheets(page: Plane) -> Iterator[Plane]:
             edges = (each.left == 0) + (each.top == 0) + (each.right == mask.shape[1]) + (each.bottom == mask.shape[0])
             box = (each.right - each.left) * each.height
             if each.area >= max(SHEET * mask.size, SOLID * box) and edges <= EDGES:
-                inside = _inside((labels == each.label).astype(np.uint8), mask, each.length)
+                inside = _inside(labels == each.label, page, each.length)
                 if inside is not None:
                     yield _continued(page, inside)
 
 
-def _inside(part: Plane, mask: Plane, length: int) -> Plane | None:
-    """Return a part (h, w) of a mask without its border and with what is on it, 1 each; None where nothing is."""
-    outline, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    filled = cv2.drawContours(np.zeros_like(part), outline, -1, (1,), cv2.FILLED)
+def _inside(part: Plane, page: Plane, length: int) -> Plane | None:
+    """Return a part (h, w) of a page without its border and with what is on it, 1 each; None where nothing is."""
+    outline, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    filled = cv2.drawContours(np.zeros(part.shape, np.uint8), outline, -1, (1,), cv2.FILLED)
     border = np.ones((3 + 2 * round(BORDER * length),) * 2, np.uint8)
     inside = cv2.erode(filled, border, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
-    _, found = components(cv2.subtract(inside, mask), minimum=FRAMED * length)
+    if not inside.any():
+        return None
+    colours = page[inside > 0].reshape(int(inside.sum()), -1)
+    apart = np.abs(page.reshape(*part.shape, -1) - np.median(colours, axis=0).astype(np.float32)).max(axis=2)
+    _, found = components((apart > ON_SHEET) * inside, minimum=FRAMED * length)
     return inside if found else None
 
 
@@ -333,8 +340,11 @@ def _pixels(labels: Plane, group: Sequence[Component]) -> Plane:
     """Return a mask of a group's box, 1 where the box has a pixel of the group."""
     left, top, right, bottom = box_of(group)
     box = labels[top:bottom, left:right]
+    mine = {each.label for each in group}
+    if len(mine) > MANY:
+        return np.isin(box, list(mine)).astype(np.uint8)
     pixels = np.zeros(box.shape, np.uint8)
-    for label in {each.label for each in group}:
+    for label in mine:
         pixels |= box == label
     return pixels
 

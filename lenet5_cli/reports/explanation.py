@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from math import ceil
+from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 SIDE, GAP, HEAD, FOOT = 280, 24, 44, 56  # pixels: of a panel, between panels, above and below them
 WIDTH = 4 * SIDE + 5 * GAP
 THUMB, STRIP = 112, 176  # pixels: of a candidate, and of the strip in which they stand
+READABLE = 48  # pixels of a digit in a picture of several: above it, in a grid, there is room for what was read
+LONGEST = 8000  # pixels of the longer side of such a picture
 BARS = 10  # distances shown: of more classes, those of the nearest
 BAR = 120  # pixels of the longest distance's bar, at most
 BESIDE = 74  # pixels of a glyph, of the distance in numbers, and between them and the bar
@@ -58,11 +62,17 @@ def text_in_words(text: "Text", names: Sequence[str]) -> str:
 def draw_text(text: "Text", names: Sequence[str]) -> Image.Image:
     """Return the picture with a box around each digit, and what was read above it."""
     image = Image.fromarray(text.page.pixels).convert("RGB")
-    enlarged = max(1, WIDTH // image.width)
+    digits = [each for row in text.rows for each in row]
+    height = median(each.box[3] - each.box[1] for each in digits) * image.height / text.page.size[1]
+    wanted = max(WIDTH // image.width, ceil(READABLE / height))
+    enlarged = max(1, min(wanted, LONGEST // max(image.size)))
     image = image.resize((enlarged * image.width, enlarged * image.height), Image.Resampling.NEAREST)
-    scale, pen = image.width / text.page.size[0], ImageDraw.Draw(image)
-    for each in (each for row in text.rows for each in row):
-        left, top, right, bottom = (round(scale * edge) for edge in each.box)
+    across, down = (drawn / own for drawn, own in zip(image.size, text.page.size, strict=True))
+    pen = ImageDraw.Draw(image)
+    for each in digits:
+        left, top, right, bottom = (
+            round(scale * edge) for scale, edge in zip((across, down) * 2, each.box, strict=True)
+        )
         pen.rectangle((left - 2, top - 2, right + 1, bottom + 1), outline=ORANGE, width=2)
         name = names[each.digit]
         font = _font(max(12, min(40, (bottom - top) // 3)), name)
