@@ -120,8 +120,8 @@ def _kind(mode: int) -> str | None:
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Replace a file whole or not at all: a temporary file beside it is written, synced to disk and then renamed.
 
-    A symbolic link stays, and its target is replaced. Of processes that write the same file, as those that unpack the
-    same data into the cache, one waits for the other, where the system has locks.
+    A symbolic link stays, and its target is replaced; who may read it stays as it was. Of processes that write the same
+    file, as those that unpack the same data into the cache, one waits for the other, where the system has locks.
 
     Raises:
         LeNet5Error: the disk is full, the folder cannot be written, or the name is that of a device or pipe; the old
@@ -138,6 +138,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+            if target.exists():
+                shutil.copymode(target, temporary)
             temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -154,22 +156,47 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 def filling(folder: Path) -> Iterator[Path]:
     """Fill a folder whole or not at all: yield a hidden folder in it, whose content moves up in the end, in order.
 
-    The folder is made if it is not there, and removed again if it could not be filled.
+    The folder is made if it is not there, and removed again if it could not be filled. Of processes that fill the same
+    folder, one waits for the other, where the system has locks.
+
+    Raises:
+        LeNet5Error: the disk is full, or the folder cannot be written; the files that were there before stay.
     """
-    made, temporary = not folder.exists(), folder / ".part"
+    made, temporary, lock = not folder.exists(), folder / ".lenet5.part", folder / ".lenet5.lock"
     try:
-        shutil.rmtree(temporary, ignore_errors=True)  # left by a run that was killed while writing
-        temporary.mkdir(parents=True)
-        yield temporary
-        for each in sorted(temporary.iterdir()):
-            each.rename(folder / each.name)
-        temporary.rmdir()
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _locked(lock, folder, wait=True)
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)  # left by a run that was killed while writing
+            temporary.mkdir()
+            yield temporary
+            _move_up(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+            if handle is not None:
+                os.close(handle)
+    except BaseException as error:
         if made:
             with suppress(OSError):
                 folder.rmdir()
+        if isinstance(error, OSError):
+            raise _unwritable(folder, error) from None
         raise
+    _sync_folder(folder)
+
+
+def _move_up(temporary: Path, folder: Path) -> None:
+    """Move what is in a folder into the one around it; files replace files."""
+    moved = sorted(temporary.iterdir())
+    for each in moved:
+        if (folder / each.name).is_dir() and each.is_file():
+            raise IsADirectoryError(errno.EISDIR, f"{each.name} is a folder")
+        if each.is_file():
+            with each.open("rb") as file:
+                os.fsync(file.fileno())
+    for each in moved:
+        each.replace(folder / each.name)
 
 
 @contextmanager
@@ -238,7 +265,10 @@ def _target(path: str | os.PathLike[str]) -> Path:
     """Return the file to write, with all links resolved."""
     if not os.fspath(path):
         raise LeNet5Error("an empty name; expected a file")
-    target = Path(path).resolve()
+    try:
+        target = Path(path).resolve()
+    except RuntimeError:  # before Python 3.13
+        raise LeNet5Error(f"{path}: a loop of symbolic links; expected a file") from None
     if target.exists() and not target.is_file():
         raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'not a regular file'}; expected a file")
     return target

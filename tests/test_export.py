@@ -4,7 +4,9 @@ import io
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -113,9 +115,11 @@ def test_what_does_not_go_together_is_a_usage_error(arguments: list[str], messag
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_exists_stays(target: str) -> None:
     output = Path(TARGETS[target].output)
-    output.write_bytes(b"mine")
+    mine = output / "lenet5.h" if TARGETS[target].types else output
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_bytes(b"mine")
     assert run("export", "--to", target, code=2).stderr.endswith(f"Error: {output} exists; --overwrite replaces it\n")
-    assert output.read_bytes() == b"mine"
+    assert mine.read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize(
@@ -198,10 +202,39 @@ def test_a_folder_keeps_what_else_is_in_it(tmp_path: Path) -> None:
     assert (tmp_path / "lenet5_c" / "lenet5.c").exists()
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_is_no_folder_and_a_folder_no_file(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"mine")
-    assert run("export", "--to", "c", "--output", "f", "--overwrite", code=1).stderr == (
-        "Error: f: a file; expected a folder\n"
-    )
+    (tmp_path / "folder").mkdir()
+    for target, output, reason in (
+        ("c", "f", "Directory 'f' is a file."),
+        ("page", "folder", "File 'folder' is a directory."),
+        ("page", "site/", "site/ names a folder; expected a file"),
+        ("hex", "", "an empty name; expected a folder"),
+    ):
+        refused = run("export", "--to", target, "--output", output, "--overwrite", code=2)
+        assert refused.stderr.endswith(f"Error: Invalid value for '-o' / '--output': {reason}\n")
     with pytest.raises(LeNet5Error, match=r"a folder; expected a file$"):
         write(tmp_path, b"")
+
+
+def test_of_a_folder_all_files_are_written_or_none(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"mine")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(LeNet5Error, match=r": cannot be written: b is a folder$"):
+        write(tmp_path, {"a": b"new", "b": b"new"})
+    assert (tmp_path / "a").read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_exports_to_one_folder_wait_for_each_other(tmp_path: Path) -> None:
+    contents = [{name: bytes([number]) * 4096 for name in "abcdef"} for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(partial(write, tmp_path / "out"), contents))
+    written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert written in contents
+
+
+def test_an_empty_folder_is_filled() -> None:
+    Path("empty").mkdir()
+    run("export", "--to", "hex", "--output", "empty")
+    assert Path("empty/c1_weight.hex").exists()

@@ -69,6 +69,15 @@ def test_the_test_program_says_where_a_value_differs(kind: str, tmp_path: Path) 
     assert float(told[1]) / one == pytest.approx(value, abs=0.02)
 
 
+def test_names_of_classes_are_whole_in_lines_of_any_length() -> None:
+    """Lines were broken within them, at hyphens and where a name of many bytes is longer than a line."""
+    names = ("left-handed-one", "\u043f" * 16, "no-way-out-here1", *(f"twenty-{digit}" for digit in "abcdefghij"))
+    strings = [c._string(name) for name in names]
+    lines = c._lines(", ".join(strings)).split("\n")
+    assert len(lines) > 2
+    assert [text for line in lines for text in line.strip(" ,").split(", ")] == strings
+
+
 def as_expected(count: int) -> str:
     """Return what the test program of the bundled model prints where all is well."""
     network = LeNet5.load()
@@ -294,7 +303,9 @@ def test_weights_that_do_not_fit_are_refused(kind: str, value: float, bars_folde
     network = LeNet5(Config(seed=1))
     network.layers[2].params["weight"][0, 0, 0, 0] = value
     checkpoint.write("large.pkl", saved(network))
-    message = f"Error: c3: its weights, up to {value:.3g}, are too large for {kind}; expected float32\n"
+    message = (
+        f"Error: c3: its weights, up to {value:.3g}, are too large for {kind}; expected smaller ones, or another type\n"
+    )
     assert run("export", "large.pkl", "--to", "c", "--type", kind, code=1).stderr == message
     assert run("eval", "large.pkl", "--data", bars_folder, "--type", kind, code=1).stderr.endswith(message)
 
@@ -306,7 +317,9 @@ def test_codes_that_are_too_long_are_refused() -> None:
     network.add("f6", Dense((120, 1, 1), 128, rng=np.random.default_rng(1)))
     network.add("output", RBF(np.zeros((10, 128))))
     assert FixedPoint(network, "int8").codes.shape == (10, 128)
-    message = "output: distances to codes of 128 numbers are too large for int16; expected float32 or int8"
+    message = (
+        "output: distances to codes of 128 numbers are too large for int16; expected smaller ones, or another type"
+    )
     with pytest.raises(LeNet5Error, match=f"^{message}$"):
         FixedPoint(network, "int16")
 

@@ -38,6 +38,14 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "folder" / "model.pkl").read_bytes() == b"new"
 
 
+def test_who_may_read_a_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    write(path)
+    path.chmod(0o600)
+    write(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_file_is_written_where_the_disk_syncs_no_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def sync(handle: int) -> None:
         if stat.S_ISDIR(os.fstat(handle).st_mode):

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import click
 
-from lenet5_cli.commands.options import MODEL, Integer, Named, overwrite_option, refuse_existing, say_written
+from lenet5_cli.commands.options import (
+    FILE,
+    FOLDER,
+    MODEL,
+    Integer,
+    overwrite_option,
+    refuse_existing,
+    refuse_filled,
+    say_written,
+)
 from lenet5_cli.export import TARGETS
 from lenet5_cli.files import BUNDLED
 
@@ -19,7 +28,7 @@ TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
 @click.option(
     "-o",
     "--output",
-    type=Named("a file or folder"),
+    metavar="PATH",
     help="File or, for c and hex, folder to write.  [default: by target]",
 )
 @click.option(
@@ -35,9 +44,7 @@ TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
     help=f"Images to check the export against, for {TYPED}.  [default: 1]",
 )
 @overwrite_option
-def export(
-    model: Path, target: str, output: Path | None, kind: str | None, golden: int | None, overwrite: bool
-) -> None:
+def export(model: Path, target: str, output: str | None, kind: str | None, golden: int | None, overwrite: bool) -> None:
     """Write a trained network for use elsewhere.
 
     MODEL is a checkpoint; without one, it is the bundled model.
@@ -60,8 +67,11 @@ def export(
         raise click.UsageError(f"{'--type' if kind else '--golden'} goes with {TYPED}, not with {target}")
     if kind and kind not in types:
         raise click.UsageError(f"--type {kind} does not go with {target}; expected {' or '.join(types)}")
-    output = output or Path(TARGETS[target].output)
-    refuse_existing(overwrite, output)
+    given = TARGETS[target].output if output is None else output
+    context = click.get_current_context()
+    option = next(each for each in context.command.params if each.name == "output")
+    path = (FOLDER if types else FILE).convert(given, option, context)
+    (refuse_filled if types else refuse_existing)(overwrite, path)
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.export import layers, write
     from lenet5_cli.storage import checkpoint
@@ -70,5 +80,5 @@ def export(
     network = LeNet5.restore(saved)
     layers.check(network)
     module = import_module(f"lenet5_cli.export.{target}")
-    write(output, module.render(network, saved, *((kind or types[0], golden or 1) if types else ())))
-    say_written(output)
+    write(path, module.render(network, saved, *((kind or types[0], golden or 1) if types else ())))
+    say_written(path)

@@ -151,6 +151,7 @@ def _facts(path: Path, saved: "Checkpoint", network: "LeNet5") -> dict[str, Any]
 
 def _draw(network: "LeNet5", saved: "Checkpoint", folder: Path, data: str | None, overwrite: bool) -> None:
     """Draw a network into a folder, which is made if it is not there."""
+    from lenet5_cli.files import filling
     from lenet5_cli.reports import figures
 
     figures.require("--figures")
@@ -160,16 +161,16 @@ def _draw(network: "LeNet5", saved: "Checkpoint", folder: Path, data: str | None
     if folder.exists():
         refuse_existing(overwrite, *paths.values())
     samples = _samples(network, saved, data)
-    folder.mkdir(parents=True, exist_ok=True)
-    figures.kernels(network, paths["kernels"])
-    if samples:
-        images, labels = samples
-        figures.maps(network.maps(images), labels, network.sheet, paths["maps"])
-    else:
-        del paths["maps"]
-    figures.glyphs(network.sheet, paths["glyphs"])
-    if saved.history:
-        figures.history(saved.history, paths["curves"])
+    with filling(folder) as drawn:
+        figures.kernels(network, drawn / paths["kernels"].name)
+        if samples:
+            images, labels = samples
+            figures.maps(network.maps(images), labels, network.sheet, drawn / paths["maps"].name)
+        else:
+            del paths["maps"]
+        figures.glyphs(network.sheet, drawn / paths["glyphs"].name)
+        if saved.history:
+            figures.history(saved.history, drawn / paths["curves"].name)
     say_written(*paths.values())
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import prod
-from textwrap import fill
+from textwrap import TextWrapper, fill
 from typing import Any
 
 import numpy as np
@@ -279,7 +279,7 @@ def _source(network: LeNet5, form: Form) -> str:
     side = network.layers[0].input_shape[-1]
     calls = [f"    {layer.name}(work->{_buffer(n)}, work->{_buffer(n + 1)});\n" for n, layer in enumerate(layers)]
     return SOURCE.format(
-        names=fill(", ".join(map(_string, network.names)), WIDTH, initial_indent="    ", subsequent_indent="    "),
+        names=_lines(", ".join(map(_string, network.names))),
         weight=form.weight,
         total=form.total,
         activation=form.activation,
@@ -471,6 +471,12 @@ def _braced(values: NDArray[Any], depth: int) -> str:
     if len(text) > WIDTH:
         text = fill(numbers, WIDTH, initial_indent=indent + "{", subsequent_indent=indent + " ")
     return text + "}"
+
+
+def _lines(text: str) -> str:
+    """Return strings of C in lines, which are broken at spaces alone: no string has one."""
+    wrapper = TextWrapper(WIDTH, "    ", "    ", break_long_words=False, break_on_hyphens=False)
+    return wrapper.fill(text)
 
 
 def _string(text: str) -> str:

@@ -114,7 +114,7 @@ class FixedPoint:
         apart = np.maximum(table.max() - self.codes, self.codes - table.min())
         if (apart**2).sum(axis=1).max() > INT32_MAX:
             there = f"{network.layers[-1].name}: distances to codes of {self.codes.shape[1]} numbers"
-            raise LeNet5Error(f"{there} are too large for {kind}; expected float32 or int8")
+            raise LeNet5Error(f"{there} are too large for {kind}; expected smaller ones, or another type")
         threshold = network.threshold
         self.threshold = None if threshold is None else int(min(threshold * self.one**2, INT32_MAX))
 
@@ -137,7 +137,7 @@ class FixedPoint:
                         layer, whole.astype(self.type.weight), biases.astype(np.int32), shift, 0.5**bits / scale.step
                     )
         there = f"{layer.name}: its weights, up to {abs(weight).max():.3g}, are too large for {self.type.weight}"
-        raise LeNet5Error(f"{there}; expected float32")
+        raise LeNet5Error(f"{there}; expected smaller ones, or another type")
 
     def maps(self, images: NDArray[np.uint8]) -> dict[str, Integers]:
         """Return what each layer makes of pictures (n, 28, 28), white on black, in whole numbers, by name.
