@@ -134,6 +134,28 @@ def test_convert_keeps_images_and_labels(bars_folder: Path, form: str, target: s
             assert before.sha256 == after.sha256
 
 
+@pytest.mark.parametrize("names", [("1", "2", "3"), ("10", "20", "30"), ("0", "1", "2"), ("7", "x")])
+def test_classes_whose_names_are_numbers_are_the_same_in_every_form(names: tuple[str, ...]) -> None:
+    """In IDX files without names, dice of 1 to 6 became the classes at the places 1 to 6 of a sheet."""
+    rows = {name: bars(30, seed).images.reshape(30, -1) for seed, name in enumerate(names)}
+    lines = [f"{name},{','.join(map(str, row))}\n" for name, own in rows.items() for row in own]
+    Path("own.csv").write_text("".join(lines))
+    sheet = glyphs.read("digits")
+    known = dict(zip([*names, "other"], sheet.codes, strict=False))
+    glyphs.write("own.txt", glyphs.Sheet(np.array(list(known.values())), tuple(known)))
+    run("data", "convert", "own.csv", "idx")
+    run("data", "convert", "own.csv", "own.npz", "--to", "npz")
+    run("data", "convert", "own.csv", "pictures", "--to", "folders")
+    assert Path("idx/names.txt").exists() == (names != ("0", "1", "2"))
+    for split in ("train", "test"):
+        found = [
+            sorted(zip(map(bytes, each.images), each.labels.tolist(), strict=True))
+            for data in ("own.csv", "idx", "own.npz", "pictures")
+            for each in [runs.load(Config(data=data, glyphs="own.txt", as_is=True), split)]
+        ]
+        assert found[0] == found[1] == found[2] == found[3]
+
+
 @pytest.fixture
 def letters() -> Path:
     """Return a CSV file of bars whose classes are B, A and C, each bar its own."""
@@ -174,6 +196,14 @@ def test_doubtful_labels_are_told_by_the_names_of_the_sheet(letters: Path) -> No
     assert all(match[1] != match[2] for match in told if match)
 
 
+def test_a_contact_sheet_replaces_no_picture_of_the_data(own: Path) -> None:
+    picture = next(own.rglob("*.png"))
+    before = picture.read_bytes()
+    refused = run("data", "show", own, "--sheet", picture, "--overwrite", code=2)
+    assert refused.stderr.endswith(f"Error: --sheet {picture}: is a picture of the data; give it a name of its own\n")
+    assert picture.read_bytes() == before
+
+
 def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     text = letters.read_text()
     letters.write_text(text.replace("B,", "../B,"))
@@ -184,7 +214,7 @@ def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     letters.write_text(text.replace("B,", f"{17 * 'B'},"))
     refused = run("data", "convert", letters, "out", code=1)
     there = f"the name '{16 * 'B'}'... of 17 characters; expected 1 to 16 printable characters"
-    assert refused.stderr.endswith(f"Error: out/names.txt: {there}\n")
+    assert refused.stderr.endswith(f"Error: names of classes: {there}\n")
     assert [path.name for path in Path.cwd().iterdir()] == ["letters.csv"]
     letters.write_text(
         "".join(f"{at},".join(["c", ""]) + text.partition(",")[2].partition("\n")[0] + "\n" for at in range(129))
@@ -213,9 +243,8 @@ def test_names_in_a_folder_of_idx_files_are_checked(letters: Path) -> None:
 
 def test_convert_replaces_nothing(bars_folder: Path) -> None:
     Path("there").mkdir()
-    for form in ("idx", "folders"):
-        assert "there exists; --overwrite" in run("data", "convert", bars_folder, "there", "--to", form, code=2).stderr
     Path("there/file").touch()
+    assert "there exists; --overwrite" in run("data", "convert", bars_folder, "there", code=2).stderr
     for given in ([], ["--overwrite"]):  # which is not advised, as it would not help
         result = run("data", "convert", bars_folder, "there", "--to", "folders", *given, code=2)
         assert result.stderr.endswith("Error: there holds files already; pictures go into an empty folder\n")

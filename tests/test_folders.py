@@ -192,6 +192,42 @@ def test_what_cannot_be_read_is_listed_and_over_a_twentieth_refused() -> None:
     assert list(load(test_fraction=0).unreadable) == ["own/1/notes.png: nothing on it stands out"]
 
 
+def test_the_twentieth_is_of_both_sides_together() -> None:
+    """One damaged picture of 61 that fell on the small side was refused as one of 18."""
+    for name in "abc":  # one of them is on the side of the test images
+        Path("own/1", name).write_text(name)
+    for size in range(80, 130):
+        save(Path(f"own/1/{size}.png"), 1, size)
+    split = load(split="test", test_fraction=0.2)
+    assert 0.05 * len(split.labels) < len(split.unreadable) <= 3
+
+
+def test_a_picture_that_can_be_read_now_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That pillow-heif was missing was remembered, also once it was installed as the message had advised."""
+    tried = []
+
+    def read(path: str, _: bool) -> np.ndarray:
+        tried.append(path)
+        raise LeNet5Error("needs pip install pillow-heif") if len(tried) == 1 else LeNet5Error("damaged")
+
+    there = {"test_fraction": 0.0, "as_is": False, "read": read}
+    monkeypatch.setattr(folders, "MAX_UNREADABLE", 1.0)
+    for installed, count in ((None, 24), (None, 24), ("a module", 48)):
+        monkeypatch.setattr(folders, "find_spec", lambda _, installed=installed: installed)
+        folders.load(Path("own"), "train", **there)
+        assert len(tried) == count
+
+
+def test_a_folder_beside_the_training_pictures_is_not_passed_over() -> None:
+    for folder in ("train", "val"):
+        save(Path(f"split/{folder}/1/a.png"), 1)
+        save(Path(f"split/{folder}/7/a.png"), 7)
+    expected = "expected train and test, or a folder of pictures for each class"
+    assert refusal("split") == f"split: folders train and val; {expected}"
+    Path("split/val").rename("split/test")
+    assert len(load("split", "test").labels) == 2
+
+
 def test_of_what_is_said_of_a_picture_only_its_path_is_left_out() -> None:
     def read(path: str, as_is: bool) -> np.ndarray:
         raise LeNet5Error(f"{path}: damaged: {as_is}")

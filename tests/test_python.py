@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from PIL import Image
 
 import lenet5_cli
 from lenet5_cli import (
@@ -198,9 +199,26 @@ def test_data_that_is_named_is_read_by_the_settings_and_by_the_classes_of_the_ne
     half = load_data("own.csv", "train", glyphs="letters", test_fraction=0.5)
     assert first.split.sha256 == half.sha256
     assert set(half.labels) == set(range(10, 20))  # K is the eleventh letter
-    assert evaluate(network, "own.csv").images == len(load_data("own.csv", "test", glyphs="letters").labels)
+    half = load_data("own.csv", "test", glyphs="letters", test_fraction=0.5)
+    assert evaluate(network, "own.csv").images == len(half.labels)  # as in training
     checkpoint.write("model.pkl", first.checkpoint())
     assert train(data="own.csv", start="model.pkl", epochs=1, seed=1).network.names == network.names
+
+
+def test_a_split_keeps_how_it_was_read_for_the_checkpoint() -> None:
+    """Of a folder read as it is, the checkpoint said that it was read as digits: ``eval`` measured other images."""
+    for at, image in enumerate(bars(60).images):
+        path = Path(f"own/{at % 2}/{at}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    how = {"as_is": True, "test_fraction": 0.4}
+    split = load_data("own", "train", **how)
+    run = train(data=split, epochs=1, seed=1)
+    assert (run.config.as_is, run.config.test_fraction, run.config.data) == (True, 0.4, "own")
+    named = train(data="own", epochs=1, seed=1, **how)
+    assert run.checkpoint().config == named.checkpoint().config
+    assert evaluate(run.kept(), "own").images == len(load_data("own", "test", **how).labels)
+    assert evaluate(Committee([run.kept(), run.kept()]), "own").images == len(load_data("own", "test", **how).labels)
 
 
 def slow_batches() -> Any:

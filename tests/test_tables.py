@@ -48,6 +48,14 @@ def test_csv_with_and_without_a_line_of_names(header: bool, end: str) -> None:
     assert refusal("own.csv").startswith("own.csv: line 2: class A has no glyph; the glyph sheet has 0, 1, 2,")
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_columns_that_are_numbered_are_a_header(first: int) -> None:
+    """As pandas writes an array; the refusal was of pixel 256."""
+    numbers = ",".join(map(str, range(first, first + 784)))
+    Path("own.csv").write_text(f"label,{numbers}\n{csv(header=False)}")
+    assert len(sources.load("own.csv", "train", sources.Reading(0.0)).labels) == len(DATA.labels)
+
+
 def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
     Path("own.csv").write_text(csv(images=DATA.images[[3] * 40]))
     counts = []

@@ -18,6 +18,7 @@ from lenet5_cli.commands.options import (
     option,
     overwrite_option,
     refuse_existing,
+    refuse_filled,
     say_written,
 )
 from lenet5_cli.config import Config
@@ -142,6 +143,8 @@ def show(
         raise click.UsageError(printable(f"--sheet {sheet}: expected a name that ends in .png"))
     refuse_existing(overwrite, sheet)
     splits, names = _load_both(source, test_fraction, as_is)
+    if sheet and any(sheet.resolve() == Path(place).resolve() for split in splits.values() for place in split.places):
+        raise click.UsageError(printable(f"--sheet {sheet}: is a picture of the data; give it a name of its own"))
     _show_counts(splits, names)
     _show_sizes(splits)
     for message in (message for split in splits.values() for message in split.unreadable):
@@ -197,7 +200,7 @@ def _check_target(target: Path, form: str, overwrite: bool) -> None:
         raise click.UsageError(printable(f"{target}: a file; expected a folder for --to {form}"))
     if form == "folders" and target.is_dir() and not all(folders.of_system(each.name) for each in target.iterdir()):
         raise click.UsageError(printable(f"{target} holds files already; pictures go into an empty folder"))
-    refuse_existing(overwrite, target)
+    (refuse_existing if form == "npz" else refuse_filled)(overwrite, target)
     if not target.is_dir():
         return
     if form == "idx" and not sources.holds_idx(target) and folders.is_one(target):
@@ -292,7 +295,7 @@ def _list_pairs(pairs: "list[tuple[str, int, str, int]]", splits: "dict[str, Spl
 
 
 def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Path) -> None:
-    """List the labels that a model contradicts most surely: by how much nearer another glyph is than the label's."""
+    """List the labels that a model contradicts, by the probability of what it reads."""
     from lenet5_cli.engine.network import LeNet5
 
     network = LeNet5.load(model)
@@ -307,7 +310,7 @@ def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Pa
 def _doubts(
     network: "LeNet5", name: str, split: "Split", names: "Sequence[str]", model: Path
 ) -> "Iterator[tuple[float, str]]":
-    """Yield what to say of each label that the network contradicts, and how far the label's glyph is beyond its own."""
+    """Yield what to say of each label that the network contradicts, and minus the probability of what it reads."""
     import numpy as np
 
     from lenet5_cli.data.sources import own_classes, places
@@ -325,7 +328,7 @@ def _doubts(
             read = int(scores[at].argmax())
             if read != own:
                 sure = f"labelled {network.names[own]}, reads {network.names[read]} ({probabilities[at, read]:.4f})"
-                yield float(scores[at, own] - scores[at, read]), f"{name} {_place(split, start + at)}: {sure}"
+                yield -float(probabilities[at, read]), f"{name} {_place(split, start + at)}: {sure}"
 
 
 def _draw_sheet(split: "Split", path: Path) -> None:
@@ -349,19 +352,23 @@ def _draw_sheet(split: "Split", path: Path) -> None:
 
 
 def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) -> None:
-    from lenet5_cli.data import glyphs, idx, sources
-    from lenet5_cli.files import replacing
+    import numpy as np
 
-    names_path = target / sources.NAMES_FILE
-    kept = () if _numbers(names) else glyphs.checked_names(names, f"{names_path}: ")
-    target.mkdir(exist_ok=True)
-    names_path.unlink(missing_ok=True)  # of what was there before
-    if kept:
-        with replacing(names_path) as file:
-            file.write("".join(f"{name}\n" for name in kept).encode())
-    for prefix, split in zip(("train", "t10k"), splits.values(), strict=True):
-        idx.write(target / f"{prefix}-images-idx3-ubyte", split.images)
-        idx.write(target / f"{prefix}-labels-idx1-ubyte", split.labels)
+    from lenet5_cli.data import glyphs, idx, sources
+    from lenet5_cli.files import filling
+
+    used = np.unique(np.concatenate([split.labels for split in splits.values()]))
+    counted = _numbers(names) and used[-1] < len(used)  # each is the place of its class
+    kept = () if counted else glyphs.checked_names([names[label] for label in used], "names of classes: ")
+    with filling(target) as folder:
+        if kept:
+            (folder / sources.NAMES_FILE).write_text("".join(f"{name}\n" for name in kept), encoding="utf-8")
+        for prefix, split in zip(("train", "t10k"), splits.values(), strict=True):
+            labels = split.labels if counted else np.searchsorted(used, split.labels).astype(np.uint8)
+            idx.write(folder / f"{prefix}-images-idx3-ubyte", split.images)
+            idx.write(folder / f"{prefix}-labels-idx1-ubyte", labels)
+    if not kept:
+        (target / sources.NAMES_FILE).unlink(missing_ok=True)  # of what was there before
 
 
 def _to_npz(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) -> None:

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from contextlib import ExitStack
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -19,7 +20,7 @@ import numpy as np
 from lenet5_cli.data import cache
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import content
-from lenet5_cli.processes import ctrl_c_held_back, leave_ctrl_c_alone
+from lenet5_cli.processes import begin_reading, ctrl_c_held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -99,6 +100,9 @@ def load(
     top, fraction = folder, test_fraction
     if (folder / "train").is_dir():
         apart = is_split(folder)
+        if not apart and (beside := [other for other in _classes(folder) if other != "train"]):
+            names = f"folders train and {', '.join(beside)}"
+            raise LeNet5Error(f"{folder}: {names}; expected train and test, or a folder of pictures for each class")
         top, fraction = folder / (split if apart else "train"), -1.0 if apart else test_fraction
     there = scan(top, whole=split == "train")
     found = [each for each in there if fraction < 0 or side(each.digest, fraction) == split]
@@ -107,15 +111,16 @@ def load(
     if not found:
         raise LeNet5Error(f"{top}: {none_in(split, len(there), fraction)}")
     found.sort()
-    digest = hashlib.sha256(repr((_FORM, as_is, [each.digest for each in found])).encode())
+    heic = find_spec("pillow_heif") is not None  # without it, some pictures cannot be read: that is not kept for good
+    digest = hashlib.sha256(repr((_FORM, as_is, heic, [each.digest for each in found])).encode())
     reader = partial(_read_all, found, as_is, read, cores, progress)
     images, notes = cache.converted(digest.hexdigest(), reader)
     problems: dict[str, str] = notes["unreadable"]  # by place, as JSON has it
     unreadable = [f"{each.path}: {problems[str(at)]}" for at, each in enumerate(found) if str(at) in problems]
     kept = [each for at, each in enumerate(found) if str(at) not in problems]
-    if len(unreadable) > MAX_UNREADABLE * len(found):
+    if len(unreadable) > MAX_UNREADABLE * len(there):
         raise LeNet5Error(
-            f"{top}: {len(unreadable):,} of {len(found):,} pictures cannot be read, more than"
+            f"{top}: {len(unreadable):,} of {len(there):,} pictures cannot be read, more than"
             f" {100 * MAX_UNREADABLE:.0f} %; the first: {unreadable[0]}"
         )
     return Pictures(images, [each.label for each in kept], [each.path for each in kept], unreadable)
@@ -206,7 +211,7 @@ def _read_all(
             from multiprocessing import get_context  # noqa: PLC0415
 
             # Spawned and not forked: this process may have threads, of BLAS or of a bar, that hold locks.
-            pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=leave_ctrl_c_alone)
+            pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=begin_reading)
             stack.callback(pool.shutdown, cancel_futures=True)
             with ctrl_c_held_back():
                 done = pool.map(work, paths, chunksize=_CHUNK)

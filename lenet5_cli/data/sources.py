@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -81,7 +81,7 @@ class Split:
     1. The images of a large plain file are read on demand: a slice of them is a view for ``np.asarray`` to read.
     `source` is the argument of `load`, and the two paths are the files, or the name of what is drawn. `places` says
     where each image is from, a picture or a line, or is empty; `unreadable` says of each picture that cannot be read
-    why.
+    why. `read_as` are the settings that decided how it was read, by name.
     """
 
     source: str
@@ -91,6 +91,7 @@ class Split:
     labels_path: str
     places: Sequence[str] = ()
     unreadable: Sequence[str] = ()
+    read_as: Mapping[str, Any] = field(default_factory=dict)
 
     def part(self, images: slice) -> Split:
         """Return views of some of the images and their labels."""

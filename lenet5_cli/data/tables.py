@@ -102,9 +102,11 @@ def _demand_text(path: str | PathLike[str], start: bytes) -> None:
 
 
 def _is_header(line: bytes) -> bool:
-    """Tell whether no field behind the first is a number."""
-    fields = line.split(b",")[1:]
-    return bool(fields) and not any(_PIXEL.fullmatch(field) for field in fields)
+    """Tell whether no field behind the first is a number, or all of them count the columns, as pandas names them."""
+    fields = line.rstrip(b"\r\n").split(b",")[1:]
+    numbers = [field for field in fields if _PIXEL.fullmatch(field)]
+    counted = any(fields == [b"%d" % number for number in range(first, first + _PIXELS)] for first in (0, 1))
+    return bool(fields) and (not numbers or counted)
 
 
 def _split(path: str | PathLike[str], number: int, line: bytes) -> tuple[str, bytes]:

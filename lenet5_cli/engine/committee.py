@@ -39,6 +39,7 @@ class Committee(Classifier):
         for member in self.members:
             refuse_name(member)
         first = self.members[0]
+        self.config = first.config
         for place, member in enumerate(self.members):
             if member.names != first.names:
                 name, other = (names[place], names[0]) if names else (f"network {place + 1}", "the first")

@@ -74,6 +74,7 @@ class Classifier:
     """What tells the classes of pictures apart: a network, or a committee of several.
 
     Attributes:
+        config: its settings; of a committee, those of its first member.
         codes: (k, 84), the glyphs of the output layer, ink 1 and paper 0.
         names: of the k classes, as in the glyph sheet.
         dtype: float32 or float64, of the scores.
@@ -84,6 +85,7 @@ class Classifier:
         lock: held while it scores pictures: its layers have one set of work arrays, for which threads take turns.
     """
 
+    config: Config
     codes: NDArray[np.uint8]
     names: tuple[str, ...]
     dtype: np.dtype[Any]
@@ -277,6 +279,8 @@ class LeNet5(Classifier):
             LeNet5Error: the pictures or labels have another shape, or other numbers.
         """
         images = as_pictures(images)
+        if not len(images):
+            raise LeNet5Error("no pictures; expected at least one")
         targets: Targets = as_labels(labels, len(images))
         if self.teacher is not None:
             targets = self._criterion.probabilities(self.teacher.forward(self.teacher.prepare(images)))

@@ -1,6 +1,7 @@
 """What training and evaluation are given: the data of settings, a name or folder, or arrays, as a split."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any
 
@@ -9,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_info
 
 from lenet5_cli import __version__
-from lenet5_cli.config import Config
+from lenet5_cli.config import READ_AS, Config, demand_known
 from lenet5_cli.data import cache, glyphs, sources
 from lenet5_cli.data.sources import Split
+from lenet5_cli.engine.network import Classifier
 from lenet5_cli.engine.preprocessing import as_labels, as_pictures
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training.ranks import Ranks
@@ -29,6 +31,7 @@ def load_data(source: str | PathLike[str], split: str = "train", **how: Any) -> 
     Raises:
         LeNet5Error: there is no such data, it is damaged, or it could not be downloaded.
     """
+    demand_known(how)
     return load(Config(data=fspath(source), **how), split)
 
 
@@ -53,7 +56,7 @@ def load(
     """
     names = glyphs.read(config.glyphs).names if names is None else names
     how = sources.Reading(config.test_fraction, config.as_is, names, _read_picture, cores, progress, option)
-    return sources.load(config.data, split, how)
+    return replace(sources.load(config.data, split, how), read_as={name: getattr(config, name) for name in READ_AS})
 
 
 def _read_picture(path: str, as_is: bool) -> NDArray[np.uint8]:
@@ -62,16 +65,20 @@ def _read_picture(path: str, as_is: bool) -> NDArray[np.uint8]:
     return read_sample(path, as_is=as_is)
 
 
-def as_split(data: Data, split: str, names: Sequence[str] | None = None) -> Split:
+def as_split(data: Data, split: str, network: Classifier | None = None) -> Split:
     """Return data as a split of images and labels; of a name or folder the one that is named.
 
-    Labels in it are places among ``names``, by default those of the ten digits.
+    It is read as what a network was trained on, and labels in it are places among its names, by default those of the
+    ten digits.
 
     Raises:
         LeNet5Error: the data cannot be read; pictures or labels have another shape, or other numbers.
     """
     if isinstance(data, str | PathLike):
-        return load(Config(data=fspath(data)), split, names)
+        if network is None:
+            return load(Config(data=fspath(data)), split)
+        how = {name: getattr(network.config, name) for name in READ_AS}
+        return load(Config(data=fspath(data), **how), split, network.names)
     found = data if isinstance(data, Split) else _of_arrays(data)
     if not len(found.labels):
         raise LeNet5Error("no pictures; expected at least one")
