@@ -5,7 +5,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from functools import partial
 from math import inf
@@ -184,6 +184,14 @@ def choices(setting: Field[Any]) -> tuple[str, ...]:
 def known(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of some settings, such as a checkpoint's, that this lenet5 knows."""
     return {setting.name: settings[setting.name] for setting in fields(Config) if setting.name in settings}
+
+
+def demand_known(settings: Iterable[str]) -> None:
+    """Raise LeNet5Error where something is no setting."""
+    names = {setting.name for setting in fields(Config)}
+    for name in settings:
+        if name not in names:
+            raise LeNet5Error(f"{name} is not a setting{nearest(name, names)}")
 
 
 def presets() -> list[str]:

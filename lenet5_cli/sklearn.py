@@ -1,5 +1,7 @@
 """LeNet-5 as a classifier of scikit-learn (the extra ``sklearn``)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, Self
 
@@ -122,11 +124,12 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: X or y has another shape or other values, or there are more classes than glyphs.
         """
-        images, y = self._checked(X, y, classes=None)
-        run = Run(self._config(), self._split(images, y), sheet=self._sheet())
-        self.history_ = list(run.train(threads=self.threads))
-        self.network_ = run.kept()
-        self._optimizer: optim.SGD | None = None
+        with self._whole():
+            images, y = self._checked(X, y, classes=None)
+            run = Run(self._config(), self._split(images, y), sheet=self._sheet())
+            self.history_ = list(run.train(threads=self.threads))
+            self.network_ = run.kept()
+            self._optimizer: optim.SGD | None = None
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:  # noqa: N803
@@ -145,18 +148,19 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("classes: not given; the first call of partial_fit needs all of them")
         if not first and classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
             raise ValueError(f"classes: {unique_labels(classes)}; expected those fitted before, {self.classes_}")
-        images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
-        if foreign := set(np.unique(y)) - set(self.classes_):
-            raise ValueError(f"y: {min(map(str, foreign))} is none of the classes {self.classes_}")
-        if first:
-            self.network_, self._optimizer = LeNet5(self._config(), self._sheet()), None
-        config = replace(self._config(), schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
-        self._optimizer = self._optimizer or optim.optimizer(config, self.network_.parameters)
-        self.passes_ = getattr(self, "passes_", 0) + 1
-        once = replace(config, epochs=self.passes_)
-        split = self._split(images, y)
-        for _ in fit(self.network_, self._optimizer, split, once, first=self.passes_, threads=self.threads):
-            pass
+        with self._whole():
+            images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
+            if foreign := set(np.unique(y)) - set(self.classes_):
+                raise ValueError(f"y: {min(map(str, foreign))} is none of the classes {self.classes_}")
+            if first:
+                self.network_, self._optimizer = LeNet5(self._config(), self._sheet()), None
+            config = replace(self._config(), schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
+            self._optimizer = self._optimizer or optim.optimizer(config, self.network_.parameters)
+            self.passes_ = getattr(self, "passes_", 0) + 1
+            once = replace(config, epochs=self.passes_)
+            split = self._split(images, y)
+            for _ in fit(self.network_, self._optimizer, split, once, first=self.passes_, threads=self.threads):
+                pass
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:  # noqa: N803
@@ -185,12 +189,22 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.positive_only = True
         return tags
 
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Take over all attributes of a fit or, where it fails, none; what is wrong is then a ValueError."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException as error:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            if isinstance(error, LeNet5Error):
+                raise ValueError(str(error)) from None
+            raise
+
     def _config(self) -> Config:
         names = {field.name for field in fields(Config)}
-        try:
-            return Config(**{name: value for name, value in self.get_params().items() if name in names})
-        except LeNet5Error as error:
-            raise ValueError(str(error)) from None
+        return Config(**{name: value for name, value in self.get_params().items() if name in names})
 
     def _sheet(self) -> glyphs.Sheet:
         """Return a glyph for each class: the first ones of the sheet."""

@@ -55,6 +55,7 @@ def test_one_file_cannot_hold_two_things(arguments: list[str]) -> None:
     ("arguments", "message"),
     [
         (["--config", "quick", "--lr-decay", "0.9"], "--lr-decay goes with --schedule exponential, not with cosine"),
+        (["--config", "quick", "--clip", "1"], "--clip goes with --optimizer sgd, not with adam"),
         (["--rubbish", "14"], "--rubbish goes with --loss discriminative, not with cross-entropy"),
     ],
 )
@@ -104,7 +105,7 @@ def test_a_name_that_ends_as_a_folder_is_no_file(arguments: list[str]) -> None:
         ),
         (["train", "--log", "folder"], 2, "--log 'folder': a folder; expected a file, or tensorboard:FOLDER"),
         (["info", "bundled", "--figures", ""], 2, "'--figures': an empty name; expected a folder"),
-        (["export", "--to", "c", "--output", ""], 2, "'--output': an empty name; expected a file or folder"),
+        (["export", "--to", "c", "--output", ""], 2, "'--output': an empty name; expected a folder"),
         (["data", "convert", "builtin:9", ""], 2, "'TARGET': an empty name; expected a file or folder"),
         (["data", "show", ""], 1, "(nothing): no such data set, folder or file;"),
         (["train", "--data", ""], 1, "(nothing): no such data set, folder or file;"),

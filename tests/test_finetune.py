@@ -1,5 +1,6 @@
 """Starting from a trained model: what is taken over, what is kept, and that a resumed run has the same bytes."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,32 @@ def test_with_another_sheet_the_layers_start_from_the_model_and_the_codes_are_th
     result = run("train", *FINE, "--glyphs", "other.txt", "--rehearse", 0.5, "--data", own, "--overwrite", code=1)
     message = "rehearse: another glyph sheet has other classes than the starting model; leave one out"
     assert result.stderr.endswith(f"Error: {message}\n")
+
+
+@pytest.mark.usefixtures("start")
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_sheet_that_is_given_is_read_though_the_model_had_one_of_its_name(runs: int, own: Path) -> None:
+    """The data was labelled by the file and the network by the model: all classes were exchanged, without a word."""
+    sheet = glyphs.read()
+    glyphs.write("own.txt", sheet)
+    run("train", *FINE, "--lr", 0, "--glyphs", "own.txt", "--data", own, "-o", "first.pkl")
+    glyphs.write("own.txt", sheet._replace(codes=sheet.codes[::-1]))
+    given = ["--from", "first.pkl", "--glyphs", "own.txt", "--runs", runs]
+    run("train", *FINE[2:], *given, "--lr", 0, "--data", own, "-o", "second.pkl")
+    np.testing.assert_array_equal(LeNet5.load("second.pkl").codes, sheet.codes[::-1])
+    run("train", *FINE[2:], "--from", "first.pkl", "--runs", runs, "--lr", 0, "--data", own, "-o", "third.pkl")
+    np.testing.assert_array_equal(LeNet5.load("third.pkl").codes, sheet.codes)
+
+
+@pytest.mark.usefixtures("start")
+def test_the_table_of_several_runs_is_of_what_is_kept(own: Path) -> None:
+    """It showed the accuracies of epochs that were thrown away."""
+    result = run("train", *FINE, "--lr", 5, "--runs", 2, "--data", own)
+    assert "that is kept" in result.stderr
+    rows = [line.split("│")[1:4] for line in result.stdout.splitlines() if re.match(r"│ +\d", line)]
+    accuracies = {row[2].strip(" *") for row in rows}
+    validated = train(data=str(own), start="start.pkl", seed=5, epochs=1, lr=0).history[0].validation_accuracy
+    assert accuracies == {f"{validated:.4f}"}
 
 
 def test_rehearsal_needs_a_model(bars_folder: Path) -> None:

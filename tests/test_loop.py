@@ -256,6 +256,15 @@ def test_the_rate_of_an_epoch_is_that_of_its_middle() -> None:
     assert rates == pytest.approx([(1 + 0.5**0.5) / 4, (1 - 0.5**0.5) / 2])
 
 
+def test_a_run_of_one_step_learns() -> None:
+    """By the cosine schedule, whose last rate is 0, it kept its initial weights."""
+    config = Config(epochs=1, batch_size=64, order="shuffled", schedule="cosine", seed=1)
+    network = LeNet5(config)
+    before = network.parameters.copy()
+    list(fit(network, optimizer(config, network.parameters), bars(40), config))
+    assert (network.parameters != before).any()
+
+
 def test_each_step_has_the_rate_of_the_images_done_with_it() -> None:
     rates = []
 

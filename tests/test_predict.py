@@ -382,6 +382,14 @@ def test_rotate_turns_what_lies_on_its_side() -> None:
     assert answers("side.png", "--rotate", "90")[0]["digit"] == 3
 
 
+def test_a_folder_without_pictures_among_others_is_a_line_of_its_own() -> None:
+    drawing(3).save("a.png")
+    Path("empty").mkdir()
+    result = run("predict", "a.png", "empty", code=1)
+    assert result.stdout.splitlines()[1].split()[:2] == ["a.png", "3"]
+    assert "empty: a folder; expected a picture\n" in result.stderr
+
+
 def test_csv_has_a_row_a_picture() -> None:
     drawing(3).save("a,b.png")
     Image.new("L", (100, 100), 200).save("empty.png")
@@ -392,7 +400,7 @@ def test_csv_has_a_row_a_picture() -> None:
     assert rows[1][4] == ""
     assert rows[2] == ["empty.png", "", "", "", "nothing on it stands out"]
     assert rows[3][:4] == ["bad.png", "", "", ""]
-    assert rows[3][4].startswith("bad.png: not a picture")
+    assert rows[3][4].startswith("not a picture")
     assert "give one" in run("predict", "--csv", "--json", "a,b.png", code=2).stderr
 
 

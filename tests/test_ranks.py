@@ -5,6 +5,7 @@ Most of it is tested in threads, over an MPI of a few lines; what a launcher doe
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -274,7 +275,7 @@ def test_runs_are_dealt_out_to_ranks_and_saved_by_the_leader(tmp_path: Path, mon
 
 
 def test_runs_that_the_leader_stops_are_stopped_on_every_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def events(_: Any, __: Any, ___: int, stopped: Callable[[], bool], ____: None) -> Iterator[Any]:
+    def events(_: Any, __: Any, ___: int, stopped: Callable[[], bool], *____: None) -> Iterator[Any]:
         while not stopped():
             time.sleep(0.001)
             yield None
@@ -708,8 +709,40 @@ def test_another_rank_ends_with_the_leader_and_leaves_signals_to_it(other: Any) 
     with options.joined(1):
         raise Ended
     assert other.ended == [True]
-    ignored = [(signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_IGN)]
-    assert other.kept == [*ignored, (options._leave, other)] * 2
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    joining, ignored = ([(number, how) for number in numbers] for how in (signal.SIG_DFL, signal.SIG_IGN))
+    assert other.kept == [*joining, *ignored, (options._leave, other)] * 2
+
+
+@launcher
+@pytest.mark.parametrize("answer", ["ctrl-c", "timeout"])
+def test_ranks_that_wait_for_one_that_never_joins_can_be_ended(answer: str, bars_folder: Path) -> None:
+    """The library waits in C, for ever, where neither Ctrl-C nor SIGTERM was heard."""
+    train = ["train", "--data", bars_folder, "--timeout", 600 if answer == "ctrl-c" else 2]
+    with started(1, *train, ":", "-n", 1, "sh", "-c", "exit 0") as process:
+        try:
+            if answer == "ctrl-c":
+                time.sleep(2)
+                process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        finally:
+            process.terminate()
+    assert process.returncode != 0
+
+
+@launcher
+def test_ranks_of_different_commands_say_so(bars_folder: Path) -> None:
+    train = [sys.executable, "-m", "lenet5_cli", "train", "--data", bars_folder, "--epochs", 1]
+    for other, name in (
+        (["eval", "bundled", "--data", bars_folder], "eval"),
+        ([*train[3:], "--resume"], "train --resume"),
+    ):
+        with started(1, *train[3:], ":", "-n", 1, *train[:3], *other) as process:
+            said = process.communicate(timeout=60)[1]
+        assert process.returncode == 1
+        assert re.search(
+            rf"^Error: rank 1 on \S+: lenet5 {name}, but lenet5 train on rank 0 on \S+; expected", said, re.MULTILINE
+        )
 
 
 def test_another_rank_tells_the_leader_of_an_error_and_shows_it_only_where_that_does_not(

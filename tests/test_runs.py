@@ -236,6 +236,33 @@ def test_the_last_epoch_is_kept_where_a_run_is_to_keep_it(from_a_model: bool, mo
         np.testing.assert_array_equal(np.unique(run.checkpoint().distances), np.unique(nearest))
 
 
+def test_a_run_that_its_patience_has_ended_is_not_continued() -> None:
+    """Each ``--resume`` trained one epoch more, which could replace the model that was kept."""
+    split = bars(60)
+    run = runs.Run(Config(epochs=9, seed=3, validation=12, patience=1, lr=1e-9), split)
+    assert len(list(run.train())) == 2
+    assert run.ended == "The last epoch validated no better; the best is kept."
+    again = runs.Run.resume(run.checkpoint(), split)
+    assert list(again.train()) == []
+    assert again.ended == run.ended
+
+
+def test_a_checkpoint_is_of_its_own_epoch() -> None:
+    run = runs.Run(Config(epochs=3, seed=3, optimizer="adam"), bars(60))
+    saved = [run.checkpoint() for _ in run.train()]
+    assert [each.epoch for each in saved] == [1, 2, 3]
+    assert len({each.state["steps"].tobytes() for each in saved}) == 3
+
+
+def test_what_could_not_be_read_again_is_not_trained(tmp_path: Path) -> None:
+    run = runs.Run(Config(epochs=1, seed=3, optimizer="adam", maps="256,256,256", dtype="float64"), bars(60))
+    with pytest.raises(
+        LeNet5Error, match=r"^maps: a checkpoint of 256,256,256 .* has [0-9,]{10} bytes; expected fewer"
+    ):
+        next(run.train(output=tmp_path / "model.pkl"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_patience_counts_the_epochs_since_the_first_of_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     accuracies = (0.5, 0.9, 0.4, 0.9, 1.0)
 
@@ -330,7 +357,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
     class Process:
         def __init__(self, target: object, args: tuple[Any, ...]) -> None:
             assert target is runs._run_apart
-            self.place, self.config, self.output, _, self.threads, self.events = args
+            self.place, self.config, self.output, _, self.threads, self.events, _ = args
             self.exitcode = seen.exitcode
 
         def start(self) -> None:
@@ -388,6 +415,9 @@ def test_a_run_whose_process_dies_without_a_word_is_named_and_the_others_ended(b
     with pytest.raises(LeNet5Error, match=r"^run 1: its process ended with exit code -9$"):
         list(run(2))
     assert (seen.joined, seen.terminated) == ([0, 1], [0, 1])
+    seen.exitcode = 0  # without a result
+    with pytest.raises(LeNet5Error, match=r"^run 1: its process ended with exit code 0$"):
+        list(run(2))
 
 
 def test_what_a_run_says_of_its_failure_is_raised_and_the_others_ended(beside: Any) -> None:
@@ -460,6 +490,13 @@ def test_several_runs_keep_the_best_on_the_images_held_out(keep: str, bars_folde
     assert saved.config["seed"] == max(reached, key=lambda seed: reached[seed])
     assert without_seconds("model.pkl") == without_seconds(f"{saved.config['seed']}.pkl")
     assert run("train", "--runs", 2, "--resume", "--output", "3.pkl", code=2)
+
+
+def test_several_runs_leave_a_link(bars_folder: Path) -> None:
+    Path("link.pkl").symlink_to("real.pkl")
+    train(bars_folder, "--runs", 2, "-o", "link.pkl")
+    assert Path("link.pkl").is_symlink()
+    assert checkpoint.read("real.pkl").epoch == 2
 
 
 @pytest.mark.parametrize("name", ["report", "averaged, with validation"])
@@ -670,7 +707,7 @@ def test_what_says_when_a_run_ends_may_change_but_not_to_an_earlier_epoch(fitted
     assert len(list(run.train())) == 3
     with pytest.raises(LeNet5Error) as error:
         runs.continued(run.checkpoint(), {"epochs": 2})
-    assert str(error.value) == "has 3 of 2 epochs already; give a larger --epochs to continue"
+    assert str(error.value) == "has 3 epochs already, more than 2; give a larger --epochs to continue"
     run = runs.Run(Config(epochs=3, seed=1, schedule="cosine"), bars(60))
     assert len(list(run.train())) == 3
     with pytest.raises(LeNet5Error) as error:
@@ -716,7 +753,7 @@ def test_a_run_apart_from_a_model_is_the_one_that_trains_here(rehearse: float, b
     events: queue.Queue[Any] = queue.Queue()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(signal, "signal", lambda *_: None)
-        runs._run_apart(0, here.config, "apart.pkl", "start.pkl", 1, events)
+        runs._run_apart(0, here.config, "apart.pkl", "start.pkl", 1, events, here.network.sheet)
     (_, epoch), (_, tally) = events.queue
     assert replace(epoch, seconds=0) == replace(here.history[0], seconds=0)
     assert without_seconds("apart.pkl") == without_seconds("here.pkl")
@@ -747,14 +784,6 @@ def test_a_leader_whose_runs_are_done_asks_the_others_now_and_then_and_lets_them
     waits += [[], [], [(1, None)]]
     assert list(runs.side_by_side(configs, ["a", "b"], 1, lambda: True, ranks=leader)) == []
     assert closed == [0, 2]
-
-
-def test_a_process_that_ends_as_it_should_is_no_failure() -> None:
-    for code in (None, 0):
-        runs._demand_alive({3: SimpleNamespace(exitcode=code)})
-    for code in (1, -9):
-        with pytest.raises(LeNet5Error, match=rf"^run 4: its process ended with exit code {code}$"):
-            runs._demand_alive({0: SimpleNamespace(exitcode=0), 3: SimpleNamespace(exitcode=code)})
 
 
 @pytest.mark.parametrize("stops", [False, True])

@@ -158,6 +158,18 @@ def test_what_does_not_fit_is_refused(fitted: LeNet5Classifier) -> None:
         LeNet5Classifier().predict(split.images)
 
 
+def test_a_fit_that_fails_leaves_what_was_fitted_before() -> None:
+    data = bars(100)
+    model = LeNet5Classifier(epochs=1, seed=1).fit(data.images, data.labels)
+    before = model.predict(data.images)
+    for wrong in ({"validation": 10**6}, {"threads": 0}, {"glyphs": "no such file"}, {"lr": -1.0}):
+        with pytest.raises(ValueError, match="no such file" if "glyphs" in wrong else next(iter(wrong))):
+            model.set_params(**wrong).fit(data.images / 255, np.where(data.labels > 4, "b", "a"))
+        model.set_params(validation=0, threads=1, glyphs="digits", lr=0.004)
+        np.testing.assert_array_equal(model.predict(data.images), before)
+        assert model.predict_proba(data.images).shape[1] == len(model.classes_)
+
+
 def test_two_classes_have_one_column_of_decisions() -> None:
     split = bars(200)
     of_two = split.labels < 2

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import lenet5_cli
 from lenet5_cli.commands.train import note_few
 from lenet5_cli.config import Config
-from lenet5_cli.data import sources
+from lenet5_cli.data import glyphs, sources
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
@@ -264,6 +265,47 @@ def test_a_log_for_tensorboard_has_the_values_of_each_epoch(runs: int, bars_fold
     if runs == 1:
         for epoch in history:
             assert found[epoch.epoch, "loss"] == pytest.approx(epoch.loss, rel=1e-6)
+
+
+def test_a_log_for_tensorboard_is_not_mixed_with_another(bars_folder: Path) -> None:
+    train(bars_folder, "--log", "tensorboard:board")
+    refused = train(bars_folder, "--log", "tensorboard:board", "-o", "b.pkl", code=2)
+    assert refused.stderr.endswith("Error: board holds another log; --overwrite replaces it\n")
+    first = set(Path("board").iterdir())
+    train(bars_folder, "--log", "tensorboard:board", "-o", "b.pkl", "--overwrite")
+    (events,) = Path("board").iterdir()
+    assert events not in first
+
+
+@pytest.mark.parametrize("wrong", [["--data", "mnits"], ["--validation", 4000], ["--resume", "--lr", 3]])
+def test_a_command_that_is_refused_leaves_the_log_of_the_run_before(wrong: list[Any], bars_folder: Path) -> None:
+    train(bars_folder, "--log", "run.csv")
+    before = Path("run.csv").read_bytes()
+    run("train", "--data", bars_folder, "--log", "run.csv", "--overwrite", *wrong, code=1)
+    assert Path("run.csv").read_bytes() == before
+    run("train", "--data", "mnits", "--log", "new.csv", "-o", "new.pkl", code=1)
+    assert left_behind() == ["bars", "model.pkl", "run.csv"]
+
+
+def test_what_is_read_is_not_written_over(bars_folder: Path) -> None:
+    run("data", "convert", bars_folder, "own.npz", "--to", "npz")
+    glyphs.write("own.txt", glyphs.read())
+    Path("own.toml").write_text("epochs = 1\n")
+    train(bars_folder)
+    files = {name: Path(name).read_bytes() for name in ("own.npz", "own.txt", "own.toml", "model.pkl")}
+    for option, name, written in (
+        ("data", "own.npz", "--log"),
+        ("glyphs", "own.txt", "--output"),
+        ("config", "own.toml", "--plot"),
+        ("teacher", "model.pkl", "--output"),
+        ("from", "model.pkl", "--log"),
+    ):
+        outputs = {"--output": "new.pkl", written: name}
+        given = ["train", f"--{option}", name, *chain(*outputs.items()), "--overwrite", "--epochs", 1]
+        said = run(*given, code=2).stderr
+        assert said.endswith(f"Error: {name}: is read by --{option}; give what is written another name\n")
+    assert {name: Path(name).read_bytes() for name in files} == files
+    run("train", "--data", bars_folder, "--from", "model.pkl", "--epochs", 1, "--overwrite")  # on with the same name
 
 
 def test_a_log_for_tensorboard_needs_a_folder(bars_folder: Path) -> None:

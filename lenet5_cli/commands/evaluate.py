@@ -18,6 +18,7 @@ from lenet5_cli.commands.options import (
     console,
     data_of,
     data_option,
+    demand_command,
     demand_plot,
     joined,
     load,
@@ -138,6 +139,7 @@ def evaluate(
     if kind and len(models) > 1:
         raise click.UsageError("--type measures one model as it is exported; leave it out with several")
     with joined(timeout) as ranks:
+        demand_command(ranks, "eval")
         if ranks.leader:
             _demand_places(plot, errors, overwrite)
         names = [model_name(model) for model in models]
@@ -162,7 +164,7 @@ def evaluate(
             _show_models(names, each)
             _show(tally, split)
             if reject:
-                _show_refusals(tally, classifier.threshold)
+                _show_refusals(tally, classifier.threshold, len(models))
         say_written(plot, errors)
 
 
@@ -280,7 +282,7 @@ def _refusals(tally: "Tally", threshold: float | None) -> dict[str, Any]:
     return {"model": own, "curve": [point(refusal) for refusal in dict.fromkeys(tally.covering(np.array(COVERAGES)))]}
 
 
-def _show_refusals(tally: "Tally", threshold: float | None) -> None:
+def _show_refusals(tally: "Tally", threshold: float | None, models: int) -> None:
     found, screen = _refusals(tally, threshold), console()
     title = "Refusing what is far from every glyph"
     table = _table(screen, "coverage", "distance up to", "answered", "wrong", "error", title=title)
@@ -294,7 +296,10 @@ def _show_refusals(tally: "Tally", threshold: float | None) -> None:
             f" {own['wrong']} of them wrong ({own['error']:.4f})."
         )
     else:
-        click.echo("The model has no threshold of its own: it was trained without --validation.")
+        which = (
+            "The model has no threshold of its own: it" if models == 1 else "Together they have no threshold: a model"
+        )
+        click.echo(f"{which} was trained without --validation.")
 
 
 def _show(tally: "Tally", split: str) -> None:
@@ -320,7 +325,8 @@ def _classes(screen: "Console", tally: "Tally") -> "Table":
     wide = len(tally.names) > MATRIX
     headers = [tally.noun, "images", "precision", "recall", "F1", *(["taken for"] if wide else [])]
     table = _table(screen, *headers, title=f"Each {tally.noun}")
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    if max(map(len, tally.names)) > 1:  # else a narrow terminal would leave out the names
+        table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
     answers, images = tally.confusion.sum(axis=0), tally.confusion.sum(axis=1)
     columns = ((tally.precision, answers), (tally.recall, images), (tally.f1, answers + images))
     for label, name in enumerate(tally.names):

@@ -36,7 +36,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 LAST = 10  # seconds that the MPI library may take to end
 USUAL = 80  # columns of a terminal
-GOES_WITH = {"lr_decay": ("schedule", "exponential"), "rubbish": ("loss", "discriminative")}  # else without effect
+GOES_WITH = {  # else without effect
+    "lr_decay": ("schedule", "exponential"),
+    "rubbish": ("loss", "discriminative"),
+    "clip": ("optimizer", "sgd"),
+}
 READ_OF = {"test_fraction": "data that is not split already", "as_is": "folders of pictures"}  # else without effect
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
@@ -85,6 +89,7 @@ class ModelFile(Named):
 
 
 FILE = Named("a file", dir_okay=False)
+FOLDER = Named("a folder", file_okay=False)
 MODEL = ModelFile("a checkpoint", dir_okay=False)
 
 
@@ -256,6 +261,7 @@ def config_of(values: dict[str, Any]) -> Config:
 def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
     if name is not None and not launched().rank:  # another rank is told the leader's settings
         ctx.default_map = {**(ctx.default_map or {}), **read(name)}
+        ctx.meta["config"] = name
 
 
 @contextmanager
@@ -285,6 +291,13 @@ def joined(timeout: float) -> "Iterator[Ranks]":
         raise
 
 
+def demand_command(ranks: Ranks, command: str) -> None:
+    """Raise LeNet5Error where a rank was given another command than the leader."""
+    leaders = ranks.share(lambda: command)
+    if command != leaders:
+        raise LeNet5Error(f"lenet5 {command}, but lenet5 {leaders} on {ranks.name(0)}; expected the same on every rank")
+
+
 def _tell(ranks: Ranks, error: BaseException) -> None:
     """Have the leader show an error, and return when this rank is to end; where it does not, show it here."""
     try:
@@ -297,17 +310,33 @@ def _tell(ranks: Ranks, error: BaseException) -> None:
 
 
 def _join(place: Place, timeout: float) -> Ranks:
-    if place.rank:
-        for number in (signal.SIGINT, signal.SIGTERM):  # the leader decides
-            signal.signal(number, signal.SIG_IGN)
-    try:
-        ranks = join(timeout)
-    except LeNet5Error:
-        if not place.local_rank:  # one message a host
-            unmute()
-        raise
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # Until all have joined, the library waits in C, where no handler of Python's runs, for ranks that may never come.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    with _ended_after(timeout):
+        try:
+            ranks = join(timeout)
+        except LeNet5Error:
+            if not place.local_rank:  # one message a host
+                unmute()
+            raise
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN if place.rank else before[number])  # the leader decides
     atexit.register(_leave, ranks)
     return ranks
+
+
+@contextmanager
+def _ended_after(seconds: float) -> "Iterator[None]":
+    """End the process by a signal where the block takes longer; not outside POSIX."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _leave(ranks: Ranks) -> None:
@@ -358,6 +387,12 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
             raise click.UsageError(printable(f"{path}: there is no folder {path.parent}"))
         if path.exists() and not overwrite:
             raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
+
+
+def refuse_filled(overwrite: bool, folder: Path) -> None:
+    """Stop with exit code 2 if there are files in a folder to be filled, or nothing is there to make it in."""
+    if not (folder.is_dir() and not any(folder.iterdir())):
+        refuse_existing(overwrite, folder)
 
 
 def demand_plot(name: str, path: Path | None) -> None:

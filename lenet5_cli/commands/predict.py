@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import deepcopy
 from itertools import islice
@@ -27,6 +27,7 @@ from lenet5_cli.commands.options import (
     SharedCommand,
     agree,
     console,
+    demand_command,
     joined,
     model_name,
     option,
@@ -158,6 +159,7 @@ def predict(
         other = "--all" if every else "--csv" if as_csv else "--json, which has the probability of every class"
         raise click.UsageError(f"--top goes with the table of one digit per picture, not with {other}")
     with joined(timeout) as ranks:
+        demand_command(ranks, "predict")
 
         def begin() -> "tuple[list[Path], Classifier]":
             files = list(_files(sources, recursive))
@@ -202,13 +204,15 @@ def _print(
     return _print_table(answers, top, network.sheet, every)
 
 
-def _files(sources: Iterable[Path], recursive: bool) -> Iterator[Path]:
+def _files(sources: Sequence[Path], recursive: bool) -> Iterator[Path]:
     for source in sources:
         if not os.path.isdir(source):  # noqa: PTH112 - of what may not be looked at, it says so too
             yield source
             continue
         pictures = sorted(entry for entry in _listed(source, recursive) if entry.name.lower().endswith(ENDINGS))
-        if not pictures:
+        if not pictures and len(sources) > 1:  # the others are read
+            yield source
+        elif not pictures:
             deeper = "" if recursive else "; --recursive looks into its subfolders too"
             raise LeNet5Error(f"{source}: no picture in this folder{deeper}")
         yield from pictures
@@ -390,7 +394,7 @@ def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int
     rows.writerow(["file", noun, "probability", "distance", *(edges if every else ()), "reason"])
     refused = 0
     for answer in answers:
-        why = answer.get("reason", answer.get("error", ""))
+        why = answer.get("reason", answer.get("error", "")).removeprefix(f"{answer['file']}: ")
         for each in answer.get("digits") or [answer]:
             answered = each.get(noun)
             figures = [f"{each[name]:.4f}" if name in each else "" for name in ("probability", "distance")]

@@ -5,7 +5,7 @@ import io
 import json
 import secrets
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -22,6 +22,7 @@ from lenet5_cli.commands.options import (
     agree,
     config_of,
     console,
+    demand_command,
     demand_plot,
     joined,
     load,
@@ -55,6 +56,7 @@ FINETUNE = "finetune"  # the preset of a run that starts from a trained model
 START_KEPT = "No epoch was better on the images held out than the model it started from: that is kept."
 FEW = 0.5  # of the training images: a network that reads fewer has not learned, or has lost what it had
 BOARD = "tensorboard:"  # before the folder of a log for TensorBoard
+EVENTS = "events.out.tfevents.*"  # its files in it
 
 
 def _use_preset(ctx: click.Context, _: click.Parameter, start: Path | None) -> Path | None:
@@ -118,16 +120,18 @@ def train(
         raise click.UsageError("--resume continues one run; --runs begins several")
     if start and resume:
         raise click.UsageError("--from begins a new run; --resume continues one, wherever it started from")
-    outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
-
     from lenet5_cli.reports import figures
 
     with joined(timeout) as ranks, ExitStack() as held:
-        threads = threads_of(ranks, threads)
-        note: Note = held.enter_context(_log(None))
+        demand_command(ranks, f"train{' --resume' * resume}")
+        threads, runs = threads_of(ranks, threads), ranks.share(lambda: runs)
+        outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
+        opened: AbstractContextManager[Note] = _log(None)
         if ranks.leader:
-            note = _hold(held, overwrite, resume, output, outputs, log, plot)
+            _refuse_inputs([output, *outputs], log, plot, values | {"from": start})
+            opened = _hold(held, overwrite, resume, output, outputs, log, plot)
         begin = _resumed(output, values, ranks) if resume else _begun(values, start, ranks)
+        note = held.enter_context(opened)  # which replaces a log: nothing is refused any more
         with Stop(ranks.leader) as stop:
             if runs > 1:
                 history = _train_several(begin, output, outputs, threads, start, ranks, note, stop)
@@ -152,22 +156,34 @@ def _hold(
     outputs: list[Path],
     log: str | None,
     plot: Path | None,
-) -> "Note":
-    """Refuse what cannot be written, lock what will be, open the log, and return what writes into it."""
+) -> "AbstractContextManager[Note]":
+    """Refuse what cannot be written, lock what will be, and return what opens the log."""
     from lenet5_cli.files import only_writer
     from lenet5_cli.storage import checkpoint
 
     refuse_existing(overwrite or resume, output, *outputs)
     board, log_file = _log_places(log)
-    refuse_shared(output, log_file, plot)
+    refuse_shared(*{output, *outputs}, log_file, plot)
     refuse_existing(overwrite, log_file, plot)
+    if board and not overwrite and any(_events(board)):
+        raise click.UsageError(printable(f"{board} holds another log; --overwrite replaces it"))
     demand_plot("--plot", plot)
     if resume:
         checkpoint.read(output)  # what is not a checkpoint is refused before anything is written
     for path in {output, *outputs}:
         held.enter_context(only_writer(path))
     refuse_existing(overwrite or resume, output, *outputs)  # another run may just have ended
-    return held.enter_context(_tensorboard(board) if board else _log(log_file))
+    return _tensorboard(board) if board else _log(log_file)
+
+
+def _refuse_inputs(outputs: list[Path], log: str | None, plot: Path | None, values: dict[str, Any]) -> None:
+    """Stop with exit code 2 where a file that is read would be written over; a model may go on under its name."""
+    written = [*outputs, *filter(None, [_log_places(log)[1], plot])]
+    for name in ("from", "data", "glyphs", "teacher", "config"):
+        for given in str(values.get(name) or click.get_current_context().meta.get(name) or "").split(","):
+            for path in written[len(outputs) if name == "from" else 0 :]:
+                if given and Path(given).is_file() and path.resolve() == Path(given).resolve():
+                    raise click.UsageError(printable(f"{path}: is read by --{name}; give what is written another name"))
 
 
 class _Begin(NamedTuple):
@@ -272,7 +288,7 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
         if run.ended:
             click.echo(run.ended, err=True)
         if run.improved:
-            note_few(run.history, run.config)
+            note_few(run.history, run.config, fine_tuned=run.fine_tuned)
         else:
             click.echo(START_KEPT, err=True)
         tally = evaluate(run.kept(), begin.test, threads=threads, ranks=ranks, track=stop.track)
@@ -284,7 +300,7 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
     return run.history
 
 
-def note_few(history: "list[Epoch]", config: Config) -> None:
+def note_few(history: "list[Epoch]", config: Config, *, fine_tuned: bool = False) -> None:
     """Say so where the network that is kept reads few of its training images: why, and what to do."""
     if not history:
         return
@@ -298,8 +314,9 @@ def note_few(history: "list[Epoch]", config: Config) -> None:
         hint = f"try another --seed, a smaller --lr{clip}"
     else:
         steps = sum(-(-epoch.images // config.batch_size) for epoch in history)
-        there = f"it reads {now} of its training images after {steps:,} steps"
-        hint = "try more --epochs, another --lr, or a trained model to start from, --from bundled"
+        there = f"it reads {now} of its training images after {steps:,} step{'s' * (steps != 1)}"
+        model = "" if fine_tuned else ", or a trained model to start from, --from bundled"
+        hint = f"try more --epochs, another --lr{model}"
     click.echo(f"NOTE: {there}; {hint}.", err=True)
 
 
@@ -355,24 +372,31 @@ def _train_several(
     histories: list[list[Epoch]] = [[] for _ in outputs]
     tests: list[Tally | None] = [None for _ in outputs]
     names = [str(path) for path in outputs]
-    for place, event in side_by_side(configs, names, threads, lambda: bool(stop.exit_code), start, ranks):
-        which = f"seed: {configs[place].seed}  "
-        if isinstance(event, Tally):
-            tests[place] = event
-            click.echo(which + _result(event, first.data))
-        else:
-            histories[place].append(event)
-            click.echo(which + _line(event))
-            note({"run": place + 1, "seed": configs[place].seed, **event.record()})
+    events = side_by_side(configs, names, threads, lambda: bool(stop.exit_code), start, ranks, begin.run.network.sheet)
+    try:
+        for place, event in events:
+            which = f"seed: {configs[place].seed}  "
+            if isinstance(event, Tally):
+                tests[place] = event
+                click.echo(which + _result(event, first.data))
+            else:
+                histories[place].append(event)
+                click.echo(which + _line(event))
+                note({"run": place + 1, "seed": configs[place].seed, **event.record()})
+    except LeNet5Error:
+        if any(histories):
+            click.echo(_stopped([name for name, history in zip(names, histories, strict=True) if history]), err=True)
+        raise
     if stop.exit_code:
         click.echo(_stopped([name for name, history in zip(names, histories, strict=True) if history]), err=True)
         click.get_current_context().exit(stop.exit_code)
     if not ranks.leader:
         return []
     runs = zip(configs, outputs, histories, tests, strict=True)
-    history = _best_of([_Done(config, path, history, test) for config, path, history, test in runs if test], output)
+    done = [_Done(config, path, history, test) for config, path, history, test in runs if test]
+    history = _best_of(done, output, begin.run.started_at)
     if improved(checkpoint.read(output)):
-        note_few(history, first)
+        note_few(history, first, fine_tuned=start is not None)
     else:
         click.echo(START_KEPT, err=True)
     return history
@@ -404,15 +428,22 @@ class _Done(NamedTuple):
     test: "Tally"
 
 
-def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
+def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list[Epoch]":
     """Show a table of several runs, keep the best, and return its history; the test set has no say."""
     from statistics import mean, stdev
 
     from rich.table import Table
 
+    from lenet5_cli.storage import checkpoint
+    from lenet5_cli.training.runs import improved
+
     kept = [_kept(run.history, run.config) for run in done]
     if done[0].config.validation:
-        name, reached = "validation", [epoch.validation_accuracy or 0 for epoch in kept]
+        better = [started_at is None or improved(checkpoint.read(run.path)) for run in done]  # else that is kept
+        name = "validation"
+        reached = [
+            (epoch.validation_accuracy if own else started_at) or 0 for own, epoch in zip(better, kept, strict=True)
+        ]
     else:
         name, reached = "training", [epoch.accuracy for epoch in kept]
     best = done[reached.index(max(reached))]
@@ -426,7 +457,7 @@ def _best_of(done: list[_Done], output: Path) -> "list[Epoch]":
     table.add_row("mean", "", f"{mean(reached):.4f}", f"{mean(tests):.4f}")
     table.add_row("std. dev.", "", f"{stdev(reached):.4f}", f"{stdev(tests):.4f}")
     console().print(table)
-    best.path.replace(output)
+    best.path.replace(output.resolve())  # a link stays
     for run in done:
         run.path.unlink(missing_ok=True)
     return best.history
@@ -453,6 +484,12 @@ def _log_places(log: str | None) -> tuple[Path | None, Path | None]:
     return folder, None
 
 
+def _events(folder: Path) -> "Iterator[Path]":
+    """Yield TensorBoard's files of one run, or of several."""
+    for pattern in (EVENTS, f"seed-*/{EVENTS}"):
+        yield from folder.glob(pattern)
+
+
 @contextmanager
 def _tensorboard(folder: Path) -> "Iterator[Note]":
     """Open a log for TensorBoard, and return what writes an epoch's record: each run of several to its own."""
@@ -460,6 +497,8 @@ def _tensorboard(folder: Path) -> "Iterator[Note]":
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+    for earlier in list(_events(folder)):
+        earlier.unlink()
     with ExitStack() as writers:
         opened: dict[Path, Any] = {}
 

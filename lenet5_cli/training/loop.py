@@ -97,7 +97,9 @@ def _take_steps(
             loss_sum += step.loss_and_gradient(images, labels, distortions) * len(labels)
             done += len(labels)
             if step.ranks.leader:
-                optimizer.step(network.parameters, network.gradients, learning_rate(config, epoch, done / total))
+                # Of an epoch of one step, the rate in its middle: at its end, that of the last epoch may be 0.
+                fraction = done / total if total > config.batch_size else 0.5
+                optimizer.step(network.parameters, network.gradients, learning_rate(config, epoch, fraction))
     return loss_sum / total, total
 
 
@@ -154,6 +156,8 @@ def evaluate(
 ) -> Tally:
     """Classify every image of a split, of a name or folder those to test on, and return the counts.
 
+    A name or folder is read as what the network was trained on: with its ``as_is`` and ``test_fraction``.
+
     The ``keep`` worst of the wrong answers are kept whole. With ``score``, the scores are what it returns, and the
     network gives the loss alone. Of several ranks, the leader's counts are those of all, the others' are empty.
 
@@ -162,7 +166,7 @@ def evaluate(
             the name of one.
     """
     refuse_name(network)
-    split = as_split(data, "test", network.names)
+    split = as_split(data, "test", network)
     demand_classes(network, split)
     tally = Tally(keep, network.names)
     with suppress(Closed), Step(network, threads, ranks) as step:

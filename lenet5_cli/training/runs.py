@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from lenet5_cli import __version__
-from lenet5_cli.config import READ_AS, Config, known, read
+from lenet5_cli.config import READ_AS, Config, demand_known, known, read
 from lenet5_cli.data import glyphs, sources
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.committee import together
@@ -38,6 +38,7 @@ from lenet5_cli.training.ranks import ALONE, Ranks
 POLL = 0.2  # seconds between looks at whether several runs shall stop
 FREE = ("epochs", "patience", "max_time")  # settings that say only when a run ends: a resumed one may change them
 NETWORK = ("maps", "input", "activation", "connections", "dtype")  # settings that a trained network has already
+HISTORY = 1 << 20  # bytes of a checkpoint for its history
 HELD_OUT = 5  # of so many images of a run from a trained model, one is held out, unless the settings say how many
 
 
@@ -78,6 +79,7 @@ def train(
         config = config if config is not None or start is None else "finetune"
         given = {} if config is None else read(fspath(config))
     given |= settings
+    demand_known(given)
     config = Config(**given)
     saved = None if start is None else checkpoint.read(start)
     if isinstance(data, str | PathLike):
@@ -110,7 +112,8 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
         LeNet5Error: a setting that is given would make another network than that of ``start``, or what it was trained
             on, which is to be rehearsed, cannot be loaded.
     """
-    config = replace(config, data=split.source, seed=secrets.randbelow(2**32) if config.seed is None else config.seed)
+    seed = secrets.randbelow(2**32) if config.seed is None else config.seed
+    config = replace(config, data=split.source, seed=seed, **split.read_as)
     if start is None:
         return Run(config, split)
     own = {**asdict(Config()), **known(start.config), "dtype": start.dtype}
@@ -120,10 +123,12 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
             raise LeNet5Error(f"{start.where}{message}")
     if config.rehearse and "glyphs" in given:
         raise LeNet5Error("rehearse: another glyph sheet has other classes than the starting model; leave one out")
-    kept = NETWORK if "glyphs" in given else (*NETWORK, "glyphs")
-    held_out = config.validation if "validation" in given else max(1, len(split.labels) // HELD_OUT)
+    own_sheet = "glyphs" not in given  # that of the starting model; a file of the same name may hold another
+    kept = (*NETWORK, "glyphs") if own_sheet else NETWORK
+    count = len(split.labels)
+    held_out = config.validation if "validation" in given else min(max(1, count // HELD_OUT), count - 1)
     config = replace(config, validation=held_out, **{name: own[name] for name in kept})
-    return Run(config, split, start, _rehearsed(config, start))
+    return Run(config, split, start, _rehearsed(config, start), start.sheet if own_sheet else None)
 
 
 def _rehearsed(config: Config, start: Checkpoint) -> sources.Split | None:
@@ -158,6 +163,7 @@ class Run:
         network: the network after the latest epoch.
         history: the epochs trained so far.
         ended: why it ended before its last epoch, in a sentence; empty where it did not.
+        started_at: the accuracy, on the images held out, of the model that it started from; None without either.
     """
 
     def __init__(
@@ -170,7 +176,7 @@ class Run:
     ) -> None:
         """Begin a run, from the parameters of ``start`` if given, with images of ``rehearsed`` in each epoch.
 
-        The classes are those of ``sheet``; if not given, of the settings' glyph sheet or of the starting model.
+        The classes are those of ``sheet``; if not given, of the settings' glyph sheet.
 
         Raises:
             LeNet5Error: the images held out would be all there are, or none for the patience, a label is none of the
@@ -184,12 +190,13 @@ class Run:
             raise LeNet5Error("patience: there are no images to validate on; set validation too")
         if config.rehearse and rehearsed is None:
             raise LeNet5Error("rehearse: there is no model to start from; train --from takes one")
-        self.network = LeNet5(config, sheet or _sheet(config, start))
+        self.network = LeNet5(config, sheet)
         demand_classes(self.network, split)
         _demand_drawable(config, self.network.names)
         self.network.teacher, self.teacher_sha256 = _teacher(config, self.network)
         self.history: list[Epoch] = []
         self.ended = ""
+        self.started_at: float | None = None
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
         self._best_quality: tuple[float, ...] = ()  # of the parameters that are kept
@@ -267,6 +274,11 @@ class Run:
             LeNet5Error: the loss is no longer finite, or the checkpoint cannot be written.
         """
         deadline = monotonic() + self.config.seconds()
+        self.ended = self._why_to_end(late=False)  # as a resumed run may have, before its last epoch
+        if self.ended:
+            return
+        if output is not None:
+            self._demand_readable()
         for epoch in fit(
             self.network,
             self._optimizer,
@@ -290,6 +302,19 @@ class Run:
             if self.ended:
                 return
 
+    def _demand_readable(self) -> None:
+        """Raise LeNet5Error where a checkpoint would be larger than one that is read."""
+        size = sum(array.nbytes for array in (self.network.parameters, *self._state().values()))
+        if size > checkpoint.SIZE_LIMIT - HISTORY:
+            there = f"maps: a checkpoint of {self.config.maps} with what {self.config.optimizer} needs to resume"
+            limit = f"of at most {checkpoint.SIZE_LIMIT:,} bytes"
+            raise LeNet5Error(f"{there} has {size:,} bytes; expected fewer maps, for one {limit}")
+
+    @property
+    def fine_tuned(self) -> bool:
+        """Whether it started from a trained model."""
+        return bool(self._origin)
+
     @property
     def improved(self) -> bool:
         """Whether what is kept is better, on the images held out, than the model that the run started from."""
@@ -302,6 +327,7 @@ class Run:
         if self._validation:
             tally = evaluate(self.network, self._validation)
             self._best_quality = (tally.accuracy, -tally.loss)
+            self.started_at = tally.accuracy
             self._distances = self._calibrated()
 
     def _quality(self, epoch: Epoch) -> tuple[float, float]:
@@ -312,7 +338,12 @@ class Run:
         patience = self.config.patience
         scores = [epoch.validation_accuracy or 0 for epoch in self.history]
         if patience and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience]):
-            return f"No epoch of the last {patience} validated better; the {self.config.keep} is kept."
+            none = (
+                "The last epoch validated no better"
+                if patience == 1
+                else f"No epoch of the last {patience} validated better"
+            )
+            return f"{none}; the {self.config.keep} is kept."
         if late and len(self.history) < self.config.epochs:
             limit = self.config.max_time + "s" * self.config.max_time.isdecimal()
             return f"Another epoch would end later than {limit} after the start."
@@ -330,10 +361,10 @@ class Run:
             self._best,
             self.network.sheet,
             asdict(self.config),
-            self.history,
+            list(self.history),
             self._images() | self._origin,
             {"lenet5": __version__, "python": platform.python_version(), "numpy": np.__version__},
-            {} if finished else self._state(),
+            {} if finished else {name: array.copy() for name, array in self._state().items()},
             self._distances,
         )
 
@@ -380,7 +411,9 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
             raise LeNet5Error(f"{saved.where}{name} is {was} in this run; {would} would be another run")
     config = replace(config, **{name: value for name, value in changes.items() if name in free})  # type: ignore[arg-type]
     if saved.epoch >= config.epochs:
-        ended = f"{saved.where}has {saved.epoch} of {config.epochs} epochs already"
+        more = saved.epoch > config.epochs
+        of = f"epochs already, more than {config.epochs}" if more else f"of {config.epochs} epochs already"
+        ended = f"{saved.where}has {saved.epoch} {of}"
         if "epochs" not in free:
             raise LeNet5Error(f"{ended}, all of its cosine schedule; --from begins another run with its model")
         raise LeNet5Error(f"{ended}; give a larger --epochs to continue")
@@ -394,11 +427,6 @@ def improved(saved: Checkpoint) -> bool:
 
 def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[int, ...]]:
     return {name: array.shape for name, array in arrays.items()}
-
-
-def _sheet(config: Config, start: Checkpoint | None) -> glyphs.Sheet | None:
-    """Return the classes of the starting model where the settings name the same sheet."""
-    return start.sheet if start and config.glyphs == start.config.get("glyphs", config.glyphs) else None
 
 
 def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any]:
@@ -463,8 +491,11 @@ def side_by_side(
     stopped: Callable[[], bool],
     start: str | PathLike[str] | None = None,
     ranks: Ranks = ALONE,
+    sheet: glyphs.Sheet | None = None,
 ) -> Iterator[Event]:
     """Train several runs, all from the checkpoint ``start`` if given, as many at a time as there are threads.
+
+    The classes are those of ``sheet``; if not given, of the settings' glyph sheet.
 
     Each is saved in its own file. Yields, with the place of the run, each epoch when it is saved, then what the network
     does on the test split; the bytes are those of the same runs one after the other. It returns early once ``stopped``
@@ -479,10 +510,10 @@ def side_by_side(
     mine = range(ranks.rank, len(configs), ranks.size)
     own = [configs[place] for place in mine]
     if not ranks.leader:
-        _report(mine, own, threads, start, ranks)
+        _report(mine, own, threads, start, ranks, sheet)
         return
     at_work, late, closed = set(range(1, ranks.size)), monotonic() + ranks.timeout, False
-    events = _events(own, [outputs[place] for place in mine], threads, stopped, start)
+    events = _events(own, [outputs[place] for place in mine], threads, stopped, start, sheet)
     for event in events:
         if event:
             yield mine[event[0]], event[1]
@@ -513,11 +544,18 @@ def _reported(ranks: Ranks, outputs: list[str], at_work: set[int]) -> Iterator[E
         yield place, event
 
 
-def _report(mine: range, configs: list[Config], threads: int, start: str | PathLike[str] | None, ranks: Ranks) -> None:
+def _report(
+    mine: range,
+    configs: list[Config],
+    threads: int,
+    start: str | PathLike[str] | None,
+    ranks: Ranks,
+    sheet: glyphs.Sheet | None,
+) -> None:
     """Train the runs of another rank than the leader, and report each event to it, an epoch with its checkpoint."""
     with TemporaryDirectory() as folder:
         outputs = [str(Path(folder) / f"{place}.pkl") for place in mine]
-        for event in _events(configs, outputs, threads, ranks.stopped, start):
+        for event in _events(configs, outputs, threads, ranks.stopped, start, sheet):
             if event:
                 content = Path(outputs[event[0]]).read_bytes() if isinstance(event[1], Epoch) else None
                 ranks.report((mine[event[0]], event[1], content))
@@ -531,13 +569,14 @@ def _events(
     threads: int,
     stopped: Callable[[], bool],
     start: str | PathLike[str] | None,
+    sheet: glyphs.Sheet | None,
 ) -> Iterator[Event | None]:
     """Train runs in processes of this machine, and yield what they send; None now and then while they send nothing."""
     spawn = multiprocessing.get_context("spawn")
     events = spawn.Queue()
     width = max(1, min(len(configs), threads))
     waiting = [
-        spawn.Process(target=_run_apart, args=(place, *run, start, threads // width, events))
+        spawn.Process(target=_run_apart, args=(place, *run, start, threads // width, events, sheet))
         for place, run in enumerate(zip(configs, outputs, strict=True))
     ]
     running: dict[int, Any] = {}
@@ -547,10 +586,13 @@ def _events(
                 running[len(configs) - len(waiting)] = waiting[0]
                 with ctrl_c_held_back():
                     waiting.pop(0).start()
+            dead = [place for place, process in running.items() if process.exitcode is not None]
             try:
                 place, event = events.get(timeout=POLL)
             except queue.Empty:
-                _demand_alive(running)
+                if dead:  # and has sent no more
+                    code = running[dead[0]].exitcode
+                    raise LeNet5Error(f"run {dead[0] + 1}: its process ended with exit code {code}") from None
                 yield None
                 continue
             if isinstance(event, str):
@@ -564,15 +606,14 @@ def _events(
             process.join()
 
 
-def _demand_alive(running: dict[int, Any]) -> None:
-    """Raise LeNet5Error where a run has ended without a word, as one that the system kills does."""
-    for place, process in running.items():
-        if process.exitcode not in (None, 0):
-            raise LeNet5Error(f"run {place + 1}: its process ended with exit code {process.exitcode}")
-
-
 def _run_apart(
-    place: int, config: Config, output: str, start: str | PathLike[str] | None, threads: int, events: Any
+    place: int,
+    config: Config,
+    output: str,
+    start: str | PathLike[str] | None,
+    threads: int,
+    events: Any,
+    sheet: glyphs.Sheet | None = None,
 ) -> None:
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
     leave_ctrl_c_alone()
@@ -581,9 +622,8 @@ def _run_apart(
     try:
         saved = checkpoint.read(start) if start else None
         rehearsed = _rehearsed(config, saved) if saved else None
-        sheet = _sheet(config, saved)
         train, test = (load(config, split, sheet.names if sheet else None) for split in ("train", "test"))
-        run = Run(config, train, saved, rehearsed)
+        run = Run(config, train, saved, rehearsed, sheet)
         for epoch in run.train(output=output, threads=threads):
             if first and not first.is_alive():
                 return
