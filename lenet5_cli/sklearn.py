@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
-from lenet5_cli.data.sources import Split
+from lenet5_cli.data.sources import ARRAYS, Split
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import LeNet5
@@ -253,7 +253,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.rint(X * (255 / self.pixel_max_)).astype(np.uint8).reshape(-1, SIDE, SIDE)
 
     def _split(self, images: NDArray[np.uint8], y: NDArray[Any]) -> Split:
-        return Split("arrays", images, np.searchsorted(self.classes_, y).astype(np.uint8), "arrays", "arrays")
+        return Split(ARRAYS, images, np.searchsorted(self.classes_, y).astype(np.uint8), ARRAYS, ARRAYS)
 
 
 def _flat(X: Any) -> Any:  # noqa: N803

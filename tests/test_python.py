@@ -221,6 +221,14 @@ def test_a_split_keeps_how_it_was_read_for_the_checkpoint() -> None:
     assert evaluate(Committee([run.kept(), run.kept()]), "own").images == len(load_data("own", "test", **how).labels)
 
 
+def test_a_model_of_arrays_is_measured_on_what_is_named(bars_folder: Path) -> None:
+    split = bars(60)
+    train(data=(split.images, split.labels), epochs=1, seed=1, output="model.pkl")
+    refused = run("eval", "model.pkl", code=1).stderr
+    assert refused == "Error: model.pkl: was trained on arrays, not on a data set; --data names one to measure on\n"
+    run("eval", "model.pkl", "--data", bars_folder)
+
+
 def slow_batches() -> Any:
     time.sleep(0.3)  # longer than a bar waits before it shows
     yield from [(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))] * 2

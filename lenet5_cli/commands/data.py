@@ -357,9 +357,10 @@ def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) ->
     from lenet5_cli.data import glyphs, idx, sources
     from lenet5_cli.files import filling
 
-    used = np.unique(np.concatenate([split.labels for split in splits.values()]))
-    counted = _numbers(names) and used[-1] < len(used)  # each is the place of its class
-    kept = () if counted else glyphs.checked_names([names[label] for label in used], "names of classes: ")
+    named = not _numbers(names)
+    used = np.arange(len(names)) if named else np.unique(np.concatenate([split.labels for split in splits.values()]))
+    counted = not named and used[-1] < len(used)  # a label is the place of its class
+    kept = () if counted else glyphs.checked_names([names[label] for label in used.tolist()], "names of classes: ")
     with filling(target) as folder:
         if kept:
             (folder / sources.NAMES_FILE).write_text("".join(f"{name}\n" for name in kept), encoding="utf-8")

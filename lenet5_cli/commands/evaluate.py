@@ -172,8 +172,10 @@ def _note_trained_on(name: str, saved: "Checkpoint", where: "Config", count: int
     """Say so where a larger part of its own data measures a model on images that it was trained on."""
     from lenet5_cli.training import inputs
 
+    if where.data != saved.data.get("name"):
+        return
     before = data_of(saved, None)
-    if where.data != before.data or where.test_fraction <= before.test_fraction:
+    if where.test_fraction <= before.test_fraction:
         return
     if len(inputs.load(before, "test", saved.sheet and saved.sheet.names).labels) < count:  # else none came to them
         fractions = f"{where.test_fraction:g} in place of {before.test_fraction:g}"

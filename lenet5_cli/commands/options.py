@@ -422,8 +422,12 @@ def say_written(*paths: Path | None) -> None:
 
 def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
     """Return settings that name the data of a checkpoint, or other data, read as it was read for training."""
+    from lenet5_cli.data.sources import ARRAYS
+
     kept = {name: value for name, value in known(saved.config).items() if name in READ_AS}
     kept |= {name: value for name, value in given.items() if value is not None}
+    if data is None and saved.data.get("name") == ARRAYS:
+        raise LeNet5Error(f"{saved.where}was trained on arrays, not on a data set; --data names one to measure on")
     return Config(data=data or str(saved.data.get("name", "mnist")), **kept)
 
 

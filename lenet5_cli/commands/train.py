@@ -384,11 +384,10 @@ def _train_several(
                 click.echo(which + _line(event))
                 note({"run": place + 1, "seed": configs[place].seed, **event.record()})
     except LeNet5Error:
-        if any(histories):
-            click.echo(_stopped([name for name, history in zip(names, histories, strict=True) if history]), err=True)
+        click.echo(_stopped(dict(zip(names, histories, strict=True))), err=True)
         raise
     if stop.exit_code:
-        click.echo(_stopped([name for name, history in zip(names, histories, strict=True) if history]), err=True)
+        click.echo(_stopped(dict(zip(names, histories, strict=True))), err=True)
         click.get_current_context().exit(stop.exit_code)
     if not ranks.leader:
         return []
@@ -402,11 +401,11 @@ def _train_several(
     return history
 
 
-def _stopped(saved: list[str]) -> str:
-    """Return what to say where several runs are stopped, of which some have saved an epoch."""
-    if not saved:
+def _stopped(histories: "dict[str, list[Epoch]]") -> str:
+    """Return what to say where several runs, by their files, are stopped."""
+    names = [printable(quote(name)) for name, history in histories.items() if history]
+    if not names:
         return "Stopped before the end of a first epoch; nothing was saved."
-    names = [printable(quote(name)) for name in saved]
     said = f"Stopped; whole epochs are in {', '.join(names)}."
     return f"{said}\nlenet5 train --resume --output {names[0]} continues that run."
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _DRAWN = ("builtin", "builtin-letters")  # a colon and a number may follow
 NAMES = (*remote.SETS, *_DRAWN)
 FILES = (".csv", ".npz")  # what a file is, by the end of its name
+ARRAYS = "arrays"  # the source of what was given in Python
 NAMES_FILE = "names.txt"  # in a folder of IDX files: the names of the classes, one a line
 
 _CLASSES = {  # of data sets whose labels count them

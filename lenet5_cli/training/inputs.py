@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 from lenet5_cli import __version__
 from lenet5_cli.config import READ_AS, Config, demand_known
 from lenet5_cli.data import cache, glyphs, sources
-from lenet5_cli.data.sources import Split
+from lenet5_cli.data.sources import ARRAYS, Split
 from lenet5_cli.engine.network import Classifier
 from lenet5_cli.engine.preprocessing import as_labels, as_pictures
 from lenet5_cli.errors import LeNet5Error
@@ -92,7 +92,7 @@ def _of_arrays(data: object) -> Split:
     images = as_pictures(np.asarray(data[0]))
     # An empty list of labels has the type of floats.
     labels = as_labels(np.asarray(data[1]), len(images)) if len(images) else np.empty(0, np.uint8)
-    return Split("arrays", images, labels, "arrays", "arrays")
+    return Split(ARRAYS, images, labels, ARRAYS, ARRAYS)
 
 
 def agreed(ranks: Ranks, splits: Mapping[str, Split], teacher: str = "") -> list[str]:
