@@ -45,6 +45,7 @@ FAINT: Final = 0.6  # of the median strength of the digits on a page: what is fa
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
 NOISE: Final = 4.5  # what costs less is hardly ever noise
+STRAIGHT_WORTH: Final = 0.25  # of other digits' evidence: a page's lines and edges are straight strokes, too
 SKIPPED: Final = 10.0  # for what is no digit and as high, or each DIGIT_WIDTH of it: as much as any digit costs
 DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
 UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
@@ -176,9 +177,11 @@ class Rows(NamedTuple):
     def evidence(self) -> float:
         """What the digits cost less than noise would, in squared distance times the part of the page's height.
 
-        A faint grid is many low 1s. What costs more than noise, such as a letter, says nothing about the ink.
+        A faint grid is many low 1s, the sides of a sheet are high ones. What costs more than noise, such as a letter,
+        says nothing about the ink.
         """
-        return sum(max(0.0, NOISE - each.cost) * each.height for each in self.found) / len(self.ink.mask)
+        saved = ((STRAIGHT_WORTH if each.straight else 1.0) * max(0.0, NOISE - each.cost) for each in self.found)
+        return float(np.dot(list(saved), [each.height for each in self.found])) / len(self.ink.mask)
 
 
 def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> Rows | None:
@@ -242,8 +245,8 @@ def _are_among(some: Labels, rows: Labels) -> bool:
 def _inks(page: Plane, scale: int = 1) -> list[Ink]:
     """Return the hypotheses about the ink of a page, ``scale`` times as large, and of the sheets on it."""
     scale *= max(1, ENLARGED // max(page.shape[:2]))
-    shades = cv2.resize(segment.grey(page), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    return [ink for each in (shades, *segment.sheets(shades)) for ink in segment.inks(each)]
+    page = cv2.resize(page, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    return [ink for each in (page, *segment.sheets(page)) for ink in segment.inks(segment.grey(each))]
 
 
 def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
