@@ -15,10 +15,11 @@ from PIL import Image, ImageDraw, ImageOps
 from lenet5_cli.data import glyphs
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.pictures import lines
+from lenet5_cli.pictures import lines, segment
 from lenet5_cli.pictures import read as one
 from lenet5_cli.pictures.decode import Page
 from lenet5_cli.pictures.lines import Text
+from lenet5_cli.pictures.normalise import normalise
 from lenet5_cli.pictures.read import read_digits
 from lenet5_cli.pictures.rows import MARKS_MAX
 from lenet5_cli.reports.explanation import draw_text, text_in_words
@@ -488,6 +489,21 @@ def test_what_was_read_stands_above_each_digit(size: tuple[int, int], high: int)
 def test_top_is_for_one_digit() -> None:
     result = run("predict", "--all", "--top", 2, "form.png", code=2)
     assert "--top goes with the table of one digit per picture, not with --all\n" in result.stderr
+
+
+def test_straight_strokes_are_little_evidence_for_an_ink() -> None:
+    """The sides of a sheet, as 1s, outvoted the digits on it."""
+
+    def read(drawn: str) -> lines.Rows:
+        images = [normalise(255 - np.asarray(sheet([digit]))) for digit in drawn]
+        piece = segment.Component(1, 0, 0, 20, 40, 400, edge=False)
+        found = [lines.Found((piece,), image, 0.0, np.zeros(10), 255.0) for image in images]
+        ink = segment.Ink(np.zeros((100, 100)), np.zeros((100, 100)), True, False, 0.0)
+        return lines.Rows(ink, np.zeros((100, 100)), [found], 400)
+
+    strokes, digits = read("1111"), read("23")
+    assert strokes.evidence() == pytest.approx(digits.evidence() / 2)
+    assert lines.agreed([strokes, digits]) is digits
 
 
 def test_stripes_are_not_read_for_long() -> None:
