@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -162,20 +162,17 @@ def filling(folder: Path) -> Iterator[Path]:
     Raises:
         LeNet5Error: the disk is full, or the folder cannot be written; the files that were there before stay.
     """
-    made, temporary, lock = not folder.exists(), folder / ".lenet5.part", folder / ".lenet5.lock"
+    made, temporary = not folder.exists(), folder / ".lenet5.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = _locked(lock, folder, wait=True)
-        try:
-            shutil.rmtree(temporary, ignore_errors=True)  # left by a run that was killed while writing
-            temporary.mkdir()
-            yield temporary
-            _move_up(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            lock.unlink(missing_ok=True)
-            if handle is not None:
-                os.close(handle)
+        with _held(folder / ".lenet5.lock", folder, wait=True):
+            try:
+                shutil.rmtree(temporary, ignore_errors=True)  # left by a run that was killed while writing
+                temporary.mkdir()
+                yield temporary
+                _move_up(temporary, folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
     except BaseException as error:
         if made:
             with suppress(OSError):
@@ -209,15 +206,22 @@ def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         LeNet5Error: another process holds the lock, or the folder cannot be written.
     """
-    try:
-        target = _target(path)
-        lock = target.with_name(f".{target.name}.lock")
-        handle = _locked(lock, path)
-        temporary = target.with_name(f".{target.name}.part")
-        temporary.touch()  # where nothing is locked, too, a folder that cannot be written is told at once
-        temporary.unlink()
-    except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from None
+    with ExitStack() as held:
+        try:
+            target = _target(path)
+            held.enter_context(_held(target.with_name(f".{target.name}.lock"), path))
+            temporary = target.with_name(f".{target.name}.part")
+            temporary.touch()  # where nothing is locked, too, a folder that cannot be written is told at once
+            temporary.unlink()
+        except (OSError, ValueError) as error:
+            raise _unwritable(path, error) from None
+        yield
+
+
+@contextmanager
+def _held(lock: Path, path: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock file of a path until the block ends, and remove it; nothing where there are no locks."""
+    handle = _locked(lock, path, wait=wait)
     try:
         yield
     finally:

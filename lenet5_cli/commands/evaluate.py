@@ -298,10 +298,10 @@ def _show_refusals(tally: "Tally", threshold: float | None, models: int) -> None
             f" {own['wrong']} of them wrong ({own['error']:.4f})."
         )
     else:
-        which = (
-            "The model has no threshold of its own: it" if models == 1 else "Together they have no threshold: a model"
+        one = "The model has no threshold of its own: it was trained without --validation."
+        click.echo(
+            one if models == 1 else "The models share no threshold: one of them was trained without --validation."
         )
-        click.echo(f"{which} was trained without --validation.")
 
 
 def _show(tally: "Tally", split: str) -> None:

@@ -21,7 +21,7 @@ from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_sheets
 from lenet5_cli.training.ranks import ALONE, TIMEOUT, Ended, Place, Ranks, UnheardError, join, launched, own_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console
     from rich.text import Text
@@ -412,6 +412,14 @@ def refuse_shared(*paths: Path | None) -> None:
     for path in given:
         if sum(path.resolve() == other.resolve() for other in given) > 1:
             raise click.UsageError(printable(f"{path} is given for two outputs; give each a file of its own"))
+
+
+def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> None:
+    """Stop with exit code 2 if a file that an option names to be read would be written over."""
+    for option, path in read:
+        for other in filter(None, written):
+            if path.is_file() and other.resolve() == path.resolve():
+                raise click.UsageError(printable(f"{other}: is read by {option}; give what is written another name"))
 
 
 def say_written(*paths: Path | None) -> None:

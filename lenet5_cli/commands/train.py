@@ -29,6 +29,7 @@ from lenet5_cli.commands.options import (
     option,
     overwrite_option,
     refuse_existing,
+    refuse_read,
     refuse_shared,
     say_written,
     settings,
@@ -128,8 +129,7 @@ def train(
         outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
         opened: AbstractContextManager[Note] = _log(None)
         if ranks.leader:
-            _refuse_inputs([output, *outputs], log, plot, values | {"from": start})
-            opened = _hold(held, overwrite, resume, output, outputs, log, plot)
+            opened = _hold(held, overwrite, resume, output, outputs, log, plot, start, values)
         begin = _resumed(output, values, ranks) if resume else _begun(values, start, ranks)
         note = held.enter_context(opened)  # which replaces a log: nothing is refused any more
         with Stop(ranks.leader) as stop:
@@ -156,6 +156,8 @@ def _hold(
     outputs: list[Path],
     log: str | None,
     plot: Path | None,
+    start: Path | None,
+    values: dict[str, Any],
 ) -> "AbstractContextManager[Note]":
     """Refuse what cannot be written, lock what will be, and return what opens the log."""
     from lenet5_cli.files import only_writer
@@ -164,6 +166,9 @@ def _hold(
     refuse_existing(overwrite or resume, output, *outputs)
     board, log_file = _log_places(log)
     refuse_shared(*{output, *outputs}, log_file, plot)
+    refuse_read(_read(values), output, *outputs, log_file, plot)
+    if start:
+        refuse_read([("--from", start)], log_file, plot)  # the model itself may be replaced
     refuse_existing(overwrite, log_file, plot)
     if board and not overwrite and any(_events(board)):
         raise click.UsageError(printable(f"{board} holds another log; --overwrite replaces it"))
@@ -176,14 +181,12 @@ def _hold(
     return _tensorboard(board) if board else _log(log_file)
 
 
-def _refuse_inputs(outputs: list[Path], log: str | None, plot: Path | None, values: dict[str, Any]) -> None:
-    """Stop with exit code 2 where a file that is read would be written over; a model may go on under its name."""
-    written = [*outputs, *filter(None, [_log_places(log)[1], plot])]
-    for name in ("from", "data", "glyphs", "teacher", "config"):
-        for given in str(values.get(name) or click.get_current_context().meta.get(name) or "").split(","):
-            for path in written[len(outputs) if name == "from" else 0 :]:
-                if given and Path(given).is_file() and path.resolve() == Path(given).resolve():
-                    raise click.UsageError(printable(f"{path}: is read by --{name}; give what is written another name"))
+def _read(values: dict[str, Any]) -> "Iterator[tuple[str, Path]]":
+    """Yield what may be files that are read, with the options that name them."""
+    named = {name: values[name] for name in ("data", "glyphs", "teacher")}
+    named["config"] = click.get_current_context().meta.get("config")
+    for name, given in named.items():
+        yield from ((f"--{name}", Path(each)) for each in (given or "").split(",") if each)
 
 
 class _Begin(NamedTuple):

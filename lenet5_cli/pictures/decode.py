@@ -2,6 +2,7 @@
 
 import io
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from os import PathLike, stat_result
 from pathlib import Path
@@ -40,11 +41,12 @@ class Page(NamedTuple):
     pixels: NDArray[np.uint8]  # (h, w) grey or (h, w, 3) RGB
     size: tuple[int, int]  # width and height before it was reduced
 
-    def enlarged(self, box: Box, looked_at: NDArray[Any]) -> Box:
-        """Return a box on a copy of other size, (h, w) or (h, w, 3), in pixels of the picture before it was reduced."""
-        across, down = self.size[0] / looked_at.shape[1], self.size[1] / looked_at.shape[0]
-        left, top, right, bottom = box
-        return round(across * left), round(down * top), round(across * right), round(down * bottom)
+
+def scaled(box: Box, size: Sequence[int], to: Sequence[int]) -> Box:
+    """Return a box on a picture of a size, width and height, on a copy of another."""
+    across, down = to[0] / size[0], to[1] / size[1]
+    left, top, right, bottom = box
+    return round(across * left), round(down * top), round(across * right), round(down * bottom)
 
 
 def name_of(source: Source) -> str:

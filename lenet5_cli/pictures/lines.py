@@ -12,7 +12,7 @@ from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import Classifier
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import segment
-from lenet5_cli.pictures.decode import Box, Page
+from lenet5_cli.pictures.decode import Box, Page, scaled
 from lenet5_cli.pictures.normalise import normalise
 from lenet5_cli.pictures.rows import BODY, BRACKET, MARKS_MAX, TooManyError, height_of, rows_of
 from lenet5_cli.pictures.segment import Component, Ink, Plane
@@ -135,9 +135,10 @@ class Found(NamedTuple):
         return bool(12 * least <= (STRAIGHT * max(1.0, pen)) ** 2)
 
     def on(self, page: Page, looked_at: Plane) -> Digit:
-        """Return it as a digit on a page, of which it was found on a copy of other size."""
+        """Return it as a digit on a page, of which it was found on a copy (h, w) of other size."""
         probability = float(softmax(-self.distances[None]).max())
-        return Digit(self.digit, probability, float(self.distances.min()), page.enlarged(self.box, looked_at))
+        box = scaled(self.box, looked_at.shape[1::-1], page.size)
+        return Digit(self.digit, probability, float(self.distances.min()), box)
 
 
 Labels: TypeAlias = tuple[tuple[int, ...], ...]  # of the digits in each row

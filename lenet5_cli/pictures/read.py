@@ -13,7 +13,7 @@ from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import Classifier, LeNet5, refuse_name
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines, segment
-from lenet5_cli.pictures.decode import MAX_STRIP, Box, Page, Source, decode, name_of
+from lenet5_cli.pictures.decode import MAX_STRIP, Box, Page, Source, decode, name_of, scaled
 from lenet5_cli.pictures.lines import LEANING, Digit, Found, Text
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
 from lenet5_cli.pictures.segment import Ink, Plane
@@ -173,7 +173,7 @@ def _of_page(page: Page, network: Classifier) -> Reading:
         found = sorted([*found, *several], key=lambda each: each.score)
     reason = _reason(found[0], network)
     digit = None if reason else int(found[0].distances.argmin())
-    return Reading(digit, reason, look, page.enlarged(found[0].box, look), found)
+    return Reading(digit, reason, look, scaled(found[0].box, look.shape[1::-1], page.size), found)
 
 
 def _reason(chosen: Candidate, network: Classifier) -> str | None:
@@ -211,20 +211,11 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
         return []
     if sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
-    ink, page = rows.ink, Page(look, look.shape[1::-1])
+    ink, others = rows.ink, len(digits) - 1
     one = max(digits, key=lambda each: each.box[3] - each.box[1])
     plane = segment.isolate(ink, rows.labels, one.pieces)
-    return [
-        Candidate(
-            one.image,
-            plane,
-            page.enlarged(one.box, ink.mask),
-            ink.dark,
-            ink.local,
-            len(digits) - 1,
-            distances=one.distances,
-        )
-    ]
+    box = scaled(one.box, ink.mask.shape[1::-1], look.shape[1::-1])
+    return [Candidate(one.image, plane, box, ink.dark, ink.local, others, distances=one.distances)]
 
 
 def _is_strokes(digits: list[Found]) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lenet5_cli.data.glyphs import COLUMNS, ROWS, Sheet, noun
+from lenet5_cli.pictures.decode import scaled
 from lenet5_cli.reports import BLUE, ORANGE, fonts
 
 if TYPE_CHECKING:
@@ -67,12 +68,9 @@ def draw_text(text: "Text", names: Sequence[str]) -> Image.Image:
     wanted = max(WIDTH // image.width, ceil(READABLE / height))
     enlarged = max(1, min(wanted, LONGEST // max(image.size)))
     image = image.resize((enlarged * image.width, enlarged * image.height), Image.Resampling.NEAREST)
-    across, down = (drawn / own for drawn, own in zip(image.size, text.page.size, strict=True))
     pen = ImageDraw.Draw(image)
     for each in digits:
-        left, top, right, bottom = (
-            round(scale * edge) for scale, edge in zip((across, down) * 2, each.box, strict=True)
-        )
+        left, top, right, bottom = scaled(each.box, text.page.size, image.size)
         pen.rectangle((left - 2, top - 2, right + 1, bottom + 1), outline=ORANGE, width=2)
         name = names[each.digit]
         font = _font(max(12, min(40, (bottom - top) // 3)), name)
@@ -125,8 +123,7 @@ def _draw_candidates(
 
 def _picture(reading: "Reading") -> Panel:
     panel = _fit(Image.fromarray(reading.page)).convert("RGB")
-    scale = panel.width / reading.page.shape[1]
-    left, top, right, bottom = (round(scale * edge) for edge in reading.chosen.box)
+    left, top, right, bottom = scaled(reading.chosen.box, reading.page.shape[1::-1], panel.size)
     ImageDraw.Draw(panel).rectangle((left - 2, top - 2, right + 1, bottom + 1), outline=ORANGE, width=2)
     return panel
 

@@ -307,8 +307,8 @@ class Run:
         size = sum(array.nbytes for array in (self.network.parameters, *self._state().values()))
         if size > checkpoint.SIZE_LIMIT - HISTORY:
             there = f"maps: a checkpoint of {self.config.maps} with what {self.config.optimizer} needs to resume"
-            limit = f"of at most {checkpoint.SIZE_LIMIT:,} bytes"
-            raise LeNet5Error(f"{there} has {size:,} bytes; expected fewer maps, for one {limit}")
+            limit = f"no checkpoint of more than {checkpoint.SIZE_LIMIT:,} is read"
+            raise LeNet5Error(f"{there} has {size:,} bytes; expected fewer maps: {limit}")
 
     @property
     def fine_tuned(self) -> bool:
