@@ -248,8 +248,8 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         low, high = X.min(), X.max()
         if low < 0 or high > self.pixel_max_:
             raise ValueError(f"X: numbers from {low:g} to {high:g}; expected 0 to {self.pixel_max_}")
-        if high <= 1 < self.pixel_max_ and (X % 1).any():
-            raise ValueError(f"X: fractions from {low:g} to {high:g}; expected 0 to 255, as in what it was fitted on")
+        if 0 < high <= 1 < self.pixel_max_:
+            raise ValueError(f"X: numbers from {low:g} to {high:g}; expected 0 to 255, as in what it was fitted on")
         return np.rint(X * (255 / self.pixel_max_)).astype(np.uint8).reshape(-1, SIDE, SIDE)
 
     def _split(self, images: NDArray[np.uint8], y: NDArray[Any]) -> Split:

@@ -138,6 +138,19 @@ def test_classes_without_an_image_are_named(bars_folder: Path) -> None:
     assert note in noted.stderr.splitlines()
 
 
+def test_classes_that_are_all_held_out_are_named() -> None:
+    """As the last images are, of data in the order of its classes."""
+    split = bars(300)
+    order = np.argsort(split.labels, kind="stable")
+    sorted_ = {"x_train": split.images[order], "y_train": split.labels[order]}
+    np.savez("sorted.npz", **sorted_, x_test=split.images, y_test=split.labels)
+    kind = "no images of digits 8, 9 but among the"
+    for command in ("train", "tune"):
+        more = ("--trials", 1, "--threads", 1) if command == "tune" else ()
+        said = run(command, "--data", "sorted.npz", "--epochs", 1, "--seed", 1, "--validation", 60, *more).stderr
+        assert f"sorted.npz: {kind} 60 held out; expected some of each" in said.splitlines()
+
+
 @pytest.mark.usefixtures("drawn_once")
 def test_letters_are_evaluated_on_80_columns(letters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")

@@ -272,8 +272,8 @@ def test_classes_that_are_missing_or_unknown() -> None:
         " train --glyphs takes another"
     )
     names = ["one", "none", *"023456", "seven"]
-    letters = inputs.load(Config(data="own", test_fraction=0), "train", names)
-    assert set(letters.labels.tolist()) == {1, 8}  # 1 is no name, but a place
+    with pytest.raises(LeNet5Error, match="own/1: class 1 has no glyph; the glyph sheet has one, none, 0, 2"):
+        inputs.load(Config(data="own", test_fraction=0), "train", names)  # not all are names, nor all places
     for path in Path("own/seven").iterdir():
         path.unlink()
     Path("own/seven").rmdir()
@@ -351,3 +351,12 @@ def test_a_folder_with_nothing_but_a_link_to_a_folder_is_none_of_pictures() -> N
     Path("links/1").symlink_to("../own/1")
     assert not folders.is_one(Path("links"))
     assert refusal("links").startswith("links: no IDX files in this folder, nor a folder of pictures for each")
+
+
+def test_a_class_of_test_images_alone_is_a_class() -> None:
+    """Its name was looked for among those of the training folders: what convert had written could not be read."""
+    for split, names in (("train", "12"), ("test", "123")):
+        for name in names:
+            save(Path("apart", split, name, "a.png"), int(name))
+    assert folders.class_names(Path("apart")) == ["1", "2", "3"]
+    assert sorted(load("apart", "test").labels.tolist()) == [1, 2, 3]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from lenet5_cli import LeNet5
+from lenet5_cli import Config, LeNet5
 from lenet5_cli.data import drawn
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures.read import Reading, read, read_digits, read_picture, read_sample
@@ -371,3 +371,18 @@ def test_any_pixels_are_read_or_refused(height: int, width: int, seed: int, leve
         left, top, right, bottom = candidate.box
         assert 0 <= top < bottom <= image.height
         assert 0 <= left < right <= image.width
+
+
+def test_a_network_of_pictures_as_they_are_reads_them_so() -> None:
+    """It was given what is written on them, centred: another picture than those that it was trained on."""
+    picture = np.zeros((90, 60), np.uint8)
+    picture[70:80, 5:50] = 255
+    network = LeNet5(Config(seed=1, as_is=True))
+    reading = read(picture, network)
+    np.testing.assert_array_equal(reading.chosen.image, read_sample(picture, as_is=True))
+    assert np.flatnonzero(reading.chosen.image.max(axis=1) > 100).tolist() == [22, 23, 24]
+    assert (reading.box, len(reading.candidates)) == ((0, 0, 60, 90), 1)
+    np.testing.assert_array_equal(read_picture(picture, network), reading.chosen.image)
+    assert [[(each.digit, each.box) for each in row] for row in read_digits(picture, network).rows] == [
+        [(reading.digit, (0, 0, 60, 90))]
+    ]

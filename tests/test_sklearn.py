@@ -143,9 +143,10 @@ def test_booleans_are_0_and_1_and_refused_where_white_is_255(fitted: LeNet5Class
 
 def test_what_does_not_fit_is_refused(fitted: LeNet5Classifier) -> None:
     split = bars(40)
-    fractions = "X: fractions from 0 to 1; expected 0 to 255, as in what it was fitted on"
-    with pytest.raises(ValueError, match=fractions):
-        fitted.predict(bars(40).images / 255)
+    dark = "X: numbers from 0 to 1; expected 0 to 255, as in what it was fitted on"
+    for images in (bars(40).images / 255, bars(40).images // 255):
+        with pytest.raises(ValueError, match=dark):
+            fitted.predict(images)
     with pytest.raises(ValueError, match="X: numbers from 0 to 256; expected 0 to 255"):
         fitted.predict(np.full((1, 784), 256.0) * np.eye(1, 784))
     with pytest.raises(ValueError, match=r"X: 64 feature\(s\); expected 784, the pixels of 28x28"):

@@ -313,10 +313,10 @@ def _doubts(
     """Yield what to say of each label that the network contradicts, and minus the probability of what it reads."""
     import numpy as np
 
-    from lenet5_cli.data.sources import own_classes, places
+    from lenet5_cli.data.sources import places
     from lenet5_cli.engine.losses import softmax
 
-    known = places(network.names, own_classes(split.source))
+    known = places(split.source, network.names)
     if unknown := [names[label] for label in np.unique(split.labels) if names[label] not in known]:
         there = f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know"
         raise LeNet5Error(f"{there}; leave out --model, or give one of these classes")

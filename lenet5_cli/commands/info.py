@@ -203,11 +203,10 @@ def _samples(
 
 def _drawn(network: "LeNet5", saved: "Checkpoint") -> "Split | None":
     """Return built-in images of a network's classes, and say so; None where there are none."""
-    from lenet5_cli.data.sources import own_classes, places
+    from lenet5_cli.data.sources import classes_of, places
 
     for source, what in (("builtin", "digits"), ("builtin-letters", "letters")):
-        own = own_classes(source)
-        if places(network.names, own).keys() >= set(own):
+        if places(source, network.names).keys() >= set(classes_of(source)):
             click.echo(f"The maps are of built-in {what} instead.", err=True)
             return load(data_of(saved, source), "test", network.names)
     return None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from lenet5_cli.data.cache import Progress
+    from lenet5_cli.data.glyphs import Sheet
     from lenet5_cli.data.sources import Split
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint
@@ -453,6 +454,18 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None, *, op
             raise click.UsageError(printable(f"{given} goes with {goes_with}, not with {config.data}"))
     get = partial(inputs.load, config, split, names, cores=available_cores(), option=option)
     return loading(config.data, split, lambda shown: get(progress=shown))
+
+
+def note_missing(sheet: "Sheet", training: "Split", split: "Split") -> None:
+    """Say which classes of the glyph sheet have no image to learn from, in the part of a split that is trained on."""
+    present, there = set(training.labels.tolist()), set(split.labels.tolist())
+    missing = [name for label, name in enumerate(sheet.names) if label not in present]
+    if not missing:
+        return
+    kind = sheet.noun if len(missing) == 1 else {"digit": "digits", "class": "classes"}[sheet.noun]
+    among = f" but among the {len(split.labels) - len(training.labels):,} held out" if there - present else ""
+    note = f"{split.labels_path}: no images of {kind} {', '.join(missing)}{among}; expected some of each"
+    click.echo(printable(note), err=True)
 
 
 def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") -> "Split":

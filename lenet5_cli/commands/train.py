@@ -26,6 +26,7 @@ from lenet5_cli.commands.options import (
     demand_plot,
     joined,
     load,
+    note_missing,
     option,
     overwrite_option,
     refuse_existing,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lenet5_cli.data.sources import Split
-    from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
     from lenet5_cli.training.metrics import Tally
     from lenet5_cli.training.ranks import Ranks
@@ -221,7 +221,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     split, test, notice = ranks.led(lambda: _load(config, names, fall_back="data" not in given))
     run = runs.begin(config, split, saved, given)
     demand_classes(run.network, test)
-    _note_missing(run.network, split)
+    note_missing(run.network.sheet, run.training, split)
     agree(ranks, run.teacher_sha256, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
 
@@ -229,17 +229,6 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
 def _chosen(config: Config, name: str) -> bool:
     """Tell whether the command line has another value than the default for a setting."""
     return source_of(name) == "COMMANDLINE" and getattr(config, name) != getattr(Config, name)
-
-
-def _note_missing(network: "LeNet5", split: "Split") -> None:
-    """Say which classes of the glyph sheet have no image to learn from."""
-    present = set(split.labels.tolist())
-    missing = [name for label, name in enumerate(network.names) if label not in present]
-    if missing:
-        noun = network.sheet.noun
-        kind = noun if len(missing) == 1 else {"digit": "digits", "class": "classes"}[noun]
-        note = f"{split.labels_path}: no images of {kind} {', '.join(missing)}; expected some of each"
-        click.echo(printable(note), err=True)
 
 
 def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:

@@ -18,6 +18,7 @@ from lenet5_cli.commands.options import (
     cores_option,
     demand_plot,
     load,
+    note_missing,
     option,
     overwrite_option,
     plain,
@@ -111,6 +112,7 @@ def tune(
     refuse_shared(output, storage, plot)
     refuse_existing(True, storage)
     refuse_existing(overwrite or going_on, output, plot)
+    from lenet5_cli.data import glyphs
     from lenet5_cli.reports import figures
     from lenet5_cli.training.search import Search, read_space
 
@@ -121,6 +123,7 @@ def tune(
     if source_of("validation") == "DEFAULT":
         config = replace(config, validation=Search.held_out(split))
     search = Search(config, split, ranges, storage)
+    note_missing(glyphs.read(config.glyphs), split.part(slice(len(split.labels) - config.validation)), split)
     click.echo(f"seed: {search.config.seed}", err=True)
     click.echo(_announced(search, trials, threads, len(split.labels)), err=True)
     with Stop() as stop:

@@ -76,6 +76,8 @@ def is_split(folder: Path) -> bool:
 
 def class_names(folder: Path) -> list[str]:
     """Return the names of the folders that are the classes, in order."""
+    if is_split(folder):
+        return sorted({name for split in ("train", "test") for name in _classes(folder / split)})
     return _classes(folder / "train" if (folder / "train").is_dir() else folder)
 
 

@@ -194,7 +194,7 @@ def _draw(source: str, split: str, how: Reading) -> Split:
         count = expected if split == "train" else count
     from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which other data does not
 
-    indices = _indices(_CLASSES[name], how.names, lambda _: source, _CLASSES[name])
+    indices = _indices(_CLASSES[name], places(source, how.names), how.names, lambda _: source)
     images, labels = (drawn.draw if name == "builtin" else drawn.draw_letters)(count, _BUILTIN_SEEDS[split])
     return Split(source, images, indices[labels], name, name)
 
@@ -232,16 +232,17 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
     for index in np.flatnonzero(split.labels >= len(names)):
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
         raise LeNet5Error(f"{split.labels_path}: {there}, but {len(names)} names in {names_path}")
-    indices = _indices(names, how.names, lambda at: f"{names_path}: line {at + 1}")
+    indices = _indices(names, _places(names, how.names), how.names, lambda at: f"{names_path}: line {at + 1}")
     return replace(split, labels=indices[split.labels])
 
 
 def _known(split: Split, how: Reading) -> Split:
     """Return a split of a data set whose classes are known with places in ``how.names``; any other as it is."""
-    own = _CLASSES.get(split.source, ())
+    own = classes_of(split.source)
     if not own or split.labels.max() >= len(own):  # in the place of MNIST may be other data
         return split
-    return replace(split, labels=_indices(own, how.names, lambda _: split.source, own)[split.labels])
+    indices = _indices(own, places(split.source, how.names), how.names, lambda _: split.source)
+    return replace(split, labels=indices[split.labels])
 
 
 def fetched(source: str, split: str, how: Reading) -> Split:
@@ -301,21 +302,11 @@ def _class_names(source: str) -> Sequence[str] | None:
         return _CLASSES.get(source.partition(":")[0])
     if _is_table(path):
         if path.suffix.lower() == ".csv":
-            labels = [_csv(source)[1]["labels"]]
-        else:
-            labels = [tables.read_npz(source, split)[0].labels for split in _PREFIXES]
-        return sorted(set().union(*labels))
+            return sorted(set(_csv(source)[1]["labels"]))
+        return sorted(tables.labels_of(source))
     if source and path.is_dir():
         return read_names(path / NAMES_FILE) if holds_idx(path) else folders.class_names(path)
     return None
-
-
-def own_classes(source: str) -> tuple[str, ...]:
-    """Return the names that the labels of a source are known to be, in their order; nothing where they may be places.
-
-    They are those of a known data set, or the ten digits where there are just these.
-    """
-    return _CLASSES.get(source.partition(":")[0], ()) or _digits(_class_names(source) or ())
 
 
 def _composed(name: str) -> str:
@@ -323,37 +314,52 @@ def _composed(name: str) -> str:
     return normalize("NFC", name)
 
 
-def places(names: Sequence[str], own: Sequence[str] = ()) -> dict[str, int]:
-    """Return which class each label stands for: the one of that name, or else, for a number, the one at that place.
+def places(source: str, names: Sequence[str]) -> dict[str, int]:
+    """Return the place among the names of the classes, ``names``, that each label of a source stands for.
 
-    Where the labels are known to be the names ``own``, a number is a name too, and as many classes of other names stand
-    for them in this order: they may be in another script.
+    Raises `LeNet5Error` if it cannot be read.
     """
+    known = classes_of(source)
+    return _places(known or _class_names(source) or (), names, certain=bool(known))
+
+
+def classes_of(source: str) -> tuple[str, ...]:
+    """Return the names of the classes of a known data set, in the order of its labels; of any other, nothing."""
+    return _CLASSES.get(source.partition(":")[0], ())
+
+
+def _places(labels: Sequence[str], names: Sequence[str], *, certain: bool = False) -> dict[str, int]:
+    """Return the place among ``names`` that each of all labels of a source stands for.
+
+    All of them are names, or all of them are places. Where they are ``certain`` to be the names of its classes, as the
+    ten digits are, as many classes of other names stand for them in this order: they may be in another script.
+    """
+    labels = [_composed(label) for label in labels]
     named = {_composed(name): place for place, name in enumerate(names)}
-    if own and len(own) == len(names) and not named.keys() >= set(own):
-        return {name: place for place, name in enumerate(own)}
-    return named if own else {str(place): place for place in range(len(names))} | named
-
-
-def _digits(labels: Sequence[str]) -> tuple[str, ...]:
-    """Return the ten digits if the labels are just these; else nothing."""
-    return DIGITS if set(labels) == set(DIGITS) else ()
+    numbers = {str(place): place for place in range(len(names))}
+    if set(labels) == set(DIGITS):
+        labels, certain = list(DIGITS), True
+    if labels and named.keys() >= set(labels):
+        return named
+    if certain:
+        return {name: place for place, name in enumerate(labels)} if len(labels) == len(names) else named
+    return numbers if numbers.keys() >= set(labels) else named
 
 
 def _indices(
-    labels: Sequence[str], names: Sequence[str], where: Callable[[int], str], own: Sequence[str] = ()
+    labels: Sequence[str], known: Mapping[str, int], names: Sequence[str], where: Callable[[int], str]
 ) -> NDArray[np.uint8]:
-    """Return the place of each label among the names of the classes; ``own`` is as for ``places``."""
-    known_places, labels = places(names, own or _digits(labels)), [_composed(label) for label in labels]
+    """Return the place of each label among the names of the classes, as ``known`` has it."""
+    labels = [_composed(label) for label in labels]
     for at, label in enumerate(labels):
-        if label not in known_places:
-            known = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
+        if label not in known:
+            there = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
             shown = label if len(label) <= 60 else f"{label[:60]}..."
             raise LeNet5Error(
-                f"{where(at)}: class {shown or '(empty)'} has no glyph; the glyph sheet has {known};"
+                f"{where(at)}: class {shown or '(empty)'} has no glyph; the glyph sheet has {there};"
                 " train --glyphs takes another"
             )
-    return np.array([known_places[label] for label in labels], np.uint8)
+    return np.array([known[label] for label in labels], np.uint8)
 
 
 def _read_pictures(source: str, split: str, how: Reading) -> Split:
@@ -368,7 +374,8 @@ def _read_pictures(source: str, split: str, how: Reading) -> Split:
         cores=how.cores,
         progress=how.progress,
     )
-    labels = _indices(found.labels, how.names, lambda at: str(Path(found.paths[at]).parent), own_classes(source))
+    known = places(source, how.names)
+    labels = _indices(found.labels, known, how.names, lambda at: str(Path(found.paths[at]).parent))
     return _checked(Split(source, found.images, labels, source, source, found.paths, found.unreadable))
 
 
@@ -387,13 +394,14 @@ def _csv(source: str) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
 def _read_csv(source: str, split: str, how: Reading) -> Split:
     images, notes = _csv(source)
     lines = [f"{source}: line {line}" for line in range(notes["first"], notes["first"] + len(notes["labels"]))]
-    labels = _indices(notes["labels"], how.names, lines.__getitem__)
+    labels = _indices(notes["labels"], _places(notes["labels"], how.names), how.names, lines.__getitem__)
     return _side(Split(source, images, labels, source, source, lines), split, how)
 
 
 def _read_npz(source: str, split: str, how: Reading) -> Split:
     table, apart = tables.read_npz(source, split)
-    labels = _indices(table.labels, how.names, lambda at: f"{source}: y_{split}: label {at:,}, counted from 0")
+    known = places(source, how.names)
+    labels = _indices(table.labels, known, how.names, lambda at: f"{source}: y_{split}: label {at:,}, counted from 0")
     found = Split(source, table.images, labels, source, source)
     return found if apart else _side(found, split, how)
 

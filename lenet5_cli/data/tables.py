@@ -6,6 +6,7 @@ NumPy would unpickle, is refused by its header.
 
 from __future__ import annotations
 
+import codecs
 import io
 import math
 import re
@@ -33,6 +34,8 @@ _PIXELS: Final = _SIDE**2
 _LINE: Final = 2**15  # bytes of a line of CSV: a label and 784 numbers have about 3,000
 _LINES: Final = 1000  # read at a time
 _PIXEL: Final = re.compile(rb"\s*([0-9]{1,3})\s*")
+_NUMBER: Final = re.compile(rb'[\s"]*[-+]?[0-9.]+(e[-+]?[0-9]+)?[\s"]*', re.IGNORECASE)
+_NO_FIGURES: Final = str.maketrans("", "", "0123456789")
 _CSV: Final = "a CSV file of labels and pixels"
 _OTHERS: Final = ((b";", "semicolons"), (b"\t", "tabs"))  # what spreadsheets put in the place of commas
 _NPZ: Final = "an .npz file with x_train, y_train, x_test and y_test"
@@ -70,7 +73,7 @@ def read_csv(path: str | PathLike[str]) -> Lines:
         lines = _without_blank_end(iter(lambda: file.readline(_LINE + 1), b""))
         while chunk := list(islice(lines, _LINES)):
             if number == 1 and _is_header(chunk[0]):
-                _split(path, 1, chunk.pop(0))
+                _demand_label_first(path, *_split(path, 1, chunk.pop(0)))
                 first = number = 2
             rows = [_split(path, number + at, line) for at, line in enumerate(chunk)]
             images.append(_pixels(path, number, [row for _, row in rows]))
@@ -80,7 +83,7 @@ def read_csv(path: str | PathLike[str]) -> Lines:
                 raise LeNet5Error(f"{path}: line {number}: more than {LIMIT // _PIXELS:,} images; split the file")
     if not labels:
         raise LeNet5Error(f"{path}: no images; expected {_CSV}")
-    return Lines(np.concatenate(images).reshape(-1, _SIDE, _SIDE), labels, first)
+    return Lines(_visible(path, np.concatenate(images).reshape(-1, _SIDE, _SIDE)), labels, first)
 
 
 def _without_blank_end(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -104,9 +107,18 @@ def _demand_text(path: str | PathLike[str], start: bytes) -> None:
 def _is_header(line: bytes) -> bool:
     """Tell whether no field behind the first is a number, or all of them count the columns, as pandas names them."""
     fields = line.rstrip(b"\r\n").split(b",")[1:]
-    numbers = [field for field in fields if _PIXEL.fullmatch(field)]
+    numbers = [field for field in fields if _NUMBER.fullmatch(field)]
     counted = any(fields == [b"%d" % number for number in range(first, first + _PIXELS)] for first in (0, 1))
     return bool(fields) and (not numbers or counted)
+
+
+def _demand_label_first(path: str | PathLike[str], first: str, others: bytes) -> None:
+    """Refuse names of columns of which not the first but the last is another than that of a pixel."""
+    names = [first, *others.decode("latin-1").split(",")]
+    kinds = [name.translate(_NO_FIGURES) for name in names]
+    if kinds[0] == kinds[1] != kinds[-1]:
+        there = f"{path}: line 1: the columns are {names[0]}, {names[1]}, ..., {names[-1]}"
+        raise LeNet5Error(f"{there}; expected a label, then {_SIDE}x{_SIDE} pixels")
 
 
 def _split(path: str | PathLike[str], number: int, line: bytes) -> tuple[str, bytes]:
@@ -122,7 +134,7 @@ def _split(path: str | PathLike[str], number: int, line: bytes) -> tuple[str, by
             f" a label, then {_SIDE}x{_SIDE} pixels{between}"
         )
     try:
-        return label.strip(b' "\xef\xbb\xbf').decode(), pixels
+        return label.removeprefix(codecs.BOM_UTF8).strip(b' "').decode(), pixels.replace(b'"', b"")
     except UnicodeDecodeError as error:
         raise LeNet5Error(
             f"{path}: line {number}: byte 0x{error.object[error.start]:02x} of its label is not UTF-8"
@@ -179,6 +191,14 @@ def read_npz(path: str | PathLike[str], split: str) -> tuple[Table, bool]:
     if len(table.images) != len(table.labels):
         raise LeNet5Error(f"{path}: {len(table.images):,} images, but {len(table.labels):,} labels; expected as many")
     return table, apart
+
+
+def labels_of(path: str | PathLike[str]) -> set[str]:
+    """Return the labels in an .npz archive, of both splits; raises LeNet5Error as ``read_npz``."""
+    with _archive(path) as (archive, held):
+        names = [name for name in ("y_train", "y_test") if name in held]
+        arrays = {name: _array(path, name, archive, held[name]) for name in names}
+    return set().union(*(_labels(f"{path}: {name}", array) for name, array in arrays.items()))
 
 
 def is_split(path: str | PathLike[str]) -> bool:
@@ -251,6 +271,13 @@ def _images(where: str, array: NDArray[Any]) -> NDArray[np.uint8]:
     images = np.empty((len(array), _SIDE, _SIDE), np.uint8)
     for start in range(0, len(array), _CHUNK):
         images[start : start + _CHUNK] = _grey(where, array[start : start + _CHUNK]).reshape(-1, _SIDE, _SIDE)
+    return _visible(where, images)
+
+
+def _visible(where: str | PathLike[str], images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images; refuse those whose white is 1, which would all be read as black."""
+    if images.max() == 1:
+        raise LeNet5Error(f"{where}: pixels that are integers from 0 to 1; expected 0 to 255")
     return images
 
 

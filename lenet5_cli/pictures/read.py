@@ -115,16 +115,23 @@ def read_sample(source: Source, *, as_is: bool = False) -> Plane:
     """
     pixels = decode(source).pixels
     if as_is:
-        image = Image.fromarray(pixels).convert("L")
-        return np.asarray(ImageOps.pad(image, (SIDE, SIDE), Image.Resampling.BILINEAR))
+        return _fitted(pixels)
     found = _candidates(segment.grey(segment.reduced(pixels, LOOK)))
     if not found:
         raise LeNet5Error(f"{name_of(source)}: nothing on it stands out")
     return min(found, key=lambda each: each.prior).image
 
 
+def _fitted(pixels: Plane) -> Plane:
+    """Return a picture scaled to fit 28x28, and centred."""
+    image = Image.fromarray(pixels).convert("L")
+    return np.asarray(ImageOps.pad(image, (SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
 def read(source: Source, network: Classifier, *, name: str | None = None, rotate: int = 0) -> Reading:
     """Read the digit on a picture, turned clockwise by ``rotate`` degrees; of several, one that stands out.
+
+    A network that was trained on pictures as they are, the setting ``as_is``, reads it as it is, too.
 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read as a picture.
@@ -135,7 +142,8 @@ def read(source: Source, network: Classifier, *, name: str | None = None, rotate
 def read_digits(source: Source, network: Classifier | None = None, *, name: str | None = None, rotate: int = 0) -> Text:
     """Return all digits on a picture in reading order, as ``network`` reads them, the bundled model if None.
 
-    Where there are none in rows, as a page may not be all paper, it is what ``read`` says.
+    Where there are none in rows, as a page may not be all paper, or where a network reads pictures as they are, it is
+    what ``read`` says.
 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read as a picture, or shows too many components.
@@ -144,7 +152,7 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
     name, network = name or name_of(source), network or LeNet5.load()
     page = decode(source, name, rotate=rotate, longest=MAX_STRIP)
     try:
-        rows = lines.find(page.pixels, network)
+        rows = None if network.config.as_is else lines.find(page.pixels, network)
     except LeNet5Error as error:
         raise LeNet5Error(f"{name}: {error}") from None
     if rows and rows.digits:
@@ -160,6 +168,10 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
 def _of_page(page: Page, network: Classifier) -> Reading:
     """Return the one digit of a page; of several, one that stands out."""
     look = segment.reduced(page.pixels, LOOK)
+    if network.config.as_is:
+        image, whole = _fitted(page.pixels), (0, 0, *look.shape[1::-1])
+        found = _scored([Candidate(image, image, whole, dark=False)], network)
+        return _chosen(found, network, look, page)
     found = _scored(_candidates(segment.grey(look)), network)
     if not found:
         return Reading(None, "nothing on it stands out", look, None, [])
@@ -171,6 +183,11 @@ def _of_page(page: Page, network: Classifier) -> Reading:
         least = 0 if refused else COMPARABLE * (bottom - top)  # what is lower, beside a wide 0, is a camera's date
         several = [each for each in _of_several(look, network) if each.box[3] - each.box[1] > least]
         found = sorted([*found, *several], key=lambda each: each.score)
+    return _chosen(found, network, look, page)
+
+
+def _chosen(found: list[Candidate], network: Classifier, look: Plane, page: Page) -> Reading:
+    """Return what is said of a page by the first candidate."""
     reason = _reason(found[0], network)
     digit = None if reason else int(found[0].distances.argmin())
     return Reading(digit, reason, look, scaled(found[0].box, look.shape[1::-1], page.size), found)

@@ -90,6 +90,8 @@ def _of_arrays(data: object) -> Split:
         what = f"a tuple of {len(data)}" if isinstance(data, tuple) else f"of type {type(data).__name__}"
         raise LeNet5Error(f"data: {what}; expected a name, a path, a Split, or (pictures, labels)")
     images = as_pictures(np.asarray(data[0]))
+    if images.size and images.max() == 1:  # they would all be read as black
+        raise LeNet5Error("pictures of integers from 0 to 1; expected uint8 from 0 to 255, or floats in [0, 1]")
     # An empty list of labels has the type of floats.
     labels = as_labels(np.asarray(data[1]), len(images)) if len(images) else np.empty(0, np.uint8)
     return Split(ARRAYS, images, labels, ARRAYS, ARRAYS)

@@ -203,7 +203,7 @@ class Run:
         self.rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
         shuffled = _shuffled(split) if start else split
         held_out = len(split.labels) - config.validation
-        self._training = shuffled.part(slice(held_out))
+        self.training = shuffled.part(slice(held_out))
         self._validation = shuffled.part(slice(held_out, None)) if config.validation else None
         if start:
             self._start_from(start)
@@ -282,7 +282,7 @@ class Run:
         for epoch in fit(
             self.network,
             self._optimizer,
-            self._training,
+            self.training,
             self.config,
             first=len(self.history) + 1,
             validation=self._validation,
