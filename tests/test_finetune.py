@@ -234,6 +234,7 @@ def test_rehearsal_needs_a_model(bars_folder: Path) -> None:
     message = "Error: rehearse: there is no model to start from; train --from takes one\n"
     assert result.stderr.endswith(message)
     assert run("tune", "--data", bars_folder, "--rehearse", 0.5, code=1).stderr.endswith(message)
+    assert ["--rehearse" in run(command, "--help").stdout for command in ("train", "tune")] == [True, False]
 
 
 def test_rehearsal_without_what_the_model_was_trained_on_advises_no_other_data(

@@ -204,10 +204,10 @@ data_option = option(
 )
 
 
-def settings(command: Command) -> Command:
-    """Add ``--config``, and an option for every field of ``Config``."""
+def settings(command: Command, hidden: tuple[str, ...] = ()) -> Command:
+    """Add ``--config``, and an option for every field of ``Config``; those that are ``hidden`` are not in --help."""
     for setting in reversed(fields(Config)):
-        command = _setting(setting)(command)
+        command = _setting(setting, setting.name in hidden)(command)
     return option(
         "--config",
         group="Main",
@@ -220,7 +220,7 @@ def settings(command: Command) -> Command:
     )(command)
 
 
-def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
+def _setting(setting: Field[Any], hidden: bool) -> Callable[[Command], Command]:
     limits, default = setting.metadata, setting.default
     kind: click.ParamType[Any] = click.STRING
     text = limits["help"]
@@ -243,6 +243,7 @@ def _setting(setting: Field[Any]) -> Callable[[Command], Command]:
         default=default,
         show_default=default not in (None, "", False),
         shell_complete=_complete_data if setting.name == "data" else None,
+        hidden=hidden,
         help=text,
     )
 

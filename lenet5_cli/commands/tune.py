@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
 
 
 @click.command(cls=GroupedCommand)
-@settings
+@partial(settings, hidden=("rehearse",))  # a trial starts from no model
 @option(
     "--trials",
     group="Main",
