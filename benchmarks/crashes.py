@@ -1,10 +1,10 @@
 """Kill training at random moments, go on, and compare with a run that was never killed.
 
-``python benchmarks/crashes.py --kills 200`` makes the README's table. Each recipe trains in small on built-in digits;
-its process and helpers are killed with SIGKILL at a moment drawn evenly over the time that a run needs, again and
-again, and each time the run is taken up by ``--resume``, or begun afresh where there is no checkpoint yet. After every
-kill the checkpoint must be readable; at the end its bytes must be those of the run that was never killed, but for the
-seconds, and no file may be left over.
+``python benchmarks/crashes.py --kills 200`` makes the table in docs/results.md. Each recipe trains in small on built-in
+digits; its process and helpers are killed with SIGKILL at a moment drawn evenly over the time that a run needs, again
+and again, and each time the run is taken up by ``--resume``, or begun afresh where there is no checkpoint yet. After
+every kill the checkpoint must be readable; at the end its bytes must be those of the run that was never killed, but for
+the seconds, and no file may be left over.
 """
 
 import argparse

@@ -29,8 +29,9 @@ LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 MIN_CLASSES, MAX_CLASSES = 2, 128
 MAX_NAME = 16  # characters; a column of names that long still leaves room for numbers on 80 columns
 MAX_SCALE = 100
-# Pixels in which two glyphs should differ at least. The scores of two classes differ by no more than that, as f6 is
-# within 0 and 1, and so no answer between them can be surer than 1 / (1 + exp(-7)) = 0.9991.
+# Pixels in which two glyphs should differ at least. With a sigmoid, the scores of two classes differ by no more than
+# that, as f6 is within 0 and 1, and so no answer between them can be surer than 1 / (1 + exp(-7)) = 0.9991. With tanh,
+# each pixel gives up to 6.9: f6 is within -1.72 and 1.72, and codes are -1 and 1.
 MIN_DISTANCE = 7
 
 _MAX_SHEET_BYTES = 1 << 20

@@ -55,8 +55,8 @@ def train(
     """Train a network to its last epoch, as ``lenet5 train`` does, and return the run.
 
     Args:
-        config: the settings, or the name of a preset or TOML file; if not given the report's, or those of the preset
-            ``finetune`` where there is a ``start``.
+        config: the settings, or the name of a preset or TOML file; if not given the defaults, which are the report's
+            but for ``clip``, or those of the preset ``finetune`` where there is a ``start``.
         data: what to train on, if it is not the ``data`` of the settings: a name or folder, a split, or pictures,
             uint8 or floats in [0, 1] of shape (n, 28, 28) or (n, 784), white on black, and labels (n,), integers.
         start: a checkpoint to start from, or ``bundled``.
