@@ -50,6 +50,7 @@ BENCHMARK_OPTIONS = {
     "--without",
     "--kills",
     "--seeds",
+    "--repeats",
     "--list",
     "--folder",
     "--accuracy",
