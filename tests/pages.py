@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 from PIL import Image, ImageDraw
 
+from lenet5_cli.config import Config
 from lenet5_cli.pictures.lines import Text
 from lenet5_cli.pictures.normalise import normalise
 from lenet5_cli.pictures.read import read_digits
@@ -18,6 +19,7 @@ class Nearest:
 
     threshold: float | None = 18.0
     names = tuple("0123456789")
+    config = Config()
 
     def __init__(self) -> None:
         self.known = [normalise(255 - np.array(sheet([str(digit)]))) for digit in range(10)]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
@@ -63,6 +64,30 @@ def test_several_digits_on_a_sheet_on_a_desk_are_read(network: Nearest) -> None:
     photo += np.random.default_rng(0).normal(0, 4, photo.shape)
     text = read(Image.fromarray(np.clip(photo, 0, 255).astype(np.uint8)), network)
     assert str(text).split() == ["3", "25"]
+
+
+def test_digits_in_several_colours_are_all_read(network: Nearest) -> None:
+    """The page's one colour that told ink from paper best did not tell them all."""
+    ink = ImageOps.invert(sheet(["5380"]))
+    page = Image.new("RGB", ink.size, "white")
+    part = ink.width // 4
+    for place, pen in enumerate(("red", "lime", "blue", "orange")):
+        box = (place * part, 0, (place + 1) * part, ink.height)
+        page.paste(pen, box, ink.crop(box))
+    assert str(read(page, network)) == "5380"
+
+
+def test_a_table_whose_digits_touch_its_lines_is_read(network: Nearest) -> None:
+    page = sheet(["53", "81"])
+    draw = ImageDraw.Draw(page)
+    boxes = [each.box for row in read(page, network).rows for each in row]
+    lefts, _, rights, bottoms = zip(*boxes, strict=True)
+    edges = (min(lefts) - 12, (max(lefts[0], lefts[2]) + 40), max(rights) + 12)
+    for x in (edges[0], (rights[0] + lefts[1]) // 2, edges[2]):
+        draw.line((x, 5, x, bottoms[3]), fill=0, width=3)
+    for y in (5, bottoms[0], bottoms[3]):
+        draw.line((edges[0], y, edges[2], y), fill=0, width=3)
+    assert str(read(page, network)) == "53\n81"
 
 
 @pytest.mark.parametrize(("shade", "turn"), [(150, 0), (190, 2)])
@@ -139,6 +164,7 @@ class Upright:
 
     threshold = 18.0
     names = tuple("0123456789")
+    config = Config()
 
     def __init__(self, near: float, far: float) -> None:
         self.near, self.far = near, far

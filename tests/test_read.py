@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from lenet5_cli import Config, LeNet5
 from lenet5_cli.data import drawn
@@ -137,6 +137,29 @@ def test_a_digit_in_a_frame_is_read(digit: int, across: int) -> None:
     ImageDraw.Draw(image).rectangle((200 - across // 2, 15, 200 + across // 2, 385), width=4)
     bare = read(drawing(digit, 400), NETWORK).box
     assert assert_reads(image, digit, 0.75).box == pytest.approx(bare, abs=2)
+
+
+@pytest.mark.parametrize("digit", range(10))
+@pytest.mark.parametrize("width", [3, 8])
+def test_a_digit_that_touches_its_frame_is_read(digit: int, width: int) -> None:
+    """The two were one component, and refused."""
+    image = drawing(digit, 400)
+    left, top, _, bottom = read(image, NETWORK).box or (0, 0, 0, 0)
+    side = bottom - top + 60
+    frame = (left - 40, bottom - 2 - side, left - 40 + side, bottom - 2)
+    ImageDraw.Draw(image).rectangle(frame, width=width)
+    assert_reads(image, digit, 0.75)
+
+
+@pytest.mark.parametrize("pens", [("yellow", "navy"), ("red", "lime"), ("blue", "orange")])
+def test_a_digit_in_two_colours_is_read_whole(pens: tuple[str, str]) -> None:
+    image = drawing(4, 400)
+    mask = ImageOps.invert(image.convert("L"))
+    page = Image.new("RGB", image.size, "white")
+    for half, pen in enumerate(pens):
+        box = (200 * half, 0, 200 + 200 * half, 400)
+        page.paste(pen, box, mask.crop(box))
+    assert_reads(page, 4, 0.75)
 
 
 def test_a_speck_in_its_loop_makes_no_frame_of_a_digit() -> None:

@@ -25,6 +25,17 @@ def test_grey_tells_colours_of_one_brightness_apart(ink: tuple[int, ...], paper:
     assert abs(shades[where].mean() - shades[~where].mean()) > 40
 
 
+def test_where_one_colour_hides_ink_how_far_all_are_from_the_paper_is_another_shade() -> None:
+    page = np.full((120, 300, 3), 255, np.uint8)
+    for place, colour in enumerate(((255, 0, 0), (0, 255, 0), (0, 0, 255))):
+        page[30:90, 50 + 80 * place : 60 + 80 * place] = colour
+    shades, told = segment.shades_of(page)
+    assert len(segment.components((shades < 128).astype(np.uint8))[1]) == 2
+    assert len(segment.components((told < 128).astype(np.uint8))[1]) == 3
+    page[page.min(axis=2) < 255] = (0, 0, 90)
+    assert len(list(segment.shades_of(page))) == len(list(segment.shades_of(page[..., 0]))) == 1
+
+
 @pytest.mark.parametrize("dark", [True, False])
 def test_the_plainest_hypothesis_of_a_clean_drawing_is_its_ink(dark: bool) -> None:
     shades = np.asarray(drawing(8, 300, *((60, 220) if dark else (220, 60))))
@@ -113,6 +124,31 @@ def test_squared_paper_is_removed_up_to_its_crossings() -> None:
     mask[::30] = mask[1::30] = 1
     mask[:, ::30] = mask[:, 1::30] = 1
     assert not segment.without_rules(mask, 36, (240, 240)).any()
+
+
+@pytest.mark.parametrize("pen", [2, 5])
+def test_the_sides_of_a_box_are_removed_from_what_touches_them(pen: int) -> None:
+    """A digit and its box, or a table of digits, were one component."""
+    mask = np.zeros((200, 260), np.uint8)
+    for left, right in ((30, 130), (130, 230)):
+        mask = cv2.rectangle(mask, (left, 40), (right, 160), (1,), pen)
+    digits = np.zeros_like(mask)
+    cv2.ellipse(digits, (80, 125), (20, 38), 0, 0, 360, (1,), pen)  # reaches over the lower side
+    cv2.line(digits, (170, 60), (195, 120), (1,), pen)
+    left = segment.without_boxes(mask | digits)
+    assert (left & (1 - digits)).sum() <= 0.05 * mask.sum()  # beside strokes that cross a side
+    assert (left & digits).sum() >= 0.9 * digits.sum()
+
+
+def test_a_square_digit_is_no_box() -> None:
+    """What is left of it without its sides is nothing, or a line."""
+    for bar in (False, True):
+        mask = cv2.rectangle(np.zeros((200, 200), np.uint8), (50, 30), (150, 170), (1,), 6)
+        mask[97:103, 50:150] |= bar
+        np.testing.assert_array_equal(segment.without_boxes(mask), mask)
+    round_ = cv2.ellipse(np.zeros((200, 200), np.uint8), (100, 100), (50, 70), 0, 0, 360, (1,), 6)
+    round_[98:104, 90:110] = 1
+    np.testing.assert_array_equal(segment.without_boxes(round_), round_)
 
 
 def test_isolating_keeps_soft_edges_and_drops_neighbours() -> None:
@@ -210,6 +246,16 @@ def test_a_note_whose_ink_is_darker_than_it_is_a_sheet() -> None:
     (sheet,) = segment.sheets(page)
     assert 180 <= sheet[0, 0] <= 190  # goes on around it
     assert sheet[140, 205] == 40
+
+
+def test_cards_that_are_as_light_are_a_page_together() -> None:
+    page = np.full((300, 600), 60, np.uint8)
+    for left in (40, 230, 420):
+        page[60:220, left : left + 140] = 220
+        page[110:170, left + 60 : left + 75] = 80
+    *alone, together = segment.sheets(page)
+    marks = [segment.components((each < 120).astype(np.uint8))[1] for each in (*alone, together)]
+    assert [len(each) for each in marks] == [1, 1, 1, 3]
 
 
 def test_neither_a_bare_part_nor_a_letter_nor_the_page_itself_is_a_sheet() -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_UNREADABLE: Final = 0.05  # of the pictures: more is another kind of data, not a few damaged files
 
-_FORM: Final = "pictures 5"  # of what is kept in the cache; another reader of pictures has another number
+_FORM: Final = "pictures 6"  # of what is kept in the cache; another reader of pictures has another number
 _SIZE: Final = 2**26  # bytes of a picture's file
 _COUNT: Final = 1_000_000  # pictures, kept in memory
 _CHUNK: Final = 64  # pictures that a process reads at a time

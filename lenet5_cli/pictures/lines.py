@@ -247,7 +247,8 @@ def _inks(page: Plane, scale: int = 1) -> list[Ink]:
     """Return the hypotheses about the ink of a page, ``scale`` times as large, and of the sheets on it."""
     scale *= max(1, ENLARGED // max(page.shape[:2]))
     page = cv2.resize(page, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    return [ink for each in (page, *segment.sheets(page)) for ink in segment.inks(segment.grey(each))]
+    shades = [*segment.shades_of(page), *map(segment.grey, segment.sheets(page))]
+    return [ink for each in shades for ink in segment.inks(each)]
 
 
 def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:

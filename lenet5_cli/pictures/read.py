@@ -116,7 +116,7 @@ def read_sample(source: Source, *, as_is: bool = False) -> Plane:
     pixels = decode(source).pixels
     if as_is:
         return _fitted(pixels)
-    found = _candidates(segment.grey(segment.reduced(pixels, LOOK)))
+    found = _candidates(segment.reduced(pixels, LOOK))
     if not found:
         raise LeNet5Error(f"{name_of(source)}: nothing on it stands out")
     return min(found, key=lambda each: each.prior).image
@@ -172,7 +172,7 @@ def _of_page(page: Page, network: Classifier) -> Reading:
         image, whole = _fitted(page.pixels), (0, 0, *look.shape[1::-1])
         found = _scored([Candidate(image, image, whole, dark=False)], network)
         return _chosen(found, network, look, page)
-    found = _scored(_candidates(segment.grey(look)), network)
+    found = _scored(_candidates(look), network)
     if not found:
         return Reading(None, "nothing on it stands out", look, None, [])
     if _reason(found[0], network) or found[0].local:
@@ -244,13 +244,14 @@ def _is_strokes(digits: list[Found]) -> bool:
     return all(each.straight for each in digits) and (cut or float(np.ptp([each.lean for each in digits])) > LEANING)
 
 
-def _candidates(shades: Plane) -> list[Candidate]:
-    """Return the ways to read shades (h, w), without the network's word; a picture in MNIST's form is the only one."""
+def _candidates(look: Plane) -> list[Candidate]:
+    """Return the ways to read a page, without the network's word; a picture in MNIST's form is the only one."""
+    shades, *hidden = segment.shades_of(look)
     for dark, image in ((False, shades), (True, 255 - shades)):
         if is_normal(image):
             left, top, width, height = cv2.boundingRect(image)
             return [Candidate(image, image, (left, top, left + width, top + height), dark)]
-    return _of_inks(segment.inks(shades))
+    return _of_inks(ink for each in (shades, *hidden) for ink in segment.inks(each))
 
 
 def _further(look: Plane) -> list[Candidate]:

@@ -51,9 +51,11 @@ def rows_of(ink: Ink, *, brackets: bool) -> tuple[Plane, list[list[Component]]]:
     Raises:
         TooManyError: there are more than ``MARKS_MAX`` components.
     """
-    height, whole, found = _measured(ink.mask)
+    whole, _ = segment.components(ink.mask)
+    unboxed = segment.without_boxes(ink.mask)
+    height, _, found = _measured(unboxed)
     run = RULE * _highest(found, height)
-    mask = segment.without_rules(ink.mask, run, (run, run)) if height else ink.mask
+    mask = segment.without_rules(unboxed, run, (run, run)) if height else unboxed
     height, labels, found = _measured(mask)
     found = [each for each in found if each.height <= LARGE * height]
     found = _without_remnants(found, labels, whole, cv2.subtract(ink.mask, mask))

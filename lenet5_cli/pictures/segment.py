@@ -21,11 +21,20 @@ MISFIT: Final = 10.0  # prior of the less likely background between EVEN and UNE
 STRONGEST: Final = 0.0003  # of the pixels: the full ink is their mean, as a small digit on a large page has as many
 LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # of the full ink: what is ink, and its prior: faint ink may be the paper's grain
 STRONG: Final = {0.65: 9.0}  # likewise, where the edge of a shadow or a crease of the paper is darker than faint ink
+COLOURED: Final = 0.4  # of a page's full ink, in the colour that tells it best: what surely is ink
+HIDDEN: Final = 0.7  # of it: ink that one colour for the whole page tells by less may be missed
+LOST: Final = 0.05  # of the ink: where more is hidden, pens are of several colours
 GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
 THUMB: Final = 96  # pixels of the longer side of the copy in which the colours' contrast is measured
 SOFT: Final = 0.04  # of a digit's longer side: how far its soft edges reach
 RUN: Final = 0.12  # of the longer side: a straight run of a page's ruled line
 RUN_MIN: Final = 16  # pixels of a run: in small pictures, a pen of one pixel draws straight strokes too
+BOXED: Final = 40  # pixels of a box's shorter side at least
+NEAR_SIDE: Final = 0.06  # of the shorter side: as near to the edges of a box its sides are
+DRAWN: Final = 0.9  # of each side of a box is ink; of a round 0, less
+INKED: Final = 0.5  # of a box is ink at most: more is a solid
+SIDE_RUN: Final = 0.5  # of the shorter side: a straight run of a box's side, or of a line that divides a table
+SIDE_LENGTH: Final = 0.85  # of the box: how long such a line is at least
 SPAN: Final = 0.8  # of the side along them: ruled lines reach over more of it; the strokes of a digit hardly do
 SLIM: Final = 8  # lengths of a rule's run by its width at least; a stroke that is as straight is shorter
 DRIFT: Final = 12  # lengths of a rule's run by how far it may stray: nearly 5 degrees
@@ -123,6 +132,28 @@ def grey(page: Plane) -> Plane:
     return cv2.extractChannel(page, int((detail**2).sum(axis=(0, 1)).argmax()))
 
 
+def shades_of(page: Plane) -> Iterator[Plane]:
+    """Yield a page (h, w) or (h, w, 3) in one shade a pixel: as ``grey`` and, where that hides ink, as another.
+
+    The other is how far each pixel is, in any colour, from the page's commonest: pens may be of several colours.
+    """
+    shades = grey(page)
+    yield shades
+    if page.ndim == 2:
+        return
+    farthest = np.maximum.reduce([cv2.absdiff(each, _commonest(each)) for each in cv2.split(page)])
+    ink = farthest > max(CONTRAST, COLOURED * _full(farthest))
+    hidden = ink & (cv2.absdiff(shades, _commonest(shades)) < HIDDEN * farthest)
+    if hidden.sum() > LOST * ink.sum():
+        yield 255 - farthest
+
+
+def _commonest(shades: Plane) -> Plane:
+    """Return the commonest of shades (h, w), everywhere."""
+    counts = np.bincount(shades.ravel(), minlength=256)
+    return np.full_like(shades, int(np.convolve(counts, np.ones(GRAIN), "same").argmax()))
+
+
 def reduced(pixels: Plane, side: int) -> Plane:
     """Return pixels (h, w) or (h, w, 3) with a longer side of at most ``side``."""
     scale = side / max(pixels.shape[:2])
@@ -138,8 +169,7 @@ def inks(shades: Plane, levels: dict[float, float] | None = None) -> Iterator[In
     None is yielded where nothing differs from its background by ``CONTRAST``. ``levels``: else ``LEVELS``.
     """
     levels = LEVELS if levels is None else levels
-    counts = np.bincount(shades.ravel(), minlength=256)
-    page = np.full_like(shades, int(np.convolve(counts, np.ones(GRAIN), "same").argmax()))
+    page = _commonest(shades)
     size = (round(WINDOW * max(shades.shape)) | 1,) * 2
     window = cv2.getStructuringElement(cv2.MORPH_RECT, size)
     near = [
@@ -168,11 +198,11 @@ def _on(
 
 
 def without_lines(ink: Ink) -> Ink | None:
-    """Return a hypothesis without the lines that go over most of the page; None where there are none."""
+    """Return a hypothesis without lines over most of the page and boxes that touch something; None where none are."""
     height, width = ink.mask.shape
     if (run := RUN * max(height, width)) < RUN_MIN:
         return None
-    mask = without_rules(ink.mask, run, (SPAN * width, SPAN * height))
+    mask = without_rules(without_boxes(ink.mask), run, (SPAN * width, SPAN * height))
     removed = cv2.subtract(ink.mask, mask)
     kept = mask | (1 - cv2.dilate(removed, np.ones((3, 3), np.uint8)))
     return ink._replace(plane=ink.plane * kept, mask=mask) if removed.any() else None
@@ -211,6 +241,42 @@ def _without_horizontal(mask: Plane, run: float, shortest: float) -> Plane:
             tall = cv2.morphologyEx(mask[band], cv2.MORPH_OPEN, np.ones((round(WIDENED * width + 2), 1), np.uint8))
             left[band] = cv2.subtract(left[band], cv2.subtract(rule, tall))
     return left
+
+
+def without_boxes(mask: Plane) -> Plane:
+    """Return a mask (h, w) without the sides of boxes and tables that what is in them touches."""
+    labels, found = components(mask, minimum=BOXED)
+    left = mask.copy()
+    for each in found[:FRAMES]:
+        box = np.s_[each.top : each.bottom, each.left : each.right]
+        shape = (labels[box] == each.label).astype(np.uint8)
+        if _is_boxed(shape):
+            left[box] = cv2.subtract(left[box], cv2.subtract(shape, _without_sides(shape)))
+    return left
+
+
+def _is_boxed(shape: Plane) -> bool:
+    """Tell whether a shape (h, w) is slim strokes, with one along each of its four sides."""
+    width = round(NEAR_SIDE * min(shape.shape))
+    sides = shape[:width], shape[-width:], shape[:, :width].T, shape[:, -width:].T
+    return min(shape.shape) >= BOXED and bool(shape.mean() <= INKED) and all(_is_drawn(side) for side in sides)
+
+
+def _is_drawn(side: Plane) -> bool:
+    """Tell whether there is ink along a side, (width, length)."""
+    return bool(side.any(axis=0).mean() >= DRAWN)
+
+
+def _without_sides(shape: Plane) -> Plane:
+    """Return a boxed shape (h, w) without long straight lines; as it is where hardly anything else is in it."""
+    height, width = shape.shape
+    run, least = SIDE_RUN * min(shape.shape), SIDE_LENGTH * np.array([width, height])
+    inner = without_rules(np.pad(shape, 1), run, (least[0], least[1]))[1:-1, 1:-1]
+    labels, found = components(inner)
+    for each in found:
+        if each.right - each.left >= least[0] or each.height >= least[1]:  # a line that was not straight enough
+            inner[labels == each.label] = 0
+    return inner if components(inner, FRAMED * max(width, height))[1] else shape
 
 
 def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]:
@@ -275,20 +341,22 @@ def sheets(page: Plane) -> Iterator[Plane]:
     """Yield each large and solid part of a page with something on it, as a page of its own: a sheet on a desk.
 
     Thin lines on it, such as a table's, do not divide it. Beyond the edges of the sheet, that page has the shades near
-    them.
+    them. Several as light are a page together, too, such as cards or buttons in a row.
     """
     shades = grey(page)
     for kind in (cv2.THRESH_BINARY, cv2.THRESH_BINARY_INV):
         _, mask = cv2.threshold(shades, 0, 1, kind | cv2.THRESH_OTSU)
         whole = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1 + round(RULED * max(mask.shape)),) * 2, np.uint8))
         labels, found = components(whole, minimum=FRAMED * max(mask.shape))
+        insides = []
         for each in found:
             edges = (each.left == 0) + (each.top == 0) + (each.right == mask.shape[1]) + (each.bottom == mask.shape[0])
             box = (each.right - each.left) * each.height
             if each.area >= max(SHEET * mask.size, SOLID * box) and edges <= EDGES:
                 inside = _inside(labels == each.label, page, each.length)
-                if inside is not None:
-                    yield _continued(page, inside)
+                insides += [] if inside is None else [inside]
+        together = [np.maximum.reduce(insides)] if len(insides) > 1 else []
+        yield from (_continued(page, each) for each in [*insides, *together])
 
 
 def _inside(part: Plane, page: Plane, length: int) -> Plane | None:
