@@ -65,6 +65,37 @@ def test_probabilities_are_the_mean_and_the_largest_score_is_the_mean_distance(m
     assert committee.loss(scores, labels) == pytest.approx(-np.log(expected[np.arange(60), labels]).mean(), rel=1e-4)
 
 
+def test_of_pictures_in_nine_places_the_probabilities_are_the_mean_and_the_distance_is_that_of_the_middle(
+    members: list[LeNet5],
+) -> None:
+    around = np.pad(IMAGES, ((0, 0), (2, 2), (2, 2)))
+    places = [np.roll(around, (down, right), axis=(1, 2))[:, 2:-2, 2:-2] for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    for some in (members[:1], members):
+        committee = Committee(some, shifted=True)
+        expected = np.mean([member.probabilities(place) for member in some for place in places], axis=0)
+        np.testing.assert_allclose(committee.probabilities(IMAGES), expected, rtol=1e-4)
+        nearest = np.mean([member.scores(IMAGES).max(axis=1) for member in some], axis=0)
+        np.testing.assert_allclose(committee.scores(IMAGES).max(axis=1), nearest, rtol=1e-5)
+    edge = np.zeros((1, 28, 28), np.uint8)
+    edge[0, 0] = edge[0, :, -1] = 255
+    assert np.isfinite(Committee(members, shifted=True).scores(edge)).all()
+    assert together(members[:1]) is members[0]
+
+
+def test_eval_and_predict_look_at_nine_places(saved: list[str], members: list[LeNet5], bars_folder: Path) -> None:
+    committee = Committee(members[1:2], shifted=True)
+    found = json.loads(run("eval", "--json", "--shifted", saved[1]).stdout)
+    assert found["shifted"] is True
+    assert found["accuracy"] == evaluate(committee, str(bars_folder)).accuracy
+    assert found["loss"] == pytest.approx(evaluate(committee, str(bars_folder)).loss)
+    assert "Each model alone" in run("eval", "--shifted", *saved[:2]).stdout
+    drawing(3).save("3.png")
+    found = json.loads(run("predict", "--json", "--shifted", "--model", saved[1], "--accept", "1", "3.png").stdout)
+    np.testing.assert_allclose(found["probabilities"], read("3.png", committee).probabilities, rtol=1e-5)
+    refused = run("eval", saved[1], "--shifted", "--type", "int8", code=2)
+    assert "--type measures one model as it is exported; leave it out with --shifted" in refused.stderr
+
+
 def test_members_answer_elsewhere_too(members: list[LeNet5]) -> None:
     committee, one = Committee(members), members[0]
     together, alone = committee.scores(IMAGES), one.scores(IMAGES)

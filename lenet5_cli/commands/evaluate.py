@@ -30,6 +30,7 @@ from lenet5_cli.commands.options import (
     refuse_existing,
     refuse_shared,
     say_written,
+    shifted_option,
     threads_of,
     threads_option,
     timeout_option,
@@ -93,6 +94,7 @@ RIGHT = "bold #ffffff on #003c9e"
     type=click.Choice(TARGETS["hex"].types),
     help="Compute in integers, as exports to c and hex do.",
 )
+@shifted_option
 @threads_option
 @timeout_option
 @option("--reject", group="Output", is_flag=True, help="Show coverage and error when the farthest answers are refused.")
@@ -106,6 +108,7 @@ def evaluate(
     split: str,
     test_fraction: float | None,
     kind: str | None,
+    shifted: bool,
     threads: int,
     timeout: float,
     reject: bool,
@@ -116,7 +119,8 @@ def evaluate(
 ) -> None:
     """Measure one or more checkpoints on a data set.
 
-    Several average their probabilities. The data is what the first was trained on unless --data names another.
+    Several average their probabilities, as one does over nine places of an image with --shifted. The data is what the
+    first was trained on unless --data names another.
 
     Shows accuracy and mean loss, precision, recall and F1 of each class, and which are mistaken for which. The
     calibration error says by how much the answers' probabilities are off. --reject adds the error among the answers
@@ -130,21 +134,23 @@ def evaluate(
       lenet5 eval model.pkl --plot confusion.png --errors errors.png
       lenet5 eval bundled --reject
       lenet5 eval a.pkl b.pkl c.pkl
+      lenet5 eval model.pkl --shifted
       lenet5 eval model.pkl --type int8
       lenet5 eval model.pkl --json | jq .accuracy
     """
     from lenet5_cli.engine.committee import together
     from lenet5_cli.training.loop import evaluate as measure
 
-    if kind and len(models) > 1:
-        raise click.UsageError("--type measures one model as it is exported; leave it out with several")
+    if kind and (shifted or len(models) > 1):
+        other = "with --shifted" if shifted else "with several"
+        raise click.UsageError(f"--type measures one model as it is exported; leave it out {other}")
     with joined(timeout) as ranks:
         demand_command(ranks, "eval")
         if ranks.leader:
             _demand_places(plot, errors, overwrite)
         names = [model_name(model) for model in models]
         networks, saved = ranks.share(lambda: read_models(models))
-        classifier = together(networks, names)
+        classifier = together(networks, names, shifted=shifted)
         where = data_of(saved[0], data, test_fraction=test_fraction)
         images = ranks.led(lambda: load(where, split, classifier.names))
         agree(ranks, **{split: images})
@@ -157,7 +163,8 @@ def evaluate(
             return
         _draw(tally, images, plot, errors)
         if as_json:
-            facts = {"data": where.data, "split": split, **({"type": kind} if kind else {})}
+            how = {"type": kind} if kind else {"shifted": True} if shifted else {}
+            facts = {"data": where.data, "split": split, **how}
             refusals = {"reject": _refusals(tally, classifier.threshold)} if reject else {}
             click.echo(json.dumps({**_models(names, each), **facts, **_figures(tally), **refusals}))
         else:

@@ -182,6 +182,12 @@ timeout_option = option(
     show_default=True,
     help="Under mpiexec: end when a rank does not answer for this long.",
 )
+shifted_option = option(
+    "--shifted",
+    group="Main",
+    is_flag=True,
+    help="Average the probabilities of each picture in nine places, up to a pixel off: nine times the work.",
+)
 overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace files that exist.")
 
 

@@ -35,6 +35,7 @@ from lenet5_cli.commands.options import (
     progress,
     read_models,
     refuse_existing,
+    shifted_option,
     threads_of,
     threads_option,
     timeout_option,
@@ -94,6 +95,7 @@ LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be show
     help="Refuse what is farther from every glyph than this fraction of the digits held out in training; "
     "1 refuses nothing.  [default: 0.995]",
 )
+@shifted_option
 @option(
     "--top",
     group="Output",
@@ -130,6 +132,7 @@ def predict(
     recursive: bool,
     rotate: str,
     accept: float | None,
+    shifted: bool,
     top: int,
     explain: Path | None,
     overwrite: bool,
@@ -165,7 +168,7 @@ def predict(
             files = list(_files(sources, recursive))
             _check_explain(explain, files)
             refuse_existing(overwrite, explain)
-            return files, _classifier(models, accept)
+            return files, _classifier(models, accept, shifted)
 
         files, network = ranks.share(begin)
         agree(ranks)
@@ -241,7 +244,7 @@ def _check_explain(path: Path | None, files: list[Path]) -> None:
         raise click.UsageError(printable(f"--explain {path}: is the picture to be read; give it a name of its own"))
 
 
-def _classifier(models: tuple[Path, ...], accept: float | None) -> "Classifier":
+def _classifier(models: tuple[Path, ...], accept: float | None, shifted: bool) -> "Classifier":
     """Return the network of a checkpoint, of ``./model.pkl`` or of the bundled model, or several, and say which."""
     from lenet5_cli.engine.committee import together
 
@@ -252,7 +255,7 @@ def _classifier(models: tuple[Path, ...], accept: float | None) -> "Classifier":
         networks, saved = read_models(paths)
     except LeNet5Error as error:
         raise LeNet5Error(f"{error}; --model bundled reads with the bundled model") if found else error from None
-    classifier = together(networks, names)
+    classifier = together(networks, names, shifted=shifted)
     said = ", ".join("the bundled model" if path == BUNDLED_MODEL else printable(model_name(path)) for path in paths)
     if found:
         last = saved[0].history[-1] if saved[0].history else None

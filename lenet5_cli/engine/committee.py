@@ -1,6 +1,7 @@
-"""Several networks that answer together."""
+"""Several networks that answer together, or one that looks at a picture in several places."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +12,25 @@ from lenet5_cli.engine.network import Classifier, LeNet5, refuse_name
 from lenet5_cli.errors import LeNet5Error
 
 NAMED = 3  # classes that a message names; of more, the first
+MIDDLE = 4  # of the nine places of a picture, the one where it is
 
 
 class Committee(Classifier):
     """Networks of the same classes, the average of whose probabilities is the answer; each prepares pictures its way.
 
-    ``p[n,k] = sum_m softmax(scores_m)[n,k] / M``. So that all that reads a network's scores can read these too, they
-    are such that their softmax is p, and the largest is minus the mean of the members' distances to their nearest
-    codes. ``distances`` is the mean of theirs, so that ``threshold`` is the mean of their thresholds.
+    ``p[n,k] = sum_v softmax(scores_v)[n,k] / V``, over the V views: each network's of the picture or, if it is to be
+    ``shifted``, of the picture in nine places, up to a pixel from its own (test-time augmentation). So that all that
+    reads a network's scores can read these too, they are such that their softmax is p, and the largest is minus the
+    mean of the members' distances to their nearest codes, of the picture where it is. ``distances`` is the mean of
+    theirs, so that ``threshold`` is the mean of their thresholds.
 
     Attributes:
-        members: the networks, M.
+        members: the networks.
+        shifted: whether they read each picture in nine places.
         codes: of the first one.
     """
 
-    def __init__(self, members: Sequence[LeNet5], names: Sequence[str] = ()) -> None:
+    def __init__(self, members: Sequence[LeNet5], names: Sequence[str] = (), *, shifted: bool = False) -> None:
         """Put networks together; ``names`` are what messages call them.
 
         Raises:
@@ -33,7 +38,7 @@ class Committee(Classifier):
         """
         super().__init__()
         refuse_name(members)
-        self.members = list(members)
+        self.members, self.shifted = list(members), shifted
         if not self.members:
             raise LeNet5Error("no network; expected at least one")
         for member in self.members:
@@ -59,15 +64,17 @@ class Committee(Classifier):
 
     def forward(self, x: NDArray[np.uint8]) -> Array:
         """Return scores (n, k) of pictures (n, 28, 28)."""
-        scores = np.empty((len(self.members), len(x), len(self.codes)), self.dtype)
+        views = list(_shifted(x)) if self.shifted else [x]
+        scores = np.empty((len(self.members), len(views), len(x), len(self.codes)), self.dtype)
         for member, own in zip(self.members, scores, strict=True):
             with member.lock:  # it may answer elsewhere, too
-                own[...] = member.forward(member.prepare(x))
-        nearest = scores.max(axis=2, keepdims=True)
-        scores -= nearest
-        scores -= np.log(np.exp(scores).sum(axis=2, keepdims=True))
-        logarithms: Array = np.logaddexp.reduce(scores, axis=0)  # of M p
-        together: Array = logarithms - logarithms.max(axis=1, keepdims=True) + nearest.mean(axis=0)
+                for view, of_view in zip(views, own, strict=True):
+                    of_view[...] = member.forward(member.prepare(view))
+        nearest = scores[:, MIDDLE if self.shifted else 0].max(axis=2, keepdims=True).mean(axis=0)
+        scores -= scores.max(axis=3, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=3, keepdims=True))
+        logarithms: Array = np.logaddexp.reduce(scores, axis=(0, 1))  # of V p
+        together: Array = logarithms - logarithms.max(axis=1, keepdims=True) + nearest
         return together
 
     def loss(self, scores: Array, labels: NDArray[np.integer]) -> float:
@@ -75,9 +82,17 @@ class Committee(Classifier):
         return cross_entropy(scores, labels)[0]
 
 
-def together(members: Sequence[LeNet5], names: Sequence[str] = ()) -> Classifier:
-    """Return a network as it is, several as a committee."""
-    return Committee(members, names) if len(members) > 1 else members[0]
+def together(members: Sequence[LeNet5], names: Sequence[str] = (), *, shifted: bool = False) -> Classifier:
+    """Return a network as it is; several, or what reads pictures in nine places, as a committee."""
+    return Committee(members, names, shifted=shifted) if shifted or len(members) > 1 else members[0]
+
+
+def _shifted(x: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Yield pictures (n, h, w) in nine places, from a pixel up and left to a pixel down and right, on more paper."""
+    _, height, width = x.shape
+    around = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    for down, right in product(range(3), repeat=2):
+        yield around[:, 2 - down : 2 - down + height, 2 - right : 2 - right + width]
 
 
 def _said(names: tuple[str, ...]) -> str:
