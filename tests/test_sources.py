@@ -423,8 +423,21 @@ def test_a_cache_that_cannot_be_written_is_told_once(folder, monkeypatch):
     monkeypatch.setenv("LENET5_CACHE", str(folder / "file" / "cache"))
     (folder / "file").touch()
     assert refusal("mnist", "train").startswith(
-        f"mnist: train-images-idx3-ubyte.gz could not be downloaded ({folder}/file/cache: Not a directory;"
-        " LENET5_CACHE names another folder); get the four files from"
+        f"mnist: train-images-idx3-ubyte.gz could not be downloaded ({folder}/file/cache/mnist: cannot be"
+        " written: Not a directory; LENET5_CACHE names another folder for the cache); get the four files from"
+    )
+
+
+@pytest.mark.usefixtures("internet")
+def test_a_cache_that_may_not_be_written_is_not_put_down_to_a_host(monkeypatch):
+    def denied(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "makedirs", denied)
+    cache_folder = os.environ["LENET5_CACHE"]
+    assert refusal("kmnist", "train").startswith(
+        f"kmnist: train-images-idx3-ubyte.gz could not be downloaded ({cache_folder}/kmnist: cannot be written:"
+        " Permission denied; LENET5_CACHE names another folder for the cache); get the four files from"
     )
 
 

@@ -96,8 +96,10 @@ def download(urls: list[str], digest: str, place: Path, progress: Progress | Non
         try:
             return Path(pooch.retrieve(url, digest, place.name, place.parent, downloader=get))
         except OSError as problem:  # the network's errors are OSErrors as well
-            if problem.filename:  # in the cache, for which no host can be blamed
-                raise OSError(f"{_first_cause(problem)}; {VARIABLE} names another folder") from None
+            cause = _first(problem)
+            if isinstance(cause, OSError) and cause.filename:  # in the cache, for which no host can be blamed
+                there = f"{place.parent}: cannot be written: {cause.strerror}"
+                raise OSError(f"{there}; {VARIABLE} names another folder for the cache") from None
             failures.append(f"{host}: {_first_cause(problem)}")
         except ValueError:
             failures.append(f"{host}: its file has another {'MD5' if digest.startswith('md5:') else 'SHA-256'}")
@@ -143,8 +145,12 @@ def _demand_answer(http: Callable[..., bool], url: str) -> None:
 
 def _first_cause(problem: BaseException) -> str:
     """Return the first cause of a chain of errors, in a few words."""
+    first = _first(problem)
+    return getattr(first, "strerror", None) or str(first).partition(" for url")[0]
+
+
+def _first(problem: BaseException) -> BaseException:
+    """Return the first cause of a chain of errors."""
     while cause := problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__):
         problem = cause
-    text = getattr(problem, "strerror", None) or str(problem).partition(" for url")[0]
-    place = getattr(problem, "filename", None)
-    return f"{place}: {text}" if place else text
+    return problem
