@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, printable
 
 try:
     import fcntl
@@ -20,6 +20,8 @@ _PACKAGE = Path(__file__).parent
 
 BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is expected
 BUNDLED_MODEL = _PACKAGE / "bundled.pkl"  # made by ``python benchmarks/bundled.py``
+
+FILLING = (".lenet5.part", ".lenet5.lock")  # the hidden folder and the lock in a folder that is being filled
 
 # What a wrong or failed download leaves under a file's name, by its first bytes.
 _LIKENESSES = {
@@ -162,10 +164,11 @@ def filling(folder: Path) -> Iterator[Path]:
     Raises:
         LeNet5Error: the disk is full, or the folder cannot be written; the files that were there before stay.
     """
-    made, temporary = not folder.exists(), folder / ".lenet5.part"
+    made, temporary = not folder.exists(), folder / FILLING[0]
+    target = Path(os.path.realpath(folder))  # where a symbolic link leads
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _held(folder / ".lenet5.lock", folder, wait=True):
+        target.mkdir(parents=True, exist_ok=True)
+        with _held(folder / FILLING[1], folder, wait=True):
             try:
                 shutil.rmtree(temporary, ignore_errors=True)  # left by a run that was killed while writing
                 temporary.mkdir()
@@ -176,9 +179,11 @@ def filling(folder: Path) -> Iterator[Path]:
     except BaseException as error:
         if made:
             with suppress(OSError):
-                folder.rmdir()
+                target.rmdir()
         if isinstance(error, OSError):
             raise _unwritable(folder, error) from None
+        if isinstance(error, LeNet5Error):  # of a file that would have moved up
+            raise LeNet5Error(str(error).replace(printable(str(temporary)), printable(str(folder)))) from None
         raise
     _sync_folder(folder)
 
@@ -236,7 +241,7 @@ def _taken(temporary: Path, path: str | os.PathLike[str]) -> int | None:
     try:
         return _locked(temporary, path, wait=True)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.ELOOP):
+        if error.errno not in (errno.EACCES, errno.ELOOP) or not os.path.lexists(temporary):
             raise
         temporary.unlink()  # left by another user, or a link
         return _locked(temporary, path, wait=True)

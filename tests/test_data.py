@@ -3,13 +3,14 @@
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from tqdm import tqdm
 
-from lenet5_cli import LeNet5
+from lenet5_cli import LeNet5, commands
 from lenet5_cli.commands import options
 from lenet5_cli.commands.data import GAP, SHEET, _draw_sheet
 from lenet5_cli.config import Config
@@ -200,7 +201,7 @@ def test_a_contact_sheet_replaces_no_picture_of_the_data(own: Path) -> None:
     picture = next(own.rglob("*.png"))
     before = picture.read_bytes()
     refused = run("data", "show", own, "--sheet", picture, "--overwrite", code=2)
-    assert refused.stderr.endswith(f"Error: --sheet {picture}: is a picture of the data; give it a name of its own\n")
+    assert refused.stderr.endswith(f"Error: {picture}: is a file of the data own; give what is written another name\n")
     assert picture.read_bytes() == before
 
 
@@ -274,6 +275,24 @@ def test_folders_of_pictures_are_written_whole_or_not_at_all(
     assert not list(Path("empty").iterdir())
     run("data", "convert", bars_folder, "new", "--to", "folders")
     assert sorted(path.name for path in Path("new").iterdir()) == ["test", "train"]
+
+
+@pytest.mark.parametrize(("form", "name"), [("idx", "new/mine"), ("folders", "new/mine"), ("npz", "new.npz")])
+def test_convert_replaces_nothing_that_came_meanwhile(form: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*given: Any) -> Any:
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"mine")
+        return real(*given)
+
+    real = commands.data._load_both
+    monkeypatch.setattr(commands.data, "_load_both", load)
+    target = name.removesuffix("/mine")
+    said = run("data", "convert", "builtin:9", target, "--to", form, code=2).stderr
+    filled = "holds files already; pictures go into an empty folder"
+    message = filled if form == "folders" else "exists; --overwrite replaces it"
+    assert said.endswith(f"Error: {target} {message}\n")
+    assert [path for path in Path().rglob("*") if path.is_file()] == [Path(name)]
+    assert Path(name).read_bytes() == b"mine"
 
 
 def test_convert_refuses_a_name_or_folder_of_another_form(own: Path) -> None:

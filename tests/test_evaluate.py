@@ -1,6 +1,7 @@
 """``lenet5 eval``: what it prints, in colour and without, and the pictures it leaves behind."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -16,11 +17,13 @@ from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, idx, sources
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
 from lenet5_cli.training import loop
 from lenet5_cli.training.metrics import Tally
-from tests.conftest import bars, train
+from tests.conftest import bars, drawing, train
 from tests.conftest import run as lenet5_run
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -257,6 +260,44 @@ def test_a_picture_replaces_no_file() -> None:
         assert run(option, "none/a.png", code=2).stderr.endswith("Error: none/a.png: there is no folder none\n")
     assert left_behind() == {"mine.png"}
     assert Path("mine.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("option", ["--plot", "--errors"])
+def test_a_picture_replaces_nothing_that_is_read(option: str) -> None:
+    for digit in "01":
+        Path("own", digit).mkdir(parents=True)
+        drawing(int(digit)).save(f"own/{digit}/a.png")
+    Path("link.png").symlink_to("model.pkl")
+    for name, message in (
+        ("link.png", "link.png: is read by MODEL; give what is written another name"),
+        ("own/1/a.png", "own/1/a.png: is a file of the data own; give what is written another name"),
+    ):
+        before = Path(name).read_bytes()
+        said = run("--data", "own", option, name, "--overwrite", code=2).stderr
+        assert said.endswith(f"Error: {message}\n")
+        assert Path(name).read_bytes() == before
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_picture_that_cannot_be_drawn_hides_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise LeNet5Error("a.png: cannot be written: No space left on device")
+
+    monkeypatch.setattr(figures, "evaluation", failing)
+    result = run("--plot", "a.png", code=1)
+    assert result.stdout.startswith("test accuracy: 0.9892 (1188 of 1201)\n")
+    assert result.stderr.endswith("Error: a.png: cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("option", ["--plot", "--errors"])
+def test_a_folder_that_may_not_be_written_is_told_before_anything_is_measured(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda folder, _: Path(folder).name != "locked")
+    result = run(option, "locked/a.png", code=2)
+    message = f"Error: locked/a.png: nothing can be written into the folder {Path('locked').resolve()}\n"
+    assert (result.stdout, result.stderr.endswith(message)) == ("", True)
 
 
 @pytest.mark.parametrize("option", ["--plot", "--errors"])

@@ -122,6 +122,31 @@ def test_what_exists_stays(target: str) -> None:
     assert mine.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("target", ["npz", "onnx", "page"])
+def test_the_checkpoint_that_is_read_is_not_written_over(target: str) -> None:
+    Path("m.pkl").write_bytes(BUNDLED_MODEL.read_bytes())
+    Path("link.pkl").symlink_to("m.pkl")
+    for output in ("m.pkl", "link.pkl"):
+        said = run("export", "m.pkl", "--to", target, "--output", output, "--overwrite", code=2).stderr
+        assert said.endswith(f"Error: {output}: is read by MODEL; give what is written another name\n")
+    assert Path("m.pkl").read_bytes() == BUNDLED_MODEL.read_bytes()
+
+
+@pytest.mark.parametrize("target", ["npz", "hex"])
+def test_what_another_process_has_written_meanwhile_stays(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Path(TARGETS[target].output)
+    theirs = output / "lenet5.h" if TARGETS[target].types else output
+
+    def check(_: LeNet5) -> None:
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.write_bytes(b"theirs")
+
+    monkeypatch.setattr(layers, "check", check)
+    assert run("export", "--to", target, code=2).stderr.endswith(f"Error: {output} exists; --overwrite replaces it\n")
+    assert [path for path in Path().rglob("*") if path.is_file()] == [theirs]
+    assert theirs.read_bytes() == b"theirs"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -11,7 +12,7 @@ import pytest
 
 from lenet5_cli import files
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import only_writer, replacing
+from lenet5_cli.files import filling, only_writer, replacing
 from tests.conftest import named_pipe
 
 
@@ -98,6 +99,43 @@ def test_what_another_user_left_half_written_is_no_hindrance(monkeypatch: pytest
         write(tmp_path / "model.pkl")
     assert (tmp_path / "model.pkl").read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_a_folder_that_may_not_be_written_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def denied(path: Path, *_: int) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    path = tmp_path / "model.pkl"
+    monkeypatch.setattr(os, "open", denied)
+    with pytest.raises(LeNet5Error) as refused:
+        write(path)
+    assert str(refused.value) == f"{path}: cannot be written: Permission denied"
+
+
+def test_an_error_in_a_folder_that_is_filled_names_what_was_to_be_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LeNet5Error) as refused, filling(tmp_path / "new\n") as folder:
+        write(folder / "images")
+    assert str(refused.value) == rf"{tmp_path}/new\n/images: cannot be written: No space left on device"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_link_to_a_folder_that_is_not_there_yet_is_followed(fails: bool, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("folder")
+    with suppress(ZeroDivisionError), filling(link) as folder:
+        (folder / "file").write_bytes(b"new")
+        1 / (not fails)
+    assert link.is_symlink()
+    assert [path.name for path in tmp_path.iterdir() if path != link] == ([] if fails else ["folder"])
+    assert fails or [path.name for path in (tmp_path / "folder").iterdir()] == ["file"]
 
 
 @pytest.fixture(params=[True, False], ids=["locks", "no locks"])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import sys
 from itertools import chain
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import lenet5_cli
+from lenet5_cli import files
 from lenet5_cli.commands.train import note_few
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, sources
@@ -306,6 +308,33 @@ def test_what_is_read_is_not_written_over(bars_folder: Path) -> None:
         assert said.endswith(f"Error: {name}: is read by --{option}; give what is written another name\n")
     assert {name: Path(name).read_bytes() for name in files} == files
     run("train", "--data", bars_folder, "--from", "model.pkl", "--epochs", 1, "--overwrite")  # on with the same name
+
+
+def test_no_file_of_the_data_is_written_over(bars_folder: Path) -> None:
+    train(bars_folder)
+    labels = bars_folder / "train-labels-idx1-ubyte"
+    before = labels.read_bytes()
+    elsewhere = "--data", bars_folder
+    for given in (["-o", labels, *elsewhere], ["--log", labels, *elsewhere], ["--log", labels, "--resume"]):
+        said = run("train", *given, "--overwrite", "--epochs", 3, code=2).stderr
+        expected = f"{labels}: is a file of the data {bars_folder}; give what is written another name"
+        assert said.endswith(f"Error: {expected}\n")
+    assert labels.read_bytes() == before
+    train(bars_folder, "-o", bars_folder / "model.pkl")  # what stands beside them is none of them
+    train(bars_folder, "-o", bars_folder / "model.pkl", "--overwrite")
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_two_runs_write_no_log_together(bars_folder: Path) -> None:
+    train(bars_folder, "--log", "run.log")
+    before = Path("run.log").read_bytes()
+    with files.only_writer("run.log"):
+        said = train(bars_folder, "-o", "other.pkl", "--log", "run.log", "--overwrite", code=1).stderr
+    message = "run.log: another run is writing it; wait until it ends, or write to another file"
+    assert said.endswith(f"Error: {message}\n")
+    assert Path("run.log").read_bytes() == before
+    train(bars_folder, "-o", "other.pkl", "--log", os.devnull, "--overwrite")  # a device has room for all
+    assert left_behind() == ["bars", "model.pkl", "other.pkl", "run.log"]
 
 
 def test_a_log_for_tensorboard_needs_a_folder(bars_folder: Path) -> None:

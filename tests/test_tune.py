@@ -136,6 +136,22 @@ def test_refusals(how: list[object], bars_folder: Path, monkeypatch: pytest.Monk
     )
 
 
+def test_what_a_search_reads_is_not_written_over(how: list[object], bars_folder: Path) -> None:
+    Path("own.toml").write_text("epochs = 1\n", encoding="utf-8")
+    Path("link.png").symlink_to("own.toml")
+    picture = bars_folder / "t10k-images-idx3-ubyte"
+    for written, name, told in (
+        ("--output", "own.toml", "is read by --config"),
+        ("--plot", "link.png", "is read by --config"),
+        ("--output", "space.toml", "is read by --space"),
+        ("--storage", picture, f"is a file of the data {bars_folder}"),
+    ):
+        before = Path(name).read_bytes()
+        said = run(*how, "--config", "own.toml", written, name, "--overwrite", code=2).stderr
+        assert said.endswith(f"Error: {name}: {told}; give what is written another name\n")
+        assert Path(name).read_bytes() == before
+
+
 @pytest.mark.usefixtures("begun")
 def test_the_output_is_written_when_another_machine_has_written_it(
     how: list[object], monkeypatch: pytest.MonkeyPatch

@@ -14,12 +14,14 @@ from lenet5_cli.commands.options import (
     console,
     data_of,
     data_option,
+    data_read,
     demand_plot,
     load,
     model_name,
     option,
     overwrite_option,
     refuse_existing,
+    refuse_read,
     say_written,
     threads_option,
 )
@@ -86,15 +88,17 @@ def compare(
     names = [model_name(path) for path in paths]
     if names[0] == names[1]:
         raise click.UsageError(printable(f"{names[0]} was given twice; expected two checkpoints"))
-    found = _compared(saved, data_of(saved[0], data), split, threads)
+    where = data_of(saved[0], data)
+    refuse_read([*(("MODEL", path) for path in paths), *data_read(where.data)], plot)
+    found = _compared(saved, where, split, threads)
     facts = {"models": names, "settings": _differing(*saved), **found}
     histories = {name: each.history for name, each in zip(names, saved, strict=True)}
-    if plot and any(histories.values()):
-        figures.histories(histories, plot)
     if as_json:
         click.echo(json.dumps(facts))
     else:
         _show(facts)
+    if plot and any(histories.values()):
+        figures.histories(histories, plot)
     if plot:
         for name in [name for name, history in histories.items() if not history]:
             click.echo(printable(f"{name}: holds no history of a training; it is left out of {plot}"), err=True)

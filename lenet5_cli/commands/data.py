@@ -1,5 +1,6 @@
 """``lenet5 data``."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from lenet5_cli.commands.options import (
     Named,
     Number,
     console,
+    data_read,
     load,
     loading,
     model_name,
@@ -19,6 +21,7 @@ from lenet5_cli.commands.options import (
     overwrite_option,
     refuse_existing,
     refuse_filled,
+    refuse_read,
     say_written,
 )
 from lenet5_cli.config import Config
@@ -142,9 +145,8 @@ def show(
     if sheet and sheet.suffix.lower() != ".png":
         raise click.UsageError(printable(f"--sheet {sheet}: expected a name that ends in .png"))
     refuse_existing(overwrite, sheet)
+    refuse_read([*data_read(source), *([("--model", model)] if model else [])], sheet)
     splits, names = _load_both(source, test_fraction, as_is)
-    if sheet and any(sheet.resolve() == Path(place).resolve() for split in splits.values() for place in split.places):
-        raise click.UsageError(printable(f"--sheet {sheet}: is a picture of the data; give it a name of its own"))
     _show_counts(splits, names)
     _show_sizes(splits)
     for message in (message for split in splits.values() for message in split.unreadable):
@@ -178,11 +180,12 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
       lenet5 data convert mnist mnist.npz --to npz
       lenet5 data convert digits.csv pictures --to folders
     """
-    _check_target(target, form, overwrite)
+    demand = partial(_check_target, target, form, overwrite)
+    demand()
     splits, names = _load_both(source, test_fraction, as_is)
     write = {"idx": _to_idx, "npz": _to_npz, "folders": _to_folders}[form]
     try:
-        write(splits, names, target)
+        write(splits, names, target, demand)  # another process may have written it meanwhile
     except OSError as error:
         raise LeNet5Error(f"{error.filename or target}: cannot be written: {error.strerror}") from None
     say_written(target)
@@ -351,7 +354,7 @@ def _draw_sheet(split: "Split", path: Path) -> None:
         )
 
 
-def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) -> None:
+def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path, demand: "Callable[[], None]") -> None:
     import numpy as np
 
     from lenet5_cli.data import glyphs, idx, sources
@@ -362,6 +365,7 @@ def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) ->
     counted = not named and used[-1] < len(used)  # a label is the place of its class
     kept = () if counted else glyphs.checked_names([names[label] for label in used.tolist()], "names of classes: ")
     with filling(target) as folder:
+        demand()
         if kept:
             (folder / sources.NAMES_FILE).write_text("".join(f"{name}\n" for name in kept), encoding="utf-8")
         for prefix, split in zip(("train", "t10k"), splits.values(), strict=True):
@@ -372,7 +376,7 @@ def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) ->
         (target / sources.NAMES_FILE).unlink(missing_ok=True)  # of what was there before
 
 
-def _to_npz(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) -> None:
+def _to_npz(splits: "dict[str, Split]", names: "Sequence[str]", target: Path, demand: "Callable[[], None]") -> None:
     import numpy as np
 
     from lenet5_cli.files import replacing
@@ -381,10 +385,11 @@ def _to_npz(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) ->
     arrays = {f"x_{name}": np.asarray(split.images) for name, split in splits.items()}
     arrays |= {f"y_{name}": labels[split.labels] for name, split in splits.items()}
     with replacing(target) as file:
+        demand()
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def _to_folders(splits: "dict[str, Split]", names: "Sequence[str]", target: Path) -> None:
+def _to_folders(splits: "dict[str, Split]", names: "Sequence[str]", target: Path, demand: "Callable[[], None]") -> None:
     import numpy as np
     from PIL import Image
 
@@ -395,6 +400,7 @@ def _to_folders(splits: "dict[str, Split]", names: "Sequence[str]", target: Path
             there = f"class {name} cannot be the name of a folder of pictures"
             raise LeNet5Error(f"{target}: {there}; --to npz keeps it")
     with filling(target) as folder:
+        demand()
         for name, split in splits.items():
             for at, label in enumerate(split.labels.tolist()):
                 path = folder / name / names[label] / f"{at:06}.png"

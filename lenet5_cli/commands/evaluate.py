@@ -18,6 +18,7 @@ from lenet5_cli.commands.options import (
     console,
     data_of,
     data_option,
+    data_read,
     demand_command,
     demand_plot,
     joined,
@@ -28,6 +29,7 @@ from lenet5_cli.commands.options import (
     plain,
     read_models,
     refuse_existing,
+    refuse_read,
     refuse_shared,
     say_written,
     shifted_option,
@@ -152,6 +154,8 @@ def evaluate(
         networks, saved = ranks.share(lambda: read_models(models))
         classifier = together(networks, names, shifted=shifted)
         where = data_of(saved[0], data, test_fraction=test_fraction)
+        if ranks.leader:
+            refuse_read([*(("MODEL", model) for model in models), *data_read(where.data)], plot, errors)
         images = ranks.led(lambda: load(where, split, classifier.names))
         agree(ranks, **{split: images})
         if ranks.leader and split == "test":
@@ -161,7 +165,6 @@ def evaluate(
         tally = count(classifier, keep=DRAWN if errors else 0, score=_integers(networks[0], kind) if kind else None)
         if not ranks.leader:
             return
-        _draw(tally, images, plot, errors)
         if as_json:
             how = {"type": kind} if kind else {"shifted": True} if shifted else {}
             facts = {"data": where.data, "split": split, **how}
@@ -172,6 +175,7 @@ def evaluate(
             _show(tally, split)
             if reject:
                 _show_refusals(tally, classifier.threshold, len(models))
+        _draw(tally, images, plot, errors)
         say_written(plot, errors)
 
 

@@ -1,5 +1,6 @@
 """``lenet5 export``."""
 
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lenet5_cli.commands.options import (
     overwrite_option,
     refuse_existing,
     refuse_filled,
+    refuse_read,
     say_written,
 )
 from lenet5_cli.export import TARGETS
@@ -71,7 +73,9 @@ def export(model: Path, target: str, output: str | None, kind: str | None, golde
     context = click.get_current_context()
     option = next(each for each in context.command.params if each.name == "output")
     path = (FOLDER if types else FILE).convert(given, option, context)
-    (refuse_filled if types else refuse_existing)(overwrite, path)
+    demand = partial(refuse_filled if types else refuse_existing, overwrite, path)
+    demand()
+    refuse_read([("MODEL", model)], path)
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.export import layers, write
     from lenet5_cli.storage import checkpoint
@@ -80,5 +84,6 @@ def export(model: Path, target: str, output: str | None, kind: str | None, golde
     network = LeNet5.restore(saved)
     layers.check(network)
     module = import_module(f"lenet5_cli.export.{target}")
-    write(path, module.render(network, saved, *((kind or types[0], golden or 1) if types else ())))
+    rendered = module.render(network, saved, *((kind or types[0], golden or 1) if types else ()))
+    write(path, rendered, demand)  # another process may have written it meanwhile
     say_written(path)

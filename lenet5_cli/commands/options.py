@@ -17,11 +17,11 @@ from click.shell_completion import CompletionItem
 
 from lenet5_cli.config import READ_AS, Config, choices, known, presets, read
 from lenet5_cli.errors import LeNet5Error, printable
-from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_sheets
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, FILLING, shipped_sheets
 from lenet5_cli.training.ranks import ALONE, TIMEOUT, Ended, Place, Ranks, UnheardError, join, launched, own_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console
     from rich.text import Text
@@ -387,7 +387,7 @@ def agree(ranks: Ranks, teacher: str = "", /, **splits: "Split | None") -> None:
 
 
 def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
-    """Stop with exit code 2 if a file to be written is there and may not be replaced, or its folder is not there."""
+    """Stop with exit code 2 if a file to be written may not be replaced, or its folder is not there or is read-only."""
     for path in filter(None, paths):
         if str(path) == "-":
             raise click.UsageError("-: expected the name of a file; no file is written to stdout")
@@ -395,11 +395,14 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
             raise click.UsageError(printable(f"{path}: there is no folder {path.parent}"))
         if path.exists() and not overwrite:
             raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
+        folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - a Path of a loop of links would not resolve
+        if (path.is_file() or not path.exists()) and not os.access(folder, os.W_OK):
+            raise click.UsageError(printable(f"{path}: nothing can be written into the folder {folder}"))
 
 
 def refuse_filled(overwrite: bool, folder: Path) -> None:
     """Stop with exit code 2 if there are files in a folder to be filled, or nothing is there to make it in."""
-    if not (folder.is_dir() and not any(folder.iterdir())):
+    if not (folder.is_dir() and all(each.name in FILLING for each in folder.iterdir())):
         refuse_existing(overwrite, folder)
 
 
@@ -422,12 +425,41 @@ def refuse_shared(*paths: Path | None) -> None:
             raise click.UsageError(printable(f"{path} is given for two outputs; give each a file of its own"))
 
 
+def files_read(values: "Mapping[str, Any]") -> "Iterator[tuple[str, Path]]":
+    """Yield what may be files or folders that settings have read, with the options that name them."""
+    yield from data_read(values.get("data") or "")
+    named = {name: values.get(name) for name in ("glyphs", "teacher")}
+    named["config"] = click.get_current_context().meta.get("config")
+    for name, given in named.items():
+        yield from ((f"--{name}", Path(each)) for each in (given or "").split(",") if each)
+
+
+def data_read(data: str) -> "Iterator[tuple[str, Path]]":
+    """Yield the file or folder that ``--data`` names, if it does not name a data set."""
+    from lenet5_cli.data.sources import NAMES
+
+    if data and data not in NAMES:
+        yield "--data", Path(data)
+
+
 def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> None:
-    """Stop with exit code 2 if a file that an option names to be read would be written over."""
+    """Stop with exit code 2 if a file that an option or argument names, or of a folder of data, would be replaced."""
+    there = [path for path in written if path and path.is_file()]
     for option, path in read:
-        for other in filter(None, written):
+        for other in there:
             if path.is_file() and other.resolve() == path.resolve():
                 raise click.UsageError(printable(f"{other}: is read by {option}; give what is written another name"))
+            if any(each.is_file() and other.samefile(each) for each in _files_of(path)):
+                message = f"{other}: is a file of the data {path}; give what is written another name"
+                raise click.UsageError(printable(message))
+
+
+def _files_of(data: Path) -> "Iterator[Path]":
+    """Yield the files of a folder of data: IDX files and the names of their classes, or the pictures of each class."""
+    from lenet5_cli.data import sources
+
+    for pattern in ("*ubyte*", sources.NAMES_FILE) if sources.holds_idx(data) else ("*/*", "train/*/*", "test/*/*"):
+        yield from data.glob(pattern)
 
 
 def say_written(*paths: Path | None) -> None:

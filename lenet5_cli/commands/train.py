@@ -24,6 +24,7 @@ from lenet5_cli.commands.options import (
     console,
     demand_command,
     demand_plot,
+    files_read,
     joined,
     load,
     note_missing,
@@ -39,7 +40,7 @@ from lenet5_cli.commands.options import (
     threads_option,
     timeout_option,
 )
-from lenet5_cli.config import Config, read
+from lenet5_cli.config import Config, known, read
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
@@ -166,27 +167,23 @@ def _hold(
     refuse_existing(overwrite or resume, output, *outputs)
     board, log_file = _log_places(log)
     refuse_shared(*{output, *outputs}, log_file, plot)
-    refuse_read(_read(values), output, *outputs, log_file, plot)
+    refuse_read(files_read(values), output, *outputs, log_file, plot)
     if start:
         refuse_read([("--from", start)], log_file, plot)  # the model itself may be replaced
     refuse_existing(overwrite, log_file, plot)
     if board and not overwrite and any(_events(board)):
         raise click.UsageError(printable(f"{board} holds another log; --overwrite replaces it"))
     demand_plot("--plot", plot)
-    if resume:
-        checkpoint.read(output)  # what is not a checkpoint is refused before anything is written
-    for path in {output, *outputs}:
+    if resume:  # what is not a checkpoint is refused before anything is written
+        refuse_read(files_read(known(checkpoint.read(output).config)), log_file, plot)
+    logs = (
+        [log_file] if log_file and (log_file.is_file() or not log_file.exists()) else []
+    )  # to a device, all may write
+    for path in [*dict.fromkeys([output, *outputs]), *logs]:
         held.enter_context(only_writer(path))
     refuse_existing(overwrite or resume, output, *outputs)  # another run may just have ended
+    refuse_existing(overwrite, *logs)
     return _tensorboard(board) if board else _log(log_file)
-
-
-def _read(values: dict[str, Any]) -> "Iterator[tuple[str, Path]]":
-    """Yield what may be files that are read, with the options that name them."""
-    named = {name: values[name] for name in ("data", "glyphs", "teacher")}
-    named["config"] = click.get_current_context().meta.get("config")
-    for name, given in named.items():
-        yield from ((f"--{name}", Path(each)) for each in (given or "").split(",") if each)
 
 
 class _Begin(NamedTuple):

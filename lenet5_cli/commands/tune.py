@@ -18,12 +18,14 @@ from lenet5_cli.commands.options import (
     console,
     cores_option,
     demand_plot,
+    files_read,
     load,
     note_missing,
     option,
     overwrite_option,
     plain,
     refuse_existing,
+    refuse_read,
     refuse_shared,
     say_written,
     settings,
@@ -113,6 +115,7 @@ def tune(
     refuse_shared(output, storage, plot)
     refuse_existing(True, storage)
     refuse_existing(overwrite or going_on, output, plot)
+    refuse_read([("--space", Path(space)), *files_read(values)], output, storage, plot)
     from lenet5_cli.data import glyphs
     from lenet5_cli.reports import figures
     from lenet5_cli.training.search import Search, read_space

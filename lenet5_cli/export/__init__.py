@@ -4,7 +4,7 @@
 are written in one of several types of number, ``render(network, saved, kind, golden) -> {name: bytes}``, a folder's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,16 +32,20 @@ TARGETS = {
 }
 
 
-def write(path: Path, rendered: bytes | Mapping[str, bytes]) -> None:
+def write(path: Path, rendered: bytes | Mapping[str, bytes], demand: Callable[[], None] = lambda: None) -> None:
     """Write a file, or the files of a folder, which is made if need be: all of them or none.
+
+    ``demand`` is called while nobody else writes them, and raises where they are not to be replaced.
 
     Raises:
         LeNet5Error: the disk is full, or it cannot be written; what was there before stays.
     """
     if isinstance(rendered, bytes):
         with replacing(path) as file:
+            demand()
             file.write(rendered)
         return
     with filling(path) as folder:
+        demand()
         for name, content in rendered.items():
             (folder / name).write_bytes(content)
