@@ -199,6 +199,11 @@ def presets() -> list[str]:
     return sorted(path.stem for path in shipped_folder("configs").glob("*.toml"))
 
 
+def spaces() -> list[str]:
+    """Return the names of the shipped search spaces."""
+    return sorted(path.stem for path in shipped_folder("configs").glob("spaces/*.toml"))
+
+
 def read(name: str) -> dict[str, Any]:
     """Return the settings in a preset, or in a TOML file; whether they go together depends on those given beside it.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
 import lenet5_cli
 from lenet5_cli import __main__
@@ -165,6 +166,33 @@ def test_no_option_shares_a_name_with_another() -> None:
         assert command
         names = [name for param in command.params if isinstance(param, click.Option) for name in param.opts]
         assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("eval b", ["bundled"]),
+        ("export ", ["bundled"]),
+        ("predict --model m", []),
+        ("train --from bundled", ["bundled"]),
+        ("train --data mn", ["mnist"]),
+        ("train --config qu", ["quick"]),
+        ("train --glyphs le", ["letters"]),
+        ("train --teacher m", []),
+        ("train --log r", []),
+        ("tune --space d", ["default"]),
+        ("info --config rep", ["report"]),
+        ("data show emnist-l", ["emnist-letters"]),
+        ("data convert builtin", ["builtin", "builtin-letters"]),
+        ("render-glyphs --sheet di", ["digits", "digits-letters"]),
+    ],
+)
+def test_the_shell_completes_names_and_files(line: str, names: list[str]) -> None:
+    *words, start = line.split(" ")
+    found = ShellComplete(lenet5, {}, "lenet5", "_LENET5_COMPLETE").get_completions(words, start)
+    file, plain = ("file", start), [("plain", name) for name in names]
+    # Bash leaves out names before a file, and offers files only where no name fits: with no beginning, files alone.
+    assert [(each.type, each.value) for each in found] == ([file, *plain] if start else [*plain, file])
 
 
 def test_a_command_is_imported_when_it_is_asked_for() -> None:

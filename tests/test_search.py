@@ -15,13 +15,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from lenet5_cli.config import Config, read
+from lenet5_cli.config import Config, read, spaces
 from lenet5_cli.data import sources
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import shipped_folder
 from lenet5_cli.training import runs, search
 from lenet5_cli.training.metrics import wilson
-from lenet5_cli.training.search import Search, read_space, spaces
+from lenet5_cli.training.search import Search, read_space
 from tests.conftest import left_behind, room_for
 
 SPACE = {"lr": FloatDistribution(0.001, 0.1, log=True), "batch_size": IntDistribution(5, 50)}

@@ -12,6 +12,7 @@ from lenet5_cli.commands.options import (
     GroupedCommand,
     Named,
     Number,
+    complete_data,
     console,
     data_read,
     load,
@@ -93,8 +94,14 @@ def list_() -> None:
     screen.print(table)
 
 
+def _complete_set(_: click.Context, __: click.Parameter, start: str) -> list[str]:
+    from lenet5_cli.data import remote
+
+    return [name for name in remote.SETS if name.startswith(start)]
+
+
 @data.command("fetch")
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=_complete_set)
 def fetch(names: "tuple[str, ...]") -> None:
     """Download data sets into the cache, and check them.
 
@@ -125,7 +132,7 @@ def _fetch(name: str, split: str) -> None:
 
 
 @data.command("show", cls=GroupedCommand)
-@click.argument("source", metavar="NAME|PATH")
+@click.argument("source", metavar="NAME|PATH", shell_complete=complete_data)
 @_reading
 @option("--sheet", group="Output", type=FILE, help=f"Draw a contact sheet: {SHEET} images of each class.")
 @option("--model", group="Main", type=MODEL, metavar="MODEL|bundled", help="List the labels that it contradicts most.")
@@ -161,7 +168,7 @@ def show(
 
 
 @data.command("convert", cls=GroupedCommand)
-@click.argument("source", metavar="NAME|PATH")
+@click.argument("source", metavar="NAME|PATH", shell_complete=complete_data)
 @click.argument("target", type=Named("a file or folder"))
 @option(
     "--to", "form", group="Main", type=click.Choice(FORMATS), default="idx", show_default=True, help="What to write."

@@ -13,6 +13,7 @@ from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
     Named,
+    complete_config,
     console,
     data_of,
     data_option,
@@ -49,7 +50,14 @@ ASCII_LEVELS = ".:-=+*#@"
 
 @click.command(cls=GroupedCommand)
 @click.argument("model", type=MODEL, required=False, metavar="[MODEL|bundled]")
-@option("--config", "recipe", group="Main", metavar="NAME|FILE", help="Show a preset or a TOML file instead.")
+@option(
+    "--config",
+    "recipe",
+    group="Main",
+    metavar="NAME|FILE",
+    shell_complete=complete_config,
+    help="Show a preset or a TOML file instead.",
+)
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
 @option(
     "--figures",

@@ -88,6 +88,17 @@ class ModelFile(Named):
         """Return the path of the file."""
         return super().convert(BUNDLED_MODEL if value == BUNDLED else value, param, ctx)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """Return what completes the beginning of a name."""
+        return offered(incomplete, [BUNDLED])
+
+
+def offered(start: str, names: "Iterable[str]" = ()) -> list[CompletionItem]:
+    """Return what completes the beginning of a name: these, or a file."""
+    fitting = [CompletionItem(name) for name in names if name.startswith(start)]
+    file = CompletionItem(start, type="file")
+    return [file, *fitting] if start else [*fitting, file]  # bash leaves out what comes before a file
+
 
 FILE = Named("a file", dir_okay=False)
 FOLDER = Named("a folder", file_okay=False)
@@ -191,21 +202,36 @@ shifted_option = option(
 overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace files that exist.")
 
 
-def _complete_data(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
+def complete_data(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
+    """Return what completes the beginning of the name of data, or of a file or folder of them."""
     from lenet5_cli.data.sources import NAMES
 
-    return [*(CompletionItem(name) for name in NAMES if name.startswith(start)), CompletionItem(start, type="file")]
+    return offered(start, NAMES)
 
 
-def _complete_config(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
-    return [*(CompletionItem(name) for name in presets() if name.startswith(start)), CompletionItem(start, type="file")]
+def complete_config(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
+    """Return what completes the beginning of the name of a preset or TOML file."""
+    return offered(start, presets())
+
+
+def complete_sheet(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
+    """Return what completes the beginning of the name of a glyph sheet."""
+    return offered(start, shipped_sheets())
+
+
+def complete_file(_: click.Context, __: click.Parameter, start: str) -> list[CompletionItem]:
+    """Return what completes the beginning of the name of a file."""
+    return offered(start)
+
+
+_COMPLETED = {"data": complete_data, "glyphs": complete_sheet, "teacher": complete_file}  # settings
 
 
 data_option = option(
     "--data",
     group="Data",
     metavar="NAME|PATH",
-    shell_complete=_complete_data,
+    shell_complete=complete_data,
     help="Data set, folder or file.  [default: what it was trained on]",
 )
 
@@ -221,7 +247,7 @@ def settings(command: Command, hidden: tuple[str, ...] = ()) -> Command:
         is_eager=True,
         expose_value=False,
         callback=_use_config,
-        shell_complete=_complete_config,
+        shell_complete=complete_config,
         help=f"Settings of a preset ({', '.join(presets())}) or a TOML file; options given beside it win.",
     )(command)
 
@@ -248,7 +274,7 @@ def _setting(setting: Field[Any], hidden: bool) -> Callable[[Command], Command]:
         metavar=limits["metavar"],
         default=default,
         show_default=default not in (None, "", False),
-        shell_complete=_complete_data if setting.name == "data" else None,
+        shell_complete=_COMPLETED.get(setting.name),
         hidden=hidden,
         help=text,
     )

@@ -9,6 +9,7 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     Integer,
+    complete_sheet,
     console,
     overwrite_option,
     plain,
@@ -36,6 +37,7 @@ BLOCKS = " ▄▀█"
     "--sheet",
     type=FILE,
     metavar="NAME|FILE",
+    shell_complete=complete_sheet,
     help=f"A glyph sheet: a text or image file, or shipped: {', '.join(shipped_sheets())}.  [default: digits]",
 )
 @click.option("--font", type=FILE, metavar="FILE.ttf", help="Draw characters of this font instead.")

@@ -20,6 +20,7 @@ from lenet5_cli.commands.options import (
     SharedCommand,
     Stop,
     agree,
+    complete_file,
     config_of,
     console,
     demand_command,
@@ -86,6 +87,7 @@ def _use_preset(ctx: click.Context, _: click.Parameter, start: Path | None) -> P
     "--log",
     group="Output",
     metavar=f"FILE|{BOARD}FOLDER",
+    shell_complete=complete_file,
     help="Write a line for each epoch: CSV if the name ends in .csv, else JSON; or an event for TensorBoard.",
 )
 @option("--plot", group="Output", type=FILE, help="Draw loss and accuracy over the epochs (needs matplotlib).")

@@ -21,6 +21,7 @@ from lenet5_cli.commands.options import (
     files_read,
     load,
     note_missing,
+    offered,
     option,
     overwrite_option,
     plain,
@@ -31,10 +32,12 @@ from lenet5_cli.commands.options import (
     settings,
     source_of,
 )
-from lenet5_cli.config import as_toml, seconds
+from lenet5_cli.config import as_toml, seconds, spaces
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from lenet5_cli.training.search import Search, Trial
 
 SHOWN = 10  # trials in the table
@@ -46,6 +49,10 @@ def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
         return seconds("--time", text)
     except LeNet5Error as error:
         raise click.UsageError(str(error)) from None
+
+
+def _complete_space(_: click.Context, __: click.Parameter, start: str) -> "list[CompletionItem]":
+    return offered(start, spaces())
 
 
 @click.command(cls=GroupedCommand)
@@ -72,6 +79,7 @@ def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
     "--space",
     group="Main",
     metavar="NAME|FILE",
+    shell_complete=_complete_space,
     default="default",
     show_default=True,
     help="TOML file of ranges of settings, or a shipped one.",

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lenet5_cli.config import Config, check, choices, keyed, nearest, shown
+from lenet5_cli.config import Config, check, choices, keyed, nearest, shown, spaces
 from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular, shipped_folder
@@ -92,11 +92,6 @@ class Trial(NamedTuple):
     def accuracy(self) -> float:
         """Of the epoch that it keeps."""
         return max(self.curve[-1:] if self.keep == "last" else self.curve, default=0.0)
-
-
-def spaces() -> list[str]:
-    """Return the names of the shipped search spaces."""
-    return sorted(path.stem for path in shipped_folder("configs").glob("spaces/*.toml"))
 
 
 def read_space(name: str) -> Space:
