@@ -1,5 +1,6 @@
 """A run: resumed, stopped, killed, validated, side by side with others; its bytes are those of one left alone."""
 
+import errno
 import json
 import os
 import platform
@@ -353,14 +354,25 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what runs side by side without processes: each sends an epoch and a tally as soon as it starts."""
     seen = SimpleNamespace(started=[], blocked=[], joined=[], terminated=[], exitcode=None)
     seen.sends = (*history(1), Tally())
+    seen.lacking = ""
+
+    def new_queue() -> Any:
+        if seen.lacking == "shared memory":
+            raise OSError(errno.EROFS, "Read-only file system")
+        return queue.Queue()
 
     class Process:
+        pid = None
+
         def __init__(self, target: object, args: tuple[Any, ...]) -> None:
             assert target is runs._run_apart
             self.place, self.config, self.output, _, self.threads, self.events, _ = args
             self.exitcode = seen.exitcode
 
         def start(self) -> None:
+            if seen.lacking == "another process" and seen.started:
+                raise OSError(errno.EMFILE, "Too many open files")
+            self.pid = 1
             seen.started.append((self.place, self.config.seed, self.output, self.threads))
             seen.blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
             for event in seen.sends:
@@ -372,7 +384,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
         def terminate(self) -> None:
             seen.terminated.append(self.place)
 
-    contexts = {"spawn": SimpleNamespace(Queue=queue.Queue, Process=Process)}
+    contexts = {"spawn": SimpleNamespace(Queue=new_queue, Process=Process)}
     monkeypatch.setattr(runs.multiprocessing, "get_context", contexts.__getitem__)
     monkeypatch.setattr(runs, "POLL", 0.001)
     configs = [Config(seed=seed) for seed in (5, 6, 7)]
@@ -418,6 +430,19 @@ def test_a_run_whose_process_dies_without_a_word_is_named_and_the_others_ended(b
     seen.exitcode = 0  # without a result
     with pytest.raises(LeNet5Error, match=r"^run 1: its process ended with exit code 0$"):
         list(run(2))
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "ended"),
+    [("shared memory", "Read-only file system", []), ("another process", "Too many open files", [0])],
+)
+def test_what_the_system_does_not_grant_to_runs_is_named(beside: Any, what: str, reason: str, ended: list[int]) -> None:
+    seen, run = beside
+    seen.lacking = what
+    said = rf"^--runs: {what}: {reason}; --runs 1 --threads 1, once for each seed, needs none$"
+    with pytest.raises(LeNet5Error, match=said):
+        list(run(2))
+    assert (seen.joined, seen.terminated) == (ended, ended)
 
 
 def test_what_a_run_says_of_its_failure_is_raised_and_the_others_ended(beside: Any) -> None:

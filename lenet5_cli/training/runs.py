@@ -6,7 +6,7 @@ import queue
 import secrets
 import signal
 from collections.abc import Callable, Collection, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, fields, replace
 from multiprocessing.connection import Connection
 from os import PathLike, fspath
@@ -573,7 +573,8 @@ def _events(
 ) -> Iterator[Event | None]:
     """Train runs in processes of this machine, and yield what they send; None now and then while they send nothing."""
     spawn = multiprocessing.get_context("spawn")
-    events = spawn.Queue()
+    with _granted("shared memory"):
+        events = spawn.Queue()
     width = max(1, min(len(configs), threads))
     waiting = [
         spawn.Process(target=_run_apart, args=(place, *run, start, threads // width, events, sheet))
@@ -584,7 +585,7 @@ def _events(
         while (waiting or running) and not stopped():
             while waiting and len(running) < width:
                 running[len(configs) - len(waiting)] = waiting[0]
-                with ctrl_c_held_back():
+                with _granted("another process"), ctrl_c_held_back():
                     waiting.pop(0).start()
             dead = [place for place, process in running.items() if process.exitcode is not None]
             try:
@@ -602,8 +603,19 @@ def _events(
                 running.pop(place).join()
     finally:
         for process in running.values():
-            process.terminate()
-            process.join()
+            if process.pid:  # else it could not be started
+                process.terminate()
+                process.join()
+
+
+@contextmanager
+def _granted(what: str) -> Iterator[None]:
+    """Say what the system does not grant for runs side by side, and what needs none."""
+    try:
+        yield
+    except OSError as error:
+        hint = "--runs 1 --threads 1, once for each seed, needs none"
+        raise LeNet5Error(f"--runs: {what}: {error.strerror}; {hint}") from None
 
 
 def _run_apart(
