@@ -16,7 +16,8 @@ def main() -> None:
     OpenBLAS starts no threads: each process computes on one core.
 
     Until the commands are imported, Ctrl-C ends the process at once: an exception could be raised anywhere in an
-    import, and would be shown with a traceback.
+    import, and would be shown with a traceback. From then on, SIGTERM and a terminal that is closed end it as an
+    exception does: what is shared with other processes or half written is removed.
     """
     before = signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
     gc.set_threshold(ALLOCATIONS)
@@ -25,7 +26,14 @@ def main() -> None:
     from lenet5_cli.commands import lenet5  # noqa: PLC0415 - after what is set for it
 
     signal.signal(signal.SIGINT, before)
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) is signal.SIG_DFL:  # else ignored, as nohup has it
+            signal.signal(number, _end)
     lenet5(prog_name="lenet5")
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -251,6 +252,33 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("eval", "model.pkl", code=130).stderr == "Interrupted.\n"
     monkeypatch.setattr(Group, "list_commands", interrupted)  # the help imports every command
     assert run("--help", code=130).stderr == "Interrupted.\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no such signal")
+def test_other_signals_end_a_command_as_an_exception_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared, numbers = [], (signal.SIGTERM, signal.SIGHUP)
+
+    def command(prog_name: str) -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            cleared.append((prog_name, number))
+
+    monkeypatch.setitem(sys.modules, "lenet5_cli.commands", SimpleNamespace(lenet5=command))
+    monkeypatch.setattr(gc, "set_threshold", lambda _: None)
+    monkeypatch.setattr(atexit, "register", lambda _: None)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    try:
+        for number in numbers:
+            with pytest.raises(SystemExit) as ended:
+                __main__.main()
+            assert ended.value.code == 128 + number
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by nohup
+        __main__.main()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert cleared == [("lenet5", number) for number in (*numbers, signal.SIGHUP)]
 
 
 def test_ctrl_c_ends_the_start_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,6 +184,11 @@ def test_without_shared_memory_the_message_says_what_needs_none(monkeypatch: pyt
         assert squares(pool) == expected()
 
 
+def test_a_process_whose_maker_has_ended_meanwhile_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource_tracker, "register", resource_tracker.register)  # which it replaces
+    parallel.serve(1, "psm_gone", 0, 1)
+
+
 class Observed(Squares):
     """Says which thread computes a chunk, and what becomes of a number that overflows there."""
 

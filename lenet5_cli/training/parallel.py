@@ -159,7 +159,10 @@ class _Process:
 def serve(rank: int, name: str, start: int, size: int) -> None:
     """Be one of the other processes of a pool: compute each task that is submitted, until standard input ends."""
     resource_tracker.register = lambda *_: None  # its maker removes the memory (from Python 3.13 on: track=False)
-    memory = shared_memory.SharedMemory(name)
+    try:
+        memory = shared_memory.SharedMemory(name)
+    except FileNotFoundError:  # the process that started this one has ended meanwhile
+        return
     _unmap_last(memory)
     work: Work = pickle.loads(_bytes(memory)[start : start + size])  # noqa: S301 - from the process that started this one
     buffer = _fields(_bytes(memory), _with_control(work.layout))
