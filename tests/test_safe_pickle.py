@@ -356,6 +356,8 @@ def watch(event, args):
         return
     if (reading or event in ("pathlib.Path.glob", "os.scandir")) and str(args[0]).startswith(SHEETS):
         return  # the shipped sheet, for a file that holds no glyphs
+    if event in ("pathlib.Path.glob", "os.scandir") and str(args[0]) == data:
+        return  # whose files are not written over
     seen.append([allowed, event, repr(args)])
 
 watching, allowed = False, None
