@@ -322,6 +322,10 @@ def test_no_file_of_the_data_is_written_over(bars_folder: Path) -> None:
     assert labels.read_bytes() == before
     train(bars_folder, "-o", bars_folder / "model.pkl")  # what stands beside them is none of them
     train(bars_folder, "-o", bars_folder / "model.pkl", "--overwrite")
+    for folder in ("digits/own", "quick/own"):  # nor is what stands in folders named as a glyph sheet or a preset is
+        Path(folder).mkdir(parents=True)
+        for _ in range(2):
+            train(bars_folder, "-o", f"{folder}/model.pkl", "--config", "quick", "--overwrite")
 
 
 @pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")

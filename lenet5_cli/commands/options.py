@@ -475,7 +475,8 @@ def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> No
         for other in there:
             if path.is_file() and other.resolve() == path.resolve():
                 raise click.UsageError(printable(f"{other}: is read by {option}; give what is written another name"))
-            if any(each.is_file() and other.samefile(each) for each in _files_of(path)):
+            files = _files_of(path) if option == "--data" else ()  # only data is read of a folder
+            if any(each.is_file() and other.samefile(each) for each in files):
                 message = f"{other}: is a file of the data {path}; give what is written another name"
                 raise click.UsageError(printable(message))
 
