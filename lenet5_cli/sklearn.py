@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import fields, replace
 from typing import Any, Self
 
@@ -154,6 +155,8 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"y: {min(map(str, foreign))} is none of the classes {self.classes_}")
             if first:
                 self.network_, self._optimizer = LeNet5(self._config(), self._sheet()), None
+            else:  # what was fitted stays as it is if this pass fails
+                self.network_, self._optimizer = deepcopy(self.network_), deepcopy(self._optimizer)
             config = replace(self._config(), schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
             self._optimizer = self._optimizer or optim.optimizer(config, self.network_.parameters)
             self.passes_ = getattr(self, "passes_", 0) + 1

@@ -51,6 +51,19 @@ def test_a_sum_of_any_length_is_complete(terms: int, subscripts: str) -> None:
     np.testing.assert_allclose(found, np.einsum(subscripts, a, b), rtol=1e-12)
 
 
+@pytest.mark.parametrize("terms", [20011, 20000])
+def test_a_sum_of_a_prime_number_of_terms_takes_no_more_memory(terms: int) -> None:
+    """It was summed in as many blocks of one term, each of which had a sum of its own."""
+    a, b, found = np.ones((terms, 100)), np.ones((terms, 30)), np.empty((100, 30))
+    tracemalloc.start()
+    compute = contraction("nk,nc->kc", a, b, out=found)
+    compute()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**20
+    assert (found == terms).all()
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("small", [1, 3000])
 @pytest.mark.parametrize("images", [16, 47])

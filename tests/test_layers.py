@@ -346,3 +346,13 @@ def test_distances_to_the_codes_take_no_memory_each_time() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < x.nbytes
+
+
+def test_what_was_refused_does_not_change_what_comes_next() -> None:
+    """Of refused tiles, the next plain maps got their gradient as tiles."""
+    layer = Dense((2, 4, 4), 3, rng=RNG)
+    layer.forward(np.zeros((2, 2, 4, 4), np.float32))
+    with pytest.raises(LeNet5Error):
+        layer.forward(np.zeros((2, 3, 2, 2, 2, 2), np.float32))
+    layer.forward(np.zeros((2, 2, 4, 4), np.float32))
+    assert layer.backward(np.zeros((2, 3), np.float32)).shape == (2, 2, 4, 4)

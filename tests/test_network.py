@@ -278,6 +278,24 @@ def test_of_a_teacher_the_probabilities_are_learned_and_not_the_labels() -> None
     assert {twin.loss_and_gradient(IMAGES[:3], np.zeros(3, int))} == losses
 
 
+def test_a_teacher_that_answers_elsewhere_too_is_waited_for() -> None:
+    network, teacher = LeNet5(Config(seed=0)), LeNet5(Config(seed=1))
+    network.teacher = teacher
+    expected = network.loss_and_gradient(IMAGES[:20], np.zeros(20, int))
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(lambda: [teacher.scores(IMAGES[20:40]) for _ in range(60)])
+        while not done.done():
+            assert network.loss_and_gradient(IMAGES[:20], np.zeros(20, int)) == expected
+
+
+def test_of_no_pictures_there_is_nothing_to_prepare() -> None:
+    assert LeNet5(Config(seed=0)).prepare(IMAGES[:0]).shape == (0, 1, 32, 32)
+
+
+def test_a_loaded_network_has_the_settings_that_made_it() -> None:
+    assert LeNet5.load().config.seed == 1
+
+
 @pytest.mark.parametrize(
     "copied",
     [copy.copy, copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))],

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training import parallel
@@ -257,7 +258,7 @@ def test_another_process_takes_up_each_task_and_computes_its_chunks_until_its_in
     with Pool(Observed(), 2) as pool:
         assert held == [1]
         pool.wait_until_ready()
-        assert held == [1, 1]
+        assert held == [1]  # by both, which are in one process here
         assert pool.processes == [1]
         for offset in (0, 7):
             assert squares(pool, offset) == expected(offset)
@@ -267,3 +268,20 @@ def test_another_process_takes_up_each_task_and_computes_its_chunks_until_its_in
             assert (pool.buffer.numbers[1::2] == 1).all()
         del one, other
     assert held == []
+
+
+def test_blas_is_held_until_the_last_of_blocks_that_overlap_ends() -> None:
+    """The one that ended first gave BLAS its threads back, and the last left one thread for good."""
+
+    def threads() -> list[int]:
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        first, last = Pool(Squares()), Pool(Squares())
+        first.__enter__()
+        last.__enter__()
+        first.__exit__()
+        assert threads() == [1] * len(before)
+        last.__exit__()
+        assert threads() == before == [2] * len(before)

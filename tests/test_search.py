@@ -92,6 +92,8 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
          "line 1: lr: 1; expected a range such as { low = 0.01, high = 1.0 }, or a list of choices"),
         ("validation = [1, 2]",
          "line 1: validation: decides how trials are compared, so it must be the same for all; leave it out"),
+        ("rehearse = [0.0, 0.5]",
+         "line 1: rehearse: no trial starts from a model, whose data it could rehearse; leave it out"),
         ("lr = ", "line 1: not TOML: Invalid value"),
         ('{"lr": 1}', "looks like JSON; expected a TOML file of ranges of settings"),
     ],

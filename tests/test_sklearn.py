@@ -171,6 +171,17 @@ def test_a_fit_that_fails_leaves_what_was_fitted_before() -> None:
         assert model.predict_proba(data.images).shape[1] == len(model.classes_)
 
 
+def test_a_pass_that_fails_leaves_what_was_fitted_before() -> None:
+    data = bars(100)
+    model = LeNet5Classifier(epochs=1, seed=1).fit(data.images, data.labels)
+    for _ in range(2):
+        before = model.predict_proba(data.images)
+        with pytest.raises(ValueError, match="no longer finite"):
+            model.set_params(lr=1e300).partial_fit(data.images, data.labels)
+        np.testing.assert_array_equal(model.predict_proba(data.images), before)
+        model.set_params(lr=0.004).partial_fit(data.images, data.labels)
+
+
 def test_two_classes_have_one_column_of_decisions() -> None:
     split = bars(200)
     of_two = split.labels < 2

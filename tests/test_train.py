@@ -378,3 +378,8 @@ def test_where_steps_are_not_clipped_the_hint_is_that_they_can_be(capsys: pytest
     note_few([], Config())  # of a rank that is not the leader
     note_few(history[:1], Config())
     assert not capsys.readouterr().err
+    few, many = (Epoch(at, 0.1, read, 0.5, 1, 1.0, 1 - at / 2, 0.8) for at, read in ((1, 0.1), (2, 0.9)))
+    note_few([few, many], Config(validation=10), fine_tuned=True)  # of those that validate as well, the smaller loss
+    assert not capsys.readouterr().err
+    note_few([few, many], Config(validation=10))  # the first one
+    assert "epoch 2 read 90 % of the training images, epoch 1 10 %" in capsys.readouterr().err

@@ -187,7 +187,7 @@ threads_option = cores_option("Cores to compute on; the results are the same for
 timeout_option = option(
     "--timeout",
     group="Main",
-    type=Number(min=0, min_open=True),
+    type=Number(min=0, max=10**6, min_open=True),
     metavar="SECONDS",
     default=TIMEOUT,
     show_default=True,

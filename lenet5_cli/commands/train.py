@@ -178,9 +178,8 @@ def _hold(
     demand_plot("--plot", plot)
     if resume:  # what is not a checkpoint is refused before anything is written
         refuse_read(files_read(known(checkpoint.read(output).config)), log_file, plot)
-    logs = (
-        [log_file] if log_file and (log_file.is_file() or not log_file.exists()) else []
-    )  # to a device, all may write
+    device = log_file and log_file.exists() and not log_file.is_file()  # to which all may write
+    logs = [log_file] if log_file and not device else []
     for path in [*dict.fromkeys([output, *outputs]), *logs]:
         held.enter_context(only_writer(path))
     refuse_existing(overwrite or resume, output, *outputs)  # another run may just have ended
@@ -295,7 +294,7 @@ def note_few(history: "list[Epoch]", config: Config, *, fine_tuned: bool = False
     """Say so where the network that is kept reads few of its training images: why, and what to do."""
     if not history:
         return
-    kept, most = _kept(history, config), max(history, key=lambda epoch: epoch.accuracy)
+    kept, most = _kept(history, config, fine_tuned), max(history, key=lambda epoch: epoch.accuracy)
     if kept.accuracy >= FEW:
         return
     now, once = (f"{100 * epoch.accuracy:.0f} %" for epoch in (kept, most))
@@ -311,11 +310,13 @@ def note_few(history: "list[Epoch]", config: Config, *, fine_tuned: bool = False
     click.echo(f"NOTE: {there}; {hint}.", err=True)
 
 
-def _kept(history: "list[Epoch]", config: Config) -> "Epoch":
+def _kept(history: "list[Epoch]", config: Config, fine_tuned: bool) -> "Epoch":
     """Return the epoch whose network is kept."""
+    from lenet5_cli.training.runs import quality
+
     if not config.validation or config.keep == "last":
         return history[-1]
-    return max(history, key=lambda epoch: epoch.validation_accuracy or 0)
+    return max(history, key=lambda epoch: quality(epoch, fine_tuned))
 
 
 def _stopped_at(name: str, done: int, epochs: int) -> str:
@@ -427,7 +428,7 @@ def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training.runs import improved
 
-    kept = [_kept(run.history, run.config) for run in done]
+    kept = [_kept(run.history, run.config, started_at is not None) for run in done]
     if done[0].config.validation:
         better = [started_at is None or improved(checkpoint.read(run.path)) for run in done]  # else that is kept
         name = "validation"

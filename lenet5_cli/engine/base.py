@@ -62,10 +62,11 @@ class Layer(ABC):
 
     def _adapt(self, x: Array) -> Array:
         """Return x in the form that the layer reads, with work arrays for it; the next x of its shape skips this."""
-        self._untiled = x.shape[-1] if x.ndim == 6 and x.shape[-1] != self.reads_tiles else 0
-        if self._untiled:
+        tile = x.shape[-1] if x.ndim == 6 and x.shape[-1] != self.reads_tiles else 0
+        if tile:
             x = untiled(x)
         self._check(x)
+        self._untiled = tile
         if len(x) != self._images:
             self._lasting = self._lasting or frozenset(self.__dict__)
             self._spare, self._memory = self._memory, []

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONG = 1024  # terms of a sum, above which BLAS reaches half its speed at few rows, unless they are summed in blocks
+MANY = 16  # times as many equal blocks as there need be take too much memory: each has a sum of its own
 SMALL = 10**6  # multiplications of a product, above which OpenBLAS copies both matrices before it multiplies
 VECTOR = 16  # float32 numbers in a register: a product of fewer rows or columns leaves it half empty
 
@@ -81,10 +82,25 @@ def _sum_of_blocks(left: Array, right: Array, result: Array) -> Product:
     """Return a function that sums a product over blocks of its terms."""
     terms = len(right)
     blocks = next(count for count in range(ceil(terms / LONG), terms + 1) if terms % count == 0)
+    if blocks > MANY * ceil(terms / LONG):
+        return _sum_of_unequal_blocks(left, right, result)
     lefts = left.reshape(len(left), blocks, -1).transpose(1, 0, 2)
     rights = right.T.reshape(right.shape[1], blocks, -1).transpose(1, 2, 0)
     sums = np.empty((blocks, *result.shape), result.dtype)
     return lambda: np.add.reduce(np.matmul(lefts, rights, out=sums), axis=0, out=result)
+
+
+def _sum_of_unequal_blocks(left: Array, right: Array, result: Array) -> Product:
+    """Return a function that sums a product over blocks of its terms, one by one: of a prime number of them, say."""
+    part = np.empty_like(result)
+
+    def compute() -> None:
+        np.matmul(left[:, :LONG], right[:LONG], out=result)
+        for start in range(LONG, len(right), LONG):
+            np.matmul(left[:, start : start + LONG], right[start : start + LONG], out=part)
+            np.add(result, part, out=result)
+
+    return compute
 
 
 def _matrix(x: Array, rows: int) -> Array:

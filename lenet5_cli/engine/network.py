@@ -215,7 +215,7 @@ class LeNet5(Classifier):
         Raises:
             LeNet5Error: its parameters are not those of the network that its settings describe.
         """
-        config = Config(**known(saved.config) | {"seed": 0, "dtype": saved.dtype})
+        config = Config(**{"seed": 0} | known(saved.config) | {"dtype": saved.dtype})
         network = cls(config, saved.sheet)
         network.assign(saved.pairs, where=saved.where)
         network.distances = saved.distances
@@ -283,7 +283,8 @@ class LeNet5(Classifier):
             raise LeNet5Error("no pictures; expected at least one")
         targets: Targets = as_labels(labels, len(images))
         if self.teacher is not None:
-            targets = self._criterion.probabilities(self.teacher.forward(self.teacher.prepare(images)))
+            with self.teacher.lock:  # it may answer elsewhere, too
+                targets = self._criterion.probabilities(self.teacher.forward(self.teacher.prepare(images)))
         loss, dscores = self._criterion.loss(self.forward(self.prepare(images)), targets)
         if batch_size and batch_size != len(images):
             dscores *= len(images) / batch_size

@@ -64,7 +64,7 @@ def prepare(images: NDArray[np.uint8], kind: str = "binary", dtype: DTypeLike = 
     low, high = SCALES[kind]
     x = np.zeros((h + 2 * PADDING, w + 2 * PADDING, n), dtype)
     # Turned as bytes: it takes a quarter of the time.
-    pixels = np.ascontiguousarray((images >= THRESHOLD if kind == "binary" else images).reshape(n, -1).T)
+    pixels = np.ascontiguousarray((images >= THRESHOLD if kind == "binary" else images).reshape(n, h * w).T)
     x[PADDING:-PADDING, PADDING:-PADDING] = pixels.reshape(h, w, n)
     if kind != "binary":
         x *= (high - low) / 255

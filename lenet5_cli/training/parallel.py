@@ -13,6 +13,7 @@ import subprocess
 import sys
 from functools import cache, cached_property, partial
 from multiprocessing import resource_tracker, shared_memory
+from threading import Lock
 from time import perf_counter, sleep
 from types import SimpleNamespace
 from typing import IO, Any, Protocol, Self
@@ -44,6 +45,28 @@ class Work(Protocol):
         """Compute one chunk of the task that the buffer describes, whole: what comes out depends on nothing else."""
 
 
+class _OneThread:
+    """Hold BLAS to one thread while any block of this process asks for it, whichever ends first: a context manager."""
+
+    def __init__(self) -> None:
+        self._lock, self._blocks, self._threads = Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._blocks:
+                self._threads.enter_context(_blas().limit(limits=1))
+            self._blocks += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if not self._blocks:
+                self._threads.close()
+
+
+_ONE_THREAD = _OneThread()
+
+
 class Pool:
     """This process and others like it, which share the chunks of a task: a context manager.
 
@@ -61,7 +84,7 @@ class Pool:
 
     def __enter__(self) -> Self:
         """Hold BLAS to one thread."""
-        self._resources.enter_context(_blas().limit(limits=1))
+        self._resources.enter_context(_ONE_THREAD)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -167,7 +190,7 @@ def serve(rank: int, name: str, start: int, size: int) -> None:
     work: Work = pickle.loads(_bytes(memory)[start : start + size])  # noqa: S301 - from the process that started this one
     buffer = _fields(_bytes(memory), _with_control(work.layout))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    with _blas().limit(limits=1), np.errstate(all="ignore"):  # the first process looks at what comes out
+    with _ONE_THREAD, np.errstate(all="ignore"):  # the first process looks at what comes out
         buffer.ready[rank] = True
         while True:
             _spin(buffer.submitted, rank, buffer.done[rank] + 1)

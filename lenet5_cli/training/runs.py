@@ -163,7 +163,8 @@ class Run:
         network: the network after the latest epoch.
         history: the epochs trained so far.
         ended: why it ended before its last epoch, in a sentence; empty where it did not.
-        started_at: the accuracy, on the images held out, of the model that it started from; None without either.
+        started_at: the accuracy, on the images held out, of the model that it started from; None without either, and
+            where it is resumed.
     """
 
     def __init__(
@@ -237,6 +238,7 @@ class Run:
                 there = f"rehearsed other images than those of {rehearsed.source}"
                 raise LeNet5Error(f"{saved.where}{there}; put its own back there, or begin another run")
             run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
+            run.started_at = None  # it was measured when the run began
         if run.teacher_sha256 != saved.data.get("teacher_sha256", ""):
             there = f"learned from another model than the one that is in {config.teacher} now"
             raise LeNet5Error(f"{saved.where}{there}; --teacher says where it is")
@@ -248,7 +250,7 @@ class Run:
         if not saved.history or len(validated) != (saved.epoch if self.config.validation else 0):
             raise LeNet5Error(f"{saved.where}its history is not that of a run; only what train saved can be resumed")
         self.history = list(saved.history)
-        self._best_quality = max(self._best_quality, *map(self._quality, self.history))
+        self._best_quality = max(self._best_quality, *(quality(each, self.fine_tuned) for each in self.history))
         self.network.assign(saved.pairs, saved.where)
         self._best, self._distances = saved.pairs, saved.distances
         state = self._state()
@@ -291,8 +293,9 @@ class Run:
             ranks=ranks,
             track=track,
         ):
-            if not self._validation or self.config.keep == "last" or self._quality(epoch) > self._best_quality:
-                self._best_quality = self._quality(epoch)
+            own = quality(epoch, self.fine_tuned)
+            if not self._validation or self.config.keep == "last" or own > self._best_quality:
+                self._best_quality = own
                 self._best, self._distances = self.network.pairs(), self._calibrated()
             self.history.append(epoch)
             if output is not None:
@@ -329,10 +332,6 @@ class Run:
             self._best_quality = (tally.accuracy, -tally.loss)
             self.started_at = tally.accuracy
             self._distances = self._calibrated()
-
-    def _quality(self, epoch: Epoch) -> tuple[float, float]:
-        """Return by what the best epoch is kept: accuracy; where few images are held out, and many tie, also loss."""
-        return epoch.validation_accuracy or 0.0, -(epoch.validation_loss or 0.0) if self._origin else 0.0
 
     def _why_to_end(self, late: bool) -> str:
         patience = self.config.patience
@@ -418,6 +417,14 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
             raise LeNet5Error(f"{ended}, all of its cosine schedule; --from begins another run with its model")
         raise LeNet5Error(f"{ended}; give a larger --epochs to continue")
     return config
+
+
+def quality(epoch: Epoch, fine_tuned: bool) -> tuple[float, float]:
+    """Return by what the best epoch is kept: accuracy; from a model, with few images held out, of which many tie, loss.
+
+    Both are of the images held out.
+    """
+    return epoch.validation_accuracy or 0.0, -(epoch.validation_loss or 0.0) if fine_tuned else 0.0
 
 
 def improved(saved: Checkpoint) -> bool:

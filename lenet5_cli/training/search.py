@@ -118,6 +118,8 @@ def _distribution(setting: Field[Any], given: Any) -> BaseDistribution:
     name = setting.name
     if name in KEPT:
         raise LeNet5Error(f"{name}: decides how trials are compared, so it must be the same for all; leave it out")
+    if name == "rehearse":
+        raise LeNet5Error(f"{name}: no trial starts from a model, whose data it could rehearse; leave it out")
     if isinstance(given, list):
         for value in given:
             check(setting, value)
