@@ -50,11 +50,16 @@ STEPS: Steps = {
     "underlines and blocks stay": (segment, {"FLAT": 1e9, "FILLED": 2.0}),
     "no sheets": (segment, {"SHEET": 2.0}),
     "rules stay": (segment, {"RUN_MIN": 10_000}),
+    "one colour for all ink": (segment, {"LOST": 2.0}),
+    "boxes that digits touch stay": (segment, {"BOXED": 10_000}),
     "brightness alone": (segment, {"grey": lambda x: x if x.ndim == 2 else cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)}),
     "thin strokes stay thin": (normalise, {"PEN": 0.1}),
 }
 
-OF_BOTH = ("all steps", "no faint ink", "the stronger polarity alone", "one background everywhere", "no sheets")
+OF_BOTH = (
+    *("all steps", "no faint ink", "the stronger polarity alone", "one background everywhere", "no sheets"),
+    *("one colour for all ink", "boxes that digits touch stay"),
+)
 STEPS_OF_ALL: Steps = {name: STEPS[name] for name in OF_BOTH} | {
     "small pages are not enlarged": (lines, {"ENLARGED": 1}),
     "small digits are not read enlarged": (lines, {"SMALL": 0}),

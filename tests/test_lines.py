@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import cv2
@@ -547,5 +548,15 @@ def test_what_has_too_many_windows_is_grain(network: Nearest, monkeypatch: pytes
     assert [len(row) for row in lines.find(page, network).digits] == [2, 2]  # type: ignore[union-attr, arg-type]
     monkeypatch.setattr(lines, "WORK_MAX", 0)
     before = network.images
+    windows = lines._windows
+    made: list[lines.Window] = []
+
+    def counted(*row: Any) -> Iterator[lines.Window]:
+        for each in windows(*row):
+            made.append(each)
+            yield each
+
+    monkeypatch.setattr(lines, "_windows", counted)
     assert lines.find(page, network).digits == []  # type: ignore[union-attr, arg-type]
     assert network.images == before
+    assert len(made) <= 12  # one for each ink: those behind it are not listed

@@ -396,6 +396,13 @@ def test_any_pixels_are_read_or_refused(height: int, width: int, seed: int, leve
         assert 0 <= left < right <= image.width
 
 
+def test_no_digit_is_smaller_than_a_few_pixels() -> None:
+    """Enlarged, two black pixels were read as four digits, with boxes that had no width."""
+    picture = np.array([[0, 255], [255, 0]], np.uint8)
+    assert read_digits(picture).rows == []
+    assert read(picture, NETWORK).digit is None
+
+
 def test_a_network_of_pictures_as_they_are_reads_them_so() -> None:
     """It was given what is written on them, centred: another picture than those that it was trained on."""
     picture = np.zeros((90, 60), np.uint8)

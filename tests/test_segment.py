@@ -159,7 +159,8 @@ def test_isolating_keeps_soft_edges_and_drops_neighbours() -> None:
     plane = np.asarray(image)
     ink = segment.Ink(plane, (plane > 102).astype(np.uint8), dark=False, local=False, prior=0)
     labels, found = segment.components(ink.mask)
-    alone = segment.isolate(ink, labels, [min(found, key=lambda each: each.left)])
+    alone, strength = segment.isolate(ink, labels, [min(found, key=lambda each: each.left)])
+    assert strength == pytest.approx(255)
     assert (alone == 255).sum() == 20 * 60
     assert (alone == 90).sum() == 2 * 60
     assert (alone > 0).sum() == 22 * 60
@@ -256,6 +257,9 @@ def test_cards_that_are_as_light_are_a_page_together() -> None:
     *alone, together = segment.sheets(page)
     marks = [segment.components((each < 120).astype(np.uint8))[1] for each in (*alone, together)]
     assert [len(each) for each in marks] == [1, 1, 1, 3]
+    page = np.tile(page, (2, 1))  # six, each of which would be a page of its own to read
+    (together,) = segment.sheets(page)
+    assert len(segment.components((together < 120).astype(np.uint8))[1]) == 6
 
 
 def test_neither_a_bare_part_nor_a_letter_nor_the_page_itself_is_a_sheet() -> None:

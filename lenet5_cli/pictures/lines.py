@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 import cv2
@@ -202,8 +202,7 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 
     Source: LeCun et al. 1998, section V, heuristic over-segmentation.
     """
-    inks = _inks(pixels)
-    read = [_read(ink, network, touching) for ink in inks]
+    read = [_read(ink, network, touching) for ink in _inks(pixels)]
     best = agreed(read)
     if best and len(best.found) > 1 and np.median([each.height for each in best.found]) < SMALL:
         enough = PROMISING * best.evidence()
@@ -211,8 +210,8 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
         read += [_read(ink, network, touching) for ink in _inks(pixels, FINER) if ink.kind in promising]
         best = agreed(read)
     if best is None or len(best.found) < 2 or not best.evidence():
-        coarse = _inks(segment.reduced(pixels, COARSE)) if max(pixels.shape) > COARSE else []
-        further = [*map(segment.without_lines, inks), *coarse]
+        coarse = _inks(segment.reduced(pixels, COARSE)) if max(pixels.shape) > COARSE else ()
+        further = chain(map(segment.without_lines, _inks(pixels)), coarse)
         read += [_read(ink, network, touching) for ink in further if ink]
         best = agreed(read)
     if None in read and not (best and best.found):
@@ -243,12 +242,12 @@ def _are_among(some: Labels, rows: Labels) -> bool:
     return all(row in rest for row in some)
 
 
-def _inks(page: Plane, scale: int = 1) -> list[Ink]:
-    """Return the hypotheses about the ink of a page, ``scale`` times as large, and of the sheets on it."""
+def _inks(page: Plane, scale: int = 1) -> Iterator[Ink]:
+    """Yield the hypotheses about the ink of a page, ``scale`` times as large, and of the sheets on it."""
     scale *= max(1, ENLARGED // max(page.shape[:2]))
     page = cv2.resize(page, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    shades = [*segment.shades_of(page), *map(segment.grey, segment.sheets(page))]
-    return [ink for each in shades for ink in segment.inks(each)]
+    for shades in chain(segment.shades_of(page), map(segment.grey, segment.sheets(page))):
+        yield from segment.inks(shades)
 
 
 def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
@@ -258,9 +257,15 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
     except TooManyError:
         return None
     heights = [height_of(row) for row in rows]
-    windows = [list(_windows(labels, row, height, touching)) for row, height in zip(rows, heights, strict=True)]
-    if sum(EACH + each.width * each.height for row in windows for each in row) > WORK_MAX:
-        return Rows(ink, labels, [], 0)
+    windows: list[list[Window]] = []
+    work = 0
+    for row, height in zip(rows, heights, strict=True):
+        windows.append([])
+        for each in _windows(labels, row, height, touching):
+            windows[-1].append(each)
+            work += EACH + each.width * each.height
+            if work > WORK_MAX:
+                return Rows(ink, labels, [], 0)
     read = [_read_row(ink, labels, row, height, network) for row, height in zip(windows, heights, strict=True)]
     for place, (row, height) in enumerate(zip(rows, heights, strict=True)):
         high = [digit.height for word in read[place] if not word.unlike for digit in word.digits]
@@ -340,15 +345,16 @@ def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, networ
     """Return the windows of a row that the network takes for digits."""
     if not windows:  # as of a line at a slant, no piece of which is high
         return {}
-    images = np.stack([normalise(segment.isolate(ink, labels, each.pieces)) for each in windows])
+    planes, strengths = zip(*(segment.isolate(ink, labels, each.pieces) for each in windows), strict=True)
+    images = np.stack(list(map(normalise, planes)))
     distances = -network.scores(images)
     nearest = distances.min(axis=1)
     limit = CERTAIN + np.quantile(nearest, NEAREST) if network.threshold is None else network.threshold
     uneven = np.abs(np.log([each.height / height for each in windows]))
     costs = [each.cut for each in windows] + np.maximum(0, nearest - limit + CERTAIN) + UNEVEN * uneven
     return {
-        each: Found(each.pieces, image, float(cost), row, segment.strength(ink, labels, each.pieces))
-        for each, image, cost, row in zip(windows, images, costs, distances, strict=True)
+        each: Found(each.pieces, image, float(cost), row, strength)
+        for each, image, cost, row, strength in zip(windows, images, costs, distances, strengths, strict=True)
         if row.min() <= limit
     }
 

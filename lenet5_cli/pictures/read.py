@@ -91,7 +91,8 @@ def read_picture(source: Source, network: Classifier | None = None, *, rotate: i
     """Return a picture of a digit, of any size and mode, as (28, 28) uint8, white on black.
 
     Of the ways to read it, it is the one that the network, the bundled model if None, answers best. A picture that
-    already has MNIST's form is returned unchanged, one that has it in black on white, inverted.
+    already has MNIST's form is returned unchanged, one that has it in black on white, inverted, unless the network
+    takes it for no digit.
 
     Raises:
         LeNet5Error: the source cannot be read as a picture, or nothing is on it.
@@ -155,9 +156,10 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
         rows = None if network.config.as_is else lines.find(page.pixels, network)
     except LeNet5Error as error:
         raise LeNet5Error(f"{name}: {error}") from None
-    if rows and rows.digits:
-        digits = [[each.on(page, rows.ink.mask) for each in row] for row in rows.digits]
-        return Text(digits, page)
+    digits = [[each.on(page, rows.ink.mask) for each in row] for row in rows.digits] if rows else []
+    large = [[each for each in row if max(np.subtract(each.box[2:], each.box[:2])) >= SMALLEST] for row in digits]
+    if any(large):
+        return Text([row for row in large if row], page)
     one = _of_page(page, network)
     if one.digit is None or one.box is None:
         return Text([], page)
@@ -230,7 +232,7 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
         return []
     ink, others = rows.ink, len(digits) - 1
     one = max(digits, key=lambda each: each.box[3] - each.box[1])
-    plane = segment.isolate(ink, rows.labels, one.pieces)
+    plane, _ = segment.isolate(ink, rows.labels, one.pieces)
     box = scaled(one.box, ink.mask.shape[1::-1], look.shape[1::-1])
     return [Candidate(one.image, plane, box, ink.dark, ink.local, others, distances=one.distances)]
 
@@ -245,7 +247,7 @@ def _is_strokes(digits: list[Found]) -> bool:
 
 
 def _candidates(look: Plane) -> list[Candidate]:
-    """Return the ways to read a page, without the network's word; a picture in MNIST's form is the only one."""
+    """Return the plain ways to read a page, without the network's word; a picture in MNIST's form is the only one."""
     shades, *hidden = segment.shades_of(look)
     for dark, image in ((False, shades), (True, 255 - shades)):
         if is_normal(image):
@@ -286,5 +288,5 @@ def _of_ink(ink: Ink) -> Iterator[Candidate]:
             prior = ink.prior + UNEXPLAINED * left_over / (left_over + segment.area_of(group))
             prior += MARKED if marks.difference(group) else 0
             others = sum(each.length > COMPARABLE * length for each in rest)
-            plane = segment.isolate(ink, labels, group)
+            plane, _ = segment.isolate(ink, labels, group)
             yield Candidate(normalise(plane), plane, box, ink.dark, ink.local, others, prior)

@@ -51,7 +51,7 @@ def rows_of(ink: Ink, *, brackets: bool) -> tuple[Plane, list[list[Component]]]:
     Raises:
         TooManyError: there are more than ``MARKS_MAX`` components.
     """
-    whole, _ = segment.components(ink.mask)
+    _, whole = cv2.connectedComponents(ink.mask)
     unboxed = segment.without_boxes(ink.mask)
     height, _, found = _measured(unboxed)
     run = RULE * _highest(found, height)
@@ -100,13 +100,13 @@ def _without_remnants(found: list[Component], labels: Plane, whole: Plane, rules
     if not rules.any():
         return found
     ruled, (_, width) = np.unique(whole[rules > 0]), segment.strokes(rules)
-    kept = []
-    for each in found:
-        before = whole[each.top : each.bottom, each.left : each.right]
+
+    def is_remnant(each: Component) -> bool:
         shape = _shape(each, labels)
-        if before[shape][0] not in ruled or not _is_line(shape, THIN * width):
-            kept.append(each)
-    return kept
+        before = whole[each.top : each.bottom, each.left : each.right][shape][0]
+        return before in ruled and _is_line(shape, THIN * width)
+
+    return [each for each in found if not is_remnant(each)]
 
 
 def _is_line(shape: Plane, width: float) -> bool:
@@ -176,9 +176,8 @@ def _joined(rows: list[list[Component]]) -> list[list[Component]]:
 def _without_brackets(row: list[Component], labels: Plane) -> list[Component]:
     """Return the components of a row without brackets."""
     height = height_of(row)
-    high = [each for each in row if each.height >= BRACKET * height]
-    brackets = {each for each in high if _is_bracket(_shape(each, labels), BOWED * height)}
-    return [each for each in row if each not in brackets]
+    least, bow = BRACKET * height, BOWED * height
+    return [each for each in row if each.height < least or not _is_bracket(_shape(each, labels), bow)]
 
 
 def _is_bracket(shape: Plane, bow: float) -> bool:

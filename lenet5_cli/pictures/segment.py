@@ -49,10 +49,10 @@ DOT: Final = 0.5  # of the longest stroke: what fills its box and is shorter is 
 SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
 ON_SHEET: Final = 60  # of 255, in any colour: what differs by more from most of a sheet is on it
 EDGES: Final = 2  # of the page, which a sheet reaches at most: with three, it is a side of the page, in other light
+ALONE: Final = 4  # sheets as light that are also read one by one: of more, each is a card among others
 SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
 BORDER: Final = 0.01  # of a sheet's longer side: how far its soft edge and its shadow reach
 RULED: Final = 0.008  # of the page's longer side: form lines that are wider divide a sheet
-MANY: Final = 8  # components of a group: more are looked up at once, which takes longer for a few
 FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
 
 
@@ -259,12 +259,11 @@ def _is_boxed(shape: Plane) -> bool:
     """Tell whether a shape (h, w) is slim strokes, with one along each of its four sides."""
     width = round(NEAR_SIDE * min(shape.shape))
     sides = shape[:width], shape[-width:], shape[:, :width].T, shape[:, -width:].T
-    return min(shape.shape) >= BOXED and bool(shape.mean() <= INKED) and all(_is_drawn(side) for side in sides)
-
-
-def _is_drawn(side: Plane) -> bool:
-    """Tell whether there is ink along a side, (width, length)."""
-    return bool(side.any(axis=0).mean() >= DRAWN)
+    return (
+        min(shape.shape) >= BOXED
+        and bool(shape.mean() <= INKED)
+        and all(side.any(axis=0).mean() >= DRAWN for side in sides)
+    )
 
 
 def _without_sides(shape: Plane) -> Plane:
@@ -297,11 +296,9 @@ def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]
 
 def holding(frames: Sequence[Component], found: Sequence[Component]) -> NDArray[np.bool_]:
     """Return [frame, component]: whether the frame's box holds the component's."""
-    (outer_left, outer_top, outer_right, outer_bottom), (left, top, right, bottom) = (
-        np.array([each[1:5] for each in group]).reshape(-1, 4).T for group in (frames, found)
-    )
-    across = (outer_left[:, None] < left) & (right < outer_right[:, None])
-    holds: NDArray[np.bool_] = across & (outer_top[:, None] < top) & (bottom < outer_bottom[:, None])
+    outer, inner = (np.array([each[1:5] for each in group]).reshape(-1, 2, 2) for group in (frames, found))
+    within = (outer[:, None, 0] < inner[:, 0]) & (inner[:, 1] < outer[:, None, 1])  # across, down
+    holds: NDArray[np.bool_] = np.logical_and.reduce(within, axis=2)
     return holds
 
 
@@ -355,8 +352,9 @@ def sheets(page: Plane) -> Iterator[Plane]:
             if each.area >= max(SHEET * mask.size, SOLID * box) and edges <= EDGES:
                 inside = _inside(labels == each.label, page, each.length)
                 insides += [] if inside is None else [inside]
+        alone = insides if len(insides) <= ALONE else []
         together = [np.maximum.reduce(insides)] if len(insides) > 1 else []
-        yield from (_continued(page, each) for each in [*insides, *together])
+        yield from (_continued(page, each) for each in [*alone, *together])
 
 
 def _inside(part: Plane, page: Plane, length: int) -> Plane | None:
@@ -377,44 +375,27 @@ def _continued(page: Plane, inside: Plane) -> Plane:
     """Return a page (h, w) or (h, w, 3) that is unchanged inside; outside, it has the mean shade of what is near."""
     size = (2 * (max(inside.shape) // 8) + 1,) * 2
     kept: Plane = cv2.bitwise_and(page, page, mask=inside).astype(np.float32)
-    mean = kept.sum(axis=(0, 1)) / inside.sum()
+    mean = np.array(cv2.mean(page, inside)[: kept[0, 0].size])
     each_colour = (*inside.shape, *[1] * (page.ndim - 2))
     weight = cv2.blur(inside.astype(np.float32), size).reshape(each_colour)
     around = (cv2.blur(kept, size) + FEW * mean) / (weight + FEW)
     return np.where(inside.reshape(each_colour), page, around).astype(np.uint8)
 
 
-def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> Plane:
-    """Return the ink of a group and a margin, 0 to 255, with its soft edges and without its neighbours."""
+def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> tuple[Plane, float]:
+    """Return a group's ink and a margin, 0 to 255, with soft edges and without neighbours, and how strong it was."""
     left, top, right, bottom = box_of(group)
     margin = 2 + round(SOFT * max(right - left, bottom - top))
     x, y = max(0, left - margin), max(0, top - margin)
     near = np.s_[y : bottom + margin, x : right + margin]
     plane, around = ink.plane[near], labels[near]
     mine = np.zeros_like(plane)
-    mine[top - y : bottom - y, left - x : right - x] = _pixels(labels, group)
+    inside = np.isin(labels[top:bottom, left:right], [each.label for each in group])
+    mine[top - y : bottom - y, left - x : right - x] = inside
     reach = cv2.dilate(mine, np.ones((2 * margin + 1,) * 2, np.uint8))
     kept = cv2.bitwise_and(plane, plane, mask=mine | reach * (around == 0).astype(np.uint8))
-    return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, cv2.mean(plane, mine)[0]))
-
-
-def strength(ink: Ink, labels: Plane, group: Sequence[Component]) -> float:
-    """Return the mean ink of a group, 0 to 255."""
-    left, top, right, bottom = box_of(group)
-    return cv2.mean(ink.plane[top:bottom, left:right], _pixels(labels, group))[0]
-
-
-def _pixels(labels: Plane, group: Sequence[Component]) -> Plane:
-    """Return a mask of a group's box, 1 where the box has a pixel of the group."""
-    left, top, right, bottom = box_of(group)
-    box = labels[top:bottom, left:right]
-    mine = {each.label for each in group}
-    if len(mine) > MANY:
-        return np.isin(box, list(mine)).astype(np.uint8)
-    pixels = np.zeros(box.shape, np.uint8)
-    for label in mine:
-        pixels |= box == label
-    return pixels
+    strength = cv2.mean(plane, mine)[0]
+    return cv2.convertScaleAbs(kept, alpha=255 / max(1.0, strength)), strength
 
 
 def strokes(mask: Plane) -> tuple[Plane, float]:
