@@ -16,6 +16,7 @@ DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 BAR: Final = 0.5  # of the page's width: what is as wide and at its edge is a window's title bar, not touching digits
 
 # In heights of a digit: on a page the median, in a row the quantile ROW.
+UPPER: Final = 0.75  # quantile of all heights, half of which a digit is high at least: most marks may be specks
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BEYOND: Final = 1.6  # higher components at the page's edge belong to what lies beyond it, such as the desk
@@ -75,7 +76,7 @@ def _measured(mask: Plane) -> tuple[float, Plane, list[Component]]:
     heights = np.array([each.height for each in found if each.height >= DUST])
     if not len(heights):
         return 0.0, labels, []
-    return float(np.median(heights[heights >= BODY * np.quantile(heights, 0.75)])), labels, found
+    return float(np.median(heights[heights >= BODY * np.quantile(heights, UPPER)])), labels, found
 
 
 def _highest(found: list[Component], height: float) -> float:

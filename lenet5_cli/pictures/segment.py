@@ -26,6 +26,7 @@ HIDDEN: Final = 0.7  # of it: ink that one colour for the whole page tells by le
 LOST: Final = 0.05  # of the ink: where more is hidden, pens are of several colours
 GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
 THUMB: Final = 96  # pixels of the longer side of the copy in which the colours' contrast is measured
+SLOW: Final = THUMB // 4  # pixels of that copy: what changes over more is the light
 SOFT: Final = 0.04  # of a digit's longer side: how far its soft edges reach
 RUN: Final = 0.12  # of the longer side: a straight run of a page's ruled line
 RUN_MIN: Final = 16  # pixels of a run: in small pictures, a pen of one pixel draws straight strokes too
@@ -53,6 +54,7 @@ ALONE: Final = 4  # sheets as light that are also read one by one: of more, each
 SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
 BORDER: Final = 0.01  # of a sheet's longer side: how far its soft edge and its shadow reach
 RULED: Final = 0.008  # of the page's longer side: form lines that are wider divide a sheet
+NEAR: Final = 0.125  # of the page's longer side: as far around a pixel beyond a sheet its shade is taken from
 FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
 
 
@@ -128,7 +130,7 @@ def grey(page: Plane) -> Plane:
     if page.ndim == 2:
         return page
     small = reduced(page, THUMB).astype(np.float32)
-    detail = small - cv2.blur(small, (THUMB // 4, THUMB // 4))
+    detail = small - cv2.blur(small, (SLOW, SLOW))
     return cv2.extractChannel(page, int((detail**2).sum(axis=(0, 1)).argmax()))
 
 
@@ -373,7 +375,7 @@ def _inside(part: Plane, page: Plane, length: int) -> Plane | None:
 
 def _continued(page: Plane, inside: Plane) -> Plane:
     """Return a page (h, w) or (h, w, 3) that is unchanged inside; outside, it has the mean shade of what is near."""
-    size = (2 * (max(inside.shape) // 8) + 1,) * 2
+    size = (2 * round(NEAR * max(inside.shape)) + 1,) * 2
     kept: Plane = cv2.bitwise_and(page, page, mask=inside).astype(np.float32)
     mean = np.array(cv2.mean(page, inside)[: kept[0, 0].size])
     each_colour = (*inside.shape, *[1] * (page.ndim - 2))
