@@ -229,6 +229,34 @@ def test_a_zip_bomb_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peak < 2**20
 
 
+@pytest.mark.parametrize(
+    ("read", "there"),
+    [
+        (tables.labels_of, "own.npz: y_train: 1,000,000 labels; expected at most 1,337"),
+        (lambda path: tables.read_npz(path, "train"), "own.npz: 2 images, but 1,000,000 labels; expected as many"),
+    ],
+)
+def test_more_labels_than_images_may_be_are_not_unpacked_into_texts(
+    read: Any, there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez_compressed("own.npz", x_train=DATA.images[:2], y_train=np.zeros(1_000_000, np.uint8))
+    monkeypatch.setattr(tables, "LIMIT", 2**20)
+    tracemalloc.start()
+    with pytest.raises(LeNet5Error) as refused:
+        read("own.npz")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert str(refused.value) == there
+    assert peak < 2**22
+
+
+def test_as_many_labels_as_images_may_be_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez("own.npz", y_train=np.arange(4))
+    monkeypatch.setattr(tables, "LIMIT", 4 * 784)
+    monkeypatch.setattr(tables, "_check_directory", lambda *_: None)  # whose limit is a thousandth of this one
+    assert tables.labels_of("own.npz") == set("0123")
+
+
 def test_a_line_without_an_end_is_read_no_further_than_a_line_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "_LINES", 1)
     Path("own.csv").write_bytes(b"3," + b"0" * 2**22)

@@ -187,10 +187,10 @@ def read_npz(path: str | PathLike[str], split: str) -> tuple[Table, bool]:
             there = ", ".join(sorted(held)[:10])[:200] or "nothing"
             raise LeNet5Error(f"{path}: no {missing[0]} in it, but {there}; expected {_NPZ}")
         images, labels = (_array(path, name, archive, held[name]) for name in names)
-    table = Table(_images(f"{path}: {names[0]}", images), _labels(f"{path}: {names[1]}", labels))
-    if len(table.images) != len(table.labels):
-        raise LeNet5Error(f"{path}: {len(table.images):,} images, but {len(table.labels):,} labels; expected as many")
-    return table, apart
+    images, count = _images(f"{path}: {names[0]}", images), len(np.atleast_1d(labels))
+    if len(images) != count:
+        raise LeNet5Error(f"{path}: {len(images):,} images, but {count:,} labels; expected as many")
+    return Table(images, _labels(f"{path}: {names[1]}", labels)), apart
 
 
 def labels_of(path: str | PathLike[str]) -> set[str]:
@@ -296,4 +296,6 @@ def _labels(where: str, array: NDArray[Any]) -> list[str]:
         raise LeNet5Error(
             f"{where}: {array.dtype.name} of shape {array.shape}; expected labels, integers or text of shape (n,)"
         )
+    if array.size > LIMIT // _PIXELS:  # a text for each takes far more than the array
+        raise LeNet5Error(f"{where}: {array.size:,} labels; expected at most {LIMIT // _PIXELS:,}")
     return [str(label) for label in array.ravel().tolist()]
