@@ -42,6 +42,21 @@ def test_a_conversion_is_made_once(place: Path) -> None:
     assert sorted(path.name for path in place.iterdir()) == ["images-idx3-ubyte", "notes.json"]
 
 
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("held", [True, False])
+def test_a_conversion_whose_notes_hold_no_longer_is_made_again(held: bool) -> None:
+    made(expected=True)
+    asked = []
+
+    def holds(notes: dict[str, Any]) -> bool:
+        asked.append(notes)
+        return held
+
+    for _ in range(2):
+        cache.converted("key", lambda: (IMAGES, {"again": 1}), holds)
+    assert asked == [NOTES, NOTES if held else {"again": 1}]
+
+
 @pytest.mark.parametrize("name", ["images-idx3-ubyte", "notes.json"])
 @pytest.mark.parametrize("content", [None, b"", b"\xff{"])
 def test_what_is_missing_or_damaged_is_made_again(place: Path, name: str, content: bytes | None) -> None:

@@ -202,20 +202,29 @@ def test_the_twentieth_is_of_both_sides_together() -> None:
     assert 0.05 * len(split.labels) < len(split.unreadable) <= 3
 
 
-def test_a_picture_that_can_be_read_now_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That pillow-heif was missing was remembered, also once it was installed as the message had advised."""
-    tried = []
+@pytest.mark.parametrize("problem", ["Too many open files", "not a picture; HEIC needs pip install pillow-heif"])
+def test_a_picture_that_can_be_read_now_is_read(problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was no fault of the picture was remembered for good, also once a library was installed as advised."""
+    tried, failing = list[str](), {"own/1/60.png", "own/1/61.png"}
 
     def read(path: str, _: bool) -> np.ndarray:
         tried.append(path)
-        raise LeNet5Error("needs pip install pillow-heif") if len(tried) == 1 else LeNet5Error("damaged")
+        if path in failing:
+            raise LeNet5Error(f"{path}: {problem}")
+        return np.full((28, 28), int(Path(path).stem), np.uint8)
 
-    there = {"test_fraction": 0.0, "as_is": False, "read": read}
-    monkeypatch.setattr(folders, "MAX_UNREADABLE", 1.0)
-    for installed, count in ((None, 24), (None, 24), ("a module", 48)):
-        monkeypatch.setattr(folders, "find_spec", lambda _, installed=installed: installed)
-        folders.load(Path("own"), "train", **there)
-        assert len(tried) == count
+    def demand_all_but(*unreadable: str) -> None:
+        found = folders.load(Path("own"), "train", test_fraction=0, as_is=False, read=read)
+        assert sorted(found.unreadable) == [f"{path}: {problem}" for path in unreadable]
+        assert [str(image[0, 0]) for image in found.images] == [Path(path).stem for path in found.paths]
+
+    monkeypatch.setattr(folders, "MAX_UNREADABLE", 0.1)
+    demand_all_but("own/1/60.png", "own/1/61.png")
+    failing.remove("own/1/61.png")
+    demand_all_but("own/1/60.png")
+    tried.clear()
+    demand_all_but("own/1/60.png")
+    assert tried == ["own/1/60.png"]
 
 
 def test_a_folder_beside_the_training_pictures_is_not_passed_over() -> None:

@@ -55,16 +55,21 @@ def folder() -> Path:
 
 
 def converted(
-    key: str, make: Callable[[], tuple[NDArray[np.uint8], dict[str, Any]]]
+    key: str,
+    make: Callable[[], tuple[NDArray[np.uint8], dict[str, Any]]],
+    holds: Callable[[dict[str, Any]], bool] = lambda _: True,
 ) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
     """Return the images and notes that were made under a key before, or make and keep them.
 
-    The key is a digest of all that decides them. Without a cache that can be written, they are made each time.
+    The key is a digest of all that decides them; ``holds`` tells whether notes that were kept are still true. Without a
+    cache that can be written, they are made each time.
     """
     place = folder() / "converted" / key
     with suppress(LeNet5Error, ValueError):  # none, or damaged: made again
         notes = json.loads(content(place / "notes.json", _NOTES_LIMIT, "notes"))
-        return idx.read_images(place / "images-idx3-ubyte"), notes
+        kept = idx.read_images(place / "images-idx3-ubyte")
+        if holds(notes):
+            return kept, notes
     images, notes = make()
     with suppress(OSError, LeNet5Error):
         place.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from contextlib import ExitStack
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -93,7 +92,8 @@ def load(
 ) -> Pictures:
     """Return the pictures of ``train/`` or ``test/``, or of one side of a split by the pictures' SHA-256.
 
-    They are read once and kept in the cache; with ``cores``, by as many processes, which ``multiprocessing`` starts.
+    They are read once and kept in the cache, but those that could not be read are tried again; with ``cores``, by as
+    many processes, which ``multiprocessing`` starts.
 
     Raises:
         LeNet5Error: a class or the split has no pictures, there is only one class, or more than ``MAX_UNREADABLE`` of
@@ -113,10 +113,9 @@ def load(
     if not found:
         raise LeNet5Error(f"{top}: {none_in(split, len(there), fraction)}")
     found.sort()
-    heic = find_spec("pillow_heif") is not None  # without it, some pictures cannot be read: that is not kept for good
-    digest = hashlib.sha256(repr((_FORM, as_is, heic, [each.digest for each in found])).encode())
+    digest = hashlib.sha256(repr((_FORM, as_is, [each.digest for each in found])).encode())
     reader = partial(_read_all, found, as_is, read, cores, progress)
-    images, notes = cache.converted(digest.hexdigest(), reader)
+    images, notes = cache.converted(digest.hexdigest(), reader, partial(_still_unreadable, found, as_is, read))
     problems: dict[str, str] = notes["unreadable"]  # by place, as JSON has it
     unreadable = [f"{each.path}: {problems[str(at)]}" for at, each in enumerate(found) if str(at) in problems]
     kept = [each for at, each in enumerate(found) if str(at) not in problems]
@@ -234,6 +233,15 @@ def _read_one(read: ReadPicture, as_is: bool, path: str | None) -> bytes | str |
         return read(path, as_is).tobytes() if path else None
     except LeNet5Error as error:
         return _without_path(error, path or "")
+
+
+def _still_unreadable(found: list[Picture], as_is: bool, read: ReadPicture, notes: dict[str, Any]) -> bool:
+    """Tell whether none of the pictures noted as unreadable can be read now: it may not have been their fault.
+
+    Memory may have been short, too many files open, or a library missing that reads them.
+    """
+    noted = [found[int(at)] for at in notes["unreadable"]]
+    return not any(isinstance(_read_one(read, as_is, each.path), bytes) for each in noted if not each.problem)
 
 
 def _without_path(error: LeNet5Error, path: str) -> str:
