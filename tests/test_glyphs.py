@@ -279,6 +279,16 @@ def test_huge_image_is_refused_by_its_header(tmp_path):
     assert refusal(glyphs.read, path) == expected
 
 
+def test_an_image_of_many_glyphs_is_enlarged_less(tmp_path):
+    path, names = tmp_path / "sheet.png", [f"n{number}" for number in range(128)]
+    path.with_name("sheet.names.txt").write_text("\n".join(names), encoding="utf-8")
+    path.write_bytes(encoded(Image.new("1", (128 * 7 * 100, 1200))))
+    expected = "expected 896x12 for the 128 names in sheet.names.txt, or that enlarged 2 to 55 times"
+    assert refusal(glyphs.read, path) == f"{path}: 89600x1200 pixels; {expected}"
+    sheet = glyphs.Sheet(np.eye(128, 84, dtype=np.uint8), tuple(names))
+    assert refusal(glyphs.write, path, sheet, 56) == f"{path}: 128 glyphs enlarged 56 times; expected at most 55 times"
+
+
 @pytest.mark.parametrize(("function", "expected"), [(glyphs.read, "a glyph sheet"), (glyphs.from_font, "a font")])
 def test_missing_file_and_folder_are_refused(tmp_path, function, expected):
     known = f"no such file or sheet; the sheets that come with lenet5 are {', '.join(shipped_sheets())}"

@@ -3,6 +3,7 @@
 A sheet is a text that anyone can edit, or an image of the glyphs side by side with a text of their names beside it.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ MAX_SCALE = 100
 MIN_DISTANCE = 7
 
 _MAX_SHEET_BYTES = 1 << 20
+_MAX_PIXELS = 1 << 25  # of an image, some 300 MB; up to 39 glyphs may be enlarged MAX_SCALE times
 _MAX_FONT_BYTES = 1 << 26
 _FONT_SIZE = 256  # pixels an em: at this size a stroke's width is exact to a few per cent
 _MAX_GLYPH = 16 * _FONT_SIZE  # pixels a side, 16 MB; a glyph of more ems than this is no character
@@ -106,9 +108,11 @@ def write(path: str | PathLike[str], sheet: Sheet, scale: int = 1) -> None:
     """Write a sheet: to a .txt name as text, to a .png name as an image enlarged ``scale`` times, and its names.
 
     Raises:
-        LeNet5Error: the name ends otherwise, or a file cannot be written.
+        LeNet5Error: the name ends otherwise, the image could not be read again, or a file cannot be written.
     """
-    path = Path(path)
+    path, most = Path(path), _largest_scale(len(sheet.names))
+    if scale > most:
+        raise LeNet5Error(f"{path}: {len(sheet.names)} glyphs enlarged {scale} times; expected at most {most} times")
     drawn = BytesIO()
     match path.suffix.lower():
         case ".png":
@@ -299,31 +303,44 @@ def _from_image(sheet: bytes, path: Path) -> Sheet:
     names = read_names(_names_path(path))
     width = COLUMNS * len(names or DIGITS)
     with _refusal(f"{path}: a damaged image; expected a strip of {width}x{ROWS} pixels, black on white"):
-        image = Image.open(BytesIO(sheet), formats=_FORMATS)
+        image: Image.Image = Image.open(BytesIO(sheet), formats=_FORMATS)
         scale = _scale(image, path, names)
-        paper = Image.new("RGBA", image.size, "white")
-        pixels = np.asarray(Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB"))
+        if image.has_transparency_data:
+            paper = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(paper, image.convert("RGBA"))
+        pixels = np.asarray(image.convert("RGB"))
     ink = (pixels == 0).all(axis=2)
-    for y, x in np.argwhere(~ink & (pixels != 255).any(axis=2)):
+    for y, x in _first(~ink & (pixels != 255).any(axis=2)):
         there = f"the pixel at x={x}, y={y} is #{pixels[y, x].tobytes().hex()}"
         raise LeNet5Error(f"{path}: {there}; expected black (#000000) or white (#ffffff)")
     strip = ink[::scale, ::scale]
-    for y, x in np.argwhere(_enlarged(strip, scale) != ink):
+    for y, x in _first(_enlarged(strip, scale) != ink):
         there = f"the pixel at x={x}, y={y} differs from the rest of its {scale}x{scale} block"
         raise LeNet5Error(f"{path}: {there}; expected blocks of one colour")
     codes: Codes = strip.reshape(ROWS, -1, COLUMNS).transpose(1, 0, 2).reshape(-1, ROWS * COLUMNS).astype(np.uint8)
     return Sheet(codes, names or DIGITS)
 
 
+def _first(pixels: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the row and column of the first true pixel, or nothing where there is none."""
+    at = int(pixels.argmax())
+    return [divmod(at, pixels.shape[1])] if pixels.flat[at] else []
+
+
+def _largest_scale(count: int) -> int:
+    """Return how many times the strip of some glyphs may be enlarged."""
+    return min(MAX_SCALE, math.isqrt(_MAX_PIXELS // (count * ROWS * COLUMNS)))
+
+
 def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> int:
     """Return how many times the strip is enlarged, from the header: nothing is decoded before the size is known."""
-    width = COLUMNS * len(names or DIGITS)
-    scale = min(max(image.width // width, 1), MAX_SCALE)
+    width, most = COLUMNS * len(names or DIGITS), _largest_scale(len(names or DIGITS))
+    scale = min(max(image.width // width, 1), most)
     if image.size != (scale * width, scale * ROWS):
         there = f"{image.width}x{image.height} pixels"
         of = f"for the {len(names)} names in {_names_path(path).name}" if names else "for the ten digits"
         hint = "" if names else f"; other names stand in {_names_path(path).name}, one a line"
-        expected = f"{width}x{ROWS} {of}, or that enlarged 2 to {MAX_SCALE} times{hint}"
+        expected = f"{width}x{ROWS} {of}, or that enlarged 2 to {most} times{hint}"
         raise LeNet5Error(f"{path}: {there}; expected {expected}")
     if image.mode not in _MODES:
         raise LeNet5Error(f"{path}: pixels of mode {image.mode}; expected grey or RGB of 8 bits a channel")
