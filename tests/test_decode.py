@@ -204,10 +204,20 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     with pytest.raises(LeNet5Error, match=r"digit.png: damaged: "):
         read_picture(path)
     pipe = named_pipe(tmp_path / "pipe")
-    with pytest.raises(LeNet5Error, match=r"pipe: not a regular file; expected a picture$"):
+    with pytest.raises(LeNet5Error, match=r"pipe: a pipe; expected a picture$"):
         read_picture(pipe)
-    with pytest.raises(LeNet5Error, match=r"^/dev/zero: not a regular file; expected a picture$"):
+    with pytest.raises(LeNet5Error, match=r"^/dev/zero: a device or socket; expected a picture$"):
         read_picture("/dev/zero")
+
+
+def test_a_file_that_a_pipe_replaces_meanwhile_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, before = named_pipe(tmp_path / "pipe"), Path(__file__).stat()
+    monkeypatch.setattr(Path, "stat", lambda _: before)
+    with pytest.raises(LeNet5Error) as refused:
+        decode(pipe)
+    assert str(refused.value) == f"{pipe}: a pipe; expected a picture"
 
 
 def test_only_the_first_frame_counts() -> None:

@@ -143,7 +143,8 @@ def test_a_broken_link_in_a_folder_is_told_and_does_not_stop_the_others() -> Non
     Path("scans/gone.png").symlink_to("nowhere.png")
     drawing(3).save("scans/three.png")
     gone, three = answers("scans", code=1)
-    assert gone == {"file": "scans/gone.png", "error": "scans/gone.png: no such file; expected a picture"}
+    there = "a symbolic link to nowhere.png, which is not there"
+    assert gone == {"file": "scans/gone.png", "error": f"scans/gone.png: {there}; expected a picture"}
     assert three["digit"] == 3
 
 
@@ -158,7 +159,8 @@ def test_what_may_not_be_looked_at_does_not_stop_the_others(monkeypatch: pytest.
 
     monkeypatch.setattr(Path, "stat", stat)
     locked, three = answers("locked.png", "three.png", code=1)
-    assert locked == {"file": "locked.png", "error": "locked.png: Permission denied"}
+    there = "locked.png: cannot be read: Permission denied; expected a picture"
+    assert locked == {"file": "locked.png", "error": there}
     assert three["digit"] == 3
 
 

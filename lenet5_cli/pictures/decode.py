@@ -1,11 +1,9 @@
 """From a file, bytes, an image or an array to upright grey or colour pixels, within limits."""
 
 import io
-import stat
-from collections.abc import Sequence
-from contextlib import suppress
-from os import PathLike, stat_result
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from os import PathLike
 from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 import cv2
@@ -15,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from lenet5_cli.engine.preprocessing import NUMBERS
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.files import open_regular
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none that starts another program, as EPS does
 MAX_PIXELS: Final = 36_000_000  # decoded at most: about 300 MB; of a large JPEG only a fraction is
@@ -83,8 +82,6 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest:
         raise LeNet5Error(f"{name}: more pixels than the {MAX_PIXELS:,} that are read; make it smaller") from None
     except MemoryError:
         raise LeNet5Error(f"{name}: more pixels than fit in memory; make it smaller") from None
-    except FileNotFoundError:
-        raise LeNet5Error(f"{name}: no such file; expected a picture") from None
     except OSError as error:
         raise LeNet5Error(f"{name}: {error.strerror or f'damaged: {error}'}") from None
     except Exception as error:  # noqa: BLE001 - what a damaged file makes Pillow raise has no common class
@@ -100,8 +97,19 @@ def size_of(path: str) -> tuple[int, int]:
         return image.size
 
 
-def _opened(source: Source, name: str) -> Image.Image:
-    """Return an image whose size is known and whose pixels are not yet decoded."""
+@contextmanager
+def _opened(source: Source, name: str) -> Iterator[Image.Image]:
+    """Give an image whose size is known and whose pixels are not yet decoded."""
+    with ExitStack() as opened:
+        if isinstance(source, str | PathLike):
+            raw = opened.enter_context(open_regular(source, "a picture"))
+            source = opened.enter_context(io.BufferedReader(raw))  # type: ignore[type-var]
+            if not source.peek():
+                raise LeNet5Error(f"{name}: empty; expected a picture")
+        yield opened.enter_context(_image(source, name))
+
+
+def _image(source: IO[bytes] | bytes | Image.Image | NDArray[np.generic], name: str) -> Image.Image:
     if isinstance(source, Image.Image):
         return source.copy()
     if isinstance(source, np.ndarray):
@@ -110,9 +118,6 @@ def _opened(source: Source, name: str) -> Image.Image:
         if not source:
             raise LeNet5Error(f"{name}: empty; expected a picture")
         source = io.BytesIO(source)
-    elif isinstance(source, str | PathLike):
-        if what := _no_picture(Path(source).stat()):
-            raise LeNet5Error(f"{name}: {what}; expected a picture")
     elif not hasattr(source, "read"):
         kinds = "a path, bytes, an open file, a Pillow image or an array"
         raise LeNet5Error(f"{name}: of type {type(source).__name__}; expected {kinds}")
@@ -129,13 +134,6 @@ def _opened(source: Source, name: str) -> Image.Image:
     with suppress(UnidentifiedImageError):
         return Image.open(source, formats=("HEIF",))
     raise LeNet5Error(expected)
-
-
-def _no_picture(there: stat_result) -> str:
-    """Return why what is there cannot be a picture, as far as the system knows, or an empty text."""
-    if not stat.S_ISREG(there.st_mode):
-        return "a folder" if stat.S_ISDIR(there.st_mode) else "not a regular file"
-    return "" if there.st_size else "empty"
 
 
 def _from_array(x: NDArray[Any], name: str) -> Image.Image:
