@@ -43,7 +43,6 @@ HEAVY = {
 TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every other have its name
     "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
     "commands": ["options"],
-    "lines": ["rules"],
     "predict": ["explanation"],
     "export": ["layers", "npz"],
     "export_c": ["c", "fixed", "hex"],
@@ -158,6 +157,10 @@ def test_no_function_is_long(file: str) -> None:
 
 def test_every_module_has_its_tests() -> None:
     assert untested(FILES, {path.name for path in Path(__file__).parent.glob("test_*.py")}) == []
+
+
+def test_every_module_whose_tests_stand_elsewhere_is_there() -> None:
+    assert {module for modules in TESTED_TOGETHER.values() for module in modules} <= {Path(file).stem for file in FILES}
 
 
 @pytest.mark.parametrize(
