@@ -64,7 +64,7 @@ def agreement(model: Path, images: np.ndarray, labels: np.ndarray) -> None:
     print(f"{model.name}: {right} of {len(images)} right in NumPy, {network.dtype}.\n")
     print("| export | same digit | right | largest difference of a distance | equal to its integer reference |")
     print("|---|--:|--:|--:|--:|")
-    answers = {"onnx": run_onnx(onnx.render(network, saved), images)}
+    answers = {"onnx": run_onnx(onnx.render(network, saved), images, network.sheet.noun)}
     for kind in TYPES:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), c.render(network, saved, kind, 1))
@@ -138,9 +138,9 @@ def session_of(model: bytes, threads: int = 1) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def run_onnx(model: bytes, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what onnxruntime makes of images: digits (n,) and distances (n, k)."""
-    digits, distances = session_of(model).run(["digit", "distances"], {"images": images})
+def run_onnx(model: bytes, images: np.ndarray, noun: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return what onnxruntime makes of images: digits (n,), the output ``noun``, and distances (n, k)."""
+    digits, distances = session_of(model).run([noun, "distances"], {"images": images})
     return digits, distances
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from lenet5_cli import LeNet5
 from lenet5_cli.config import Config
 from lenet5_cli.data import drawn
+from lenet5_cli.storage import checkpoint
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
@@ -39,14 +41,27 @@ def test_a_wrong_peer_is_found() -> None:
         def scores(self, batch: object) -> object:
             return super().scores(batch) + 1
 
-    from lenet5_cli import LeNet5
-
     makers = {
         "lenet5": [lambda: peers.Listing(LeNet5(Config(seed=1)))],
         "wrong": [lambda: Wrong(LeNet5(Config(seed=1)))],
     }
     with pytest.raises(AssertionError, match="wrong"):
         speed.check(makers, *drawn.draw(3, seed=0))
+
+
+def test_an_export_of_other_classes_than_digits_is_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    import exports
+
+    images, labels = drawn.draw_letters(20, seed=0)
+    network = LeNet5(Config(seed=1, glyphs="letters", init="normal"))
+    checkpoint.write("letters.pkl", checkpoint.Checkpoint(network.pairs(), network.sheet))
+    monkeypatch.setattr(exports, "TYPES", ())
+    exports.agreement(Path("letters.pkl"), images, labels)
+    assert "\n| onnx | 20 | " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
