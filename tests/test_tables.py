@@ -48,6 +48,26 @@ def test_csv_with_and_without_a_line_of_names(header: bool, end: str) -> None:
     assert refusal("own.csv").startswith("own.csv: line 2: class A has no glyph; the glyph sheet has 0, 1, 2,")
 
 
+@pytest.mark.parametrize("line", ["sep=,\n", "\ufeffsep=,\r\n", '"SEP=,"\n'])
+@pytest.mark.parametrize("header", [True, False])
+def test_the_separator_before_a_csv_file_is_passed_over(line: str, header: bool) -> None:
+    """As a file begins that is made for Excel, which reads from it what stands between columns."""
+    Path("own.csv").write_text(line + csv(header=header), encoding="utf-8", newline="")
+    found = tables.read_csv("own.csv")
+    np.testing.assert_array_equal(found.images, DATA.images)
+    assert (found.labels, found.first) == (list(map(str, DATA.labels)), 2 + header)
+
+
+def test_columns_are_named_by_their_line_below_a_separator() -> None:
+    names = ",".join([*(f"pixel{at + 1}" for at in range(784)), "class"])
+    Path("own.csv").write_text(f"sep=,\n{names}\n{csv(header=False)}")
+    there = "line 2: the columns are pixel1, pixel2, ..., class"
+    assert refusal("own.csv") == f"own.csv: {there}; expected a label, then 28x28 pixels"
+    Path("own.csv").write_text(f"sep=;\n{csv(header=False)}")
+    there = "line 1: 1 column; expected 785: a label, then 28x28 pixels, with commas, not semicolons, between them"
+    assert refusal("own.csv") == f"own.csv: {there}"
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_columns_that_are_numbered_are_a_header(first: int) -> None:
     """As pandas writes an array; the refusal was of pixel 256."""

@@ -33,6 +33,7 @@ _SIDE: Final = 28
 _PIXELS: Final = _SIDE**2
 _LINE: Final = 2**15  # bytes of a line of CSV: a label and 784 numbers have about 3,000
 _LINES: Final = 1000  # read at a time
+_SEPARATOR: Final = re.compile(rb'(\xef\xbb\xbf)?"?sep=,"?\r?\n', re.IGNORECASE)  # a first line for spreadsheets
 _PIXEL: Final = re.compile(rb"\s*([0-9]{1,3})\s*")
 _NUMBER: Final = re.compile(rb'[\s"]*[-+]?[0-9.]+(e[-+]?[0-9]+)?[\s"]*', re.IGNORECASE)
 _NO_FIGURES: Final = str.maketrans("", "", "0123456789")
@@ -56,13 +57,13 @@ class Lines(NamedTuple):
 
     images: NDArray[np.uint8]
     labels: list[str]
-    first: int  # 1, or 2 after a line of names
+    first: int  # 1, or more after a line of names
 
 
 def read_csv(path: str | PathLike[str]) -> Lines:
     """Read lines of a label and 784 pixels from 0 to 255, row by row.
 
-    A first line of names is passed over, and so are blank lines at the end.
+    A first line of names is passed over, and so are ``sep=,`` before it and blank lines at the end.
 
     Raises:
         LeNet5Error: it cannot be read, has more than ``LIMIT`` bytes of pixels, or a line is of another form.
@@ -70,11 +71,14 @@ def read_csv(path: str | PathLike[str]) -> Lines:
     images, labels, first, number = [np.empty((0, _PIXELS), np.uint8)], list[str](), 1, 1
     with open_regular(path, _CSV) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
         _demand_text(path, file.peek())
+        if _SEPARATOR.match(file.peek()):
+            file.readline()
+            first = number = 2
         lines = _without_blank_end(iter(lambda: file.readline(_LINE + 1), b""))
         while chunk := list(islice(lines, _LINES)):
-            if number == 1 and _is_header(chunk[0]):
-                _demand_label_first(path, *_split(path, 1, chunk.pop(0)))
-                first = number = 2
+            if number == first and _is_header(chunk[0]):
+                _demand_label_first(f"{path}: line {number}", *_split(path, number, chunk.pop(0)))
+                first = number = number + 1
             rows = [_split(path, number + at, line) for at, line in enumerate(chunk)]
             images.append(_pixels(path, number, [row for _, row in rows]))
             labels += [label for label, _ in rows]
@@ -112,12 +116,12 @@ def _is_header(line: bytes) -> bool:
     return bool(fields) and (not numbers or counted)
 
 
-def _demand_label_first(path: str | PathLike[str], first: str, others: bytes) -> None:
+def _demand_label_first(where: str, first: str, others: bytes) -> None:
     """Refuse names of columns of which not the first but the last is another than that of a pixel."""
     names = [first, *others.decode("latin-1").split(",")]
     kinds = [name.translate(_NO_FIGURES) for name in names]
     if kinds[0] == kinds[1] != kinds[-1]:
-        there = f"{path}: line 1: the columns are {names[0]}, {names[1]}, ..., {names[-1]}"
+        there = f"{where}: the columns are {names[0]}, {names[1]}, ..., {names[-1]}"
         raise LeNet5Error(f"{there}; expected a label, then {_SIDE}x{_SIDE} pixels")
 
 
