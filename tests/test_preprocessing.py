@@ -1,9 +1,12 @@
 """The report's preprocessing."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
-from lenet5_cli.engine.preprocessing import as_pictures, prepare
+from lenet5_cli.engine.preprocessing import as_labels, as_pictures, given_pictures, prepare
 from lenet5_cli.errors import LeNet5Error
 
 
@@ -61,3 +64,40 @@ def test_other_pictures_are_refused_by_name(images: np.ndarray, said: str) -> No
     with pytest.raises(LeNet5Error) as error:
         as_pictures(images)
     assert str(error.value) == said
+
+
+def test_integers_from_0_to_1_are_no_pictures_wherever_they_are_given() -> None:
+    """All of them were read as black."""
+    from lenet5_cli import Committee, LeNet5, evaluate
+
+    images, network = np.eye(28, dtype=np.uint8)[None], LeNet5(None)
+    both = Committee([network, network])
+    labels = np.zeros(1, int)
+    uses: list[Callable[[], Any]] = [
+        *(lambda use=use: use(images) for use in (network.scores, network.probabilities, network.maps, both.scores)),
+        lambda: evaluate(network, (images, labels)),
+    ]
+    for use in uses:
+        with pytest.raises(LeNet5Error) as error:
+            use()
+        said = "pictures of integers from 0 to 1; expected uint8 from 0 to 255, or floats in [0, 1]"
+        assert str(error.value) == said
+    for others in (images * 0, images * 2, images / 255, images / 1.0):
+        assert network.scores(others).shape == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda: given_pictures([np.zeros((28, 28)), np.zeros((20, 28))]), "pictures of several shapes"),
+        (lambda: as_labels([[1], [2, 3]], 2), "labels of several shapes"),
+        (lambda: as_pictures(np.ma.zeros((1, 28, 28))), "pictures in a masked array"),
+        (lambda: as_labels(np.ma.zeros(1, int), 1), "labels in a masked array"),
+    ],
+)
+def test_what_makes_no_plain_array_is_refused(use: Callable[[], Any], said: str) -> None:
+    """What a mask hides was taken for numbers."""
+    expected = "expected a plain one, as its .filled(0) is" if "masked" in said else "expected all in one array"
+    with pytest.raises(LeNet5Error) as error:
+        use()
+    assert str(error.value) == f"{said}; {expected}"

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from lenet5_cli import (
     read_picture,
     train,
 )
+from lenet5_cli.data import idx
 from lenet5_cli.files import only_writer
 from lenet5_cli.storage import checkpoint
+from lenet5_cli.training.inputs import as_split
 from tests.conftest import bars, drawing, left_behind, run, without_seconds
 
 TOUR = Path(__file__).parent.parent / "docs" / "tour.ipynb"
@@ -113,6 +116,49 @@ def test_a_part_without_pictures_is_told() -> None:
     for use in (lambda data: train(data=data, epochs=1), lambda data: evaluate(LeNet5(), data)):
         with pytest.raises(LeNet5Error, match=r"^no pictures; expected at least one$"):
             use(bars(20).part(slice(0)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": np.full(20, -1)}, "label -1 at index 0, counted from 0; expected 0 to 255"),
+        ({"labels": np.zeros(5, np.uint8)}, "labels of shape (5,) for 20 pictures; expected one for each"),
+        ({"images": np.zeros((20, 27, 28), np.uint8)},
+         "pictures of shape (20, 27, 28); expected (n, 28, 28), (n, 784) or (28, 28)"),
+        ({"images": np.full((20, 28, 28), 255.0)},
+         "pictures of float64 from 255.0 to 255.0; expected uint8, or floats in [0, 1]"),
+        ({"images": np.ones((20, 28, 28), np.uint8)},
+         "pictures of integers from 0 to 1; expected uint8 from 0 to 255, or floats in [0, 1]"),
+    ],
+    ids=["negative labels", "few labels", "shape", "range", "black"],
+)  # fmt: skip
+def test_a_split_of_ones_own_is_looked_at_as_a_pair_of_arrays_is(changes: dict[str, Any], message: str) -> None:
+    """A label of -1 was learned as the last class, and fewer labels than pictures were taken."""
+    split = replace(bars(20), **changes)
+    for use in (lambda: train(data=split, epochs=1), lambda: evaluate(LeNet5(), split)):
+        with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}$"):
+            use()
+
+
+def test_a_split_of_floats_is_read_as_a_pair_of_arrays_is() -> None:
+    """Large batches of them were cut to 0 and 1."""
+    split, network = bars(300), LeNet5(Config(seed=1, input="grey"))
+    expected = evaluate(network, split).loss
+    assert evaluate(network, replace(split, images=split.images / 255)).loss == expected
+    assert evaluate(network, replace(split, labels=split.labels.astype(int))).loss == expected
+    assert as_split(split, "test") is split
+
+
+def test_of_a_split_that_is_read_on_demand_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idx, "MEMORY_LIMIT", 0)
+    split = bars(20)
+    idx.write("images", split.images)
+    stored = replace(split, images=idx.read_images("images"))
+    assert isinstance(stored.images, idx.Stored)
+    assert as_split(stored, "test") is stored
+    idx.write("images", split.images[:, :27])
+    with pytest.raises(LeNet5Error, match=r"^pictures of shape \(20, 27, 28\); expected \(n, 28, 28\)"):
+        as_split(replace(split, images=idx.read_images("images")), "test")
 
 
 def test_settings_of_a_file_are_named_by_a_path_too() -> None:

@@ -8,14 +8,14 @@ from threading import RLock
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lenet5_cli.config import Config, known
 from lenet5_cli.data import glyphs
 from lenet5_cli.engine import ACTIVATIONS, RBF, Conv, Dense, Layer, Subsampling
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.losses import Targets, criterion, softmax
-from lenet5_cli.engine.preprocessing import INPUT_SHAPE, as_labels, as_pictures, prepare
+from lenet5_cli.engine.preprocessing import INPUT_SHAPE, as_labels, as_pictures, given_pictures, prepare
 from lenet5_cli.engine.windows import untiled
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import BUNDLED
@@ -134,7 +134,7 @@ class Classifier:
             return None
         return float(np.interp(self.accept, np.linspace(0, 1, len(self.distances)), self.distances))
 
-    def scores(self, images: NDArray[Any]) -> Array:
+    def scores(self, images: ArrayLike) -> Array:
         """Return scores (n, k) of pictures, white on black: minus the squared distance to each code.
 
         The pictures are (n, 28, 28), (n, 784) or one of (28, 28); uint8, or floats in [0, 1].
@@ -142,14 +142,14 @@ class Classifier:
         Raises:
             LeNet5Error: they have another shape, or other numbers.
         """
-        images = as_pictures(images)
+        images = given_pictures(images)
         scores = np.empty((len(images), len(self.codes)), self.dtype)
         with self.lock, np.errstate(all="ignore"):  # what overflows is found below
             for chunk in chunks(len(images)):
                 scores[chunk] = self.forward(self.prepare(images[chunk]))
         return finite(scores)
 
-    def probabilities(self, images: NDArray[Any]) -> Array:
+    def probabilities(self, images: ArrayLike) -> Array:
         """Return the probability (n, k) of each class for pictures, white on black, as ``scores`` takes them."""
         with np.errstate(under="ignore"):  # of what is far from a code
             return softmax(self.scores(images))
@@ -266,9 +266,7 @@ class LeNet5(Classifier):
             dscores = layer.backward(dscores)
         first.backward_params(dscores)
 
-    def loss_and_gradient(
-        self, images: NDArray[Any], labels: NDArray[np.integer], batch_size: int | None = None
-    ) -> float:
+    def loss_and_gradient(self, images: ArrayLike, labels: ArrayLike, batch_size: int | None = None) -> float:
         """Return the mean loss of pictures, as ``scores`` takes them, with labels (n,); set ``gradients`` to its own.
 
         Of a chunk of a larger batch, ``gradients`` become its summand in the gradient of the batch's mean loss:
@@ -295,16 +293,16 @@ class LeNet5(Classifier):
         """Return the mean loss of scores (n, k) with labels (n,)."""
         return self._criterion.loss(scores, labels)[0]
 
-    def prepare(self, images: NDArray[Any]) -> Array:
+    def prepare(self, images: ArrayLike) -> Array:
         """Return pictures, as ``scores`` takes them, as the network's input (n, 1, 32, 32)."""
         return prepare(as_pictures(images), self.config.input, self.dtype)
 
-    def maps(self, images: NDArray[Any]) -> dict[str, Array]:
+    def maps(self, images: ArrayLike) -> dict[str, Array]:
         """Return what each layer makes of pictures, as ``scores`` takes them: by name, (n, *output_shape), copies.
 
         The first is ``input``, the prepared pictures (n, 1, 32, 32).
         """
-        images = as_pictures(images)
+        images = given_pictures(images)
         if not len(images):
             blank = np.zeros((1, *images.shape[1:]), np.uint8)
             return {name: y[:0] for name, y in self.maps(blank).items()}

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from lenet5_cli.engine.einsum import Array, images_first
 from lenet5_cli.errors import LeNet5Error
@@ -16,42 +16,68 @@ NUMBERS = "biuf"  # kinds of types whose numbers have a smallest and a largest o
 SCALES = {"binary": (0, 1), "grey": (0, 1), "lecun": (-0.1, 1.175)}
 
 
-def as_pictures(images: NDArray[Any]) -> NDArray[np.uint8]:
+def as_array(given: ArrayLike, what: str) -> NDArray[Any]:
+    """Return what is given as an array; ``what`` it is, in the plural, is for messages.
+
+    Raises:
+        LeNet5Error: its parts have several shapes, or it is masked: NumPy would forget the mask.
+    """
+    if isinstance(given, np.ma.MaskedArray):
+        raise LeNet5Error(f"{what} in a masked array; expected a plain one, as its .filled(0) is")
+    try:
+        return np.asarray(given)
+    except ValueError:
+        raise LeNet5Error(f"{what} of several shapes; expected all in one array") from None
+
+
+def given_pictures(images: ArrayLike) -> NDArray[np.uint8]:
+    """Return pictures that someone gives, as ``as_pictures`` does, but no integers from 0 to 1: all would be black.
+
+    Raises:
+        LeNet5Error: they are such, or have another shape, or other numbers.
+    """
+    given = as_array(images, "pictures")
+    if given.dtype == np.uint8 and given.size and given.max() == 1:
+        raise LeNet5Error("pictures of integers from 0 to 1; expected uint8 from 0 to 255, or floats in [0, 1]")
+    return as_pictures(given)
+
+
+def as_pictures(images: ArrayLike) -> NDArray[np.uint8]:
     """Return pictures (28, 28), (n, 28, 28) or (n, 784), uint8 or floats in [0, 1], as (n, 28, 28) uint8.
 
     Raises:
         LeNet5Error: they have another shape, or other numbers.
     """
-    images = np.asarray(images)
-    if images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE):  # as they come from data and pictures
-        return images
-    if images.shape != (SIDE, SIDE) and images.shape[1:] not in ((SIDE, SIDE), (SIDE * SIDE,)):
-        raise LeNet5Error(f"pictures of shape {images.shape}; expected (n, 28, 28), (n, 784) or (28, 28)")
-    if images.dtype.kind == "f" and (not images.size or 0 <= images.min() <= images.max() <= 1):
-        images = np.rint(255 * images).astype(np.uint8)
-    if images.dtype != np.uint8:
-        values = f" from {images.min()} to {images.max()}" if images.size and images.dtype.kind in NUMBERS else ""
-        raise LeNet5Error(f"pictures of {images.dtype}{values}; expected uint8, or floats in [0, 1]")
-    return images.reshape(-1, SIDE, SIDE)
+    x = as_array(images, "pictures")
+    if x.dtype == np.uint8 and x.shape[1:] == (SIDE, SIDE):  # as they come from data and pictures
+        return x
+    if x.shape != (SIDE, SIDE) and x.shape[1:] not in ((SIDE, SIDE), (SIDE * SIDE,)):
+        raise LeNet5Error(f"pictures of shape {x.shape}; expected (n, 28, 28), (n, 784) or (28, 28)")
+    if x.dtype.kind == "f" and (not x.size or 0 <= x.min() <= x.max() <= 1):
+        x = np.rint(255 * x).astype(np.uint8)
+    if x.dtype != np.uint8:
+        values = f" from {x.min()} to {x.max()}" if x.size and x.dtype.kind in NUMBERS else ""
+        raise LeNet5Error(f"pictures of {x.dtype}{values}; expected uint8, or floats in [0, 1]")
+    return x.reshape(-1, SIDE, SIDE)
 
 
-def as_labels(labels: NDArray[Any], pictures: int) -> NDArray[np.uint8]:
+def as_labels(labels: ArrayLike, pictures: int) -> NDArray[np.uint8]:
     """Return labels, one for each of some pictures, integers from 0 to 255, as (n,) uint8.
 
     Raises:
         LeNet5Error: there are more or fewer, or others.
     """
-    labels = np.asarray(labels)
-    if labels.shape != (pictures,):
-        raise LeNet5Error(f"labels of shape {labels.shape} for {pictures} pictures; expected one for each")
-    if labels.dtype == np.uint8:
-        return labels
-    if labels.dtype.kind not in "iu":
-        raise LeNet5Error(f"labels of {labels.dtype}; expected integers, the places of their glyphs from 0")
+    given = as_array(labels, "labels")
+    if given.shape != (pictures,):
+        raise LeNet5Error(f"labels of shape {given.shape} for {pictures} pictures; expected one for each")
+    if given.dtype == np.uint8:
+        return given
+    if given.dtype.kind not in "iu":
+        raise LeNet5Error(f"labels of {given.dtype}; expected integers, the places of their glyphs from 0")
     largest = np.iinfo(np.uint8).max
-    for index in np.flatnonzero((labels < 0) | (labels > largest)):
-        raise LeNet5Error(f"label {labels[index]} at index {index:,}, counted from 0; expected 0 to {largest}")
-    return labels.astype(np.uint8)
+    for index in np.flatnonzero((given < 0) | (given > largest)):
+        raise LeNet5Error(f"label {given[index]} at index {index:,}, counted from 0; expected 0 to {largest}")
+    return given.astype(np.uint8)
 
 
 def prepare(images: NDArray[np.uint8], kind: str = "binary", dtype: DTypeLike = np.float32) -> Array:

@@ -11,10 +11,10 @@ from threadpoolctl import threadpool_info
 
 from lenet5_cli import __version__
 from lenet5_cli.config import READ_AS, Config, demand_known
-from lenet5_cli.data import cache, glyphs, sources
+from lenet5_cli.data import cache, glyphs, idx, sources
 from lenet5_cli.data.sources import ARRAYS, Split
 from lenet5_cli.engine.network import Classifier
-from lenet5_cli.engine.preprocessing import as_labels, as_pictures
+from lenet5_cli.engine.preprocessing import SIDE, as_labels, given_pictures
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training.ranks import Ranks
 
@@ -79,21 +79,29 @@ def as_split(data: Data, split: str, network: Classifier | None = None) -> Split
             return load(Config(data=fspath(data)), split)
         how = {name: getattr(network.config, name) for name in READ_AS}
         return load(Config(data=fspath(data), **how), split, network.names)
-    found = data if isinstance(data, Split) else _of_arrays(data)
+    found = _demanded(data) if isinstance(data, Split) else _of_arrays(data)
     if not len(found.labels):
         raise LeNet5Error("no pictures; expected at least one")
     return found
+
+
+def _demanded(split: Split) -> Split:
+    """Return a split, which someone may have made, with pictures and labels as they are to be."""
+    images = split.images
+    if not (isinstance(images, idx.Stored) and images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE)):
+        images = given_pictures(images)
+    labels = as_labels(split.labels, len(images))
+    same = images is split.images and labels is split.labels
+    return split if same else replace(split, images=images, labels=labels)
 
 
 def _of_arrays(data: object) -> Split:
     if not isinstance(data, tuple) or len(data) != 2:
         what = f"a tuple of {len(data)}" if isinstance(data, tuple) else f"of type {type(data).__name__}"
         raise LeNet5Error(f"data: {what}; expected a name, a path, a Split, or (pictures, labels)")
-    images = as_pictures(np.asarray(data[0]))
-    if images.size and images.max() == 1:  # they would all be read as black
-        raise LeNet5Error("pictures of integers from 0 to 1; expected uint8 from 0 to 255, or floats in [0, 1]")
+    images = given_pictures(data[0])
     # An empty list of labels has the type of floats.
-    labels = as_labels(np.asarray(data[1]), len(images)) if len(images) else np.empty(0, np.uint8)
+    labels = as_labels(data[1], len(images)) if len(images) else np.empty(0, np.uint8)
     return Split(ARRAYS, images, labels, ARRAYS, ARRAYS)
 
 
