@@ -31,6 +31,7 @@ except ImportError as error:
     ) from None
 
 PIXELS = SIDE * SIDE
+ROUNDED = 1e-6  # of what is white: so far beyond black and white may rounding take a number, as scalers do
 
 
 class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -231,7 +232,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classification_targets(labels)
         if reset:
             self.classes_ = unique_labels(labels if classes is None else classes)
-            self.pixel_max_ = 1 if pixels.max() <= 1 else 255
+            self.pixel_max_ = 1 if pixels.max() <= 1 + ROUNDED else 255
             self.passes_ = 0
             self._sheet()
         return self._images(pixels), labels
@@ -248,15 +249,20 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"X: {X.shape[1]} feature(s); expected {PIXELS}, the pixels of 28x28")
         if X.dtype.kind == "b" and self.pixel_max_ > 1:
             raise ValueError(f"X: booleans; expected numbers from 0 to {self.pixel_max_}, as in what it was fitted on")
-        low, high = X.min(), X.max()
-        if low < 0 or high > self.pixel_max_:
-            raise ValueError(f"X: numbers from {low:g} to {high:g}; expected 0 to {self.pixel_max_}")
-        if 0 < high <= 1 < self.pixel_max_:
-            raise ValueError(f"X: numbers from {low:g} to {high:g}; expected 0 to 255, as in what it was fitted on")
-        return np.rint(X * (255 / self.pixel_max_)).astype(np.uint8).reshape(-1, SIDE, SIDE)
+        rounded = ROUNDED * self.pixel_max_
+        if X.min() < -rounded or X.max() > self.pixel_max_ + rounded:
+            raise ValueError(f"X: numbers from {_range(X)}; expected 0 to {self.pixel_max_}")
+        if self.pixel_max_ > 1 and 0 < X.max() < 2:  # nearly black throughout
+            white = "as in what it was fitted on" if X.max() <= 1 + ROUNDED else "or 0 to 1 in fit and predict"
+            raise ValueError(f"X: numbers from {_range(X)}; expected 0 to 255, {white}")
+        return np.rint(np.clip(X * (255 / self.pixel_max_), 0, 255)).astype(np.uint8).reshape(-1, SIDE, SIDE)
 
     def _split(self, images: NDArray[np.uint8], y: NDArray[Any]) -> Split:
         return Split(ARRAYS, images, np.searchsorted(self.classes_, y).astype(np.uint8), ARRAYS, ARRAYS)
+
+
+def _range(X: NDArray[Any]) -> str:  # noqa: N803
+    return f"{X.min():.7g} to {X.max():.7g}"
 
 
 def _flat(X: Any) -> Any:  # noqa: N803

@@ -141,12 +141,35 @@ def test_booleans_are_0_and_1_and_refused_where_white_is_255(fitted: LeNet5Class
         fitted.partial_fit(X, split.labels)
 
 
+def test_numbers_that_rounding_takes_beyond_0_and_1_are_white_and_black() -> None:
+    """As ``MinMaxScaler`` gives them; what was fitted on them was black throughout."""
+    split = bars(100)
+    X = split.images.reshape(-1, 784) / 255  # noqa: N806
+    beyond = X * (1 + 4e-16) - 1e-17
+    assert beyond.max() > 1
+    assert beyond.min() < 0
+    expected = LeNet5Classifier(**QUICK).fit(X, split.labels)
+    model = LeNet5Classifier(**QUICK).fit(beyond, split.labels)
+    assert model.pixel_max_ == 1
+    for each in (X, beyond, np.float32(X) * np.float32(1 + 5e-7)):
+        np.testing.assert_array_equal(model.predict_proba(each), expected.predict_proba(X))
+    with pytest.raises(ValueError, match=r"^X: numbers from 0 to 1\.000002; expected 0 to 1$"):
+        model.predict(X * (1 + 2e-6))
+    for high, said in ((1.000002, r"1\.000002"), (1.9, r"1\.9")):
+        with pytest.raises(
+            ValueError, match=rf"^X: numbers from 0 to {said}; expected 0 to 255, or 0 to 1 in fit and predict$"
+        ):
+            LeNet5Classifier().fit(high * X, split.labels)
+
+
 def test_what_does_not_fit_is_refused(fitted: LeNet5Classifier) -> None:
     split = bars(40)
     dark = "X: numbers from 0 to 1; expected 0 to 255, as in what it was fitted on"
     for images in (bars(40).images / 255, bars(40).images // 255):
         with pytest.raises(ValueError, match=dark):
             fitted.predict(images)
+    with pytest.raises(ValueError, match=r"X: numbers from 0 to 1\.5; expected 0 to 255, or 0 to 1 in fit and predict"):
+        fitted.predict(split.images / 170)
     with pytest.raises(ValueError, match="X: numbers from 0 to 256; expected 0 to 255"):
         fitted.predict(np.full((1, 784), 256.0) * np.eye(1, 784))
     with pytest.raises(ValueError, match=r"X: 64 feature\(s\); expected 784, the pixels of 28x28"):
