@@ -216,6 +216,18 @@ def test_threads_that_share_a_network_get_what_one_gets() -> None:
         np.testing.assert_array_equal(c1, expected_c1)
 
 
+def test_threads_that_take_gradients_take_turns_too() -> None:
+    """What another thread read meanwhile was wrong."""
+    network, labels = LeNet5(Config(seed=1)), np.arange(40) % 10
+    expected = network.scores(IMAGES[:20])
+    loss = network.loss_and_gradient(IMAGES[20:60], labels)
+    with ThreadPoolExecutor(1) as pool:
+        losses = pool.submit(lambda: {network.loss_and_gradient(IMAGES[20:60], labels) for _ in range(60)})
+        while not losses.done():
+            np.testing.assert_array_equal(network.scores(IMAGES[:20]), expected)
+        assert losses.result() == {loss}
+
+
 def test_maps_stay_when_the_network_goes_on() -> None:
     network = LeNet5(Config(seed=1))
     maps = network.maps(IMAGES[:3])

@@ -82,7 +82,8 @@ class Classifier:
         accept: the fraction of such digits that ``threshold`` lets pass, 0 to 1.
         parameters: what is to be trained, in one vector.
         gradients: likewise, of the latest loss.
-        lock: held while it scores pictures: its layers have one set of work arrays, for which threads take turns.
+        lock: held while it scores pictures or takes a gradient: its layers have one set of work arrays, for which
+            threads take turns.
     """
 
     config: Config
@@ -254,7 +255,11 @@ class LeNet5(Classifier):
         return self.layers[-1].output_shape
 
     def forward(self, x: Array) -> Array:
-        """Return scores (n, k) for prepared images x (n, 1, 32, 32); the largest score is the answer."""
+        """Return scores (n, k) for prepared images x (n, 1, 32, 32); the largest score is the answer.
+
+        They are valid until the network computes again. The lock is not taken: of threads that share the network, who
+        calls this holds ``lock`` until it has read them.
+        """
         for layer in self.layers:
             x = layer.forward(x)
         return x
@@ -283,10 +288,11 @@ class LeNet5(Classifier):
         if self.teacher is not None:
             with self.teacher.lock:  # it may answer elsewhere, too
                 targets = self._criterion.probabilities(self.teacher.forward(self.teacher.prepare(images)))
-        loss, dscores = self._criterion.loss(self.forward(self.prepare(images)), targets)
-        if batch_size and batch_size != len(images):
-            dscores *= len(images) / batch_size
-        self.backward(dscores)
+        with self.lock:
+            loss, dscores = self._criterion.loss(self.forward(self.prepare(images)), targets)
+            if batch_size and batch_size != len(images):
+                dscores *= len(images) / batch_size
+            self.backward(dscores)
         return loss
 
     def loss(self, scores: Array, labels: NDArray[np.integer]) -> float:
