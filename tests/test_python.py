@@ -33,6 +33,7 @@ from lenet5_cli.training.inputs import as_split
 from tests.conftest import bars, drawing, left_behind, run, without_seconds
 
 TOUR = Path(__file__).parent.parent / "docs" / "tour.ipynb"
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 SETTINGS = {"epochs": 2, "samples_per_epoch": 50, "seed": 3}
 
 
@@ -292,7 +293,7 @@ def test_a_bar_shows_in_a_notebook_and_not_on_other_streams(
 
 @pytest.mark.usefixtures("drawn_once")
 def test_the_tour_prints_what_it_shows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its code cells run in order; they print what is stored, whatever its numbers, and draw as many figures."""
+    """Its code cells run in order; they print what is stored, an accuracy nearly, and draw as many figures."""
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
@@ -304,9 +305,14 @@ def test_the_tour_prints_what_it_shows(monkeypatch: pytest.MonkeyPatch, capsys: 
             continue
         exec("".join(cell["source"]), namespace)  # noqa: S102 - our own
         stored = "".join("".join(output["text"]) for output in cell["outputs"] if output["output_type"] == "stream")
-        assert re.sub(r"[\d.]+", "0", capsys.readouterr().out) == re.sub(r"[\d.]+", "0", stored)
+        printed = capsys.readouterr().out
+        if stored.startswith("accuracy"):  # on another kind of processor, the last bits are others
+            assert [float(n) for n in NUMBER.findall(printed)] == pytest.approx(
+                [float(n) for n in NUMBER.findall(stored)], abs=0.03
+            )
+            printed, stored = (NUMBER.sub("0", text) for text in (printed, stored))
+        assert printed == stored
         figures = [output for output in cell["outputs"] if "image/png" in output.get("data", {})]
         assert len(plt.get_fignums()) == len(figures)
         plt.close("all")
-    assert namespace["tally"].accuracy > 0.6
     assert left_behind() == before
