@@ -49,7 +49,7 @@ def test_every_public_name_is_there_and_documented() -> None:
 def test_train_writes_the_bytes_of_the_command_line(bars_folder: Path) -> None:
     run("train", "--data", bars_folder, "--epochs", 2, "--samples-per-epoch", 50, "--seed", 3)
     for config, settings in ((None, SETTINGS), (Config(**SETTINGS), {}), ("report", SETTINGS | {"clip": 2.0})):
-        trained = train(config, data=str(bars_folder), output="python.pkl", **settings)
+        trained = train(config, data=str(bars_folder), output="python.pkl", overwrite=True, **settings)
         assert without_seconds("python.pkl") == without_seconds("model.pkl")
         assert [epoch.epoch for epoch in trained.history] == [1, 2]
 
@@ -202,6 +202,17 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_first_epoch() ->
     assert sorted(Path().iterdir()) == [Path("folder"), Path("model.pkl")]
 
 
+def test_a_model_is_replaced_where_that_is_said_alone() -> None:
+    """A finished model was replaced without a word."""
+    train(data=bars(20), output="model.pkl", epochs=1, seed=1)
+    for output in ("model.pkl", Path("model.pkl")):
+        with pytest.raises(LeNet5Error, match=r"^model\.pkl exists; overwrite=True replaces it$"):
+            train(data=bars(20), output=output, epochs=1, seed=2)
+    assert LeNet5.load("model.pkl").config.seed == 1
+    train(data=bars(20), output="model.pkl", overwrite=True, epochs=1, seed=2)
+    assert LeNet5.load("model.pkl").config.seed == 2
+
+
 def test_an_empty_name_is_not_the_bundled_model() -> None:
     with pytest.raises(LeNet5Error, match=r"^an empty name; expected a checkpoint$"):
         LeNet5.load("")
@@ -274,6 +285,16 @@ def test_a_model_of_arrays_is_measured_on_what_is_named(bars_folder: Path) -> No
     refused = run("eval", "model.pkl", code=1).stderr
     assert refused == "Error: model.pkl: was trained on arrays, not on a data set; --data names one to measure on\n"
     run("eval", "model.pkl", "--data", bars_folder)
+
+
+def test_a_run_on_arrays_is_resumed_on_what_holds_the_same(bars_folder: Path) -> None:
+    split = load_data(bars_folder)
+    train(data=(split.images, split.labels), epochs=1, seed=1, output="model.pkl", schedule="exponential")
+    refused = run("train", "--resume", "--epochs", 2, code=1).stderr
+    assert refused == (
+        "Error: model.pkl: was trained on arrays, not on a data set; --data names one that holds the same\n"
+    )
+    run("train", "--resume", "--epochs", 2, "--data", bars_folder)
 
 
 def slow_batches() -> Any:

@@ -230,6 +230,7 @@ def _chosen(config: Config, name: str) -> bool:
 
 
 def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
+    from lenet5_cli.data.sources import ARRAYS
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training.runs import Run, continued
 
@@ -240,6 +241,9 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
     saved, changes = ranks.share(begin)
     data = changes.pop("data", None)  # known by its digest: it may have moved
     config = continued(saved, changes)
+    if data is None and config.data == ARRAYS:
+        said = "was trained on arrays, not on a data set; --data names one that holds the same"
+        raise LeNet5Error(f"{saved.where}{said}")
     names = saved.sheet.names if saved.sheet else None
     there = replace(config, data=data or config.data)
     split, test, notice = ranks.led(lambda: _load(there, names, fall_back=False))

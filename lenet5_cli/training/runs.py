@@ -48,6 +48,7 @@ def train(
     data: Data | None = None,
     start: str | PathLike[str] | None = None,
     output: str | PathLike[str] | None = None,
+    overwrite: bool = False,
     threads: int = 1,
     track: Track = untracked,
     **settings: Any,
@@ -61,12 +62,14 @@ def train(
             uint8 or floats in [0, 1] of shape (n, 28, 28) or (n, 784), white on black, and labels (n,), integers.
         start: a checkpoint to start from, or ``bundled``.
         output: where to save a checkpoint after each epoch.
+        overwrite: whether to replace a file that is there already.
         threads: cores to compute on; the results are the same for any number.
         track: shows progress, as ``lenet5_cli.bar`` does.
         settings: those that differ from ``config``, by name.
 
     Raises:
-        LeNet5Error: a setting or the data does not fit, the loss is no longer finite, or the output cannot be written.
+        LeNet5Error: a setting or the data does not fit, the loss is no longer finite, or the output cannot be written
+            or exists.
     """
     _demand_type(
         "config", config, Config | PathLike, "a Config, a preset's name or a TOML file; settings are named beside it"
@@ -87,6 +90,8 @@ def train(
     split = load(config, "train", names_of(saved, given)) if data is None else as_split(data, "train")
     run = begin(config, split, saved, given)
     with nullcontext() if output is None else only_writer(output):  # what cannot be written is refused at once
+        if output is not None and Path(output).exists() and not overwrite:
+            raise LeNet5Error(f"{fspath(output)} exists; overwrite=True replaces it")
         for _ in run.train(output=output, threads=threads, track=track):
             pass
     return run
