@@ -9,19 +9,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lenet5_cli.commands.options import bar
     from lenet5_cli.config import Config
+    from lenet5_cli.data.sources import Split
     from lenet5_cli.engine.committee import Committee
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.errors import LeNet5Error
+    from lenet5_cli.pictures.lines import Text
     from lenet5_cli.pictures.read import read_digits, read_picture
     from lenet5_cli.training.inputs import load_data
     from lenet5_cli.training.loop import evaluate
-    from lenet5_cli.training.runs import train
+    from lenet5_cli.training.metrics import Tally
+    from lenet5_cli.training.runs import Run, train
 
 __all__ = [
     "Committee",
     "Config",
     "LeNet5",
     "LeNet5Error",
+    "Run",
+    "Split",
+    "Tally",
+    "Text",
     "bar",
     "evaluate",
     "load_data",
@@ -36,6 +43,10 @@ _PLACES = {
     "Config": "config.Config",
     "LeNet5": "engine.network.LeNet5",
     "LeNet5Error": "errors.LeNet5Error",
+    "Run": "training.runs.Run",
+    "Split": "data.sources.Split",
+    "Tally": "training.metrics.Tally",
+    "Text": "pictures.lines.Text",
     "bar": "commands.options.bar",
     "evaluate": "training.loop.evaluate",
     "load_data": "training.inputs.load_data",
@@ -45,14 +56,16 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that ``lenet5 --help`` does not wait for NumPy."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
+if not TYPE_CHECKING:  # to whom every name would be one
 
-    module, _, attribute = _PLACES[name].rpartition(".")
-    return getattr(import_module(f"{__name__}.{module}"), attribute)
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used, so that ``lenet5 --help`` does not wait for NumPy."""
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415
+
+        module, _, attribute = _PLACES[name].rpartition(".")
+        return getattr(import_module(f"{__name__}.{module}"), attribute)
 
 
 def __dir__() -> list[str]:

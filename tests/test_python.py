@@ -46,6 +46,24 @@ def test_every_public_name_is_there_and_documented() -> None:
         _ = lenet5_cli.trian
 
 
+def test_type_checkers_know_what_is_there() -> None:
+    mypy = pytest.importorskip("mypy.api")
+    Path("own.py").write_text(
+        "from lenet5_cli import LeNet5, Run, Split, Tally, Text, load_data, trian\n"
+        "network, data = LeNet5(), load_data('builtin')\n"
+        "for images in (data.images, data.images[:3], [[0.5] * 784]):\n"
+        "    network.probabilities(images)\n"
+        "    network.maps(images)\n"
+        "network.loss_and_gradient(data.images, [1, 2])\n",
+        encoding="utf-8",
+    )
+    said, _, _ = mypy.run(["--strict", "--cache-dir=cache", "own.py"])
+    assert said.splitlines() == [
+        'own.py:1: error: Module "lenet5_cli" has no attribute "trian"; maybe "train"?  [attr-defined]',
+        "Found 1 error in 1 file (checked 1 source file)",
+    ]
+
+
 def test_train_writes_the_bytes_of_the_command_line(bars_folder: Path) -> None:
     run("train", "--data", bars_folder, "--epochs", 2, "--samples-per-epoch", 50, "--seed", 3)
     for config, settings in ((None, SETTINGS), (Config(**SETTINGS), {}), ("report", SETTINGS | {"clip": 2.0})):
