@@ -159,6 +159,8 @@ def test_the_threshold_is_the_mean_of_theirs(members: list[LeNet5]) -> None:
         for each in (committee, *members):
             each.accept = accept
         assert committee.threshold == pytest.approx(np.mean([member.threshold for member in members]))
+    expected, members[0].accept = committee.threshold, 0.5
+    assert committee.threshold == Committee(members).threshold == expected
     committee.accept = 1
     assert committee.threshold is None
     members[1].distances = None
@@ -287,10 +289,18 @@ def test_letters_answer_together_too() -> None:
     assert both.scores(IMAGES[:2]).shape == (2, 26)
 
 
-def test_a_name_is_no_committee() -> None:
+def test_what_is_no_list_is_no_committee() -> None:
     """Its first letter was."""
-    with pytest.raises(LeNet5Error, match=r"^network: a name, 'bundled'; expected the network itself"):
-        Committee("bundled")  # type: ignore[arg-type]
+    others: list[Any] = ["bundled", LeNet5(), None, Path("bundled")]
+    for other in others:
+        with pytest.raises(LeNet5Error) as error:
+            Committee(other)
+        assert str(error.value) == f"networks: of type {type(other).__name__}; expected a list of them"
+
+
+def test_each_member_has_a_name_or_none(members: list[LeNet5]) -> None:
+    with pytest.raises(LeNet5Error, match=r"^names: 1 for 3 networks; expected one for each$"):
+        Committee(members, ["one"])
 
 
 def test_what_numpy_is_told_to_raise_does_not_matter() -> None:

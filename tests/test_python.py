@@ -237,17 +237,36 @@ def test_an_empty_name_is_not_the_bundled_model() -> None:
 
 
 def test_a_name_is_no_network() -> None:
-    picture = drawing(3)
-    said = r"^network: a name, 'model\.pkl'; expected the network itself, as LeNet5\.load gives it$"
+    picture, trained = drawing(3), train(data=bars(20), epochs=1, seed=1)
     for use in (
         lambda name: evaluate(name, bars(20)),
         lambda name: Committee([name]),
         lambda name: read_picture(picture, name),
         lambda name: read_digits(picture, name),
     ):
-        for name in ("model.pkl", Path("model.pkl")):
-            with pytest.raises(LeNet5Error, match=said):
-                use(name)
+        for given, what in (
+            ("model.pkl", "a name, 'model.pkl'"),
+            (Path("model.pkl"), "a name, 'model.pkl'"),
+            (trained, "of type Run"),
+            ([LeNet5()], "of type list"),
+        ):
+            said = f"network: {what}; expected the network itself, as LeNet5.load or run.kept() gives it"
+            with pytest.raises(LeNet5Error, match=f"^{re.escape(said)}$"):
+                use(given)
+
+
+@pytest.mark.parametrize(
+    ("source", "how", "message"),
+    [
+        (None, {}, "source: of type NoneType; expected a name or a path"),
+        ("builtin", {"epochs": 3}, "epochs does not say how data is read; expected test_fraction, as_is or glyphs"),
+        ("builtin", {"data": "x"}, "data does not say how data is read; expected test_fraction, as_is or glyphs"),
+        ("builtin", {"glyph": "letters"}, "glyph is not a setting; did you mean glyphs?"),
+    ],
+)
+def test_data_is_loaded_by_what_says_how_it_is_read_alone(source: Any, how: dict[str, Any], message: str) -> None:
+    with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}$"):
+        load_data(source, **how)
 
 
 def test_settings_may_be_scalars_of_numpy_and_the_checkpoint_can_be_read() -> None:

@@ -1,6 +1,6 @@
 """Several networks that answer together, or one that looks at a picture in several places."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -22,7 +22,7 @@ class Committee(Classifier):
     ``shifted``, of the picture in nine places, up to a pixel from its own (test-time augmentation). So that all that
     reads a network's scores can read these too, they are such that their softmax is p, and the largest is minus the
     mean of the members' distances to their nearest codes, of the picture where it is. ``distances`` is the mean of
-    theirs, so that ``threshold`` is the mean of their thresholds.
+    theirs, so that ``threshold`` is the mean of their thresholds with its own ``accept``, whatever theirs are.
 
     Attributes:
         members: the networks.
@@ -34,13 +34,16 @@ class Committee(Classifier):
         """Put networks together; ``names`` are what messages call them.
 
         Raises:
-            LeNet5Error: one has other classes than the first, or there is none.
+            LeNet5Error: one has other classes than the first, there is none, or they or their names are no such list.
         """
         super().__init__()
-        refuse_name(members)
+        if isinstance(members, str) or not isinstance(members, Iterable):
+            raise LeNet5Error(f"networks: of type {type(members).__name__}; expected a list of them")
         self.members, self.shifted = list(members), shifted
         if not self.members:
             raise LeNet5Error("no network; expected at least one")
+        if names and len(names) != len(self.members):
+            raise LeNet5Error(f"names: {len(names)} for {len(self.members)} networks; expected one for each")
         for member in self.members:
             refuse_name(member)
         first = self.members[0]

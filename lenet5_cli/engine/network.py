@@ -61,13 +61,15 @@ def finite(scores: Array) -> Array:
 
 
 def refuse_name(network: object) -> None:
-    """Refuse the name of a checkpoint where its network is expected.
+    """Refuse the name of a checkpoint, or a run, a list or another thing, where a network or nothing is expected.
 
     Raises:
-        LeNet5Error: it is one.
+        LeNet5Error: it is such.
     """
-    if isinstance(network, str | PathLike):
-        raise LeNet5Error(f"network: a name, {fspath(network)!r}; expected the network itself, as LeNet5.load gives it")
+    if not isinstance(network, Classifier | None):
+        name = f"a name, {fspath(network)!r}" if isinstance(network, str | PathLike) else ""
+        expected = "expected the network itself, as LeNet5.load or run.kept() gives it"
+        raise LeNet5Error(f"network: {name or f'of type {type(network).__name__}'}; {expected}")
 
 
 class Classifier:

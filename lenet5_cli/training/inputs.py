@@ -29,9 +29,14 @@ def load_data(source: str | PathLike[str], split: str = "train", **how: Any) -> 
     sheet a label is the place of its class.
 
     Raises:
-        LeNet5Error: there is no such data, it is damaged, or it could not be downloaded.
+        LeNet5Error: there is no such data, it is damaged, or it could not be downloaded; or a setting is another.
     """
+    if not isinstance(source, str | PathLike):
+        raise LeNet5Error(f"source: of type {type(source).__name__}; expected a name or a path")
     demand_known(how)
+    for name in sorted(how.keys() - {*READ_AS, "glyphs"}):
+        expected = f"expected {', '.join(READ_AS)} or glyphs"
+        raise LeNet5Error(f"{name} does not say how data is read; {expected}")
     return load(Config(data=fspath(source), **how), split)
 
 

@@ -158,12 +158,19 @@ def evaluate(
 
     A name or folder is read as what the network was trained on: with its ``as_is`` and ``test_fraction``.
 
-    The ``keep`` worst of the wrong answers are kept whole. With ``score``, the scores are what it returns, and the
-    network gives the loss alone. Of several ranks, the leader's counts are those of all, the others' are empty.
+    Args:
+        network: a network, or a committee of several.
+        data: a name or folder, a split, or pictures and labels, as ``train`` takes them.
+        keep: how many of the wrong answers, the worst, are kept whole.
+        threads: cores to compute on; the counts are the same for any number.
+        ranks: under an MPI launcher, those that share the work: the leader's counts are those of all, the others' are
+            empty.
+        track: shows progress, as ``lenet5_cli.bar`` does.
+        score: returns the scores, if not the network, which then gives the loss alone.
 
     Raises:
         LeNet5Error: the data cannot be read, a label is none of the classes, a score is not finite, or the network is
-            the name of one.
+            none.
     """
     refuse_name(network)
     split = as_split(data, "test", network)
