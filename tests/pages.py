@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from lenet5_cli.config import Config
+from lenet5_cli.engine.network import Classifier
 from lenet5_cli.pictures.lines import Text
 from lenet5_cli.pictures.normalise import normalise
 from lenet5_cli.pictures.read import read_digits
@@ -14,7 +15,7 @@ from tests.conftest import STROKES, same
 SIDE = 60  # pixels of a digit's height and the pitch of a line
 
 
-class Nearest:
+class Nearest(Classifier):
     """Stands in for a network: the squared distance is 40 times what a picture lacks to be one of ten drawings."""
 
     threshold: float | None = 18.0
@@ -22,6 +23,7 @@ class Nearest:
     config = Config()
 
     def __init__(self) -> None:
+        super().__init__()
         self.known = [normalise(255 - np.array(sheet([str(digit)]))) for digit in range(10)]
         self.images = 0
 
