@@ -6,6 +6,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -311,6 +312,8 @@ def test_rotate_turns_clockwise(form: str) -> None:
     np.testing.assert_array_equal(decode(on_its_side, rotate=270).pixels, np.asarray(image)[::-1, ::-1])
     with pytest.raises(LeNet5Error, match=r"^rotate: 45 degrees; expected a multiple of 90$"):
         decode(image, rotate=45)
+    with pytest.raises(LeNet5Error, match=r"^rotate: of type str; expected a multiple of 90 degrees$"):
+        decode(image, rotate="90")  # type: ignore[arg-type]
 
 
 def test_a_large_picture_is_reduced_and_keeps_its_size() -> None:
@@ -342,3 +345,18 @@ def test_heic_without_its_library_says_how_to_get_it(monkeypatch: pytest.MonkeyP
         decode(content, "six.heic")
     said = "not a picture; expected one of PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC, which needs pip install"
     assert str(error.value) == f"six.heic: {said} pillow-heif"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("", "picture: an empty name; expected a picture"),
+        (Image.new("L", (0, 0)), "picture: 0 x 0 pixels; expected one at least"),
+        (Image.new("L", (0, 5)), "picture: 0 x 5 pixels; expected one at least"),
+        (np.ma.zeros((28, 28)), "picture: a masked array; expected a plain one, as its .filled(0) is"),
+    ],
+)
+def test_what_holds_no_picture_is_told(source: Any, said: str) -> None:
+    with pytest.raises(LeNet5Error) as error:
+        decode(source)
+    assert str(error.value) == said

@@ -416,3 +416,9 @@ def test_a_network_of_pictures_as_they_are_reads_them_so() -> None:
     assert [[(each.digit, each.box) for each in row] for row in read_digits(picture, network).rows] == [
         [(reading.digit, (0, 0, 60, 90))]
     ]
+
+
+def test_on_a_picture_whose_white_is_1_nothing_stands_out() -> None:
+    """It is black, also in MNIST's form."""
+    image = Image.fromarray(normal(drawing(3)) // 255)
+    assert read(image, NETWORK).reason == "nothing on it stands out"

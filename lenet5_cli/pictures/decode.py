@@ -3,7 +3,8 @@
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from os import PathLike
+from numbers import Real
+from os import PathLike, fspath
 from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 import cv2
@@ -50,7 +51,7 @@ def scaled(box: Box, size: Sequence[int], to: Sequence[int]) -> Box:
 
 def name_of(source: Source) -> str:
     """Return what messages call a source: the path of a file, or ``picture``."""
-    return str(source) if isinstance(source, str | PathLike) else "picture"
+    return (str(source) if isinstance(source, str | PathLike) else "") or "picture"
 
 
 def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest: int = MAX_ASPECT) -> Page:
@@ -64,6 +65,8 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest:
         LeNet5Error: ``name`` (else ``source``) cannot be read, is damaged, too large, or not a picture.
     """
     name = name_of(source) if name is None else name
+    if not isinstance(rotate, Real):
+        raise LeNet5Error(f"rotate: of type {type(rotate).__name__}; expected a multiple of 90 degrees")
     if rotate % 90:
         raise LeNet5Error(f"rotate: {rotate} degrees; expected a multiple of 90")
     try:
@@ -102,6 +105,8 @@ def _opened(source: Source, name: str) -> Iterator[Image.Image]:
     """Give an image whose size is known and whose pixels are not yet decoded."""
     with ExitStack() as opened:
         if isinstance(source, str | PathLike):
+            if not fspath(source):  # which would be the current folder
+                raise LeNet5Error(f"{name}: an empty name; expected a picture")
             raw = opened.enter_context(open_regular(source, "a picture"))
             source = opened.enter_context(io.BufferedReader(raw))  # type: ignore[type-var]
             if not source.peek():
@@ -138,6 +143,8 @@ def _image(source: IO[bytes] | bytes | Image.Image | NDArray[np.generic], name: 
 
 def _from_array(x: NDArray[Any], name: str) -> Image.Image:
     """Return an array as an image, floats in [0, 1] as 0 to 255."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise LeNet5Error(f"{name}: a masked array; expected a plain one, as its .filled(0) is")
     if not (x.ndim == 2 or (x.ndim == 3 and x.shape[2] in (3, 4))) or not x.size:
         raise LeNet5Error(f"{name}: an array of shape {x.shape}; expected (h, w), (h, w, 3) or (h, w, 4)")
     if x.dtype.kind == "f" and 0 <= x.min() <= x.max() <= 1:
@@ -150,6 +157,8 @@ def _from_array(x: NDArray[Any], name: str) -> Image.Image:
 
 def _check_size(size: tuple[int, int], name: str, longest: int) -> None:
     pixels = f"{name}: {size[0]:,} x {size[1]:,} pixels"
+    if not min(size):
+        raise LeNet5Error(f"{pixels}; expected one at least")
     if size[0] * size[1] > MAX_PIXELS:
         raise LeNet5Error(f"{pixels}, more than the {MAX_PIXELS:,} that are read; make it smaller")
     if max(size) > longest * min(size):

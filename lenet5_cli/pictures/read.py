@@ -94,6 +94,12 @@ def read_picture(source: Source, network: Classifier | None = None, *, rotate: i
     already has MNIST's form is returned unchanged, one that has it in black on white, inverted, unless the network
     takes it for no digit.
 
+    Args:
+        source: a path, bytes, an open file, a Pillow image, or an array (h, w), (h, w, 3) or (h, w, 4), uint8 or floats
+            in [0, 1].
+        network: a network, or a committee of several.
+        rotate: degrees by which the picture is turned clockwise first, a multiple of 90.
+
     Raises:
         LeNet5Error: the source cannot be read as a picture, or nothing is on it.
     """
@@ -144,7 +150,14 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
     """Return all digits on a picture in reading order, as ``network`` reads them, the bundled model if None.
 
     Where there are none in rows, as a page may not be all paper, or where a network reads pictures as they are, it is
-    what ``read`` says.
+    the one digit on it, if it is one.
+
+    Args:
+        source: a path, bytes, an open file, a Pillow image, or an array (h, w), (h, w, 3) or (h, w, 4), uint8 or floats
+            in [0, 1].
+        network: a network, or a committee of several.
+        name: what messages call the picture; its path if not given.
+        rotate: degrees by which it is turned clockwise first, a multiple of 90.
 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read as a picture, or shows too many components.
