@@ -5,7 +5,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from lenet5_cli.pictures.segment import Plane, strokes
+from lenet5_cli.pictures.segment import CONTRAST, Plane, strokes
 
 SIDE: Final = 28  # pixels of MNIST's pictures
 BOX: Final = 20  # of the square in them that a digit fills
@@ -26,7 +26,7 @@ def normalise(ink: Plane) -> Plane:
 
 def is_normal(picture: Plane) -> bool:
     """Tell whether a picture already has MNIST's form: on black, as large as the box, its mass in the middle."""
-    if picture.shape != (SIDE, SIDE) or not picture.any():
+    if picture.shape != (SIDE, SIDE) or picture.max() < CONTRAST:
         return False
     _, _, width, height = cv2.boundingRect(picture)
     return max(width, height) in (BOX - 1, BOX) and bool((abs(_centre(picture) - (SIDE - 1) / 2) <= 1).all())
