@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.losses import cross_entropy
-from lenet5_cli.engine.network import Classifier, LeNet5, refuse_name
+from lenet5_cli.engine.network import Classifier, LeNet5, demand_network
 from lenet5_cli.errors import LeNet5Error
 
 NAMED = 3  # classes that a message names; of more, the first
@@ -45,7 +45,7 @@ class Committee(Classifier):
         if names and len(names) != len(self.members):
             raise LeNet5Error(f"names: {len(names)} for {len(self.members)} networks; expected one for each")
         for member in self.members:
-            refuse_name(member)
+            demand_network(member)
         first = self.members[0]
         self.config = first.config
         for place, member in enumerate(self.members):

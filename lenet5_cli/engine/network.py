@@ -60,11 +60,11 @@ def finite(scores: Array) -> Array:
     return scores
 
 
-def refuse_name(network: object) -> None:
-    """Refuse the name of a checkpoint, or a run, a list or another thing, where a network or nothing is expected.
+def demand_network(network: object) -> None:
+    """Demand a network, or None.
 
     Raises:
-        LeNet5Error: it is such.
+        LeNet5Error: it is the name of one, a run, a list or another thing.
     """
     if not isinstance(network, Classifier | None):
         name = f"a name, {fspath(network)!r}" if isinstance(network, str | PathLike) else ""

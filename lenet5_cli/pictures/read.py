@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from lenet5_cli.engine.losses import softmax
-from lenet5_cli.engine.network import Classifier, LeNet5, refuse_name
+from lenet5_cli.engine.network import Classifier, LeNet5, demand_network
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures import lines, segment
 from lenet5_cli.pictures.decode import MAX_STRIP, Box, Page, Source, decode, name_of, scaled
@@ -103,7 +103,7 @@ def read_picture(source: Source, network: Classifier | None = None, *, rotate: i
     Raises:
         LeNet5Error: the source cannot be read as a picture, or nothing is on it.
     """
-    refuse_name(network)
+    demand_network(network)
     reading = read(source, network or LeNet5.load(), rotate=rotate)
     if not reading.candidates:
         raise LeNet5Error(f"{name_of(source)}: {reading.reason}; expected a digit on a plain background")
@@ -162,7 +162,7 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read as a picture, or shows too many components.
     """
-    refuse_name(network)
+    demand_network(network)
     name, network = name or name_of(source), network or LeNet5.load()
     page = decode(source, name, rotate=rotate, longest=MAX_STRIP)
     try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lenet5_cli.config import Config
 from lenet5_cli.data.augmentation import draw
 from lenet5_cli.data.sources import Split, extended
-from lenet5_cli.engine.network import Classifier, LeNet5, refuse_name
+from lenet5_cli.engine.network import Classifier, LeNet5, demand_network
 from lenet5_cli.engine.optim import SGD, learning_rate
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage.checkpoint import Epoch
@@ -172,7 +172,7 @@ def evaluate(
         LeNet5Error: the data cannot be read, a label is none of the classes, a score is not finite, or the network is
             none.
     """
-    refuse_name(network)
+    demand_network(network)
     split = as_split(data, "test", network)
     demand_classes(network, split)
     tally = Tally(keep, network.names)

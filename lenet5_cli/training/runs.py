@@ -167,6 +167,7 @@ class Run:
         teacher_sha256: of the parameters of the model that the network learns from; empty where it learns from labels.
         network: the network after the latest epoch.
         history: the epochs trained so far.
+        training: the images that it learns from, without those held out.
         ended: why it ended before its last epoch, in a sentence; empty where it did not.
         started_at: the accuracy, on the images held out, of the model that it started from; None without either, and
             where it is resumed.
