@@ -135,7 +135,7 @@ def test_the_sides_of_a_box_are_removed_from_what_touches_them(pen: int) -> None
     digits = np.zeros_like(mask)
     cv2.ellipse(digits, (80, 125), (20, 38), 0, 0, 360, (1,), pen)  # reaches over the lower side
     cv2.line(digits, (170, 60), (195, 120), (1,), pen)
-    left = segment.without_boxes(mask | digits)
+    left = segment.without_boxes(mask | digits, *segment.components(mask | digits))
     assert (left & (1 - digits)).sum() <= 0.05 * mask.sum()  # beside strokes that cross a side
     assert (left & digits).sum() >= 0.9 * digits.sum()
 
@@ -145,10 +145,10 @@ def test_a_square_digit_is_no_box() -> None:
     for bar in (False, True):
         mask = cv2.rectangle(np.zeros((200, 200), np.uint8), (50, 30), (150, 170), (1,), 6)
         mask[97:103, 50:150] |= bar
-        np.testing.assert_array_equal(segment.without_boxes(mask), mask)
+        np.testing.assert_array_equal(segment.without_boxes(mask, *segment.components(mask)), mask)
     round_ = cv2.ellipse(np.zeros((200, 200), np.uint8), (100, 100), (50, 70), 0, 0, 360, (1,), 6)
     round_[98:104, 90:110] = 1
-    np.testing.assert_array_equal(segment.without_boxes(round_), round_)
+    np.testing.assert_array_equal(segment.without_boxes(round_, *segment.components(round_)), round_)
 
 
 def test_isolating_keeps_soft_edges_and_drops_neighbours() -> None:

@@ -202,7 +202,8 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 
     Source: LeCun et al. 1998, section V, heuristic over-segmentation.
     """
-    read = [_read(ink, network, touching) for ink in _inks(pixels)]
+    inks = list(_inks(pixels))
+    read = [_read(ink, network, touching) for ink in inks]
     best = agreed(read)
     if best and len(best.found) > 1 and np.median([each.height for each in best.found]) < SMALL:
         enough = PROMISING * best.evidence()
@@ -211,7 +212,9 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
         best = agreed(read)
     if best is None or len(best.found) < 2 or not best.evidence():
         coarse = _inks(segment.reduced(pixels, COARSE)) if max(pixels.shape) > COARSE else ()
-        further = chain(map(segment.without_lines, _inks(pixels)), coarse)
+        further = chain(
+            (segment.without_lines(ink, *segment.components(ink.mask, segment.BOXED)) for ink in inks), coarse
+        )
         read += [_read(ink, network, touching) for ink in further if ink]
         best = agreed(read)
     if None in read and not (best and best.found):

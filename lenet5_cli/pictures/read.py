@@ -16,7 +16,7 @@ from lenet5_cli.pictures import lines, segment
 from lenet5_cli.pictures.decode import MAX_STRIP, Box, Page, Source, decode, name_of, scaled
 from lenet5_cli.pictures.lines import LEANING, Digit, Found, Text
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
-from lenet5_cli.pictures.segment import Ink, Plane
+from lenet5_cli.pictures.segment import Component, Ink, Plane
 
 LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
 SPECK: Final = 0.03  # of the longest component: what is shorter is no part of a digit
@@ -277,13 +277,17 @@ def _further(look: Plane) -> list[Candidate]:
 
 def _of_inks(inks: Iterable[Ink]) -> list[Candidate]:
     """Return the candidates of ink hypotheses, each with the page's lines and without."""
-    both = [each for ink in inks for each in (ink, segment.without_lines(ink)) if each]
-    return [candidate for ink in both for candidate in _of_ink(ink)]
+    candidates: list[Candidate] = []
+    for ink in inks:
+        labels, found = segment.components(ink.mask, minimum=2)
+        candidates += _of_ink(ink, labels, found)
+        if without := segment.without_lines(ink, labels, found):
+            candidates += _of_ink(without, *segment.components(without.mask, minimum=2))
+    return candidates
 
 
-def _of_ink(ink: Ink) -> Iterator[Candidate]:
+def _of_ink(ink: Ink, labels: Plane, found: list[Component]) -> Iterator[Candidate]:
     """Yield what may be one digit of an ink hypothesis: the longest component, inside the page or at all, or all."""
-    labels, found = segment.components(ink.mask, minimum=2)
     within = [each for each in found if not each.edge]
     unframed = segment.without_frames(within, labels)
     inside = segment.without_marks(unframed)

@@ -52,8 +52,8 @@ def rows_of(ink: Ink, *, brackets: bool) -> tuple[Plane, list[list[Component]]]:
     Raises:
         TooManyError: there are more than ``MARKS_MAX`` components.
     """
-    _, whole = cv2.connectedComponents(ink.mask)
-    unboxed = segment.without_boxes(ink.mask)
+    whole, long = segment.components(ink.mask, segment.BOXED)
+    unboxed = segment.without_boxes(ink.mask, whole, long)
     height, _, found = _measured(unboxed)
     run = RULE * _highest(found, height)
     mask = segment.without_rules(unboxed, run, (run, run)) if height else unboxed

@@ -21,6 +21,7 @@ MISFIT: Final = 10.0  # prior of the less likely background between EVEN and UNE
 STRONGEST: Final = 0.0003  # of the pixels: the full ink is their mean, as a small digit on a large page has as many
 LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # of the full ink: what is ink, and its prior: faint ink may be the paper's grain
 STRONG: Final = {0.65: 9.0}  # likewise, where the edge of a shadow or a crease of the paper is darker than faint ink
+GLANCE: Final = 256  # pixels of the longer side of the copy in which hidden ink is looked for
 COLOURED: Final = 0.4  # of a page's full ink, in the colour that tells it best: what surely is ink
 HIDDEN: Final = 0.7  # of it: ink that one colour for the whole page tells by less may be missed
 LOST: Final = 0.05  # of the ink: where more is hidden, pens are of several colours
@@ -139,15 +140,23 @@ def shades_of(page: Plane) -> Iterator[Plane]:
 
     The other is how far each pixel is, in any colour, from the page's commonest: pens may be of several colours.
     """
-    shades = grey(page)
-    yield shades
-    if page.ndim == 2:
-        return
-    farthest = np.maximum.reduce([cv2.absdiff(each, _commonest(each)) for each in cv2.split(page)])
-    ink = farthest > max(CONTRAST, COLOURED * _full(farthest))
-    hidden = ink & (cv2.absdiff(shades, _commonest(shades)) < HIDDEN * farthest)
-    if hidden.sum() > LOST * ink.sum():
-        yield 255 - farthest
+    yield grey(page)
+    if page.ndim == 3 and _hides_ink(reduced(page, GLANCE)):
+        yield 255 - _apart(page)
+
+
+def _hides_ink(page: Plane) -> bool:
+    """Tell whether some of a page's ink (h, w, 3) is told much worse in its best colour than in another."""
+    apart, shades = _apart(page), grey(page)
+    ink = apart > max(CONTRAST, COLOURED * _full(apart))
+    hidden = ink & (cv2.absdiff(shades, _commonest(shades)) < HIDDEN * apart)
+    return bool(hidden.sum() > LOST * ink.sum())
+
+
+def _apart(page: Plane) -> Plane:
+    """Return how far each pixel (h, w, 3) is, in the colour in which it is farthest, from the page's commonest."""
+    farthest: Plane = np.maximum.reduce([cv2.absdiff(each, _commonest(each)) for each in cv2.split(page)])
+    return farthest
 
 
 def _commonest(shades: Plane) -> Plane:
@@ -199,12 +208,15 @@ def _on(
                 yield Ink(ink, (ink > 255 * level).astype(np.uint8), is_dark, local, prior + unlike)
 
 
-def without_lines(ink: Ink) -> Ink | None:
-    """Return a hypothesis without lines over most of the page and boxes that touch something; None where none are."""
+def without_lines(ink: Ink, labels: Plane, found: Sequence[Component]) -> Ink | None:
+    """Return a hypothesis without lines over most of the page and boxes that touch something; None where none are.
+
+    ``labels`` and ``found`` are its components, at least those of ``BOXED`` pixels, the longest first.
+    """
     height, width = ink.mask.shape
     if (run := RUN * max(height, width)) < RUN_MIN:
         return None
-    mask = without_rules(without_boxes(ink.mask), run, (SPAN * width, SPAN * height))
+    mask = without_rules(without_boxes(ink.mask, labels, found), run, (SPAN * width, SPAN * height))
     removed = cv2.subtract(ink.mask, mask)
     kept = mask | (1 - cv2.dilate(removed, np.ones((3, 3), np.uint8)))
     return ink._replace(plane=ink.plane * kept, mask=mask) if removed.any() else None
@@ -245,9 +257,11 @@ def _without_horizontal(mask: Plane, run: float, shortest: float) -> Plane:
     return left
 
 
-def without_boxes(mask: Plane) -> Plane:
-    """Return a mask (h, w) without the sides of boxes and tables that what is in them touches."""
-    labels, found = components(mask, minimum=BOXED)
+def without_boxes(mask: Plane, labels: Plane, found: Sequence[Component]) -> Plane:
+    """Return a mask (h, w) without the sides of boxes and tables that what is in them touches.
+
+    ``labels`` and ``found`` are its components, at least those of ``BOXED`` pixels, the longest first.
+    """
     left = mask.copy()
     for each in found[:FRAMES]:
         box = np.s_[each.top : each.bottom, each.left : each.right]
