@@ -16,7 +16,7 @@ DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
 BAR: Final = 0.5  # of the page's width: what is as wide and at its edge is a window's title bar, not touching digits
 
 # In heights of a digit: on a page the median, in a row the quantile ROW.
-UPPER: Final = 0.75  # quantile of all heights, half of which a digit is high at least: most marks may be specks
+UPPER: Final = 0.75  # quantile of all heights, whose median is that of what has BODY of it: most marks may be specks
 BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
 BEYOND: Final = 1.6  # higher components at the page's edge belong to what lies beyond it, such as the desk

@@ -23,7 +23,7 @@ LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # of the full ink: what is ink, and its pr
 STRONG: Final = {0.65: 9.0}  # likewise, where the edge of a shadow or a crease of the paper is darker than faint ink
 GLANCE: Final = 256  # pixels of the longer side of the copy in which hidden ink is looked for
 COLOURED: Final = 0.4  # of a page's full ink, in the colour that tells it best: what surely is ink
-HIDDEN: Final = 0.7  # of it: ink that one colour for the whole page tells by less may be missed
+HIDDEN: Final = 0.7  # of the contrast in its best colour: ink that the page's one colour tells by less may be missed
 LOST: Final = 0.05  # of the ink: where more is hidden, pens are of several colours
 GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
 THUMB: Final = 96  # pixels of the longer side of the copy in which the colours' contrast is measured
@@ -51,11 +51,11 @@ DOT: Final = 0.5  # of the longest stroke: what fills its box and is shorter is 
 SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
 ON_SHEET: Final = 60  # of 255, in any colour: what differs by more from most of a sheet is on it
 EDGES: Final = 2  # of the page, which a sheet reaches at most: with three, it is a side of the page, in other light
-ALONE: Final = 4  # sheets as light that are also read one by one: of more, each is a card among others
+ALONE: Final = 4  # sheets of one lightness that are also read one by one; of more, each is a card among others
 SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
 BORDER: Final = 0.01  # of a sheet's longer side: how far its soft edge and its shadow reach
 RULED: Final = 0.008  # of the page's longer side: form lines that are wider divide a sheet
-NEAR: Final = 0.125  # of the page's longer side: as far around a pixel beyond a sheet its shade is taken from
+NEAR: Final = 0.125  # of the page's longer side: how far around a pixel beyond a sheet its shade is taken from
 FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
 
 
@@ -264,6 +264,8 @@ def without_boxes(mask: Plane, labels: Plane, found: Sequence[Component]) -> Pla
     """
     left = mask.copy()
     for each in found[:FRAMES]:
+        if min(each.right - each.left, each.height) < BOXED:
+            continue
         box = np.s_[each.top : each.bottom, each.left : each.right]
         shape = (labels[box] == each.label).astype(np.uint8)
         if _is_boxed(shape):
@@ -275,11 +277,7 @@ def _is_boxed(shape: Plane) -> bool:
     """Tell whether a shape (h, w) is slim strokes, with one along each of its four sides."""
     width = round(NEAR_SIDE * min(shape.shape))
     sides = shape[:width], shape[-width:], shape[:, :width].T, shape[:, -width:].T
-    return (
-        min(shape.shape) >= BOXED
-        and bool(shape.mean() <= INKED)
-        and all(side.any(axis=0).mean() >= DRAWN for side in sides)
-    )
+    return bool(shape.mean() <= INKED) and all(side.any(axis=0).mean() >= DRAWN for side in sides)
 
 
 def _without_sides(shape: Plane) -> Plane:
@@ -354,7 +352,7 @@ def sheets(page: Plane) -> Iterator[Plane]:
     """Yield each large and solid part of a page with something on it, as a page of its own: a sheet on a desk.
 
     Thin lines on it, such as a table's, do not divide it. Beyond the edges of the sheet, that page has the shades near
-    them. Several as light are a page together, too, such as cards or buttons in a row.
+    them. Several of one lightness, such as cards or buttons in a row, are also a page together.
     """
     shades = grey(page)
     for kind in (cv2.THRESH_BINARY, cv2.THRESH_BINARY_INV):
