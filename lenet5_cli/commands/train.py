@@ -129,10 +129,12 @@ def train(
     with joined(timeout) as ranks, ExitStack() as held:
         demand_command(ranks, f"train{' --resume' * resume}")
         threads, runs = threads_of(ranks, threads), ranks.share(lambda: runs)
-        outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else [output]
+        outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else []
         opened: AbstractContextManager[Note] = _log(None)
         if ranks.leader:
-            opened = _hold(held, overwrite, resume, output, outputs, log, plot, start, values)
+            written = _Outputs([output, *outputs], log, plot)
+            written.demand(values, start, overwrite=overwrite, resume=resume)
+            opened = written.hold(held, overwrite=overwrite, resume=resume)
         begin = _resumed(output, values, ranks) if resume else _begun(values, start, ranks)
         note = held.enter_context(opened)  # which replaces a log: nothing is refused any more
         with Stop(ranks.leader) as stop:
@@ -151,40 +153,42 @@ def train(
             say_written(plot)
 
 
-def _hold(
-    held: ExitStack,
-    overwrite: bool,
-    resume: bool,
-    output: Path,
-    outputs: list[Path],
-    log: str | None,
-    plot: Path | None,
-    start: Path | None,
-    values: dict[str, Any],
-) -> "AbstractContextManager[Note]":
-    """Refuse what cannot be written, lock what will be, and return what opens the log."""
-    from lenet5_cli.files import only_writer
-    from lenet5_cli.storage import checkpoint
+class _Outputs(NamedTuple):
+    """What a run writes."""
 
-    refuse_existing(overwrite or resume, output, *outputs)
-    board, log_file = _log_places(log)
-    refuse_shared(*{output, *outputs}, log_file, plot)
-    refuse_read(files_read(values), output, *outputs, log_file, plot)
-    if start:
-        refuse_read([("--from", start)], log_file, plot)  # the model itself may be replaced
-    refuse_existing(overwrite, log_file, plot)
-    if board and not overwrite and any(_events(board)):
-        raise click.UsageError(printable(f"{board} holds another log; --overwrite replaces it"))
-    demand_plot("--plot", plot)
-    if resume:  # what is not a checkpoint is refused before anything is written
-        refuse_read(files_read(known(checkpoint.read(output).config)), log_file, plot)
-    device = log_file and log_file.exists() and not log_file.is_file()  # to which all may write
-    logs = [log_file] if log_file and not device else []
-    for path in [*dict.fromkeys([output, *outputs]), *logs]:
-        held.enter_context(only_writer(path))
-    refuse_existing(overwrite or resume, output, *outputs)  # another run may just have ended
-    refuse_existing(overwrite, *logs)
-    return _tensorboard(board) if board else _log(log_file)
+    models: list[Path]  # --output first, then one of each run
+    log: str | None
+    plot: Path | None
+
+    def demand(self, values: dict[str, Any], start: Path | None, *, overwrite: bool, resume: bool) -> None:
+        """Refuse what cannot be written, what is there, and what the run reads."""
+        from lenet5_cli.storage import checkpoint
+
+        refuse_existing(overwrite or resume, *self.models)
+        board, log_file = _log_places(self.log)
+        refuse_shared(*self.models, log_file, self.plot)
+        refuse_read(files_read(values), *self.models, log_file, self.plot)
+        if start:
+            refuse_read([("--from", start)], log_file, self.plot)  # the model itself may be replaced
+        refuse_existing(overwrite, log_file, self.plot)
+        if board and not overwrite and any(_events(board)):
+            raise click.UsageError(printable(f"{board} holds another log; --overwrite replaces it"))
+        demand_plot("--plot", self.plot)
+        if resume:  # what is not a checkpoint is refused before anything is written
+            refuse_read(files_read(known(checkpoint.read(self.models[0]).config)), log_file, self.plot)
+
+    def hold(self, held: ExitStack, *, overwrite: bool, resume: bool) -> "AbstractContextManager[Note]":
+        """Lock what is written while a stack is open, and return what opens the log."""
+        from lenet5_cli.files import only_writer
+
+        board, log_file = _log_places(self.log)
+        device = log_file and log_file.exists() and not log_file.is_file()  # to which all may write
+        logs = [log_file] if log_file and not device else []
+        for path in [*self.models, *logs]:
+            held.enter_context(only_writer(path))
+        refuse_existing(overwrite or resume, *self.models)  # another run may just have ended
+        refuse_existing(overwrite, *logs)
+        return _tensorboard(board) if board else _log(log_file)
 
 
 class _Begin(NamedTuple):
