@@ -319,6 +319,17 @@ def test_images_of_another_size(folder):
     assert refusal(".") == "train-images-idx3-ubyte: images of 32x30 pixels; expected 28x28"
 
 
+@pytest.mark.parametrize("limit", [2**28, 100])
+def test_white_that_is_1_is_refused(folder, monkeypatch, limit):
+    """As uint8, it was read as black."""
+    monkeypatch.setattr(idx, "MEMORY_LIMIT", limit)
+    images, labels = digits(9)
+    fill(folder, images // 251, labels)
+    assert not np.asarray(sources.load(".", "train").images).any()  # all black is not white
+    fill(folder, images // 128, labels)
+    assert refusal(".") == "train-images-idx3-ubyte: pixels that are integers from 0 to 1; expected 0 to 255"
+
+
 # Built-in digits
 
 

@@ -276,6 +276,7 @@ def _checked(split: Split) -> Split:
     rows, columns = images.shape[1:]
     if (rows, columns) != (28, 28):
         raise LeNet5Error(f"{path}: images of {rows}x{columns} pixels; expected 28x28")
+    tables.demand_visible(path, images)
     return split
 
 

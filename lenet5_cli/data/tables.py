@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lenet5_cli.data.idx import Stored
+
 LIMIT: Final = 2**30  # bytes of an array: over a million images of 28x28
 
 _SIDE: Final = 28
@@ -87,7 +89,9 @@ def read_csv(path: str | PathLike[str]) -> Lines:
                 raise LeNet5Error(f"{path}: line {number}: more than {LIMIT // _PIXELS:,} images; split the file")
     if not labels:
         raise LeNet5Error(f"{path}: no images; expected {_CSV}")
-    return Lines(_visible(path, np.concatenate(images).reshape(-1, _SIDE, _SIDE)), labels, first)
+    found = np.concatenate(images).reshape(-1, _SIDE, _SIDE)
+    demand_visible(path, found)
+    return Lines(found, labels, first)
 
 
 def _without_blank_end(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -275,14 +279,14 @@ def _images(where: str, array: NDArray[Any]) -> NDArray[np.uint8]:
     images = np.empty((len(array), _SIDE, _SIDE), np.uint8)
     for start in range(0, len(array), _CHUNK):
         images[start : start + _CHUNK] = _grey(where, array[start : start + _CHUNK]).reshape(-1, _SIDE, _SIDE)
-    return _visible(where, images)
-
-
-def _visible(where: str | PathLike[str], images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images; refuse those whose white is 1, which would all be read as black."""
-    if images.max() == 1:
-        raise LeNet5Error(f"{where}: pixels that are integers from 0 to 1; expected 0 to 255")
+    demand_visible(where, images)
     return images
+
+
+def demand_visible(where: str | PathLike[str], images: NDArray[np.uint8] | Stored) -> None:
+    """Refuse images whose white is 1, as the first of them say, which would all be read as black."""
+    if np.asarray(images[:_CHUNK]).max() == 1:
+        raise LeNet5Error(f"{where}: pixels that are integers from 0 to 1; expected 0 to 255")
 
 
 def _grey(where: str, x: NDArray[Any]) -> NDArray[Any]:
