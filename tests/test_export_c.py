@@ -298,14 +298,16 @@ def test_an_output_is_quantised_as_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", fixed.TYPES)
-@pytest.mark.parametrize("value", [1e6, 1e38])
-def test_weights_that_do_not_fit_are_refused(kind: str, value: float, bars_folder: Path) -> None:
+@pytest.mark.parametrize("name", ["weight", "bias"])
+@pytest.mark.parametrize("value", [1e7, 1e38])
+def test_weights_and_biases_that_do_not_fit_are_refused(kind: str, name: str, value: float, bars_folder: Path) -> None:
     network = LeNet5(Config(seed=1))
-    network.layers[2].params["weight"][0, 0, 0, 0] = value
+    params = network.layers[2].params
+    params[name].flat[0] = value
     checkpoint.write("large.pkl", saved(network))
-    message = (
-        f"Error: c3: its weights, up to {value:.3g}, are too large for {kind}; expected smaller ones, or another type\n"
-    )
+    weights, biases = (f"{abs(params[each]).max():.3g}" for each in ("weight", "bias"))
+    there = f"c3: weights up to {weights} and biases up to {biases} are too large for {kind}"
+    message = f"Error: {there}; expected smaller ones, or another type\n"
     assert run("export", "large.pkl", "--to", "c", "--type", kind, code=1).stderr == message
     assert run("eval", "large.pkl", "--data", bars_folder, "--type", kind, code=1).stderr.endswith(message)
 

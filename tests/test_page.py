@@ -22,6 +22,7 @@ from lenet5_cli.data import drawn, glyphs
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.export import page as exported
+from lenet5_cli.pictures.read import read_sample
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from tests.conftest import STROKES, drawing
 
@@ -103,6 +104,12 @@ def page_of(opened: Open) -> Callable[[str], "Page"]:
 def page(page_of: Callable[[str], "Page"]) -> "Page":
     """Return the page of the bundled model, with nothing drawn."""
     return page_of("bundled")
+
+
+@pytest.fixture(scope="module")
+def as_is(opened: Open) -> "Page":
+    """Return the page of a model that reads pictures as they are."""
+    return opened(LeNet5(Config(seed=1, as_is=True)))
 
 
 @pytest.fixture(autouse=True)
@@ -281,6 +288,27 @@ def test_a_picture_of_mnist_is_taken_as_it_is(page: "Page", event: str) -> None:
         until(page, "lenet5.image().some(Boolean)")
         assert (seen(page) == images[0]).all()
         clear(page)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (60, 60), (90, 40), (31, 200), (9, 20), (1, 3)])
+def test_a_model_of_pictures_as_they_are_reads_them_so(as_is: "Page", size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    picture = BytesIO()
+    Image.fromarray(pixels).save(picture, "PNG")
+    clear(as_is)
+    hand_over(as_is, picture.getvalue(), "drop")
+    until(as_is, "lenet5.image().some((pixel) => pixel < 255)")  # the empty pad is white
+    assert np.abs(seen(as_is) - read_sample(pixels, as_is=True).astype(int)).max() <= 1
+
+
+def test_a_drawing_is_dark_on_white_to_a_model_of_pictures_as_they_are(as_is: "Page") -> None:
+    clear(as_is)
+    draw(as_is, 1)
+    image = seen(as_is)
+    assert image[0, 0] == 255
+    assert image.min() < 64
+    assert as_is.locator("#form").inner_text().endswith("the picture as it is, scaled to fit.")
+    assert as_is.locator("#example-tools").is_hidden()
 
 
 def test_what_is_no_picture_is_said(page: "Page") -> None:

@@ -136,8 +136,8 @@ class FixedPoint:
                     return Stage(
                         layer, whole.astype(self.type.weight), biases.astype(np.int32), shift, 0.5**bits / scale.step
                     )
-        there = f"{layer.name}: its weights, up to {abs(weight).max():.3g}, are too large for {self.type.weight}"
-        raise LeNet5Error(f"{there}; expected smaller ones, or another type")
+        there = f"{layer.name}: weights up to {abs(weight).max():.3g} and biases up to {abs(bias).max():.3g}"
+        raise LeNet5Error(f"{there} are too large for {self.type.weight}; expected smaller ones, or another type")
 
     def maps(self, images: NDArray[np.uint8]) -> dict[str, Integers]:
         """Return what each layer makes of pictures (n, 28, 28), white on black, in whole numbers, by name.

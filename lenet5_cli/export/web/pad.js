@@ -4,9 +4,9 @@ const PAD = 280; // units of its side, and pixels of the raster that is read
 
 /** Strokes and pictures, one over the other, of which the latest can be taken back. */
 class Pad {
-  /** Take the canvas, the side of a picture in pixels, and what to call on a change. */
-  constructor(canvas, side, changed) {
-    Object.assign(this, { canvas, side, changed });
+  /** Take the canvas, the side of a picture in pixels, whether it is read as it is, and what to call on a change. */
+  constructor(canvas, side, asIs, changed) {
+    Object.assign(this, { canvas, side, asIs, changed });
     this.items = [];
     this.width = 22; // of the pen, in units of the pad
     this.cursor = null; // of the keyboard
@@ -88,7 +88,7 @@ class Pad {
     this.changed();
   }
 
-  /** Put a picture on the pad: its ink as a canvas; `exact` if it already has the form of MNIST's. */
+  /** Put a picture on the pad: its ink as a canvas; `exact` if that is what the network reads. */
   picture(ink, exact = null) {
     this.items = [{ ink, exact }];
     this.redraw();
@@ -158,17 +158,22 @@ class Pad {
     this.view.stroke();
   }
 
-  /** Return the picture that the network reads: bytes, white on black. */
+  /** Return the picture that the network reads: bytes, white on black or, as it is, the pad with its white paper. */
   image() {
     if (this.items.length === 1 && this.items[0].exact) return this.items[0].exact;
     const { data } = this.raster.getImageData(0, 0, PAD, PAD);
     const ink = new Uint8Array(PAD * PAD);
     for (let at = 0; at < ink.length; at++) ink[at] = data[4 * at + 3];
+    if (this.asIs) return fitted(ink.map((value) => 255 - value), PAD, PAD, this.side);
     return asMnist(ink, PAD, PAD, this.side);
   }
 
-  /** Put a picture file on the pad: its ink, or, if it has MNIST's form in black on white or white on black, itself. */
+  /** Put a picture file on the pad: its ink, or, as it is or if it has MNIST's form on white or on black, itself. */
   async open(file) {
+    if (this.asIs) {
+      const whole = await decoded(file, LONGEST, 1);
+      return this.exact(fitted(brightness(whole), whole.height, whole.width, this.side));
+    }
     const small = await decoded(file, this.side);
     for (const image of [brightness(small), brightness(small).map((value) => 255 - value)]) {
       const bytes = Uint8Array.from(image, Math.round);
@@ -180,11 +185,11 @@ class Pad {
     return this.picture(inkCanvas(ink, pixels.height, pixels.width));
   }
 
-  /** Put a picture that has MNIST's form on the pad. */
+  /** Put a picture that the network reads unchanged on the pad. */
   exact(image) {
     this.picture(
       inkCanvas(
-        Array.from(image, (value) => value / 255),
+        Array.from(image, (value) => (this.asIs ? 255 - value : value) / 255),
         this.side,
         this.side,
       ),

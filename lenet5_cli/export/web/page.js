@@ -376,6 +376,7 @@ function addExamples() {
 }
 
 function addAbout() {
+  if (model.as_is) find("form").textContent = "What the network sees: 28 × 28, the picture as it is, scaled to fit.";
   for (const [name, value] of model.about) find("about").append(element("dt", {}, name), element("dd", {}, value));
 }
 
@@ -415,7 +416,7 @@ function listen() {
 
 network.layers[last].names = classes;
 const farthest = widestDistance();
-const pad = new Pad(find("pad"), network.side, changed);
+const pad = new Pad(find("pad"), network.side, model.as_is, changed);
 const seen = new MapView(find("seen"), {
   maps: 1,
   rows: network.side,

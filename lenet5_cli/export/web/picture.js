@@ -10,6 +10,7 @@ const SPECK = 0.05; // of the largest connected component's area: what is smalle
 const DIGIT_LENGTH = 0.1; // of a picture's side: a connected component that may be a digit is longer
 const PAPER_WINDOW = 0.3; // of a picture's side: wider than any stroke, narrower than most shadows
 const FAINTEST = 0.06; // of the paper's brightness: what is fainter is no ink
+const LONGEST = 1400; // pixels of the longer side of a picture that is read as it is
 
 /** Average the rows of x[rows,columns] to `to` values each; return them transposed, [to,rows]. */
 function averageRows(x, rows, columns, to) {
@@ -32,6 +33,43 @@ function averageRows(x, rows, columns, to) {
 /** Return x[rows,columns] averaged down to [toRows,toColumns]. */
 function resized(x, rows, columns, toRows, toColumns) {
   return averageRows(averageRows(x, rows, columns, toColumns), toColumns, rows, toRows);
+}
+
+/** Scale the rows of x[rows,columns] to `to` values each, bilinear over all they stand for; transposed, [to,rows]. */
+function scaleRows(x, rows, columns, to) {
+  const y = new Float64Array(to * rows);
+  const step = columns / to;
+  const reach = Math.max(1, step);
+  for (let t = 0; t < to; t++) {
+    const centre = (t + 0.5) * step;
+    const start = Math.max(0, Math.floor(centre - reach + 0.5));
+    const end = Math.min(columns, Math.floor(centre + reach + 0.5));
+    const weights = Array.from({ length: end - start }, (_, p) => 1 - Math.abs(start + p + 0.5 - centre) / reach);
+    const whole = weights.reduce((a, b) => a + b);
+    for (let r = 0; r < rows; r++) {
+      const sum = weights.reduce((part, weight, p) => part + weight * x[r * columns + start + p], 0);
+      y[t * rows + r] = Math.round(sum / whole);
+    }
+  }
+  return y;
+}
+
+/** Return half of a whole number, rounded to an even one if it lies between two. */
+function evenHalf(length) {
+  return length % 2 ? 2 * Math.round(length / 4) : length / 2;
+}
+
+/** Return a picture of luma[rows,columns] as it is: scaled to fit side x side bytes, in the middle of black. */
+function fitted(luma, rows, columns, side) {
+  const scale = side / Math.max(rows, columns);
+  const [height, width] = [rows, columns].map((length) => Math.max(1, Math.round(length * scale)));
+  const small = scaleRows(scaleRows(luma, rows, columns, width), width, rows, height);
+  const [top, left] = [height, width].map((length) => evenHalf(side - length));
+  const image = new Uint8Array(side * side);
+  for (let row = 0; row < height; row++) {
+    image.set(small.subarray(row * width, (row + 1) * width), (top + row) * side + left);
+  }
+  return image;
 }
 
 /** Return the rows and columns that ink reaches, at half of the strongest, or null where there is none. */
@@ -249,10 +287,10 @@ function inkOf(luma, rows, columns) {
   return thickened(isolated(sharp, rows, columns), rows, columns);
 }
 
-/** Return the pixels of a picture file, its longer side `length`. */
-async function decoded(file, length) {
+/** Return the pixels of a picture file, its longer side `length`, but at most `largest` times as large. */
+async function decoded(file, length, largest = Infinity) {
   const bitmap = await createImageBitmap(file);
-  const scale = length / Math.max(bitmap.width, bitmap.height);
+  const scale = Math.min(largest, length / Math.max(bitmap.width, bitmap.height));
   const canvas = new OffscreenCanvas(
     Math.max(1, Math.round(bitmap.width * scale)),
     Math.max(1, Math.round(bitmap.height * scale)),
