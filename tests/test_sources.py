@@ -302,6 +302,26 @@ def test_a_folder_that_cannot_be_read(monkeypatch):
     assert refusal("digits") == "digits: cannot be read: Permission denied"
 
 
+def denied(path: Path) -> bool:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize("asked", ["is_dir", "lstat"])  # the folder, or what is in it, may not be looked at
+def test_a_folder_of_the_variable_that_cannot_be_read(folder, monkeypatch, asked):
+    (folder / "own").mkdir()
+    monkeypatch.setenv("LENET5_DATA", "own")
+    monkeypatch.setattr(Path, asked, denied)
+    expected = "expected the folder of MNIST's IDX files"
+    assert refusal("mnist") == f"LENET5_DATA: own: cannot be read: Permission denied; {expected}"
+
+
+@pytest.mark.parametrize("asked", ["is_dir", "lstat"])
+def test_a_folder_mnist_data_that_cannot_be_read_is_not_passed_over(folder, monkeypatch, asked):
+    file = fill(folder / "mnist_data", *digits(3)).relative_to(folder) / "train-images-idx3-ubyte"
+    monkeypatch.setattr(Path, asked, denied)
+    assert refusal("mnist") == f"{file}: cannot be read: Permission denied"
+
+
 def test_counts_that_differ(folder):
     fill(folder, digits(12)[0], digits(11)[1])
     assert refusal(".") == (

@@ -136,7 +136,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
             return _read_pictures(source, split, how)
         return _read_idx(source, split, how)
     except OSError as problem:
-        raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
+        raise _unreadable(problem.filename or source, problem) from problem
 
 
 def read_as(source: str) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def read_as(source: str) -> tuple[str, ...]:
             return ("as_is",) if folders.is_split(path) else ("test_fraction", "as_is")
         return () if path.exists() else ("test_fraction", "as_is")
     except OSError as problem:
-        raise LeNet5Error(f"{source}: cannot be read: {problem.strerror or problem}") from problem
+        raise _unreadable(problem.filename or source, problem) from problem
 
 
 def extended(split: Split, digits: int, nondigits: int, *, nonclass: int) -> Split:
@@ -202,13 +202,7 @@ def _draw(source: str, split: str, how: Reading) -> Split:
 def _read_idx(source: str, split: str, how: Reading) -> Split:
     """Load a split from IDX files: of a folder, of the places where MNIST may be, or of the cache."""
     if source == "mnist" and (folder := os.environ.get(VARIABLE)):
-        if not Path(folder).is_dir():
-            there = "a file" if Path(folder).exists() else "no such folder"
-            raise LeNet5Error(f"{VARIABLE}: {folder}: {there}; expected the folder of MNIST's IDX files")
-        try:
-            paths = _find_in_folder(folder, split, how)
-        except LeNet5Error as error:
-            raise LeNet5Error(f"{VARIABLE}: {error}") from None
+        paths = _find_in_variable(folder, split, how)
     elif source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
         paths = found
     elif source in remote.SETS:
@@ -447,13 +441,38 @@ def _spellings(name: str) -> tuple[str, ...]:
 def _spelled(folder: Path, name: str) -> Path | None:
     """Return the first file with one of these names; a link or pipe counts, so that reading it reports what it is."""
     paths = [folder / spelling for spelling in _spellings(name)]
-    return next((path for path in paths if os.path.lexists(path) and not path.is_dir()), None)
+    return next((path for path in paths if _is_there(path) and not path.is_dir()), None)
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file of a name, or a broken link; raise an error where none may be looked up."""
+    try:
+        path.lstat()
+    except PermissionError:
+        raise
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _find(folder: Path, split: str) -> tuple[Path, Path] | None:
     """Return the images and labels files of a split if the folder holds both."""
     images, labels = (_spelled(folder, name) for name in _names(split))
     return (images, labels) if images and labels else None
+
+
+def _find_in_variable(folder: str, split: str, how: Reading) -> tuple[Path, Path]:
+    """Return the images and labels files of a split in the folder that the environment names."""
+    expected = "expected the folder of MNIST's IDX files"
+    try:
+        if Path(folder).is_dir():
+            return _find_in_folder(folder, split, how)
+        there = "a file" if Path(folder).exists() else "no such folder"
+    except LeNet5Error as error:
+        raise LeNet5Error(f"{VARIABLE}: {error}") from None
+    except OSError as problem:
+        raise LeNet5Error(f"{VARIABLE}: {_unreadable(folder, problem)}; {expected}") from None
+    raise LeNet5Error(f"{VARIABLE}: {folder}: {there}; {expected}")
 
 
 def _find_in_folder(source: str, split: str, how: Reading) -> tuple[Path, Path]:
@@ -468,6 +487,10 @@ def _find_in_folder(source: str, split: str, how: Reading) -> tuple[Path, Path]:
     what, nor = (missing, "") if holds_idx(folder) else ("IDX files", ", nor a folder of pictures for each class")
     nor = "" if folders.is_one(folder) else nor  # the folder that VARIABLE names is to hold MNIST's files
     raise LeNet5Error(f"{source}: no {what} in this folder{nor}; the names tried are {', '.join(_spellings(missing))}")
+
+
+def _unreadable(path: str, problem: OSError) -> LeNet5Error:
+    return LeNet5Error(f"{path}: cannot be read: {problem.strerror or problem}")
 
 
 def _unknown(source: str, how: Reading) -> AbsentError:
