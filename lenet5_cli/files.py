@@ -274,10 +274,9 @@ def _target(path: str | os.PathLike[str]) -> Path:
     """Return the file to write, with all links resolved."""
     if not os.fspath(path):
         raise LeNet5Error("an empty name; expected a file")
-    try:
-        target = Path(path).resolve()
-    except RuntimeError:  # before Python 3.13
-        raise LeNet5Error(f"{path}: a loop of symbolic links; expected a file") from None
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():  # it resolves to no file
+        raise LeNet5Error(f"{path}: a loop of symbolic links; expected a file")
     if target.exists() and not target.is_file():
         raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'not a regular file'}; expected a file")
     return target

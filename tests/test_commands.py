@@ -54,6 +54,24 @@ def test_one_file_cannot_hold_two_things(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--data", "builtin:9", "--output", "loop.png"],
+        ["train", "--data", "builtin:9", "--log", "loop.png"],
+        ["tune", "--data", "builtin:9", "--trials", "1", "--epochs", "1", "--output", "loop.png"],
+        ["eval", "bundled", "--data", "builtin:9", "--errors", "loop.png"],
+        ["predict", "three.png", "--explain", "loop.png"],
+        ["render-glyphs", "--output", "loop.png"],
+    ],
+)
+def test_a_loop_of_links_is_no_file_to_write(arguments: list[str]) -> None:
+    Path("loop.png").symlink_to("loop.png")
+    drawing(3).save("three.png")
+    assert run(*arguments, code=1).stderr.endswith("Error: loop.png: a loop of symbolic links; expected a file\n")
+    assert Path("loop.png").is_symlink()
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--config", "quick", "--lr-decay", "0.9"], "--lr-decay goes with --schedule exponential, not with cosine"),

@@ -446,8 +446,9 @@ def demand_plot(name: str, path: Path | None) -> None:
 def refuse_shared(*paths: Path | None) -> None:
     """Stop with exit code 2 if two things would be written to one file, of which one would be lost."""
     given = [path for path in paths if path]
-    for path in given:
-        if sum(path.resolve() == other.resolve() for other in given) > 1:
+    meant = list(map(os.path.realpath, given))  # a Path of a loop of links would not resolve
+    for path, target in zip(given, meant, strict=True):
+        if meant.count(target) > 1:
             raise click.UsageError(printable(f"{path} is given for two outputs; give each a file of its own"))
 
 

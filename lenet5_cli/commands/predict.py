@@ -240,7 +240,7 @@ def _check_explain(path: Path | None, files: list[Path]) -> None:
         raise click.UsageError(printable(f"--explain {path}: expected a name that ends in {', '.join(IMAGE_FORMATS)}"))
     if path and len(files) != 1:
         raise click.UsageError(f"--explain shows one picture; {len(files)} were given")
-    if path and path.resolve() == files[0].resolve():
+    if path and os.path.realpath(path) == os.path.realpath(files[0]):
         raise click.UsageError(printable(f"--explain {path}: is the picture to be read; give it a name of its own"))
 
 
