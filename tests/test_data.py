@@ -1,6 +1,7 @@
 """``lenet5 data``."""
 
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -332,6 +333,19 @@ def test_list_names_every_data_set() -> None:
     assert all(
         each.page in line and each.licence in line for line, each in zip(lines[1:], remote.SETS.values(), strict=False)
     )
+
+
+def test_list_works_where_the_cache_may_not_be_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, looked_at = run("data", "list").stdout, os.stat
+
+    def stat(path: Any, **how: Any) -> os.stat_result:
+        if str(path).startswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return looked_at(path, **how)
+
+    monkeypatch.setenv("LENET5_CACHE", "locked")
+    monkeypatch.setattr(os, "stat", stat)
+    assert run("data", "list").stdout == before
 
 
 def test_fetch_loads_every_split_into_the_cache(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
