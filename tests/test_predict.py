@@ -164,20 +164,24 @@ def test_what_may_not_be_looked_at_does_not_stop_the_others(monkeypatch: pytest.
     assert three["digit"] == 3
 
 
-def test_a_folder_that_cannot_be_listed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_told_and_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("scans/locked").mkdir(parents=True)
     drawing(3).save("scans/three.png")
     listed = os.scandir
 
-    def scandir(path: str) -> Any:
+    def scandir(path: Any) -> Any:
         if Path(path).name == "locked":
             raise PermissionError(13, "Permission denied", path)
         return listed(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert [answer["digit"] for answer in answers("scans")] == [3]
-    told = run("predict", "--recursive", "scans", code=1).stderr
-    assert told == "Error: scans/locked: cannot be read: Permission denied\n"
+    told = "scans/locked: cannot be read: Permission denied"
+    locked, three = answers("--recursive", "scans", code=1)
+    assert locked == {"file": "scans/locked", "error": told}
+    assert three["digit"] == 3
+    assert answers("scans/locked", "scans/three.png", code=1) == [locked, three]
+    assert run("predict", "scans/locked", code=1).stderr == f"Reading with the bundled model.\n{told}\n"
 
 
 def test_a_dash_is_standard_input() -> None:

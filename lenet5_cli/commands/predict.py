@@ -144,8 +144,8 @@ def predict(
     """Read the digit in each picture, or with --all every digit.
 
     Takes photos, scans and drawings of any size, dark on light or light on dark; of a folder, every picture in it; -
-    is standard input. A picture that cannot be read, or that shows no digit, gets a line that says why, and the exit
-    code is then 1.
+    is standard input. A picture or folder that cannot be read, or a picture that shows no digit, gets a line that says
+    why, and the exit code is then 1.
 
     \b
     Examples:
@@ -212,27 +212,36 @@ def _files(sources: Sequence[Path], recursive: bool) -> Iterator[Path]:
         if not os.path.isdir(source):  # noqa: PTH112 - of what may not be looked at, it says so too
             yield source
             continue
-        pictures = sorted(entry for entry in _listed(source, recursive) if entry.name.lower().endswith(ENDINGS))
-        if not pictures and len(sources) > 1:  # the others are read
+        found = sorted(_listed(source, recursive))
+        if not found and len(sources) > 1:  # the others are read
             yield source
-        elif not pictures:
+        elif not found:
             deeper = "" if recursive else "; --recursive looks into its subfolders too"
             raise LeNet5Error(f"{source}: no picture in this folder{deeper}")
-        yield from pictures
+        yield from found
 
 
 def _listed(folder: Path, recursive: bool) -> Iterator[Path]:
-    """Yield what is in a folder, and with ``recursive`` in its folders, but the folders; a broken link too."""
+    """Yield the pictures in a folder, and with ``recursive`` in its folders; and what of these cannot be listed."""
     from lenet5_cli.data.folders import of_system  # which one picture need not wait for
 
-    def refuse(error: OSError) -> None:
-        raise LeNet5Error(f"{error.filename}: cannot be read: {error.strerror}")
-
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        yield from (Path(parent, name) for name in names if not of_system(name))
+    unlisted: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=unlisted.append):
+        yield from (Path(parent, name) for name in names if name.lower().endswith(ENDINGS) and not of_system(name))
         folders[:] = [name for name in folders if not of_system(name)]
         if not recursive:
-            return
+            break
+    yield from (Path(error.filename or folder) for error in unlisted)
+
+
+def _unlisted(folder: Path) -> LeNet5Error | None:
+    """Return why a folder that stands among the pictures cannot be listed."""
+    try:
+        if os.path.isdir(folder):  # noqa: PTH112 - as above
+            os.scandir(folder).close()
+    except OSError as error:
+        return LeNet5Error(f"{folder}: cannot be read: {error.strerror}")
+    return None
 
 
 def _check_explain(path: Path | None, files: list[Path]) -> None:
@@ -289,7 +298,7 @@ def _readings(
         try:
             return read_one(source, own.network, name=name, rotate=rotate)
         except LeNet5Error as error:
-            return error
+            return (isinstance(source, Path) and _unlisted(source)) or error
 
     def submit(file: Path) -> "tuple[Path, Future[Reading | Text | LeNet5Error]]":
         # Standard input is waited for here: Ctrl-C does not reach a thread of the pool.
