@@ -69,6 +69,15 @@ def test_shipped_sheet(folder):
     np.testing.assert_array_equal(glyphs.read("glyphs.png").codes, glyphs.read().codes)
 
 
+def test_a_shipped_sheet_goes_before_a_folder_of_its_name(folder):
+    (folder / "digits").mkdir()
+    (folder / "own").mkdir()
+    assert render("--sheet", "digits").stdout == render("--overwrite").stdout
+    refused = render("--sheet", "own", "--overwrite")
+    assert refused.exit_code == 2
+    assert lines(refused.stderr)[-1] == "Error: Invalid value for '--sheet': File 'own' is a directory."
+
+
 def test_narrow_terminal_wraps_between_digits(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     result = render()

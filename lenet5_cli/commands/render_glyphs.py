@@ -1,7 +1,7 @@
 """``lenet5 render-glyphs``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 import click
@@ -9,6 +9,7 @@ import click
 from lenet5_cli.commands.options import (
     FILE,
     Integer,
+    Named,
     complete_sheet,
     console,
     overwrite_option,
@@ -32,10 +33,18 @@ MATRIX = 20  # classes, at most, of which all distances are shown: the numbers o
 BLOCKS = " ▄▀█"
 
 
+class SheetFile(Named):
+    """A glyph sheet: a file, or a shipped one by its name, also where a folder has that name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path of the file, or the name."""
+        return Path(value) if str(value) in shipped_sheets() else super().convert(value, param, ctx)
+
+
 @click.command()
 @click.option(
     "--sheet",
-    type=FILE,
+    type=SheetFile("a file", dir_okay=False),
     metavar="NAME|FILE",
     shell_complete=complete_sheet,
     help=f"A glyph sheet: a text or image file, or shipped: {', '.join(shipped_sheets())}.  [default: digits]",
