@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,8 +74,15 @@ def gone(process: int) -> bool:
         return True
 
 
-def shared_files() -> set[str]:
-    return set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()  # noqa: PTH208, S108
+def shared_files(process: int | str = "self") -> list[Path]:
+    """Return the files of the shared memory that a process has open, where the system has such files."""
+    maps = Path(f"/proc/{process}/maps")
+    names = re.findall(r"/dev/shm/psm_\w+", maps.read_text(encoding="utf-8")) if maps.exists() else []  # noqa: S108
+    return [Path(name) for name in names]
+
+
+def none_is_left(files: list[Path]) -> bool:
+    return not any(file.exists() for file in files)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -115,22 +123,22 @@ def test_chunks_of_a_process_that_was_killed_are_computed_by_this_one() -> None:
 
 
 def test_processes_and_memory_go_with_the_block() -> None:
-    before = shared_files()
     with Pool(Squares(), 2) as pool:
         pool.wait_until_ready()
         (process,) = pool.processes
+        files = shared_files()
     assert gone(process)
-    assert shared_files() <= before
+    assert none_is_left(files)
 
 
 def test_memory_goes_where_an_error_holds_an_array_over_it(capsys: pytest.CaptureFixture[str]) -> None:
-    before = shared_files()
     held = []
     with pytest.raises(ZeroDivisionError), Pool(Squares(), 2) as pool:  # noqa: PT012
         held.append(pool.buffer.squares)
+        files = shared_files()
         raise ZeroDivisionError
     del pool
-    assert shared_files() <= before
+    assert none_is_left(files)
     held[0][:] = 5
     held.clear()
     assert capsys.readouterr().err == ""
@@ -147,15 +155,16 @@ with Pool(Squares(), 2) as pool:
     time.sleep(60)
 """
     root = Path(__file__).parent.parent
-    before = shared_files()
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=root
     ) as first:
         process = int(first.stdout.readline())
         os.kill(process, 0)
+        files = shared_files(first.pid)
         first.kill()
+    assert files or sys.platform != "linux"
     until(lambda: gone(process))
-    until(lambda: shared_files() <= before)
+    until(lambda: none_is_left(files))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no /dev/shm")
