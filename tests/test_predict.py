@@ -410,6 +410,17 @@ def test_csv_has_a_row_a_picture() -> None:
     assert "give one" in run("predict", "--csv", "--json", "a,b.png", code=2).stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such names of files")
+def test_csv_quotes_a_name_that_has_the_end_of_a_line() -> None:
+    for name in ("carriage\rreturn.png", "new\nline.png", 'a "quote".png'):
+        drawing(3).save(name)
+        printed = run("predict", "--csv", name).stdout_bytes.decode()
+        assert printed.startswith("file,digit,probability,distance,reason\n")
+        assert printed.count("\r\n") == 0
+        _, row = csv.reader(io.StringIO(printed, newline=""))
+        assert row[:2] == [name, "3"]
+
+
 @pytest.mark.parametrize(
     ("name", "cell"),
     [

@@ -1,6 +1,7 @@
 """``lenet5 predict``."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -401,9 +402,8 @@ def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
 
 def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int:
     """Print a row a picture, or a digit where every one is read; return how many pictures showed none."""
-    rows = csv.writer(sys.stdout, lineterminator="\n")
     edges = ("left", "top", "right", "bottom")
-    rows.writerow(["file", noun, "probability", "distance", *(edges if every else ()), "reason"])
+    sys.stdout.write(_csv_line(["file", noun, "probability", "distance", *(edges if every else ()), "reason"]))
     refused = 0
     for answer in answers:
         why = answer.get("reason", answer.get("error", "")).removeprefix(f"{answer['file']}: ")
@@ -411,10 +411,18 @@ def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int
             answered = each.get(noun)
             figures = [f"{each[name]:.4f}" if name in each else "" for name in ("probability", "distance")]
             box = each.get("box", [""] * len(edges)) if every else ()
-            rows.writerow([answer["file"], "" if answered is None else answered, *figures, *box, why])
+            row = [answer["file"], "" if answered is None else answered, *figures, *box, why]
+            sys.stdout.write(_csv_line(row))
         sys.stdout.flush()
         refused += bool(why)
     return refused
+
+
+def _csv_line(values: Iterable[Any]) -> str:
+    """Return a line of CSV; a carriage return is quoted, which Python before 3.13 does only where lines end in one."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", every: bool) -> int:
