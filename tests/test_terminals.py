@@ -270,3 +270,17 @@ def test_output_that_cannot_be_written_is_told(arguments: list[str], unbuffered:
         1,
         "Error: standard output: cannot be written: No space left on device\n",
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_messages_that_cannot_be_written_stop_no_work(unbuffered: str) -> None:
+    """Not even the first epoch of training began."""
+    lines = {0: ["-c", IN_TURN, json.dumps([COMMANDS[name] for name in ("eval", "info", "train")])]}
+    lines |= {1: ["-m", "lenet5_cli", "info", "none.pkl"], 2: ["-m", "lenet5_cli", "none"]}
+    how = {"stdout": subprocess.PIPE, "env": environment(PYTHONUNBUFFERED=unbuffered)}
+    with Path("/dev/full").open("w") as full:
+        results = [subprocess.run([sys.executable, *line], stderr=full, **how, check=False) for line in lines.values()]
+    assert [result.returncode for result in results] == list(lines)
+    assert results[0].stdout.count(b"\0") == 3
+    assert checkpoint.read("new.pkl").epoch == 2

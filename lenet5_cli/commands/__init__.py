@@ -99,8 +99,21 @@ def _where(error: OSError) -> str:
     return "standard output: cannot be written: " if full else ""
 
 
+class _Lossy(io.FileIO):
+    """Where messages go: one that cannot be written, as on a full disk, is lost, and the work goes on."""
+
+    def write(self, data: Any) -> int:
+        """Write bytes, or lose them; a pipe that nobody reads any more ends the command, as usual."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return len(data)
+
+
 def _prepare_streams() -> None:
-    """Have what a stream cannot encode escaped, and what is written to a closed one go nowhere.
+    """Have what a stream cannot encode escaped, and what is written to a closed one, or to a full stderr, go nowhere.
 
     A file that is opened later would get the number of the closed stream, and with it whatever is printed.
     """
@@ -111,6 +124,11 @@ def _prepare_streams() -> None:
             setattr(sys, name, stream)
         if name != "stdin" and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
+        raw = getattr(sys.stderr.buffer, "raw", sys.stderr.buffer)
+        if type(raw) is io.FileIO:  # and no console of Windows
+            file = io.BufferedWriter(_Lossy(raw.fileno(), "w", closefd=False))
+            sys.stderr = io.TextIOWrapper(file, sys.stderr.encoding, "backslashreplace", "\n", line_buffering=True)
 
 
 @click.group(
