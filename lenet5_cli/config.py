@@ -96,7 +96,9 @@ class Config:
         low=0,
         high=MAX_REHEARSED,
     )
-    validation: int = _data(0, "Training images to hold out: the last; with --from, random ones.", metavar="N", low=0)
+    validation: int = _data(
+        0, "Training images to hold out: the last; random ones by train --from.", metavar="N", low=0
+    )
     keep: Keep = _data("best", "Epoch to keep of those validated: the most accurate, or the last.")
     patience: int = _data(0, "Stop after N epochs without a better validation accuracy; 0: never.", metavar="N", low=0)
     optimizer: Optimizer = _optimisation("sgd", "Optimiser.")

@@ -28,6 +28,14 @@ def test_every_help_has_an_example(command: str | None) -> None:
     assert max(map(len, result.stdout.splitlines())) <= 100
 
 
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_a_help_names_no_option_that_the_command_has_not(command: str) -> None:
+    found = lenet5.get_command(None, command)
+    shown = [option for option in found.params if not option.hidden]
+    told = " ".join([found.help, *(option.help for option in shown)]).replace("train --from", "")
+    assert set(re.findall(r"--[a-z-]+", told)) <= {name for option in shown for name in option.opts}
+
+
 def test_version_and_module() -> None:
     assert run("--version").stdout == f"lenet5, version {lenet5_cli.__version__}\n"
     result = subprocess.run(
