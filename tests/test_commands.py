@@ -262,6 +262,16 @@ def test_a_checkpoint_that_is_none_is_told() -> None:
     assert run("predict", "three.png", code=1).stderr == f"{told}; --model bundled reads with the bundled model\n"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a current folder is not deleted")
+def test_a_current_folder_that_was_deleted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Path("gone").absolute()
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for arguments in (["train", "--data", "builtin:9"], ["tune", "--data", "builtin:9"], ["render-glyphs"]):
+        assert run(*arguments, code=1).stderr == "Error: the current folder: No such file or directory\n"
+
+
 def test_a_closed_pipe_ends_quietly(bars_folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
     command = f"{sys.executable} -m lenet5_cli eval bundled --data {bars_folder} | head -1"

@@ -87,9 +87,14 @@ def _interruptible() -> Iterator[None]:
 
 
 def _where(error: OSError) -> str:
-    """Return the beginning of the message about an error: a file, or stdout where it fails again or has no room."""
+    """Return the beginning of the message about an error: a file, the current folder if it has gone, or stdout.
+
+    It is stdout where that fails again or has no room.
+    """
     if error.filename:
         return f"{error.filename}: "
+    if error.errno == errno.ENOENT:  # asked for by any relative name
+        return "the current folder: "
     full = error.errno == errno.ENOSPC  # a stream without a buffer holds nothing that could fail again
     try:
         sys.stdout.flush()
