@@ -277,8 +277,9 @@ def _target(path: str | os.PathLike[str]) -> Path:
     target = Path(os.path.realpath(path))
     if target.is_symlink():  # it resolves to no file
         raise LeNet5Error(f"{path}: a loop of symbolic links; expected a file")
-    if target.exists() and not target.is_file():
-        raise LeNet5Error(f"{path}: {'a folder' if target.is_dir() else 'not a regular file'}; expected a file")
+    there = Path(path)  # what /dev/stdout leads to may have no name
+    if there.exists() and not there.is_file():
+        raise LeNet5Error(f"{path}: {'a folder' if there.is_dir() else 'not a regular file'}; expected a file")
     return target
 
 

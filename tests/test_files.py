@@ -171,6 +171,14 @@ def test_a_device_or_folder_is_never_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [pipe]
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="files that are open have no names")
+def test_a_pipe_without_a_name_is_no_file_to_write() -> None:
+    for end in os.pipe():
+        with os.fdopen(end), pytest.raises(LeNet5Error) as refused:
+            write(Path(f"/proc/self/fd/{end}"))  # what /dev/stdout leads to
+        assert str(refused.value) == f"/proc/self/fd/{end}: not a regular file; expected a file"
+
+
 def test_an_empty_name_is_not_the_current_folder() -> None:
     with pytest.raises(LeNet5Error, match=r"^an empty name; expected a file$"):
         write("")  # type: ignore[arg-type]
