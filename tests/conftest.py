@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 from hypothesis import settings
 from PIL import Image, ImageDraw
 
+import lenet5_cli
 from lenet5_cli.commands import lenet5
 from lenet5_cli.data import drawn, idx
 from lenet5_cli.data.sources import Split
@@ -86,6 +87,12 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     if os.environ.get("MUTANT_UNDER_TEST") == "stats":
         monkeypatch.delenv("MUTANT_UNDER_TEST")
     monkeypatch.chdir(tmp_path)
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return the variables of a process that finds this package from any folder, and beside it what this one finds."""
+    found = [str(Path(lenet5_cli.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, found)), **changes}
 
 
 def named_pipe(path: Path) -> Path:

@@ -18,7 +18,7 @@ import lenet5_cli
 from lenet5_cli import __main__
 from lenet5_cli.commands import COMMANDS, Group, lenet5
 from lenet5_cli.storage import checkpoint
-from tests.conftest import drawing, run
+from tests.conftest import drawing, environment, run
 
 
 @pytest.mark.parametrize("command", [None, *COMMANDS])
@@ -273,9 +273,8 @@ def test_a_current_folder_that_was_deleted_is_told(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_closed_pipe_ends_quietly(bars_folder: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
     command = f"{sys.executable} -m lenet5_cli eval bundled --data {bars_folder} | head -1"
-    result = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)  # noqa: S607
+    result = subprocess.run(["sh", "-c", command], env=environment(), capture_output=True, text=True, check=True)  # noqa: S607
     assert result.stdout.startswith("test accuracy: ")
     assert [line for line in result.stderr.splitlines() if not line.startswith("Load ")] == []
 

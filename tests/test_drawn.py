@@ -1,10 +1,8 @@
 """The digits that we draw ourselves: repeatable, balanced, and finished as MNIST's are."""
 
 import hashlib
-import os
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__
 
 from lenet5_cli.data import drawn, styles
+from tests.conftest import environment
 
 COUNT = 1200
 MANY = 4000  # hands: a mean or a deviation of so many random numbers is off by 5 % once in thousands of seeds
@@ -587,13 +586,11 @@ def digest_of_all() -> str:
 
 def test_an_older_processor_draws_the_same() -> None:
     """Without the vectors that NumPy chooses by the processor, and with the plainest products of matrices."""
-    root = Path(drawn.__file__).parents[2]
     plain = {"NPY_DISABLE_CPU_FEATURES": " ".join(__cpu_dispatch__), "OPENBLAS_CORETYPE": "Prescott"}
     # Ignored are warnings of kinds of vectors that this processor does not have anyway.
     script = "from tests.test_drawn import digest_of_all; print(digest_of_all())"
     line = [sys.executable, "-W", "ignore", "-c", script]
-    environment = {**os.environ, **plain, "PYTHONPATH": str(root)}
-    other = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+    other = subprocess.run(line, env=environment(**plain), capture_output=True, text=True, check=True)
     assert other.stdout.strip() == digest_of_all()
 
 

@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-import lenet5_cli
 from lenet5_cli import LeNet5Error, files
 from lenet5_cli.commands import lenet5 as group
 from lenet5_cli.data import glyphs, idx
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
-from tests.conftest import bars, history, room_for
+from tests.conftest import bars, environment, history, room_for
 
 SHORT = ["--epochs", "2", "--samples-per-epoch", "50", "--seed", "3", "--threads", "1"]
 
@@ -32,10 +31,6 @@ def lenet5(*arguments: object, code: int = 0) -> Result:
     result = CliRunner().invoke(group, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return result
-
-
-def environment(**changes: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1]), **changes}
 
 
 def left(folder: Path) -> list[str]:

@@ -33,7 +33,7 @@ from lenet5_cli.training.loop import evaluate, fit
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Ended, Place, Ranks, UnheardError, launched
 from lenet5_cli.training.step import Step
-from tests.conftest import bars, history, left_behind, run, train, without_seconds
+from tests.conftest import bars, environment, history, left_behind, run, train, without_seconds
 
 SPLIT = bars(300)
 ANY = -1
@@ -447,9 +447,9 @@ launcher = pytest.mark.skipif(not MPIEXEC.exists(), reason="MPICH is not install
 def started(size: int, *arguments: object, **more: str) -> "subprocess.Popen[str]":
     """Start some ranks on this machine, bound to its own address."""
     line = [MPIEXEC, "-iface", "lo", "-n", size, sys.executable, "-m", "lenet5_cli", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1]), "UCX_TLS": "self,sm", **more}
+    around = environment(**{"UCX_TLS": "self,sm", **more})
     return subprocess.Popen(
-        [str(part) for part in line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [str(part) for part in line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=around
     )
 
 

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import platform
 import queue
 import re
@@ -29,7 +28,7 @@ from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training import loop, runs
 from lenet5_cli.training.loop import evaluate
 from lenet5_cli.training.metrics import Tally
-from tests.conftest import SHORT, bars, history, left_behind, run, train, without_seconds
+from tests.conftest import SHORT, bars, environment, history, left_behind, run, train, without_seconds
 
 SETTINGS = {
     "report": [],
@@ -107,9 +106,8 @@ def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_at_the_end_of_a_step_and_resume_goes_on(number: int, code: int, bars_folder: Path) -> None:
     command = [sys.executable, "-m", "lenet5_cli", "train", "--data", str(bars_folder), "--seed", "3"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
     with subprocess.Popen(
-        [*command, "--epochs", "400"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [*command, "--epochs", "400"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     ) as process:
         for _ in range(3):
             process.stdout.readline()
@@ -531,13 +529,12 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(name: str, bars_f
     whole = train(bars_folder, *many, "-o", "whole.pkl")
     command = [sys.executable, "-m", "lenet5_cli", "train", "-o", "model.pkl"]
     first = ["--data", str(bars_folder), *SHORT, *many]
-    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
     moments = np.random.default_rng(1)
     kills = 0
     while True:
         how = ["--resume"] if Path("model.pkl").exists() else first
         with subprocess.Popen(
-            [*command, *how, "--threads", "1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+            [*command, *how, "--threads", "1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
         ) as run:
             if kills == 3:
                 rest = run.communicate(timeout=100)[0].decode()

@@ -27,6 +27,7 @@ from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint, safe_pickle
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
+from tests.conftest import environment
 
 PAIRS = LeNet5(Config(seed=1)).pairs()
 ENTRY = {"epoch": 1, "loss": 2.5, "accuracy": 0.5, "lr": 0.5, "images": 6, "seconds": 0.25}
@@ -406,14 +407,15 @@ def test_no_command_executes_imports_opens_or_writes_anything(
     (tmp_path / "canary.py").write_text("def fire(): pass\nopen('canary', 'w')\n", encoding="utf-8")
     checkpoint.write(tmp_path / "good.pkl", GOOD)
     picture = Path(lenet5_cli.__file__).parents[1] / "glyphs" / "digits.png"
-    environment = {**os.environ, "PYTHONPATH": f"{Path(lenet5_cli.__file__).parents[1]}{os.pathsep}{tmp_path}"}
+    around = environment()
+    around["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
     before = {path: path.read_bytes() for path in files.values()}
     result = subprocess.run(
         [sys.executable, "-c", WATCHED, *map(str, (tmp_path / "good.pkl", picture, bars_folder, *files.values()))],
         capture_output=True,
         text=True,
         check=True,
-        env=environment,
+        env=around,
     )
     report = json.loads(result.stdout)
     assert report["seen"] == []
@@ -489,9 +491,10 @@ for path in map(str.strip, sys.stdin):
 @pytest.fixture(scope="module")
 def measured() -> Iterator[Callable[[Path], tuple[int, str]]]:
     """Return a function that says by how many bytes a process grows that reads a file, and its message."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1])}
     command = [sys.executable, "-c", MEASURED]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as reader:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+    ) as reader:
 
         def read(path: Path) -> tuple[int, str]:
             print(path, file=reader.stdin, flush=True)

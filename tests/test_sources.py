@@ -15,7 +15,7 @@ import pytest
 
 from lenet5_cli.data import cache, idx, remote, sources
 from lenet5_cli.errors import LeNet5Error
-from tests.conftest import named_pipe
+from tests.conftest import environment, named_pipe
 
 NEITHER = (
     "no such data set, folder or file; the data sets are mnist, fashion-mnist, kmnist, emnist-digits,"
@@ -205,9 +205,8 @@ def test_a_file_of_two_gigabytes_takes_little_memory():
     with Path("train-images-idx3-ubyte").open("wb") as file:
         file.write(struct.pack(">4B3I", 0, 0, 8, 3, count, 28, 28))
         file.truncate(16 + count * 784)  # a hole, which takes no disk
-    environment = {**os.environ, "PYTHONPATH": str(Path(sources.__file__).parents[1])}
     command = [sys.executable, "-c", IN_LITTLE_MEMORY]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     images, ink, digest, grown = result.stdout.split()
     assert (int(images), int(ink)) == (count, 0)
     assert digest == hashlib.sha256(bytes(100_000 * 785)).hexdigest()

@@ -15,14 +15,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import lenet5_cli
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
 from lenet5_cli.commands.options import progress
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.storage import checkpoint
-from tests.conftest import any_bytes, drawing
+from tests.conftest import any_bytes, drawing, environment
 
 COMMANDS = {
     "eval": ["eval", "model.pkl", "--data", "bars", "--threads", "1"],
@@ -47,10 +46,6 @@ def _things(bars_folder: Path) -> None:
         ),
     )
     drawing(3).save("three.png")
-
-
-def environment(**changes: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(lenet5_cli.__file__).parents[1]), **changes}
 
 
 # One process for many commands: to start one takes longer than most of them.
