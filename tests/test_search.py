@@ -289,6 +289,44 @@ def test_trials_of_a_machine_that_is_silent_begin_again_here(config: Config) -> 
     assert (back.number, back.reason, back.lost) == (1, "another machine took it over", True)
 
 
+@pytest.mark.usefixtures("begun")
+def test_a_search_waits_for_the_trials_of_others_until_they_end_or_are_lost(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two trials of a killed process, another machine ends one, and the other is taken back."""
+    storage, now = Path("journal.log"), time.time()
+    other = study(config, storage)
+    ends, lost = (other._study.ask(other.space) for _ in range(2))
+    here, pauses = study(config, storage), []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            other._study.tell(ends, 0.5)
+        else:
+            here._beaten -= search.BEAT
+            monkeypatch.setattr(time, "time", lambda: now + search.SILENCE + 5)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    [back] = here.run(2)
+    assert pauses == [search.POLL] * 2
+    assert (back.number, back.settings["batch_size"]) == (3, lost.params["batch_size"])
+    assert [trial.number for trial in here.trials] == [1, 3]
+
+
+def test_a_search_waits_no_longer_than_it_may_for_the_trials_of_others(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Path("journal.log")
+    other = study(config, storage)
+    other._study.ask(other.space)
+    here, pauses, stopped = study(config, storage), [], iter([False, True])
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    assert list(here.run(1, seconds=search.POLL / 2, stopped=lambda: next(stopped))) == []
+    assert 0 <= pauses[0] <= search.POLL / 2
+    assert [each.state for each in other._study.trials] == [TrialState.RUNNING]
+
+
 def test_a_trial_that_runs_here_is_not_taken_for_lost(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     runs_on = SimpleNamespace(start=lambda: None, kill=lambda: None, join=lambda: None)
     spawn = SimpleNamespace(Pipe=search.multiprocessing.Pipe, Process=lambda **_: runs_on)
@@ -342,7 +380,8 @@ def test_a_journal_that_was_cut_off_in_a_line_goes_on(config: Config) -> None:
     storage.write_bytes(whole[: whole.rindex(b'"state":1') + 5])  # the end of the second trial is lost
     again = study(config, storage)
     assert again.trials == [first]
-    assert len(list(again.run(2))) == 0  # it still runs, as far as the journal says
+    over = iter([False, True])
+    assert list(again.run(2, stopped=lambda: next(over))) == []  # it still runs, as far as the journal says
     again._study.set_user_attr("of another machine", 1)
     assert study(config, storage).trials == [first]
 

@@ -231,9 +231,10 @@ class Search:
     ) -> Iterator[Trial]:
         """Run trials until the study has so many; yield each when it has ended.
 
-        As many run side by side as there are ``cores``. When the time is over or ``stopped`` says so, those that run
-        are ended, and begin again when the search goes on. Processes are started by ``multiprocessing``: a script that
-        calls this needs ``if __name__ == "__main__"``.
+        As many run side by side as there are ``cores``; those of other machines are waited for, and begin again here
+        where they are lost. When the time is over or ``stopped`` says so, those that run are ended, and begin again
+        when the search goes on. Processes are started by ``multiprocessing``: a script that calls this needs
+        ``if __name__ == "__main__"``.
 
         Raises:
             LeNet5Error: the process of a trial ended again and again.
@@ -246,9 +247,13 @@ class Search:
                 while len(running) < cores and self._missing(trials):
                     begun = self._begin()
                     running[begun.events] = begun
+                pause = max(0.0, min(POLL, deadline - time.monotonic()))
                 if not running:
-                    return
-                for events in wait(list(running), max(0.0, min(POLL, deadline - time.monotonic()))):
+                    if len(self.trials) >= trials:
+                        return
+                    time.sleep(pause)
+                    continue
+                for events in wait(list(running), pause):
                     each = running[events]  # type: ignore[index]
                     if ended := self._hear(each):
                         del running[each.events]
