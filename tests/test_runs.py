@@ -305,6 +305,19 @@ def test_a_trial_apart_sends_its_epochs_then_nothing_more(bars_folder: Path, mon
     assert sent[2:] == [None]
 
 
+def test_a_trial_apart_tells_data_that_is_not_there_from_settings_that_do_not_fit(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    sent: list[Any] = []
+    for settings in ({"data": str(bars_folder), "validation": 300}, {"data": "none/here"}):
+        runs.train_apart(settings, SimpleNamespace(send=sent.append))  # type: ignore[arg-type]
+    assert sent[0] == "validation: 300 of 300 images; none would be left"
+    assert isinstance(sent[1], LeNet5Error)
+    assert str(sent[1]) == "none/here: no such folder or file; if it has moved, give its new place"
+    assert len(sent) == 2
+
+
 @pytest.fixture
 def apart(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what does the work of one process of several here, and gives back what it sends."""

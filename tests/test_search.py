@@ -231,6 +231,24 @@ def test_a_trial_that_cannot_go_on_says_why(config: Config) -> None:
     assert set(reasons) == {"", "connections: the table of lecun1998 has 6 and 16 maps; maps is 6,10,20"}
 
 
+@pytest.mark.usefixtures("begun")
+def test_data_that_cannot_be_loaded_ends_the_search_and_the_trial_begins_again(
+    config: Config, bars_folder: Path
+) -> None:
+    storage = Path("journal.log")
+    ending = study(config, storage).run(3)
+    first = next(ending)
+    bars_folder.rename("elsewhere")
+    with pytest.raises(LeNet5Error) as error:
+        next(ending)
+    assert str(error.value) == f"trial 2: {bars_folder}: no such folder or file; if it has moved, give its new place"
+    Path("elsewhere").rename(bars_folder)
+    again = study(config, storage)
+    assert again.trials == [first]
+    assert [each.state for each in again._study.trials][1:] == [TrialState.FAIL, TrialState.WAITING]
+    assert [trial.reason for trial in again.run(3)] == ["", ""]
+
+
 def test_a_killed_trial_begins_again_with_its_settings(config: Config) -> None:
     """With a real process, which is killed as soon as it is there."""
     found = study(replace(config, epochs=1))

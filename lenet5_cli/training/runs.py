@@ -663,11 +663,19 @@ def _run_apart(
 
 
 def train_apart(settings: dict[str, Any], events: Connection) -> None:
-    """Train in a process of its own, and send each epoch; then None, or why it cannot go on. Nothing is saved."""
+    """Train in a process of its own, and send each epoch; then None, or why it cannot go on. Nothing is saved.
+
+    Why is a text where the settings are to blame, and the error itself where the data cannot be loaded.
+    """
     leave_ctrl_c_alone()
     try:
         config = Config(**settings)
-        for epoch in Run(config, load(config, "train")).train():
+        try:
+            split = load(config, "train")
+        except LeNet5Error as error:
+            events.send(error)
+            return
+        for epoch in Run(config, split).train():
             events.send(epoch)
         events.send(None)
     except LeNet5Error as error:

@@ -237,7 +237,7 @@ class Search:
         ``if __name__ == "__main__"``.
 
         Raises:
-            LeNet5Error: the process of a trial ended again and again.
+            LeNet5Error: the process of a trial ended again and again, or the data cannot be loaded any more.
         """
         deadline = time.monotonic() + seconds
         running: dict[Connection, _Running] = {}
@@ -325,6 +325,8 @@ class Search:
             event = each.events.recv()
         except (EOFError, OSError):
             return self._lost(each)
+        if isinstance(event, LeNet5Error):
+            raise LeNet5Error(f"trial {each.trial.number + 1}: {event}")
         try:
             if isinstance(event, Epoch):
                 each.seconds += event.seconds
