@@ -169,12 +169,47 @@ def test_the_output_is_written_when_another_machine_has_written_it(
             yield
 
     monkeypatch.setattr(files, "only_writer", contended)
-    run(*how, "--trials", 1)
+    how += ["--storage", "journal.log", "--trials", 1]
+    run(*how)
     assert len(attempts) == 6
     assert read("best.toml")["validation"] == 50
     monkeypatch.setattr(tune, "WRITES", 2)
-    result = run(*how, "--trials", 1, "--overwrite", code=1)
+    result = run(*how, code=1)
     assert result.stderr.endswith("Error: another run is writing it\n")
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_two_searches_of_their_own_do_not_write_one_file(how: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    with files.only_writer("best.toml"):
+        said = run(*how, "--overwrite", code=1).stderr
+    assert said == "Error: best.toml: another run is writing it; wait until it ends, or write to another file\n"
+
+    @contextlib.contextmanager
+    def ended(path: Path) -> Iterator[None]:
+        path.write_text("of another search", encoding="utf-8")
+        yield
+
+    monkeypatch.setattr(files, "only_writer", ended)
+    said = run(*how, code=2).stderr.splitlines()[-1]
+    assert said == "Error: best.toml exists; --overwrite replaces it"
+    assert Path("best.toml").read_text(encoding="utf-8") == "of another search"
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+@pytest.mark.usefixtures("begun")
+def test_a_search_of_its_own_holds_its_output_to_its_end(how: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = []
+
+    def line(_: object) -> str:
+        with pytest.raises(LeNet5Error) as error, files.only_writer("best.toml"):
+            pass
+        refused.append(str(error.value))
+        return ""
+
+    monkeypatch.setattr(tune, "_line", line)
+    run(*how, "--trials", 2)
+    assert refused == 2 * ["best.toml: another run is writing it; wait until it ends, or write to another file"]
+    assert left_behind() == ["bars", "best.toml", "space.toml"]
 
 
 def test_ctrl_c_keeps_what_was_found(how: list[object]) -> None:

@@ -125,10 +125,15 @@ def tune(
     refuse_existing(overwrite or going_on, output, plot)
     refuse_read([("--space", Path(space)), *files_read(values)], output, storage, plot)
     from lenet5_cli.data import glyphs
+    from lenet5_cli.files import only_writer
     from lenet5_cli.reports import figures
     from lenet5_cli.training.search import Search, read_space
 
     demand_plot("--plot", plot)
+    if not storage:  # else other processes of the study write it too
+        click.get_current_context().with_resource(only_writer(output))
+        refuse_existing(overwrite, output)  # another search may just have ended
+    keep_best = _keep_best_of_all if storage else _keep_best
     ranges = read_space(space)
     config = config_of(values)
     split = load(config, "train")
@@ -139,10 +144,10 @@ def tune(
     click.echo(f"seed: {search.config.seed}", err=True)
     click.echo(_announced(search, trials, threads, len(split.labels)), err=True)
     with Stop() as stop:
-        _keep_best(search, output)
+        keep_best(search, output)
         for trial in search.run(trials, cores=threads, seconds=limit, stopped=lambda: bool(stop.exit_code)):
             click.echo(_line(trial), err=trial.lost)
-            _keep_best(search, output)
+            keep_best(search, output)
     if plot and search.trials:
         figures.search(search.trials, search.importances(), plot)
     if search.ranked:
@@ -165,18 +170,25 @@ def _announced(search: "Search", trials: int, threads: int, images: int) -> str:
 
 
 def _keep_best(search: "Search", output: Path) -> None:
-    """Write the settings of the best trial so far, where there is one.
+    """Write the settings of the best trial so far, where there is one."""
+    from lenet5_cli.files import replacing
+
+    for best in search.ranked[:1]:
+        with replacing(output) as file:
+            file.write(_found(search, best).encode())
+
+
+def _keep_best_of_all(search: "Search", output: Path) -> None:
+    """Write the settings of the best trial of a study that others may take part in.
 
     Another machine may be about to do so; whoever has the lock looks up what is best, so that the last one knows all.
     """
-    from lenet5_cli.files import only_writer, replacing
+    from lenet5_cli.files import only_writer
 
     for left in reversed(range(WRITES)):
         try:
             with only_writer(output):
-                for best in search.ranked[:1]:
-                    with replacing(output) as file:
-                        file.write(_found(search, best).encode())
+                _keep_best(search, output)
                 return
         except LeNet5Error:
             if not left:
