@@ -80,7 +80,7 @@ def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
     how += ["--patience", 9]  # images are held out though no --validation says how many
     run(*how, "--storage", "journal.log")
     before = Path("best.toml").read_bytes()
-    Path("best.toml").write_bytes(b"")
+    Path("best.toml").write_text("# Found by lenet5 tune: before\n", encoding="utf-8")
     more = ["--storage", "journal.log", "--trials", 10, "--plot", "trials.png"]
     result = run(*how, *more)
     assert "Searching lr, augment; trials: 10 (3 done), 1 side by side, " in result.stderr
@@ -92,9 +92,27 @@ def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
     assert sum(shares) == pytest.approx(100, abs=0.11)
     assert Path("trials.png").read_bytes().startswith(b"\x89PNG")
     Path("best.toml").unlink()
-    assert run(*how, "--storage", "journal.log").stdout.startswith("Trials that finished: 10 of 10; the best")
+    assert run(*how, *more).stdout.startswith("Trials that finished: 10 of 10; the best")
     assert Path("best.toml").is_file()
     assert before.startswith(b"# Found by lenet5 tune")
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_study_that_goes_on_replaces_only_what_a_search_has_written(how: list[object]) -> None:
+    how += ["--storage", "journal.log", "--trials", 1]
+    run(*how)
+    found, begun = Path("best.toml").read_bytes(), Path("journal.log").read_bytes()
+    for name, content, journal in (
+        ("best.toml", b"lr = 0.05  # mine\n", begun),
+        ("trials.png", b"a photo", begun),
+        ("best.toml", found, b""),
+    ):
+        Path("journal.log").write_bytes(journal)
+        Path("best.toml").write_bytes(found)
+        Path(name).write_bytes(content)
+        said = run(*how, "--plot", "trials.png", code=2).stderr.splitlines()[-1]
+        assert said == f"Error: {name} exists; --overwrite replaces it"
+        assert Path(name).read_bytes() == content
 
 
 @pytest.mark.usefixtures("begun")

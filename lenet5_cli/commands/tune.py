@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lenet5_cli.training.search import Search, Trial
 
 SHOWN = 10  # trials in the table
+FOUND, DRAWN = "# Found by lenet5 tune", b"atplotlib"  # how settings found begin; what a plot says it is of
 WRITES, BETWEEN = 20, 0.1  # attempts to write the output, and seconds between two: another machine takes milliseconds
 
 
@@ -119,10 +120,8 @@ def tune(
       lenet5 tune --config quick --space mine.toml --storage journal.log
       lenet5 train --config best.toml
     """
-    going_on = bool(storage and storage.exists())
     refuse_shared(output, storage, plot)
-    refuse_existing(True, storage)
-    refuse_existing(overwrite or going_on, output, plot)
+    _refuse_existing(overwrite, storage, output, plot)
     refuse_read([("--space", Path(space)), *files_read(values)], output, storage, plot)
     from lenet5_cli.data import glyphs
     from lenet5_cli.files import only_writer
@@ -158,6 +157,19 @@ def tune(
         click.get_current_context().exit(stop.exit_code)
     if not search.ranked:
         raise LeNet5Error(f"no trial finished; {output} was not written")
+
+
+def _refuse_existing(overwrite: bool, storage: Path | None, output: Path, plot: Path | None) -> None:
+    """Refuse to replace what is there; a study that goes on may replace settings found and what matplotlib drew."""
+    begun = bool(storage and storage.is_file() and storage.stat().st_size)
+    refuse_existing(True, storage)
+    refuse_existing(overwrite or (begun and _content(output).startswith(FOUND.encode())), output)
+    refuse_existing(overwrite or (begun and DRAWN in _content(plot)), plot)
+
+
+def _content(path: Path | None) -> bytes:
+    """Return what is in a regular file; nothing where there is none."""
+    return path.read_bytes() if path and path.is_file() else b""
 
 
 def _announced(search: "Search", trials: int, threads: int, images: int) -> str:
@@ -199,7 +211,7 @@ def _keep_best_of_all(search: "Search", output: Path) -> None:
 def _found(search: "Search", best: "Trial") -> str:
     low, high = search.interval(best)
     return (
-        f"# Found by lenet5 tune: {best.accuracy:.4f} ({low:.4f} to {high:.4f}) of the images held out.\n"
+        f"{FOUND}: {best.accuracy:.4f} ({low:.4f} to {high:.4f}) of the images held out.\n"
         "# With --validation 0, train learns from these too.\n\n"
     ) + as_toml(replace(search.with_settings(best), seed=None))
 
