@@ -470,6 +470,13 @@ def test_numbers_are_rounded_within_their_range_but_not_those_it_starts_from() -
     assert search._rounded(0.0123456, between, 0.1) == 0.0123
     assert search._rounded(0.0012346, between, 0.1) == 0.0012345
     assert search._rounded(0.0123456, between, 0.0123456) == 0.0123456
+    assert search._rounded(0.999543219, FloatDistribution(0.999, 0.9999), 0.9) == 0.999543
+    assert search._rounded(0.999543219, FloatDistribution(0.999, 0.9999, log=True), 0.9) == 0.999543
+    wide = FloatDistribution(0.001, 2, log=True)
+    assert [search._rounded(value, wide, 0.1) for value in (0.00123456, 0.123456, 1.23456)] == [0.00123, 0.123, 1.23]
+    assert search._rounded(123456.7, FloatDistribution(1, 1e6), 0.1) == 123000.0
+    next_to_1 = FloatDistribution(1, 1 + 2**-52, log=True)
+    assert search._rounded(1 + 2**-52, next_to_1, 0.1) == 1 + 2**-52
     assert search._rounded(12345, IntDistribution(1, 99999), 1) == 12345
     assert search._rounded("none", CategoricalDistribution(["none", "affine"]), "affine") == "none"
 

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import Field, asdict, dataclass, fields, replace
-from math import inf, isfinite
+from math import ceil, inf, isfinite, log10
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,7 +53,8 @@ except ImportError as error:
 HELD_OUT = 6  # of so many training images, one is held out unless the settings say how many: 10,000 of MNIST's
 JUDGED = 5  # trials to their end before any is ended early: the median of fewer says little
 SPARED = 2  # epochs that no trial is judged by: a warm-up takes as long
-DIGITS = 3  # significant, of a number that is searched: more say nothing, and make a file hard to read
+ROUNDED = 1e-3  # of a range, the most that a number is rounded by: more digits say nothing, and are hard to read
+LEAST = 1e-300  # that a number is rounded to a multiple of: the ends of a range may be as close as numbers are
 RETRIES = 2  # times that a trial whose process was lost begins again, before the search ends
 POLL = 0.2  # seconds between looks at whether to stop
 BEAT = 10.0  # seconds between two signs of life that a searching process leaves in the journal
@@ -497,7 +498,10 @@ def _rounded(value: Any, distribution: BaseDistribution, start: Any) -> Any:
     """Return a searched number with few digits, within its range; what the search starts from stays as it is."""
     if not isinstance(distribution, FloatDistribution) or value == start or not isfinite(value):
         return value
-    return min(max(float(f"{value:.{DIGITS}g}"), distribution.low), distribution.high)
+    low, high = distribution.low, distribution.high
+    width = value * float(np.log(high) - np.log(low)) if distribution.log else high - low
+    places = ceil(-log10(max(2 * ROUNDED * width, LEAST)))
+    return min(max(round(value, places), low), high)
 
 
 def _said(part: Any) -> str:
