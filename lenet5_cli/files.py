@@ -202,19 +202,19 @@ def _move_up(temporary: Path, folder: Path) -> None:
 
 
 @contextmanager
-def only_writer(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Lock a file for writing until the block or the process ends, however it ends.
+def only_writer(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None]:
+    """Lock a file for writing until the block or the process ends, however it ends; ``wait`` until it is free, or not.
 
     The lock is the operating system's, on an empty file beside it. It does not outlive a killed process; the empty
     file does, and the next run takes and removes it. Where the system has no such locks, nothing is locked.
 
     Raises:
-        LeNet5Error: another process holds the lock, or the folder cannot be written.
+        LeNet5Error: another process holds the lock and is not to be waited for, or the folder cannot be written.
     """
     with ExitStack() as held:
         try:
             target = _target(path)
-            held.enter_context(_held(target.with_name(f".{target.name}.lock"), path))
+            held.enter_context(_held(target.with_name(f".{target.name}.lock"), path, wait=wait))
             temporary = target.with_name(f".{target.name}.part")
             temporary.touch()  # where nothing is locked, too, a folder that cannot be written is told at once
             temporary.unlink()

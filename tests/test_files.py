@@ -210,6 +210,25 @@ def test_the_lock_goes_however_a_block_ends(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_who_locks_a_file_may_wait_for_it(tmp_path: Path) -> None:
+    path, ended = tmp_path / "model.pkl", []
+
+    def later() -> None:
+        with only_writer(path, wait=True):
+            ended.append("later")
+
+    other = Thread(target=later)
+    with only_writer(path):
+        other.start()
+        other.join(0.05)
+        assert other.is_alive()
+        ended.append("first")
+    other.join()
+    assert ended == ["first", "later"]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("locks", [True, False])
 def test_a_folder_that_cannot_be_written_is_told_before_the_block(
     locks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +18,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from lenet5_cli.config import Config, read, spaces
-from lenet5_cli.data import sources
+from lenet5_cli.data import glyphs, sources
+from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import shipped_folder
+from lenet5_cli.storage import checkpoint
 from lenet5_cli.training import runs, search
 from lenet5_cli.training.metrics import wilson
 from lenet5_cli.training.search import Search, read_space
@@ -378,6 +382,49 @@ def test_a_study_knows_what_it_is_about(config: Config, bars_folder: Path) -> No
         assert str(error.value) == f"journal.log: another study: {there}; name a new file, or search as it does"
     bars_folder.rename("elsewhere")
     assert study(replace(config, data="elsewhere"), storage).trials == []
+
+
+def test_a_study_knows_its_glyphs_and_its_teacher_by_what_is_in_them(config: Config) -> None:
+    storage, config = Path("journal.log"), replace(config, glyphs="own.txt", teacher="own.pkl")
+    ours, theirs = glyphs.read(), glyphs.from_font()
+
+    def put(sheet: glyphs.Sheet, seed: int) -> None:
+        glyphs.write("own.txt", sheet)
+        network = LeNet5(Config(seed=seed), sheet)
+        checkpoint.write("own.pkl", checkpoint.Checkpoint(network.pairs(), network.sheet))
+
+    put(ours, seed=1)
+    study(config, storage)
+    assert study(config, storage).trials == []
+    for sheet, seed, there in (
+        (theirs, 1, "its glyphs are others than those of own.txt"),
+        (ours._replace(names=tuple("1023456789")), 1, "its glyphs are others than those of own.txt"),
+        (ours, 2, "its teacher's parameters are others than those of own.pkl"),
+    ):
+        put(sheet, seed)
+        with pytest.raises(LeNet5Error) as error:
+            study(config, storage)
+        assert str(error.value) == f"journal.log: another study: {there}; name a new file, or search as it does"
+    choice: search.Space = {"teacher": CategoricalDistribution(["own.pkl", ""])}
+    searched = study(config, Path("searched.log"), choice)
+    assert study(replace(config, teacher=""), Path("searched.log"), choice).trials == searched.trials
+
+
+def test_of_those_that_begin_a_study_together_one_is_the_first(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, config, locks = Path("journal.log"), replace(config, seed=None), search.only_writer
+    others = []
+
+    @contextmanager
+    def late(path: Path, *, wait: bool) -> Iterator[None]:
+        monkeypatch.setattr(search, "only_writer", locks)
+        others.append(study(config, storage))
+        with locks(path, wait=wait):
+            yield
+
+    monkeypatch.setattr(search, "only_writer", late)
+    here = study(config, storage)
+    assert here.config == others[0].config
+    assert [each.state for each in here._study.trials] == [TrialState.WAITING]
 
 
 @pytest.mark.parametrize("content", ["lr = 0.5\n", "{}\n", '{"op_code":99}\n', '{"op_code":0}\n', '{"op_code":0\n\n'])

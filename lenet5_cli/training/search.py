@@ -4,6 +4,7 @@ Optuna chooses the settings, says which trials to end early, and keeps the study
 share. A trial is a run in a process of its own, on one core; this process alone talks to Optuna.
 """
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import Field, asdict, dataclass, fields, replace
 from math import ceil, inf, isfinite, log10
 from multiprocessing.connection import Connection, wait
@@ -21,9 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lenet5_cli.config import Config, check, choices, keyed, nearest, shown, spaces
+from lenet5_cli.data.glyphs import Sheet
 from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import open_regular, shipped_folder
+from lenet5_cli.files import only_writer, open_regular, shipped_folder
 from lenet5_cli.processes import ctrl_c_held_back
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import wilson
@@ -62,6 +65,7 @@ SILENCE = 60.0  # seconds without one after which its trials are taken for lost:
 WEIGHED = 8  # trials to their end that importances take at the least
 BEST = 0.25  # of them, the fraction that is compared with all: of 20 the five that the method needs
 KEPT = ("seed", "data", "test_fraction", "as_is", "validation", "max_time")  # settings that say what is compared
+READ = {"data": "images are", "glyphs": "glyphs are", "teacher": "teacher's parameters are"}  # known by their SHA-256
 STUDY = "lenet5"
 
 Space = dict[str, BaseDistribution]
@@ -176,14 +180,16 @@ class Search:
             raise LeNet5Error(
                 f"validation: no image of {split.source} is held out; trials are compared on them; set validation"
             )
-        Run(replace(config, seed=0), split)  # refuses what no trial could train with
+        run = Run(replace(config, seed=0), split)  # refuses what no trial could train with
         self.space, self._where = space, storage
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = _study(storage)
-        seed = self._study.user_attrs.get("seed")
-        own = secrets.randbelow(2**32) if config.seed is None else config.seed
-        self.config = replace(config, data=split.source, seed=own if seed is None or config.seed is not None else seed)
-        self._agree(split)
+        with only_writer(storage, wait=True) if storage else nullcontext():  # of those that begin it, one is the first
+            seed = self._study.user_attrs.get("seed")
+            own = secrets.randbelow(2**32) if config.seed is None else config.seed
+            seed = own if seed is None or config.seed is not None else seed
+            self.config = replace(config, data=split.source, seed=seed)
+            self._agree(run)
         self._study.sampler = _Sampler(self.config.seed or 0)
         self._me = f"{platform.node()} {os.getpid()} {secrets.token_hex(4)}"
         self._beaten = -inf
@@ -272,25 +278,27 @@ class Search:
     def _missing(self, trials: int) -> bool:
         return len(self._in(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)) < trials
 
-    def _agree(self, split: Split) -> None:
+    def _agree(self, run: Run) -> None:
         """Take up the study of the storage where it is this one; write into a new one what it is about."""
         settings = {name: value for name, value in asdict(self.config).items() if name != "data"}
         own: dict[str, Any] = {
             "seed": self.config.seed,
             "settings": {name: value for name, value in settings.items() if name not in self.space},
             "space": {name: json.loads(distribution_to_json(each)) for name, each in self.space.items()},
-            "data": split.sha256,
+            "glyphs": _digest(run.network.sheet),
+            "teacher": run.teacher_sha256,
+            "data": run.split.sha256,
         }
         found = self._study.user_attrs
         if "data" in found:
-            self._demand_same(found, own, split)
+            self._demand_same(found, own)
             return
         for name, value in own.items():
             self._study.set_user_attr(name, value)
         start = asdict(self.config)
         self._study.enqueue_trial({name: start[name] for name, each in self.space.items() if _has(each, start[name])})
 
-    def _demand_same(self, found: dict[str, Any], own: dict[str, Any], split: Split) -> None:
+    def _demand_same(self, found: dict[str, Any], own: dict[str, Any]) -> None:
         here = own["settings"] | own["space"]
         there = asdict(Config()) | found["settings"] | found["space"]  # of a setting that is newer, what it was before
         differing = [
@@ -298,8 +306,11 @@ class Search:
             for name in here
             if there[name] != here[name]
         ]
-        if found["data"] != own["data"]:
-            differing.append(f"its images are others than those of {split.source}")
+        differing += [
+            f"its {what} others than those of {getattr(self.config, name)}"
+            for name, what in READ.items()
+            if name not in self.space and found.get(name, own[name]) != own[name]  # an older journal says less
+        ]
         if differing:
             raise LeNet5Error(f"{self._where}: another study: {differing[0]}; name a new file, or search as it does")
 
@@ -484,6 +495,11 @@ def _ended(trial: FrozenTrial) -> Trial:
     settings = told.get("settings", trial.params)
     spent, reason, keep = told.get("seconds", 0.0), told.get("reason", ""), told.get("keep", "best")
     return Trial(trial.number + 1, settings, curve, spent, reason, keep=keep)
+
+
+def _digest(sheet: Sheet) -> str:
+    """Return the SHA-256 of glyphs and their names, in hex."""
+    return hashlib.sha256(sheet.codes.tobytes() + "\n".join(sheet.names).encode()).hexdigest()
 
 
 def _has(distribution: BaseDistribution, value: Any) -> bool:
