@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
@@ -380,6 +380,7 @@ def test_on_an_even_page_nothing_stands_out(picture: np.ndarray) -> None:
     levels=st.sampled_from([2, 3, 256]),
     smooth=st.booleans(),
 )
+@example(height=4, width=20, seed=1_387_474_605, levels=3, smooth=False)
 def test_any_pixels_are_read_or_refused(height: int, width: int, seed: int, levels: int, smooth: bool) -> None:
     pixels = np.random.default_rng(seed).integers(0, levels, (height, width)) * (255 // (levels - 1))
     image = Image.fromarray(pixels.astype(np.uint8))

@@ -43,10 +43,11 @@ class Page(NamedTuple):
 
 
 def scaled(box: Box, size: Sequence[int], to: Sequence[int]) -> Box:
-    """Return a box on a picture of a size, width and height, on a copy of another."""
-    across, down = to[0] / size[0], to[1] / size[1]
+    """Return a box on a picture of a size, width and height, on a copy of another: all pixels that it touches."""
     left, top, right, bottom = box
-    return round(across * left), round(down * top), round(across * right), round(down * bottom)
+    (width, height), (to_width, to_height) = size, to
+    start = left * to_width // width, top * to_height // height
+    return *start, -(-right * to_width // width), -(-bottom * to_height // height)
 
 
 def name_of(source: Source) -> str:
