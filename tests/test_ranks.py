@@ -4,6 +4,7 @@ Most of it is tested in threads, over an MPI of a few lines; what a launcher doe
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -25,6 +26,7 @@ import lenet5_cli
 from lenet5_cli import LeNet5, LeNet5Error
 from lenet5_cli.commands import options
 from lenet5_cli.config import Config
+from lenet5_cli.data import glyphs
 from lenet5_cli.data.augmentation import draw
 from lenet5_cli.engine import optim
 from lenet5_cli.storage import checkpoint
@@ -490,6 +492,26 @@ def test_settings_are_those_of_the_leader_whatever_another_rank_finds_in_its_fol
 
 
 @launcher
+@pytest.mark.parametrize("several", [[], ["--runs", 2]])
+def test_another_glyph_sheet_on_one_rank_is_refused(several: list[Any], bars_folder: Path) -> None:
+    """Under the same name, in the folders of two hosts: a wrong model was trained without a word."""
+    sheet, said = glyphs.read(), []
+    for folder, codes in (("here", sheet.codes), ("there", sheet.codes[::-1])):
+        Path(folder).mkdir()
+        glyphs.write(f"{folder}/own.txt", glyphs.Sheet(codes, sheet.names))
+        said.append(hashlib.sha256(Path(folder, "own.txt").read_bytes()).hexdigest()[:12])
+    given = ["train", "--data", bars_folder, "--epochs", 1, "--batch-size", 100, "--glyphs", "own.txt", *several]
+    other = ["-n", 1, "-wdir", Path("there").resolve(), sys.executable, "-m", "lenet5_cli", *given]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir("here")
+        stderr = mpiexec(1, *given, ":", *other, code=1)[1]
+    host = ranks._host()
+    differ = f"glyph sheet of SHA-256 {said[1]}, but of SHA-256 {said[0]} on rank 0 on {host}"
+    assert stderr.endswith(f"Error: rank 1 on {host}: {differ}; expected the same on every rank\n")
+    assert sorted(map(str, Path().glob("*here/*"))) == ["here/own.txt", "there/own.txt"]
+
+
+@launcher
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_wrong_command_line_on_one_rank_ends_all(place: int, bars_folder: Path) -> None:
     """As where another version of lenet5 is on another host: the ranks that could begin waited for ever."""
@@ -799,12 +821,17 @@ def test_ranks_compare_versions_images_and_what_computes(monkeypatch: pytest.Mon
     blas = [{"internal_api": "openblas", "architecture": "Haswell"}, {"internal_api": "mkl"}]
     monkeypatch.setattr(inputs, "threadpool_info", lambda: blas)
     asked = SimpleNamespace(size=2, named=contextlib.nullcontext, agree=lambda *facts: list(facts))
-    facts, arithmetic = inputs.agreed(asked, {"training": SPLIT, "test": bars(40)})  # type: ignore[arg-type]
+    sheet = glyphs.Sheet(glyphs.read().codes[:2], ("A", "B"))
+    drawn = f"of SHA-256 {hashlib.sha256(glyphs.to_text(sheet).encode()).hexdigest()[:12]}"
+    given = {"training": SPLIT, "test": bars(40)}
+    facts, arithmetic = inputs.agreed(asked, given, "0123456789abcdef", sheet)  # type: ignore[arg-type]
     assert facts == {
         "lenet5": lenet5_cli.__version__,
         "NumPy": np.__version__,
         "training images": f"of SHA-256 {SPLIT.sha256[:12]}",
         "test images": f"of SHA-256 {bars(40).sha256[:12]}",
+        "teacher": "of SHA-256 0123456789ab",
+        "glyph sheet": drawn,
     }
     assert arithmetic == "openblas Haswell, mkl "
     assert inputs.agreed(ALONE, {"training": SPLIT}) == []

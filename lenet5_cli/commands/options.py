@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint
     from lenet5_cli.training.loop import Batch
+    from lenet5_cli.training.runs import Run
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -402,13 +403,14 @@ def unmute() -> None:
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
 
-def agree(ranks: Ranks, teacher: str = "", /, **splits: "Split | None") -> None:
-    """Demand the same versions, images and teacher on every rank, and say where rounding may differ."""
+def agree(ranks: Ranks, run: "Run | None" = None, /, **splits: "Split | None") -> None:
+    """Demand the same versions, images, glyphs and teacher on every rank, and say where rounding may differ."""
     if ranks.size == 1:
         return
     from lenet5_cli.training.inputs import agreed
 
-    for name in agreed(ranks, {name: split for name, split in splits.items() if split}, teacher):
+    own = (run.teacher_sha256, run.network.sheet) if run else ()
+    for name in agreed(ranks, {name: split for name, split in splits.items() if split}, *own):
         click.echo(f"NOTE: {name} may round otherwise than rank 0: other ranks, other last bits.", err=True)
 
 

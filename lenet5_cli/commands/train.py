@@ -224,7 +224,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     run = runs.begin(config, split, saved, given)
     demand_classes(run.network, test)
     note_missing(run.network.sheet, run.training, split)
-    agree(ranks, run.teacher_sha256, training=split, test=test, rehearsed=run.rehearsed)
+    agree(ranks, run, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
 
 
@@ -252,7 +252,7 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
     there = replace(config, data=data or config.data)
     split, test, notice = ranks.led(lambda: _load(there, names, fall_back=False))
     run = Run.resume(saved, split, config)
-    agree(ranks, run.teacher_sha256, training=split, test=test, rehearsed=run.rehearsed)
+    agree(ranks, run, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)
 
 

@@ -1,5 +1,6 @@
 """What training and evaluation are given: the data of settings, a name or folder, or arrays, as a split."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
@@ -110,8 +111,10 @@ def _of_arrays(data: object) -> Split:
     return Split(ARRAYS, images, labels, ARRAYS, ARRAYS)
 
 
-def agreed(ranks: Ranks, splits: Mapping[str, Split], teacher: str = "") -> list[str]:
-    """Demand the same images, versions and teacher, which is given by its SHA-256, on every rank.
+def agreed(
+    ranks: Ranks, splits: Mapping[str, Split], teacher: str = "", sheet: glyphs.Sheet | None = None
+) -> list[str]:
+    """Demand the same images, versions, glyph sheet and teacher, which is given by its SHA-256, on every rank.
 
     Returns, on the leader, the ranks whose BLAS has chosen other kernels, as it does on another kind of processor: what
     they compute may differ in the last bits.
@@ -126,5 +129,7 @@ def agreed(ranks: Ranks, splits: Mapping[str, Split], teacher: str = "") -> list
         facts |= {f"{name} images": f"of SHA-256 {split.sha256[:12]}" for name, split in splits.items()}
     if teacher:
         facts["teacher"] = f"of SHA-256 {teacher[:12]}"
+    if sheet:
+        facts["glyph sheet"] = f"of SHA-256 {hashlib.sha256(glyphs.to_text(sheet).encode()).hexdigest()[:12]}"
     blas = [f"{each['internal_api']} {each.get('architecture', '')}" for each in threadpool_info()]
     return ranks.agree(facts, ", ".join(blas))
