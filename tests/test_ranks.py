@@ -298,6 +298,45 @@ def test_runs_that_the_leader_stops_are_stopped_on_every_rank(tmp_path: Path, mo
 # In threads: failures
 
 
+def test_a_rank_that_does_not_answer_is_missed_while_the_leader_has_runs_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def events(*_: object) -> Iterator[Any]:
+        for _ in range(1000):
+            time.sleep(0.01)
+            yield None
+        pytest.fail("the leader's own runs have ended")
+
+    monkeypatch.setattr(runs, "_events", events)
+    outputs = [str(tmp_path / str(place)) for place in range(2)]
+
+    def work(own: Ranks) -> Any:
+        own.agree({}, "")
+        if own.rank == 1:
+            return time.sleep(2)
+        with pytest.raises(LeNet5Error) as error:
+            list(runs.side_by_side([Config()] * 2, outputs, 1, lambda: False, None, own))
+        return str(error.value)
+
+    missed = "no answer for 0.2 seconds; --timeout sets how long that may take"
+    assert together(2, work, timeout=0.2)[0] == f"rank 1 on {ranks._host()}: {missed}"
+
+
+def test_who_waits_for_reports_asks_each_time_that_the_timeout_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = [0.0], list[float]()
+    monkeypatch.setattr(ranks, "monotonic", lambda: now[0])
+    own, common = leader_of(("there", CORES))
+    monkeypatch.setattr(own, "demand_answers", lambda: asked.append(now[0]))
+    own.timeout = 1.0
+    now[0] = 5.0
+    assert own.reports() == []  # before the first step, loading may take as long as it takes
+    World(1, 2, common, "world.1").isend(({}, ""), 0, ranks._OBJECT)
+    own.agree({}, "")
+    for now[0] in (5.5, 6.0, 6.25, 7.0, 7.25, 7.5):
+        assert own.reports() == []
+    assert asked == [6.25, 7.5]
+
+
 def test_an_error_of_another_rank_is_the_leaders_with_its_name() -> None:
     def work(own: Ranks) -> None:
         if own.rank == 1:

@@ -797,24 +797,21 @@ def test_a_run_apart_from_a_model_is_the_one_that_trains_here(rehearse: float, b
     assert (tally.right, tally.loss) == (expected.right, expected.loss)
 
 
-def test_a_leader_whose_runs_are_done_asks_the_others_now_and_then_and_lets_them_go_once(
+def test_a_leader_whose_runs_are_done_waits_for_the_others_and_lets_them_go_once(
     beside: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen, _ = beside
     waits: list[Any] = [[], [], [], [], [(1, (1, Tally(), None))], [(1, None)]]
-    asked, closed = list[int](), list[int]()
-    now = count()
-    monkeypatch.setattr(runs, "monotonic", lambda: next(now))
+    closed = list[int]()
     monkeypatch.setattr(runs, "sleep", lambda _: None)
     leader = SimpleNamespace(
-        rank=0, size=2, leader=True, timeout=1.5, reports=lambda: waits.pop(0) if waits else [],
-        demand_answers=lambda: asked.append(len(waits)), close=lambda: closed.append(len(waits)),
+        rank=0, size=2, leader=True, reports=lambda: waits.pop(0) if waits else [],
+        close=lambda: closed.append(len(waits)),
     )  # fmt: skip
     configs = [Config(seed=seed) for seed in (5, 6)]
     found = list(runs.side_by_side(configs, ["a", "b"], 1, lambda: False, ranks=leader))
     assert [place for place, _ in found] == [0, 0, 1]
     assert [each[:3] for each in seen.started] == [(0, 5, "a")]
-    assert asked == [2, 0]
     assert closed == [0]
     waits += [[], [], [(1, None)]]
     assert list(runs.side_by_side(configs, ["a", "b"], 1, lambda: True, ranks=leader)) == []
@@ -822,12 +819,12 @@ def test_a_leader_whose_runs_are_done_asks_the_others_now_and_then_and_lets_them
 
 
 @pytest.mark.parametrize("stops", [False, True])
-def test_the_leader_waits_for_the_runs_of_other_ranks_asks_for_a_sign_and_closes_once(
+def test_the_leader_waits_for_the_runs_of_other_ranks_and_closes_once(
     stops: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     epoch, tally = history(1)[0], Tally()
     heard = {0.5: [(1, (1, epoch, b"a model"))], 1.5: [(2, None), (1, (1, tally, None))], 2.75: [(1, None)]}
-    now, asked, closed = [0.0], [], []
+    now, closed = [0.0], []
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
@@ -835,15 +832,12 @@ def test_the_leader_waits_for_the_runs_of_other_ranks_asks_for_a_sign_and_closes
 
     monkeypatch.setattr(runs, "POLL", 0.25)
     monkeypatch.setattr(runs, "sleep", sleep)
-    monkeypatch.setattr(runs, "monotonic", lambda: now[0])
     monkeypatch.setattr(runs, "_events", lambda *_: iter([None, (0, tally)]))
     own = SimpleNamespace(
-        rank=0, size=3, leader=True, timeout=1.0, reports=lambda: heard.pop(now[0], []),
-        close=lambda: closed.append(now[0]), demand_answers=lambda: asked.append(now[0]),
-    )  # fmt: skip
+        rank=0, size=3, leader=True, reports=lambda: heard.pop(now[0], []), close=lambda: closed.append(now[0])
+    )
     outputs = ["own.pkl", "others.pkl", "third.pkl"]
     found = list(runs.side_by_side([Config()] * 3, outputs, 1, lambda: stops and now[0] >= 1, ranks=own))
     assert found == [(0, tally), (1, epoch), (1, tally)]
     assert Path("others.pkl").read_bytes() == b"a model"
-    assert asked == [1.25, 2.5]  # each time that a second is over
     assert closed == [1.0 if stops else 3.0]

@@ -94,6 +94,7 @@ class Ranks:
         self._status = status
         self._sent: list[Any] = []  # messages on their way, which nobody waits for
         self._timed = False
+        self._late = inf  # when the leader, who waits for no one in particular, asks whether all are there
         self._failed = False
         self._closed = False  # by a message that has been taken already
         self._guard: Any = None
@@ -214,10 +215,17 @@ class Ranks:
         return self._next(rank)[1].recv()
 
     def reports(self) -> list[tuple[int, Any]]:
-        """Return the objects that are there already, each with the rank that reports it."""
+        """Return the objects that are there already, each with the rank that reports it.
+
+        Raises:
+            LeNet5Error: another rank has told an error, or does not answer, which it is asked now and then.
+        """
         found: list[tuple[int, Any]] = []
         if self.size > 1:
             self._look()
+        if monotonic() > self._late:
+            self.demand_answers()
+            self._late = monotonic() + self.timeout
         for rank in range(1, self.size):
             while self._data.iprobe(rank, _OBJECT):
                 found.append((rank, self._data.recv(source=rank, tag=_OBJECT)))
@@ -279,7 +287,7 @@ class Ranks:
             if how != arithmetic:
                 others.append(f"{self.name(rank)} ({how})")
         self.share(lambda: None)
-        self._timed = True
+        self._timed, self._late = True, monotonic() + self.timeout
         return others
 
     @contextlib.contextmanager

@@ -525,7 +525,7 @@ def side_by_side(
     if not ranks.leader:
         _report(mine, own, threads, start, ranks, sheet)
         return
-    at_work, late, closed = set(range(1, ranks.size)), monotonic() + ranks.timeout, False
+    at_work, closed = set(range(1, ranks.size)), False
     events = _events(own, [outputs[place] for place in mine], threads, stopped, start, sheet)
     for event in events:
         if event:
@@ -536,9 +536,6 @@ def side_by_side(
         if stopped() and not closed:
             ranks.close()
             closed = True
-        if monotonic() > late:
-            ranks.demand_answers()
-            late = monotonic() + ranks.timeout
         sleep(POLL)
     if not closed:
         ranks.close()
