@@ -253,9 +253,9 @@ def test_what_the_leader_makes_is_shared_by_any_number_of_ranks() -> None:
 
 
 def test_runs_are_dealt_out_to_ranks_and_saved_by_the_leader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def events(configs: list[Config], outputs: list[str], *_: object) -> Iterator[Any]:
+    def events(own: dict[int, tuple[Config, str]], *_: object) -> Iterator[Any]:
         yield None
-        for place, (config, output) in enumerate(zip(configs, outputs, strict=True)):
+        for place, (config, output) in own.items():
             Path(output).write_text(str(config.seed), encoding="utf-8")
             yield place, history(1)[0]
             yield place, Tally()
@@ -277,7 +277,7 @@ def test_runs_are_dealt_out_to_ranks_and_saved_by_the_leader(tmp_path: Path, mon
 
 
 def test_runs_that_the_leader_stops_are_stopped_on_every_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def events(_: Any, __: Any, ___: int, stopped: Callable[[], bool], *____: None) -> Iterator[Any]:
+    def events(_: Any, __: int, stopped: Callable[[], bool], *___: None) -> Iterator[Any]:
         while not stopped():
             time.sleep(0.001)
             yield None

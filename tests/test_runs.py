@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing
 import platform
 import queue
 import re
@@ -464,6 +465,16 @@ def test_what_a_run_says_of_its_failure_is_raised_and_the_others_ended(beside: A
     assert (seen.joined, seen.terminated) == ([0, 1], [0, 1])
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device")
+def test_several_runs_whose_log_is_full_end_at_once(bars_folder: Path) -> None:
+    """It was told, and then all went on to their end."""
+    result = train(
+        bars_folder, "--runs", 2, "--threads", 2, "--epochs", 999, "--log", "/dev/full", "--overwrite", code=1
+    )
+    assert result.stderr.endswith("Error: /dev/full: cannot be written: No space left on device\n")
+    assert multiprocessing.active_children() == []
+
+
 def test_several_runs_log_which_is_which(bars_folder: Path) -> None:
     train(bars_folder, "--runs", 2, "--threads", 2, "--log", "run.jsonl")
     lines = [json.loads(line) for line in Path("run.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -797,6 +808,33 @@ def test_a_run_apart_from_a_model_is_the_one_that_trains_here(rehearse: float, b
     assert (tally.right, tally.loss) == (expected.right, expected.loss)
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_runs_of_a_rank_are_ended_by_an_error_of_another(rank: int, beside: Any) -> None:
+    """They had gone on for as long as the error was being shown, and the launcher killed all."""
+
+    def broken(*_: object) -> None:
+        raise LeNet5Error("rank 2 on there: it failed")
+
+    seen, _ = beside
+    own = SimpleNamespace(
+        rank=rank, size=3, leader=rank == 0, reports=broken, report=broken, stopped=lambda: False, timeout=9
+    )
+    seen.sends = (Tally(),)
+    with pytest.raises(LeNet5Error) as error:
+        list(runs.side_by_side([Config()] * 5, ["a"] * 5, 2, lambda: False, ranks=own))
+    assert str(error.value) == "rank 2 on there: it failed"
+    assert error.traceback  # which holds what ran
+    assert seen.terminated == [rank, rank + 3]
+
+
+def test_a_run_of_another_rank_that_dies_is_named_by_its_place_among_all(beside: Any) -> None:
+    seen, _ = beside
+    seen.exitcode, seen.sends = -9, ()
+    own = SimpleNamespace(rank=1, size=2, leader=False, stopped=lambda: False)
+    with pytest.raises(LeNet5Error, match=r"^run 2: its process ended with exit code -9$"):
+        list(runs.side_by_side([Config()] * 4, ["a"] * 4, 1, lambda: False, ranks=own))
+
+
 def test_a_leader_whose_runs_are_done_waits_for_the_others_and_lets_them_go_once(
     beside: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -832,7 +870,7 @@ def test_the_leader_waits_for_the_runs_of_other_ranks_and_closes_once(
 
     monkeypatch.setattr(runs, "POLL", 0.25)
     monkeypatch.setattr(runs, "sleep", sleep)
-    monkeypatch.setattr(runs, "_events", lambda *_: iter([None, (0, tally)]))
+    monkeypatch.setattr(runs, "_events", lambda *_: (event for event in [None, (0, tally)]))
     own = SimpleNamespace(
         rank=0, size=3, leader=True, reports=lambda: heard.pop(now[0], []), close=lambda: closed.append(now[0])
     )

@@ -5,7 +5,7 @@ import io
 import json
 import secrets
 import time
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -374,15 +374,16 @@ def _train_several(
     names = [str(path) for path in outputs]
     events = side_by_side(configs, names, threads, lambda: bool(stop.exit_code), start, ranks, begin.run.network.sheet)
     try:
-        for place, event in events:
-            which = f"seed: {configs[place].seed}  "
-            if isinstance(event, Tally):
-                tests[place] = event
-                click.echo(which + _result(event, first.data))
-            else:
-                histories[place].append(event)
-                click.echo(which + _line(event))
-                note({"run": place + 1, "seed": configs[place].seed, **event.record()})
+        with closing(events):  # whatever happens, no process goes on
+            for place, event in events:
+                which = f"seed: {configs[place].seed}  "
+                if isinstance(event, Tally):
+                    tests[place] = event
+                    click.echo(which + _result(event, first.data))
+                else:
+                    histories[place].append(event)
+                    click.echo(which + _line(event))
+                    note({"run": place + 1, "seed": configs[place].seed, **event.record()})
     except LeNet5Error:
         click.echo(_stopped(dict(zip(names, histories, strict=True))), err=True)
         raise

@@ -5,8 +5,8 @@ import platform
 import queue
 import secrets
 import signal
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, fields, replace
 from multiprocessing.connection import Connection
 from os import PathLike, fspath
@@ -505,7 +505,7 @@ def side_by_side(
     start: str | PathLike[str] | None = None,
     ranks: Ranks = ALONE,
     sheet: glyphs.Sheet | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Train several runs, all from the checkpoint ``start`` if given, as many at a time as there are threads.
 
     The classes are those of ``sheet``; if not given, of the settings' glyph sheet.
@@ -515,22 +515,22 @@ def side_by_side(
     says so. Processes are started by ``multiprocessing``: a script that calls this needs
     ``if __name__ == "__main__"``.
 
-    Runs are dealt to the ranks in turn. The leader yields what all do, and saves it; the others yield nothing.
+    Runs are dealt to the ranks in turn. The leader yields what all do, and saves it; the others yield nothing. Who
+    iterates no further closes it, which ends the processes.
 
     Raises:
         LeNet5Error: a run failed; the others are ended.
     """
-    mine = range(ranks.rank, len(configs), ranks.size)
-    own = [configs[place] for place in mine]
+    own = {place: (configs[place], outputs[place]) for place in range(ranks.rank, len(configs), ranks.size)}
     if not ranks.leader:
-        _report(mine, own, threads, start, ranks, sheet)
+        _report(own, threads, start, ranks, sheet)
         return
     at_work, closed = set(range(1, ranks.size)), False
-    events = _events(own, [outputs[place] for place in mine], threads, stopped, start, sheet)
-    for event in events:
-        if event:
-            yield mine[event[0]], event[1]
-        yield from _reported(ranks, outputs, at_work)
+    with closing(_events(own, threads, stopped, start, sheet)) as events:
+        for event in events:
+            if event:
+                yield event
+            yield from _reported(ranks, outputs, at_work)
     while at_work:
         yield from _reported(ranks, outputs, at_work)
         if stopped() and not closed:
@@ -555,8 +555,7 @@ def _reported(ranks: Ranks, outputs: list[str], at_work: set[int]) -> Iterator[E
 
 
 def _report(
-    mine: range,
-    configs: list[Config],
+    own: dict[int, tuple[Config, str]],
     threads: int,
     start: str | PathLike[str] | None,
     ranks: Ranks,
@@ -564,39 +563,42 @@ def _report(
 ) -> None:
     """Train the runs of another rank than the leader, and report each event to it, an epoch with its checkpoint."""
     with TemporaryDirectory() as folder:
-        outputs = [str(Path(folder) / f"{place}.pkl") for place in mine]
-        for event in _events(configs, outputs, threads, ranks.stopped, start, sheet):
-            if event:
-                content = Path(outputs[event[0]]).read_bytes() if isinstance(event[1], Epoch) else None
-                ranks.report((mine[event[0]], event[1], content))
+        own = {place: (config, str(Path(folder) / f"{place}.pkl")) for place, (config, _) in own.items()}
+        with closing(_events(own, threads, ranks.stopped, start, sheet)) as events:
+            for place, event in filter(None, events):
+                content = Path(own[place][1]).read_bytes() if isinstance(event, Epoch) else None
+                ranks.report((place, event, content))
     ranks.report(None)
     ranks.close()
 
 
 def _events(
-    configs: list[Config],
-    outputs: list[str],
+    own: dict[int, tuple[Config, str]],
     threads: int,
     stopped: Callable[[], bool],
     start: str | PathLike[str] | None,
     sheet: glyphs.Sheet | None,
-) -> Iterator[Event | None]:
-    """Train runs in processes of this machine, and yield what they send; None now and then while they send nothing."""
+) -> Generator[Event | None, None, None]:
+    """Train runs in processes of this machine, and yield what they send; None now and then while they send nothing.
+
+    ``own`` are the settings and the file of each, by its place among all. When it is closed, the processes are ended.
+    """
     spawn = multiprocessing.get_context("spawn")
     with _granted("shared memory"):
         events = spawn.Queue()
-    width = max(1, min(len(configs), threads))
+    width = max(1, min(len(own), threads))
     waiting = [
-        spawn.Process(target=_run_apart, args=(place, *run, start, threads // width, events, sheet))
-        for place, run in enumerate(zip(configs, outputs, strict=True))
+        (place, spawn.Process(target=_run_apart, args=(place, *run, start, threads // width, events, sheet)))
+        for place, run in own.items()
     ]
     running: dict[int, Any] = {}
     try:
         while (waiting or running) and not stopped():
             while waiting and len(running) < width:
-                running[len(configs) - len(waiting)] = waiting[0]
+                place, process = waiting.pop(0)
+                running[place] = process
                 with _granted("another process"), ctrl_c_held_back():
-                    waiting.pop(0).start()
+                    process.start()
             dead = [place for place, process in running.items() if process.exitcode is not None]
             try:
                 place, event = events.get(timeout=POLL)
