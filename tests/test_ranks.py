@@ -531,6 +531,19 @@ def test_settings_are_those_of_the_leader_whatever_another_rank_finds_in_its_fol
 
 
 @launcher
+def test_a_model_to_start_from_is_within_the_reach_of_the_leader_alone(bars_folder: Path) -> None:
+    """Of several runs, those of another rank ended with `no such file`."""
+    train(bars_folder, "-o", "start.pkl")
+    Path("there").mkdir()
+    given = ["train", "--data", bars_folder, "--from", "start.pkl", "--epochs", 1, "--seed", 3, "--runs", 2]
+    command = [sys.executable, "-m", "lenet5_cli", *given, "--threads", 1, "-o", "two.pkl"]
+    mpiexec(1, *command[3:], ":", "-n", 1, "-wdir", Path("there").resolve(), *command)
+    run(*given)
+    assert without_seconds("two.pkl") == without_seconds("model.pkl")
+    assert not list(Path("there").iterdir())
+
+
+@launcher
 @pytest.mark.parametrize("several", [[], ["--runs", 2]])
 def test_another_glyph_sheet_on_one_rank_is_refused(several: list[Any], bars_folder: Path) -> None:
     """Under the same name, in the folders of two hosts: a wrong model was trained without a word."""

@@ -799,7 +799,7 @@ def test_a_run_apart_from_a_model_is_the_one_that_trains_here(rehearse: float, b
     events: queue.Queue[Any] = queue.Queue()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(signal, "signal", lambda *_: None)
-        runs._run_apart(0, here.config, "apart.pkl", "start.pkl", 1, events, here.network.sheet)
+        runs._run_apart(0, here.config, "apart.pkl", checkpoint.read("start.pkl"), 1, events, here.network.sheet)
     (_, epoch), (_, tally) = events.queue
     assert replace(epoch, seconds=0) == replace(here.history[0], seconds=0)
     assert without_seconds("apart.pkl") == without_seconds("here.pkl")

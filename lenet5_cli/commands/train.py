@@ -139,7 +139,7 @@ def train(
         note = held.enter_context(opened)  # which replaces a log: nothing is refused any more
         with Stop(ranks.leader) as stop:
             if runs > 1:
-                history = _train_several(begin, output, outputs, threads, start, ranks, note, stop)
+                history = _train_several(begin, output, outputs, threads, ranks, note, stop)
             else:
                 history = _train_one(begin, output, threads, ranks, note, stop)
         name = printable(quote(str(output)))
@@ -197,6 +197,7 @@ class _Begin(NamedTuple):
     run: "Run"
     test: "Split"
     notice: str  # that other data were taken than the default
+    start: "Checkpoint | None" = None  # the trained model that it begins from
 
 
 def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin:
@@ -225,7 +226,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     demand_classes(run.network, test)
     note_missing(run.network.sheet, run.training, split)
     agree(ranks, run, training=split, test=test, rehearsed=run.rehearsed)
-    return _Begin(run, test, notice)
+    return _Begin(run, test, notice, saved)
 
 
 def _chosen(config: Config, name: str) -> bool:
@@ -356,7 +357,6 @@ def _train_several(
     output: Path,
     outputs: list[Path],
     threads: int,
-    start: Path | None,
     ranks: "Ranks",
     note: "Note",
     stop: Stop,
@@ -371,8 +371,8 @@ def _train_several(
     configs = [replace(first, seed=(first.seed or 0) + place) for place in range(len(outputs))]
     histories: list[list[Epoch]] = [[] for _ in outputs]
     tests: list[Tally | None] = [None for _ in outputs]
-    names = [str(path) for path in outputs]
-    events = side_by_side(configs, names, threads, lambda: bool(stop.exit_code), start, ranks, begin.run.network.sheet)
+    names, sheet = [str(path) for path in outputs], begin.run.network.sheet
+    events = side_by_side(configs, names, threads, lambda: bool(stop.exit_code), begin.start, ranks, sheet)
     try:
         with closing(events):  # whatever happens, no process goes on
             for place, event in events:
@@ -396,7 +396,7 @@ def _train_several(
     done = [_Done(config, path, history, test) for config, path, history, test in runs if test]
     history = _best_of(done, output, begin.run.started_at)
     if improved(checkpoint.read(output)):
-        note_few(history, first, fine_tuned=start is not None)
+        note_few(history, first, fine_tuned=begin.start is not None)
     else:
         click.echo(START_KEPT, err=True)
     return history

@@ -502,7 +502,7 @@ def side_by_side(
     outputs: list[str],
     threads: int,
     stopped: Callable[[], bool],
-    start: str | PathLike[str] | None = None,
+    start: Checkpoint | None = None,
     ranks: Ranks = ALONE,
     sheet: glyphs.Sheet | None = None,
 ) -> Generator[Event, None, None]:
@@ -557,7 +557,7 @@ def _reported(ranks: Ranks, outputs: list[str], at_work: set[int]) -> Iterator[E
 def _report(
     own: dict[int, tuple[Config, str]],
     threads: int,
-    start: str | PathLike[str] | None,
+    start: Checkpoint | None,
     ranks: Ranks,
     sheet: glyphs.Sheet | None,
 ) -> None:
@@ -576,7 +576,7 @@ def _events(
     own: dict[int, tuple[Config, str]],
     threads: int,
     stopped: Callable[[], bool],
-    start: str | PathLike[str] | None,
+    start: Checkpoint | None,
     sheet: glyphs.Sheet | None,
 ) -> Generator[Event | None, None, None]:
     """Train runs in processes of this machine, and yield what they send; None now and then while they send nothing.
@@ -634,7 +634,7 @@ def _run_apart(
     place: int,
     config: Config,
     output: str,
-    start: str | PathLike[str] | None,
+    start: Checkpoint | None,
     threads: int,
     events: Any,
     sheet: glyphs.Sheet | None = None,
@@ -644,10 +644,9 @@ def _run_apart(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
     first = multiprocessing.parent_process()
     try:
-        saved = checkpoint.read(start) if start else None
-        rehearsed = _rehearsed(config, saved) if saved else None
+        rehearsed = _rehearsed(config, start) if start else None
         train, test = (load(config, split, sheet.names if sheet else None) for split in ("train", "test"))
-        run = Run(config, train, saved, rehearsed, sheet)
+        run = Run(config, train, start, rehearsed, sheet)
         for epoch in run.train(output=output, threads=threads):
             if first and not first.is_alive():
                 return
