@@ -5,6 +5,8 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -339,6 +341,43 @@ def test_two_runs_write_no_log_together(bars_folder: Path) -> None:
     assert Path("run.log").read_bytes() == before
     train(bars_folder, "-o", "other.pkl", "--log", os.devnull, "--overwrite")  # a device has room for all
     assert left_behind() == ["bars", "model.pkl", "other.pkl", "run.log"]
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
+def test_two_runs_write_no_log_for_tensorboard_together(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["--log", "tensorboard:a/board", "-o", "other.pkl"]
+    train(bars_folder, "--log", "tensorboard:a/board")
+    (events,) = Path("a/board").iterdir()
+    before = events.read_bytes()
+    with files.only_writer("a/board/events"):
+        said = train(bars_folder, *given, "--overwrite", code=1).stderr
+    message = "another run is writing it; wait until it ends, or write to another file"
+    assert said.endswith(f"Error: {Path('a/board/events')}: {message}\n")
+    assert list(Path("a/board").iterdir()) == [events]
+    assert events.read_bytes() == before
+    events.unlink()
+
+    @contextmanager
+    def locked_as_another_ends(path: Path) -> Iterator[None]:
+        if path.name == "events":
+            events.write_bytes(before)
+        yield
+
+    monkeypatch.setattr(files, "only_writer", locked_as_another_ends)
+    said = train(bars_folder, *given, code=2).stderr
+    assert said.endswith(f"Error: {Path('a/board')} holds another log; --overwrite replaces it\n")
+    assert events.read_bytes() == before
+
+
+def test_a_folder_for_tensorboard_is_made_and_left_only_with_a_log_in_it(bars_folder: Path) -> None:
+    run("train", "--data", "mnits", "--log", "tensorboard:board", code=1)
+    assert left_behind() == ["bars"]
+    Path("board").mkdir()  # by someone who means to keep it
+    run("train", "--data", "mnits", "--log", "tensorboard:board", code=1)
+    assert left_behind() == ["bars", "board"]
+    Path("mine").write_text("a file", encoding="utf-8")
+    said = train(bars_folder, "--log", "tensorboard:mine/board", code=1).stderr
+    assert said == f"Error: {Path('mine/board')}: cannot be written: Not a directory\n"
 
 
 def test_a_log_for_tensorboard_needs_a_folder(bars_folder: Path) -> None:

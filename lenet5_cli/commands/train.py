@@ -5,7 +5,7 @@ import io
 import json
 import secrets
 import time
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -171,8 +171,7 @@ class _Outputs(NamedTuple):
         if start:
             refuse_read([("--from", start)], log_file, self.plot)  # the model itself may be replaced
         refuse_existing(overwrite, log_file, self.plot)
-        if board and not overwrite and any(_events(board)):
-            raise click.UsageError(printable(f"{board} holds another log; --overwrite replaces it"))
+        _refuse_events(overwrite, board)
         demand_plot("--plot", self.plot)
         if resume:  # what is not a checkpoint is refused before anything is written
             refuse_read(files_read(known(checkpoint.read(self.models[0]).config)), log_file, self.plot)
@@ -188,7 +187,11 @@ class _Outputs(NamedTuple):
             held.enter_context(only_writer(path))
         refuse_existing(overwrite or resume, *self.models)  # another run may just have ended
         refuse_existing(overwrite, *logs)
-        return _tensorboard(board) if board else _log(log_file)
+        if not board:
+            return _log(log_file)
+        held.enter_context(_folder_held(board))
+        _refuse_events(overwrite, board)
+        return _tensorboard(board)
 
 
 class _Begin(NamedTuple):
@@ -488,6 +491,31 @@ def _events(folder: Path) -> "Iterator[Path]":
     """Yield TensorBoard's files of one run, or of several."""
     for pattern in (EVENTS, f"seed-*/{EVENTS}"):
         yield from folder.glob(pattern)
+
+
+def _refuse_events(overwrite: bool, folder: Path | None) -> None:
+    """Stop with exit code 2 if a folder for TensorBoard holds a log that may not be replaced."""
+    if folder and not overwrite and any(_events(folder)):
+        raise click.UsageError(printable(f"{folder} holds another log; --overwrite replaces it"))
+
+
+@contextmanager
+def _folder_held(folder: Path) -> "Iterator[None]":
+    """Lock a folder for TensorBoard until the block ends; it is made, and removed again if it has stayed empty."""
+    from lenet5_cli.files import only_writer
+
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LeNet5Error(f"{folder}: cannot be written: {error.strerror}") from None
+    try:
+        with only_writer(folder / "events"):
+            yield
+    finally:
+        if made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 @contextmanager
