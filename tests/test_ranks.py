@@ -203,14 +203,15 @@ def test_each_rank_reads_the_images_of_its_own_chunks_alone() -> None:
 
 
 def test_a_fit_and_an_evaluation_are_those_of_one_rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "EVALUATED", 100)
-    monkeypatch.setattr(step, "CAPACITY", 100)
+    for module in (loop, step):
+        monkeypatch.setattr(module, "EVALUATED", 100)
+    monkeypatch.setattr(step, "CAPACITY", 120)
     config = Config(seed=1, epochs=2, batch_size=130, samples_per_epoch=280, order="shuffled", augment="affine")
 
     def work(own: Ranks) -> Any:
         network = LeNet5(config)
         learner = optim.optimizer(config, network.parameters)
-        epochs = list(fit(network, learner, SPLIT.part(slice(250)), config, validation=bars(60, 2), ranks=own))
+        epochs = list(fit(network, learner, SPLIT.part(slice(250)), config, validation=bars(123, 2), ranks=own))
         tally = evaluate(network, bars(450, 3), keep=5, ranks=own)
         own.end()
         facts = [(epoch.loss, epoch.accuracy, epoch.validation_loss) for epoch in epochs]

@@ -19,9 +19,8 @@ from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.inputs import Data, as_split
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Closed, Ranks
-from lenet5_cli.training.step import Images, Score, Step, parts
+from lenet5_cli.training.step import EVALUATED, Images, Score, Step, parts
 
-EVALUATED = 1000  # images that a rank reads at a time in evaluation; a process that is ready later joins at the next
 CHANCES = 1 << 20  # random numbers at a time: memory stays flat however many images there are
 
 Batch = tuple[Images, NDArray[np.uint8]]

@@ -19,6 +19,7 @@ from lenet5_cli.training.ranks import ALONE, Ranks
 from lenet5_cli.training.sums import BLOCK, deal, tree_sum
 
 CAPACITY = 4096  # images whose chunks are cut together, of a batch that has more
+EVALUATED = 1000  # the same in evaluation, where a batch has as many for each rank: its chunks are those of one rank
 HELD = -(-len(chunks(CAPACITY)) // BLOCK) * BLOCK  # chunks in the shared buffer at a time: whole blocks
 ROOM = 2**25  # bytes of the gradients in it, unless a block has more: the buffer fits into a container's 64 MiB
 
@@ -116,7 +117,7 @@ class Step(Generic[Network]):
         if len(chunks(len(images))) == 1 and ranks.leader:
             with ranks.named():
                 return (score or self.network.scores)(np.asarray(images[:]))
-        part = _Part(self, _Batch(images, cuts(len(images))))
+        part = _Part(self, _Batch(images, cuts(len(images), EVALUATED)))
         if len(part.batch.cuts) == 1 or not part.begin(read=score is None):
             return np.empty((0, classes), self.network.dtype)
         own = part.scores(score)
@@ -282,11 +283,11 @@ def parts(images: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, images)) for start in range(0, images, size)]
 
 
-def cuts(images: int) -> list[slice]:
-    """Return the images of each chunk of a batch."""
+def cuts(images: int, most: int = 0) -> list[slice]:
+    """Return the images of each chunk of a batch, of which at most so many are cut together, by default CAPACITY."""
     return [
         slice(part.start + cut.start, part.start + cut.stop)
-        for part in parts(images, CAPACITY)
+        for part in parts(images, most or CAPACITY)
         for cut in chunks(part.stop - part.start)
     ]
 
