@@ -34,7 +34,7 @@ def chosen(images: int, epoch: int = 1, **settings: Any) -> NDArray[np.intp]:
 
 
 def trained(network: LeNet5, config: Config, **options: Any) -> list[Epoch]:
-    return list(fit(network, optimizer(config, network.parameters), SPLIT, config, **options))
+    return [epoch for epoch, _ in fit(network, optimizer(config, network.parameters), SPLIT, config, **options)]
 
 
 CONFIG = Config(epochs=2, samples_per_epoch=60, seed=4)
@@ -125,9 +125,10 @@ def test_evaluate_keeps_the_worst_of_the_wrong_answers(monkeypatch: pytest.Monke
 def test_fit_yields_an_epoch_at_a_time() -> None:
     network = LeNet5(Config(seed=4))
     run = fit(network, SGD(), SPLIT, CONFIG)
-    first = next(run)
+    first, _ = next(run)
     after_first = network.parameters.copy()
-    second = next(run)
+    second, held_out = next(run)
+    assert held_out is None
     assert [first.epoch, second.epoch] == [1, 2]
     assert [first.lr, second.lr] == pytest.approx([0.5, 0.475])
     assert first.images == len(chosen(300, samples_per_epoch=60))
@@ -348,7 +349,7 @@ def test_scores_that_are_given_are_counted_with_the_loss_of_the_network() -> Non
     assert tally.loss == pytest.approx(network.loss(scores, SPLIT.labels), rel=1e-6)
 
 
-def test_the_distances_of_single_images_are_kept_by_an_evaluation_and_not_in_training(
+def test_the_distances_of_single_images_are_kept_of_those_held_out_and_not_of_those_to_train_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tallies = []
@@ -361,7 +362,8 @@ def test_the_distances_of_single_images_are_kept_by_an_evaluation_and_not_in_tra
     monkeypatch.setattr(loop, "Tally", Noted)
     network = LeNet5(CONFIG)
     trained(network, CONFIG, validation=bars(40))
-    assert [(tally.images, tally.nearest) for tally in tallies] == [(300, []), (40, [])] * 2
+    kept = [(tally.images, sum(len(distances) for distances, _ in tally.nearest)) for tally in tallies]
+    assert kept == [(300, 0), (40, 40)] * 2
     assert sum(len(distances) for distances, _ in evaluate(network, SPLIT).nearest) == 300
 
 

@@ -211,10 +211,19 @@ def test_a_fit_and_an_evaluation_are_those_of_one_rank(monkeypatch: pytest.Monke
     def work(own: Ranks) -> Any:
         network = LeNet5(config)
         learner = optim.optimizer(config, network.parameters)
-        epochs = list(fit(network, learner, SPLIT.part(slice(250)), config, validation=bars(123, 2), ranks=own))
+        done = list(fit(network, learner, SPLIT.part(slice(250)), config, validation=bars(123, 2), ranks=own))
         tally = evaluate(network, bars(450, 3), keep=5, ranks=own)
         own.end()
-        facts = [(epoch.loss, epoch.accuracy, epoch.validation_loss) for epoch in epochs]
+        facts = [
+            (
+                epoch.loss,
+                epoch.accuracy,
+                epoch.validation_loss,
+                np.concatenate([part for part, _ in held.nearest]).tolist(),
+            )
+            for epoch, held in done
+            if held
+        ]
         return (
             facts,
             network.parameters.tobytes(),
@@ -227,6 +236,22 @@ def test_a_fit_and_an_evaluation_are_those_of_one_rank(monkeypatch: pytest.Monke
     leader, *others = together(3, work)
     assert leader == expected
     assert [other[0] for other in others] == [[], []]
+
+
+def test_no_rank_waits_for_a_leader_that_scores_what_is_held_out_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many images, that took longer than the others waited."""
+    monkeypatch.setattr(LeNet5, "scores", lambda *_: pytest.fail("a rank scores alone"))
+    config = Config(seed=1, epochs=2, batch_size=60, samples_per_epoch=120, validation=100)
+
+    def work(own: Ranks) -> Any:
+        run = runs.Run(config, SPLIT)
+        epochs = len(list(run.train(ranks=own)))
+        own.end()
+        return epochs, None if run.checkpoint().distances is None else np.unique(run.checkpoint().distances).tolist()
+
+    epochs, distances = work(ALONE)
+    assert (epochs, len(distances or [])) == (2, 100)
+    assert together(2, work) == [(2, distances), (0, None)]
 
 
 def test_a_leader_that_stops_ends_what_the_others_compute() -> None:

@@ -209,7 +209,7 @@ def test_of_epochs_equally_accurate_the_first_is_kept_but_from_a_model_that_of_t
     def fit(network: LeNet5, *_: object, **__: object) -> Any:
         for number, loss in enumerate((0.3, 0.2, 0.25), 1):
             network.parameters[...] = number
-            yield Epoch(number, 0.3, 1.0, 0.1, 48, 0.1, loss, 1.0)
+            yield Epoch(number, 0.3, 1.0, 0.1, 48, 0.1, loss, 1.0), None
 
     monkeypatch.setattr(runs, "fit", fit)
     split, config = bars(60), Config(epochs=3, seed=3, validation=12)
@@ -220,10 +220,10 @@ def test_of_epochs_equally_accurate_the_first_is_kept_but_from_a_model_that_of_t
 
 @pytest.mark.parametrize("from_a_model", [False, True])
 def test_the_last_epoch_is_kept_where_a_run_is_to_keep_it(from_a_model: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit(network: LeNet5, *_: object, **__: object) -> Any:
+    def fit(network: LeNet5, *_: object, validation: sources.Split, **__: object) -> Any:
         for number, accuracy in enumerate((0.9, 0.5, 0.4), 1):
             network.parameters[...] = number
-            yield Epoch(number, 0.3, 1.0, 0.1, 48, 0.1, 0.3, accuracy)
+            yield Epoch(number, 0.3, 1.0, 0.1, 48, 0.1, 0.3, accuracy), evaluate(network, validation)
 
     monkeypatch.setattr(runs, "fit", fit)
     split, config = bars(60), Config(epochs=3, seed=3, validation=12, patience=2, keep="last")
@@ -268,7 +268,7 @@ def test_patience_counts_the_epochs_since_the_first_of_the_best(monkeypatch: pyt
 
     def fit(*_: object, **__: object) -> Any:
         for number, accuracy in enumerate(accuracies, 1):
-            yield Epoch(number, 0.3, 1.0, 0.1, 48, 0.1, 0.3, accuracy)
+            yield Epoch(number, 0.3, 1.0, 0.1, 48, 0.1, 0.3, accuracy), None
 
     monkeypatch.setattr(runs, "fit", fit)
     run = runs.Run(Config(epochs=5, seed=3, validation=12, patience=2), bars(60))
@@ -669,7 +669,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     def fit(network: LeNet5, optimizer: object, split: sources.Split, config: Config, **how: Any) -> Any:
         seen.append(SimpleNamespace(network=network, optimizer=optimizer, split=split, config=config, **how))
         for number in range(how["first"], config.epochs + 1):
-            yield Epoch(number, 0.3, 0.5, 0.1, 48, 0.5, *((0.2, 0.5) if how["validation"] else ()))
+            yield Epoch(number, 0.3, 0.5, 0.1, 48, 0.5, *((0.2, 0.5) if how["validation"] else ())), None
 
     monkeypatch.setattr(runs, "fit", fit)
     return seen

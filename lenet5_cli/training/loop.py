@@ -45,8 +45,10 @@ def fit(
     threads: int = 1,
     ranks: Ranks = ALONE,
     track: Track = untracked,
-) -> Iterator[Epoch]:
+) -> Iterator[tuple[Epoch, Tally | None]]:
     """Train from epoch ``first`` on, and yield each epoch when it is done; the caller prints, saves and stops.
+
+    With it comes what the network does on the images held out, if there are any.
 
     Of several ranks, the leader yields; the others take part in its steps until it stops, and yield nothing.
 
@@ -68,11 +70,11 @@ def fit(
                 raise LeNet5Error(
                     f"epoch {number}: the loss is no longer finite at learning rate {lr:g}; try a smaller --lr"
                 )
-            taken = _tally(step, split, track)
+            taken = _tally(step, split, track, distances=False)
             held_out = _tally(step, validation, track) if validation else None
             if ranks.leader:
                 validated = (held_out.loss, held_out.accuracy) if held_out else ()
-                yield Epoch(number, loss, taken.accuracy, lr, images, perf_counter() - start, *validated)
+                yield Epoch(number, loss, taken.accuracy, lr, images, perf_counter() - start, *validated), held_out
 
 
 def _take_steps(
@@ -187,9 +189,9 @@ def answers(network: LeNet5, split: Split, *, threads: int = 1, track: Track = u
         return np.concatenate([step.scores(images).argmax(axis=1) for images, _ in batched])
 
 
-def _tally(step: Step[Any], split: Split, track: Track) -> Tally:
+def _tally(step: Step[Any], split: Split, track: Track, *, distances: bool = True) -> Tally:
     tally = Tally(names=step.network.names)
-    _count(tally, step, split, track, distances=False)
+    _count(tally, step, split, track, distances=distances)
     return tally
 
 

@@ -287,7 +287,7 @@ class Run:
             return
         if output is not None:
             self._demand_readable()
-        for epoch in fit(
+        for epoch, held_out in fit(
             self.network,
             self._optimizer,
             self.training,
@@ -302,7 +302,7 @@ class Run:
             own = quality(epoch, self.fine_tuned)
             if not self._validation or self.config.keep == "last" or own > self._best_quality:
                 self._best_quality = own
-                self._best, self._distances = self.network.pairs(), self._calibrated()
+                self._best, self._distances = self.network.pairs(), _quantiles(held_out) if held_out else None
             self.history.append(epoch)
             if output is not None:
                 checkpoint.write(output, self.checkpoint())
@@ -337,7 +337,7 @@ class Run:
             tally = evaluate(self.network, self._validation)
             self._best_quality = (tally.accuracy, -tally.loss)
             self.started_at = tally.accuracy
-            self._distances = self._calibrated()
+            self._distances = _quantiles(tally)
 
     def _why_to_end(self, late: bool) -> str:
         patience = self.config.patience
@@ -377,14 +377,6 @@ class Run:
         """Return what a checkpoint says of the images, and of what else they are learned from."""
         images = {"name": self.split.source, "images": len(self.split.labels), "sha256": self.split.sha256}
         return images | ({"teacher_sha256": self.teacher_sha256} if self.teacher_sha256 else {})
-
-    def _calibrated(self) -> Array | None:
-        """Return quantiles of the squared distances of the images held out to their nearest codes."""
-        if self._validation is None:
-            return None
-        nearest = -self.network.scores(np.asarray(self._validation.images[:])).max(axis=1)
-        quantiles: Array = np.quantile(nearest, np.linspace(0, 1, checkpoint.QUANTILES), method="inverted_cdf")
-        return quantiles
 
     def _state(self) -> dict[str, Array]:
         """Return the arrays that the next step depends on, beside the parameters that are kept."""
@@ -431,6 +423,13 @@ def quality(epoch: Epoch, fine_tuned: bool) -> tuple[float, float]:
     Both are of the images held out.
     """
     return epoch.validation_accuracy or 0.0, -(epoch.validation_loss or 0.0) if fine_tuned else 0.0
+
+
+def _quantiles(held_out: Tally) -> Array:
+    """Return quantiles of the squared distances of the images held out to their nearest codes."""
+    nearest = np.concatenate([distances for distances, _ in held_out.nearest])
+    quantiles: Array = np.quantile(nearest, np.linspace(0, 1, checkpoint.QUANTILES), method="inverted_cdf")
+    return quantiles
 
 
 def improved(saved: Checkpoint) -> bool:
