@@ -348,6 +348,31 @@ def test_a_rank_that_does_not_answer_is_missed_while_the_leader_has_runs_of_its_
     assert together(2, work, timeout=0.2)[0] == f"rank 1 on {ranks._host()}: {missed}"
 
 
+def test_a_rank_whose_runs_have_ended_waits_for_those_of_others_however_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there were more runs than ranks, it said after two minutes that the leader did not answer."""
+
+    def events(own: dict[int, Any], *_: object) -> Iterator[Any]:
+        for place in own:
+            for _ in range(150 * (place != 1)):
+                time.sleep(0.01)
+                yield None
+            yield place, Tally()
+
+    monkeypatch.setattr(runs, "_events", events)
+    monkeypatch.setattr(runs, "POLL", 0.01)
+    outputs = [str(tmp_path / str(place)) for place in range(3)]
+
+    def work(own: Ranks) -> list[int]:
+        own.agree({}, "")
+        found = list(runs.side_by_side([Config()] * 3, outputs, 1, lambda: False, None, own))
+        own.end()
+        return [place for place, _ in found]
+
+    assert together(2, work, timeout=0.2) == [[1, 0, 2], []]
+
+
 def test_who_waits_for_reports_asks_each_time_that_the_timeout_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     now, asked = [0.0], list[float]()
     monkeypatch.setattr(ranks, "monotonic", lambda: now[0])

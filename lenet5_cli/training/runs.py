@@ -568,6 +568,8 @@ def _report(
                 content = Path(own[place][1]).read_bytes() if isinstance(event, Epoch) else None
                 ranks.report((place, event, content))
     ranks.report(None)
+    while not ranks.stopped():  # however long the runs of others take
+        sleep(POLL)
     ranks.close()
 
 
