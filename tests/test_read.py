@@ -278,6 +278,18 @@ def test_of_several_digits_the_largest_is_read(digit: int) -> None:
     assert reading.beside == "; 1 more beside it: --all reads them"
 
 
+def test_a_drawing_is_not_passed_over_for_ticks_beside_it() -> None:
+    image = Image.new("L", (400, 400), 255)
+    pen = ImageDraw.Draw(image)
+    pen.arc((90, 110, 270, 350), 0, 180, 0, 14)
+    for x in (97, 263):
+        pen.line((x, 60, x, 230), 0, 14)
+    for x in (310, 332, 354, 376):
+        pen.line((x, 300, x, 314), 0, 3)
+    assert str(read_digits(image)) == "1111"
+    assert read(image, NETWORK).digit is None
+
+
 def test_straight_strokes_alone_are_not_several_digits() -> None:
     page = Image.new("L", (400, 300), 255)
     for place in range(4):  # a W in pieces

@@ -142,7 +142,7 @@ def test_an_eight_that_bows_is_no_bracket() -> None:
     for middle, lean in ((60, -0.4), (108, 0.4)):  # one loop leans to the right, the one below it to the left
         x, y = 138 + across + lean * along, middle + along
         ImageDraw.Draw(image).line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=0, width=3)
-    _, [row] = rows.rows_of(next(segment.inks(np.asarray(image))), brackets=False)
+    _, [row], _ = rows.rows_of(next(segment.inks(np.asarray(image))), brackets=False)
     assert len(row) == 3
 
 

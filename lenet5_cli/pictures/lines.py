@@ -163,7 +163,7 @@ class Rows(NamedTuple):
     ink: Ink
     labels: Plane  # (h, w), of the components
     digits: list[list[Found]]
-    area: int  # pixels of the components in rows, of digits and of what is none
+    area: int  # pixels of the components in rows, of digits and of what is none, and of drawings
 
     @property
     def found(self) -> list[Found]:
@@ -256,7 +256,7 @@ def _inks(page: Plane, scale: int = 1) -> Iterator[Ink]:
 def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
     """Return the rows of digits of an ink hypothesis; None where it has more than ``MARKS_MAX`` components."""
     try:
-        labels, rows = rows_of(ink, brackets=not all(map(str.isdigit, network.names)))
+        labels, rows, drawn = rows_of(ink, brackets=not all(map(str.isdigit, network.names)))
     except TooManyError:
         return None
     heights = [height_of(row) for row in rows]
@@ -275,7 +275,7 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
         if high and (higher := float(np.median(high))) > HIGHER * height:
             read[place] = _read_row(ink, labels, list(_windows(labels, row, higher, touching)), higher, network)
     digits = _without_slashes(_without_specks(_without_faint(_without_text(read))), network.names)
-    return Rows(ink, labels, [row for row in digits if row], sum(map(segment.area_of, rows)))
+    return Rows(ink, labels, [row for row in digits if row], drawn + sum(map(segment.area_of, rows)))
 
 
 def _read_row(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> list[Word]:

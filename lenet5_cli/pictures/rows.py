@@ -44,10 +44,11 @@ class TooManyError(Exception):
     """An ink hypothesis has more than ``MARKS_MAX`` components."""
 
 
-def rows_of(ink: Ink, *, brackets: bool) -> tuple[Plane, list[list[Component]]]:
+def rows_of(ink: Ink, *, brackets: bool) -> tuple[Plane, list[list[Component]], int]:
     """Return the labels (h, w) of an ink hypothesis, and the rows of components that may be digits, from the top.
 
-    ``brackets``: they stay, as one may be a class of its own.
+    The number is that of the pixels of drawings inside the page. ``brackets``: they stay, as one may be a class of its
+    own.
 
     Raises:
         TooManyError: there are more than ``MARKS_MAX`` components.
@@ -58,13 +59,14 @@ def rows_of(ink: Ink, *, brackets: bool) -> tuple[Plane, list[list[Component]]]:
     run = RULE * _highest(found, height)
     mask = segment.without_rules(unboxed, run, (run, run)) if height else unboxed
     height, labels, found = _measured(mask)
+    drawings = [each for each in found if each.height > LARGE * height]
     found = [each for each in found if each.height <= LARGE * height]
     found = _without_remnants(found, labels, whole, cv2.subtract(ink.mask, mask))
     rows = [row for row in _in_rows(found) if any(each.height >= BODY * height for each in row)]
     rows = _joined([row for row in rows if len(rows) == 1 or not _is_edge(row, ink.mask.shape[1])])
     if not brackets:
         rows = [row for row in (_without_brackets(row, labels) for row in rows) if row]
-    return labels, [_on_page(row) for row in rows]
+    return labels, [_on_page(row) for row in rows], segment.area_of(each for each in drawings if not each.edge)
 
 
 def _measured(mask: Plane) -> tuple[float, Plane, list[Component]]:
