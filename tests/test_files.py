@@ -248,3 +248,35 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path: Path) -> None:
     with only_writer(tmp_path / "model.pkl"):
         assert [path.name for path in tmp_path.iterdir()] == locks
     assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_content_is_on_the_disk_before_it_has_its_name_and_the_name_after(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, synced = tmp_path / "new" / "model.pkl", list[tuple[bool, bool]]()
+
+    def sync(handle: int) -> None:
+        there = os.fstat(handle)
+        synced.append((stat.S_ISDIR(there.st_mode) or there.st_size == len(b"new"), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with filling(path.parent) as folder:
+        (folder / path.name).write_bytes(b"new")
+    assert synced == [(True, False), (True, True)]
+    synced.clear()
+    path.unlink()
+    write(path)
+    assert synced == [(True, False), (True, True)]
+
+
+def test_what_is_written_leaves_no_file_open(tmp_path: Path) -> None:
+    def unused() -> int:
+        os.close(handle := os.dup(0))
+        return handle
+
+    first = unused()
+    with filling(tmp_path / "folder") as folder, only_writer(tmp_path / "model.pkl"):
+        write(folder / "model.pkl")
+    with suppress(ZeroDivisionError), replacing(tmp_path / "model.pkl"):
+        1 / 0  # noqa: B018
+    assert unused() == first
