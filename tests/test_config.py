@@ -164,3 +164,18 @@ def test_every_choice_of_a_setting_is_implemented_and_nothing_else() -> None:
         if setting.name in tables:
             assert tuple(tables.pop(setting.name)) == choices(setting)
     assert not tables
+
+
+def test_no_number_is_below_0_and_no_fraction_above_1() -> None:
+    numbers = [each.name for each in fields(Config) if type(each.default) in (int, float)]
+    for name in [*numbers, "seed"]:
+        with pytest.raises(LeNet5Error, match=rf"^{name}: -1; expected [01] or more$"):
+            Config(**{name: -1})
+    for name in ("test_fraction", "rehearse", "lr_decay", "ema"):
+        with pytest.raises(LeNet5Error, match=rf"^{name}: 1\.5; expected (0\.9+|1) or less$"):
+            Config(**{name: 1.5})
+
+
+def test_a_time_is_the_sum_of_its_parts() -> None:
+    times = {"": float("inf"), "7": 7, "90s": 90, "10m": 600, "1h30m": 5400, "2h1m5s": 7265}
+    assert {time: Config(max_time=time).seconds() for time in times} == times
