@@ -213,6 +213,7 @@ HOW = "an .npz file with x_train, y_train, x_test and y_test"
         (keras(x_train=np.full((40, 784), np.nan)), "x_train: float64 from nan to nan; expected floats from 0 to 1"),
         (keras(x_train=np.full((40, 784), 256)), "x_train: int64 from 256 to 256; expected integers from 0 to 255"),
         (keras(y_train=np.zeros((40, 10))), f"y_train: float64 of shape (40, 10); expected {LABELS}"),
+        (keras(y_train=np.zeros(40)), f"y_train: float64 of shape (40,); expected {LABELS}"),
         (keras(y_train=np.full(40, 10)), f"y_train: label 0, counted from 0: class 10 has no glyph; {TEN}"),
     ],
 )  # fmt: skip
