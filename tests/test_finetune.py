@@ -12,7 +12,9 @@ from lenet5_cli import LeNet5, LeNet5Error, train
 from lenet5_cli.data import glyphs, idx, remote, sources
 from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
-from lenet5_cli.training.loop import mixed
+from lenet5_cli.storage.checkpoint import Epoch
+from lenet5_cli.training import runs
+from lenet5_cli.training.loop import evaluate, mixed
 from tests.conftest import bars, left_behind, run, without_seconds
 
 SIZE = ["--input", "grey", "--maps", "4,8,40", "--samples-per-epoch", 50]
@@ -89,6 +91,32 @@ def test_the_model_is_kept_where_no_epoch_is_better(start: Path, own: Path) -> N
     for pair, kept in zip(before.pairs, after.pairs, strict=True):
         np.testing.assert_array_equal(pair[0], kept[0])
     assert after.epoch == 4
+
+
+def test_an_epoch_that_is_as_accurate_as_the_model_is_kept_at_a_smaller_loss_alone(
+    start: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for factor, kept in ((0.9, True), (1, False), (1.1, False)):
+
+        def fit(network: LeNet5, *_: object, validation: Any, factor: float = factor, **__: object) -> Any:
+            before = evaluate(network, validation)
+            network.parameters += 0.01
+            yield Epoch(1, 0.3, 1.0, 0.1, 64, 0.1, factor * before.loss, before.accuracy)
+
+        monkeypatch.setattr(runs, "fit", fit)
+        assert train(data=str(own), start=start, seed=5, epochs=1).improved == kept
+
+
+def test_the_model_that_is_kept_has_the_distances_of_the_images_held_out(start: Path, own: Path) -> None:
+    run = train(data=str(own), start=start, seed=5, epochs=1, lr=0)
+    assert not run.improved
+    assert checkpoint.read(start).distances is None
+    assert len(np.unique(run.checkpoint().distances)) == 16
+
+
+def test_of_one_image_none_is_held_out(start: Path) -> None:
+    one = bars(1)
+    assert train(data=(one.images, one.labels), start=start, seed=5, epochs=1).config.validation == 0
 
 
 def test_an_average_begins_with_the_model_it_starts_from(start: Path, own: Path) -> None:
