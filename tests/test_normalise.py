@@ -40,6 +40,15 @@ def test_any_ink_fills_the_box_with_its_mass_in_the_middle(ink: np.ndarray) -> N
         assert off <= 0.75 or start == 0 or start + extent == SIDE  # as near as the picture's edge allows
 
 
+def test_ink_whose_mass_is_far_to_one_side_stays_whole() -> None:
+    ink = np.zeros((100, 100), np.uint8)
+    ink[:, :20] = ink[48:52] = 255
+    for turns in range(4):
+        left, top, width, height = cv2.boundingRect(np.rot90(normalise(np.rot90(ink, -turns)), turns).copy())
+        assert (left + width, width) == (SIDE, 20)  # the mass is as near to the middle as the edge allows
+        assert top == pytest.approx((SIDE - height) / 2, abs=1)
+
+
 @pytest.mark.parametrize("digit", range(10))
 def test_the_size_of_the_ink_does_not_matter(digit: int) -> None:
     pictures = [normalise(255 - np.asarray(drawing(digit, size))) for size in (100, 300, 900)]
