@@ -250,6 +250,15 @@ def test_what_stands_in_the_place_of_mnist_may_be_other_data(
         assert sources.load("mnist", "train", sources.Reading(names=LETTERS.names)).labels.tolist() == labels
 
 
+def test_labels_of_mnist_become_the_places_that_a_sheet_gives_the_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own").mkdir()
+    idx.write("own/train-images-idx3-ubyte", np.zeros((3, 28, 28), np.uint8))
+    idx.write("own/train-labels-idx1-ubyte", np.array([0, 1, 9], np.uint8))
+    monkeypatch.setenv("LENET5_DATA", "own")
+    for names, labels in ((glyphs.DIGITS[::-1], [9, 8, 0]), (("A", *glyphs.DIGITS), [1, 2, 10])):
+        assert sources.load("mnist", "train", sources.Reading(names=names)).labels.tolist() == labels
+
+
 @pytest.mark.usefixtures("drawn_once", "unrendered")
 def test_without_its_own_data_maps_are_of_drawn_images_of_its_classes_or_left_out(letters: Path) -> None:
     saved = checkpoint.read(letters)
