@@ -166,6 +166,7 @@ def test_a_split_of_floats_is_read_as_a_pair_of_arrays_is() -> None:
     assert evaluate(network, replace(split, images=split.images / 255)).loss == expected
     assert evaluate(network, replace(split, labels=split.labels.astype(int))).loss == expected
     assert as_split(split, "test") is split
+    assert as_split(replace(split, labels=split.labels.astype(int)), "test").sha256 == split.sha256
 
 
 def test_of_a_split_that_is_read_on_demand_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
