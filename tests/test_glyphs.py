@@ -133,6 +133,19 @@ def test_names_that_are_there_do_not_become_those_of_digits(tmp_path):
     assert (tmp_path / "sheet.names.txt").read_text(encoding="utf-8") == "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"
 
 
+def test_an_image_keeps_its_names_however_its_own_is_written(tmp_path):
+    letters = glyphs.read("letters")
+    glyphs.write(tmp_path / "SHEET.PNG", letters)
+    assert same(glyphs.read(tmp_path / "SHEET.PNG"), letters)
+
+
+def test_spaces_around_names_beside_an_image_are_no_part_of_them(tmp_path):
+    glyphs.write(tmp_path / "sheet.png", glyphs.read("letters"))
+    names = tmp_path / "sheet.names.txt"
+    names.write_text(names.read_text(encoding="utf-8").replace("\n", " \t\n"), encoding="utf-8")
+    assert same(glyphs.read(tmp_path / "sheet.png"), glyphs.read("letters"))
+
+
 def test_largest_image_is_read(tmp_path):
     glyphs.write(tmp_path / "sheet.png", DIGITS, glyphs.MAX_SCALE)
     assert same(glyphs.read(tmp_path / "sheet.png"), DIGITS)
