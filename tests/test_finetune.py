@@ -107,6 +107,22 @@ def test_an_epoch_that_is_as_accurate_as_the_model_is_kept_at_a_smaller_loss_alo
         assert train(data=str(own), start=start, seed=5, epochs=1).improved == kept
 
 
+def test_a_resumed_run_still_keeps_the_model_that_no_epoch_is_better_than(
+    start: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(network: LeNet5, *_: object, first: int, **__: object) -> Any:
+        network.parameters += 0.01
+        yield Epoch(first, 0.3, 1.0, 0.1, 64, 0.1, 9 / first, 0.0)  # the second is better than the first
+
+    monkeypatch.setattr(runs, "fit", fit)
+    begun = train(data=str(own), start=start, seed=5, epochs=1)
+    assert begun.started_at
+    resumed = runs.Run.resume(begun.checkpoint(), begun.split, replace(begun.config, epochs=2))
+    assert resumed.started_at is None  # of what is kept so far, it would not be the model's
+    assert [epoch.epoch for epoch in resumed.train()] == [2]
+    assert not resumed.improved
+
+
 def test_the_model_that_is_kept_has_the_distances_of_the_images_held_out(start: Path, own: Path) -> None:
     run = train(data=str(own), start=start, seed=5, epochs=1, lr=0)
     assert not run.improved
