@@ -62,6 +62,8 @@ def test_the_variable_names_the_folder_of_mnist(folder, monkeypatch):
     np.testing.assert_array_equal(found.images, images)
     fill(folder / "own", images[:2], labels[:2], prefix="t10k")
     assert len(sources.load("mnist", "test").images) == 2
+    fill(folder / "other", images[2:], labels[2:])
+    np.testing.assert_array_equal(sources.load("other", "train").images, images[2:])  # which is not what it names
     for label in "01":
         (folder / "pictures" / label).mkdir(parents=True)
     for name, there in (("gone", "no such folder"), ("own/train-images-idx3-ubyte", "a file")):
