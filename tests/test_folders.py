@@ -84,6 +84,24 @@ def test_train_and_test_folders_are_the_splits(pictures: Path) -> None:
     assert load("all", "test").labels.tolist() == [7]
 
 
+def test_a_test_folder_may_lack_pictures_of_a_class_and_the_training_folder_may_not(pictures: Path) -> None:
+    pictures.rename("train")
+    Path("own/test/1").mkdir(parents=True)
+    save(Path("own/test/7/61.png"), 7, 61)
+    Path("train").rename("own/train")
+    assert load(split="test").labels.tolist() == [7]
+    Path("own/train/8").mkdir()
+    assert refusal() == f"{Path('own/train/8')}: no pictures; expected some of each class"
+
+
+def test_a_class_may_be_called_test(pictures: Path) -> None:
+    for name, number in (("test", "1"), ("other", "7")):
+        (pictures / number).rename(pictures / name)
+    assert sources.class_names("own") == ("other", "test")
+    loaded = inputs.load(Config(data="own", test_fraction=0), "train", ["test", "other"])
+    assert np.bincount(loaded.labels).tolist() == [12, 12]
+
+
 def test_pictures_are_read_once(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LENET5_CACHE", "cache")
     first = load()
