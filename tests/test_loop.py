@@ -184,6 +184,21 @@ RECIPES = {
 }
 
 
+def test_each_epoch_rehearses_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    rehearsed = list[bytes]()
+
+    def mixed(*given: Any) -> sources.Split:
+        split = loop_mixed(*given)
+        rehearsed.append(split.images[len(SPLIT.labels) :].tobytes())
+        return split
+
+    loop_mixed = loop.mixed
+    monkeypatch.setattr(loop, "mixed", mixed)
+    config = replace(CONFIG, rehearse=0.1)
+    trained(LeNet5(config), config, rehearsed=bars(300, seed=9))
+    assert len(set(rehearsed)) == 2
+
+
 @pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
 def test_a_run_taken_up_again_gives_the_same_bits(settings: dict[str, Any]) -> None:
     config = Config(**{"epochs": 4, "samples_per_epoch": 100, "seed": 4, **settings})
