@@ -72,6 +72,7 @@ def test_the_archive_holds_the_network() -> None:
         np.testing.assert_array_equal(archive[name], value, err_msg=name)
     described = json.loads(archive["network.json"])
     assert [layer["name"] for layer in described["layers"]] == [layer.name for layer in network.layers]
+    assert [layer.get("size") for layer in described["layers"]] == [5, 2, 5, 2, 5, None, None]
     assert described["config"] == SAVED.config
     assert described["input"] == {"setting": "grey", "threshold": None, "padding": 2, "step": 1 / 255, "low": 0}
 

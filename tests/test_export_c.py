@@ -208,6 +208,13 @@ def test_the_hex_files_alone_give_their_golden_values(name: str, kind: str) -> N
     assert {(name, str(array.size), types[name]) for name, array in arrays.items()} == listed
     assert min(arrays[name].min() for name in types if types[name] == "uint8") >= 0 > arrays["c1_weight"].min()
 
+    top, last = map(int, re.search(r"reg signed \[(\d+):0\] weight \[0:(\d+)\];", readme).groups())
+    assert (top + 1, last + 1) == (8 * np.dtype(kind).itemsize, arrays["c1_weight"].size)
+    assert {types[f"{each.name}_golden"] for each in network.layers[:-1]} == {types["input_golden"], types["table"]}
+    threshold = FixedPoint(network, kind).threshold
+    none = "This model has no threshold above which an image is of no class."
+    assert (f"Above a distance of {threshold}, the image is of no class." if threshold else none) in readme
+
     x = as_read(arrays["image"], readme)
     np.testing.assert_array_equal(x, arrays["input_golden"])
     for layer in network.layers[:-1]:

@@ -72,6 +72,7 @@ def test_the_model_says_what_it_takes_and_where_it_is_from() -> None:
     model = onnx.load_model_from_string(target.render(LeNet5.load(), trained))
     onnx.checker.check_model(model, full_check=True)
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
+    assert model.ir_version == 8  # not that of the onnx that is installed, which older runtimes refuse
     (images,) = model.graph.input
     assert images.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [each.dim_param or each.dim_value for each in images.type.tensor_type.shape.dim] == ["n", 28, 28]
