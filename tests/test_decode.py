@@ -360,3 +360,11 @@ def test_what_holds_no_picture_is_told(source: Any, said: str) -> None:
     with pytest.raises(LeNet5Error) as error:
         decode(source)
     assert str(error.value) == said
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "YCbCr", "HSV"])
+def test_colours_stay_in_every_mode_that_has_some(mode: str) -> None:
+    colours = Image.new("RGB", (40, 30), (204, 51, 51))  # both are in the palette
+    colours.paste((51, 51, 204), (0, 0, 20, 30))
+    pixels = decode(colours.convert(mode)).pixels.astype(int)
+    np.testing.assert_allclose(pixels, decode(colours).pixels, atol=4)
