@@ -343,6 +343,7 @@ def test_every_layer_is_near_that_of_the_network(name: str, kind: str, off: floa
     for layer in network.layers[:-1]:
         difference = abs(found[layer.name] / quantised.one - expected[layer.name])
         assert difference.mean() < off, layer.name
+    assert abs(quantised.scores(IMAGES) - network.scores(IMAGES)).mean() < 10 * off
 
 
 @pytest.mark.parametrize("kind", fixed.TYPES)
