@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from lenet5_cli import LeNet5
 from lenet5_cli.config import Config
@@ -126,3 +127,14 @@ def test_a_process_takes_up_the_parameters_of_the_first() -> None:
         step.loss_and_gradient(SPLIT.images, SPLIT.labels)
         there.pool.work.begin(step.pool.buffer)
     np.testing.assert_array_equal(other.parameters, own.parameters)
+
+
+def test_blas_has_one_thread_until_a_block_ends() -> None:
+    def blas() -> set[int]:
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    with threadpool_limits(2, "blas"):
+        before = blas()
+        with Step(LeNet5()):
+            assert blas() == {1}
+        assert blas() == before
