@@ -101,7 +101,7 @@ def test_an_epoch_that_is_as_accurate_as_the_model_is_kept_at_a_smaller_loss_alo
         def fit(network: LeNet5, *_: object, validation: Any, factor: float = factor, **__: object) -> Any:
             before = evaluate(network, validation)
             network.parameters += 0.01
-            yield Epoch(1, 0.3, 1.0, 0.1, 64, 0.1, factor * before.loss, before.accuracy)
+            yield Epoch(1, 0.3, 1.0, 0.1, 64, 0.1, factor * before.loss, before.accuracy), before
 
         monkeypatch.setattr(runs, "fit", fit)
         assert train(data=str(own), start=start, seed=5, epochs=1).improved == kept
@@ -112,7 +112,7 @@ def test_a_resumed_run_still_keeps_the_model_that_no_epoch_is_better_than(
 ) -> None:
     def fit(network: LeNet5, *_: object, first: int, **__: object) -> Any:
         network.parameters += 0.01
-        yield Epoch(first, 0.3, 1.0, 0.1, 64, 0.1, 9 / first, 0.0)  # the second is better than the first
+        yield Epoch(first, 0.3, 1.0, 0.1, 64, 0.1, 9 / first, 0.0), None  # the second is better than the first
 
     monkeypatch.setattr(runs, "fit", fit)
     begun = train(data=str(own), start=start, seed=5, epochs=1)
