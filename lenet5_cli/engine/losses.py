@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.errors import LeNet5Error
 
-FLOOR = 1e-20  # the report's smallest probability in a logarithm
+FLOOR = 1e-20  # the smallest probability in a logarithm; the report takes it for 0 alone
 RUBBISH = 5.0  # j of ``discriminative``: the penalty of the paper's "rubbish" class
 
 Targets = NDArray[Any]
