@@ -94,7 +94,7 @@ def render_glyphs(
     if output.suffix.lower() not in (".png", ".txt"):
         ends = "expected a name that ends in .png, for an image, or .txt, for a text"
         raise click.UsageError(printable(f"--output {output}: {ends}"))
-    refuse_existing(overwrite, output)
+    refuse_existing(True, output)  # where no file can be, whether there is one or not
     from lenet5_cli.data import glyphs
 
     if font or characters is not None:
@@ -104,7 +104,11 @@ def render_glyphs(
     else:
         rendered = glyphs.read(sheet or "digits")
     targets = glyphs.files(output, rendered)
-    refuse_existing(overwrite, *targets)
+    try:
+        refuse_existing(overwrite, *targets)
+    except click.UsageError:
+        _show(console(), rendered)
+        raise
     glyphs.write(output, rendered, scale)
     say_written(*targets)
     _show(console(), rendered)
