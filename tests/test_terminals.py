@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -102,9 +103,9 @@ def test_a_dumb_terminal_and_a_narrow_one() -> None:
         assert name not in COLOURED or "\x1b[" in shown, name  # bold, at least
 
 
-@POSIX
-def test_a_bar_fits_a_terminal_that_has_been_made_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each time it moved, it filled lines more."""
+@pytest.fixture
+def resize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], io.StringIO]]:
+    """Make stderr a terminal, and return what gives it a size, and returns what is written."""
     import fcntl
     import pty
     import struct
@@ -114,21 +115,42 @@ def test_a_bar_fits_a_terminal_that_has_been_made_narrower(monkeypatch: pytest.M
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "fileno", lambda: its)
     monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", terminal)
 
-    def resize(columns: int) -> None:
-        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    def size(rows: int, columns: int) -> io.StringIO:
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+        monkeypatch.setattr(sys, "stderr", terminal)
+        return terminal
 
-    resize(100)
-    with progress(total=9, desc="read") as bar:
-        wide = len(terminal.getvalue().split("\r")[-1])
-        resize(40)
-        bar.refresh()
-        narrow = len(terminal.getvalue().split("\r")[-1].rstrip())
+    yield size
     os.close(its)
     os.close(ours)
+
+
+@POSIX
+def test_a_bar_fits_a_terminal_that_has_been_made_narrower(resize: Callable[[int, int], io.StringIO]) -> None:
+    """Each time it moved, it filled lines more."""
+    terminal = resize(24, 100)
+    with progress(total=9, desc="read") as bar:
+        wide = len(terminal.getvalue().split("\r")[-1])
+        resize(24, 40)
+        bar.refresh()
+        narrow = len(terminal.getvalue().split("\r")[-1].rstrip())
     assert 40 < wide < 100
     assert narrow <= 40
+
+
+@POSIX
+@pytest.mark.parametrize(("rows", "columns", "width"), [(0, 0, 80), (24, 0, 80), (0, 60, 60)])
+def test_a_bar_on_a_terminal_of_unknown_size(
+    resize: Callable[[int, int], io.StringIO], rows: int, columns: int, width: int
+) -> None:
+    """There was none."""
+    terminal = resize(rows, columns)
+    with progress(total=9, desc="read"):
+        shown = terminal.getvalue().split("\r")[-1]
+    assert shown.startswith("read:   0%|")
+    assert shown.endswith("| 0/9 [00:00<?, ?it/s]")
+    assert len(shown) == width
 
 
 @POSIX

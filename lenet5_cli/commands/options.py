@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LAST = 10  # seconds that the MPI library may take to end
-USUAL = 80  # columns of a terminal
+USUAL, ROWS = 80, 24  # columns of a terminal, and rows
 GOES_WITH = {  # else without effect
     "lr_decay": ("schedule", "exponential"),
     "rubbish": ("loss", "discriminative"),
@@ -595,6 +595,9 @@ def progress(**how: Any) -> Any:
         return NoBar()
     from tqdm import tqdm as on_terminal
 
+    columns, rows = os.get_terminal_size(sys.stderr.fileno())
+    if not (columns and rows):  # of unknown size, on which tqdm draws nothing
+        return on_terminal(**how, ncols=columns or USUAL, nrows=ROWS)
     return on_terminal(**how, dynamic_ncols=True)  # it may be made wider or narrower
 
 
