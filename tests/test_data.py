@@ -377,17 +377,31 @@ def test_fetch_loads_every_split_into_the_cache(bars_folder: Path, monkeypatch: 
 
 def test_a_download_has_its_bar_though_a_folder_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar of pictures, whose number is not known at first, is none that pooch can take."""
-    shown = []
+    terminal = io.StringIO()
 
-    def load(_: str, __: str, bar: tqdm) -> None:
-        shown.append((bool(bar), bar.unit))
+    def load(_: str, __: str, bar: options.Download) -> None:
+        for total in (2000, 4000):  # two files, as pooch shows them
+            assert bar
+            bar.total = total
+            bar.update(1000)
+            bar.reset()
+            bar.update(total)
+            bar.close()
+        bar.update(1000)
         raise OSError("no network")
 
     monkeypatch.setattr(remote, "load", load)
-    monkeypatch.setattr(options, "progress", lambda **how: tqdm(**how, file=io.StringIO()))
+    monkeypatch.setattr(options, "progress", lambda **how: tqdm(**how, file=terminal, mininterval=0, ascii=True))
     Path("kmnist").mkdir()
     run("data", "fetch", "kmnist", code=1)
-    assert shown == [(True, "B")]
+    shown = [line.rstrip() for line in terminal.getvalue().split("\r")]
+    parts = [re.sub(r"\|.*\|", "", line.partition(" [")[0]) for line in shown if line]
+    half, whole, quarter, all_of_it = (
+        f"load kmnist: {part}"
+        for part in (" 50% 1.00k/2.00k", "100% 2.00k/2.00k", " 25% 1.00k/4.00k", "100% 4.00k/4.00k")
+    )
+    assert [part for part in parts if "  0%" not in part] == [half, whole, quarter, all_of_it, quarter]
+    assert shown[-1] == ""  # the line is free again
 
 
 def test_a_failed_fetch_says_where_else_the_data_is(monkeypatch: pytest.MonkeyPatch) -> None:

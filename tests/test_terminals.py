@@ -154,10 +154,13 @@ def test_a_bar_on_a_terminal_of_unknown_size(
 
 
 @POSIX
-def test_what_is_drawn_is_not_said_to_be_downloaded() -> None:
-    (shown,) = on_a_terminal(["data", "show", "builtin:9"])
-    assert "load builtin:9\r" in shown
-    assert not re.search("download|%|B/s", shown)
+def test_what_is_drawn_or_there_already_is_not_said_to_be_downloaded() -> None:
+    Path("bars").rename("mnist_data")
+    drawn, there = on_a_terminal(["data", "show", "builtin:9"], ["data", "show", "mnist"])
+    assert "load builtin:9\r" in drawn
+    assert there.startswith("Load train: 300 images of 28x28 pixels from mnist_data/train-images-idx3-ubyte\r\n")
+    for shown in (drawn, there):
+        assert not re.search("download|%|B/s", shown)
 
 
 @POSIX

@@ -542,10 +542,12 @@ def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") 
     from lenet5_cli.data.sources import NAMES, is_drawn
 
     there = source not in NAMES and os.path.exists(source)  # noqa: PTH110 - any text may be given
-    how: dict[str, Any] = {"unit": " pictures"} if there else {"unit": "B", "unit_scale": True, "total": 1}
+    how: dict[str, Any] = {"leave": False, "desc": f"load {printable(source)}"}
     if is_drawn(source):
-        how = {"bar_format": "{desc}"}  # it does not count
-    with progress(**how, leave=False, desc=f"load {printable(source)}") as bar:
+        shown = progress(**how, bar_format="{desc}")  # it does not count
+    else:
+        shown = progress(**how, unit=" pictures") if there else Download(**how, unit="B", unit_scale=True)
+    with shown as bar:
         loaded = get(None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
@@ -581,8 +583,43 @@ class NoBar:
     def clear(self) -> None:
         """Clear nothing."""
 
+    close = clear
+
     def update(self, count: int = 1) -> None:
         """Show nothing."""
+
+
+class Download:
+    """A bar that is drawn when bytes come: what is there already is not downloaded."""
+
+    disable = False
+    total: float | None = None
+
+    def __init__(self, **how: Any) -> None:
+        self._how = how
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        """Draw nothing yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the bar of what did not come whole."""
+        self.close()
+
+    def update(self, count: int = 1) -> None:
+        """Show that bytes came."""
+        if self._bar is None:
+            self._bar = progress(**self._how, total=self.total)
+        self._bar.update(count)
+
+    def close(self) -> None:
+        """Finish a file; another may come."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+    reset = close
 
 
 def progress(**how: Any) -> Any:
