@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -15,8 +16,9 @@ import pytest
 from click.shell_completion import ShellComplete
 
 import lenet5_cli
-from lenet5_cli import __main__
+from lenet5_cli import LeNet5, __main__
 from lenet5_cli.commands import COMMANDS, Group, lenet5
+from lenet5_cli.config import Config
 from lenet5_cli.storage import checkpoint
 from tests.conftest import drawing, environment, run
 
@@ -260,6 +262,31 @@ def test_a_checkpoint_that_is_none_is_told() -> None:
     told = "Error: model.pkl: looks like text; expected a checkpoint"
     assert run("eval", "model.pkl", code=1).stderr == f"{told}\n"
     assert run("predict", "three.png", code=1).stderr == f"{told}; --model bundled reads with the bundled model\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["eval", "dump.pkl", "--data", "bars"], 1),
+        (["eval", "dump.pkl", "bundled", "--data", "bars"], 1),
+        (["predict", "three.png", "--model", "dump.pkl"], 1),
+        (["export", "dump.pkl", "--to", "npz"], 1),
+        (["compare", "bundled", "dump.pkl", "--data", "bars"], 1),
+        (["data", "show", "bars", "--model", "dump.pkl"], 1),
+        (["train", "--from", "dump.pkl", "--data", "bars", "--epochs", "1"], 1),
+        (["train", "--from", "dump.pkl", "--data", "bars", "--epochs", "1", "--glyphs", "codes"], 0),
+        (["eval", "bundled", "--data", "bars"], 0),
+    ],
+)
+@pytest.mark.usefixtures("bars_folder")
+def test_with_which_glyphs_a_file_of_the_reports_is_read_is_told(arguments: list[str], count: int) -> None:
+    """A network that was trained with others read a third of what it had read, and nothing was said."""
+    Path("dump.pkl").write_bytes(pickle.dumps(LeNet5(Config(seed=1)).pairs()))
+    drawing(3).save("three.png")
+    there = "dump.pkl: it holds no glyphs, and is read with the sheet digits"
+    note = f"NOTE: {there}, which is wrong if it was trained with others."
+    lines = run(*arguments).stderr.splitlines()
+    assert [line for line in lines if "glyphs" in line] == [note] * count
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a current folder is not deleted")

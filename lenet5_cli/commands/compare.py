@@ -18,6 +18,7 @@ from lenet5_cli.commands.options import (
     demand_plot,
     load,
     model_name,
+    note_glyphs,
     option,
     overwrite_option,
     refuse_existing,
@@ -118,6 +119,7 @@ def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: in
     from lenet5_cli.training.metrics import mcnemar, wilson
 
     networks = [LeNet5.restore(each) for each in saved]
+    note_glyphs(*saved)
     names = networks[0].names
     if networks[1].names != names:
         one, other = (model_name(Path(each.path)) for each in saved)

@@ -18,6 +18,7 @@ from lenet5_cli.commands.options import (
     load,
     loading,
     model_name,
+    note_glyphs,
     option,
     overwrite_option,
     refuse_existing,
@@ -307,8 +308,11 @@ def _list_pairs(pairs: "list[tuple[str, int, str, int]]", splits: "dict[str, Spl
 def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Path) -> None:
     """List the labels that a model contradicts, by the probability of what it reads."""
     from lenet5_cli.engine.network import LeNet5
+    from lenet5_cli.storage import checkpoint
 
-    network = LeNet5.load(model)
+    saved = checkpoint.read(model)
+    network = LeNet5.restore(saved)
+    note_glyphs(saved)
     doubts = sorted(doubt for name, split in splits.items() for doubt in _doubts(network, name, split, names, model))
     count = "1 label differs" if len(doubts) == 1 else f"{len(doubts):,} labels differ"
     end = ", the surest first:" if len(doubts) > 1 else ":" if doubts else "."

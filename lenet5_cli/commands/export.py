@@ -11,6 +11,7 @@ from lenet5_cli.commands.options import (
     FOLDER,
     MODEL,
     Integer,
+    note_glyphs,
     overwrite_option,
     refuse_existing,
     refuse_filled,
@@ -83,6 +84,7 @@ def export(model: Path, target: str, output: str | None, kind: str | None, golde
     saved = checkpoint.read(model)
     network = LeNet5.restore(saved)
     layers.check(network)
+    note_glyphs(saved)
     module = import_module(f"lenet5_cli.export.{target}")
     rendered = module.render(network, saved, *((kind or types[0], golden or 1) if types else ()))
     write(path, rendered, demand)  # another process may have written it meanwhile

@@ -120,7 +120,17 @@ def read_models(paths: "Sequence[Path]") -> "tuple[list[LeNet5], list[Checkpoint
         if paths.count(path) > 1:
             raise click.UsageError(printable(f"{model_name(path)} was given twice; each model answers once"))
     saved = [checkpoint.read(path) for path in paths]
-    return [LeNet5.restore(each) for each in saved], saved
+    networks = [LeNet5.restore(each) for each in saved]
+    note_glyphs(*saved)
+    return networks, saved
+
+
+def note_glyphs(*saved: "Checkpoint") -> None:
+    """Say which glyphs a checkpoint that holds none, as the report's code writes it, is read with."""
+    for each in saved:
+        if each.sheet is None:
+            there = f"{each.where}it holds no glyphs, and is read with the sheet digits"
+            click.echo(printable(f"NOTE: {there}, which is wrong if it was trained with others."), err=True)
 
 
 def available_cores() -> int:

@@ -28,6 +28,7 @@ from lenet5_cli.commands.options import (
     files_read,
     joined,
     load,
+    note_glyphs,
     note_missing,
     option,
     overwrite_option,
@@ -226,6 +227,8 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     names = runs.names_of(saved, given)
     split, test, notice = ranks.led(lambda: _load(config, names, fall_back="data" not in given))
     run = runs.begin(config, split, saved, given)
+    if saved and "glyphs" not in given:
+        note_glyphs(saved)
     demand_classes(run.network, test)
     note_missing(run.network.sheet, run.training, split)
     agree(ranks, run, training=split, test=test, rehearsed=run.rehearsed)
