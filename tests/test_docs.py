@@ -17,6 +17,7 @@ import re
 import shlex
 import shutil
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -41,6 +42,7 @@ PRINTED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 COMMAND = re.compile(r"^(?:.*&& |\$ )?(lenet5 .*)$", re.MULTILINE)
+WRITTEN = {"train": "model.pkl", "tune": "best.toml", "render-glyphs": "glyphs.png"}  # where no name is given
 BENCHMARK_OPTIONS = {
     "--choose",
     "--train",
@@ -153,6 +155,18 @@ def test_the_readme_can_be_followed_from_its_first_command_to_its_last() -> None
         assert arguments[0] != "predict" or f"```console\n$ {command}\n{result.output}```" in text
 
 
+def test_no_command_meets_a_file_of_an_earlier_one() -> None:
+    """The README, the guide and the report's page can be followed in one folder, one after the other."""
+    there: set[str] = set()
+    for page in (README, ROOT / "docs" / "guide.md", ROOT / "docs" / "report.md"):
+        for _, kind, content in BLOCK.findall(page.read_text(encoding="utf-8")):
+            for command in _commands(content) if kind == "console" else ():
+                written = _written(shlex.split(command)[1:])
+                assert not there & written or {"--overwrite", "--resume"} & set(command.split()), command
+                there |= written
+    assert {"model.pkl", "found.pkl", "best.toml", "explained.png", "builtin.png", "drawn", "sheet.txt"} <= there
+
+
 @pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("page", _python_pages(), ids=lambda page: page.name)
 def test_code_prints_what_is_shown(page: Path) -> None:
@@ -216,6 +230,26 @@ def test_every_picture_in_docs_is_used() -> None:
     texts = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     pictures = [path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".png", ".jpg")]
     assert [name for name in pictures if name not in texts] == []
+
+
+def _commands(text: str) -> list[str]:
+    """Return the commands of a block: what is behind "$ ", or each line where nothing is."""
+    lines = text.splitlines()
+    return COMMAND.findall("\n".join([line for line in lines if line.startswith("$ ")] or lines))
+
+
+def _written(arguments: list[str]) -> set[str]:
+    """Return the names of what a command writes."""
+    match arguments:
+        case ["data", "convert", _, target, *_]:
+            return {target}
+        case ["data", "show", *_]:
+            options = {"--sheet"}
+        case _:
+            options = {"-o", "--output", "--log", "--plot", "--errors", "--explain", "--figures"}
+    given = {name for option, name in pairwise(arguments) if option in options}
+    own = WRITTEN.get(arguments[0])
+    return given | ({own} if own and not {"-o", "--output"} & set(arguments) else set())
 
 
 def _run(command: str, *, small: bool) -> str:
