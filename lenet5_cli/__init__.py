@@ -7,7 +7,7 @@ The Python interface is what ``__all__`` names; docs/python.md shows it at work.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lenet5_cli.commands.options import bar
+    from lenet5_cli.commands.progress import bar
     from lenet5_cli.config import Config
     from lenet5_cli.data.sources import Split
     from lenet5_cli.engine.committee import Committee
@@ -47,7 +47,7 @@ _PLACES = {
     "Split": "data.sources.Split",
     "Tally": "training.metrics.Tally",
     "Text": "pictures.lines.Text",
-    "bar": "commands.options.bar",
+    "bar": "commands.progress.bar",
     "evaluate": "training.loop.evaluate",
     "load_data": "training.inputs.load_data",
     "read_digits": "pictures.read.read_digits",

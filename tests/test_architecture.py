@@ -42,7 +42,9 @@ HEAVY = {
 }
 TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every other have its name
     "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
-    "commands": ["options"],
+    "commands": ["options", "outputs"],
+    "terminals": ["progress"],
+    "ranks": ["launch"],
     "predict": ["explanation"],
     "export": ["layers", "npz"],
     "export_c": ["c", "fixed", "hex"],

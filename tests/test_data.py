@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from lenet5_cli import LeNet5, commands
-from lenet5_cli.commands import options
+from lenet5_cli.commands import progress
 from lenet5_cli.commands.data import GAP, SHEET, _draw_sheet
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, remote
@@ -379,7 +379,7 @@ def test_a_download_has_its_bar_though_a_folder_has_its_name(monkeypatch: pytest
     """A bar of pictures, whose number is not known at first, is none that pooch can take."""
     terminal = io.StringIO()
 
-    def load(_: str, __: str, bar: options.Download) -> None:
+    def load(_: str, __: str, bar: progress.Download) -> None:
         for total in (2000, 4000):  # two files, as pooch shows them
             assert bar
             bar.total = total
@@ -391,7 +391,7 @@ def test_a_download_has_its_bar_though_a_folder_has_its_name(monkeypatch: pytest
         raise OSError("no network")
 
     monkeypatch.setattr(remote, "load", load)
-    monkeypatch.setattr(options, "progress", lambda **how: tqdm(**how, file=terminal, mininterval=0, ascii=True))
+    monkeypatch.setattr(progress, "progress", lambda **how: tqdm(**how, file=terminal, mininterval=0, ascii=True))
     Path("kmnist").mkdir()
     run("data", "fetch", "kmnist", code=1)
     shown = [line.rstrip() for line in terminal.getvalue().split("\r")]

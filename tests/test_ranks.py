@@ -24,7 +24,7 @@ import pytest
 
 import lenet5_cli
 from lenet5_cli import LeNet5, LeNet5Error
-from lenet5_cli.commands import options
+from lenet5_cli.commands import launch, options
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.data.augmentation import draw
@@ -793,12 +793,12 @@ def test_an_error_of_the_leader_takes_all_down_with_its_exit_code(
 ) -> None:
     kept: list[Any] = []
     own = Ranks()
-    monkeypatch.setattr(options, "launched", lambda: Place(0, 2, 0))
-    monkeypatch.setattr(options, "join", lambda _: own)
-    monkeypatch.setattr(options.atexit, "register", lambda *call: kept.append(call))
-    with pytest.raises(type(error)), options.joined(1):
+    monkeypatch.setattr(launch, "launched", lambda: Place(0, 2, 0))
+    monkeypatch.setattr(launch, "join", lambda _: own)
+    monkeypatch.setattr(launch.atexit, "register", lambda *call: kept.append(call))
+    with pytest.raises(type(error)), launch.joined(1):
         raise error
-    assert kept == [(options._leave, own), (own.abort, code)]
+    assert kept == [(launch._leave, own), (own.abort, code)]
 
 
 def test_cores_are_shared_out_among_the_ranks_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -821,22 +821,22 @@ def other(monkeypatch: pytest.MonkeyPatch) -> Any:
         raise seen.answer
 
     seen.tell, seen.end, seen.leave, seen.abort = tell, lambda: seen.ended.append(True), lambda: None, lambda _: None
-    monkeypatch.setattr(options, "join", lambda _: seen)
-    monkeypatch.setattr(options.signal, "signal", lambda number, how: seen.kept.append((number, how)))
-    monkeypatch.setattr(options.atexit, "register", lambda *call: seen.kept.append(call))
-    monkeypatch.setattr(options.atexit, "unregister", lambda call: seen.kept.remove((call, 1)))
+    monkeypatch.setattr(launch, "join", lambda _: seen)
+    monkeypatch.setattr(launch.signal, "signal", lambda number, how: seen.kept.append((number, how)))
+    monkeypatch.setattr(launch.atexit, "register", lambda *call: seen.kept.append(call))
+    monkeypatch.setattr(launch.atexit, "unregister", lambda call: seen.kept.remove((call, 1)))
     return seen
 
 
 def test_another_rank_ends_with_the_leader_and_leaves_signals_to_it(other: Any) -> None:
-    with options.joined(1) as joined:
+    with launch.joined(1) as joined:
         assert joined is other
-    with options.joined(1):
+    with launch.joined(1):
         raise Ended
     assert other.ended == [True]
     numbers = (signal.SIGINT, signal.SIGTERM)
     joining, ignored = ([(number, how) for number in numbers] for how in (signal.SIG_DFL, signal.SIG_IGN))
-    assert other.kept == [*joining, *ignored, (options._leave, other)] * 2
+    assert other.kept == [*joining, *ignored, (launch._leave, other)] * 2
 
 
 @launcher
@@ -876,15 +876,15 @@ def test_another_rank_tells_the_leader_of_an_error_and_shows_it_only_where_that_
     monkeypatch.setattr(sys, "stderr", sys.stderr)
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     error = LeNet5Error("bars: empty")
-    with options.joined(1):
+    with launch.joined(1):
         raise error
     assert other.told == [error]
     assert (other.abort, 1) not in other.kept
-    options.mute()
+    launch.mute()
     muted = sys.stderr
     assert muted.name == os.devnull
     other.answer = UnheardError("rank 1 on here: bars: empty")
-    with pytest.raises(UnheardError), options.joined(1):
+    with pytest.raises(UnheardError), launch.joined(1):
         raise error
     assert sys.stderr is sys.__stderr__
     assert (other.abort, 1) in other.kept
@@ -910,12 +910,12 @@ def test_a_library_that_is_missing_is_told_once_a_host(local: int, monkeypatch: 
     def missing(_: float) -> None:
         raise LeNet5Error("mpi4py is missing")
 
-    monkeypatch.setattr(options, "launched", lambda: Place(3, 4, local))
-    monkeypatch.setattr(options.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(options, "join", missing)
+    monkeypatch.setattr(launch, "launched", lambda: Place(3, 4, local))
+    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(launch, "join", missing)
     spoken: list[bool] = []
-    monkeypatch.setattr(options, "unmute", lambda: spoken.append(True))
-    with pytest.raises(LeNet5Error, match=r"^mpi4py is missing$"), options.joined(1):
+    monkeypatch.setattr(launch, "unmute", lambda: spoken.append(True))
+    with pytest.raises(LeNet5Error, match=r"^mpi4py is missing$"), launch.joined(1):
         pytest.fail("there is nobody to join")
     assert spoken == [True] * (not local)
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
-from lenet5_cli.commands.options import progress
+from lenet5_cli.commands.progress import progress
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.storage import checkpoint

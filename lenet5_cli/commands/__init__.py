@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import lenet5_cli
-from lenet5_cli.commands.options import mute
+from lenet5_cli.commands.launch import mute
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.processes import silence_pillow
 from lenet5_cli.training.ranks import launched

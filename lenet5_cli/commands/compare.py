@@ -10,22 +10,18 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
-    bar,
     console,
     data_of,
     data_option,
-    data_read,
-    demand_plot,
     load,
     model_name,
     note_glyphs,
     option,
     overwrite_option,
-    refuse_existing,
-    refuse_read,
-    say_written,
     threads_option,
 )
+from lenet5_cli.commands.outputs import data_read, demand_plot, refuse_existing, refuse_read, say_written
+from lenet5_cli.commands.progress import bar
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:

@@ -14,18 +14,14 @@ from lenet5_cli.commands.options import (
     Number,
     complete_data,
     console,
-    data_read,
     load,
     loading,
     model_name,
     note_glyphs,
     option,
     overwrite_option,
-    refuse_existing,
-    refuse_filled,
-    refuse_read,
-    say_written,
 )
+from lenet5_cli.commands.outputs import data_read, refuse_existing, refuse_filled, refuse_read, say_written
 from lenet5_cli.config import Config
 from lenet5_cli.errors import LeNet5Error, printable
 

@@ -8,35 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lenet5_cli.commands.launch import agree, demand_command, joined
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     Number,
     SharedCommand,
-    agree,
-    bar,
     console,
     data_of,
     data_option,
-    data_read,
-    demand_command,
-    demand_plot,
-    joined,
     load,
     model_name,
     option,
     overwrite_option,
     plain,
     read_models,
-    refuse_existing,
-    refuse_read,
-    refuse_shared,
-    say_written,
     shifted_option,
     threads_of,
     threads_option,
     timeout_option,
 )
+from lenet5_cli.commands.outputs import data_read, demand_plot, refuse_existing, refuse_read, refuse_shared, say_written
+from lenet5_cli.commands.progress import bar
 from lenet5_cli.errors import printable
 from lenet5_cli.export import TARGETS
 

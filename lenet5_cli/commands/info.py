@@ -22,10 +22,9 @@ from lenet5_cli.commands.options import (
     option,
     overwrite_option,
     plain,
-    refuse_existing,
-    say_written,
     source_of,
 )
+from lenet5_cli.commands.outputs import refuse_existing, say_written
 from lenet5_cli.errors import LeNet5Error
 
 if TYPE_CHECKING:

@@ -1,11 +1,8 @@
-"""What the commands share: options as decorators, loading data with a bar, refusing to replace files."""
+"""What the commands share: options as decorators, settings, reading models and data, stopping at a signal."""
 
-import atexit
 import os
 import signal
-import sys
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import Field, fields
 from functools import partial
 from math import isnan
@@ -15,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 import click
 from click.shell_completion import CompletionItem
 
+from lenet5_cli.commands.launch import joined
+from lenet5_cli.commands.progress import USUAL, Download, bar, progress
 from lenet5_cli.config import READ_AS, Config, choices, known, presets, read
 from lenet5_cli.errors import LeNet5Error, printable
-from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, FILLING, shipped_sheets
-from lenet5_cli.training.ranks import ALONE, TIMEOUT, Ended, Place, Ranks, UnheardError, join, launched, own_cores
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_sheets
+from lenet5_cli.training.ranks import TIMEOUT, Ranks, launched, own_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console
     from rich.text import Text
@@ -32,12 +31,9 @@ if TYPE_CHECKING:
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage.checkpoint import Checkpoint
     from lenet5_cli.training.loop import Batch
-    from lenet5_cli.training.runs import Run
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-LAST = 10  # seconds that the MPI library may take to end
-USUAL, ROWS = 80, 24  # columns of a terminal, and rows
 GOES_WITH = {  # else without effect
     "lr_decay": ("schedule", "exponential"),
     "rubbish": ("loss", "discriminative"),
@@ -309,203 +305,9 @@ def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> Non
         ctx.meta["config"] = name
 
 
-@contextmanager
-def joined(timeout: float) -> "Iterator[Ranks]":
-    """Join the ranks that an MPI launcher started, of which rank 0 leads; without one, there is nobody to join.
-
-    An error of another rank becomes the leader's, which then takes all down when it has shown it.
-    """
-    place = launched()
-    if place.size == 1:
-        yield ALONE
-        return
-    ranks = _join(place, timeout)
-    try:
-        yield ranks
-        ranks.end()
-    except Ended:
-        pass
-    except click.exceptions.Exit:
-        ranks.end()
-        raise
-    except BaseException as error:
-        atexit.register(ranks.abort, _exit_code(error))
-        if not ranks.leader:
-            _tell(ranks, error)
-            return
-        raise
-
-
-def demand_command(ranks: Ranks, command: str) -> None:
-    """Raise LeNet5Error where a rank was given another command than the leader."""
-    leaders = ranks.share(lambda: command)
-    if command != leaders:
-        raise LeNet5Error(f"lenet5 {command}, but lenet5 {leaders} on {ranks.name(0)}; expected the same on every rank")
-
-
-def _tell(ranks: Ranks, error: BaseException) -> None:
-    """Have the leader show an error, and return when this rank is to end; where it does not, show it here."""
-    try:
-        ranks.tell(error)
-    except Ended:
-        atexit.unregister(ranks.abort)
-    except UnheardError:
-        unmute()
-        raise
-
-
-def _join(place: Place, timeout: float) -> Ranks:
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    # Until all have joined, the library waits in C, where no handler of Python's runs, for ranks that may never come.
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
-    with _ended_after(timeout):
-        try:
-            ranks = join(timeout)
-        except LeNet5Error:
-            if not place.local_rank:  # one message a host
-                unmute()
-            raise
-    for number in numbers:
-        signal.signal(number, signal.SIG_IGN if place.rank else before[number])  # the leader decides
-    atexit.register(_leave, ranks)
-    return ranks
-
-
-@contextmanager
-def _ended_after(seconds: float) -> "Iterator[None]":
-    """End the process by a signal where the block takes longer; not outside POSIX."""
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _leave(ranks: Ranks) -> None:
-    """Leave the ranks at the end of the process."""
-    ranks.leave()
-    if hasattr(signal, "alarm"):
-        signal.alarm(LAST)  # messages that nobody takes any more must not keep the library from ending
-
-
-def _exit_code(error: BaseException) -> int:
-    if isinstance(error, KeyboardInterrupt):
-        return 128 + signal.SIGINT
-    code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", 1)
-    return code if isinstance(code, int) else 1
-
-
 def threads_of(ranks: Ranks, threads: int) -> int:
     """Return on how many cores a rank computes: if nobody has said so, its host's are shared out."""
     return ranks.cores if ranks.size > 1 and source_of("threads") == "DEFAULT" else threads
-
-
-def mute() -> None:
-    """Let nothing be printed by this process."""
-    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-
-
-def unmute() -> None:
-    """Print again."""
-    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-
-
-def agree(ranks: Ranks, run: "Run | None" = None, /, **splits: "Split | None") -> None:
-    """Demand the same versions, images, glyphs and teacher on every rank, and say where rounding may differ."""
-    if ranks.size == 1:
-        return
-    from lenet5_cli.training.inputs import agreed
-
-    own = (run.teacher_sha256, run.network.sheet) if run else ()
-    for name in agreed(ranks, {name: split for name, split in splits.items() if split}, *own):
-        click.echo(f"NOTE: {name} may round otherwise than rank 0: other ranks, other last bits.", err=True)
-
-
-def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
-    """Stop with exit code 2 if a file to be written may not be replaced, or its folder is not there or is read-only."""
-    for path in filter(None, paths):
-        if str(path) == "-":
-            raise click.UsageError("-: expected the name of a file; no file is written to stdout")
-        if not path.parent.is_dir():
-            raise click.UsageError(printable(f"{path}: there is no folder {path.parent}"))
-        if path.exists() and not overwrite:
-            raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
-        folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - a Path of a loop of links would not resolve
-        if (path.is_file() or not path.exists()) and not os.access(folder, os.W_OK):
-            raise click.UsageError(printable(f"{path}: nothing can be written into the folder {folder}"))
-
-
-def refuse_filled(overwrite: bool, folder: Path) -> None:
-    """Stop with exit code 2 if there are files in a folder to be filled, or nothing is there to make it in."""
-    if not (folder.is_dir() and all(each.name in FILLING for each in folder.iterdir())):
-        refuse_existing(overwrite, folder)
-
-
-def demand_plot(name: str, path: Path | None) -> None:
-    """Stop where a plot is asked for and matplotlib is missing, or with exit code 2 if it writes no such files."""
-    if path:
-        from lenet5_cli.reports import figures
-
-        figures.require(name)
-        if not figures.writes(path):
-            ends = "expected a name that ends in .png, .pdf, .svg or another that matplotlib writes"
-            raise click.UsageError(printable(f"{name} {path}: {ends}"))
-
-
-def refuse_shared(*paths: Path | None) -> None:
-    """Stop with exit code 2 if two things would be written to one file, of which one would be lost."""
-    given = [path for path in paths if path]
-    meant = list(map(os.path.realpath, given))  # a Path of a loop of links would not resolve
-    for path, target in zip(given, meant, strict=True):
-        if meant.count(target) > 1:
-            raise click.UsageError(printable(f"{path} is given for two outputs; give each a file of its own"))
-
-
-def files_read(values: "Mapping[str, Any]") -> "Iterator[tuple[str, Path]]":
-    """Yield what may be files or folders that settings have read, with the options that name them."""
-    yield from data_read(values.get("data") or "")
-    named = {name: values.get(name) for name in ("glyphs", "teacher")}
-    named["config"] = click.get_current_context().meta.get("config")
-    for name, given in named.items():
-        yield from ((f"--{name}", Path(each)) for each in (given or "").split(",") if each)
-
-
-def data_read(data: str) -> "Iterator[tuple[str, Path]]":
-    """Yield the file or folder that ``--data`` names, if it does not name a data set."""
-    from lenet5_cli.data.sources import NAMES
-
-    if data and data not in NAMES:
-        yield "--data", Path(data)
-
-
-def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> None:
-    """Stop with exit code 2 if a file that an option or argument names, or of a folder of data, would be replaced."""
-    there = [path for path in written if path and path.is_file()]
-    for option, path in read:
-        for other in there:
-            if path.is_file() and other.resolve() == path.resolve():
-                raise click.UsageError(printable(f"{other}: is read by {option}; give what is written another name"))
-            files = _files_of(path) if option == "--data" else ()  # only data is read of a folder
-            if any(each.is_file() and other.samefile(each) for each in files):
-                message = f"{other}: is a file of the data {path}; give what is written another name"
-                raise click.UsageError(printable(message))
-
-
-def _files_of(data: Path) -> "Iterator[Path]":
-    """Yield the files of a folder of data: IDX files and the names of their classes, or the pictures of each class."""
-    from lenet5_cli.data import sources
-
-    for pattern in ("*ubyte*", sources.NAMES_FILE) if sources.holds_idx(data) else ("*/*", "train/*/*", "test/*/*"):
-        yield from data.glob(pattern)
-
-
-def say_written(*paths: Path | None) -> None:
-    """Say on stderr which files were written."""
-    for path in filter(None, paths):
-        click.echo(printable(f"{path}: written"), err=True)
 
 
 def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
@@ -568,84 +370,6 @@ def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") 
     if (more := len(loaded.unreadable) - UNREADABLE) > 0:
         click.echo(f"  and {more:,} more pictures that cannot be read; lenet5 data show lists them", err=True)
     return loaded
-
-
-def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
-    """Pass batches through and show progress on a terminal or in a notebook: what ``track`` of a function can be."""
-    with progress(total=total, desc=what, unit=" images", leave=False, delay=0.2) as shown:
-        for batch in batches:
-            yield batch
-            shown.update(len(batch[1]))
-
-
-class NoBar:
-    """A bar that shows nothing, and does not wait for tqdm."""
-
-    disable = True
-
-    def __enter__(self) -> Self:
-        """Show nothing."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave nothing."""
-
-    def clear(self) -> None:
-        """Clear nothing."""
-
-    close = clear
-
-    def update(self, count: int = 1) -> None:
-        """Show nothing."""
-
-
-class Download:
-    """A bar that is drawn when bytes come: what is there already is not downloaded."""
-
-    disable = False
-    total: float | None = None
-
-    def __init__(self, **how: Any) -> None:
-        self._how = how
-        self._bar: Any = None
-
-    def __enter__(self) -> Self:
-        """Draw nothing yet."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the bar of what did not come whole."""
-        self.close()
-
-    def update(self, count: int = 1) -> None:
-        """Show that bytes came."""
-        if self._bar is None:
-            self._bar = progress(**self._how, total=self.total)
-        self._bar.update(count)
-
-    def close(self) -> None:
-        """Finish a file; another may come."""
-        if self._bar is not None:
-            self._bar.close()
-        self._bar = None
-
-    reset = close
-
-
-def progress(**how: Any) -> Any:
-    """Return a bar of tqdm's: in a notebook, whose streams are no terminals, that of notebooks, else for terminals."""
-    if "ipykernel" in sys.modules:
-        from tqdm.auto import tqdm
-
-        return tqdm(**how)
-    if not sys.stderr.isatty():
-        return NoBar()
-    from tqdm import tqdm as on_terminal
-
-    columns, rows = os.get_terminal_size(sys.stderr.fileno())
-    if not (columns and rows):  # of unknown size, on which tqdm draws nothing
-        return on_terminal(**how, ncols=columns or USUAL, nrows=ROWS)
-    return on_terminal(**how, dynamic_ncols=True)  # it may be made wider or narrower
 
 
 class Stop:

@@ -18,29 +18,26 @@ from unicodedata import east_asian_width
 
 import click
 
+from lenet5_cli.commands.launch import agree, demand_command, joined
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     Integer,
     Named,
-    NoBar,
     Number,
     SharedCommand,
-    agree,
     console,
-    demand_command,
-    joined,
     model_name,
     option,
     overwrite_option,
-    progress,
     read_models,
-    refuse_existing,
     shifted_option,
     threads_of,
     threads_option,
     timeout_option,
 )
+from lenet5_cli.commands.outputs import refuse_existing
+from lenet5_cli.commands.progress import NoBar, progress
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED_MODEL
 

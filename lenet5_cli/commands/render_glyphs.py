@@ -6,17 +6,8 @@ from unicodedata import normalize
 
 import click
 
-from lenet5_cli.commands.options import (
-    FILE,
-    Integer,
-    Named,
-    complete_sheet,
-    console,
-    overwrite_option,
-    plain,
-    refuse_existing,
-    say_written,
-)
+from lenet5_cli.commands.options import FILE, Integer, Named, complete_sheet, console, overwrite_option, plain
+from lenet5_cli.commands.outputs import refuse_existing, say_written
 from lenet5_cli.errors import printable
 from lenet5_cli.files import shipped_sheets
 

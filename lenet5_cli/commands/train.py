@@ -13,34 +13,34 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from lenet5_cli.commands.launch import agree, demand_command, joined
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     Integer,
     SharedCommand,
     Stop,
-    agree,
     complete_file,
     config_of,
     console,
-    demand_command,
-    demand_plot,
-    files_read,
-    joined,
     load,
     note_glyphs,
     note_missing,
     option,
     overwrite_option,
-    refuse_existing,
-    refuse_read,
-    refuse_shared,
-    say_written,
     settings,
     source_of,
     threads_of,
     threads_option,
     timeout_option,
+)
+from lenet5_cli.commands.outputs import (
+    demand_plot,
+    files_read,
+    refuse_existing,
+    refuse_read,
+    refuse_shared,
+    say_written,
 )
 from lenet5_cli.config import Config, known, read
 from lenet5_cli.errors import LeNet5Error, printable

@@ -17,20 +17,22 @@ from lenet5_cli.commands.options import (
     config_of,
     console,
     cores_option,
-    demand_plot,
-    files_read,
     load,
     note_missing,
     offered,
     option,
     overwrite_option,
     plain,
+    settings,
+    source_of,
+)
+from lenet5_cli.commands.outputs import (
+    demand_plot,
+    files_read,
     refuse_existing,
     refuse_read,
     refuse_shared,
     say_written,
-    settings,
-    source_of,
 )
 from lenet5_cli.config import as_toml, seconds, spaces
 from lenet5_cli.errors import LeNet5Error, printable

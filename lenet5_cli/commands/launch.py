@@ -1,0 +1,131 @@
+"""Under an MPI launcher: joining the ranks, of which the leader alone prints, and leaving them."""
+
+import atexit
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.training.ranks import ALONE, Ended, Place, Ranks, UnheardError, join, launched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lenet5_cli.data.sources import Split
+    from lenet5_cli.training.runs import Run
+
+LAST = 10  # seconds that the MPI library may take to end
+
+
+@contextmanager
+def joined(timeout: float) -> "Iterator[Ranks]":
+    """Join the ranks that an MPI launcher started, of which rank 0 leads; without one, there is nobody to join.
+
+    An error of another rank becomes the leader's, which then takes all down when it has shown it.
+    """
+    place = launched()
+    if place.size == 1:
+        yield ALONE
+        return
+    ranks = _join(place, timeout)
+    try:
+        yield ranks
+        ranks.end()
+    except Ended:
+        pass
+    except click.exceptions.Exit:
+        ranks.end()
+        raise
+    except BaseException as error:
+        atexit.register(ranks.abort, _exit_code(error))
+        if not ranks.leader:
+            _tell(ranks, error)
+            return
+        raise
+
+
+def demand_command(ranks: Ranks, command: str) -> None:
+    """Raise LeNet5Error where a rank was given another command than the leader."""
+    leaders = ranks.share(lambda: command)
+    if command != leaders:
+        raise LeNet5Error(f"lenet5 {command}, but lenet5 {leaders} on {ranks.name(0)}; expected the same on every rank")
+
+
+def _tell(ranks: Ranks, error: BaseException) -> None:
+    """Have the leader show an error, and return when this rank is to end; where it does not, show it here."""
+    try:
+        ranks.tell(error)
+    except Ended:
+        atexit.unregister(ranks.abort)
+    except UnheardError:
+        unmute()
+        raise
+
+
+def _join(place: Place, timeout: float) -> Ranks:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # Until all have joined, the library waits in C, where no handler of Python's runs, for ranks that may never come.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    with _ended_after(timeout):
+        try:
+            ranks = join(timeout)
+        except LeNet5Error:
+            if not place.local_rank:  # one message a host
+                unmute()
+            raise
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN if place.rank else before[number])  # the leader decides
+    atexit.register(_leave, ranks)
+    return ranks
+
+
+@contextmanager
+def _ended_after(seconds: float) -> "Iterator[None]":
+    """End the process by a signal where the block takes longer; not outside POSIX."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _leave(ranks: Ranks) -> None:
+    """Leave the ranks at the end of the process."""
+    ranks.leave()
+    if hasattr(signal, "alarm"):
+        signal.alarm(LAST)  # messages that nobody takes any more must not keep the library from ending
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", 1)
+    return code if isinstance(code, int) else 1
+
+
+def mute() -> None:
+    """Let nothing be printed by this process."""
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+def unmute() -> None:
+    """Print again."""
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+def agree(ranks: Ranks, run: "Run | None" = None, /, **splits: "Split | None") -> None:
+    """Demand the same versions, images, glyphs and teacher on every rank, and say where rounding may differ."""
+    if ranks.size == 1:
+        return
+    from lenet5_cli.training.inputs import agreed
+
+    own = (run.teacher_sha256, run.network.sheet) if run else ()
+    for name in agreed(ranks, {name: split for name, split in splits.items() if split}, *own):
+        click.echo(f"NOTE: {name} may round otherwise than rank 0: other ranks, other last bits.", err=True)

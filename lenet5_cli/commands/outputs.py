@@ -1,0 +1,97 @@
+"""What a command writes: refused where it would be lost, or where it would replace what is read."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lenet5_cli.errors import printable
+from lenet5_cli.files import FILLING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
+    """Stop with exit code 2 if a file to be written may not be replaced, or its folder is not there or is read-only."""
+    for path in filter(None, paths):
+        if str(path) == "-":
+            raise click.UsageError("-: expected the name of a file; no file is written to stdout")
+        if not path.parent.is_dir():
+            raise click.UsageError(printable(f"{path}: there is no folder {path.parent}"))
+        if path.exists() and not overwrite:
+            raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
+        folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - a Path of a loop of links would not resolve
+        if (path.is_file() or not path.exists()) and not os.access(folder, os.W_OK):
+            raise click.UsageError(printable(f"{path}: nothing can be written into the folder {folder}"))
+
+
+def refuse_filled(overwrite: bool, folder: Path) -> None:
+    """Stop with exit code 2 if there are files in a folder to be filled, or nothing is there to make it in."""
+    if not (folder.is_dir() and all(each.name in FILLING for each in folder.iterdir())):
+        refuse_existing(overwrite, folder)
+
+
+def demand_plot(name: str, path: Path | None) -> None:
+    """Stop where a plot is asked for and matplotlib is missing, or with exit code 2 if it writes no such files."""
+    if path:
+        from lenet5_cli.reports import figures
+
+        figures.require(name)
+        if not figures.writes(path):
+            ends = "expected a name that ends in .png, .pdf, .svg or another that matplotlib writes"
+            raise click.UsageError(printable(f"{name} {path}: {ends}"))
+
+
+def refuse_shared(*paths: Path | None) -> None:
+    """Stop with exit code 2 if two things would be written to one file, of which one would be lost."""
+    given = [path for path in paths if path]
+    meant = list(map(os.path.realpath, given))  # a Path of a loop of links would not resolve
+    for path, target in zip(given, meant, strict=True):
+        if meant.count(target) > 1:
+            raise click.UsageError(printable(f"{path} is given for two outputs; give each a file of its own"))
+
+
+def files_read(values: "Mapping[str, Any]") -> "Iterator[tuple[str, Path]]":
+    """Yield what may be files or folders that settings have read, with the options that name them."""
+    yield from data_read(values.get("data") or "")
+    named = {name: values.get(name) for name in ("glyphs", "teacher")}
+    named["config"] = click.get_current_context().meta.get("config")
+    for name, given in named.items():
+        yield from ((f"--{name}", Path(each)) for each in (given or "").split(",") if each)
+
+
+def data_read(data: str) -> "Iterator[tuple[str, Path]]":
+    """Yield the file or folder that ``--data`` names, if it does not name a data set."""
+    from lenet5_cli.data.sources import NAMES
+
+    if data and data not in NAMES:
+        yield "--data", Path(data)
+
+
+def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> None:
+    """Stop with exit code 2 if a file that an option or argument names, or of a folder of data, would be replaced."""
+    there = [path for path in written if path and path.is_file()]
+    for option, path in read:
+        for other in there:
+            if path.is_file() and other.resolve() == path.resolve():
+                raise click.UsageError(printable(f"{other}: is read by {option}; give what is written another name"))
+            files = _files_of(path) if option == "--data" else ()  # only data is read of a folder
+            if any(each.is_file() and other.samefile(each) for each in files):
+                message = f"{other}: is a file of the data {path}; give what is written another name"
+                raise click.UsageError(printable(message))
+
+
+def _files_of(data: Path) -> "Iterator[Path]":
+    """Yield the files of a folder of data: IDX files and the names of their classes, or the pictures of each class."""
+    from lenet5_cli.data import sources
+
+    for pattern in ("*ubyte*", sources.NAMES_FILE) if sources.holds_idx(data) else ("*/*", "train/*/*", "test/*/*"):
+        yield from data.glob(pattern)
+
+
+def say_written(*paths: Path | None) -> None:
+    """Say on stderr which files were written."""
+    for path in filter(None, paths):
+        click.echo(printable(f"{path}: written"), err=True)

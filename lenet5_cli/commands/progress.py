@@ -1,0 +1,93 @@
+"""Progress bars, on a terminal or in a notebook; elsewhere none."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lenet5_cli.training.loop import Batch
+
+USUAL, ROWS = 80, 24  # columns of a terminal, and rows
+
+
+def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
+    """Pass batches through and show progress on a terminal or in a notebook: what ``track`` of a function can be."""
+    with progress(total=total, desc=what, unit=" images", leave=False, delay=0.2) as shown:
+        for batch in batches:
+            yield batch
+            shown.update(len(batch[1]))
+
+
+class NoBar:
+    """A bar that shows nothing, and does not wait for tqdm."""
+
+    disable = True
+
+    def __enter__(self) -> Self:
+        """Show nothing."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing."""
+
+    def clear(self) -> None:
+        """Clear nothing."""
+
+    close = clear
+
+    def update(self, count: int = 1) -> None:
+        """Show nothing."""
+
+
+class Download:
+    """A bar that is drawn when bytes come: what is there already is not downloaded."""
+
+    disable = False
+    total: float | None = None
+
+    def __init__(self, **how: Any) -> None:
+        self._how = how
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        """Draw nothing yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the bar of what did not come whole."""
+        self.close()
+
+    def update(self, count: int = 1) -> None:
+        """Show that bytes came."""
+        if self._bar is None:
+            self._bar = progress(**self._how, total=self.total)
+        self._bar.update(count)
+
+    def close(self) -> None:
+        """Finish a file; another may come."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+    reset = close
+
+
+def progress(**how: Any) -> Any:
+    """Return a bar of tqdm's: in a notebook, whose streams are no terminals, that of notebooks, else for terminals."""
+    if "ipykernel" in sys.modules:
+        from tqdm.auto import tqdm
+
+        return tqdm(**how)
+    if not sys.stderr.isatty():
+        return NoBar()
+    from tqdm import tqdm as on_terminal
+
+    try:
+        columns, rows = os.get_terminal_size(sys.stderr.fileno())
+    except OSError:  # what an editor shows in place of one
+        columns = rows = 0
+    if not (columns and rows):  # of unknown size, on which tqdm draws nothing
+        return on_terminal(**how, ncols=columns or USUAL, nrows=ROWS)
+    return on_terminal(**how, dynamic_ncols=True)  # it may be made wider or narrower
