@@ -44,6 +44,7 @@ TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every oth
     "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
     "commands": ["options", "outputs"],
     "terminals": ["progress"],
+    "train": ["logs"],
     "ranks": ["launch"],
     "predict": ["explanation"],
     "export": ["layers", "npz"],

@@ -1,11 +1,7 @@
 """``lenet5 train``."""
 
-import csv
-import io
-import json
 import secrets
-import time
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -14,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from lenet5_cli.commands.launch import agree, demand_command, joined
+from lenet5_cli.commands.logs import BOARD, Note, folder_held, log_places, refuse_events, to_file, to_tensorboard
 from lenet5_cli.commands.options import (
     FILE,
     MODEL,
@@ -46,21 +43,15 @@ from lenet5_cli.config import Config, known, read
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from lenet5_cli.data.sources import Split
     from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
     from lenet5_cli.training.metrics import Tally
     from lenet5_cli.training.ranks import Ranks
     from lenet5_cli.training.runs import Run
 
-    Note = Callable[[dict[str, Any]], None]
-
 FINETUNE = "finetune"  # the preset of a run that starts from a trained model
 START_KEPT = "No epoch was better on the images held out than the model it started from: that is kept."
 FEW = 0.5  # of the training images: a network that reads fewer has not learned, or has lost what it had
-BOARD = "tensorboard:"  # before the folder of a log for TensorBoard
-EVENTS = "events.out.tfevents.*"  # its files in it
 
 
 def _use_preset(ctx: click.Context, _: click.Parameter, start: Path | None) -> Path | None:
@@ -131,7 +122,7 @@ def train(
         demand_command(ranks, f"train{' --resume' * resume}")
         threads, runs = threads_of(ranks, threads), ranks.share(lambda: runs)
         outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else []
-        opened: AbstractContextManager[Note] = _log(None)
+        opened: AbstractContextManager[Note] = to_file(None)
         if ranks.leader:
             written = _Outputs([output, *outputs], log, plot)
             written.demand(values, start, overwrite=overwrite, resume=resume)
@@ -166,22 +157,22 @@ class _Outputs(NamedTuple):
         from lenet5_cli.storage import checkpoint
 
         refuse_existing(overwrite or resume, *self.models)
-        board, log_file = _log_places(self.log)
+        board, log_file = log_places(self.log)
         refuse_shared(*self.models, log_file, self.plot)
         refuse_read(files_read(values), *self.models, log_file, self.plot)
         if start:
             refuse_read([("--from", start)], log_file, self.plot)  # the model itself may be replaced
         refuse_existing(overwrite, log_file, self.plot)
-        _refuse_events(overwrite, board)
+        refuse_events(overwrite, board)
         demand_plot("--plot", self.plot)
         if resume:  # what is not a checkpoint is refused before anything is written
             refuse_read(files_read(known(checkpoint.read(self.models[0]).config)), log_file, self.plot)
 
-    def hold(self, held: ExitStack, *, overwrite: bool, resume: bool) -> "AbstractContextManager[Note]":
+    def hold(self, held: ExitStack, *, overwrite: bool, resume: bool) -> AbstractContextManager[Note]:
         """Lock what is written while a stack is open, and return what opens the log."""
         from lenet5_cli.files import only_writer
 
-        board, log_file = _log_places(self.log)
+        board, log_file = log_places(self.log)
         device = log_file and log_file.exists() and not log_file.is_file()  # to which all may write
         logs = [log_file] if log_file and not device else []
         for path in [*self.models, *logs]:
@@ -189,10 +180,10 @@ class _Outputs(NamedTuple):
         refuse_existing(overwrite or resume, *self.models)  # another run may just have ended
         refuse_existing(overwrite, *logs)
         if not board:
-            return _log(log_file)
-        held.enter_context(_folder_held(board))
-        _refuse_events(overwrite, board)
-        return _tensorboard(board)
+            return to_file(log_file)
+        held.enter_context(folder_held(board))
+        refuse_events(overwrite, board)
+        return to_tensorboard(board)
 
 
 class _Begin(NamedTuple):
@@ -278,7 +269,7 @@ def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: 
     return load(config, "train"), load(config, "test"), f"NOTE: trained {fell_back}"
 
 
-def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: "Note", stop: Stop) -> "list[Epoch]":
+def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: Note, stop: Stop) -> "list[Epoch]":
     """Train one network to its end, say what it does on the test set, and return its history."""
     from lenet5_cli.training.loop import evaluate
 
@@ -364,7 +355,7 @@ def _train_several(
     outputs: list[Path],
     threads: int,
     ranks: "Ranks",
-    note: "Note",
+    note: Note,
     stop: Stop,
 ) -> "list[Epoch]":
     """Train with several seeds, side by side; keep the best under the output name, and return its history."""
@@ -467,123 +458,3 @@ def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list
     for run in done:
         run.path.unlink(missing_ok=True)
     return best.history
-
-
-def _log_places(log: str | None) -> tuple[Path | None, Path | None]:
-    """Return the folder for TensorBoard, or the file, that a log goes to."""
-    if log is None:
-        return None, None
-    name, board = log.removeprefix(BOARD), log.startswith(BOARD)
-    if not name or (not board and Path(name).is_dir()):
-        there = "a folder" if name else "an empty name"
-        raise click.UsageError(printable(f"--log {log!r}: {there}; expected a file, or {BOARD}FOLDER"))
-    if not board:
-        return None, Path(name)
-    try:
-        import tensorboard  # noqa: F401 - it is optional
-    except ImportError:
-        message = "tensorboard is not installed; pip install 'lenet5-cli[tensorboard]' or log to a file"
-        raise LeNet5Error(message) from None
-    folder = Path(name)
-    if folder.exists() and not folder.is_dir():
-        raise LeNet5Error(f"{folder}: a file; expected the folder for TensorBoard")
-    return folder, None
-
-
-def _events(folder: Path) -> "Iterator[Path]":
-    """Yield TensorBoard's files of one run, or of several."""
-    for pattern in (EVENTS, f"seed-*/{EVENTS}"):
-        yield from folder.glob(pattern)
-
-
-def _refuse_events(overwrite: bool, folder: Path | None) -> None:
-    """Stop with exit code 2 if a folder for TensorBoard holds a log that may not be replaced."""
-    if folder and not overwrite and any(_events(folder)):
-        raise click.UsageError(printable(f"{folder} holds another log; --overwrite replaces it"))
-
-
-@contextmanager
-def _folder_held(folder: Path) -> "Iterator[None]":
-    """Lock a folder for TensorBoard until the block ends; it is made, and removed again if it has stayed empty."""
-    from lenet5_cli.files import only_writer
-
-    made = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LeNet5Error(f"{folder}: cannot be written: {error.strerror}") from None
-    try:
-        with only_writer(folder / "events"):
-            yield
-    finally:
-        if made:
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()
-
-
-@contextmanager
-def _tensorboard(folder: Path) -> "Iterator[Note]":
-    """Open a log for TensorBoard, and return what writes an epoch's record: each run of several to its own."""
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-    for earlier in list(_events(folder)):
-        earlier.unlink()
-    with ExitStack() as writers:
-        opened: dict[Path, Any] = {}
-
-        def note(record: dict[str, Any]) -> None:
-            place = folder / f"seed-{record['seed']}" if "run" in record else folder
-            values = [
-                Summary.Value(tag=name, simple_value=value)
-                for name, value in record.items()
-                if name not in ("epoch", "run", "seed")
-            ]
-            try:
-                if place not in opened:
-                    opened[place] = EventFileWriter(str(place))
-                    writers.callback(opened[place].close)
-                event = Event(wall_time=time.time(), step=record["epoch"], summary=Summary(value=values))
-                opened[place].add_event(event)
-                opened[place].flush()
-            except OSError as error:
-                raise LeNet5Error(f"{place}: cannot be written: {error.strerror}") from None
-
-        yield note
-
-
-@contextmanager
-def _log(path: Path | None) -> "Iterator[Note]":
-    """Open a log, and return what writes the record of an epoch into it, or nowhere without a log."""
-    if path is None:
-        yield lambda _: None
-        return
-    as_csv, columns = path.suffix.lower() == ".csv", list[str]()
-    try:
-        file = path.open("wb", buffering=0)
-    except OSError as error:
-        raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
-
-    def note(record: dict[str, Any]) -> None:
-        line = _csv(record, columns) if as_csv else json.dumps(record) + "\n"
-        content = line.encode()
-        try:
-            while content:
-                content = content[file.write(content) :]
-        except OSError as error:
-            raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
-
-    with file:
-        yield note
-
-
-def _csv(record: dict[str, Any], columns: list[str]) -> str:
-    """Return a record as a line of CSV, after a line of names if it is the first; every record has the same."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if not columns:
-        columns.extend(record)
-        writer.writerow(columns)
-    writer.writerow(record[name] for name in columns)
-    return text.getvalue()

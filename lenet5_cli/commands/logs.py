@@ -1,0 +1,139 @@
+"""Logs of training: a line an epoch as JSON or CSV in a file, or an event for TensorBoard."""
+
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import click
+
+from lenet5_cli.errors import LeNet5Error, printable
+
+BOARD = "tensorboard:"  # before the folder of a log for TensorBoard
+EVENTS = "events.out.tfevents.*"  # its files in it
+
+Note: TypeAlias = Callable[[dict[str, Any]], None]  # writes the record of an epoch
+
+
+def log_places(log: str | None) -> tuple[Path | None, Path | None]:
+    """Return the folder for TensorBoard, or the file, that a log goes to."""
+    if log is None:
+        return None, None
+    name, board = log.removeprefix(BOARD), log.startswith(BOARD)
+    if not name or (not board and Path(name).is_dir()):
+        there = "a folder" if name else "an empty name"
+        raise click.UsageError(printable(f"--log {log!r}: {there}; expected a file, or {BOARD}FOLDER"))
+    if not board:
+        return None, Path(name)
+    try:
+        import tensorboard  # noqa: F401 - it is optional
+    except ImportError:
+        message = "tensorboard is not installed; pip install 'lenet5-cli[tensorboard]' or log to a file"
+        raise LeNet5Error(message) from None
+    folder = Path(name)
+    if folder.exists() and not folder.is_dir():
+        raise LeNet5Error(f"{folder}: a file; expected the folder for TensorBoard")
+    return folder, None
+
+
+def _events(folder: Path) -> Iterator[Path]:
+    """Yield TensorBoard's files of one run, or of several."""
+    for pattern in (EVENTS, f"seed-*/{EVENTS}"):
+        yield from folder.glob(pattern)
+
+
+def refuse_events(overwrite: bool, folder: Path | None) -> None:
+    """Stop with exit code 2 if a folder for TensorBoard holds a log that may not be replaced."""
+    if folder and not overwrite and any(_events(folder)):
+        raise click.UsageError(printable(f"{folder} holds another log; --overwrite replaces it"))
+
+
+@contextmanager
+def folder_held(folder: Path) -> Iterator[None]:
+    """Lock a folder for TensorBoard until the block ends; it is made, and removed again if it has stayed empty."""
+    from lenet5_cli.files import only_writer
+
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LeNet5Error(f"{folder}: cannot be written: {error.strerror}") from None
+    try:
+        with only_writer(folder / "events"):
+            yield
+    finally:
+        if made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
+@contextmanager
+def to_tensorboard(folder: Path) -> Iterator[Note]:
+    """Open a log for TensorBoard, and return what writes an epoch's record: each run of several to its own."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    for earlier in list(_events(folder)):
+        earlier.unlink()
+    with ExitStack() as writers:
+        opened: dict[Path, Any] = {}
+
+        def note(record: dict[str, Any]) -> None:
+            place = folder / f"seed-{record['seed']}" if "run" in record else folder
+            values = [
+                Summary.Value(tag=name, simple_value=value)
+                for name, value in record.items()
+                if name not in ("epoch", "run", "seed")
+            ]
+            try:
+                if place not in opened:
+                    opened[place] = EventFileWriter(str(place))
+                    writers.callback(opened[place].close)
+                event = Event(wall_time=time.time(), step=record["epoch"], summary=Summary(value=values))
+                opened[place].add_event(event)
+                opened[place].flush()
+            except OSError as error:
+                raise LeNet5Error(f"{place}: cannot be written: {error.strerror}") from None
+
+        yield note
+
+
+@contextmanager
+def to_file(path: Path | None) -> Iterator[Note]:
+    """Open a log, and return what writes the record of an epoch into it, or nowhere without a log."""
+    if path is None:
+        yield lambda _: None
+        return
+    as_csv, columns = path.suffix.lower() == ".csv", list[str]()
+    try:
+        file = path.open("wb", buffering=0)
+    except OSError as error:
+        raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+
+    def note(record: dict[str, Any]) -> None:
+        line = _csv(record, columns) if as_csv else json.dumps(record) + "\n"
+        content = line.encode()
+        try:
+            while content:
+                content = content[file.write(content) :]
+        except OSError as error:
+            raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+
+    with file:
+        yield note
+
+
+def _csv(record: dict[str, Any], columns: list[str]) -> str:
+    """Return a record as a line of CSV, after a line of names if it is the first; every record has the same."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if not columns:
+        columns.extend(record)
+        writer.writerow(columns)
+    writer.writerow(record[name] for name in columns)
+    return text.getvalue()
