@@ -358,11 +358,12 @@ def test_a_reading_of_some_rows_speaks_for_one_of_more(network: Nearest) -> None
 
 
 def test_grain_is_averaged_where_little_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = cv2.resize(np.asarray(sheet(["72104", "90518"]), np.float32), None, fx=3, fy=3)
+    page = cv2.resize(np.asarray(sheet(["72"]), np.float32), None, fx=3, fy=3)
     page = (120 + page / 6 + np.random.default_rng(0).normal(0, 9, page.shape)).astype(np.uint8)
-    assert str(read_digits(page)) == "72104\n90518"
+    monkeypatch.setattr(lines, "COARSE", max(page.shape) // 2)
+    assert str(read_digits(page)) == "72"
     monkeypatch.setattr(lines, "COARSE", max(page.shape))
-    assert "72" not in str(read_digits(page))
+    assert str(read_digits(page)) != "72"
 
 
 @pytest.mark.parametrize("height", [9, 10, 12])
