@@ -47,10 +47,10 @@ def drawn(
     """Return what a function of ``figures`` draws, which it also writes, unless it takes long and others do it."""
     caught: list[Figure] = []
 
-    def catching(figure: Figure, path: Path) -> None:
+    def catching(figure: Figure, path: Path, title: str = "") -> None:
         caught.append(figure)
         if rendered:
-            WRITE(figure, path)
+            WRITE(figure, path, title)
 
     monkeypatch.setattr(figures, "_write", catching)
     draw(*arguments, Path("drawn.png"))

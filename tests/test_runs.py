@@ -328,7 +328,9 @@ def apart(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def work(**settings: Any) -> list[Any]:
         events: queue.Queue[Any] = queue.Queue()
         config = Config(data=str(bars_folder), epochs=2, samples_per_epoch=50, seed=3, **settings)
-        runs._run_apart(4, config, "model.pkl", None, 1, events)
+        starts: queue.Queue[Any] = queue.Queue()
+        starts.put(None)
+        runs._run_apart(4, config, "model.pkl", starts, 1, events)
         # The first process decides on Ctrl-C; an end by it becomes an exception, so that nothing half-written stays.
         # Once all is written, it is the system's again, and shows no traceback.
         assert handlers == {
@@ -371,7 +373,9 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
     def new_queue() -> Any:
         if seen.lacking == "shared memory":
             raise OSError(errno.EROFS, "Read-only file system")
-        return queue.Queue()
+        made: Any = queue.Queue()
+        made.cancel_join_thread = lambda: None
+        return made
 
     class Process:
         pid = None
@@ -428,7 +432,7 @@ def test_runs_take_as_many_threads_as_there_are_and_each_reports_and_ends(beside
 
 def test_runs_that_are_stopped_are_ended_and_no_more_are_started(beside: Any) -> None:
     seen, run = beside
-    assert [place for place, _ in run(2, stops=1)] == [0]
+    assert [place for place, _ in run(2, stops=3)] == [0]
     assert [place for place, *_ in seen.started] == [0, 1]
     assert (seen.joined, seen.terminated) == ([0, 1], [0, 1])
 
@@ -796,10 +800,11 @@ def test_a_run_apart_from_a_model_is_the_one_that_trains_here(rehearse: float, b
     glyphs.write("own.txt", sheet._replace(codes=sheet.codes[::-1], names=sheet.names[::-1]))
     here = runs.begin(Config(rehearse=rehearse, **short), first.split, checkpoint.read("start.pkl"))
     assert len(list(here.train(output="here.pkl"))) == 1
-    events: queue.Queue[Any] = queue.Queue()
+    starts, events = queue.Queue[Any](), queue.Queue[Any]()
+    starts.put(checkpoint.read("start.pkl"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(signal, "signal", lambda *_: None)
-        runs._run_apart(0, here.config, "apart.pkl", checkpoint.read("start.pkl"), 1, events, here.network.sheet)
+        runs._run_apart(0, here.config, "apart.pkl", starts, 1, events, here.network.sheet)
     (_, epoch), (_, tally) = events.queue
     assert replace(epoch, seconds=0) == replace(here.history[0], seconds=0)
     assert without_seconds("apart.pkl") == without_seconds("here.pkl")

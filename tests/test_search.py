@@ -524,6 +524,7 @@ def test_numbers_are_rounded_within_their_range_but_not_those_it_starts_from() -
     assert search._rounded(123456.7, FloatDistribution(1, 1e6), 0.1) == 123000.0
     next_to_1 = FloatDistribution(1, 1 + 2**-52, log=True)
     assert search._rounded(1 + 2**-52, next_to_1, 0.1) == 1 + 2**-52
+    assert search._rounded(1.234e307, FloatDistribution(1e-3, 1e308, log=True), 0.1) == 1.234e307
     assert search._rounded(12345, IntDistribution(1, 99999), 1) == 12345
     assert search._rounded("none", CategoricalDistribution(["none", "affine"]), "affine") == "none"
 

@@ -349,17 +349,17 @@ def test_two_runs_write_no_log_for_tensorboard_together(bars_folder: Path, monke
     train(bars_folder, "--log", "tensorboard:a/board")
     (events,) = Path("a/board").iterdir()
     before = events.read_bytes()
-    with files.only_writer("a/board/events"):
+    with files.only_writer("a/board/events.out.tfevents"):
         said = train(bars_folder, *given, "--overwrite", code=1).stderr
     message = "another run is writing it; wait until it ends, or write to another file"
-    assert said.endswith(f"Error: {Path('a/board/events')}: {message}\n")
+    assert said.endswith(f"Error: {Path('a/board/events.out.tfevents')}: {message}\n")
     assert list(Path("a/board").iterdir()) == [events]
     assert events.read_bytes() == before
     events.unlink()
 
     @contextmanager
     def locked_as_another_ends(path: Path) -> Iterator[None]:
-        if path.name == "events":
+        if path.name == "events.out.tfevents":
             events.write_bytes(before)
         yield
 

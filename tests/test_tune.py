@@ -5,16 +5,21 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from optuna.trial import create_trial
 
 from lenet5_cli import files
 from lenet5_cli.commands import tune
 from lenet5_cli.config import read
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
+from lenet5_cli.storage.checkpoint import Epoch
+from lenet5_cli.training import search
 from lenet5_cli.training.metrics import wilson
 from tests.conftest import left_behind, run
 
@@ -102,17 +107,48 @@ def test_a_study_that_goes_on_replaces_only_what_a_search_has_written(how: list[
     how += ["--storage", "journal.log", "--trials", 1]
     run(*how)
     found, begun = Path("best.toml").read_bytes(), Path("journal.log").read_bytes()
+    figures.history([Epoch(epoch, 1.0, 0.5, 0.1, 60, 1.0) for epoch in (1, 2)], Path("training.svg"))
     for name, content, journal in (
         ("best.toml", b"lr = 0.05  # mine\n", begun),
         ("trials.png", b"a photo", begun),
+        ("trials.svg", Path("training.svg").read_bytes(), begun),
         ("best.toml", found, b""),
     ):
         Path("journal.log").write_bytes(journal)
         Path("best.toml").write_bytes(found)
         Path(name).write_bytes(content)
-        said = run(*how, "--plot", "trials.png", code=2).stderr.splitlines()[-1]
+        plot = name if name.startswith("trials") else "trials.png"
+        said = run(*how, "--plot", plot, code=2).stderr.splitlines()[-1]
         assert said == f"Error: {name} exists; --overwrite replaces it"
         assert Path(name).read_bytes() == content
+
+
+@pytest.mark.usefixtures("begun")
+def test_settings_that_another_machine_finds_last_are_written(
+    how: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how += ["--storage", "journal.log"]
+    run(*how, "--trials", 1)
+
+    def run_elsewhere(own: search.Search, trials: int, waiting: Callable[[int], None], **_: object) -> Iterator[Any]:
+        waiting(trials - 1)
+        (first,) = own._study.trials
+        settings = first.user_attrs["settings"] | {"lr": 0.0123}
+        own._study.add_trial(
+            create_trial(
+                value=0.999,
+                params=first.params,
+                distributions=first.distributions,
+                intermediate_values={1: 0.999},
+                user_attrs=first.user_attrs | {"settings": settings},
+            )
+        )
+        return iter(())
+
+    monkeypatch.setattr(search.Search, "run", run_elsewhere)
+    said = run(*how, "--trials", 2).stderr
+    assert "Waiting for 1 trial that runs elsewhere; where its process has died, it begins again here.\n" in said
+    assert read("best.toml")["lr"] == 0.0123
 
 
 @pytest.mark.usefixtures("begun")
@@ -189,7 +225,7 @@ def test_the_output_is_written_when_another_machine_has_written_it(
     monkeypatch.setattr(files, "only_writer", contended)
     how += ["--storage", "journal.log", "--trials", 1]
     run(*how)
-    assert len(attempts) == 6
+    assert len(attempts) == 9
     assert read("best.toml")["validation"] == 50
     monkeypatch.setattr(tune, "WRITES", 2)
     result = run(*how, code=1)

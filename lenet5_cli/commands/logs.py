@@ -54,21 +54,24 @@ def refuse_events(overwrite: bool, folder: Path | None) -> None:
 
 @contextmanager
 def folder_held(folder: Path) -> Iterator[None]:
-    """Lock a folder for TensorBoard until the block ends; it is made, and removed again if it has stayed empty."""
+    """Lock a folder for TensorBoard until the block ends.
+
+    It is made, with its parents; what has stayed empty of those is removed again.
+    """
     from lenet5_cli.files import only_writer
 
-    made = not folder.exists()
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LeNet5Error(f"{folder}: cannot be written: {error.strerror}") from None
     try:
-        with only_writer(folder / "events"):
+        with only_writer(folder / "events.out.tfevents"):
             yield
     finally:
-        if made:
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()
+        with suppress(OSError):  # it is not empty
+            for each in made:
+                each.rmdir()
 
 
 @contextmanager

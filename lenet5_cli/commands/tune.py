@@ -38,12 +38,14 @@ from lenet5_cli.config import as_toml, seconds, spaces
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from click.shell_completion import CompletionItem
 
     from lenet5_cli.training.search import Search, Trial
 
 SHOWN = 10  # trials in the table
-FOUND, DRAWN = "# Found by lenet5 tune", b"atplotlib"  # how settings found begin; what a plot says it is of
+FOUND = "# Found by lenet5 tune"  # how settings found begin
 WRITES, BETWEEN = 20, 0.1  # attempts to write the output, and seconds between two: another machine takes milliseconds
 
 
@@ -144,29 +146,45 @@ def tune(
     note_missing(glyphs.read(config.glyphs), split.part(slice(len(split.labels) - config.validation)), split)
     click.echo(f"seed: {search.config.seed}", err=True)
     click.echo(_announced(search, trials, threads, len(split.labels)), err=True)
-    with Stop() as stop:
-        keep_best(search, output)
-        for trial in search.run(trials, cores=threads, seconds=limit, stopped=lambda: bool(stop.exit_code)):
-            click.echo(_line(trial), err=trial.lost)
-            keep_best(search, output)
+    exit_code = _run(search, trials, threads, limit, partial(keep_best, search, output))
     if plot and search.trials:
         figures.search(search.trials, search.importances(), plot)
     if search.ranked:
         _show(search)
         say_written(output, plot)
         click.echo(f"lenet5 train --config {printable(quote(str(output)))} trains with it.", err=True)
-    if stop.exit_code:
-        click.get_current_context().exit(stop.exit_code)
+    if exit_code:
+        click.get_current_context().exit(exit_code)
     if not search.ranked:
         raise LeNet5Error(f"no trial finished; {output} was not written")
 
 
+def _run(search: "Search", trials: int, threads: int, limit: float, keep_best: "Callable[[], None]") -> int:
+    """Run trials, print each, and keep the best settings so far; return the exit code of a signal, or 0."""
+    with Stop() as stop:
+        keep_best()
+        for trial in search.run(
+            trials, cores=threads, seconds=limit, stopped=lambda: bool(stop.exit_code), waiting=_say_waiting
+        ):
+            click.echo(_line(trial), err=trial.lost)
+            keep_best()
+        keep_best()  # another machine may have ended the last one
+    return stop.exit_code
+
+
+def _say_waiting(trials: int) -> None:
+    which = "1 trial that runs" if trials == 1 else f"{trials:,} trials that run"
+    click.echo(f"Waiting for {which} elsewhere; where its process has died, it begins again here.", err=True)
+
+
 def _refuse_existing(overwrite: bool, storage: Path | None, output: Path, plot: Path | None) -> None:
-    """Refuse to replace what is there; a study that goes on may replace settings found and what matplotlib drew."""
+    """Refuse to replace what is there; a study that goes on may replace settings found and a plot of a search."""
+    from lenet5_cli.reports.figures import SEARCH
+
     begun = bool(storage and storage.is_file() and storage.stat().st_size)
     refuse_existing(True, storage)
     refuse_existing(overwrite or (begun and _content(output).startswith(FOUND.encode())), output)
-    refuse_existing(overwrite or (begun and DRAWN in _content(plot)), plot)
+    refuse_existing(overwrite or (begun and SEARCH.encode() in _content(plot)), plot)
 
 
 def _content(path: Path | None) -> bytes:

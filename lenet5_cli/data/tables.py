@@ -284,8 +284,13 @@ def _images(where: str, array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def demand_visible(where: str | PathLike[str], images: NDArray[np.uint8] | Stored) -> None:
-    """Refuse images whose white is 1, as the first of them say, which would all be read as black."""
-    if np.asarray(images[:_CHUNK]).max() == 1:
+    """Refuse images whose white is 1, which would all be read as black."""
+    white = 0
+    for start in range(0, len(images), _CHUNK):
+        white = max(white, int(np.asarray(images[start : start + _CHUNK]).max()))
+        if white > 1:
+            return
+    if white:
         raise LeNet5Error(f"{where}: pixels that are integers from 0 to 1; expected 0 to 255")
 
 

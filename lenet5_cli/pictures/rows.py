@@ -47,8 +47,8 @@ class TooManyError(Exception):
 def rows_of(ink: Ink, *, brackets: bool) -> tuple[Plane, list[list[Component]], int]:
     """Return the labels (h, w) of an ink hypothesis, and the rows of components that may be digits, from the top.
 
-    The number is that of the pixels of drawings inside the page. ``brackets``: they stay, as one may be a class of its
-    own.
+    Also returned is how many pixels belong to components that are too high for digits and not at the page's edge.
+    ``brackets``: they stay, as one may be a class of its own.
 
     Raises:
         TooManyError: there are more than ``MARKS_MAX`` components.

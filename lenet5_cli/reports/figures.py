@@ -40,6 +40,7 @@ LEVEL = 2  # characters of a name that stands level below a matrix; longer ones 
 LABEL = 4  # characters of a name beside a picture; of a longer one, beginning and end, as classes may share either
 PLACE = 18  # characters of the name of a picture's file below it, whose beginning and end tell it from others
 LEAST_ERROR = 1e-4  # where a logarithmic axis ends: none of ten thousand images held out
+SEARCH = "lenet5 tune"  # title in the file of a plot of a search
 SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
 
 
@@ -135,7 +136,7 @@ def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Pa
     for panel in rest:
         panel.barh(names, [importances[name] for name in names], color=BLUE)
         panel.set(xlabel="fraction of what mattered", xlim=(0, None))
-    _write(figure, path)
+    _write(figure, path, SEARCH)
 
 
 def _count_along(panel: "Axes") -> None:
@@ -475,11 +476,13 @@ def _choose_fonts(figure: "Figure") -> None:
         text.set_fontfamily(families)
 
 
-def _write(figure: "Figure", path: Path) -> None:
-    content = io.BytesIO()
+def _write(figure: "Figure", path: Path, title: str = "") -> None:
+    """Write a figure, with a title in the file where its format has one."""
+    content, kind = io.BytesIO(), path.suffix[1:].lower()
+    titled = {"Title": title} if title and kind in ("png", "pdf", "svg") else None
     _choose_fonts(figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # that no font here has: it stays a box
-        figure.savefig(content, format=path.suffix[1:].lower())
+        figure.savefig(content, format=kind, metadata=titled)
     with replacing(path) as file:
         file.write(content.getvalue())

@@ -586,18 +586,20 @@ def _events(
     """
     spawn = multiprocessing.get_context("spawn")
     with _granted("shared memory"):
-        events = spawn.Queue()
+        events, starts = spawn.Queue(), spawn.Queue()  # a checkpoint is too much to hand over while a process starts
+    starts.cancel_join_thread()  # one that ends early takes none
     width = max(1, min(len(own), threads))
     waiting = [
-        (place, spawn.Process(target=_run_apart, args=(place, *run, start, threads // width, events, sheet)))
+        (place, spawn.Process(target=_run_apart, args=(place, *run, starts, threads // width, events, sheet)))
         for place, run in own.items()
     ]
     running: dict[int, Any] = {}
     try:
         while (waiting or running) and not stopped():
-            while waiting and len(running) < width:
+            while waiting and len(running) < width and not stopped():
                 place, process = waiting.pop(0)
                 running[place] = process
+                starts.put(start)
                 with _granted("another process"), ctrl_c_held_back():
                     process.start()
             dead = [place for place, process in running.items() if process.exitcode is not None]
@@ -635,16 +637,20 @@ def _run_apart(
     place: int,
     config: Config,
     output: str,
-    start: Checkpoint | None,
+    starts: Any,
     threads: int,
     events: Any,
     sheet: glyphs.Sheet | None = None,
 ) -> None:
-    """Train one of several runs in a process of its own, and send what ``side_by_side`` yields."""
+    """Train one of several runs in a process of its own, and send what ``side_by_side`` yields.
+
+    It takes the checkpoint that it begins from, or None, from the queue ``starts``.
+    """
     leave_ctrl_c_alone()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
     first = multiprocessing.parent_process()
     try:
+        start = starts.get()
         rehearsed = _rehearsed(config, start) if start else None
         train, test = (load(config, split, sheet.names if sheet else None) for split in ("train", "test"))
         run = Run(config, train, start, rehearsed, sheet)

@@ -234,20 +234,27 @@ class Search:
             return get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST))
 
     def run(
-        self, trials: int, *, cores: int = 1, seconds: float = inf, stopped: Callable[[], bool] = lambda: False
+        self,
+        trials: int,
+        *,
+        cores: int = 1,
+        seconds: float = inf,
+        stopped: Callable[[], bool] = lambda: False,
+        waiting: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Trial]:
         """Run trials until the study has so many; yield each when it has ended.
 
         As many run side by side as there are ``cores``; those of other machines are waited for, and begin again here
-        where they are lost. When the time is over or ``stopped`` says so, those that run are ended, and begin again
-        when the search goes on. Processes are started by ``multiprocessing``: a script that calls this needs
-        ``if __name__ == "__main__"``.
+        where they are lost; ``waiting`` is called once, with how many there are. When the time is over or ``stopped``
+        says so, those that run are ended, and begin again when the search goes on. Processes are started by
+        ``multiprocessing``: a script that calls this needs ``if __name__ == "__main__"``.
 
         Raises:
             LeNet5Error: the process of a trial ended again and again, or the data cannot be loaded any more.
         """
         deadline = time.monotonic() + seconds
         running: dict[Connection, _Running] = {}
+        told = False
         try:
             while not stopped() and time.monotonic() < deadline:
                 self._beat()
@@ -258,6 +265,9 @@ class Search:
                 if not running:
                     if len(self.trials) >= trials:
                         return
+                    if not told:
+                        waiting(trials - len(self.trials))
+                        told = True
                     time.sleep(pause)
                     continue
                 for events in wait(list(running), pause):
@@ -516,7 +526,7 @@ def _rounded(value: Any, distribution: BaseDistribution, start: Any) -> Any:
         return value
     low, high = distribution.low, distribution.high
     width = value * float(np.log(high) - np.log(low)) if distribution.log else high - low
-    places = ceil(-log10(max(2 * ROUNDED * width, LEAST)))
+    places = ceil(-log10(max(2 * ROUNDED * width, LEAST))) if isfinite(width) else 0
     return min(max(round(value, places), low), high)
 
 
