@@ -232,6 +232,16 @@ def test_values_nest_no_deeper_than_a_list_of_lists(tmp_path: Path) -> None:
         assert str(refused.value) == expected
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_beside_the_arrays_are_finite(tmp_path: Path, value: float) -> None:
+    """Exported as JSON, they would be none."""
+    path = tmp_path / "model.pkl"
+    checkpoint.write(path, replace(FULL, versions={**FULL.versions, "other": value}))
+    with pytest.raises(LeNet5Error) as refused:
+        checkpoint.read(path)
+    assert str(refused.value) == f"{path}: versions.other: {value}; expected a finite number"
+
+
 def test_names_of_arrays_are_bounded_like_other_strings(tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
     checkpoint.write(path, replace(FULL, state={"mean": np.zeros(3), "m" * 4097: np.zeros(3)}))

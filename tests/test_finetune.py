@@ -123,6 +123,14 @@ def test_a_resumed_run_still_keeps_the_model_that_no_epoch_is_better_than(
     assert not resumed.improved
 
 
+def test_a_recipe_is_laid_over_that_of_fine_tuning_from_python_too(start: Path, own: Path) -> None:
+    Path("mine.toml").write_text("epochs = 1\nlr = 0.02\n")
+    here = train("mine.toml", data=str(own), start=start, seed=5)
+    run("train", "--from", start, "--config", "mine.toml", "--data", own, "--seed", 5, "--output", "mine.pkl")
+    assert here.config.optimizer == "adam"
+    np.testing.assert_array_equal(here.kept().parameters, LeNet5.load("mine.pkl").parameters)
+
+
 def test_the_model_that_is_kept_has_the_distances_of_the_images_held_out(start: Path, own: Path) -> None:
     run = train(data=str(own), start=start, seed=5, epochs=1, lr=0)
     assert not run.improved

@@ -317,7 +317,7 @@ def test_each_is_refused_with_a_message_of_ours(files: dict[str, Path]) -> None:
         ("keys that are numbers", "damaged: a dict key of type int; expected str, at byte 6"),
         ("settings: a count that is a text", "config: epochs: 'x'; expected an integer"),
         ("settings: a list", "config: activation: ['sigmoid']; expected sigmoid or tanh"),
-        ("settings: NaN", "config: lr: nan; expected a finite number"),
+        ("settings: NaN", "config.lr: nan; expected a finite number"),
         ("settings: a text of a million letters",
          "config.data: a string of 1,000,000 characters; expected at most 4,096"),
         ("history: not dicts", "history[0]: int; expected a dict"),

@@ -57,7 +57,8 @@ def train(
 
     Args:
         config: the settings, or the name of a preset or TOML file; if not given the defaults, which are the report's
-            but for ``clip``, or those of the preset ``finetune`` where there is a ``start``.
+            but for ``clip``. Where there is a ``start``, those that are not given are of the preset ``finetune``, but
+            a ``Config`` has them all.
         data: what to train on, if it is not the ``data`` of the settings: a name or folder, a split, or pictures,
             uint8 or floats in [0, 1] of shape (n, 28, 28) or (n, 784), white on black, and labels (n,), integers.
         start: a checkpoint to start from, or ``bundled``.
@@ -79,8 +80,7 @@ def train(
         given = {field.name: getattr(config, field.name) for field in fields(Config)}
         given = {name: value for name, value in given.items() if value != getattr(Config, name)}
     else:
-        config = config if config is not None or start is None else "finetune"
-        given = {} if config is None else read(fspath(config))
+        given = ({} if start is None else read("finetune")) | ({} if config is None else read(fspath(config)))
     given |= settings
     demand_known(given)
     config = Config(**given)
