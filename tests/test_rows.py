@@ -175,3 +175,60 @@ def test_a_bar_along_the_edge_is_no_row_whatever_is_on_it(network: Nearest) -> N
 
 def test_rows_that_all_reach_the_edge_are_read(network: Nearest) -> None:
     assert str(read(sheet(["203", "170"]).crop((0, 40, 260, 211)), network)) == "203\n170"
+
+
+def test_a_row_may_rise_in_steps() -> None:
+    """Each part is beside the one before it, and none beside the first is the last."""
+    parts = [segment.Component(n, 100 * n, 100 - 35 * n, 100 * n + 50, 160 - 35 * n, 600, edge=False) for n in range(3)]
+    assert rows._joined([[part] for part in parts]) == [parts]
+
+
+def test_most_marks_may_be_specks() -> None:
+    """Were they the digits, these would be as high as drawings."""
+    mask = np.zeros((300, 700), np.uint8)
+    for place in range(6):
+        mask[40:100, 50 + 100 * place : 55 + 100 * place] = 1
+        for top in (150, 200):
+            mask[top : top + 10, 50 + 100 * place : 54 + 100 * place] = 1
+    ink = segment.Ink(255 * mask, mask, dark=False, local=False, prior=0)
+    _, found, drawn = rows.rows_of(ink, brackets=False)
+    assert [[each.height for each in row] for row in found] == [[60] * 6]
+    assert drawn == 0
+
+
+def test_rows_of_a_slanting_page_share_little_of_their_height() -> None:
+    """The digits of one stand between those of the other, a third lower."""
+    upper, lower = (
+        [segment.Component(n, left, top, left + 40, top + 60, 600, edge=False) for n, left in enumerate(lefts)]
+        for lefts, top in ((range(0, 400, 100), 0), (range(50, 450, 100), 40))
+    )
+    assert rows._in_rows(upper + lower) == [upper, lower]
+    sloping = [segment.Component(n, 50 * n, 12 * n, 50 * n + 40, 12 * n + 60, 600, edge=False) for n in range(9)]
+    assert rows._in_rows(sloping) == [sloping]
+
+
+def test_a_thin_one_between_ruled_lines_is_no_remnant_of_them() -> None:
+    mask = np.zeros((300, 500), np.uint8)
+    mask[60::100] = mask[61::100] = 1
+    mask[175:235, 300:302] = 1
+    ink = segment.Ink(255 * mask, mask, dark=False, local=False, prior=0)
+    _, found, _ = rows.rows_of(ink, brackets=False)
+    assert [(each.left, each.top) for row in found for each in row] == [(300, 175)]
+
+
+def test_digits_of_several_sizes_are_read_and_a_drawing_is_only_counted() -> None:
+    mask = np.zeros((400, 1100), np.uint8)
+    for place, height in enumerate([60] * 8 + [150, 250]):
+        mask[100 : 100 + height, 50 + 100 * place : 70 + 100 * place] = 1
+    ink = segment.Ink(255 * mask, mask, dark=False, local=False, prior=0)
+    _, found, drawn = rows.rows_of(ink, brackets=False)
+    assert sorted(each.height for row in found for each in row) == [60] * 8 + [150]
+    assert drawn == 250 * 20
+
+
+def test_a_bar_along_the_edge_and_what_is_left_of_it_are_no_row() -> None:
+    bar = segment.Component(1, 100, 0, 700, 60, 36_000, edge=True)
+    button = segment.Component(2, 10, 0, 60, 60, 2500, edge=True)
+    assert rows._is_edge([button, bar], 800)
+    digits = [button, button._replace(label=3, left=70, right=120)]
+    assert not rows._is_edge(digits, 800)
