@@ -289,3 +289,10 @@ def test_on_a_page_of_dashes_marks_are_bounded_work() -> None:
     _, found = segment.components(dashes)
     assert len(found) > 10_000
     assert len(segment.without_marks(found)) >= len(found) - segment.FRAMES
+
+
+def test_what_is_near_may_be_to_the_right_and_below() -> None:
+    _, [each] = segment.components(np.pad(np.ones((10, 10), np.uint8), 50))
+    assert each.near((20, 20, 40, 40), 11)
+    assert not each.near((20, 45, 40, 65), 10)
+    assert not each.near((45, 20, 65, 40), 10)
