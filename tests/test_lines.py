@@ -202,6 +202,18 @@ def test_whole_digits_side_by_side_are_several(page: Image.Image, answered: bool
     assert reading.beside == ("; 1 more beside it: --all reads them" if answered else "")
 
 
+def test_whole_digits_are_several_beside_a_little_else_and_none_where_they_are_as_far_as_noise() -> None:
+    digits = (50, 50, 60, 150), (90, 50, 100, 150)
+    assert one.read(bars(*digits, (110, 135, 190, 150)), Upright(8, 18.5)).digit == 1  # type: ignore[arg-type]
+    assert one.read(bars(*digits), Upright(16, 18.5)).digit is None  # type: ignore[arg-type]
+
+
+def test_upright_strokes_of_which_one_is_on_the_edge_of_a_page_are_not_digits() -> None:
+    strokes = (50, 50, 60, 150), (90, 50, 100, 150)
+    assert one.read(bars(*strokes), Upright(9, 18.5)).digit == 1  # type: ignore[arg-type]
+    assert one.read(bars(*strokes, (189, 50, 199, 150)), Upright(9, 18.5)).digit is None  # type: ignore[arg-type]
+
+
 def test_the_date_of_a_camera_is_not_answered_for_a_wide_digit(monkeypatch: pytest.MonkeyPatch) -> None:
     image, network = Image.new("L", (720, 540), 130), LeNet5.load()
     ImageDraw.Draw(image).ellipse((80, 70, 400, 320), outline=30, width=18)
