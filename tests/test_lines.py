@@ -573,3 +573,21 @@ def test_what_has_too_many_windows_is_grain(network: Nearest, monkeypatch: pytes
     assert lines.find(page, network).digits == []  # type: ignore[union-attr, arg-type]
     assert network.images == before
     assert len(made) <= 12  # one for each ink: those behind it are not listed
+
+
+@pytest.mark.parametrize(("pitch", "most"), [(30, 3), (40, 1)])
+def test_strokes_that_are_apart_or_wide_together_are_not_one_digit(pitch: int, most: int) -> None:
+    row = [segment.Component(n, pitch * n, 0, pitch * n + 20, 60, 1200, edge=False) for n in range(6)]
+    windows = {(each.first, each.last) for each in lines._windows(np.zeros((60, 300)), row, 60, lines.TOUCHING)}
+    assert windows == {(n, n + count) for count in range(1, most + 1) for n in range(7 - count)}
+
+
+def test_touching_digits_are_cut_where_there_is_least_ink() -> None:
+    mask = np.ones((60, 150), np.uint8)
+    mask[2:, 71] = 0
+    _, [whole] = segment.components(mask)
+    (left, cost), (right, last) = lines._cut(mask, whole, 60, lines.TOUCHING)
+    assert (left[1:5], right[1:5]) == ((0, 0, 71, 60), (71, 0, 150, 60))
+    assert left.area + right.area == whole.area
+    assert cost == pytest.approx(lines.CUT * 2 / 60)
+    assert last == 0
