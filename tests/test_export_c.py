@@ -71,7 +71,8 @@ def test_the_test_program_says_where_a_value_differs(kind: str, tmp_path: Path) 
 
 def test_names_of_classes_are_whole_in_lines_of_any_length() -> None:
     """Lines were broken within them, at hyphens and where a name of many bytes is longer than a line."""
-    names = ("left-handed-one", "\u043f" * 16, "no-way-out-here1", *(f"twenty-{digit}" for digit in "abcdefghij"))
+    figures = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    names = ("left-handed-one", "\u043f" * 16, "no-way-out-here1", *(f"twenty-{figure}" for figure in figures * 4))
     strings = [c._string(name) for name in names]
     lines = c._lines(", ".join(strings)).split("\n")
     assert len(lines) > 2
