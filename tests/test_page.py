@@ -541,6 +541,15 @@ def test_the_same_network_gives_the_same_page() -> None:
     assert exported.render(LeNet5.load(), saved) == exported.render(LeNet5.load(), saved)
 
 
+def test_the_page_tells_how_its_model_was_trained() -> None:
+    epochs = [Epoch(n, loss=0.1, accuracy=0.9 + 0.01 * n, lr=0.1, images=1, seconds=1) for n in (1, 2)]
+    page = exported.render(LeNet5.load(), Checkpoint([], history=epochs, data={"name": "mine"}))
+    about = dict(json.loads(parts(page)[2])["about"])
+    assert about["trained on"] == "mine"
+    assert about["epochs"] == "2"
+    assert about["accuracy in the last epoch"] == "92.00 % of the images trained on"
+
+
 def test_the_forward_pass_is_short() -> None:
     """It is to be read in a class."""
     assert len((exported.WEB / "network.js").read_text(encoding="utf-8").splitlines()) <= 250
