@@ -305,6 +305,10 @@ def test_an_output_is_quantised_as_worked_by_hand() -> None:
     assert (quantised._activated(sums, stage.shift) == 126).all()
 
 
+def test_large_numbers_are_literals_of_c() -> None:
+    assert c._literal(np.float32(1e10)) == "1e+10f"
+
+
 @pytest.mark.parametrize("kind", fixed.TYPES)
 @pytest.mark.parametrize("name", ["weight", "bias"])
 @pytest.mark.parametrize("value", [1e7, 1e38])
