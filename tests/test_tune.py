@@ -147,7 +147,7 @@ def test_settings_that_another_machine_finds_last_are_written(
 
     monkeypatch.setattr(search.Search, "run", run_elsewhere)
     said = run(*how, "--trials", 2).stderr
-    assert "Waiting for 1 trial that runs elsewhere; where its process has died, it begins again here.\n" in said
+    assert "Waiting for 1 trial that is running elsewhere; one whose process has died starts again here.\n" in said
     assert read("best.toml")["lr"] == 0.0123
 
 

@@ -124,7 +124,7 @@ def train(
         outputs = [output.with_stem(f"{output.stem}-{run + 1}") for run in range(runs)] if runs > 1 else []
         opened: AbstractContextManager[Note] = to_file(None)
         if ranks.leader:
-            written = _Outputs([output, *outputs], log, plot)
+            written = _Outputs([output, *outputs], *log_places(log), plot)
             written.demand(values, start, overwrite=overwrite, resume=resume)
             opened = written.hold(held, overwrite=overwrite, resume=resume)
         begin = _resumed(output, values, ranks) if resume else _begun(values, start, ranks)
@@ -149,7 +149,8 @@ class _Outputs(NamedTuple):
     """What a run writes."""
 
     models: list[Path]  # --output first, then one of each run
-    log: str | None
+    board: Path | None  # the folder of a log for TensorBoard
+    log: Path | None  # the file of another
     plot: Path | None
 
     def demand(self, values: dict[str, Any], start: Path | None, *, overwrite: bool, resume: bool) -> None:
@@ -157,33 +158,31 @@ class _Outputs(NamedTuple):
         from lenet5_cli.storage import checkpoint
 
         refuse_existing(overwrite or resume, *self.models)
-        board, log_file = log_places(self.log)
-        refuse_shared(*self.models, log_file, self.plot)
-        refuse_read(files_read(values), *self.models, log_file, self.plot)
+        refuse_shared(*self.models, self.log, self.plot)
+        refuse_read(files_read(values), *self.models, self.log, self.plot)
         if start:
-            refuse_read([("--from", start)], log_file, self.plot)  # the model itself may be replaced
-        refuse_existing(overwrite, log_file, self.plot)
-        refuse_events(overwrite, board)
+            refuse_read([("--from", start)], self.log, self.plot)  # the model itself may be replaced
+        refuse_existing(overwrite, self.log, self.plot)
+        refuse_events(overwrite, self.board)
         demand_plot("--plot", self.plot)
         if resume:  # what is not a checkpoint is refused before anything is written
-            refuse_read(files_read(known(checkpoint.read(self.models[0]).config)), log_file, self.plot)
+            refuse_read(files_read(known(checkpoint.read(self.models[0]).config)), self.log, self.plot)
 
     def hold(self, held: ExitStack, *, overwrite: bool, resume: bool) -> AbstractContextManager[Note]:
         """Lock what is written while a stack is open, and return what opens the log."""
         from lenet5_cli.files import only_writer
 
-        board, log_file = log_places(self.log)
-        device = log_file and log_file.exists() and not log_file.is_file()  # to which all may write
-        logs = [log_file] if log_file and not device else []
+        device = self.log and self.log.exists() and not self.log.is_file()  # to which all may write
+        logs = [self.log] if self.log and not device else []
         for path in [*self.models, *logs]:
             held.enter_context(only_writer(path))
         refuse_existing(overwrite or resume, *self.models)  # another run may just have ended
         refuse_existing(overwrite, *logs)
-        if not board:
-            return to_file(log_file)
-        held.enter_context(folder_held(board))
-        refuse_events(overwrite, board)
-        return to_tensorboard(board)
+        if not self.board:
+            return to_file(self.log)
+        held.enter_context(folder_held(self.board))
+        refuse_events(overwrite, self.board)
+        return to_tensorboard(self.board)
 
 
 class _Begin(NamedTuple):

@@ -125,7 +125,7 @@ def tune(
       lenet5 train --config best.toml
     """
     refuse_shared(output, storage, plot)
-    _refuse_existing(overwrite, storage, output, plot)
+    _refuse_to_replace(overwrite, storage, output, plot)
     refuse_read([("--space", Path(space)), *files_read(values)], output, storage, plot)
     from lenet5_cli.data import glyphs
     from lenet5_cli.files import only_writer
@@ -173,11 +173,11 @@ def _run(search: "Search", trials: int, threads: int, limit: float, keep_best: "
 
 
 def _say_waiting(trials: int) -> None:
-    which = "1 trial that runs" if trials == 1 else f"{trials:,} trials that run"
-    click.echo(f"Waiting for {which} elsewhere; where its process has died, it begins again here.", err=True)
+    which = "1 trial that is" if trials == 1 else f"{trials:,} trials that are"
+    click.echo(f"Waiting for {which} running elsewhere; one whose process has died starts again here.", err=True)
 
 
-def _refuse_existing(overwrite: bool, storage: Path | None, output: Path, plot: Path | None) -> None:
+def _refuse_to_replace(overwrite: bool, storage: Path | None, output: Path, plot: Path | None) -> None:
     """Refuse to replace what is there; a study that goes on may replace settings found and a plot of a search."""
     from lenet5_cli.reports.figures import SEARCH
 

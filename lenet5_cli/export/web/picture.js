@@ -12,19 +12,23 @@ const PAPER_WINDOW = 0.3; // of a picture's side: wider than any stroke, narrowe
 const FAINTEST = 0.06; // of the paper's brightness: what is fainter is no ink
 const LONGEST = 1400; // pixels of the longer side of a picture that is read as it is
 
-/** Average the rows of x[rows,columns] to `to` values each; return them transposed, [to,rows]. */
-function averageRows(x, rows, columns, to) {
+/** Average the rows of x[rows,columns] to `to` values each; return them transposed, [to,rows].
+ *
+ * Each is the mean of the pixels within `reach` of its centre, weighted by how far away their own centres are.
+ */
+function averageRows(x, rows, columns, to, reach, weigh) {
   const y = new Float64Array(to * rows);
   const step = columns / to;
   for (let t = 0; t < to; t++) {
-    const start = t * step;
-    const end = Math.min(columns, start + step);
+    const centre = (t + 0.5) * step;
+    const start = Math.max(0, Math.floor(centre - reach));
+    const end = Math.min(columns, Math.ceil(centre + reach));
+    const weights = Float64Array.from({ length: end - start }, (_, p) => weigh(start + p + 0.5 - centre));
+    const whole = weights.reduce((a, b) => a + b);
     for (let r = 0; r < rows; r++) {
       let sum = 0;
-      for (let p = Math.floor(start); p < end; p++) {
-        sum += x[r * columns + p] * (Math.min(end, p + 1) - Math.max(start, p));
-      }
-      y[t * rows + r] = sum / step;
+      for (let p = start; p < end; p++) sum += weights[p - start] * x[r * columns + p];
+      y[t * rows + r] = sum / whole;
     }
   }
   return y;
@@ -32,26 +36,22 @@ function averageRows(x, rows, columns, to) {
 
 /** Return x[rows,columns] averaged down to [toRows,toColumns]. */
 function resized(x, rows, columns, toRows, toColumns) {
-  return averageRows(averageRows(x, rows, columns, toColumns), toColumns, rows, toRows);
+  const area = (y, lines, from, to) => {
+    const reach = from / to / 2;
+    const covered = (far) => Math.max(0, Math.min(0.5, reach - far) + Math.min(0.5, reach + far));
+    return averageRows(y, lines, from, to, reach, covered);
+  };
+  return area(area(x, rows, columns, toColumns), toColumns, rows, toRows);
 }
 
-/** Scale the rows of x[rows,columns] to `to` values each, bilinear over all they stand for; transposed, [to,rows]. */
-function scaleRows(x, rows, columns, to) {
-  const y = new Float64Array(to * rows);
-  const step = columns / to;
-  const reach = Math.max(1, step);
-  for (let t = 0; t < to; t++) {
-    const centre = (t + 0.5) * step;
-    const start = Math.max(0, Math.floor(centre - reach + 0.5));
-    const end = Math.min(columns, Math.floor(centre + reach + 0.5));
-    const weights = Array.from({ length: end - start }, (_, p) => 1 - Math.abs(start + p + 0.5 - centre) / reach);
-    const whole = weights.reduce((a, b) => a + b);
-    for (let r = 0; r < rows; r++) {
-      const sum = weights.reduce((part, weight, p) => part + weight * x[r * columns + start + p], 0);
-      y[t * rows + r] = Math.round(sum / whole);
-    }
-  }
-  return y;
+/** Return x[rows,columns] scaled to [toRows,toColumns], bilinear over all that a value stands for, in whole numbers. */
+function scaled(x, rows, columns, toRows, toColumns) {
+  const bilinear = (y, lines, from, to) => {
+    const reach = Math.max(1, from / to);
+    const near = (far) => Math.max(0, 1 - Math.abs(far) / reach);
+    return averageRows(y, lines, from, to, reach, near).map(Math.round);
+  };
+  return bilinear(bilinear(x, rows, columns, toColumns), toColumns, rows, toRows);
 }
 
 /** Return half of a whole number, rounded to an even one if it lies between two. */
@@ -63,7 +63,7 @@ function evenHalf(length) {
 function fitted(luma, rows, columns, side) {
   const scale = side / Math.max(rows, columns);
   const [height, width] = [rows, columns].map((length) => Math.max(1, Math.round(length * scale)));
-  const small = scaleRows(scaleRows(luma, rows, columns, width), width, rows, height);
+  const small = scaled(luma, rows, columns, height, width);
   const [top, left] = [height, width].map((length) => evenHalf(side - length));
   const image = new Uint8Array(side * side);
   for (let row = 0; row < height; row++) {
