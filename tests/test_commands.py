@@ -284,8 +284,8 @@ def test_with_which_glyphs_a_file_of_the_reports_is_read_is_told(arguments: list
     """A network that was trained with others read a third of what it had read, and nothing was said."""
     Path("dump.pkl").write_bytes(pickle.dumps(LeNet5(Config(seed=1)).pairs()))
     drawing(3).save("three.png")
-    there = "dump.pkl: it holds no glyphs, and is read with the sheet digits"
-    note = f"NOTE: {there}, which is wrong if it was trained with others."
+    there = "dump.pkl: holds no glyphs, so the sheet digits is used"
+    note = f"NOTE: {there}, which is wrong if it was trained with other glyphs."
     lines = run(*arguments).stderr.splitlines()
     assert [line for line in lines if "glyphs" in line] == [note] * count
 

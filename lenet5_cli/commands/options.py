@@ -125,8 +125,8 @@ def note_glyphs(*saved: "Checkpoint") -> None:
     """Say which glyphs a checkpoint that holds none, as the report's code writes it, is read with."""
     for each in saved:
         if each.sheet is None:
-            there = f"{each.where}it holds no glyphs, and is read with the sheet digits"
-            click.echo(printable(f"NOTE: {there}, which is wrong if it was trained with others."), err=True)
+            there = f"{each.where}holds no glyphs, so the sheet digits is used"
+            click.echo(printable(f"NOTE: {there}, which is wrong if it was trained with other glyphs."), err=True)
 
 
 def available_cores() -> int:
