@@ -202,7 +202,7 @@ def bars_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Run each trial of a search in this process as soon as it begins, and return the settings of those that have."""
-    from lenet5_cli.training import runs, search
+    from lenet5_cli.training import search, several
 
     settings: list[dict[str, Any]] = []
 
@@ -210,13 +210,13 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         exitcode = 0
 
         def __init__(self, target: object, args: tuple[Any, ...], daemon: bool) -> None:
-            assert target is runs.train_apart
+            assert target is several.train_apart
             assert daemon
             self.args = args
 
         def start(self) -> None:
             settings.append(self.args[0])
-            runs.train_apart(*self.args)
+            several.train_apart(*self.args)
 
         def kill(self) -> None:
             pass
@@ -225,7 +225,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     spawn = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Process)
     monkeypatch.setattr(search.multiprocessing, "get_context", {"spawn": spawn}.__getitem__)
-    monkeypatch.setattr(runs.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(several.signal, "signal", lambda *_: None)
     return settings
 
 

@@ -30,7 +30,7 @@ from lenet5_cli.data import glyphs
 from lenet5_cli.data.augmentation import draw
 from lenet5_cli.engine import optim
 from lenet5_cli.storage import checkpoint
-from lenet5_cli.training import inputs, loop, ranks, runs, step
+from lenet5_cli.training import inputs, loop, ranks, runs, several, step
 from lenet5_cli.training.loop import evaluate, fit
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Ended, Place, Ranks, UnheardError, launched
@@ -286,13 +286,13 @@ def test_runs_are_dealt_out_to_ranks_and_saved_by_the_leader(tmp_path: Path, mon
             yield place, history(1)[0]
             yield place, Tally()
 
-    monkeypatch.setattr(runs, "_events", events)
-    monkeypatch.setattr(runs, "POLL", 0.001)
+    monkeypatch.setattr(several, "_events", events)
+    monkeypatch.setattr(several, "POLL", 0.001)
     configs = [Config(seed=seed) for seed in range(5)]
     outputs = [str(tmp_path / str(place)) for place in range(5)]
 
     def work(own: Ranks) -> list[Any]:
-        found = list(runs.side_by_side(configs, outputs, 1, lambda: False, None, own))
+        found = list(several.side_by_side(configs, outputs, 1, lambda: False, None, own))
         own.end()
         return found
 
@@ -308,13 +308,13 @@ def test_runs_that_the_leader_stops_are_stopped_on_every_rank(tmp_path: Path, mo
             time.sleep(0.001)
             yield None
 
-    monkeypatch.setattr(runs, "_events", events)
-    monkeypatch.setattr(runs, "POLL", 0.001)
+    monkeypatch.setattr(several, "_events", events)
+    monkeypatch.setattr(several, "POLL", 0.001)
     outputs = [str(tmp_path / str(place)) for place in range(4)]
     until = time.monotonic() + 0.1
 
     def work(own: Ranks) -> list[Any]:
-        found = list(runs.side_by_side([Config()] * 4, outputs, 1, lambda: time.monotonic() > until, None, own))
+        found = list(several.side_by_side([Config()] * 4, outputs, 1, lambda: time.monotonic() > until, None, own))
         own.end()
         return found
 
@@ -333,7 +333,7 @@ def test_a_rank_that_does_not_answer_is_missed_while_the_leader_has_runs_of_its_
             yield None
         pytest.fail("the leader's own runs have ended")
 
-    monkeypatch.setattr(runs, "_events", events)
+    monkeypatch.setattr(several, "_events", events)
     outputs = [str(tmp_path / str(place)) for place in range(2)]
 
     def work(own: Ranks) -> Any:
@@ -341,7 +341,7 @@ def test_a_rank_that_does_not_answer_is_missed_while_the_leader_has_runs_of_its_
         if own.rank == 1:
             return time.sleep(2)
         with pytest.raises(LeNet5Error) as error:
-            list(runs.side_by_side([Config()] * 2, outputs, 1, lambda: False, None, own))
+            list(several.side_by_side([Config()] * 2, outputs, 1, lambda: False, None, own))
         return str(error.value)
 
     missed = "no answer for 0.2 seconds; --timeout sets how long that may take"
@@ -360,13 +360,13 @@ def test_a_rank_whose_runs_have_ended_waits_for_those_of_others_however_long(
                 yield None
             yield place, Tally()
 
-    monkeypatch.setattr(runs, "_events", events)
-    monkeypatch.setattr(runs, "POLL", 0.01)
+    monkeypatch.setattr(several, "_events", events)
+    monkeypatch.setattr(several, "POLL", 0.01)
     outputs = [str(tmp_path / str(place)) for place in range(3)]
 
     def work(own: Ranks) -> list[int]:
         own.agree({}, "")
-        found = list(runs.side_by_side([Config()] * 3, outputs, 1, lambda: False, None, own))
+        found = list(several.side_by_side([Config()] * 3, outputs, 1, lambda: False, None, own))
         own.end()
         return [place for place, _ in found]
 
@@ -595,15 +595,15 @@ def test_a_model_to_start_from_is_within_the_reach_of_the_leader_alone(bars_fold
 
 
 @launcher
-@pytest.mark.parametrize("several", [[], ["--runs", 2]])
-def test_another_glyph_sheet_on_one_rank_is_refused(several: list[Any], bars_folder: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--runs", 2]])
+def test_another_glyph_sheet_on_one_rank_is_refused(more: list[Any], bars_folder: Path) -> None:
     """Under the same name, in the folders of two hosts: a wrong model was trained without a word."""
     sheet, said = glyphs.read(), []
     for folder, codes in (("here", sheet.codes), ("there", sheet.codes[::-1])):
         Path(folder).mkdir()
         glyphs.write(f"{folder}/own.txt", glyphs.Sheet(codes, sheet.names))
         said.append(hashlib.sha256(Path(folder, "own.txt").read_bytes()).hexdigest()[:12])
-    given = ["train", "--data", bars_folder, "--epochs", 1, "--batch-size", 100, "--glyphs", "own.txt", *several]
+    given = ["train", "--data", bars_folder, "--epochs", 1, "--batch-size", 100, "--glyphs", "own.txt", *more]
     other = ["-n", 1, "-wdir", Path("there").resolve(), sys.executable, "-m", "lenet5_cli", *given]
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir("here")
@@ -659,9 +659,9 @@ def test_ranks_share_pictures_and_whole_runs_and_print_as_one_does(bars_folder: 
     pictures = [Path("nothing.png"), *sorted((Path(lenet5_cli.__file__).parents[1] / "docs").glob("*.jpg"))] * 2
     alone = run("predict", *pictures, "--csv", "--model", "bundled", code=1)
     assert mpiexec(2, "predict", *pictures, "--csv", "--model", "bundled", code=1)[0] == alone.stdout
-    several = ["--data", bars_folder, "--seed", 3, "--epochs", 1, "--samples-per-epoch", 50, "--runs", 3]
-    shown = mpiexec(2, "train", *several, "--threads", 1, "-o", "two.pkl")[0]
-    expected = run("train", *several, "--threads", 1).stdout
+    given = ["--data", bars_folder, "--seed", 3, "--epochs", 1, "--samples-per-epoch", 50, "--runs", 3]
+    shown = mpiexec(2, "train", *given, "--threads", 1, "-o", "two.pkl")[0]
+    expected = run("train", *given, "--threads", 1).stdout
     assert sorted(shown.splitlines()) == sorted(expected.splitlines())
     assert shown.splitlines()[6:] == expected.splitlines()[6:]
     assert without_seconds("two.pkl") == without_seconds("model.pkl")

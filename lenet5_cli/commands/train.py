@@ -360,7 +360,8 @@ def _train_several(
     """Train with several seeds, side by side; keep the best under the output name, and return its history."""
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training.metrics import Tally
-    from lenet5_cli.training.runs import improved, side_by_side
+    from lenet5_cli.training.runs import improved
+    from lenet5_cli.training.several import side_by_side
 
     first = begin.run.config
     _note_idle(first, ranks, len(outputs))

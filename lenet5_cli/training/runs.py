@@ -1,18 +1,13 @@
 """A training run, with its settings, network and history: begin, resume, train and save it."""
 
-import multiprocessing
 import platform
-import queue
 import secrets
-import signal
-from collections.abc import Callable, Collection, Generator, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, fields, replace
-from multiprocessing.connection import Connection
 from os import PathLike, fspath
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from time import monotonic, sleep
+from time import monotonic
 from types import UnionType
 from typing import Any, Self
 
@@ -26,8 +21,7 @@ from lenet5_cli.engine.committee import together
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import Classifier, LeNet5
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, only_writer, replacing
-from lenet5_cli.processes import ctrl_c_held_back, leave_ctrl_c_alone
+from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, only_writer
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training.inputs import Data, as_split, load
@@ -35,7 +29,6 @@ from lenet5_cli.training.loop import Track, demand_classes, evaluate, fit, untra
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Ranks
 
-POLL = 0.2  # seconds between looks at whether several runs shall stop
 FREE = ("epochs", "patience", "max_time")  # settings that say only when a run ends: a resumed one may change them
 NETWORK = ("maps", "input", "activation", "connections", "dtype")  # settings that a trained network has already
 HISTORY = 1 << 20  # bytes of a checkpoint for its history
@@ -133,10 +126,10 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
     count = len(split.labels)
     held_out = config.validation if "validation" in given else min(max(1, count // HELD_OUT), count - 1)
     config = replace(config, validation=held_out, **{name: own[name] for name in kept})
-    return Run(config, split, start, _rehearsed(config, start), start.sheet if own_sheet else None)
+    return Run(config, split, start, to_rehearse(config, start), start.sheet if own_sheet else None)
 
 
-def _rehearsed(config: Config, start: Checkpoint) -> sources.Split | None:
+def to_rehearse(config: Config, start: Checkpoint) -> sources.Split | None:
     """Return what is to be mixed into a run: the images that its starting model was trained on, read as they were."""
     if not config.rehearse:
         return None
@@ -238,7 +231,7 @@ class Run:
             # Its own data and settings say what it rehearsed as those of its starting model did.
             first = {"name": saved.data.get("rehearsed")}
             how = {name: saved.data[f"rehearsed_{name}"] for name in READ_AS if f"rehearsed_{name}" in saved.data}
-            rehearsed = _rehearsed(config, replace(saved, data=first, config=how))
+            rehearsed = to_rehearse(config, replace(saved, data=first, config=how))
             run = cls(config, split, saved, rehearsed, saved.sheet)
             if rehearsed and rehearsed.sha256 != saved.data.get("rehearsed_sha256"):
                 there = f"rehearsed other images than those of {rehearsed.source}"
@@ -490,200 +483,3 @@ def _shuffled(split: sources.Split) -> sources.Split:
     """Return a split in random order, the same for every seed: several runs can be compared on what they hold out."""
     order = np.random.default_rng(0).permutation(len(split.labels))
     return replace(split, images=np.asarray(split.images[:])[order], labels=split.labels[order], places=())
-
-
-Event = tuple[int, Epoch | Tally]
-"""The place of a run among several, and an epoch that it has saved, or at its end what it does on the test split."""
-
-
-def side_by_side(
-    configs: list[Config],
-    outputs: list[str],
-    threads: int,
-    stopped: Callable[[], bool],
-    start: Checkpoint | None = None,
-    ranks: Ranks = ALONE,
-    sheet: glyphs.Sheet | None = None,
-) -> Generator[Event, None, None]:
-    """Train several runs, all from the checkpoint ``start`` if given, as many at a time as there are threads.
-
-    The classes are those of ``sheet``; if not given, of the settings' glyph sheet.
-
-    Each is saved in its own file. Yields, with the place of the run, each epoch when it is saved, then what the network
-    does on the test split; the bytes are those of the same runs one after the other. It returns early once ``stopped``
-    says so. Processes are started by ``multiprocessing``: a script that calls this needs
-    ``if __name__ == "__main__"``.
-
-    Runs are dealt to the ranks in turn. The leader yields what all do, and saves it; the others yield nothing. Who
-    iterates no further closes it, which ends the processes.
-
-    Raises:
-        LeNet5Error: a run failed; the others are ended.
-    """
-    own = {place: (configs[place], outputs[place]) for place in range(ranks.rank, len(configs), ranks.size)}
-    if not ranks.leader:
-        _report(own, threads, start, ranks, sheet)
-        return
-    at_work, closed = set(range(1, ranks.size)), False
-    with closing(_events(own, threads, stopped, start, sheet)) as events:
-        for event in events:
-            if event:
-                yield event
-            yield from _reported(ranks, outputs, at_work)
-    while at_work:
-        yield from _reported(ranks, outputs, at_work)
-        if stopped() and not closed:
-            ranks.close()
-            closed = True
-        sleep(POLL)
-    if not closed:
-        ranks.close()
-
-
-def _reported(ranks: Ranks, outputs: list[str], at_work: set[int]) -> Iterator[Event]:
-    """Yield what other ranks have reported of their runs, saved; whose runs have ended is no longer at work."""
-    for rank, report in ranks.reports():
-        if report is None:
-            at_work.discard(rank)
-            continue
-        place, event, content = report
-        if content is not None:
-            with replacing(outputs[place]) as file:
-                file.write(content)
-        yield place, event
-
-
-def _report(
-    own: dict[int, tuple[Config, str]],
-    threads: int,
-    start: Checkpoint | None,
-    ranks: Ranks,
-    sheet: glyphs.Sheet | None,
-) -> None:
-    """Train the runs of another rank than the leader, and report each event to it, an epoch with its checkpoint."""
-    with TemporaryDirectory() as folder:
-        own = {place: (config, str(Path(folder) / f"{place}.pkl")) for place, (config, _) in own.items()}
-        with closing(_events(own, threads, ranks.stopped, start, sheet)) as events:
-            for place, event in filter(None, events):
-                content = Path(own[place][1]).read_bytes() if isinstance(event, Epoch) else None
-                ranks.report((place, event, content))
-    ranks.report(None)
-    while not ranks.stopped():  # however long the runs of others take
-        sleep(POLL)
-    ranks.close()
-
-
-def _events(
-    own: dict[int, tuple[Config, str]],
-    threads: int,
-    stopped: Callable[[], bool],
-    start: Checkpoint | None,
-    sheet: glyphs.Sheet | None,
-) -> Generator[Event | None, None, None]:
-    """Train runs in processes of this machine, and yield what they send; None now and then while they send nothing.
-
-    ``own`` are the settings and the file of each, by its place among all. When it is closed, the processes are ended.
-    """
-    spawn = multiprocessing.get_context("spawn")
-    with _granted("shared memory"):
-        events, starts = spawn.Queue(), spawn.Queue()  # a checkpoint is too much to hand over while a process starts
-    starts.cancel_join_thread()  # one that ends early takes none
-    width = max(1, min(len(own), threads))
-    waiting = [
-        (place, spawn.Process(target=_run_apart, args=(place, *run, starts, threads // width, events, sheet)))
-        for place, run in own.items()
-    ]
-    running: dict[int, Any] = {}
-    try:
-        while (waiting or running) and not stopped():
-            while waiting and len(running) < width and not stopped():
-                place, process = waiting.pop(0)
-                running[place] = process
-                starts.put(start)
-                with _granted("another process"), ctrl_c_held_back():
-                    process.start()
-            dead = [place for place, process in running.items() if process.exitcode is not None]
-            try:
-                place, event = events.get(timeout=POLL)
-            except queue.Empty:
-                if dead:  # and has sent no more
-                    code = running[dead[0]].exitcode
-                    raise LeNet5Error(f"run {dead[0] + 1}: its process ended with exit code {code}") from None
-                yield None
-                continue
-            if isinstance(event, str):
-                raise LeNet5Error(event)
-            yield place, event
-            if isinstance(event, Tally):
-                running.pop(place).join()
-    finally:
-        for process in running.values():
-            if process.pid:  # else it could not be started
-                process.terminate()
-                process.join()
-
-
-@contextmanager
-def _granted(what: str) -> Iterator[None]:
-    """Say what the system does not grant for runs side by side, and what needs none."""
-    try:
-        yield
-    except OSError as error:
-        hint = "--runs 1 --threads 1, once for each seed, needs none"
-        raise LeNet5Error(f"--runs: {what}: {error.strerror}; {hint}") from None
-
-
-def _run_apart(
-    place: int,
-    config: Config,
-    output: str,
-    starts: Any,
-    threads: int,
-    events: Any,
-    sheet: glyphs.Sheet | None = None,
-) -> None:
-    """Train one of several runs in a process of its own, and send what ``side_by_side`` yields.
-
-    It takes the checkpoint that it begins from, or None, from the queue ``starts``.
-    """
-    leave_ctrl_c_alone()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
-    first = multiprocessing.parent_process()
-    try:
-        start = starts.get()
-        rehearsed = _rehearsed(config, start) if start else None
-        train, test = (load(config, split, sheet.names if sheet else None) for split in ("train", "test"))
-        run = Run(config, train, start, rehearsed, sheet)
-        for epoch in run.train(output=output, threads=threads):
-            if first and not first.is_alive():
-                return
-            events.put((place, epoch))
-        events.put((place, evaluate(run.kept(), test, threads=threads)))
-    except LeNet5Error as error:
-        events.put((place, f"seed {config.seed}: {error}"))
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is written any more: end at once, without a traceback
-
-
-def train_apart(settings: dict[str, Any], events: Connection) -> None:
-    """Train in a process of its own, and send each epoch; then None, or why it cannot go on. Nothing is saved.
-
-    Why is a text where the settings are to blame, and the error itself where the data cannot be loaded.
-    """
-    leave_ctrl_c_alone()
-    try:
-        config = Config(**settings)
-        try:
-            split = load(config, "train")
-        except LeNet5Error as error:
-            events.send(error)
-            return
-        for epoch in Run(config, split).train():
-            events.send(epoch)
-        events.send(None)
-    except LeNet5Error as error:
-        events.send(str(error))
-    except BrokenPipeError:  # the first process is gone
-        pass

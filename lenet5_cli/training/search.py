@@ -30,7 +30,8 @@ from lenet5_cli.files import only_writer, open_regular, shipped_folder
 from lenet5_cli.processes import ctrl_c_held_back
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import wilson
-from lenet5_cli.training.runs import Run, train_apart
+from lenet5_cli.training.runs import Run
+from lenet5_cli.training.several import train_apart
 
 try:
     import optuna
