@@ -460,6 +460,14 @@ FLOODS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: b"X" + struct.pack("<I", SIZE - 6) + b"x" * (SIZE - 6) + b".",
         "a pickle, but not a checkpoint; expected a list of [weight, bias] pairs",
     ),
+    "a short text again and again": (
+        lambda: b"](" + (b"\x8c\x1c" + "\U0001f600".encode() * 7) * 2_090_000 + b"e.",
+        "a pickle, but not a checkpoint; expected a list of [weight, bias] pairs",
+    ),
+    "many short texts": (
+        lambda: b"](" + b"".join(b"\x8c\x1c%028d" % number for number in range(70_000)) + b"e.",
+        "damaged: more than 65,536 different strings, at byte 1,966,082",
+    ),
     "a long number": (
         lambda: b"\x8b" + struct.pack("<i", SIZE - 6) + b"\x7f" * (SIZE - 6) + b".",
         "damaged: an integer of 536,870,863 bits, at byte 0",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lenet5_cli.errors import LeNet5Error
 
 OPERATIONS = 1 << 21  # maximum in a file; a checkpoint of 100,000 epochs has as many, and they take seconds
+TEXTS = 1 << 16  # maximum of different strings; a checkpoint has some fifty, again and again
 CODES = {opcode.code for opcode in pickletools.opcodes}
 NAMES = {
     "numpy.ndarray",
@@ -119,6 +120,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.texts: dict[str, str] = {}  # each string once, however often the file has it
         self.spare = size  # characters and bytes that may still be reused: a file cannot grow by repeating itself
 
     def nothing(self, _: object) -> None:
@@ -128,6 +130,10 @@ class _Machine:
         """Push the argument."""
         if type(value) is int and value.bit_length() > 64:
             raise _MisfitError(f"an integer of {value.bit_length():,} bits")
+        if type(value) is str:
+            value = self.texts.setdefault(value, value)
+            if len(self.texts) > TEXTS:
+                raise _MisfitError(f"more than {TEXTS:,} different strings")
         self.stack.append(value)
 
     def mark(self, _: object) -> None:
