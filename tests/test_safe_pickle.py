@@ -359,7 +359,7 @@ def watch(event, args):
         return
     if (reading or event in ("pathlib.Path.glob", "os.scandir")) and str(args[0]).startswith(SHEETS):
         return  # the shipped sheet, for a file that holds no glyphs
-    if event in ("pathlib.Path.glob", "os.scandir") and str(args[0]) == data:
+    if event in ("pathlib.Path.glob", "os.scandir") and str(args[0]).rstrip("/") == data:  # with it from Python 3.14 on
         return  # whose files are not written over
     seen.append([allowed, event, repr(args)])
 
