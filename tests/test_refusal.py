@@ -2,6 +2,7 @@
 
 import json
 import struct
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,8 +127,17 @@ def test_the_threshold_lets_that_fraction_of_the_images_held_out_pass(
     network, nearest = calibrated
     network.accept = accept
     passed = (nearest <= np.float32(network.threshold) * (1 + 1e-6)).mean()
-    # Between two quantiles the threshold is between theirs: of 60 images one more or less.
-    assert accept - 1 / 60 <= passed <= accept + 2 / 60
+    assert accept <= passed <= accept + 2 / 60
+
+
+def test_the_threshold_is_the_quantile_that_is_asked_for_or_the_next(calibrated: tuple[LeNet5, np.ndarray]) -> None:
+    network = copy(calibrated[0])
+    network.distances = np.arange(1001, dtype=np.float32) ** 1.5
+    for place in range(1000):
+        network.accept = place / 1000
+        assert network.threshold == network.distances[place]
+        network.accept += 0.0004
+        assert network.threshold == network.distances[place + 1]
 
 
 def test_accepting_all_refuses_nothing_and_a_run_without_validation_has_no_threshold(

@@ -3,6 +3,7 @@
 from copy import deepcopy
 from functools import lru_cache
 from itertools import pairwise
+from math import ceil
 from os import PathLike, fspath
 from threading import RLock
 from typing import Any, Self
@@ -129,13 +130,13 @@ class Classifier:
     def threshold(self) -> float | None:
         """The largest squared distance to the nearest code at which a picture still is a digit; None: any is one.
 
-        So that the fraction ``accept`` of the digits held out in training pass; with 1, whatever there is.
+        So that at least the fraction ``accept`` of the digits held out in training pass; with 1, whatever there is.
 
         Source: LeCun et al. 1998, section II.C.
         """
         if self.distances is None or self.accept >= 1:
             return None
-        return float(np.interp(self.accept, np.linspace(0, 1, len(self.distances)), self.distances))
+        return float(self.distances[ceil(self.accept * (len(self.distances) - 1))])
 
     def scores(self, images: ArrayLike) -> Array:
         """Return scores (n, k) of pictures, white on black: minus the squared distance to each code.
