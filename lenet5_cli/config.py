@@ -21,6 +21,7 @@ MAX_DRAWN = 1_000_000  # images of 784 bytes, kept in memory
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
 MAX_REHEARSED = 0.99  # a larger fraction of an epoch leaves nothing to learn from the new images
 MAX_EMA = 0.999999  # at 1 the average would be of the first steps for ever; this is of a million
+MAX_RUBBISH = 1000.0  # beyond every squared distance: that of 84 units of tanh to a code is below 620
 READ_AS = ("test_fraction", "as_is")  # settings that say how images are read
 MAX_MAPS = 256  # of one layer: a network that a checkpoint asks for takes at most 60 MB
 
@@ -121,7 +122,11 @@ class Config:
     )
     loss: Loss = _optimisation("cross-entropy", "Loss function.")
     rubbish: float = _optimisation(
-        5.0, "Squared distance that stands for no class in --loss discriminative.", metavar="DISTANCE", low=0
+        5.0,
+        "Squared distance that stands for no class in --loss discriminative.",
+        metavar="DISTANCE",
+        low=0,
+        high=MAX_RUBBISH,
     )
     teacher: str = _optimisation(
         "",

@@ -327,6 +327,16 @@ def test_rehearsed_images_are_the_fraction_or_all_there_are_other_ones_each_time
     assert count == 300 or (first.images != second.images).any()
 
 
+@pytest.mark.parametrize(("fraction", "noted"), [(0.5, False), (0.6, True)])
+def test_fewer_images_than_are_to_be_rehearsed_are_said(
+    fraction: float, noted: bool, start: Path, bars_folder: Path
+) -> None:
+    options = ["--rehearse", fraction, "--validation", 60, "--drawn", 60, "--epochs", 1]  # 300, and 300 rehearsed
+    stderr = run("train", "--data", bars_folder, "--from", start, *options, "-o", "tuned.pkl").stderr
+    there = "--rehearse 0.6 asks for 450 images, and the model was trained on 300"
+    assert (f"NOTE: {there}: an epoch has 50 % of them.\n" in stderr) == ("--rehearse" in stderr) == noted
+
+
 def test_the_bundled_model_is_a_start() -> None:
     run_ = train(data="builtin:40", start="bundled", epochs=1, seed=1)
     assert run_.checkpoint().data["from"] == "bundled"

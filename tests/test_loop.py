@@ -176,6 +176,12 @@ def test_a_loss_that_is_no_longer_finite_stops_the_run() -> None:
     assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr"
 
 
+def test_a_run_that_no_checkpoint_can_hold_is_stopped() -> None:
+    with pytest.raises(LeNet5Error) as error:
+        trained(LeNet5(Config(seed=4, dtype="float64")), replace(CONFIG, lr=1e101, batch_size=300))
+    assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 1e+101; try a smaller --lr"
+
+
 RECIPES = {
     "sgd": {},
     "adam": {"optimizer": "adam", "lr": 0.01, "schedule": "cosine", "warmup": 0.5, "batch_size": 40, "init": "normal"},

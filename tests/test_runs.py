@@ -242,6 +242,46 @@ def test_a_run_that_its_patience_has_ended_is_not_continued() -> None:
     assert again.ended == run.ended
 
 
+def test_a_run_that_its_patience_ends_at_once_has_the_settings_of_one_that_was_not_broken_off(
+    bars_folder: Path,
+) -> None:
+    split = sources.load(str(bars_folder), "train")
+    config = Config(epochs=9, seed=3, validation=12, patience=1, lr=1e-9, samples_per_epoch=60)
+    list(runs.Run(config, split).train(output="whole.pkl"))
+    first = runs.Run(replace(config, epochs=2), split)
+    list(first.train(output="part.pkl"))
+    again = runs.Run.resume(first.checkpoint(), split, config)
+    assert list(again.train(output="part.pkl")) == []
+    assert without_seconds("part.pkl") == without_seconds("whole.pkl")
+
+
+@pytest.mark.parametrize("settings", [{}, {"validation": 12}, {"optimizer": "adam", "ema": 0.9, "lr": 0.01}])
+def test_a_run_that_is_interrupted_within_an_epoch_goes_on_from_the_end_of_the_one_before(
+    settings: dict[str, Any],
+) -> None:
+    """As by the stop of a notebook; it went on from the middle of the epoch, and a checkpoint of it was of no epoch."""
+    split, config = bars(60), Config(epochs=4, seed=3, batch_size=8, **settings)
+    steps = count()
+
+    def interrupted(batches: Any, _: int, what: str) -> Any:
+        for batch in batches:
+            if what == "epoch 3" and next(steps) == 3:
+                raise KeyboardInterrupt
+            yield batch
+
+    whole, run = runs.Run(config, split), runs.Run(config, split)
+    list(whole.train())
+    with pytest.raises(KeyboardInterrupt):
+        list(run.train(track=interrupted))
+    saved = run.checkpoint()
+    assert saved.epoch == 2
+    resumed = runs.Run.resume(saved, split)
+    for each in (run, resumed):
+        list(each.train())
+        assert each.network.parameters.tobytes() == whole.network.parameters.tobytes()
+        assert [epoch.loss for epoch in each.history] == [epoch.loss for epoch in whole.history]
+
+
 def test_a_checkpoint_is_of_its_own_epoch() -> None:
     run = runs.Run(Config(epochs=3, seed=3, optimizer="adam"), bars(60))
     saved = [run.checkpoint() for _ in run.train()]
@@ -394,6 +434,19 @@ def test_a_teacher_has_the_classes_of_the_run_and_is_given_once(bars_folder: Pat
         "only models of the same classes can answer together"
     )
     assert result.stderr.splitlines()[-1] == expected
+    same = ["--loss", "discriminative", "--rubbish", 14]
+    result = train(bars_folder, "--teacher", "bundled", *same[:2], code=1)
+    expected = "teacher: bundled has no class at 14, this run has it at 5; expected --rubbish 14, or another teacher"
+    assert result.stderr.splitlines()[-1] == f"Error: {expected}"
+    train(bars_folder, "-o", "plain.pkl")
+    result = train(bars_folder, "--teacher", "plain.pkl", *same, code=1)
+    expected = (
+        "teacher: plain.pkl was trained with loss cross-entropy; discriminative learns as well what is in no class; "
+        "expected one that was trained with it"
+    )
+    assert result.stderr.splitlines()[-1] == f"Error: {expected}"
+    train(bars_folder, "--teacher", "bundled", *same, "-o", "same.pkl")
+    train(bars_folder, "--teacher", "bundled", "-o", "classes.pkl")  # of the classes alone, any model says how probable
     result = train(bars_folder, "--teacher", "gone.pkl,", code=2)
     assert result.stderr.splitlines()[-1] == "Error: teacher: 'gone.pkl,'; expected files with a comma between them"
     for twice, name in (("bundled,bundled", "bundled"), ("a.pkl,b.pkl,./a.pkl", "a.pkl")):

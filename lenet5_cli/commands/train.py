@@ -222,6 +222,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     demand_classes(run.network, test)
     note_missing(run.network.sheet, run.training, split)
     agree(ranks, run, training=split, test=test, rehearsed=run.rehearsed)
+    _note_rehearsed(run)
     return _Begin(run, test, notice, saved)
 
 
@@ -331,6 +332,19 @@ def _stopped_at(name: str, done: int, epochs: int) -> str:
     if done == epochs:
         return f"Stopped after the last epoch; {name} is complete.\nlenet5 eval {name} measures it."
     return f"Stopped; {name} has {done} of {epochs} epochs.\nlenet5 train --resume --output {name} continues it."
+
+
+def _note_rehearsed(run: "Run") -> None:
+    """Say so where fewer images can be rehearsed than are asked for."""
+    from lenet5_cli.training.loop import asked_for
+
+    config = run.config
+    if run.rehearsed is None:
+        return
+    own, others = len(run.training.labels) + config.drawn + config.nondigits, len(run.rehearsed.labels)
+    if others < (number := asked_for(own, config.rehearse)):
+        there = f"--rehearse {config.rehearse:g} asks for {number:,} images, and the model was trained on {others:,}"
+        click.echo(f"NOTE: {there}: an epoch has {100 * others / (own + others):.0f} % of them.", err=True)
 
 
 def _note_idle(config: Config, ranks: "Ranks", runs: int = 1) -> None:

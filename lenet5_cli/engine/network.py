@@ -279,7 +279,8 @@ class LeNet5(Classifier):
 
         Of a chunk of a larger batch, ``gradients`` become its summand in the gradient of the batch's mean loss:
         n / ``batch_size`` of its own. With a ``teacher``, the labels are not used: its probabilities for the same
-        pictures are learned (Hinton et al. 2015, at temperature 1; Beyer et al. 2022).
+        pictures are learned (Hinton et al. 2015, at temperature 1; Beyer et al. 2022). Where no class is learned as
+        well, a committee says how probable it is by the mean of its members' distances, not of their probabilities.
 
         Raises:
             LeNet5Error: the pictures or labels have another shape, or other numbers.

@@ -112,7 +112,7 @@ class Checkpoint:
 
 _EPOCH = [each.name for each in fields(Epoch)]
 _EPOCH_REQUIRED = [each.name for each in fields(Epoch) if each.default is MISSING]
-_LARGEST = 1e100  # of the numbers of an epoch: no run reaches it, and curves of them can be drawn
+LARGEST = 1e100  # of the numbers of an epoch: a run ends that reaches it, and curves of them can be drawn
 _RECORD = [each.name for each in fields(Checkpoint) if each.name not in ("pairs", "sheet", "path")]
 
 
@@ -260,8 +260,8 @@ def _epoch(entry: Any, number: int) -> Epoch:
             raise LeNet5Error(f"{where}: {name!r}; expected {', '.join(_EPOCH)}")
         if type(value) not in (int, float) or not isfinite(value):
             raise LeNet5Error(f"{where}.{name}: {value!r}; expected a finite number")
-        if abs(value) > _LARGEST:
-            raise LeNet5Error(f"{where}.{name}: {value!r}; expected at most {_LARGEST:g}")
+        if abs(value) > LARGEST:
+            raise LeNet5Error(f"{where}.{name}: {value!r}; expected at most {LARGEST:g}")
     if entry["epoch"] != number:
         raise LeNet5Error(f"{where}.epoch: {entry['epoch']}; expected {number}")
     return Epoch(**entry)

@@ -15,7 +15,7 @@ from lenet5_cli.data.sources import Split, extended
 from lenet5_cli.engine.network import Classifier, LeNet5, demand_network
 from lenet5_cli.engine.optim import SGD, learning_rate
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.storage.checkpoint import Epoch
+from lenet5_cli.storage.checkpoint import LARGEST, Epoch
 from lenet5_cli.training.inputs import Data, as_split
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Closed, Ranks
@@ -66,7 +66,8 @@ def fit(
             start = perf_counter()
             loss, images = _take_steps(step, optimizer, taught, rehearsed, config, number, track)
             lr = learning_rate(config, number, 0.5)
-            if ranks.leader and not (np.isfinite(loss) and np.isfinite(network.parameters).all()):
+            held = loss <= LARGEST and lr <= LARGEST and np.isfinite(network.parameters).all()  # nan is not
+            if ranks.leader and not held:
                 raise LeNet5Error(
                     f"epoch {number}: the loss is no longer finite at learning rate {lr:g}; try a smaller --lr"
                 )
@@ -105,15 +106,20 @@ def _take_steps(
 
 
 def mixed(split: Split, rehearsed: Split, fraction: float, rng: np.random.Generator) -> Split:
-    """Return a split with random images of another behind its own, which then are ``fraction`` of all."""
-    own, others = len(split.labels), len(rehearsed.labels)
-    chosen = np.sort(rng.choice(others, min(others, round(own * fraction / (1 - fraction))), replace=False))
+    """Return a split with random images of another behind its own: ``fraction`` of all, or as many as there are."""
+    others = len(rehearsed.labels)
+    chosen = np.sort(rng.choice(others, min(others, asked_for(len(split.labels), fraction)), replace=False))
     return replace(
         split,
         images=np.concatenate([np.asarray(split.images[:]), np.asarray(rehearsed.images[chosen])]),
         labels=np.concatenate([split.labels, rehearsed.labels[chosen]]),
         places=(),
     )
+
+
+def asked_for(own: int, fraction: float) -> int:
+    """Return how many images beside one's own are a fraction of all; a split may have fewer."""
+    return round(own * fraction / (1 - fraction))
 
 
 def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.signedinteger]:

@@ -2,8 +2,8 @@
 
 import platform
 import secrets
-from collections.abc import Collection, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, fields, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -277,32 +277,56 @@ class Run:
         deadline = monotonic() + self.config.seconds()
         self.ended = self._why_to_end(late=False)  # as a resumed run may have, before its last epoch
         if self.ended:
+            if output is not None and ranks.leader:
+                checkpoint.write(output, self.checkpoint())  # its settings may be others
             return
         if output is not None:
             self._demand_readable()
-        for epoch, held_out in fit(
-            self.network,
-            self._optimizer,
-            self.training,
-            self.config,
-            first=len(self.history) + 1,
-            validation=self._validation,
-            rehearsed=self.rehearsed,
-            threads=threads,
-            ranks=ranks,
-            track=track,
-        ):
-            own = quality(epoch, self.fine_tuned)
-            if not self._validation or self.config.keep == "last" or own > self._best_quality:
-                self._best_quality = own
-                self._best, self._distances = self.network.pairs(), _quantiles(held_out) if held_out else None
-            self.history.append(epoch)
-            if output is not None:
-                checkpoint.write(output, self.checkpoint())
-            yield epoch
-            self.ended = self._why_to_end(monotonic() + epoch.seconds > deadline)
-            if self.ended:
-                return
+        with self._whole_epochs() as done:
+            for epoch, held_out in fit(
+                self.network,
+                self._optimizer,
+                self.training,
+                self.config,
+                first=len(self.history) + 1,
+                validation=self._validation,
+                rehearsed=self.rehearsed,
+                threads=threads,
+                ranks=ranks,
+                track=track,
+            ):
+                self._take(epoch, held_out)
+                done()
+                if output is not None:
+                    checkpoint.write(output, self.checkpoint())
+                yield epoch
+                self.ended = self._why_to_end(monotonic() + epoch.seconds > deadline)
+                if self.ended:
+                    return
+
+    def _take(self, epoch: Epoch, held_out: Tally | None) -> None:
+        """Note an epoch that is done, and keep its parameters if they are to be kept."""
+        own = quality(epoch, self.fine_tuned)
+        if not self._validation or self.config.keep == "last" or own > self._best_quality:
+            self._best_quality = own
+            self._best, self._distances = self.network.pairs(), _quantiles(held_out) if held_out else None
+        self.history.append(epoch)
+
+    @contextmanager
+    def _whole_epochs(self) -> Iterator[Callable[[], None]]:
+        """Surround epochs, each noted as done by a call: one that is broken off, as by Ctrl-C, leaves no trace."""
+        arrays = [self.network.parameters, *self._optimizer.state.values()]
+        latest = [array.copy() for array in arrays]
+
+        def put(there: list[Array], values: list[Array]) -> None:
+            for array, value in zip(there, values, strict=True):
+                array[...] = value
+
+        try:
+            yield lambda: put(latest, arrays)
+        except BaseException:
+            put(arrays, latest)
+            raise
 
     def _demand_readable(self) -> None:
         """Raise LeNet5Error where a checkpoint would be larger than one that is read."""
@@ -476,7 +500,25 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
         raise LeNet5Error(f"teacher: {error}; if it has moved, --teacher says where it is") from None
     members = [LeNet5.restore(each) for each in saved]
     together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
+    for name, member in zip(names, members, strict=True):
+        _demand_same_nonclass(name, member.config, config)
     return together(members), checkpoint.sha256_of(pair for each in saved for pair in each.pairs)
+
+
+def _demand_same_nonclass(name: str, teacher: Config, config: Config) -> None:
+    """Refuse a teacher that does not say how probable no class is, as the criterion of the settings learns it.
+
+    Raises:
+        LeNet5Error: it was trained with another loss, or with another distance that stands for no class.
+    """
+    if config.loss != "discriminative":
+        return
+    if teacher.loss != config.loss:
+        own, other = f"loss {teacher.loss}", f"{config.loss} learns as well what is in no class"
+        raise LeNet5Error(f"teacher: {name} was trained with {own}; {other}; expected one that was trained with it")
+    if teacher.rubbish != config.rubbish:
+        own = f"no class at {teacher.rubbish:g}, this run has it at {config.rubbish:g}"
+        raise LeNet5Error(f"teacher: {name} has {own}; expected --rubbish {teacher.rubbish:g}, or another teacher")
 
 
 def _shuffled(split: sources.Split) -> sources.Split:
