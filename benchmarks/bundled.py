@@ -27,14 +27,16 @@ TEACHERS = {seed: f"teacher-{seed}.pkl" for seed in range(1, 6)}
 def main() -> None:
     """Train the teachers, then the network that is kept; print each epoch and the accuracy on the test set."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=BUNDLED_MODEL)
+    parser.add_argument("--output", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--epochs", type=int, help="fewer than the recipe's, to see that it runs")
+    parser.add_argument("--epochs", type=int, help="fewer than the recipe's, to see that it runs; with --output")
     options = parser.parse_args()
+    if options.epochs and not options.output:
+        parser.error(f"--epochs {options.epochs} without --output would replace {BUNDLED_MODEL}; say where to write")
     config = Config(**read("bundled"))
     config = replace(config, epochs=options.epochs or config.epochs)
-    split, output = sources.load(config.data, "train"), options.output.absolute()
+    split, output = sources.load(config.data, "train"), (options.output or BUNDLED_MODEL).absolute()
     with TemporaryDirectory() as folder, chdir(folder):  # the checkpoint says the teachers' names
         for seed, name in TEACHERS.items():
             train(replace(config, seed=seed, epochs=max(1, config.epochs // 2)), split, options.threads, Path(name))

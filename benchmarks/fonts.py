@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lenet5_cli.data import idx
+from lenet5_cli.data import glyphs, idx
 from lenet5_cli.data.augmentation import distort, draw
+from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.pictures.normalise import normalise
 
 SIZE = 100  # pixels an em: several times what is left of it in 28x28
@@ -46,11 +47,17 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=2_000, help="pictures to test on")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
+    if options.folder.exists() and not (options.folder.is_dir() and not any(options.folder.iterdir())):
+        parser.error(f"{options.folder}: is there already; expected a new or empty folder")
+    try:
+        glyphs.from_font(options.font, options.characters)
+    except LeNet5Error as error:
+        parser.error(str(error))
     for number, (split, prefix) in enumerate(SPLITS.items()):
         images, labels = pictures(
             options.font, options.characters, getattr(options, split), seed=[options.seed, number]
         )
+        options.folder.mkdir(parents=True, exist_ok=True)
         idx.write(options.folder / f"{prefix}-images-idx3-ubyte", images)
         idx.write(options.folder / f"{prefix}-labels-idx1-ubyte", labels)
         print(f"{options.folder}: {len(labels):,} pictures to {split} on")

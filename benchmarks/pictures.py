@@ -175,9 +175,11 @@ def scenes(count: int, seed: int) -> Iterator[tuple[str, str, Page]]:
 def listed(path: Path, folder: Path) -> Iterator[tuple[str, str, Page]]:
     """Yield the kind, the label and the page of each picture of a list."""
     with path.open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if (folder / row["path"]).exists():
-                yield row.get("diff", "listed"), row["label"], decode(folder / row["path"])
+        rows = csv.DictReader(file)
+        if not {"path", "label"} <= set(rows.fieldnames or ()):
+            raise LeNet5Error(f"{path}: the columns {rows.fieldnames or []}; expected path and label among them")
+        for row in rows:
+            yield row.get("diff", "listed"), row["label"], decode(folder / row["path"])
 
 
 def edits(read: str, label: str) -> int:
@@ -225,11 +227,19 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--all", action="store_true")
     options = parser.parse_args()
-    if options.list and not (options.list.is_file() and options.folder and options.folder.is_dir()):
+    given = [path for path in (options.list, options.folder) if path]
+    if given and not (len(given) == 2 and options.list.is_file() and options.folder.is_dir()):
         parser.error(f"--list {options.list}, --folder {options.folder}; expected a CSV file and a folder")
-    network = LeNet5.load(options.model)
+    if not 0 <= options.accept <= 1:
+        parser.error(f"--accept {options.accept}; expected a number from 0 to 1")
+    try:
+        network = LeNet5.load(options.model)
+        pictures = list(listed(*given) if given else scenes(options.count, options.seed))
+    except LeNet5Error as error:
+        parser.error(str(error))
+    if not pictures:
+        parser.error(f"{options.list or '--count'}: no picture; expected one or more")
     network.accept = options.accept
-    pictures = list(listed(options.list, options.folder) if options.list else scenes(options.count, options.seed))
     for name, (module, changes) in (STEPS_OF_ALL if options.all else STEPS).items():
         with without(module, changes):
             read_as = [(kind, answered(page, network, options.all), label) for kind, label, page in pictures]

@@ -20,7 +20,8 @@ from speed import machine
 
 from lenet5_cli import LeNet5, evaluate, load_data, train
 from lenet5_cli.commands.options import available_cores
-from lenet5_cli.config import read
+from lenet5_cli.config import read, seconds
+from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training.runs import Run
 
 HELD_OUT = 10_000
@@ -34,11 +35,18 @@ def main() -> None:
     parser.add_argument("--time", default="30m", help="of the search")
     parser.add_argument("--epochs", type=int, default=read("quick")["epochs"], help="of quick, and of every trial")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--found", type=Path, help="by a search before: none is made")
+    parser.add_argument("--found", type=lambda path: Path(path).absolute(), help="by a search before: none is made")
     options = parser.parse_args()
+    try:
+        seconds("--time", options.time)
+        if options.found:
+            read(str(options.found))
+        test = load_data("mnist", "test")
+    except LeNet5Error as error:
+        parser.error(str(error))
     with tempfile.TemporaryDirectory() as folder:
         kept = trained("quick", options.seeds, Path(folder) / "quick", epochs=options.epochs)
-        budget = mean(seconds for seconds, _ in kept)
+        budget = mean(each for each, _ in kept)
         best = options.found or Path(folder) / "best.toml"
         if not options.found:
             search(best, options.time, options.epochs, budget)
@@ -47,7 +55,6 @@ def main() -> None:
         print(f"{machine()}; each run on one of them; seeds 1 to {options.seeds}, {HELD_OUT:,} images held out\n")
         print("| recipe | seconds | held-out accuracy, mean | deviation | test accuracy, mean | deviation |")
         print("|---|--:|--:|--:|--:|--:|")
-        test = load_data("mnist", "test")
         for name, runs in (("quick", kept), ("found", found)):
             validated = [max(epoch.validation_accuracy or 0 for epoch in run.history) for _, run in runs]
             models = sorted(Path(folder).glob(f"{name}-*.pkl"))

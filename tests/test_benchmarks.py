@@ -1,21 +1,39 @@
 """The benchmarks measure what they say: all peers that are installed compute the same, and their tables can be made."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 from lenet5_cli import LeNet5
-from lenet5_cli.config import Config
-from lenet5_cli.data import drawn
+from lenet5_cli.config import Config, presets
+from lenet5_cli.data import drawn, idx
 from lenet5_cli.storage import checkpoint
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
+FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return what runs a benchmark with some arguments, and returns the message with which it ends."""
+
+    def run(name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            __import__(name).main()
+        said = capsys.readouterr().err.partition(f"{name}.py: error: ")[2]
+        return said.rstrip() or str(ended.value.code)
+
+    return run
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
@@ -94,3 +112,84 @@ def test_runs_that_are_killed_end_with_the_same_bytes(bars_folder: Path) -> None
     tally = crashes.crash([*crashes.SMALL["best"], "--epochs", "5", "--data", str(bars_folder)], kills=2)
     assert (tally.kills, tally.unreadable, tally.different) == (2, 0, 0)
     assert tally.runs >= 1
+
+
+def test_the_kills_are_handed_out_among_the_recipes(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import crashes
+
+    kills: list[int] = []
+
+    def crash(_: list[str], count: int) -> crashes.Tally:
+        kills.append(count)
+        return crashes.Tally()
+
+    monkeypatch.setattr(crashes, "crash", crash)
+    monkeypatch.setattr(sys, "argv", ["crashes.py", "--kills", "10"])
+    crashes.main()
+    assert kills == [3, 3, 2, 2]
+    assert refused("crashes", "--kills", 3) == "--kills 3; expected 4 or more, as there are 4 recipes"
+
+
+def test_a_short_training_does_not_replace_the_bundled_model(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bundled
+
+    monkeypatch.setattr(bundled, "BUNDLED_MODEL", Path("shipped.pkl"))
+    expected = "--epochs 1 without --output would replace shipped.pkl; say where to write"
+    assert refused("bundled", "--epochs", 1) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--folder", "."], "--list None, --folder .; expected a CSV file and a folder"),
+        (["--list", "list.csv"], "--list list.csv, --folder None; expected a CSV file and a folder"),
+        (["--accept", "2"], "--accept 2.0; expected a number from 0 to 1"),
+        (["--list", "list.csv", "--folder", "."], "none.png: no such file; expected a picture"),
+        (
+            ["--list", "other.csv", "--folder", "."],
+            "other.csv: the columns ['file', 'label']; expected path and label among them",
+        ),
+        (["--list", "short.csv", "--folder", "."], "short.csv: no picture; expected one or more"),
+    ],
+)
+def test_pictures_that_cannot_be_read_are_refused(
+    arguments: list[str], message: str, refused: Callable[..., str]
+) -> None:
+    Path("list.csv").write_text("path,label\nnone.png,3\n", encoding="utf-8")
+    Path("other.csv").write_text("file,label\nnone.png,3\n", encoding="utf-8")
+    Path("short.csv").write_text("path,label\n", encoding="utf-8")
+    assert refused("pictures", *arguments) == message
+
+
+def test_a_font_is_drawn_into_a_new_folder_or_not_at_all(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = f"{FONT}: has no glyph for ೦; expected a font with all the characters"
+    assert refused("fonts", FONT, "0೦", "new") == lacking
+    assert refused("fonts", "none.ttf", "01", "new") == "none.ttf: no such file; expected a font"
+    assert refused("fonts", "", "01", "new") == "an empty name; expected a font"
+    assert not Path("new").exists()
+    monkeypatch.setattr(sys, "argv", ["fonts.py", str(FONT), "01", "new", "--train", "4", "--test", "2"])
+    __import__("fonts").main()
+    assert len(idx.read_labels("new/train-labels-idx1-ubyte")) == 4
+    assert refused("fonts", FONT, "01", "new") == "new: is there already; expected a new or empty folder"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--time", "nonsense"], "--time: 'nonsense'; expected a time such as 90s, 10m or 1h30m"),
+        (["--found", "none.toml"], "{here}/none.toml: no such file or preset; the presets are: {presets}"),
+        (["--found", "quick"], "{here}/quick: no such file or preset; the presets are: {presets}"),
+        ([], "LENET5_DATA: none: no such folder; expected the folder of MNIST's IDX files"),
+    ],
+)
+def test_a_search_refuses_what_it_cannot_use_before_it_trains(
+    arguments: list[str], message: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LENET5_DATA", "none")
+    assert refused("search", *arguments) == message.format(here=Path.cwd(), presets=", ".join(presets()))
