@@ -10,6 +10,7 @@ on held-out images, and seeds 1 to 3 are then measured on the test images. It ta
 
 import argparse
 import math
+import shutil
 import statistics
 import subprocess
 import sys
@@ -80,7 +81,9 @@ def main() -> None:
     elif options.inside:
         measure(join(timeout=600))
     else:
-        mpiexec = Path(sys.executable).with_name("mpiexec")
+        mpiexec = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
+        if not mpiexec:
+            sys.exit('there is no mpiexec, beside Python or on the PATH; pip install "lenet5-cli[mpi]" mpich')
         subprocess.run([mpiexec, "-n", "2", sys.executable, __file__, "--inside"], check=True)
 
 

@@ -193,3 +193,33 @@ def test_a_search_refuses_what_it_cannot_use_before_it_trains(
 ) -> None:
     monkeypatch.setenv("LENET5_DATA", "none")
     assert refused("search", *arguments) == message.format(here=Path.cwd(), presets=", ".join(presets()))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a program is told by its name otherwise")
+def test_the_launcher_beside_python_is_taken_else_that_of_the_path(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ranks
+
+    started: list[str] = []
+    monkeypatch.setattr(ranks.subprocess, "run", lambda command, **_: started.append(command[0]))
+    monkeypatch.setattr(sys, "executable", "beside/python")
+    monkeypatch.setenv("PATH", "path")
+    expected = 'there is no mpiexec, beside Python or on the PATH; pip install "lenet5-cli[mpi]" mpich'
+    assert refused("ranks") == expected
+    for folder in ("path", "beside"):
+        Path(folder).mkdir()
+        Path(folder, "mpiexec").touch(mode=0o755)
+        ranks.main()
+    assert started == ["path/mpiexec", "beside/mpiexec"]
+
+
+def test_estimators_compares_only_where_it_is_asked_and_can(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused("estimators", "--nonsense") == "unrecognized arguments: --nonsense"
+    monkeypatch.delitem(sys.modules, "lenet5_cli.sklearn", raising=False)
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    missing = "import of sklearn.base halted; None in sys.modules; pip install 'lenet5-cli[sklearn]'"
+    assert refused("estimators") == f"scikit-learn, which LeNet5Classifier needs, cannot be imported: {missing}"
+    assert capsys.readouterr().out == ""
