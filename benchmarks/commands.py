@@ -12,7 +12,6 @@ are computed by lenet5, from the parameters in the checkpoint.
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ import numpy as np
 from peers import Torch, values
 from PIL import Image
 from speed import machine
+from watch import run
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands.options import available_cores
@@ -77,7 +77,7 @@ def print_starts(data: str) -> None:
         rows = {
             "`python -c 'import numpy'`": [sys.executable, "-c", "import numpy"],
             "`lenet5 --help`": [*LENET5, "--help"],
-            "`lenet5 predict` of a PNG of 28x28": [*LENET5, "predict", picture],
+            "`lenet5 predict` of a PNG of 28x28": [*LENET5, "predict", "--model", "bundled", picture],
             "`lenet5 eval bundled`, all test images": [*LENET5, "eval", "bundled", "--data", data],
         }
         for name, command in rows.items():
@@ -119,9 +119,7 @@ def print_training(name: str, seed: int, took: float, accuracy: float) -> None:
 def seconds(command: list[str]) -> float:
     """Return the seconds that a command takes from start to end."""
     start = time.perf_counter()
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        sys.exit(f"{' '.join(command)}\n{ended.stderr}")
+    run(command)
     return time.perf_counter() - start
 
 

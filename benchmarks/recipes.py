@@ -3,7 +3,7 @@
     LENET5_DATA=mnist_data python benchmarks/recipes.py [--recipes quick best ...] [--seeds 5] [--without] [--taught]
         [--from-nothing]
 
-Each line is the command ``lenet5 train --config RECIPE --seed N``, its seconds with all that it does. With
+Each line is the command ``lenet5 train --config RECIPE --seed N --data mnist``, its seconds with all that it does. With
 ``--without``, each recipe is trained again with one of its ingredients at a time put back to the default; with
 ``--taught``, with as many other seeds, by ``--teacher`` with the models of all seeds before. ``--from-nothing`` trains
 ``quick`` on digits that lenet5 draws, and others, taught by these models, on more of them; no image of MNIST is used.
@@ -12,7 +12,6 @@ Each line is the command ``lenet5 train --config RECIPE --seed N``, its seconds 
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from speed import machine
+from watch import run
 
 from lenet5_cli.config import Config, read
 
@@ -81,12 +81,12 @@ def leave_out(recipe: str, seeds: Iterable[int], folder: str) -> None:
 
 def measure(title: str, recipe: str, change: dict[str, object], seeds: Iterable[int], folder: str) -> None:
     """Print a line: a recipe, perhaps changed, over all seeds, whose models are then in the folder."""
-    changed = [text for name, value in change.items() for text in (f"--{name}", str(value))]
+    changed = [text for name, value in {"data": "mnist", **change}.items() for text in (f"--{name}", str(value))]
     accuracies, shifted, seconds = [], [], []
     for seed in seeds:
         start, model = time.perf_counter(), str(Path(folder) / f"{seed}.pkl")
         command = [sys.executable, "-m", "lenet5_cli", "train", "--config", recipe, "--seed", str(seed), *changed]
-        subprocess.run([*command, "--overwrite", "-o", model], check=True, capture_output=True)
+        run([*command, "--overwrite", "-o", model])
         seconds.append(time.perf_counter() - start)
         accuracies.append(accuracy(model))
         shifted.append(accuracy(model, "--shifted"))
@@ -101,8 +101,7 @@ def measure(title: str, recipe: str, change: dict[str, object], seeds: Iterable[
 def accuracy(model: str, *how: str) -> float:
     """Return how many per cent of MNIST's test images a model reads."""
     command = [sys.executable, "-m", "lenet5_cli", "eval", "--json", "--data", "mnist", *how, model]
-    measured = subprocess.run(command, check=True, capture_output=True)
-    return float(100 * json.loads(measured.stdout)["accuracy"])
+    return float(100 * json.loads(run(command))["accuracy"])
 
 
 if __name__ == "__main__":

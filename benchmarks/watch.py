@@ -1,22 +1,37 @@
-"""Run a command, and watch the memory of it and of every process that it starts (Linux)."""
+"""Run a command, say why where it fails, and watch the memory of it and of all that it starts (Linux)."""
 
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 
 INTERVAL = 0.1  # seconds between two looks
 
 
+def run(command: list[str]) -> str:
+    """Return what a command writes to stdout; where it fails, end with what it writes to stderr."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        sys.exit(f"{' '.join(command)}\n{ended.stderr}")
+    return ended.stdout
+
+
 def watched(command: list[str]) -> tuple[float, float]:
-    """Return the seconds that a command took and its peak memory in MiB, what processes share counted once (PSS)."""
+    """Return the seconds that a command took and its peak memory in MiB, what processes share counted once (PSS).
+
+    Where it fails, end with what it writes to stderr.
+    """
     start, peak = time.perf_counter(), 0.0
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            peak = max(peak, sum(map(_memory, _family(process.pid))))
-            time.sleep(INTERVAL)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
+    with TemporaryFile("w+") as errors:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
+            while process.poll() is None:
+                peak = max(peak, sum(map(_memory, _family(process.pid))))
+                time.sleep(INTERVAL)
+        if process.returncode:
+            errors.seek(0)
+            sys.exit(f"{' '.join(command)}\n{errors.read()}")
     return time.perf_counter() - start, peak
 
 

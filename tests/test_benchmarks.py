@@ -132,6 +132,42 @@ def test_the_kills_are_handed_out_among_the_recipes(
     assert refused("crashes", "--kills", 3) == "--kills 3; expected 4 or more, as there are 4 recipes"
 
 
+@pytest.mark.parametrize("name", ["run", "watched"])
+def test_a_command_that_fails_says_why(name: str) -> None:
+    import watch
+
+    command = [sys.executable, "-c", "raise SystemExit('the reason')"]
+    with pytest.raises(SystemExit) as ended:
+        getattr(watch, name)(command)
+    assert ended.value.code == f"{' '.join(command)}\nthe reason\n"
+
+
+def test_recipes_are_trained_on_mnist_or_what_else_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    import recipes
+
+    commands: list[list[str]] = []
+
+    def run(command: list[str]) -> str:
+        commands.append(command)
+        return '{"accuracy": 0.5}'
+
+    monkeypatch.setattr(recipes, "run", run)
+    recipes.measure("quick", "quick", {}, [1], "")
+    recipes.measure("drawn", "quick", recipes.DRAWN, [1], "")
+    trained = [command for command in commands if "train" in command]
+    assert [command[command.index("--data") + 1] for command in trained] == ["mnist", "builtin:60000"]
+
+
+def test_the_bundled_model_reads_the_picture_that_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import commands
+
+    timed: list[list[str]] = []
+    monkeypatch.setattr(commands, "seconds", lambda command: timed.append(command) or 1.0)
+    commands.print_starts("builtin:60")
+    predicting = next(command for command in timed if "predict" in command)
+    assert predicting[3:-1] == ["predict", "--model", "bundled"]
+
+
 def test_a_short_training_does_not_replace_the_bundled_model(
     refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
