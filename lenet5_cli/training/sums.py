@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-BLOCK = 4  # chunks added one after the other: all of a batch of up to 192 images, and of every preset's
+BLOCK = 4  # chunks added one after the other: all of a batch of up to 200 images, and of every preset's
 
 T = TypeVar("T")
 
