@@ -226,7 +226,7 @@ def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
 
 
 @pytest.mark.usefixtures("drawn_once")
-def test_names_in_a_folder_of_idx_files_are_checked(letters: Path) -> None:
+def test_names_in_a_folder_of_idx_files_are_checked(letters: Path, bars_folder: Path) -> None:
     run("data", "convert", letters, "idx")
     Path("idx/names.txt").write_text("A\nB\n")
     refused = run("data", "show", "idx", code=1).stderr
@@ -239,8 +239,26 @@ def test_names_in_a_folder_of_idx_files_are_checked(letters: Path) -> None:
         run("data", "show", "idx", code=1).stderr
         == "Error: idx/names.txt: byte 2 is 0xff, not UTF-8; expected a name a line\n"
     )
+    run("data", "convert", bars_folder, "idx", "--overwrite")
+    assert not Path("idx/names.txt").exists()  # those of other data, and nothing says that these are digits
     run("data", "convert", "builtin:40", "idx", "--overwrite")
-    assert not Path("idx/names.txt").exists()  # those of other data
+    assert Path("idx/names.txt").read_text() == "".join(f"{digit}\n" for digit in range(10))
+
+
+@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.parametrize(("form", "target"), [("idx", "drawn"), ("npz", "drawn.npz"), ("folders", "drawn")])
+def test_digits_stay_digits_in_every_form(form: str, target: str) -> None:
+    """IDX files lost it: a sheet with the letters first took a 0 as an A."""
+    run("data", "convert", "builtin:40", target, "--to", form)
+    letters = glyphs.read("letters").names
+    for names in ((*letters, *glyphs.DIGITS), tuple("9876543210"), tuple("abcdefghij")):
+        counts = [
+            np.bincount(runs.load(Config(data=data, as_is=True), "train", names).labels).tolist()
+            for data in ("builtin:40", target)
+        ]
+        assert counts[0] == counts[1]
+    with pytest.raises(LeNet5Error, match=r"^drawn.*: class [0-9] has no glyph; the glyph sheet has A, B, C, "):
+        runs.load(Config(data=target), "train", letters)
 
 
 def test_convert_replaces_nothing(bars_folder: Path) -> None:

@@ -230,6 +230,22 @@ def test_labels_are_places_in_the_file_of_names_beside_them(folder, monkeypatch)
     assert str(refused.value) == f"names.txt: line 3: {known}"
 
 
+def test_idx_files_without_names_count_places_or_the_digits_that_the_sheet_has(folder):
+    """They were places in any sheet, so that one with the letters first took a 0 as an A."""
+    images, labels = digits(12)
+    fill(folder / "own", images, labels)
+    sheets = [tuple("9876543210"), ("A", *"0123456789"), (*"0123456789", "A"), tuple("ABCDEFGHIJ"), ("A", *"012345678")]
+
+    def load() -> list[list[int]]:
+        return [sources.load("own", "train", sources.Reading(names=names)).labels.tolist() for names in sheets]
+
+    own = labels.tolist()
+    assert load() == [[9 - label for label in own], [label + 1 for label in own], own, own, own]
+    assert [sources.places("own", names).get("3") for names in sheets] == [6, 4, 3, 3, 3]
+    fill(folder / "own", images[:2], np.array([0, 10], np.uint8), prefix="t10k")  # more classes than the digits
+    assert load() == [own] * 5
+
+
 @pytest.mark.parametrize("source", ["builtin-letters", "builtin-letters:50", "emnist-letters"])
 def test_letters_are_known_without_their_images(source):
     assert sources.class_names(source) == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")

@@ -370,7 +370,11 @@ def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path, de
     named = not _numbers(names)
     used = np.arange(len(names)) if named else np.unique(np.concatenate([split.labels for split in splits.values()]))
     counted = not named and used[-1] < len(used)  # a label is the place of its class
-    kept = () if counted else glyphs.checked_names([names[label] for label in used.tolist()], "names of classes: ")
+    if counted:
+        digits = used[-1] < len(glyphs.DIGITS) and sources.are_digits(splits["train"].source)
+        kept = glyphs.DIGITS if digits else ()
+    else:
+        kept = glyphs.checked_names([names[label] for label in used.tolist()], "names of classes: ")
     with filling(target) as folder:
         demand()
         if kept:

@@ -231,8 +231,8 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
 
 
 def _known(split: Split, how: Reading) -> Split:
-    """Return a split of a data set whose classes are known with places in ``how.names``; any other as it is."""
-    own = classes_of(split.source)
+    """Return a split of data whose classes are known with places in ``how.names``; any other as it is."""
+    own = classes_of(split.source) or _digits_in(split.source, how.names)
     if not own or split.labels.max() >= len(own):  # in the place of MNIST may be other data
         return split
     indices = _indices(own, places(split.source, how.names), how.names, lambda _: split.source)
@@ -314,8 +314,27 @@ def places(source: str, names: Sequence[str]) -> dict[str, int]:
 
     Raises `LeNet5Error` if it cannot be read.
     """
-    known = classes_of(source)
+    known = classes_of(source) or _digits_in(source, names)
     return _places(known or _class_names(source) or (), names, certain=bool(known))
+
+
+def _digits_in(source: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the digits if the labels of a folder of IDX files are numbers of them, not places among ``names``.
+
+    So they are where nothing says what its classes are, and there is a glyph for each digit.
+    """
+    folder = Path(source)
+    if tuple(names[: len(DIGITS)]) == DIGITS or not set(DIGITS) <= set(names):  # the numbers are places, too
+        return ()
+    if source in remote.SETS or not folder.is_dir() or not holds_idx(folder) or (folder / NAMES_FILE).exists():
+        return ()
+    found = [_find(folder, split) for split in _PREFIXES]
+    return DIGITS if all((idx.read_labels(paths[1]) < len(DIGITS)).all() for paths in found if paths) else ()
+
+
+def are_digits(source: str) -> bool:
+    """Tell whether a source says that its classes are the ten digits."""
+    return set(_class_names(source) or ()) == set(DIGITS)
 
 
 def classes_of(source: str) -> tuple[str, ...]:
