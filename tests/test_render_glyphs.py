@@ -78,6 +78,17 @@ def test_a_shipped_sheet_goes_before_a_folder_of_its_name(folder):
     assert lines(refused.stderr)[-1] == "Error: Invalid value for '--sheet': File 'own' is a directory."
 
 
+def test_a_file_named_like_a_shipped_sheet_is_read_where_its_folder_is_given():
+    """The shipped one was shown in its place."""
+    own = glyphs.read("codes")
+    glyphs.write("letters.txt", own)
+    Path("letters.txt").rename("letters")
+    assert render("--sheet", "./letters", "-o", "own.png").exit_code == 0
+    np.testing.assert_array_equal(glyphs.read("own.png").codes, own.codes)
+    np.testing.assert_array_equal(glyphs.read(Path("letters")).codes, own.codes)
+    assert glyphs.read("letters").names[0] == "A"
+
+
 def test_narrow_terminal_wraps_between_digits(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     result = render()

@@ -27,9 +27,11 @@ BLOCKS = " ▄▀█"
 class SheetFile(Named):
     """A glyph sheet: a file, or a shipped one by its name, also where a folder has that name."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the path of the file, or the name."""
-        return Path(value) if str(value) in shipped_sheets() else super().convert(value, param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return what was given: a Path would not tell ``./letters``, a file, from the name."""
+        if value not in shipped_sheets():
+            super().convert(value, param, ctx)
+        return value
 
 
 @click.command()
@@ -62,7 +64,7 @@ class SheetFile(Named):
 )
 @overwrite_option
 def render_glyphs(
-    sheet: Path | None, font: Path | None, characters: str | None, output: Path, scale: int, overwrite: bool
+    sheet: str | None, font: Path | None, characters: str | None, output: Path, scale: int, overwrite: bool
 ) -> None:
     """Render the glyphs with which the output layer compares its input.
 

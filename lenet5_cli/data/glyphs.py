@@ -74,7 +74,7 @@ def noun(names: Sequence[str]) -> str:
 
 
 def read(sheet: str | PathLike[str] = "digits") -> Sheet:
-    """Return a sheet: of a text or image file, or a shipped one by its name.
+    """Return a sheet: of a text or image file, or a shipped one by its name, a ``str``.
 
     Text and image are told apart by content. The image is a strip of 12 rows and 7 columns a glyph, black on white, or
     an enlargement by an integer; transparent pixels are white. Its names are in ``X.names.txt`` beside ``X.png``, one a
@@ -85,7 +85,8 @@ def read(sheet: str | PathLike[str] = "digits") -> Sheet:
             no two equal, and as many different names.
     """
     shipped = shipped_sheets()
-    path = shipped_folder("glyphs") / f"{sheet}.txt" if str(sheet) in shipped else Path(sheet)
+    named = isinstance(sheet, str) and sheet in shipped  # ./letters is a file, of which a Path says letters
+    path = shipped_folder("glyphs") / f"{sheet}.txt" if named else Path(sheet)
     if not os.path.lexists(path):
         raise LeNet5Error(f"{path}: no such file or sheet; the sheets that come with lenet5 are {', '.join(shipped)}")
     sheet_bytes = content(path, _MAX_SHEET_BYTES, "a glyph sheet")
