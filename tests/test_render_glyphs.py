@@ -166,6 +166,28 @@ def test_existing_file_is_kept_unless_overwritten():
 
 
 @pytest.mark.parametrize(
+    ("option", "name", "target"),
+    [
+        ("sheet", "own.txt", "own.txt"),
+        ("sheet", "own.png", "own.png"),
+        ("sheet", "own.png", "own.names.txt"),  # the names of the glyphs of the image
+        ("font", "font.txt", "font.txt"),
+    ],
+)
+def test_what_is_read_is_not_written_over(option, name, target):
+    glyphs.write("own.png", glyphs.read("letters"))
+    glyphs.write("own.txt", glyphs.read("letters"))
+    Path("font.txt").write_bytes(FONT.read_bytes())
+    before = Path(target).read_bytes()
+    refused = render(f"--{option}", name, "-o", target, "--overwrite")
+    assert refused.exit_code == 2
+    message = f"Error: {target}: is read by --{option}; give what is written another name"
+    assert lines(refused.stderr)[-1] == message
+    assert Path(target).read_bytes() == before
+    assert render("--sheet", "own.txt", "-o", "own.png", "--overwrite").exit_code == 0  # beside a text are none
+
+
+@pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
         (["--sheet", "a.txt", "--font", "b.ttf"], 2, "expected either --sheet or --font, not both"),

@@ -293,19 +293,31 @@ def test_a_command_that_is_refused_leaves_the_log_of_the_run_before(wrong: list[
 
 def test_what_is_read_is_not_written_over(bars_folder: Path) -> None:
     run("data", "convert", bars_folder, "own.npz", "--to", "npz")
-    glyphs.write("own.txt", glyphs.read())
+    glyphs.write("own,2.txt", glyphs.read())
+    glyphs.write("own.png", glyphs.read("letters"))
     Path("own.toml").write_text("epochs = 1\n")
     train(bars_folder)
-    files = {name: Path(name).read_bytes() for name in ("own.npz", "own.txt", "own.toml", "model.pkl")}
+    names = ("own.npz", "own,2.txt", "own.png", "own.names.txt", "own.toml", "model.pkl")
+    files = {name: Path(name).read_bytes() for name in names}
     for option, name, written in (
         ("data", "own.npz", "--log"),
-        ("glyphs", "own.txt", "--output"),
+        ("glyphs", "own,2.txt", "--output"),
+        ("glyphs", "own.png", "--output"),
+        ("glyphs", "own.names.txt", "--log"),
         ("config", "own.toml", "--plot"),
         ("teacher", "model.pkl", "--output"),
         ("from", "model.pkl", "--log"),
     ):
         outputs = {"--output": "new.pkl", written: name}
-        given = ["train", f"--{option}", name, *chain(*outputs.items()), "--overwrite", "--epochs", 1]
+        given = [
+            "train",
+            f"--{option}",
+            name.replace(".names.txt", ".png"),
+            *chain(*outputs.items()),
+            "--overwrite",
+            "--epochs",
+            1,
+        ]
         said = run(*given, code=2).stderr
         assert said.endswith(f"Error: {name}: is read by --{option}; give what is written another name\n")
     assert {name: Path(name).read_bytes() for name in files} == files

@@ -56,10 +56,18 @@ def refuse_shared(*paths: Path | None) -> None:
 def files_read(values: "Mapping[str, Any]") -> "Iterator[tuple[str, Path]]":
     """Yield what may be files or folders that settings have read, with the options that name them."""
     yield from data_read(values.get("data") or "")
-    named = {name: values.get(name) for name in ("glyphs", "teacher")}
-    named["config"] = click.get_current_context().meta.get("config")
-    for name, given in named.items():
-        yield from ((f"--{name}", Path(each)) for each in (given or "").split(",") if each)
+    if sheet := values.get("glyphs"):
+        yield from sheet_read("--glyphs", sheet)
+    yield from (("--teacher", Path(each)) for each in (values.get("teacher") or "").split(",") if each)
+    if config := click.get_current_context().meta.get("config"):
+        yield "--config", Path(config)
+
+
+def sheet_read(option: str, sheet: str) -> "Iterator[tuple[str, Path]]":
+    """Yield the files that a glyph sheet is read from."""
+    from lenet5_cli.data.glyphs import files_read
+
+    yield from ((option, path) for path in files_read(sheet))
 
 
 def data_read(data: str) -> "Iterator[tuple[str, Path]]":

@@ -7,7 +7,7 @@ from unicodedata import normalize
 import click
 
 from lenet5_cli.commands.options import FILE, Integer, Named, complete_sheet, console, overwrite_option, plain
-from lenet5_cli.commands.outputs import refuse_existing, say_written
+from lenet5_cli.commands.outputs import refuse_existing, refuse_read, say_written, sheet_read
 from lenet5_cli.errors import printable
 from lenet5_cli.files import shipped_sheets
 
@@ -97,7 +97,9 @@ def render_glyphs(
     else:
         rendered = glyphs.read(sheet or "digits")
     targets = glyphs.files(output, rendered)
+    read = [*(sheet_read("--sheet", sheet) if sheet else ()), *([("--font", font)] if font else [])]
     try:
+        refuse_read(read, *targets)
         refuse_existing(overwrite, *targets)
     except click.UsageError:
         _show(console(), rendered)

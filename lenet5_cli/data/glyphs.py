@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO, StringIO
 from os import PathLike
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import content, likeness, replacing, shipped_folder, shipped_sheets
+from lenet5_cli.files import content, likeness, open_regular, replacing, shipped_folder, shipped_sheets
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
@@ -84,14 +84,27 @@ def read(sheet: str | PathLike[str] = "digits") -> Sheet:
         LeNet5Error: the file cannot be read, or is not a sheet of 2 to 128 glyphs of 12x7 pixels, none of them blank,
             no two equal, and as many different names.
     """
-    shipped = shipped_sheets()
-    named = isinstance(sheet, str) and sheet in shipped  # ./letters is a file, of which a Path says letters
-    path = shipped_folder("glyphs") / f"{sheet}.txt" if named else Path(sheet)
+    path = _path(sheet)
     if not os.path.lexists(path):
-        raise LeNet5Error(f"{path}: no such file or sheet; the sheets that come with lenet5 are {', '.join(shipped)}")
+        known = ", ".join(shipped_sheets())
+        raise LeNet5Error(f"{path}: no such file or sheet; the sheets that come with lenet5 are {known}")
     sheet_bytes = content(path, _MAX_SHEET_BYTES, "a glyph sheet")
     found = (_from_image if sheet_bytes.startswith(_SIGNATURES) else _from_text)(sheet_bytes, path)
     return _checked(found, path)
+
+
+def _path(sheet: str | PathLike[str]) -> Path:
+    shipped = isinstance(sheet, str) and sheet in shipped_sheets()  # ./letters is a file, of which a Path says letters
+    return shipped_folder("glyphs") / f"{sheet}.txt" if shipped else Path(sheet)
+
+
+def files_read(sheet: str | PathLike[str]) -> list[Path]:
+    """Return what ``read`` reads: the file and, beside an image, its names."""
+    path = _path(sheet)
+    with suppress(OSError, LeNet5Error), open_regular(path, "a glyph sheet") as file:
+        if file.read(8).startswith(_SIGNATURES):
+            return [path, _names_path(path)]
+    return [path]
 
 
 def files(path: str | PathLike[str], sheet: Sheet) -> list[Path]:
