@@ -99,7 +99,14 @@ def test_a_name_cannot_be_changed_unseen() -> None:
         (
             "letters",
             {"drawn": 10},
-            "drawn: digits are drawn, and the first classes are A, B, C, not 0, 1, 2; leave it out",
+            "drawn: the glyph sheet has A as class 0, counted from 0, and what is drawn has 0;"
+            " expected the ten digits before all others; leave it out",
+        ),
+        (
+            "five.txt",
+            {"drawn": 10},
+            "drawn: the glyph sheet has 5 classes, and what is drawn has 10;"
+            " expected the ten digits before all others; leave it out",
         ),
         ("letters", NONDIGITS, "nondigits: letters are among what is drawn, and A is a class; leave it out"),
         ("digits-letters", NONDIGITS, "nondigits: letters are among what is drawn, and A is a class; leave it out"),
@@ -108,8 +115,10 @@ def test_a_name_cannot_be_changed_unseen() -> None:
     ],
 )
 def test_drawn_images_are_of_their_classes_or_refused(sheet: str, settings: dict[str, Any], message: str) -> None:
+    digits = glyphs.read()
+    glyphs.write("five.txt", glyphs.Sheet(digits.codes[:5], digits.names[:5]))
     with pytest.raises(LeNet5Error, match=f"^{message}$") if message else nullcontext():
-        Run(Config(glyphs=sheet, seed=1, **settings), bars(20))
+        Run(Config(glyphs=sheet, seed=1, **settings), bars(5))
 
 
 def test_labels_outside_the_sheet_are_refused_before_training() -> None:

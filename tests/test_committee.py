@@ -169,11 +169,16 @@ def test_the_threshold_is_the_mean_of_theirs(members: list[LeNet5]) -> None:
 
 def test_other_classes_are_refused(members: list[LeNet5]) -> None:
     letters = LeNet5(Config(glyphs="letters"))
-    said = "has 26 classes, A, B, C, ..., and {} has 10 classes, 0, 1, 2, ...; "
+    said = "has 26 classes, and {} has 10; "
     end = "only models of the same classes can answer together"
     with pytest.raises(LeNet5Error) as error:
         Committee([*members, letters])
     assert str(error.value) == f"network 4: {said.format('the first')}{end}"
+    sheet = members[0].sheet
+    swapped = LeNet5(Config(), sheet._replace(names=(*sheet.names[:8], "9", "8")))
+    with pytest.raises(LeNet5Error) as error:
+        Committee([members[0], swapped])
+    assert str(error.value) == f"network 2: has 9 as class 8, counted from 0, and the first has 8; {end}"
     checkpoint.write("digits.pkl", checkpoint.Checkpoint(members[0].pairs(), members[0].sheet))
     checkpoint.write("letters.pkl", checkpoint.Checkpoint(letters.pairs(), letters.sheet))
     for command in (["eval", "digits.pkl", "letters.pkl"],

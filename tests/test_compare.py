@@ -117,7 +117,7 @@ def test_classes_are_told_by_name_and_must_be_the_same() -> None:
     assert "│ {} │ {} │ {} │ {} │".format(*cells) in " ".join(result.stdout.replace("\n", " ").split())
     refused = run("compare", "bundled", "b.pkl", code=1)
     assert refused.stderr.endswith(
-        "Error: b.pkl: has different classes from bundled; expected the same to compare them\n"
+        "Error: b.pkl: has 26 classes, and bundled has 10; expected the same classes to compare them\n"
     )
 
 

@@ -110,6 +110,7 @@ def _differing(first: "Checkpoint", second: "Checkpoint") -> dict[str, list[Any]
 
 
 def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: int) -> dict[str, Any]:
+    from lenet5_cli.data.glyphs import difference
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.training.loop import answers, demand_classes
     from lenet5_cli.training.metrics import mcnemar, wilson
@@ -119,7 +120,8 @@ def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: in
     names = networks[0].names
     if networks[1].names != names:
         one, other = (model_name(Path(each.path)) for each in saved)
-        raise LeNet5Error(f"{other}: has different classes from {one}; expected the same to compare them")
+        there = f"{other}: {difference(networks[1].names, names, one)}"
+        raise LeNet5Error(f"{there}; expected the same classes to compare them")
     images = load(data, split, names)
     demand_classes(networks[0], images)
     labels = images.labels

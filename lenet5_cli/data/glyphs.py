@@ -73,6 +73,14 @@ def noun(names: Sequence[str]) -> str:
     return "digit" if tuple(names) == DIGITS else "class"
 
 
+def difference(names: Sequence[str], others: Sequence[str], other: str) -> str:
+    """Return in words how names of classes differ from those of an ``other``: by their number, or the first one."""
+    if len(names) != len(others):
+        return f"has {len(names)} classes, and {other} has {len(others)}"
+    at = next(at for at, (name, its) in enumerate(zip(names, others, strict=True)) if name != its)
+    return f"has {names[at]} as class {at}, counted from 0, and {other} has {others[at]}"
+
+
 def read(sheet: str | PathLike[str] = "digits") -> Sheet:
     """Return a sheet: of a text or image file, or a shipped one by its name, a ``str``.
 

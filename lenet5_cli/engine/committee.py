@@ -6,12 +6,12 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet5_cli.data.glyphs import difference
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.losses import cross_entropy
 from lenet5_cli.engine.network import Classifier, LeNet5, demand_network
 from lenet5_cli.errors import LeNet5Error
 
-NAMED = 3  # classes that a message names; of more, the first
 MIDDLE = 4  # of the nine places of a picture, the one where it is
 
 
@@ -51,10 +51,8 @@ class Committee(Classifier):
         for place, member in enumerate(self.members):
             if member.names != first.names:
                 name, other = (names[place], names[0]) if names else (f"network {place + 1}", "the first")
-                raise LeNet5Error(
-                    f"{name}: has {_said(member.names)}, and {other} has {_said(first.names)}; "
-                    "only models of the same classes can answer together"
-                )
+                there = f"{name}: {difference(member.names, first.names, other)}"
+                raise LeNet5Error(f"{there}; only models of the same classes can answer together")
         self.codes, self.names = first.codes, first.names
         self.dtype = np.result_type(*(member.dtype for member in self.members))
         self.parameters = self.gradients = np.empty(0, self.dtype)  # nothing that is trained
@@ -96,8 +94,3 @@ def _shifted(x: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     around = np.pad(x, ((0, 0), (1, 1), (1, 1)))
     for down, right in product(range(3), repeat=2):
         yield around[:, 2 - down : 2 - down + height, 2 - right : 2 - right + width]
-
-
-def _said(names: tuple[str, ...]) -> str:
-    """Return how many classes there are, and the first of them."""
-    return f"{len(names)} classes, {', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''}"

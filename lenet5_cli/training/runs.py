@@ -474,9 +474,10 @@ def _demand_drawable(config: Config, names: tuple[str, ...]) -> None:
     Raises:
         LeNet5Error: there would be some.
     """
-    if config.drawn and names[: len(glyphs.DIGITS)] != glyphs.DIGITS:
-        first = ", ".join(names[:3])
-        raise LeNet5Error(f"drawn: digits are drawn, and the first classes are {first}, not 0, 1, 2; leave it out")
+    first = names[: len(glyphs.DIGITS)]
+    if config.drawn and first != glyphs.DIGITS:
+        there = f"drawn: the glyph sheet {glyphs.difference(first, glyphs.DIGITS, 'what is drawn')}"
+        raise LeNet5Error(f"{there}; expected the ten digits before all others; leave it out")
     for name in names:
         if config.nondigits and len(name) == 1 and name.isascii() and name.isalpha():
             raise LeNet5Error(f"nondigits: letters are among what is drawn, and {name} is a class; leave it out")
