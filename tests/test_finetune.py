@@ -246,8 +246,12 @@ def test_with_another_sheet_the_layers_start_from_the_model_and_the_codes_are_th
     before, after = LeNet5.load("start.pkl"), LeNet5.load("model.pkl")
     np.testing.assert_array_equal(after.codes, other.codes)
     np.testing.assert_array_equal(after.parameters, before.parameters)
+    run("train", *FINE, "--glyphs", "other.txt", "--rehearse", 0.5, "--data", own, "--overwrite")  # of the same classes
+    np.testing.assert_array_equal(LeNet5.load("model.pkl").codes, other.codes)
+    glyphs.write("other.txt", sheet._replace(names=("0", "2", "1", *sheet.names[3:])))
     result = run("train", *FINE, "--glyphs", "other.txt", "--rehearse", 0.5, "--data", own, "--overwrite", code=1)
-    message = "rehearse: another glyph sheet has other classes than the starting model; leave one out"
+    there = "the glyph sheet has 2 as class 1, counted from 0, and the starting model has 1"
+    message = f"rehearse: {there}; expected the same classes; leave out rehearse or glyphs"
     assert result.stderr.endswith(f"Error: {message}\n")
 
 

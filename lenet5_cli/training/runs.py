@@ -108,7 +108,7 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
 
     Raises:
         LeNet5Error: a setting that is given would make another network than that of ``start``, or what it was trained
-            on, which is to be rehearsed, cannot be loaded.
+            on, which is to be rehearsed, cannot be loaded or has other classes.
     """
     seed = secrets.randbelow(2**32) if config.seed is None else config.seed
     config = replace(config, data=split.source, seed=seed, **split.read_as)
@@ -120,13 +120,25 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
             message = f"{name} is {own[name]} in this network; {getattr(config, name)} would be another network"
             raise LeNet5Error(f"{start.where}{message}")
     if config.rehearse and "glyphs" in given:
-        raise LeNet5Error("rehearse: another glyph sheet has other classes than the starting model; leave one out")
+        _demand_same_classes(glyphs.read(config.glyphs), start)
     own_sheet = "glyphs" not in given  # that of the starting model; a file of the same name may hold another
     kept = (*NETWORK, "glyphs") if own_sheet else NETWORK
     count = len(split.labels)
     held_out = config.validation if "validation" in given else min(max(1, count // HELD_OUT), count - 1)
     config = replace(config, validation=held_out, **{name: own[name] for name in kept})
     return Run(config, split, start, to_rehearse(config, start), start.sheet if own_sheet else None)
+
+
+def _demand_same_classes(sheet: glyphs.Sheet, start: Checkpoint) -> None:
+    """Refuse to rehearse images whose labels are not those of a glyph sheet.
+
+    Raises:
+        LeNet5Error: its classes are not those of the model that was trained on them.
+    """
+    own = start.sheet.names if start.sheet else glyphs.DIGITS
+    if sheet.names != own:
+        there = f"rehearse: the glyph sheet {glyphs.difference(sheet.names, own, 'the starting model')}"
+        raise LeNet5Error(f"{there}; expected the same classes; leave out rehearse or glyphs")
 
 
 def to_rehearse(config: Config, start: Checkpoint) -> sources.Split | None:
