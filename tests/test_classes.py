@@ -31,6 +31,7 @@ LETTERS = glyphs.read("letters")
 PAIRS = LeNet5(Config(seed=1)).pairs()
 QUICK = ["--config", "quick", "--epochs", "1", "--seed", "1"]
 NONDIGITS: dict[str, Any] = {"nondigits": 10, "loss": "discriminative"}
+DRAWN_TOO = "nondigits: letters and signs are among what is drawn, and {} is a class; leave it out"
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=16)
 
 
@@ -108,8 +109,8 @@ def test_a_name_cannot_be_changed_unseen() -> None:
             "drawn: the glyph sheet has 5 classes, and what is drawn has 10;"
             " expected the ten digits before all others; leave it out",
         ),
-        ("letters", NONDIGITS, "nondigits: letters are among what is drawn, and A is a class; leave it out"),
-        ("digits-letters", NONDIGITS, "nondigits: letters are among what is drawn, and A is a class; leave it out"),
+        ("letters", NONDIGITS, DRAWN_TOO.format("A")),
+        ("digits-letters", NONDIGITS, DRAWN_TOO.format("A")),
         ("digits-letters", {"drawn": 10}, ""),
         ("codes", {"drawn": 10} | NONDIGITS, ""),
     ],
@@ -119,6 +120,15 @@ def test_drawn_images_are_of_their_classes_or_refused(sheet: str, settings: dict
     glyphs.write("five.txt", glyphs.Sheet(digits.codes[:5], digits.names[:5]))
     with pytest.raises(LeNet5Error, match=f"^{message}$") if message else nullcontext():
         Run(Config(glyphs=sheet, seed=1, **settings), bars(5))
+
+
+@pytest.mark.parametrize("sign", ["?", "\xf7", "\u0416", "\u6728", "e\u0301"])
+def test_no_class_is_drawn_as_none(sign: str) -> None:
+    """Only the letters of ASCII were known to be drawn; a digit of any script, and a longer name, may be a class."""
+    split = replace(bars(5), labels=np.arange(5, dtype=np.uint8) % 2)
+    Run(Config(seed=1, **NONDIGITS), split, sheet=sheet(["\u0667", "-1", "7", "yes"]))
+    with pytest.raises(LeNet5Error, match=f"^{re.escape(DRAWN_TOO.format(sign))}$"):
+        Run(Config(seed=1, **NONDIGITS), split, sheet=sheet(["\u0667", sign]))
 
 
 def test_labels_outside_the_sheet_are_refused_before_training() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from types import UnionType
 from typing import Any, Self
+from unicodedata import normalize
 
 import numpy as np
 
@@ -481,7 +482,7 @@ def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any
 
 
 def _demand_drawable(config: Config, names: tuple[str, ...]) -> None:
-    """Refuse drawn images where their labels would be wrong: digits as other classes, letters as no class.
+    """Refuse drawn images where their labels would be wrong: digits as other classes, letters and signs as no class.
 
     Raises:
         LeNet5Error: there would be some.
@@ -491,8 +492,10 @@ def _demand_drawable(config: Config, names: tuple[str, ...]) -> None:
         there = f"drawn: the glyph sheet {glyphs.difference(first, glyphs.DIGITS, 'what is drawn')}"
         raise LeNet5Error(f"{there}; expected the ten digits before all others; leave it out")
     for name in names:
-        if config.nondigits and len(name) == 1 and name.isascii() and name.isalpha():
-            raise LeNet5Error(f"nondigits: letters are among what is drawn, and {name} is a class; leave it out")
+        character = normalize("NFC", name)  # some systems spell an umlaut as two
+        if config.nondigits and len(character) == 1 and not character.isdecimal():
+            there = f"nondigits: letters and signs are among what is drawn, and {name} is a class"
+            raise LeNet5Error(f"{there}; leave it out")
 
 
 def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
