@@ -12,6 +12,7 @@ from io import BytesIO, StringIO
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -304,14 +305,21 @@ def _checked_name(name: str, where: str) -> str:
     return name
 
 
+def composed(name: str) -> str:
+    """Return a name in one spelling: some systems, such as macOS, write ``ä`` as an ``a`` and a mark on it."""
+    return normalize("NFC", name)
+
+
 def checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:
     """Return names that can be those of a sheet's classes: as many as there may be, each printable, no two equal."""
     if not MIN_CLASSES <= len(names) <= MAX_CLASSES:
         raise LeNet5Error(f"{where}{_count(len(names), 'class')}; expected {MIN_CLASSES} to {MAX_CLASSES}")
-    for place, name in enumerate(names):
+    known = set[str]()
+    for name in names:
         _checked_name(name, where)
-        if name in names[:place]:
+        if composed(name) in known:
             raise LeNet5Error(f"{where}two classes are named {name}; expected a name of its own for each")
+        known.add(composed(name))
     return tuple(names)
 
 

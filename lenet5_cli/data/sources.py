@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unicodedata import normalize
 
 import numpy as np
 
 from lenet5_cli.data import cache, folders, idx, remote, tables
-from lenet5_cli.data.glyphs import DIGITS, LETTERS, MAX_CLASSES, read_names
+from lenet5_cli.data.glyphs import DIGITS, LETTERS, MAX_CLASSES, composed, read_names
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular
 
@@ -287,7 +286,7 @@ def class_names(source: str) -> tuple[str, ...]:
         return numbers
     if len(found) > MAX_CLASSES:
         raise LeNet5Error(f"{source}: {len(found):,} classes; expected at most {MAX_CLASSES}")
-    return tuple(dict.fromkeys(map(_composed, found)))
+    return tuple(dict.fromkeys(map(composed, found)))
 
 
 def _class_names(source: str) -> Sequence[str] | None:
@@ -302,11 +301,6 @@ def _class_names(source: str) -> Sequence[str] | None:
     if source and path.is_dir():
         return read_names(path / NAMES_FILE) if holds_idx(path) else folders.class_names(path)
     return None
-
-
-def _composed(name: str) -> str:
-    """Return a name in one spelling: some systems, such as macOS, write ``ä`` as an ``a`` and a mark on it."""
-    return normalize("NFC", name)
 
 
 def places(source: str, names: Sequence[str]) -> dict[str, int]:
@@ -348,8 +342,8 @@ def _places(labels: Sequence[str], names: Sequence[str], *, certain: bool = Fals
     All of them are names, or all of them are places. Where they are ``certain`` to be the names of its classes, as the
     ten digits are, as many classes of other names stand for them in this order: they may be in another script.
     """
-    labels = [_composed(label) for label in labels]
-    named = {_composed(name): place for place, name in enumerate(names)}
+    labels = [composed(label) for label in labels]
+    named = {composed(name): place for place, name in enumerate(names)}
     numbers = {str(place): place for place in range(len(names))}
     if set(labels) == set(DIGITS):
         labels, certain = list(DIGITS), True
@@ -364,7 +358,7 @@ def _indices(
     labels: Sequence[str], known: Mapping[str, int], names: Sequence[str], where: Callable[[int], str]
 ) -> NDArray[np.uint8]:
     """Return the place of each label among the names of the classes, as ``known`` has it."""
-    labels = [_composed(label) for label in labels]
+    labels = [composed(label) for label in labels]
     for at, label in enumerate(labels):
         if label not in known:
             there = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"

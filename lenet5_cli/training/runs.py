@@ -10,7 +10,6 @@ from pathlib import Path
 from time import monotonic
 from types import UnionType
 from typing import Any, Self
-from unicodedata import normalize
 
 import numpy as np
 
@@ -492,7 +491,7 @@ def _demand_drawable(config: Config, names: tuple[str, ...]) -> None:
         there = f"drawn: the glyph sheet {glyphs.difference(first, glyphs.DIGITS, 'what is drawn')}"
         raise LeNet5Error(f"{there}; expected the ten digits before all others; leave it out")
     for name in names:
-        character = normalize("NFC", name)  # some systems spell an umlaut as two
+        character = glyphs.composed(name)
         if config.nondigits and len(character) == 1 and not character.isdecimal():
             there = f"nondigits: letters and signs are among what is drawn, and {name} is a class"
             raise LeNet5Error(f"{there}; leave it out")
