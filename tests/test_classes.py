@@ -339,6 +339,14 @@ def test_exports_name_the_classes(letters: Path) -> None:
     assert b'["A", "B", "C"' in onnx.render(network, saved)
 
 
+def test_any_name_is_code_in_markdown() -> None:
+    """A name with a backtick ended the code, and turned the names behind it inside out."""
+    named = sheet(["a`b", "``", "*x*"])
+    saved = Checkpoint(LeNet5(Config(seed=1), named).pairs(), named)
+    rendered = hexadecimal.render(LeNet5.restore(saved), saved, "int8", 1)["README.md"]
+    assert b"from 0 on: `` a`b `` ``` `` ``` `*x*`\n" in rendered
+
+
 def test_any_name_is_a_string_of_c() -> None:
     assert c._string('a"\\??/é1') == r'"a\042\134\077\077/\303\2511"'
 

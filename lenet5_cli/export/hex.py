@@ -1,5 +1,6 @@
 """Hexadecimal text that ``$readmemh`` reads: weights and values of every layer in whole numbers, for FPGAs."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -123,11 +124,18 @@ def _readme(fixed: FixedPoint, saved: Checkpoint, files: list[str], golden: int)
         function=network.config.activation,
         one=fixed.one,
         threshold=threshold,
-        names=" ".join(f"`{printable(name)}`" for name in network.names),
+        names=" ".join(map(_code, network.names)),
         layers="\n".join(_row(stage) for stage in fixed.stages),
         files="\n".join(files),
         golden="an image that lenet5 drew" if golden == 1 else f"{golden} images that lenet5 drew",
     )
+
+
+def _code(text: str) -> str:
+    """Return a text as code in Markdown, between more backticks than stand side by side in it."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    blank = " " if "`" in text else ""  # which keeps one at an end apart, and is not shown
+    return f"{fence}{blank}{printable(text)}{blank}{fence}"
 
 
 def _row(stage: Stage) -> str:
