@@ -150,6 +150,18 @@ def test_labels_outside_the_sheet_are_refused_before_training() -> None:
     assert refused.stderr.splitlines()[-1] == f"Error: data/train-labels-idx1-ubyte: {expected}"
 
 
+def test_labels_that_may_be_places_are_noted_once() -> None:
+    split = bars(200)
+    labels = split.labels % 4 + 1
+    np.savez("own.npz", x_train=split.images, y_train=labels, x_test=split.images, y_test=labels)
+    glyphs.write("own.txt", sheet(list("12345")))
+    said = "its labels, such as 1, are taken as names of classes, not as places counted from 0"
+    note = f"NOTE: own.npz: {said}; if they are places, give the names of the classes instead."
+    noted = run("train", "--data", "own.npz", "--glyphs", "own.txt", *QUICK)
+    assert noted.stderr.splitlines().count(note) == 1
+    assert note in run("eval", "model.pkl").stderr.splitlines()
+
+
 def test_classes_without_an_image_are_named(bars_folder: Path) -> None:
     noted = run("train", "--data", bars_folder, "--glyphs", "letters", *QUICK)
     missing = "K, L, M, N, O, P, Q, R, S, T, U, V, W, X, Y, Z"

@@ -246,6 +246,43 @@ def test_idx_files_without_names_count_places_or_the_digits_that_the_sheet_has(f
     assert load() == [own] * 5
 
 
+def own_data(form: str, labels: str) -> str:
+    """Write images, one for each label of a character, into a file or into folders; return its name."""
+    images = [np.full((28, 28), 100 + at, np.uint8) for at in range(len(labels))]
+    if form == "folders":
+        for label, image in zip(labels, images, strict=True):
+            Path("own", "train", label).mkdir(parents=True)
+            Path("own", "train", label, "a.png").write_bytes(image)
+        return "own"
+    if form == "csv":
+        lines = [f"{label},{','.join(map(str, image.ravel()))}\n" for label, image in zip(labels, images, strict=True)]
+        Path("own.csv").write_text("".join(lines))
+    else:
+        np.savez("own.npz", x_train=images, y_train=np.array(list(labels)))
+    return f"own.{form}"
+
+
+@pytest.mark.parametrize("form", ["csv", "npz", "folders"])
+@pytest.mark.parametrize(
+    ("labels", "names", "noted"),
+    [
+        ("1234", "12345", True),
+        ("1234", "01234", False),  # the same classes
+        ("0123", "12345", False),  # places
+        ("1235", "12345", False),  # names
+        ("0123456789", "9876543210", False),  # the ten digits are names
+        ("ab", "ab", False),
+    ],
+)
+def test_labels_that_could_be_names_or_places_of_other_classes_are_noted(form, labels, names, noted):
+    """Without any label 0, places in a sheet of 1 to 5 became names, without a word."""
+    source = own_data(form, labels)
+    how = sources.Reading(0.0, names=tuple(names), read_picture=lambda *_: np.full((28, 28), 100, np.uint8))
+    said = "its labels, such as 1, are taken as names of classes, not as places counted from 0"
+    note = f"{source}: {said}; if they are places, give the names of the classes instead"
+    assert sources.load(source, "train", how).note == (note if noted else "")
+
+
 @pytest.mark.parametrize("source", ["builtin-letters", "builtin-letters:50", "emnist-letters"])
 def test_letters_are_known_without_their_images(source):
     assert sources.class_names(source) == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")

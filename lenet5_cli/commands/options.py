@@ -365,6 +365,10 @@ def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") 
     size = "x".join(map(str, sides))
     images = "1 image" if n == 1 else f"{n:,} images"
     click.echo(printable(f"Load {split}: {images} of {size} pixels from {loaded.images_path}"), err=True)
+    said = click.get_current_context().meta.setdefault("notes", set())
+    if loaded.note and loaded.note not in said:  # of both splits once
+        said.add(loaded.note)
+        click.echo(printable(f"NOTE: {loaded.note}."), err=True)
     for message in loaded.unreadable[:UNREADABLE]:
         click.echo(printable(f"  not read: {message}"), err=True)
     if (more := len(loaded.unreadable) - UNREADABLE) > 0:

@@ -81,7 +81,8 @@ class Split:
     1. The images of a large plain file are read on demand: a slice of them is a view for ``np.asarray`` to read.
     `source` is the argument of `load`, and the two paths are the files, or the name of what is drawn. `places` says
     where each image is from, a picture or a line, or is empty; `unreadable` says of each picture that cannot be read
-    why. `read_as` are the settings that decided how it was read, by name.
+    why. `read_as` are the settings that decided how it was read, by name. `note` says, where labels can be understood
+    in two ways, in which they were.
     """
 
     source: str
@@ -92,6 +93,7 @@ class Split:
     places: Sequence[str] = ()
     unreadable: Sequence[str] = ()
     read_as: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
 
     def part(self, images: slice) -> Split:
         """Return views of some of the images and their labels."""
@@ -130,9 +132,10 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
         if not source:  # whose path would be the current folder
             raise _unknown(source, how)
         if _is_table(path):
-            return (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
+            found = (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
+            return replace(found, note=_note(source, how.names))
         if source not in remote.SETS and _holds_pictures(path):
-            return _read_pictures(source, split, how)
+            return replace(_read_pictures(source, split, how), note=_note(source, how.names))
         return _read_idx(source, split, how)
     except OSError as problem:
         raise _unreadable(problem.filename or source, problem) from problem
@@ -352,6 +355,21 @@ def _places(labels: Sequence[str], names: Sequence[str], *, certain: bool = Fals
     if certain:
         return {name: place for place, name in enumerate(labels)} if len(labels) == len(names) else named
     return numbers if numbers.keys() >= set(labels) else named
+
+
+def _note(source: str, names: Sequence[str]) -> str:
+    """Return what to know where the labels of a source are taken as names, and could be places of other classes."""
+    moved = {name for place, name in enumerate(names) if name != str(place)}
+    numbers = set(map(str, range(len(names))))
+    if not moved & numbers:
+        return ""
+    labels = set(_class_names(source) or ())
+    if labels == set(DIGITS) or not labels <= numbers & set(names):
+        return ""
+    for label in sorted(labels & moved, key=int):
+        read = f"its labels, such as {label}, are taken as names of classes, not as places counted from 0"
+        return f"{source}: {read}; if they are places, give the names of the classes instead"
+    return ""
 
 
 def _indices(
