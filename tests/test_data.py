@@ -451,6 +451,46 @@ def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
     assert result.stderr.endswith(f"Error: model.pkl: was trained on other images than those of flat; {advice}\n")
 
 
+def test_of_several_models_each_that_learned_what_it_is_measured_on_is_named(own: Path) -> None:
+    (own / "train").rename("flat")
+    run("train", "--data", "flat", "--test-fraction", "0.6", *SHORT, "-o", "most.pkl")
+    run("train", "--data", "flat", "--test-fraction", "0.2", *SHORT, "-o", "few.pkl")
+    note = "NOTE: at --test-fraction 0.6 in place of 0.2, few.pkl was trained on some of these.\n"
+    for command, noted in (
+        (["eval", "most.pkl", "few.pkl"], note),
+        (["eval", "few.pkl", "most.pkl", "--test-fraction", "0.6"], note),
+        (["eval", "few.pkl", "most.pkl"], ""),
+        (["compare", "most.pkl", "few.pkl"], note),
+        (["compare", "few.pkl", "most.pkl"], ""),
+        (["compare", "most.pkl", "few.pkl", "--split", "train"], ""),
+    ):
+        result = run(*command)
+        assert "".join(line for line in result.stderr.splitlines(True) if "NOTE" in line) == noted
+
+
+def test_a_model_knows_what_it_was_trained_on_by_its_images_not_their_name(own: Path) -> None:
+    (own / "train").rename("flat")
+    run("train", "--data", "flat", *SHORT)
+    more = ("--test-fraction", "1")
+    note = "NOTE: at --test-fraction 1 in place of 0.2, model.pkl was trained on some of these.\n"
+    assert run("eval", "model.pkl", "--data", "./flat", *more).stderr.endswith(note)
+    Path("flat").rename("moved")
+    assert run("eval", "model.pkl", "--data", "moved", *more).stderr.endswith(note)
+    for digit in range(10):
+        drawing(digit, 90).save(f"moved/{digit}/90.png")
+    Path("moved").rename("flat")
+    assert "NOTE" not in run("eval", "model.pkl", "--data", "flat", *more).stderr
+
+
+def test_tables_are_known_by_their_images_too() -> None:
+    images = bars(40)
+    np.savez("own.npz", x_train=images.images, y_train=images.labels)
+    run("train", "--data", "own.npz", *SHORT)
+    note = "NOTE: at --test-fraction 0.5 in place of 0.2, model.pkl was trained on some of these.\n"
+    assert run("eval", "model.pkl", "--test-fraction", "0.5").stderr.endswith(note)
+    assert "NOTE" not in run("eval", "model.pkl").stderr
+
+
 @pytest.mark.usefixtures("own")
 def test_how_data_is_read_is_refused_where_it_decides_nothing() -> None:
     run("train", "--data", "own", "--as-is", *SHORT)

@@ -16,6 +16,7 @@ from lenet5_cli.commands.options import (
     load,
     model_name,
     note_glyphs,
+    note_trained_on,
     option,
     overwrite_option,
     threads_option,
@@ -124,6 +125,8 @@ def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: in
         raise LeNet5Error(f"{there}; expected the same classes to compare them")
     images = load(data, split, names)
     demand_classes(networks[0], images)
+    if split == "test":
+        note_trained_on(saved, data, images)
     labels = images.labels
     first, second = (answers(network, images, threads=threads, track=bar) for network in networks)
     rights = [int((found == labels).sum()) for found in (first, second)]

@@ -19,6 +19,7 @@ from lenet5_cli.commands.options import (
     data_option,
     load,
     model_name,
+    note_trained_on,
     option,
     overwrite_option,
     plain,
@@ -30,7 +31,6 @@ from lenet5_cli.commands.options import (
 )
 from lenet5_cli.commands.outputs import data_read, demand_plot, refuse_existing, refuse_read, refuse_shared, say_written
 from lenet5_cli.commands.progress import bar
-from lenet5_cli.errors import printable
 from lenet5_cli.export import TARGETS
 
 if TYPE_CHECKING:
@@ -40,10 +40,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from lenet5_cli.config import Config
     from lenet5_cli.data.sources import Split
     from lenet5_cli.engine.network import LeNet5
-    from lenet5_cli.storage.checkpoint import Checkpoint
     from lenet5_cli.training.metrics import Rejection, Tally
     from lenet5_cli.training.step import Score
 
@@ -152,7 +150,7 @@ def evaluate(
         images = ranks.led(lambda: load(where, split, classifier.names))
         agree(ranks, **{split: images})
         if ranks.leader and split == "test":
-            _note_trained_on(names[0], saved[0], where, len(images.labels))
+            note_trained_on(saved, where, images)
         count = partial(measure, data=images, threads=threads_of(ranks, threads), ranks=ranks, track=bar)
         each = [count(network) for network in networks] if networks[1:] else []
         tally = count(classifier, keep=DRAWN if errors else 0, score=_integers(networks[0], kind) if kind else None)
@@ -170,20 +168,6 @@ def evaluate(
                 _show_refusals(tally, classifier.threshold, len(models))
         _draw(tally, images, plot, errors)
         say_written(plot, errors)
-
-
-def _note_trained_on(name: str, saved: "Checkpoint", where: "Config", count: int) -> None:
-    """Say so where a larger part of its own data measures a model on images that it was trained on."""
-    from lenet5_cli.training import inputs
-
-    if where.data != saved.data.get("name"):
-        return
-    before = data_of(saved, None)
-    if where.test_fraction <= before.test_fraction:
-        return
-    if len(inputs.load(before, "test", saved.sheet and saved.sheet.names).labels) < count:  # else none came to them
-        fractions = f"{where.test_fraction:g} in place of {before.test_fraction:g}"
-        click.echo(printable(f"NOTE: at --test-fraction {fractions}, {name} was trained on some of these."), err=True)
 
 
 def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> None:

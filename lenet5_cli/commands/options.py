@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import Field, fields
 from functools import partial
 from math import isnan
@@ -335,6 +336,40 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None, *, op
             raise click.UsageError(printable(f"{given} goes with {goes_with}, not with {config.data}"))
     get = partial(inputs.load, config, split, names, cores=available_cores(), option=option)
     return loading(config.data, split, lambda shown: get(progress=shown))
+
+
+def note_trained_on(saved: "Iterable[Checkpoint]", where: Config, images: "Split") -> None:
+    """Say which models were trained on some images to test on, as a smaller part of the same data was held back."""
+    from lenet5_cli.data import sources
+
+    if "test_fraction" not in sources.read_as(where.data):
+        return
+    for each in saved:
+        own = data_of(each, where.data)
+        if own.test_fraction < where.test_fraction and _learned(each, own) & _told_apart(images):
+            fractions = f"{where.test_fraction:g} in place of {own.test_fraction:g}"
+            name = model_name(Path(each.path))
+            click.echo(
+                printable(f"NOTE: at --test-fraction {fractions}, {name} was trained on some of these."), err=True
+            )
+
+
+def _learned(saved: "Checkpoint", where: Config) -> "set[str | bytes]":
+    """Return the images that a model was trained on if they are the data's, known by their SHA-256; else none."""
+    from lenet5_cli.training import inputs
+
+    with suppress(LeNet5Error):  # what cannot be read so was not trained on
+        split = inputs.load(where, "train", saved.sheet and saved.sheet.names, cores=available_cores())
+        if split.sha256 == saved.data.get("sha256"):
+            return _told_apart(split)
+    return set()
+
+
+def _told_apart(split: "Split") -> "set[str | bytes]":
+    """Return what tells the images of a split from others of the same data: their places, or what is in them."""
+    import numpy as np
+
+    return set(split.places) or {image.tobytes() for image in np.asarray(split.images)}
 
 
 def note_missing(sheet: "Sheet", training: "Split", split: "Split") -> None:
