@@ -106,10 +106,10 @@ def test_wrong_answers_are_drawn_each_with_what_is_known_of_it(monkeypatch: pyte
 
 def test_wrong_answers_to_pictures_name_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = tally([4, 7, 3], [9, 7, 5])
-    places = ["own/3/IMG_20260917_101112.jpg", "own/4/$a$.png"]
+    places = ["own/3/IMG_20260917_101112.jpg", "own/4/$a\n$.png"]
     figure = drawn(monkeypatch, partial(figures.errors, places=places), PICTURES[:2], measured.worst, measured)
     assert texts(figure)[1] == "true digit → answer, squared distances to their glyphs, where the image is from"
-    assert [texts(figure)[at] for at in (4, 7)] == ["IMG_20260…1112.jpg", r"\$a\$.png"]
+    assert [texts(figure)[at] for at in (4, 7)] == ["IMG_20260…1112.jpg", r"\$a\n\$.png"]
     boxes = [text.get_window_extent() for text in figure.axes[0].texts if "g" in text.get_text()[-1]]
     assert boxes[0].x1 < boxes[1].x0
 
@@ -245,6 +245,32 @@ def test_the_curves_of_any_run_are_drawn(accuracies: list[float], monkeypatch: p
     np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5] + [np.nan] * (len(epochs) - 1))
     assert [text.get_text() for text in accuracy.get_legend().texts] == ["training", "validation"]
     assert not any(line.get_clip_on() for line in (*accuracy.lines, *loss.lines))  # dots at the edge are whole
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["a.pkl", "b.pkl"], ["a.pkl", "b.pkl"]),
+        (["x$\\frac$.pkl", "_m.pkl"], [r"x\$\frac\$.pkl", "_m.pkl"]),
+        (["a\nb.pkl", "ab.pkl"], ["a\\nb.pkl", "ab.pkl"]),
+        (["W" * 150 + ".pkl", "M" * 150], ["W" * 12 + "…" + "W" * 7 + ".pkl", "M" * 12 + "…" + "M" * 11]),
+        (
+            ["/home/user/project/run1/models/best.pkl", "/home/user/project/run2/models/best.pkl"],
+            ["…1/models/best.pkl", "…2/models/best.pkl"],
+        ),
+        (["long/" * 6, "long/" * 6 + "a.pkl"], ["…", "…a.pkl"]),
+    ],
+)
+def test_the_legend_of_two_runs_tells_their_files_apart_and_stays_in_its_panel(
+    names: list[str], shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = dict(zip(names, (history(2), history(3)), strict=True))
+    for panel in drawn(monkeypatch, figures.histories, runs).axes:
+        legend = panel.get_legend()
+        assert [text.get_text() for text in legend.texts] == shown
+        assert [len(line.get_xdata()) for line in panel.lines] == [2, 3]
+        box, room = legend.get_window_extent(), panel.get_window_extent()
+        assert room.x0 <= box.x0 < box.x1 <= room.x1
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

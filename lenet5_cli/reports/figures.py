@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from math import ceil, isqrt, sqrt
+from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from lenet5_cli.data.glyphs import COLUMNS, ROWS, Sheet, closest, distances
 from lenet5_cli.engine import Conv
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import replacing
 from lenet5_cli.reports import BLUE, GREY, ORANGE, fonts
 from lenet5_cli.storage.checkpoint import Epoch
@@ -39,6 +40,7 @@ LETTER = 0.7  # of the font size: the width of a letter, rather wide than narrow
 LEVEL = 2  # characters of a name that stands level below a matrix; longer ones stand upright
 LABEL = 4  # characters of a name beside a picture; of a longer one, beginning and end, as classes may share either
 PLACE = 18  # characters of the name of a picture's file below it, whose beginning and end tell it from others
+LEGEND = 24  # characters of the name of a file in a legend
 LEAST_ERROR = 1e-4  # where a logarithmic axis ends: none of ten thousand images held out
 SEARCH = "lenet5 tune"  # title in the file of a plot of a search
 SHOWN = 32  # maps of a layer, at most: beyond, kernels are too small to see and a picture takes minutes
@@ -92,16 +94,25 @@ def histories(runs: Mapping[str, list[Epoch]], path: Path) -> None:
     """Draw loss and accuracy over the epochs of two runs, by name, in the same panels; of one that has some, alone."""
     figure = _figure(9, 3.6, layout="constrained")
     panels = figure.subplots(1, 2)
+    names = _legend(list(runs))
     for panel, key in zip(panels, ("loss", "accuracy"), strict=True):
-        for (name, epochs), colour in zip(runs.items(), (BLUE, ORANGE), strict=True):
+        lines = {}
+        for name, epochs, colour in zip(names, runs.values(), (BLUE, ORANGE), strict=True):
             numbers, values = [epoch.epoch for epoch in epochs], [getattr(epoch, key) for epoch in epochs]
             if numbers:
-                panel.plot(numbers, values, color=colour, marker="o", markersize=3, label=name)
+                lines[name] = panel.plot(numbers, values, color=colour, marker="o", markersize=3)[0]
         panel.set(xlabel="epoch", ylabel=key, title=f"{key} on the training set")
         _count_along(panel)
         panel.grid(alpha=0.3)
-        panel.legend()
+        panel.legend(lines.values(), lines)  # given so, as a line whose label begins with _ is left out otherwise
     _write(figure, path)
+
+
+def _legend(names: list[str]) -> list[str]:
+    """Return the names of files as a legend has room for them: of long ones, without what all begin with."""
+    long = max(map(len, names)) > LEGEND
+    common = len(commonprefix(names)) if long else 0  # noqa: RUF071 - folders may begin alike, too
+    return [_shown("…" * (common > 0) + name[common:], LEGEND) for name in names]
 
 
 def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Path) -> None:
@@ -381,7 +392,8 @@ def _fitting(text: str, room: float, largest: float) -> float:
 
 
 def _shown(name: str, length: int = LABEL) -> str:
-    """Return a name as it stands in a picture: a long one without its middle, and none taken for a formula."""
+    """Return a name as it stands in a picture: in a line, a long one without its middle, none taken for a formula."""
+    name = printable(name)
     cut = f"{name[: length // 2]}…{name[len(name) - (length - 1) // 2 :]}" if length > 1 else name[:1]
     shown = name if len(name) <= length else cut
     return shown.replace("$", r"\$")
