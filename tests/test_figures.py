@@ -243,7 +243,10 @@ def test_the_curves_of_any_run_are_drawn(accuracies: list[float], monkeypatch: p
     epochs[0] = replace(epochs[0], validation_accuracy=0.5)
     accuracy = drawn(monkeypatch, figures.history, epochs).axes[1]
     np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5] + [np.nan] * (len(epochs) - 1))
-    assert [text.get_text() for text in accuracy.get_legend().texts] == ["training", "validation"]
+    legend = accuracy.get_legend()
+    assert [text.get_text() for text in legend.texts] == ["training", "validation"]
+    assert legend.get_window_extent().y0 >= accuracy.get_window_extent().y1  # it hides nothing
+    assert {line.get_marker() for line in accuracy.lines} == {"o"}  # a single epoch is seen
     assert not any(line.get_clip_on() for line in (*accuracy.lines, *loss.lines))  # dots at the edge are whole
 
 

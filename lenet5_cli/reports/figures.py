@@ -81,9 +81,9 @@ def history(epochs: list[Epoch], path: Path) -> None:
     accuracies = [epoch.accuracy for epoch in epochs]
     validated = [np.nan if epoch.validation_accuracy is None else epoch.validation_accuracy for epoch in epochs]
     if not np.isnan(validated).all():
-        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", clip_on=False, label="validation")
-        panels[1].legend(loc="lower right")
-        panels[1].set_title("training and validation accuracy")
+        ring = {"marker": "o", "markersize": 5, "fillstyle": "none"}  # an equal dot of training is seen within
+        panels[1].plot(numbers, validated, color=ORANGE, linestyle="--", clip_on=False, label="validation", **ring)
+        _name_above(panels[1], "training and validation accuracy")
         accuracies += validated
     lowest = min(np.nanmin(accuracies), 0.999)
     panels[1].set_ylim(0 if lowest < 0.9 else lowest - (1 - lowest) / 10, 1)
@@ -148,6 +148,12 @@ def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Pa
         panel.barh(names, [importances[name] for name in names], color=BLUE)
         panel.set(xlabel="fraction of what mattered", xlim=(0, None))
     _write(figure, path, SEARCH)
+
+
+def _name_above(panel: "Axes", title: str) -> None:
+    """Put a title and the legend above a panel, where it hides nothing."""
+    panel.set_title(title, pad=20)
+    panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=8)
 
 
 def _count_along(panel: "Axes") -> None:
@@ -321,8 +327,7 @@ def _calibration(above: "Axes", below: "Axes", tally: Tally) -> None:
         label="95 % interval",
     )
     above.set(xlim=(0, 1.02), xticklabels=[], ylim=(-0.03, 1.03), ylabel="accuracy")
-    above.set_title(f"expected calibration error: {tally.calibration_error:.4f}", pad=20)
-    above.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=8)
+    _name_above(above, f"expected calibration error: {tally.calibration_error:.4f}")
     above.grid(alpha=0.3)
     tallest = images.max()
     bars = below.bar((filled + 0.5) / BINS, images, 0.85 / BINS, color=BLUE)
