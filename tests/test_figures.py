@@ -183,6 +183,37 @@ def test_every_kernel_is_drawn_but_those_of_no_connection(
         assert (image.norm.vmin, image.norm.vmax) == (-abs(c1).max(), abs(c1).max())
 
 
+@pytest.mark.parametrize("maps", ["6,16,120", "6,3,120", "6,14,120", "3,1,20", "33,6,20"])
+def test_the_headings_of_the_kernels_stand_beside_their_colours(maps: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = LeNet5(Config(seed=1, maps=maps))
+    canvas = drawn(monkeypatch, figures.kernels, network, wide=None, rendered=False).axes[0]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in canvas.texts]
+    for start in ("c1: ", "c3: "):
+        (heading,) = (box for text, box in boxes if text.startswith(start))
+        beside = [box.x0 for _, box in boxes if box.x0 > heading.x0 and box.y0 < heading.y1 and box.y1 > heading.y0]
+        assert len(beside) == 3
+        assert min(beside) > heading.x1
+
+
+@pytest.mark.parametrize(
+    ("maps", "first", "second"),
+    [
+        ("32,32,20", "each map", "rows are the maps that it reads, columns its own maps"),
+        (
+            "40,50,20",
+            "each of the first 32 of 40 maps",
+            "rows are the first 32 of 40 maps that it reads, columns the first 32 of its own 50",
+        ),
+    ],
+)
+def test_the_headings_of_the_kernels_say_which_of_too_many_are_drawn(
+    maps: str, first: str, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = LeNet5(Config(seed=1, maps=maps))
+    shown = texts(drawn(monkeypatch, figures.kernels, network, wide=None, rendered=False))
+    assert [text for text in shown if ":" in text] == [f"c1: one kernel for {first}", f"c3: {second}"]
+
+
 def test_the_colours_around_zero_are_told_apart_in_grey() -> None:
     cmap = figures._around_zero(np.ones(1))["cmap"]
     light = cmap(np.linspace(0, 1, 256))[:, :3] @ (0.2126, 0.7152, 0.0722)

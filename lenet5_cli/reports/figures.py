@@ -216,18 +216,17 @@ def kernels(network: LeNet5, path: Path) -> None:
     side, step, left = 0.44, 0.5, 0.75
     across = max(6, min(len(c1), len(c3) // 2))  # kernels of the first in a row, which are drawn twice as large
     rows = -(-len(c1) // across)
+    headings = _of_kernels(first, second)
+    columns = max(len(c3), 2 * across, ceil(6.2 + 0.16 * max(map(len, headings))))  # there is a bar beside a heading
     c1_top, c3_top = 0.7, 0.7 + 1.1 * rows + 0.5
-    figure, canvas = _canvas(left + step * max(len(c3), 2 * across) + 0.25, c3_top + step * c3.shape[1] + 0.1)
-    bar = left + step * (max(len(c3), 2 * across) - 5)
-    _text(canvas, left, c1_top - 0.4, f"{first.name}: one kernel for each map", ha="left", fontsize=11)
-    _colour_bar(canvas, c1, bar, c1_top - 0.4)
+    figure, canvas = _canvas(left + step * columns + 0.25, c3_top + step * c3.shape[1] + 0.1)
+    for heading, values, y in zip(headings, (c1, c3), (c1_top - 0.4, c3_top - 0.4), strict=True):
+        _text(canvas, left, y, heading, ha="left", fontsize=11)
+        _colour_bar(canvas, values, left + step * (columns - 5), y)
     for k, kernel in enumerate(c1[:, 0]):
         x, y = left + 2 * step * (k % across), c1_top + 1.1 * (k // across)
         _text(canvas, x + side, y - 0.12, f"{k}")
         _place(canvas, kernel, x, y, side + step, **_around_zero(c1))
-    table = f"{second.name}: rows are the maps that it reads, columns its own maps"
-    _text(canvas, left, c3_top - 0.4, table, ha="left", fontsize=11)
-    _colour_bar(canvas, c3, bar, c3_top - 0.4)
     for k in range(len(c3)):
         _text(canvas, left + step * k + side / 2, c3_top - 0.12, f"{k}")
     for c in range(c3.shape[1]):
@@ -235,6 +234,18 @@ def kernels(network: LeNet5, path: Path) -> None:
     for k, c in np.argwhere(c3.any(axis=(2, 3))):
         _place(canvas, c3[k, c], left + step * k, c3_top + step * c, side, **_around_zero(c3))
     _write(figure, path)
+
+
+def _of_kernels(first: Conv, second: Conv) -> tuple[str, str]:
+    """Return the headings of the kernels of two convolutions, which say which of too many maps are drawn."""
+    (ones, _), (own, read) = (layer.params["weight"].shape[:2] for layer in (first, second))
+    each = f"each of the first {SHOWN} of {ones} maps" if ones > SHOWN else "each map"
+    rows = f"the first {SHOWN} of {read} maps" if read > SHOWN else "the maps"
+    columns = f"the first {SHOWN} of its own {own}" if own > SHOWN else "its own maps"
+    return (
+        f"{first.name}: one kernel for {each}",
+        f"{second.name}: rows are {rows} that it reads, columns {columns}",
+    )
 
 
 def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], sheet: Sheet, path: Path) -> None:
