@@ -254,6 +254,19 @@ def test_explain_writes_no_long_name_over_what_stands_beside_it(monkeypatch: pyt
     assert max(end for _, end in distances) <= SIDE
 
 
+@pytest.mark.parametrize(("sheet", "which"), [("digits", "each glyph"), ("letters", "the 10 nearest")])
+def test_explain_says_of_which_glyphs_the_distances_are(
+    sheet: str, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda _pen, _place, said, *_, **__: written.append(said))
+    drawing(3).save("three.png")
+    network = LeNet5(Config(seed=1, glyphs=sheet))
+    checkpoint.write("own.pkl", Checkpoint(network.pairs(), network.sheet))
+    run("predict", "--model", "own.pkl", "--explain", "seen.png", "three.png")
+    assert [said for said in written if said.startswith("squared")] == [f"squared distance to {which}"]
+
+
 def test_explain_writes_what_pillows_own_font_has_not() -> None:
     """Two different characters were the same box."""
     pytest.importorskip("matplotlib")

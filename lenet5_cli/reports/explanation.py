@@ -85,11 +85,12 @@ def draw(reading: "Reading", sheet: Sheet, words: str) -> Image.Image:
     """
     image = Image.new("RGB", (WIDTH, HEAD + SIDE + STRIP + FOOT), PAPER)
     chosen = reading.chosen
+    nearest = "each glyph" if len(sheet.names) <= BARS else f"the {BARS} nearest"
     panels = {
         "the picture": _picture(reading),
         "the ink found in it": _fit(Image.fromarray(255 - chosen.ink)),
         "28 x 28: what the network reads": Image.fromarray(chosen.image).resize((SIDE, SIDE), 0),
-        "squared distance to each glyph": _bars(chosen.distances, sheet),
+        f"squared distance to {nearest}": _bars(chosen.distances, sheet),
     }
     pen = ImageDraw.Draw(image)
     for place, (name, panel) in enumerate(panels.items()):
