@@ -206,6 +206,14 @@ def test_a_contact_sheet_replaces_no_picture_of_the_data(own: Path) -> None:
     assert picture.read_bytes() == before
 
 
+def test_a_contact_sheet_becomes_no_picture_of_the_data(own: Path) -> None:
+    sheet = own / "train/3/sheet.png"
+    refused = run("data", "show", own, "--sheet", sheet, code=2)
+    message = f"{sheet}: would be one of the pictures of the data own; give what is written another place"
+    assert refused.stderr.endswith(f"Error: {message}\n")
+    assert not sheet.exists()
+
+
 def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     text = letters.read_text()
     letters.write_text(text.replace("B,", "../B,"))

@@ -278,6 +278,19 @@ def test_a_picture_replaces_nothing_that_is_read(option: str) -> None:
         assert Path(name).read_bytes() == before
 
 
+def test_a_picture_becomes_none_of_the_data_that_is_measured() -> None:
+    for place in ("flat/0", "flat/1", "split/train/0", "split/train/1", "split/test/0", "split/test/1"):
+        Path(place).mkdir(parents=True)
+        drawing(int(place[-1])).save(f"{place}/a.png")
+    for data, name in (("flat", "flat/1/e.png"), ("flat", "split/../flat/0/e.png"), ("split", "split/test/1/e.png")):
+        message = f"{name}: would be one of the pictures of the data {data}; give what is written another place"
+        for option in ("--plot", "--errors"):
+            assert run("--data", data, option, name, code=2).stderr.endswith(f"Error: {message}\n")
+    assert not [*Path().rglob("e.png")]
+    run("--data", "split", "--errors", "split/test/e.png")  # what stands beside the classes is in none
+    run("--data", "flat", "--errors", "split/test/1/e.png", "--test-fraction", "1")
+
+
 @pytest.mark.usefixtures("measured")
 def test_a_picture_that_cannot_be_drawn_hides_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object) -> None:

@@ -79,9 +79,14 @@ def data_read(data: str) -> "Iterator[tuple[str, Path]]":
 
 
 def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> None:
-    """Stop with exit code 2 if a file that an option or argument names, or of a folder of data, would be replaced."""
+    """Stop with exit code 2 if a file that an option or argument names, or of a folder of data, would be replaced.
+
+    Likewise where a new file would become one of the data.
+    """
     there = [path for path in written if path and path.is_file()]
     for option, path in read:
+        if option == "--data":
+            _refuse_among(path, [other for other in written if other and other not in there])
         for other in there:
             if path.is_file() and other.resolve() == path.resolve():
                 raise click.UsageError(printable(f"{other}: is read by {option}; give what is written another name"))
@@ -89,6 +94,24 @@ def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> No
             if any(each.is_file() and other.samefile(each) for each in files):
                 message = f"{other}: is a file of the data {path}; give what is written another name"
                 raise click.UsageError(printable(message))
+
+
+def _refuse_among(data: Path, written: "Iterable[Path]") -> None:
+    """Stop with exit code 2 if a new file would stand in the folder of a class, as one of its pictures."""
+    for path in written:
+        if _is_class(path.parent, data):
+            message = f"{path}: would be one of the pictures of the data {data}; give what is written another place"
+            raise click.UsageError(printable(message))
+
+
+def _is_class(folder: Path, data: Path) -> bool:
+    """Tell whether a folder is that of a class in a folder of pictures."""
+    from lenet5_cli.data import folders, sources
+
+    tops = (data / "train", data / "test") if (data / "train").is_dir() else (data,)
+    place = Path(os.path.realpath(folder))  # a Path of a loop of links would not resolve
+    among = any(place.parent == Path(os.path.realpath(top)) for top in tops) and not folders.of_system(place.name)
+    return among and not sources.holds_idx(data)
 
 
 def _files_of(data: Path) -> "Iterator[Path]":
