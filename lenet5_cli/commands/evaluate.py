@@ -131,7 +131,7 @@ def evaluate(
       lenet5 eval model.pkl --type int8
       lenet5 eval model.pkl --json | jq .accuracy
     """
-    from lenet5_cli.engine.committee import together
+    from lenet5_cli.engine.committee import Committee, together
     from lenet5_cli.training.loop import evaluate as measure
 
     if kind and (shifted or len(models) > 1):
@@ -152,7 +152,8 @@ def evaluate(
         if ranks.leader and split == "test":
             note_trained_on(saved, where, images)
         count = partial(measure, data=images, threads=threads_of(ranks, threads), ranks=ranks, track=bar)
-        each = [count(network) for network in networks] if networks[1:] else []
+        # As a committee of one, whose loss is the cross-entropy: beside each other stand losses of one kind.
+        each = [count(Committee([network])) for network in networks] if networks[1:] else []
         tally = count(classifier, keep=DRAWN if errors else 0, score=_integers(networks[0], kind) if kind else None)
         if not ranks.leader:
             return
