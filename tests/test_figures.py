@@ -114,18 +114,56 @@ def test_wrong_answers_to_pictures_name_their_files(monkeypatch: pytest.MonkeyPa
     assert boxes[0].x1 < boxes[1].x0
 
 
-def test_names_of_classes_do_not_run_into_each_other_or_off_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = glyphs.read("digits")._replace(names=("class-1", "class-2", *"23456789"))
-    measured = Tally(200, names=pairs.names)
+def test_names_of_classes_do_not_run_into_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = Tally(200, names=("class-1", "class-2", *"23456789"))
     measured.add(0.0, np.array([0, 0, 0]), -np.eye(10)[[0, 0, 0]])
     sheet = drawn(monkeypatch, figures.errors, PICTURES[:3], measured.worst, measured)
-    layers = LeNet5(Config(seed=1)).maps(PICTURES[:2])
-    table = drawn(monkeypatch, figures.maps, layers, np.array([0, 1], np.uint8), pairs)
-    for figure, row in ((sheet, "cl…1 → cl…2"), (table, "cl…1")):
-        boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() == row]
-        assert boxes
-        assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
-        assert boxes[0].x0 >= 0
+    boxes = [text.get_window_extent() for text in sheet.axes[0].texts if text.get_text() == "cl…1 → cl…2"]
+    assert boxes
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+    assert boxes[0].x0 >= 0
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["AB", "CD", "E"], ["AB", "CD", "E"]),
+        (["circle", "square", "triangle"], ["ci…e", "sq…e", "tr…e"]),
+        (["small-circle", "small-square", "triangle"], ["sm…le", "sm…re", "tr…le"]),
+        (["class-number-001", "class-number-011", "class-number-111"], ["cla…001", "cla…011", "cla…111"]),
+        (["same-a-same-same", "same-b-same-same", "none"], ["same-a…-same", "same-b…-same", "none"]),
+        (["MMMMMMMMAMMMMMMM", "MMMMMMMMBMMMMMMM", "none"], ["MMMMMMMMAMMMMMMM", "MMMMMMMMBMMMMMMM", "none"]),
+    ],
+)
+def test_the_classes_of_every_picture_are_told_apart_and_on_it(
+    names: list[str], shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet = glyphs.Sheet(glyphs.read().codes[:3], tuple(names))
+    measured = Tally(200, names=sheet.names)
+    measured.add(0.0, np.array([0, 0, 1]), -np.eye(3)[[0, 0, 1]])
+    layers = LeNet5(Config(seed=1), sheet).maps(PICTURES[:3])
+    confusion = drawn(monkeypatch, figures.evaluation, measured, wide=None)
+    assert [text.get_text() for text in confusion.axes[0].get_yticklabels()] == shown
+    errors = drawn(monkeypatch, figures.errors, PICTURES[:3], measured.worst, measured)
+    for text in (f"{shown[0]} →", shown[1]) if max(map(len, shown)) > 4 else (f"{shown[0]} → {shown[1]}",):
+        assert text in texts(errors)
+    maps = drawn(monkeypatch, figures.maps, layers, np.arange(3, dtype=np.uint8), sheet, wide=None)
+    assert [texts(maps).count(name) for name in shown] == [4] * 3  # beside its row, and below a bar of each row
+    table = drawn(monkeypatch, figures.glyphs, sheet, wide=None)
+    assert texts(table)[:3] == shown
+    for figure in (confusion, errors, maps, table):
+        for panel in figure.axes:
+            labels = [*panel.get_yticklabels(), *panel.get_xticklabels()]
+            written = [*panel.texts, panel.title, *(label for label in labels if label.get_text() in shown)]
+            for box in (text.get_window_extent() for text in written if text.get_text()):
+                assert figure.bbox.x0 <= box.x0
+                assert box.x1 <= figure.bbox.x1
+                assert figure.bbox.y0 <= box.y0
+                assert box.y1 <= figure.bbox.y1
+    upright = [text.get_window_extent() for text in maps.axes[0].texts if text.get_rotation() == 90]
+    assert len(upright) == 9
+    assert all(one.x1 < other.x0 for row in (upright[:3], upright[3:6]) for one, other in pairwise(row))
+    assert upright[0].y0 > upright[3].y1
 
 
 @pytest.mark.parametrize(("wrong", "rows"), [(0, 0), (1, 1), (10, 1), (11, 2), (25, 3)])

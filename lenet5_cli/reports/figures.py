@@ -8,6 +8,7 @@ from math import ceil, isqrt, sqrt
 from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,10 @@ SHEET = 10  # wrong answers a row
 BAR = 0.12  # inches: a distance among those to all glyphs
 MIN_CELL = 0.55  # of a cell among ten classes: in smaller ones, numbers are too small to read
 LETTER = 0.7  # of the font size: the width of a letter, rather wide than narrow
+WIDE = "MWmw@%&+<=>…→"  # characters as wide as the font size, or nearly so
+UPRIGHT = 6  # points: names that stand upright below bars
 LEVEL = 2  # characters of a name that stands level below a matrix; longer ones stand upright
-LABEL = 4  # characters of a name beside a picture; of a longer one, beginning and end, as classes may share either
+LABEL = 4  # characters of a class's name, at least; of a longer one, beginning and end, as classes may share either
 PLACE = 18  # characters of the name of a picture's file below it, whose beginning and end tell it from others
 LEGEND = 24  # characters of the name of a file in a legend
 LEAST_ERROR = 1e-4  # where a logarithmic axis ends: none of ten thousand images held out
@@ -168,7 +171,7 @@ def _drawable(accuracy: float) -> float:
 
 def evaluation(tally: Tally, path: Path) -> None:
     """Draw the confusion matrix, and the accuracy of answers by confidence."""
-    side = 4.4 * _growth(len(tally.names))
+    side = 4.4 * _growth(len(tally.names)) + _beside(tally.names)
     figure = _figure(side + 4.6, side, layout="constrained")
     panels = figure.subplot_mosaic(
         [["confusion", "calibration"], ["confusion", "images"]],
@@ -186,7 +189,9 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path, 
     ``places`` says where each is from; without, its index stands there.
     """
     wrong, drawn = tally.images - tally.right, len(worst.labels)
-    side, left, top, wide, high = 28 * 4 / DOTS, 0.33, 0.85, 0.84, 1.3
+    names = _apart(tally.names)
+    folded = max(map(len, names)) > LABEL
+    side, left, top, wide, high = 28 * 4 / DOTS, 0.33, 0.85, 0.84, 1.43 if folded else 1.3
     figure, canvas = _canvas(9, top + high * -(-drawn // SHEET))
     which = f"the {drawn} worst of {wrong:,}" if drawn < wrong else f"{wrong:,}"
     _text(canvas, left, 0.25, f"wrong answers: {which}; images: {tally.images:,}", ha="left", fontsize=12)
@@ -198,10 +203,13 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path, 
     for at, (place, label, scores) in enumerate(zip(named, worst.labels, worst.scores, strict=True)):
         x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
         _place(canvas, pictures[at], x, y, side, **_grey(np.array([0, 255])))
-        read = f"{_shown(tally.names[label])} → {_shown(tally.names[answer])}"
-        _text(canvas, x + side / 2, y + side + 0.1, read, fontsize=_fitting(read, side, 11))
-        _text(canvas, x + side / 2, y + side + 0.25, f"{-scores[label]:.1f} → {-scores[answer]:.1f}")
-        _text(canvas, x + side / 2, y + side + 0.38, place, fontsize=_fitting(place, side, 7))
+        read = [f"{names[label]} →", names[answer]] if folded else [f"{names[label]} → {names[answer]}"]
+        size = min(_fitting(line, side, 11) for line in read)
+        for line in read:
+            _text(canvas, x + side / 2, y + side + 0.1, line, fontsize=size)
+            y += 0.13
+        _text(canvas, x + side / 2, y + side + 0.12, f"{-scores[label]:.1f} → {-scores[answer]:.1f}")
+        _text(canvas, x + side / 2, y + side + 0.25, place, fontsize=_fitting(place, side, 7))
     _write(figure, path)
 
 
@@ -253,13 +261,16 @@ def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], sheet: Sheet, p
 
     labels is (n,), the images' classes.
     """
-    codes = sheet.codes
-    high, step, gap, left, top = 0.73, 0.85, 0.13, 0.4, 0.4
+    codes, names = sheet.codes, _apart(sheet.names)
+    longest = max(map(_ems, names))
+    upright = max(0, longest * UPRIGHT / 72 - 0.1) if max(map(len, names)) > 1 else 0  # inches more, below the bars
+    high, step, gap, left, top = 0.73, 0.85 + upright, 0.13, max(0.4, longest * 8 / 72 + 0.1), 0.4
     *hidden, (_, scores) = layers.items()
     blocks = {name: [_in_one(one) for one in values] for name, values in hidden}
     blocks["glyph"] = [*codes[scores.argmax(axis=1)].reshape(-1, ROWS, COLUMNS).astype(float)]
     widths = [high * images[0].shape[1] / images[0].shape[0] + gap for images in blocks.values()]
-    figure, canvas = _canvas(max(9, left + sum(widths) + BAR * len(codes) + 0.49), top + step * len(labels) + 0.25)
+    bars = max(BAR * len(codes), 0.81)  # inches; of a few, their heading is wider
+    figure, canvas = _canvas(max(9, left + sum(widths) + bars + 0.49), top + step * len(labels) + 0.25)
     x = left
     for (name, images), wide in zip(blocks.items(), widths, strict=True):
         colours = _grey(codes if name == "glyph" else layers[name])
@@ -270,9 +281,9 @@ def maps(layers: Mapping[str, Array], labels: NDArray[np.uint8], sheet: Sheet, p
     _text(canvas, x + 0.6, top - 0.15, "squared distances", fontsize=10)
     for row, (label, distance) in enumerate(zip(labels, -scores, strict=True)):
         y = top + step * row
-        name = _shown(sheet.names[label])
-        _text(canvas, left / 2, y + high / 2, name, fontsize=_fitting(name, left, 13))
-        _bars(canvas, sheet, distance, -scores.min(), x, y, high, BLUE if distance.argmin() == label else ORANGE)
+        name = names[label]
+        _text(canvas, left / 2, y + high / 2, name, fontsize=_fitting(name, left - 0.06, 13))
+        _bars(canvas, names, distance, -scores.min(), x, y, high, BLUE if distance.argmin() == label else ORANGE)
     said = "Black is the minimum of a layer's values, white the maximum."
     nearest = "Blue is the nearest glyph where it is right, orange where it is wrong."
     _text(canvas, left, top + step * len(labels) + 0.07, f"{said} {nearest}", ha="left")
@@ -283,26 +294,27 @@ def glyphs(sheet: Sheet, path: Path) -> None:
     """Draw the glyphs of a sheet, and the number of pixels in which each pair differs."""
     from matplotlib.colors import Normalize  # noqa: PLC0415 - it is optional
 
-    codes, names, count = sheet.codes, sheet.names, len(sheet.codes)
+    codes, names, count = sheet.codes, _apart(sheet.names), len(sheet.codes)
     across = max(5, ceil(sqrt(count * 1.9)))  # glyphs a row, as high as the matrix beside them
-    side = 3.78 * _growth(count)
-    left = 0.65 + 0.84 * across + 0.1
-    upright = 0.3 * (max(map(len, names)) > LEVEL)  # inches more, below the matrix
-    high = max(side + 0.62 + upright, 0.9 + 1.75 * -(-count // across))
+    side, beside = 3.78 * _growth(count), _beside(sheet.names)
+    left = 0.65 + 0.84 * across + 0.1 + beside
+    upright = (0.3 + beside) * (max(map(len, names)) > LEVEL)  # inches more, below the matrix
+    above = 0.27 + 0.17 * (max(map(len, names)) > LABEL)  # a title of two lines
+    high = max(side + 0.35 + above + upright, 0.9 + 1.75 * -(-count // across))
     figure, canvas = _canvas(left + side + 0.27, high)
     for k, code in enumerate(codes):
         x, y = 0.3 + 0.84 * (k % across), 0.65 + 1.75 * (k // across)
         _place(canvas, 1 - code.reshape(ROWS, COLUMNS), x, y, 1.2, **_grey(codes))
-        _text(canvas, x + 0.35, y + 1.36, _shown(names[k]), fontsize=11)
+        _text(canvas, x + 0.35, y + 1.36, names[k], fontsize=_fitting(names[k], 0.8, 11))
     a, b, minimum = closest(codes)
     apart = distances(codes)
     wide = left + side + 0.27
-    panel = figure.add_axes((left / wide, (high - 0.27 - side) / high, side / wide, side / high))
-    _matrix(panel, names, apart, apart, Normalize(0, apart.max()))
+    panel = figure.add_axes((left / wide, (high - above - side) / high, side / wide, side / high))
+    _matrix(panel, sheet.names, apart, apart, Normalize(0, apart.max()))
     for x, y in ((a, b), (b, a)):
         panel.add_patch(_frame(x - 0.5, y - 0.5, 1, 1, edgecolor=ORANGE, linewidth=2))
-    pair = f"{_shown(names[a])} and {_shown(names[b])}"
-    panel.set_title(f"pixels that differ, of 84; minimum: {pair}, {minimum}", fontsize=10)
+    between = "\n" if above > 0.27 else " "
+    panel.set_title(f"pixels that differ, of 84;{between}minimum: {names[a]} and {names[b]}, {minimum}", fontsize=10)
     _write(figure, path)
 
 
@@ -356,7 +368,7 @@ def _matrix(
 ) -> "AxesImage":
     """Draw counts [k, k] of named classes in cells, darker for larger shades; a cell is blank where the count is 0."""
     cells = panel.imshow(np.ma.masked_where(counts == 0, shades), cmap="cividis_r", norm=norm)
-    shown = [_shown(name) for name in names]
+    shown = _apart(names)
     panel.set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=shown, yticklabels=shown)
     panel.tick_params(length=0)
     if max(map(len, shown)) > LEVEL:
@@ -372,7 +384,7 @@ def _matrix(
 
 def _bars(
     canvas: "Axes",
-    sheet: Sheet,
+    names: Sequence[str],
     distances: NDArray[np.floating],
     largest: float,
     x: float,
@@ -382,17 +394,13 @@ def _bars(
 ) -> None:
     """Draw distances as bars above their classes, and the minimum in a colour and in numbers."""
     nearest, step = distances.argmin(), BAR
+    level = max(map(len, names)) == 1
+    below, how = (0.05, {"fontsize": 7}) if level else (0.12, {"fontsize": UPRIGHT, "rotation": 90, "va": "top"})
     for k, distance in enumerate(distances):
         tall, middle = (high - 0.16) * distance / largest, x + step * (k + 0.5)
         canvas.bar(middle, -tall, 0.75 * step, y + high - 0.14, color=colour if k == nearest else GREY)
-        _text(
-            canvas,
-            middle,
-            y + high - 0.05,
-            _shown(sheet.names[k], 1),
-            fontsize=7,
-            weight="bold" if k == nearest else "normal",
-        )
+        weight = "bold" if k == nearest else "normal"
+        _text(canvas, middle, y + high - below, names[k], weight=weight, **how)
     beside = x + step * len(distances) + 0.04
     _text(canvas, beside, y + high - 0.25, f"{distances[nearest]:.1f}", ha="left", color=colour)
 
@@ -404,13 +412,32 @@ def _growth(classes: int) -> float:
 
 def _fitting(text: str, room: float, largest: float) -> float:
     """Return the font size, in points, at which a line of text takes no more than so many inches."""
-    return min(largest, 72 * room / (LETTER * len(text)))
+    return min(largest, 72 * room / _ems(text))
 
 
-def _shown(name: str, length: int = LABEL) -> str:
+def _ems(text: str) -> float:
+    """Return how wide a line of text is, rather too much than too little, as a multiple of its font size."""
+    return sum(1 if c in WIDE or east_asian_width(c) in "WF" else LETTER for c in text)
+
+
+def _beside(names: Sequence[str]) -> float:
+    """Return how many inches more than usual the names beside a matrix need."""
+    return max(0.0, 10 / 72 * max(map(_ems, _apart(names))) - 0.5)
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """Return the names of classes as pictures show them: the long ones of one length, at which no two look alike."""
+    for length in range(LABEL, max(map(len, names))):
+        shown = [_shown(name, length) for name in names]
+        if len({*shown}) == len(names):
+            return shown
+    return [_shown(name, len(name)) for name in names]
+
+
+def _shown(name: str, length: int) -> str:
     """Return a name as it stands in a picture: in a line, a long one without its middle, none taken for a formula."""
     name = printable(name)
-    cut = f"{name[: length // 2]}…{name[len(name) - (length - 1) // 2 :]}" if length > 1 else name[:1]
+    cut = f"{name[: length // 2]}…{name[len(name) - (length - 1) // 2 :]}"
     shown = name if len(name) <= length else cut
     return shown.replace("$", r"\$")
 
