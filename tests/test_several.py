@@ -3,11 +3,13 @@
 import errno
 import json
 import multiprocessing
+import os
 import queue
 import re
 import signal
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -290,11 +292,23 @@ def test_several_runs_keep_the_best_on_the_images_held_out(keep: str, bars_folde
     assert run("train", "--runs", 2, "--resume", "--output", "3.pkl", code=2)
 
 
-def test_several_runs_leave_a_link(bars_folder: Path) -> None:
-    Path("link.pkl").symlink_to("real.pkl")
-    train(bars_folder, "--runs", 2, "-o", "link.pkl")
-    assert Path("link.pkl").is_symlink()
-    assert checkpoint.read("real.pkl").epoch == 2
+def test_several_runs_leave_a_link_also_to_another_disk(bars_folder: Path) -> None:
+    """After all had been trained, there was an error."""
+    other = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+    with TemporaryDirectory(dir=other) as elsewhere:
+        real = Path(elsewhere, "real.pkl")
+        Path("link.pkl").symlink_to(real)
+        train(bars_folder, "--runs", 2, "-o", "link.pkl")
+        assert Path("link.pkl").is_symlink()
+        assert checkpoint.read(real).epoch == 2
+    assert left_behind() == ["bars", "link.pkl"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such modes")
+def test_several_runs_leave_who_may_read_the_file_as_it_was(bars_folder: Path) -> None:
+    Path("model.pkl").touch(mode=0o600)
+    train(bars_folder, "--runs", 2, "--overwrite")
+    assert Path("model.pkl").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("alive", [True, False])

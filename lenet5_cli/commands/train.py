@@ -445,6 +445,7 @@ def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list
 
     from rich.table import Table
 
+    from lenet5_cli.files import replacing
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training.runs import improved
 
@@ -468,7 +469,8 @@ def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list
     table.add_row("mean", "", f"{mean(reached):.4f}", f"{mean(tests):.4f}")
     table.add_row("std. dev.", "", f"{stdev(reached):.4f}", f"{stdev(tests):.4f}")
     console().print(table)
-    best.path.replace(output.resolve())  # a link stays
+    with replacing(output) as file:  # a copy: a link may lead to another disk
+        file.write(best.path.read_bytes())
     for run in done:
         run.path.unlink(missing_ok=True)
     return best.history
