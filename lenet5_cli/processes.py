@@ -1,4 +1,4 @@
-"""What the processes of the command line do alike: those beside the first leave Ctrl-C to it."""
+"""What the processes of the command line do alike: those beside the first leave signals of the terminal to it."""
 
 import signal
 import warnings
@@ -25,15 +25,30 @@ def begin_reading() -> None:
     silence_pillow()
 
 
+def start_tracker() -> None:
+    """Start what removes shared memory and locks that are left, before any are made: a closed terminal does not end it.
+
+    It ends with the processes that it serves. One that ended before them would be started anew, and complain of each
+    thing that it does not know.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # outside POSIX there is none
+        return
+    from multiprocessing import resource_tracker  # noqa: PLC0415 - slow to import
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which it inherits
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def ctrl_c_held_back() -> Iterator[None]:
     """Hold Ctrl-C back for this process until the block ends, and for good in the processes that it starts."""
     if not hasattr(signal, "pthread_sigmask"):  # outside POSIX; there they only ignore it once they are ready
         yield
         return
-    from multiprocessing import resource_tracker  # noqa: PLC0415 - slow to import
-
-    resource_tracker.ensure_running()  # the first process started would start it, which lets Ctrl-C through again
+    start_tracker()  # the first process started would start it, which lets Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker, shared_memory
+from multiprocessing import resource_tracker
 from pathlib import Path
 from threading import Thread, get_ident
 from types import SimpleNamespace
@@ -167,6 +167,40 @@ with Pool(Squares(), 2) as pool:
     until(lambda: none_is_left(files))
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no such signal")
+def test_a_terminal_that_is_closed_ends_all_without_a_word() -> None:
+    """It ended Python's tracker too, and another, which knew of no shared memory, complained."""
+    code = """
+import os, signal, sys
+from tests.test_parallel import Pool, Squares
+signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
+with Pool(Squares(), 2) as pool:
+    pool.wait_until_ready()
+    os.killpg(0, signal.SIGHUP)
+"""
+    root, how = Path(__file__).parent.parent, {"capture_output": True, "text": True, "start_new_session": True}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=root, check=False, **how)
+    assert (ended.returncode, ended.stderr) == (129, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there may be no limit to it")
+def test_shared_memory_that_cannot_be_made_whole_is_told_alone() -> None:
+    """Python's tracker, which did not know of it yet, complained that it was removed."""
+    code = """
+from tests.test_parallel import LeNet5Error, Pool, Squares, resource_tracker
+from tests.conftest import room_for
+with room_for(100), Pool(Squares(), 2) as pool:
+    try:
+        pool.buffer
+    except LeNet5Error as error:
+        print(error)
+resource_tracker._resource_tracker._stop()
+"""
+    root, how = Path(__file__).parent.parent, {"capture_output": True, "text": True}
+    said = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, **how)
+    assert (said.stdout, said.stderr) == ("shared memory: File too large; --threads 1 needs none\n", "")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no /dev/shm")
 def test_too_little_shared_memory_is_told_and_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fstatvfs", lambda _: SimpleNamespace(f_blocks=2, f_bavail=1, f_frsize=4096))
@@ -186,12 +220,22 @@ def test_without_shared_memory_the_message_says_what_needs_none(monkeypatch: pyt
     def refused(**_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(shared_memory, "SharedMemory", refused)
+    monkeypatch.setattr(parallel, "_Memory", refused)
     said = "^shared memory: Read-only file system; --threads 1 needs none$"
     with Pool(Squares(), 2) as pool, pytest.raises(LeNet5Error, match=said):
         pool.buffer  # noqa: B018
     with Pool(Squares(), 1) as pool:
         assert squares(pool) == expected()
+
+
+def test_without_another_process_the_message_says_what_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(parallel.subprocess, "Popen", refused)
+    said = "^another process: Too many open files; --threads 1 needs none$"
+    with Pool(Squares(), 2) as pool, pytest.raises(LeNet5Error, match=said):
+        pool.buffer  # noqa: B018
 
 
 def test_a_process_whose_maker_has_ended_meanwhile_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:

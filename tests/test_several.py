@@ -115,11 +115,12 @@ def test_a_run_apart_that_is_ended_says_nothing(apart: Any, monkeypatch: pytest.
 @pytest.fixture
 def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what runs side by side without processes: each sends an epoch and a tally as soon as it starts."""
-    seen = SimpleNamespace(started=[], blocked=[], joined=[], terminated=[], exitcode=None)
+    seen = SimpleNamespace(started=[], blocked=[], joined=[], terminated=[], exitcode=None, tracked=[])
     seen.sends = (*history(1), Tally())
     seen.lacking = ""
 
     def new_queue() -> Any:
+        assert seen.tracked  # by a tracker that was started for it
         if seen.lacking == "shared memory":
             raise OSError(errno.EROFS, "Read-only file system")
         made: Any = queue.Queue()
@@ -151,6 +152,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     contexts = {"spawn": SimpleNamespace(Queue=new_queue, Process=Process)}
     monkeypatch.setattr(several.multiprocessing, "get_context", contexts.__getitem__)
+    monkeypatch.setattr(several, "start_tracker", lambda: seen.tracked.append(True))
     monkeypatch.setattr(several, "POLL", 0.001)
     configs = [Config(seed=seed) for seed in (5, 6, 7)]
 

@@ -22,6 +22,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.processes import start_tracker
 
 SPIN = 1e-3  # seconds before a process blocks: to wake one that does takes a tenth of a millisecond
 MAX_PROCESSES = 1024
@@ -148,9 +149,11 @@ class _Process:
         alone: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, **alone
-        )
+        line, pipe = [sys.executable, "-c", code], subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(line, stdin=pipe, stdout=pipe, bufsize=0, **alone)  # noqa: S603
+        except OSError as error:
+            raise LeNet5Error(f"another process: {error.strerror}; --threads 1 needs none") from None
 
     def __enter__(self) -> Self:
         return self
@@ -239,6 +242,19 @@ def _fields(memory: memoryview, layout: np.dtype[np.void]) -> Buffer:
     return SimpleNamespace(**{name: array[0] if array.ndim > 1 else array for name, array in arrays.items()})
 
 
+class _Memory(shared_memory.SharedMemory):
+    """Shared memory that the tracker knows of when it is removed, also where it could not be made whole.
+
+    Python registers it last, but even before that removes it with a word to the tracker, which would complain.
+    """
+
+    def unlink(self) -> None:
+        """Remove it."""
+        if os.name == "posix":  # elsewhere nothing is tracked
+            resource_tracker.register(self._name, "shared_memory")  # type: ignore[attr-defined]
+        super().unlink()
+
+
 def _shared(size: int) -> shared_memory.SharedMemory:
     """Return new shared memory of so many bytes.
 
@@ -246,7 +262,8 @@ def _shared(size: int) -> shared_memory.SharedMemory:
         LeNet5Error: the system has none, or not enough: it would end a process that touches a page it cannot give.
     """
     try:
-        memory = shared_memory.SharedMemory(create=True, size=size)
+        start_tracker()
+        memory = _Memory(create=True, size=size)
     except OSError as error:
         raise LeNet5Error(f"shared memory: {error.strerror}; --threads 1 needs none") from None
     if sys.platform == "linux":

@@ -15,7 +15,7 @@ from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import replacing
-from lenet5_cli.processes import ctrl_c_held_back, leave_ctrl_c_alone
+from lenet5_cli.processes import ctrl_c_held_back, leave_ctrl_c_alone, start_tracker
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training.inputs import load
 from lenet5_cli.training.loop import evaluate
@@ -119,6 +119,7 @@ def _events(
     """
     spawn = multiprocessing.get_context("spawn")
     with _granted("shared memory"):
+        start_tracker()
         events, starts = spawn.Queue(), spawn.Queue()  # a checkpoint is too much to hand over while a process starts
     starts.cancel_join_thread()  # one that ends early takes none
     width = max(1, min(len(own), threads))
