@@ -4,8 +4,12 @@ import atexit
 import gc
 import os
 import signal
+import sys
+import threading
+from contextlib import suppress
 
 ALLOCATIONS = 100_000  # between two looks of the garbage collector; with Python's 700 there are 85 in ``predict``
+_SIGNALLED = 128  # plus the number of a signal: the exit code of what it ended
 
 
 def main() -> None:
@@ -17,9 +21,10 @@ def main() -> None:
 
     Until the commands are imported, Ctrl-C ends the process at once: an exception could be raised anywhere in an
     import, and would be shown with a traceback. From then on, SIGTERM and a terminal that is closed end it as an
-    exception does: what is shared with other processes or half written is removed.
+    exception does: what is shared with other processes or half written is removed. Threads are not waited for then, as
+    no signal reaches those that read pictures.
     """
-    before = signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
+    before = signal.signal(signal.SIGINT, lambda number, _: os._exit(_SIGNALLED + number))
     gc.set_threshold(ALLOCATIONS)
     atexit.register(gc.freeze)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -29,11 +34,24 @@ def main() -> None:
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) is signal.SIG_DFL:  # else ignored, as nohup has it
             signal.signal(number, _end)
-    lenet5(prog_name="lenet5")
+    try:
+        lenet5(prog_name="lenet5")
+    except SystemExit as end:
+        if isinstance(end.code, int) and end.code > _SIGNALLED and threading.active_count() > 1:
+            _leave(end.code)
+        raise
+
+
+def _leave(code: int) -> None:
+    """End the process as Python does, but for the threads that are still at work."""
+    atexit._run_exitfuncs()
+    with suppress(OSError):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 def _end(number: int, _: object) -> None:
-    raise SystemExit(128 + number)
+    raise SystemExit(_SIGNALLED + number)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import signal
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Run every test in an empty folder, without the settings of the machine, on one core unless it asks for more.
 
     The others are those of the processes that test, and one of ours takes as long to start as most tests take.
@@ -87,6 +88,9 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     if os.environ.get("MUTANT_UNDER_TEST") == "stats":
         monkeypatch.delenv("MUTANT_UNDER_TEST")
     monkeypatch.chdir(tmp_path)
+    at_ctrl_c = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, at_ctrl_c)  # a command that was interrupted ignores it from then on
 
 
 def environment(**changes: str) -> dict[str, str]:

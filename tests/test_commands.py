@@ -317,6 +317,17 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("--help", code=130).stderr == "Interrupted.\n"
 
 
+def test_a_second_ctrl_c_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the first was told, it became a failure of Click's."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(checkpoint, "read", interrupted)
+    monkeypatch.setattr(click, "echo", interrupted)
+    run("eval", "model.pkl", code=130)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no such signal")
 def test_other_signals_end_a_command_as_an_exception_does(monkeypatch: pytest.MonkeyPatch) -> None:
     cleared, numbers = [], (signal.SIGTERM, signal.SIGHUP)

@@ -258,6 +258,28 @@ def test_ctrl_c_ends_the_wait_for_standard_input() -> None:
 
 
 @POSIX
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, b"Interrupted.\n"), (signal.SIGTERM, b"")])
+def test_signals_end_the_wait_for_a_picture(number: signal.Signals, said: bytes) -> None:
+    """Python waited for the thread that was reading it; a second Ctrl-C then ended that with SIGABRT."""
+    code = """
+import time
+from lenet5_cli.__main__ import main
+from lenet5_cli.pictures import read
+read.read = lambda *_, **__: print("begun", flush=True) or time.sleep(600)
+main()
+"""
+    command, pipe = [sys.executable, "-c", code, "predict", "three.png", "--model", "bundled"], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment()) as process:
+        try:
+            assert process.stdout.readline() == b"begun\n"
+            process.send_signal(number)
+            assert process.wait(timeout=60) == 128 + number
+            assert process.stderr.read() == b"Reading with the bundled model.\n" + said
+        finally:
+            process.kill()
+
+
+@POSIX
 def test_a_home_that_cannot_be_written_is_no_concern_of_a_plot() -> None:
     """matplotlib said in four lines that it keeps its fonts elsewhere."""
     command = [sys.executable, "-m", "lenet5_cli", "eval", "model.pkl", "--data", "bars", "--plot", "plot.png"]

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,10 +79,11 @@ class Group(click.Group):
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Turn Ctrl-C into a message and an exit code; Click's own would be those of a failure."""
+    """Turn Ctrl-C into a message and an exit code; Click's own, of a second one too, would be those of a failure."""
     try:
         yield
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all that is left is to end
         click.echo("Interrupted.", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
 

@@ -318,7 +318,7 @@ def _readings(
                     yield file, result
                     bar.update()
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # some are at work only where the command is ending early
 
 
 def _answers(
