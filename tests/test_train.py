@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -15,6 +16,7 @@ import pytest
 
 import lenet5_cli
 from lenet5_cli import files
+from lenet5_cli.commands.logs import to_tensorboard
 from lenet5_cli.commands.train import note_few
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, sources
@@ -22,7 +24,7 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
-from tests.conftest import SHORT, drawing, left_behind, run, train, without_seconds
+from tests.conftest import SHORT, drawing, left_behind, room_for, run, train, without_seconds
 
 EPOCH = re.compile(r"^epoch: \d+  loss: \d+\.\d{5}  acc: [01]\.\d{5}$")
 
@@ -379,6 +381,18 @@ def test_two_runs_write_no_log_for_tensorboard_together(bars_folder: Path, monke
     said = train(bars_folder, *given, code=2).stderr
     assert said.endswith(f"Error: {Path('a/board')} holds another log; --overwrite replaces it\n")
     assert events.read_bytes() == before
+
+
+def test_a_log_for_tensorboard_that_does_not_fit_is_told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of TensorBoard's showed its traceback first."""
+    shown: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", shown.append)
+    told = pytest.raises(LeNet5Error, match=r"^board: cannot be written: File too large$")
+    with room_for(10), told, to_tensorboard(Path("board")) as note:
+        note({"epoch": 1, "loss": 0.5})
+    assert shown == []
+    threading.excepthook("as before")
+    assert shown == ["as before"]
 
 
 def test_a_folder_for_tensorboard_is_made_and_left_only_with_a_log_in_it(bars_folder: Path) -> None:

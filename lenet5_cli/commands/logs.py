@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -84,6 +85,8 @@ def to_tensorboard(folder: Path) -> Iterator[Note]:
     for earlier in list(_events(folder)):
         earlier.unlink()
     with ExitStack() as writers:
+        writers.callback(setattr, threading, "excepthook", threading.excepthook)
+        threading.excepthook = lambda _: None  # what TensorBoard's thread raises, it raises here too
         opened: dict[Path, Any] = {}
 
         def note(record: dict[str, Any]) -> None:
