@@ -217,6 +217,8 @@ def read(name: str) -> dict[str, Any]:
     Raises:
         LeNet5Error: no such file, not TOML, a key that is no setting, a value of the wrong type or out of bounds.
     """
+    if not name:
+        raise LeNet5Error("an empty name; expected a preset or a TOML file of settings")
     path = shipped_folder("configs") / f"{name}.toml" if name in presets() else Path(name)
     if not os.path.exists(path):  # noqa: PTH110 - of a name that no file can have, this says so too
         raise LeNet5Error(f"{path}: no such file or preset; the presets are: {', '.join(presets())}")

@@ -85,6 +85,13 @@ def test_a_loop_of_links_is_no_file_to_write(arguments: list[str]) -> None:
     ("arguments", "message"),
     [
         (["--config", "quick", "--lr-decay", "0.9"], "--lr-decay goes with --schedule exponential, not with cosine"),
+def test_a_link_into_a_folder_that_is_not_there_is_told() -> None:
+    """It was said that nothing can be written into it."""
+    Path("link.pkl").symlink_to("none/model.pkl")
+    told = f"Error: link.pkl: there is no folder {Path('none').absolute()}\n"
+    assert run("train", "--data", "builtin:9", "-o", "link.pkl", code=2).stderr.endswith(told)
+
+
         (["--config", "quick", "--clip", "1"], "--clip goes with --optimizer sgd, not with adam"),
         (["--rubbish", "14"], "--rubbish goes with --loss discriminative, not with cross-entropy"),
     ],

@@ -118,6 +118,8 @@ def test_whether_settings_go_together_is_seen_when_all_are_there() -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(LeNet5Error, match=r"^reprot: no such file or preset; the presets are: .*report"):
         read("reprot")
+    with pytest.raises(LeNet5Error, match=r"^an empty name; expected a preset or a TOML file of settings$"):
+        read("")
     with pytest.raises(LeNet5Error, match=r": a folder; expected a TOML file of settings$"):
         read(str(tmp_path))
     with pytest.raises(LeNet5Error, match=r"^a\\x00b: no such file or preset; "):

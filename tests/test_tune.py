@@ -1,6 +1,7 @@
 """``lenet5 tune``: exit code, stdout, stderr, files left behind."""
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -15,13 +16,14 @@ from optuna.trial import create_trial
 from lenet5_cli import files
 from lenet5_cli.commands import tune
 from lenet5_cli.config import read
+from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.reports import figures
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training import search
 from lenet5_cli.training.metrics import wilson
-from tests.conftest import left_behind, run
+from tests.conftest import any_bytes, left_behind, run
 
 SPACE = 'lr = { low = 0.005, high = 0.1, log = true }\naugment = ["none", "affine"]\n'
 HOW = ["--config", "lecun1998", "--batch-size", 5, "--warmup", 0]  # which learn what bars are within a hundred images
@@ -279,3 +281,17 @@ def test_ctrl_c_keeps_what_was_found(how: list[object]) -> None:
     assert "Traceback" not in err
     assert read("best.toml")["validation"] == 50
     assert left_behind() == ["bars", "best.toml", "journal.log", "space.toml"]
+
+
+@any_bytes
+def test_a_name_that_no_file_of_settings_can_hold_is_refused_before_the_search(how: list[object]) -> None:
+    """A trial was trained, then its settings could not be written."""
+    name = os.fsdecode(b"odd\xff.txt")
+    glyphs.write(name, glyphs.read())
+    told = r"Error: glyphs: odd\udcff.txt is not UTF-8, which a TOML file of settings cannot hold; rename it"
+    assert run(*how, "--glyphs", name, code=2).stderr.splitlines()[-1] == told
+
+
+def test_a_space_of_no_name_is_told(how: list[object]) -> None:
+    told = "Error: an empty name; expected a search space or a TOML file of ranges of settings\n"
+    assert run(*how, "--space", "", code=1).stderr == told

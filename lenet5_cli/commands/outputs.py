@@ -23,6 +23,8 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
         if path.exists() and not overwrite:
             raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
         folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - a Path of a loop of links would not resolve
+        if not os.path.isdir(folder):  # noqa: PTH112 - where a link leads
+            raise click.UsageError(printable(f"{path}: there is no folder {folder}"))
         if (path.is_file() or not path.exists()) and not os.access(folder, os.W_OK):
             raise click.UsageError(printable(f"{path}: nothing can be written into the folder {folder}"))
 

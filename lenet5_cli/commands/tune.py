@@ -1,7 +1,7 @@
 """``lenet5 tune``."""
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -34,7 +34,7 @@ from lenet5_cli.commands.outputs import (
     refuse_shared,
     say_written,
 )
-from lenet5_cli.config import as_toml, seconds, spaces
+from lenet5_cli.config import Config, as_toml, seconds, spaces
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ def tune(
     keep_best = _keep_best_of_all if storage else _keep_best
     ranges = read_space(space)
     config = config_of(values)
+    _refuse_unwritable(config)
     split = load(config, "train")
     if source_of("validation") == "DEFAULT":
         config = replace(config, validation=Search.held_out(split))
@@ -185,6 +186,14 @@ def _refuse_to_replace(overwrite: bool, storage: Path | None, output: Path, plot
     refuse_existing(True, storage)
     refuse_existing(overwrite or (begun and _content(output).startswith(FOUND.encode())), output)
     refuse_existing(overwrite or (begun and SEARCH.encode() in _content(plot)), plot)
+
+
+def _refuse_unwritable(config: Config) -> None:
+    """Stop with exit code 2 where a name among the settings cannot be written into the output."""
+    for name, value in asdict(config).items():
+        if isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
+            there = f"{name}: {value} is not UTF-8, which a TOML file of settings cannot hold; rename it"
+            raise click.UsageError(printable(there))
 
 
 def _content(path: Path | None) -> bytes:

@@ -107,6 +107,8 @@ def read_space(name: str) -> Space:
         LeNet5Error: no such file, not TOML, a key that is no setting or is not searched, a range that is empty, or a
             value that the setting cannot have.
     """
+    if not name:
+        raise LeNet5Error("an empty name; expected a search space or a TOML file of ranges of settings")
     path = shipped_folder("configs") / "spaces" / f"{name}.toml" if name in spaces() else Path(name)
     ranges, place = keyed(path, "a TOML file of ranges of settings")
     settings = {setting.name: setting for setting in fields(Config)}
