@@ -9,7 +9,6 @@ import threading
 from contextlib import suppress
 
 ALLOCATIONS = 100_000  # between two looks of the garbage collector; with Python's 700 there are 85 in ``predict``
-_SIGNALLED = 128  # plus the number of a signal: the exit code of what it ended
 
 
 def main() -> None:
@@ -21,10 +20,10 @@ def main() -> None:
 
     Until the commands are imported, Ctrl-C ends the process at once: an exception could be raised anywhere in an
     import, and would be shown with a traceback. From then on, SIGTERM and a terminal that is closed end it as an
-    exception does: what is shared with other processes or half written is removed. Threads are not waited for then, as
-    no signal reaches those that read pictures.
+    exception does: what is shared with other processes or half written is removed. A command that ends early
+    does not wait for the threads that read pictures: no signal reaches these.
     """
-    before = signal.signal(signal.SIGINT, lambda number, _: os._exit(_SIGNALLED + number))
+    before = signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
     gc.set_threshold(ALLOCATIONS)
     atexit.register(gc.freeze)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -37,7 +36,7 @@ def main() -> None:
     try:
         lenet5(prog_name="lenet5")
     except SystemExit as end:
-        if isinstance(end.code, int) and end.code > _SIGNALLED and threading.active_count() > 1:
+        if isinstance(end.code, int) and end.code and threading.active_count() > 1:
             _leave(end.code)
         raise
 
@@ -51,7 +50,7 @@ def _leave(code: int) -> None:
 
 
 def _end(number: int, _: object) -> None:
-    raise SystemExit(_SIGNALLED + number)
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import click
+import cv2
 import pytest
 from click.shell_completion import ShellComplete
 
@@ -19,6 +22,7 @@ import lenet5_cli
 from lenet5_cli import LeNet5, __main__
 from lenet5_cli.commands import COMMANDS, Group, lenet5
 from lenet5_cli.config import Config
+from lenet5_cli.pictures import read
 from lenet5_cli.storage import checkpoint
 from tests.conftest import drawing, environment, run
 
@@ -81,10 +85,6 @@ def test_a_loop_of_links_is_no_file_to_write(arguments: list[str]) -> None:
     assert Path("loop.png").is_symlink()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--config", "quick", "--lr-decay", "0.9"], "--lr-decay goes with --schedule exponential, not with cosine"),
 def test_a_link_into_a_folder_that_is_not_there_is_told() -> None:
     """It was said that nothing can be written into it."""
     Path("link.pkl").symlink_to("none/model.pkl")
@@ -92,6 +92,10 @@ def test_a_link_into_a_folder_that_is_not_there_is_told() -> None:
     assert run("train", "--data", "builtin:9", "-o", "link.pkl", code=2).stderr.endswith(told)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "quick", "--lr-decay", "0.9"], "--lr-decay goes with --schedule exponential, not with cosine"),
         (["--config", "quick", "--clip", "1"], "--clip goes with --optimizer sgd, not with adam"),
         (["--rubbish", "14"], "--rubbish goes with --loss discriminative, not with cross-entropy"),
     ],
@@ -324,6 +328,29 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("--help", code=130).stderr == "Interrupted.\n"
 
 
+def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(error: Exception) -> Callable[..., None]:
+        def refused(*_: object, **__: object) -> None:
+            raise error
+
+        return refused
+
+    drawing(3).save("three.png")
+    told = "Error: out of memory; end other programs, or raise the limit of this one\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "read", refusing(MemoryError()))
+        assert run("info", "model.pkl", code=1).stderr == told
+    of_opencv = (cv2.error("std::bad_alloc"), cv2.error("OpenCV: (-4:Insufficient memory) Failed to allocate 9 bytes"))
+    for error, place in (
+        (RuntimeError("can't start new thread"), (threading.Thread, "start")),
+        *((error, (read, "read")) for error in of_opencv),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, refusing(error))
+            said = run("predict", "three.png", "--model", "bundled", code=1).stderr
+        assert said == f"Reading with the bundled model.\n{told}"
+
+
 def test_a_second_ctrl_c_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the first was told, it became a failure of Click's."""
 
@@ -348,6 +375,7 @@ def test_other_signals_end_a_command_as_an_exception_does(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "lenet5_cli.commands", SimpleNamespace(lenet5=command))
     monkeypatch.setattr(gc, "set_threshold", lambda _: None)
     monkeypatch.setattr(atexit, "register", lambda _: None)
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
     before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     try:
         for number in numbers:

@@ -276,15 +276,13 @@ def _classifier(models: tuple[Path, ...], accept: float | None, shifted: bool) -
     return classifier
 
 
-def _readings(
-    network: "Classifier", files: list[Path], threads: int, rotate: int, every: bool
-) -> "Generator[tuple[Path, Reading | Text | LeNet5Error]]":
-    """Yield what was read of each file, in order, on several threads, each with a network of its own."""
-    from concurrent.futures import ThreadPoolExecutor
+def _reading_with(
+    network: "Classifier", rotate: int, every: bool
+) -> "Callable[[Path | bytes], Reading | Text | LeNet5Error]":
+    """Return what reads a file, or the bytes of one, with a network of its own in each thread."""
+    from lenet5_cli.pictures.read import read, read_digits  # which says so where OpenCV is missing
 
-    from threadpoolctl import threadpool_limits
-
-    from lenet5_cli.pictures.read import read, read_digits
+    import cv2  # isort: skip
 
     read_one: Callable[..., Reading | Text] = read_digits if every else read
     own = local()
@@ -297,10 +295,31 @@ def _readings(
             return read_one(source, own.network, name=name, rotate=rotate)
         except LeNet5Error as error:
             return (isinstance(source, Path) and _unlisted(source)) or error
+        except cv2.error as error:
+            if "bad_alloc" in str(error) or "Insufficient memory" in str(error):
+                raise MemoryError from None
+            raise
+
+    return reading
+
+
+def _readings(
+    network: "Classifier", files: list[Path], threads: int, rotate: int, every: bool
+) -> "Generator[tuple[Path, Reading | Text | LeNet5Error]]":
+    """Yield what was read of each file, in order, on several threads."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import threadpool_limits
+
+    reading = _reading_with(network, rotate, every)
 
     def submit(file: Path) -> "tuple[Path, Future[Reading | Text | LeNet5Error]]":
         # Standard input is waited for here: Ctrl-C does not reach a thread of the pool.
-        return file, pool.submit(reading, sys.stdin.buffer.read(INPUT_LIMIT) if file == STANDARD_INPUT else file)
+        source = sys.stdin.buffer.read(INPUT_LIMIT) if file == STANDARD_INPUT else file
+        try:
+            return file, pool.submit(reading, source)
+        except RuntimeError:  # the system starts no thread: it has no memory for its stack
+            raise MemoryError from None
 
     pool = ThreadPoolExecutor(max(1, min(threads, len(files))))
     drawn = {"leave": False, "delay": 0.5, "mininterval": 0, "miniters": 1}  # anew after each row, which takes its line
