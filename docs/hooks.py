@@ -14,7 +14,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
 # Pages from above docs/, and what the site calls them.
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "SECURITY.md": "SECURITY.md"}
+PAGES = {"README.md": "index.md"} | {name: name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")}
 LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<path>(?!https?:)[^)#]+)(?P<heading>[^)]*)\)")
 FOREIGN = re.compile(
     r"<(?:script|img|iframe)[^>]* src=\"https?:|<link[^>]* rel=\"(?:stylesheet|preload)[^>]* href=\"https?:"

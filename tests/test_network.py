@@ -61,6 +61,21 @@ def test_parameters_and_gradients_are_one_vector_and_its_views() -> None:
         np.testing.assert_array_equal(np.concatenate(values), np.arange(60_900))
 
 
+def test_what_is_assigned_to_parameters_and_gradients_is_the_layers_own() -> None:
+    """It took the place of their vector, and the network learned nothing more."""
+    network = LeNet5(Config(seed=0))
+    network.parameters = network.parameters * 0 + 0.5
+    network.gradients = np.full(60_900, 2.0)
+    network.parameters -= 0.1 * network.gradients
+    for layer in network.layers:
+        for role, value in (("params", 0.3), ("grads", 2)):
+            for array in getattr(layer, role).values():
+                np.testing.assert_allclose(array, value, rtol=1e-6)
+    for name in ("parameters", "gradients"):
+        with pytest.raises(LeNet5Error, match=rf"^{name}: shape \(3,\); expected \(60900,\)$"):
+            setattr(network, name, np.zeros(3))
+
+
 PAPER = {"init": "lecun", "input": "lecun", "activation": "tanh", "connections": "lecun1998", "loss": "discriminative"}
 
 

@@ -192,11 +192,13 @@ def test_settings_of_a_file_are_named_by_a_path_too() -> None:
         ({"config": {"lr": 0.1}}, "config: of type dict; expected a Config, a preset's name or a TOML file"),
         ({"start": ""}, "an empty name; expected a checkpoint"),
         ({"start": LeNet5()}, "start: of type LeNet5; expected the path of a checkpoint, or 'bundled'"),
+        ({"output": 5}, "output: of type int; expected the path of a checkpoint"),
+        ({"track": True}, "track: of type bool; expected a function such as lenet5_cli.bar"),
         ({"threads": -1}, "threads: -1; expected an integer, 1 or more"),
         ({"threads": None}, "threads: None; expected an integer, 1 or more"),
         ({"threads": 2.5}, "threads: 2.5; expected an integer, 1 or more"),
     ],
-    ids=["settings", "no name", "network", "threads", "no threads", "half a thread"],
+    ids=["settings", "no name", "network", "output", "track", "threads", "no threads", "half a thread"],
 )
 def test_arguments_of_another_kind_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}"):

@@ -44,14 +44,14 @@ def lenet5(tmp_path: Path) -> Callable[..., str]:
             shutil.copy(ROOT / name, copy / name)
     page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(import numpy as np\n.*?class AveragePooling.*?)\nlayer = ", page, re.DOTALL)[1]
+    code = f'"""Average pooling."""\n\n{code.rstrip()}\n'
     (copy / "lenet5_cli" / "engine" / "pooling.py").write_text(code, encoding="utf-8")
     line = re.search(r"`(self\.add\(\"s2\", AveragePooling.*?\))`", page)[1]
     network = copy / "lenet5_cli" / "engine" / "network.py"
     text, count = re.subn(r"self\.add\(\"s2\", .*\)", line, network.read_text(encoding="utf-8"))
     assert count == 1
-    text = text.replace(
-        "from lenet5_cli.errors", "from lenet5_cli.engine.pooling import AveragePooling\nfrom lenet5_cli.errors"
-    )
+    after = "from lenet5_cli.engine.preprocessing"
+    text = text.replace(after, f"from lenet5_cli.engine.pooling import AveragePooling\n{after}")
     network.write_text(text, encoding="utf-8")
 
     def run(*arguments: object, folder: Path = tmp_path) -> str:
@@ -69,6 +69,8 @@ def test_a_layer_without_parameters_works_everywhere(
     lenet5: Callable[..., str], bars_folder: Path, tmp_path: Path
 ) -> None:
     run_contract = ("-m", "pytest", "-q", "-p", "no:xdist", "-o", "addopts=", "--assert=plain", "tests/test_layers.py")
+    lenet5("-m", "ruff", "check", "lenet5_cli/engine", folder=tmp_path / "copy")
+    lenet5("-m", "ruff", "format", "--check", "lenet5_cli/engine", folder=tmp_path / "copy")
     contract = lenet5(*run_contract, "-k", "report-s2 or report-c3", folder=tmp_path / "copy")
     assert int(re.search(r"(\d+) passed", contract)[1]) >= 18
     drawing(3).save(tmp_path / "three.png")

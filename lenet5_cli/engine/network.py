@@ -166,8 +166,6 @@ class LeNet5(Classifier):
         codes, names, dtype, distances, accept: as of every classifier.
         config: the settings.
         layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
-        parameters: every trainable number in one vector, of which the layers' ``params`` are views.
-        gradients: likewise for their ``grads``.
         teacher: what it learns from in place of labels, if not None: that classifier's probabilities.
 
     Source: report, building LeNet5; LeCun et al. 1998, section II.B.
@@ -257,6 +255,24 @@ class LeNet5(Classifier):
         """The shape of what the last layer gives for one image."""
         return self.layers[-1].output_shape
 
+    @property
+    def parameters(self) -> Array:
+        """Every trainable number: a vector of which the layers' ``params`` are views; what is assigned is copied."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, values: ArrayLike) -> None:
+        _write(self._parameters, values, "parameters")
+
+    @property
+    def gradients(self) -> Array:
+        """The gradient of the latest loss by ``parameters``, likewise, of which the layers' ``grads`` are views."""
+        return self._gradients
+
+    @gradients.setter
+    def gradients(self, values: ArrayLike) -> None:
+        _write(self._gradients, values, "gradients")
+
     def forward(self, x: Array) -> Array:
         """Return scores (n, k) for prepared images x (n, 1, 32, 32); the largest score is the answer.
 
@@ -339,7 +355,7 @@ class LeNet5(Classifier):
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy or a pickle takes over: the two vectors are made anew of the layers' arrays."""
         state = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in ("parameters", "gradients")}
+        return {name: value for name, value in state.items() if name not in ("_parameters", "_gradients")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         """Be a copy whose layers share its own vectors."""
@@ -352,8 +368,8 @@ class LeNet5(Classifier):
 
     def _gather_vectors(self) -> None:
         """Move every layer's arrays into two vectors: an optimiser then takes a step in two calls."""
-        self.parameters = _shared_vector([layer.params for layer in self.layers], self.dtype)
-        self.gradients = _shared_vector([layer.grads for layer in self.layers], self.dtype)
+        self._parameters = _shared_vector([layer.params for layer in self.layers], self.dtype)
+        self._gradients = _shared_vector([layer.grads for layer in self.layers], self.dtype)
         for layer in self.layers:
             layer.unbind()
 
@@ -368,6 +384,17 @@ def _shared_vector(arrays: list[dict[str, Array]], dtype: np.dtype[Any]) -> Arra
             named[name] = vector[start : start + value.size].reshape(value.shape)
             start += value.size
     return vector
+
+
+def _write(vector: Array, values: ArrayLike, name: str) -> None:
+    """Write values into a vector: another in its place would be that of no layer.
+
+    Raises:
+        LeNet5Error: they are of another shape.
+    """
+    if np.shape(values) != vector.shape:
+        raise LeNet5Error(f"{name}: shape {np.shape(values)}; expected {vector.shape}")
+    vector[...] = values
 
 
 def _size(shape: tuple[int, ...]) -> str:

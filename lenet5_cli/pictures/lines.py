@@ -64,7 +64,7 @@ class Digit(NamedTuple):
     box: Box  # left, top, right, bottom in pixels of the picture before it was reduced; right and bottom are exclusive
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # of arrays, whose equality has no truth value
 class Text:
     """The digits on a page, in rows from the top, each from the left."""
 

@@ -58,7 +58,7 @@ class Rejection(NamedTuple):
         return self.wrong / max(self.accepted, 1)
 
 
-@dataclass
+@dataclass(eq=False)  # of arrays, whose equality has no truth value
 class Tally:
     """Counts and sums over classified images; ratios are computed on demand.
 

@@ -69,6 +69,9 @@ def train(
         "config", config, Config | PathLike, "a Config, a preset's name or a TOML file; settings are named beside it"
     )
     _demand_type("start", start, PathLike, f"the path of a checkpoint, or {BUNDLED!r}")
+    _demand_type("output", output, PathLike, "the path of a checkpoint")
+    if not callable(track):
+        raise LeNet5Error(f"track: of type {type(track).__name__}; expected a function such as lenet5_cli.bar")
     if isinstance(config, Config):
         given = {field.name: getattr(config, field.name) for field in fields(Config)}
         given = {name: value for name, value in given.items() if value != getattr(Config, name)}
