@@ -21,6 +21,8 @@ _PACKAGE = Path(__file__).parent
 BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is expected
 BUNDLED_MODEL = _PACKAGE / "bundled.pkl"  # made by ``python benchmarks/bundled.py``
 
+PICTURE_LIMIT = 1 << 26  # bytes of a picture's file
+
 FILLING = (".lenet5.part", ".lenet5.lock")  # the hidden folder and the lock in a folder that is being filled
 
 # What a wrong or failed download leaves under a file's name, by its first bytes.

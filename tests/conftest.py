@@ -269,6 +269,19 @@ def written(image: Image.Image, form: str = "PNG", **options: object) -> BytesIO
     return file
 
 
+def tiff(width: int, height: int, tile: tuple[float, float]) -> bytes:
+    """Return a black TIFF file in one strip, which says the width and length of a tile beside it."""
+    strip = width * height
+    tags = [(256, width), (257, height), (258, 8), (262, 1), (273, 8), (278, height), (279, strip)]
+    fields = [struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags]
+    fields += [
+        struct.pack("<HHLL" if isinstance(side, int) else "<HHLf", tag, 4 if isinstance(side, int) else 11, 1, side)
+        for tag, side in zip((322, 323), tile, strict=True)
+    ]
+    head = struct.pack("<2sHL", b"II", 42, 8 + strip) + bytes(strip)
+    return head + struct.pack("<H", len(fields)) + b"".join(fields) + bytes(4)
+
+
 def same(one: np.ndarray, other: np.ndarray) -> float:
     """Return how much ink two pictures share, 0 to 1, if one may be moved by a pixel."""
     one, other = one.astype(int), other.astype(int)

@@ -1,6 +1,7 @@
 """From a file, bytes, an image or an array to upright pixels, within limits."""
 
 import io
+import struct
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from lenet5_cli import read_picture
 from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.pictures import decode as decode_module
 from lenet5_cli.pictures.decode import FORMATS, PAGE_SIDE, decode
-from tests.conftest import drawing, named_pipe, same, written
+from tests.conftest import drawing, named_pipe, same, tiff, written
 
 
 def read(image: Image.Image, form: str = "PNG", **options: object) -> np.ndarray:
@@ -175,6 +177,108 @@ def test_a_picture_of_too_many_pixels_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(LeNet5Error, match=r"^x: more pixels than the 36,000,000 that are read; make it smaller$"):
         decode(written(Image.new("1", (90, 90))), "x")
+
+
+def refusal(source: Any) -> str:
+    with pytest.raises(LeNet5Error) as error:
+        decode(source, "x")
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("tile", "said"),
+    [
+        ((6000, 6001), "tiles of 6,000 x 6,001 pixels, more than the 36,000,000 that are read; make them smaller"),
+        ((32.5, 32), "damaged: tiles without a size"),
+    ],
+)
+def test_large_tiles_of_a_small_picture_are_refused(tile: tuple[float, float], said: str) -> None:
+    assert refusal(tiff(28, 28, tile)) == f"x: {said}"
+    assert decode(tiff(28, 28, (6000, 6000))).size == (28, 28)
+
+
+TWO: dict[str, Any] = {"save_all": True, "append_images": [Image.new("RGB", (24, 24))]}  # frames of an MPO
+
+
+STARTS = Image.Exif()  # of scans, as in a thumbnail
+STARTS[0x9286] = b"\xff\xda" * 200
+
+
+def in_scans(more: int, colours: int = 1, frame: int = 0xC2, side: int = 8) -> bytes:
+    """Return a grey JPEG that has a scan of each colour's means, if it is progressive, and more that change nothing."""
+
+    def segment(kind: int, content: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content
+
+    tables = segment(0xC4, b"\x00\x01" + bytes(16)) + segment(0xC4, b"\x10\x01" + bytes(16))
+    each = b"".join(bytes([colour, 0x11, 0]) for colour in range(colours))
+    start = segment(0xDB, bytes([0, *[1] * 64])) + segment(frame, struct.pack(">BHHB", 8, side, side, colours) + each)
+    last = 63 if frame == 0xC0 else 0
+    scans = [segment(0xDA, bytes([1, at, 0, 0, last, 0])) + b"\x00" for at in range(colours)]
+    scans += [segment(0xDA, bytes([1, 0, 0, 1, 63, 0])) + b"\x00"] * more
+    return b"\xff\xd8" + start + tables + b"".join(scans) + b"\xff\xd9"
+
+
+def test_a_jpeg_of_many_scans_is_refused() -> None:
+    assert decode(in_scans(99)).size == (8, 8)
+    assert refusal(in_scans(100)) == "x: a JPEG of 101 scans; expected at most 100; save it anew"
+
+
+@pytest.mark.parametrize(
+    ("file", "most"),
+    [
+        (in_scans(0, side=24), 575),
+        (in_scans(0, 3, side=24), 191),
+        (in_scans(0, 3, 0xC0, side=24), 191),
+        (written(Image.new("RGB", (24, 24)), "JPEG", progressive=True, exif=STARTS).getvalue(), 191),
+        (written(Image.new("RGB", (24, 24)), "MPO", **TWO, progressive=True).getvalue(), 191),
+    ],
+    ids=["grey", "colours", "a scan a colour", "of Pillow", "MPO"],
+)
+def test_of_a_jpeg_of_several_scans_all_pixels_count(file: bytes, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = 576 if most == 575 else 3 * 576
+    monkeypatch.setattr(decode_module, "MAX_KEPT", values)
+    assert decode(file).size == (24, 24)
+    monkeypatch.setattr(decode_module, "MAX_KEPT", 576 - 1)
+    there = f"24 x 24 pixels in a progressive JPEG; expected at most {most}"
+    assert refusal(file) == f"x: {there}; make it smaller, or save it as a plain one"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("form", ["JPEG", "MPO"])
+def test_a_plain_jpeg_is_decoded_as_small_as_it_is_needed(
+    mode: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_module, "MAX_KEPT", 0)
+    file = written(Image.new(mode, (2900, 40)), form, **(TWO if form == "MPO" else {}))
+    assert decode(file, longest=100).size == (2900, 40)
+
+
+def test_files_are_as_large_as_they_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = written(drawing(3)).getvalue()
+    (tmp_path / "digit.png").write_bytes(content)
+    monkeypatch.setattr(decode_module, "PICTURE_LIMIT", len(content))
+    for source in (tmp_path / "digit.png", content):
+        assert decode(source).size == (200, 200)
+    monkeypatch.setattr(decode_module, "PICTURE_LIMIT", len(content) - 1)
+    for source in (tmp_path / "digit.png", content):
+        assert refusal(source) == f"x: {len(content):,} bytes; expected a picture of at most {len(content) - 1:,}"
+
+
+@pytest.mark.parametrize("header", [b"P5 #", b"P5 2 1 #", b"P4 2 #", b"Pf#\n", b"P5\n2 " + b"#" * 8190])
+def test_a_comment_without_an_end_is_refused(header: bytes) -> None:
+    said = "x: damaged: a PPM file without a whole header in its first 8,192 bytes"
+    assert refusal(header + b"a" * 10_000) == said
+
+
+@pytest.mark.parametrize("header", [b"P5 #a\n2#b\r 1\n#c\n255 ", b"P5 2 1 255\n", b"P4 #\n2 1\n"])
+def test_comments_of_a_ppm_file_are_passed_over(header: bytes) -> None:
+    assert decode(header + b"#a").size == (2, 1)
+
+
+@pytest.mark.parametrize("exif", [b"\xff" * 20, b"II*\0", b"Exif\0\0II*\0"])
+def test_a_picture_whose_exif_is_damaged_is_read_upright(exif: bytes) -> None:
+    assert decode(written(drawing(3), exif=exif)).size == (200, 200)
 
 
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import shipped_folder, shipped_sheets
+from tests.conftest import tiff
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 DIGITS = glyphs.read()
@@ -290,6 +291,14 @@ def test_huge_image_is_refused_by_its_header(tmp_path):
     path.write_bytes(b"P4 100000 100000\n")  # 1.25 GB, if it were decoded
     expected = f"{path}: a damaged image; expected a strip of 70x12 pixels, black on white"
     assert refusal(glyphs.read, path) == expected
+
+
+def test_tiles_are_refused_by_the_header(tmp_path):
+    path = tmp_path / "sheet.tif"
+    path.write_bytes(tiff(70, 12, (46336, 46272)))
+    with pytest.raises(LeNet5Error) as error:
+        glyphs.read(path)
+    assert str(error.value) == f"{path}: a TIFF in tiles; expected one in strips"
 
 
 def test_an_image_of_many_glyphs_is_enlarged_less(tmp_path):

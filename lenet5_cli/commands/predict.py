@@ -39,7 +39,7 @@ from lenet5_cli.commands.options import (
 from lenet5_cli.commands.outputs import refuse_existing
 from lenet5_cli.commands.progress import NoBar, progress
 from lenet5_cli.errors import LeNet5Error, printable
-from lenet5_cli.files import BUNDLED_MODEL
+from lenet5_cli.files import BUNDLED_MODEL, PICTURE_LIMIT
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -57,7 +57,6 @@ ENDINGS = (
     *(".tif", ".tiff", ".webp"),
 )
 IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # that --explain writes
-INPUT_LIMIT = 1 << 28  # bytes taken from standard input
 AHEAD = 4  # pictures a thread may be ahead of what is printed
 NAME_WIDTH, NAME_MIN = 50, 20  # characters of the table's column of files
 SOURCE = Named("a picture, a folder or -")
@@ -315,7 +314,7 @@ def _readings(
 
     def submit(file: Path) -> "tuple[Path, Future[Reading | Text | LeNet5Error]]":
         # Standard input is waited for here: Ctrl-C does not reach a thread of the pool.
-        source = sys.stdin.buffer.read(INPUT_LIMIT) if file == STANDARD_INPUT else file
+        source = sys.stdin.buffer.read(PICTURE_LIMIT + 1) if file == STANDARD_INPUT else file
         try:
             return file, pool.submit(reading, source)
         except RuntimeError:  # the system starts no thread: it has no memory for its stack

@@ -18,7 +18,7 @@ import numpy as np
 
 from lenet5_cli.data import cache
 from lenet5_cli.errors import LeNet5Error, printable
-from lenet5_cli.files import content
+from lenet5_cli.files import PICTURE_LIMIT, content
 from lenet5_cli.processes import begin_reading, ctrl_c_held_back
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 MAX_UNREADABLE: Final = 0.05  # of the pictures: more is another kind of data, not a few damaged files
 
 _FORM: Final = "pictures 6"  # of what is kept in the cache; another reader of pictures has another number
-_SIZE: Final = 2**26  # bytes of a picture's file
 _COUNT: Final = 1_000_000  # pictures, kept in memory
 _CHUNK: Final = 64  # pictures that a process reads at a time
 _WORTH: Final = 1000  # pictures for which starting processes takes less time than it saves
@@ -191,7 +190,7 @@ def _classes(top: Path, *, names_only: bool = False) -> list[str]:
 
 def _digested(path: str, label: str) -> Picture:
     try:
-        return Picture(hashlib.sha256(content(path, _SIZE, "a picture")).hexdigest(), path, label, "")
+        return Picture(hashlib.sha256(content(path, PICTURE_LIMIT, "a picture")).hexdigest(), path, label, "")
     except LeNet5Error as error:
         return Picture("", path, label, _without_path(error, path))
 

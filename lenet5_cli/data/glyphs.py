@@ -45,6 +45,7 @@ _UNIT = 16  # pixels of that drawing on a side of a pixel of a glyph
 _NO_CHARACTER = "\U0010ffff"  # which no font has: drawn as the font draws what it lacks
 _SIGNATURES = (b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 _FORMATS = ("PNG", "BMP", "GIF", "TIFF", "PPM")
+_TILE = 322  # TIFF's tag of the width of a tile
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # no channel has more than 8 bits, so RGBA holds them exactly
 _HEADER = """\
 ; A glyph sheet: a line with the name of each class, then its 12 rows of 7 columns. # is ink, . is paper.
@@ -372,6 +373,8 @@ def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> i
         hint = "" if names else f"; other names stand in {_names_path(path).name}, one a line"
         expected = f"{width}x{ROWS} {of}, or that enlarged 2 to {most} times{hint}"
         raise LeNet5Error(f"{path}: {there}; expected {expected}")
+    if _TILE in getattr(image, "tag_v2", {}):  # one may be far larger than the image
+        raise LeNet5Error(f"{path}: a TIFF in tiles; expected one in strips")
     if image.mode not in _MODES:
         raise LeNet5Error(f"{path}: pixels of mode {image.mode}; expected grey or RGB of 8 bits a channel")
     return scale

@@ -1,6 +1,8 @@
 """From a file, bytes, an image or an array to upright grey or colour pixels, within limits."""
 
 import io
+import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from numbers import Real
@@ -11,13 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from lenet5_cli.engine.preprocessing import NUMBERS
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import open_regular
+from lenet5_cli.files import PICTURE_LIMIT, open_regular
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none that starts another program, as EPS does
 MAX_PIXELS: Final = 36_000_000  # decoded at most: about 300 MB; of a large JPEG only a fraction is
+MAX_KEPT: Final = 4 * MAX_PIXELS  # values of a JPEG of several scans, all of which are kept: about 300 MB too
+MAX_SCANS: Final = 100  # of a JPEG; programs write up to some 15
 MAX_ASPECT: Final = 40  # the longer side by the shorter, of a picture of one digit
 MAX_STRIP: Final = 400  # likewise, of several
 PAGE_SIDE: Final = 1400  # pixels of the longer side that is kept: a sheet of twelve rows is read, and grain is averaged
@@ -27,6 +32,10 @@ SHADES: Final = 48  # of 255: what differs by more from what is in its middle is
 STRAYS: Final = 0.02  # of its pixels: so few of other shades are none
 INNER: Final = 0.75  # quantile of the depths of its pixels, from which they are its middle
 WITHIN: Final = 0.1  # of those of other shades: where fewer are in its middle, they are a soft edge
+
+_TILE: Final = (322, 323)  # TIFF's tags of the width and the length of a tile
+_PPM: Final = re.compile(rb"P[0-6fy]")  # how the file of one begins
+_COMMENT: Final = re.compile(rb"#[^\r\n]*+")  # in its header
 
 _TURNS: Final = {3: 2, 4: 2, 5: 3, 6: 1, 7: 1, 8: 3}  # quarters clockwise that make each EXIF orientation upright
 _MIRRORED: Final = (2, 4, 5, 7)  # EXIF orientations that are mirrored before they are turned
@@ -73,12 +82,13 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest:
     try:
         with _opened(source, name) as image:
             size = image.size
+            _check_kept(image, name)
             image.draft(None, (PAGE_SIDE, PAGE_SIDE))
             _check_size(image.size, name, longest)
             image.load()
             if image.size == size[::-1]:  # a TIFF, which turns itself
                 size = image.size
-            orientation = image.getexif().get(0x0112, 1)  # after loading, for the same reason
+            orientation = _orientation(image)  # after loading, for the same reason
             pixels = np.asarray(_plain(image))
     except LeNet5Error:
         raise
@@ -109,25 +119,35 @@ def _opened(source: Source, name: str) -> Iterator[Image.Image]:
             if not fspath(source):  # which would be the current folder
                 raise LeNet5Error(f"{name}: an empty name; expected a picture")
             raw = opened.enter_context(open_regular(source, "a picture"))
-            source = opened.enter_context(io.BufferedReader(raw))  # type: ignore[type-var]
-            if not source.peek():
-                raise LeNet5Error(f"{name}: empty; expected a picture")
+            source = _buffered(raw, os.fstat(raw.fileno()).st_size, name)
+        elif isinstance(source, bytes):
+            source = _buffered(io.BytesIO(source), len(source), name)
         yield opened.enter_context(_image(source, name))
 
 
-def _image(source: IO[bytes] | bytes | Image.Image | NDArray[np.generic], name: str) -> Image.Image:
+def _buffered(raw: IO[bytes], size: int, name: str) -> IO[bytes]:
+    """Return a file of some bytes to be read as a picture, unless it is empty, too large, or begins without an end."""
+    if not size:
+        raise LeNet5Error(f"{name}: empty; expected a picture")
+    if size > PICTURE_LIMIT:
+        raise LeNet5Error(f"{name}: {size:,} bytes; expected a picture of at most {PICTURE_LIMIT:,}")
+    file = io.BufferedReader(raw)  # type: ignore[type-var]
+    start = file.peek()
+    fields = _COMMENT.sub(b" ", start).split(None, 4)
+    if _PPM.match(start) and len(fields) < (3 if start[1:2] in b"14" else 4):  # Pillow reads it a byte at a time
+        raise LeNet5Error(f"{name}: damaged: a PPM file without a whole header in its first {len(start):,} bytes")
+    return file
+
+
+def _image(source: IO[bytes] | Image.Image | NDArray[np.generic], name: str) -> Image.Image:
     if isinstance(source, Image.Image):
         return source.copy()
     if isinstance(source, np.ndarray):
         return _from_array(source, name)
-    if isinstance(source, bytes):
-        if not source:
-            raise LeNet5Error(f"{name}: empty; expected a picture")
-        source = io.BytesIO(source)
-    elif not hasattr(source, "read"):
+    if not hasattr(source, "read"):
         kinds = "a path, bytes, an open file, a Pillow image or an array"
         raise LeNet5Error(f"{name}: of type {type(source).__name__}; expected {kinds}")
-    elif isinstance(source, io.TextIOBase):
+    if isinstance(source, io.TextIOBase):
         raise LeNet5Error(f"{name}: a file opened as text; expected one opened as bytes, with mode 'rb'")
     expected = f"{name}: not a picture; expected one of {', '.join(FORMATS)}, HEIC"
     with suppress(UnidentifiedImageError):
@@ -164,6 +184,54 @@ def _check_size(size: tuple[int, int], name: str, longest: int) -> None:
         raise LeNet5Error(f"{pixels}, more than the {MAX_PIXELS:,} that are read; make it smaller")
     if max(size) > longest * min(size):
         raise LeNet5Error(f"{pixels}; expected a longer side of at most {longest} times the shorter")
+
+
+def _check_kept(image: Image.Image, name: str) -> None:
+    """Refuse what keeps more in memory than the pixels of the picture: large tiles, a large JPEG of several scans."""
+    tags = getattr(image, "tag_v2", {})
+    tile = [tags.get(tag, 1) for tag in _TILE]
+    if not all(isinstance(side, int) for side in tile):
+        raise LeNet5Error(f"{name}: damaged: tiles without a size")
+    if tile[0] * tile[1] > MAX_PIXELS:
+        there = f"{name}: tiles of {tile[0]:,} x {tile[1]:,} pixels"
+        raise LeNet5Error(f"{there}, more than the {MAX_PIXELS:,} that are read; make them smaller")
+    if not isinstance(image, JpegImageFile) or not (scans := _scans(image)):
+        return
+    if scans > MAX_SCANS:
+        raise LeNet5Error(f"{name}: a JPEG of {scans:,} scans; expected at most {MAX_SCANS}; save it anew")
+    most = MAX_KEPT // image.layers
+    if image.width * image.height > most:
+        there = f"{name}: {image.width:,} x {image.height:,} pixels in a progressive JPEG"
+        raise LeNet5Error(f"{there}; expected at most {most:,}; make it smaller, or save it as a plain one")
+
+
+def _scans(image: JpegImageFile) -> int:
+    """Return how many scans a JPEG has of which all coefficients are kept; 0 where one scan holds all of it.
+
+    What stands before the first, as a thumbnail, does not count.
+    """
+    file = image.fp
+    assert file is not None  # noqa: S101 - it is open
+    file.seek(0)
+    colours = JpegImageFile(file).layers  # leaves the file where the header of the first scan ends
+    end = file.tell()
+    file.seek(max(0, end - 8 - 2 * colours))
+    header = file.read(8 + 2 * colours)
+    partial = any(
+        header[-8 - 2 * few :].startswith(bytes([255, 0xDA, 0, 6 + 2 * few, few])) for few in range(1, colours)
+    )
+    if not partial and not image.info.get("progressive"):
+        return 0
+    return 1 + file.read().count(b"\xff\xda")
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation, upright where EXIF is damaged: the pixels may be whole."""
+    try:
+        orientation: int = image.getexif().get(0x0112, 1)
+    except Exception:  # noqa: BLE001 - what damaged EXIF makes Pillow raise has no common class
+        return 1
+    return orientation
 
 
 def _plain(image: Image.Image) -> Image.Image:
