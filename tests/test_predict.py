@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
-from lenet5_cli.commands.predict import _cell
+from lenet5_cli.commands.predict import _cell, _print_csv
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.files import BUNDLED_MODEL
@@ -421,6 +421,15 @@ def test_csv_has_a_row_a_picture() -> None:
     assert rows[3][:4] == ["bad.png", "", "", ""]
     assert rows[3][4].startswith("not a picture")
     assert "give one" in run("predict", "--csv", "--json", "a,b.png", code=2).stderr
+
+
+def test_csv_controls_no_terminal_and_is_exact_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [{"file": "\x1b[2J.png", "error": r"\x1b[2J.png: empty; expected a picture"}]
+    for terminal, name in ((True, r"\x1b[2J.png"), (False, "\x1b[2J.png")):
+        monkeypatch.setattr(sys, "stdout", printed := io.StringIO())
+        monkeypatch.setattr(printed, "isatty", lambda terminal=terminal: terminal)
+        assert _print_csv(answers, "digit", every=False) == 1
+        assert printed.getvalue().splitlines()[1] == f"{name},,,,empty; expected a picture"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such names of files")

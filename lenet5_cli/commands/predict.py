@@ -416,17 +416,21 @@ def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
 
 
 def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int:
-    """Print a row a picture, or a digit where every one is read; return how many pictures showed none."""
+    """Print a row a picture, or a digit where every one is read; return how many pictures showed none.
+
+    Names of files are as they are, but for what could control the terminal on which they are shown.
+    """
+    named = printable if sys.stdout.isatty() else str
     edges = ("left", "top", "right", "bottom")
     sys.stdout.write(_csv_line(["file", noun, "probability", "distance", *(edges if every else ()), "reason"]))
     refused = 0
     for answer in answers:
-        why = answer.get("reason", answer.get("error", "")).removeprefix(f"{answer['file']}: ")
+        why = answer.get("reason", answer.get("error", "")).removeprefix(f"{printable(answer['file'])}: ")
         for each in answer.get("digits") or [answer]:
             answered = each.get(noun)
             figures = [f"{each[name]:.4f}" if name in each else "" for name in ("probability", "distance")]
             box = each.get("box", [""] * len(edges)) if every else ()
-            row = [answer["file"], "" if answered is None else answered, *figures, *box, why]
+            row = [named(answer["file"]), "" if answered is None else answered, *figures, *box, why]
             sys.stdout.write(_csv_line(row))
         sys.stdout.flush()
         refused += bool(why)
