@@ -16,6 +16,7 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import content, likeness, shipped_folder
 
 SIZE_LIMIT = 1 << 20  # bytes of a settings file; a real one has a few hundred
+MAX_DOTS = 32  # of a line in it: the time and memory for a key grow with the square of its dots
 MAX_COUNT = 2**63 - 1  # the largest integer everywhere: here, in NumPy, in a checkpoint
 MAX_DRAWN = 1_000_000  # images of 784 bytes, kept in memory
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
@@ -276,6 +277,9 @@ def _text(path: Path, expected: str) -> str:
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
+    if many := re.search(rf"^(?![ \t]*+#)(?:[^.\n]*+\.){{{MAX_DOTS + 1}}}", text, re.MULTILINE):
+        where = f"line {1 + text.count(chr(10), 0, many.start())}"
+        raise LeNet5Error(f"{path}: {where}: more than {MAX_DOTS} dots; expected a setting such as lr = 0.5")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -291,13 +295,16 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 
 def _place(key: str, text: str) -> str:
     """Return ``line N: `` of a key in a TOML text, or nothing where it is not found."""
-    found = re.search(rf"^[ \t]*[\"'\[]*[ \t]*{re.escape(key)}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
+    found = re.search(rf"^[ \t\"'\[]*+{re.escape(key)}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
     return f"line {1 + text.count(chr(10), 0, found.start())}: " if found else ""
 
 
 def shown(value: object) -> str:
     """Return a value as it is shown in a message, cut short where it is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"{type(value).__name__}, nested deeply"
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 

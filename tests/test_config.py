@@ -88,6 +88,12 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
         (b"lr = 1\nlr = 2\n", "line 2, column 7: not TOML: Cannot overwrite a value"),
         (b"lr = 1\n\x00", "line 2, column 1: not TOML: Invalid statement"),
         (b"lr = " + b"[" * 5000, "not settings: nested too deeply; a setting is a number or a string"),
+        (b"lr = 1\nepochs" + b".a" * 33 + b" = 1", "line 2: more than 32 dots; expected a setting such as lr = 0.5"),
+        (b"epochs" + b".'='" * 200_000, "line 1: more than 32 dots; expected a setting such as lr = 0.5"),
+        (b"# " + b"." * 99 + b"\nepochs" + b".a" * 32 + b" = 1",
+         "line 2: epochs: " + "{'a': " * 10 + "...; expected an integer"),
+        (b" " * 1_000_000 + b"\nfoo = 1", "line 2: foo is not a setting; these are: "
+         + ", ".join(sorted(asdict(Config())))),
         (b"lr = 1\n\xff", "line 2: byte 0xff is not UTF-8; expected a TOML file of settings"),
         ("lr = 1".encode("utf-16"), "line 1: byte 0xff is not UTF-8; expected a TOML file of settings"),
         (b"\x89PNG\r\n\x1a\n", "looks like a PNG image; expected a TOML file of settings"),
@@ -101,6 +107,15 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(LeNet5Error) as error:
         read(str(path))
     assert str(error.value) == f"{path}: {message}"
+
+
+def test_a_value_that_is_nested_deeply_is_shown_short() -> None:
+    value: dict[str, object] = {}
+    for _ in range(100_000):
+        value = {"a": value}
+    with pytest.raises(LeNet5Error) as error:
+        Config(epochs=value)  # type: ignore[arg-type]
+    assert str(error.value) == "epochs: dict, nested deeply; expected an integer"
 
 
 def test_whether_settings_go_together_is_seen_when_all_are_there() -> None:
