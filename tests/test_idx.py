@@ -204,6 +204,20 @@ def test_gzip_data_that_is_damaged(path, data):
     assert refusal(path, data) == "the gzip data is damaged; get the file again"
 
 
+ENDLESS = b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 10**6
+
+
+@pytest.mark.parametrize("data", [ENDLESS, GZIPPED + ENDLESS, GZIPPED + bytes(10**6)])
+def test_gzip_data_whose_name_or_padding_goes_on(path, data):
+    """They are read a byte at a time."""
+    assert refusal(path, data) == "the gzip data is damaged; get the file again"
+
+
+def test_gzip_data_with_a_long_name_and_padding(path):
+    path.write_bytes(GZIPPED[:3] + b"\x08" + GZIPPED[4:10] + b"a" * 30_000 + b"\0" + GZIPPED[10:] + bytes(30_000))
+    assert idx.read(path).shape == (300,)
+
+
 def test_gzip_data_compressed_twice(path):
     assert refusal(path, gzip.compress(gzip.compress(b"\0\0\x08\0\0"))) == (
         "looks like gzip data, compressed twice; expected an IDX file, which begins with 00 00"

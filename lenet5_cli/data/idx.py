@@ -10,6 +10,7 @@ Files are read, not mapped: if another program truncates a mapped file, the proc
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import os
 import struct
@@ -36,6 +37,7 @@ GZIP_LIMIT = 2**30
 MEMORY_LIMIT = 2**28
 
 _CHUNK = 2**20  # bytes unpacked at a time
+_SINGLE = 2**16  # bytes of a gzipped file that are read one by one
 _MAX_NDIM = 64  # NumPy's; the format allows 255
 _TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 _CODES = {name: code for code, name in _TYPES.items()}
@@ -50,6 +52,18 @@ class _Header(NamedTuple):
     @property
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
+
+
+class _Packed(io.BufferedReader):
+    """A gzipped file. Names in headers, zeros at the end and ends of parts are read byte by byte: not without end."""
+
+    single = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.single += size == 1
+        if self.single > _SINGLE:
+            raise gzip.BadGzipFile
+        return super().read(size)
 
 
 class _Kept(FileIO):
@@ -235,7 +249,7 @@ def _read_at(file: IO[bytes], part: memoryview, place: int) -> int:
 
 def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArray[Any]:
     try:
-        with gzip.GzipFile(fileobj=file) as stream:
+        with _Packed(file) as packed, gzip.GzipFile(fileobj=packed) as stream:  # type: ignore[arg-type]
             header = _read_header(stream, path)
             if header.nbytes > limit:
                 raise LeNet5Error(
