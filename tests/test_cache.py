@@ -57,6 +57,13 @@ def test_a_conversion_whose_notes_hold_no_longer_is_made_again(held: bool) -> No
     assert asked == [NOTES, NOTES if held else {"again": 1}]
 
 
+def test_what_has_changed_while_it_was_converted_is_not_kept(place: Path) -> None:
+    images, _ = cache.converted("key", lambda: (IMAGES, NOTES), unchanged=lambda: False)
+    assert images is IMAGES
+    assert not place.exists()
+    made(expected=True)
+
+
 @pytest.mark.parametrize("name", ["images-idx3-ubyte", "notes.json"])
 @pytest.mark.parametrize("content", [None, b"", b"\xff{"])
 def test_what_is_missing_or_damaged_is_made_again(place: Path, name: str, content: bytes | None) -> None:

@@ -119,6 +119,26 @@ def test_pictures_are_read_once(pictures: Path, monkeypatch: pytest.MonkeyPatch)
     assert load("moved").sha256 == first.sha256
 
 
+def test_a_picture_that_changes_before_it_is_read_is_not_kept_as_what_it_was(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LENET5_CACHE", "cache")
+    path = pictures / "1" / "60.png"
+    original, read = path.read_bytes(), inputs._read_picture
+
+    def changed_and_read(place: str, as_is: bool) -> np.ndarray:
+        save(path, 4)
+        return read(place, as_is)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inputs, "_read_picture", changed_and_read)
+        changed = load(test_fraction=0)
+    path.write_bytes(original)
+    mended = load(test_fraction=0)
+    monkeypatch.setenv("LENET5_CACHE", "other")
+    assert changed.sha256 != mended.sha256 == load(test_fraction=0).sha256
+
+
 def test_any_number_of_processes_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "_WORTH", 0)
     monkeypatch.setattr(folders, "_CHUNK", 5)

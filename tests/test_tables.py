@@ -214,6 +214,7 @@ HOW = "an .npz file with x_train, y_train, x_test and y_test"
         (keras(x_train=np.full((40, 784), 256)), "x_train: int64 from 256 to 256; expected integers from 0 to 255"),
         (keras(y_train=np.zeros((40, 10))), f"y_train: float64 of shape (40, 10); expected {LABELS}"),
         (keras(y_train=np.zeros(40)), f"y_train: float64 of shape (40,); expected {LABELS}"),
+        (keras(y_train=np.full(40, 2**31 - 1, np.uint32).view("U1")), "y_train: damaged: a label is no text"),
         (keras(y_train=np.full(40, 10)), f"y_train: label 0, counted from 0: class 10 has no glyph; {TEN}"),
     ],
 )  # fmt: skip
@@ -489,6 +490,22 @@ def test_quotes_in_a_csv_file() -> None:
     np.testing.assert_array_equal(found.images, DATA.images)
     Path("own.csv").write_text(csv(header=False).replace(",", ".0,"))
     assert refusal("own.csv").startswith("own.csv: line 1, column 2: '18.0'; expected a pixel")
+
+
+def test_a_file_that_changes_before_it_is_parsed_is_not_kept_as_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own.csv").write_text(original := csv(header=False))
+    parse = tables.read_csv
+
+    def changed_and_parsed(path: str) -> tables.Lines:
+        Path(path).write_text("\n".join(reversed(original.splitlines())))
+        return parse(path)
+
+    monkeypatch.setattr(tables, "read_csv", changed_and_parsed)
+    sources.load("own.csv", "train")
+    monkeypatch.setattr(tables, "read_csv", parse)
+    Path("own.csv").write_text(original)
+    Path("same.csv").write_text(original + "\n")  # which was not parsed before
+    assert sources.load("own.csv", "train").sha256 == sources.load("same.csv", "train").sha256
 
 
 def test_a_label_in_the_last_column_is_refused() -> None:

@@ -58,11 +58,14 @@ def converted(
     key: str,
     make: Callable[[], tuple[NDArray[np.uint8], dict[str, Any]]],
     holds: Callable[[dict[str, Any]], bool] = lambda _: True,
+    *,
+    unchanged: Callable[[], bool] = lambda: True,
 ) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
     """Return the images and notes that were made under a key before, or make and keep them.
 
-    The key is a digest of all that decides them; ``holds`` tells whether notes that were kept are still true. Without a
-    cache that can be written, they are made each time.
+    The key is a digest of all that decides them; ``holds`` tells whether notes that were kept are still true, and
+    ``unchanged``, once they are made, whether the key still is: else nothing is kept. Without a cache that can be
+    written, they are made each time.
     """
     place = folder() / "converted" / key
     with suppress(LeNet5Error, ValueError):  # none, or damaged: made again
@@ -71,6 +74,8 @@ def converted(
         if holds(notes):
             return kept, notes
     images, notes = make()
+    if not unchanged():
+        return images, notes
     with suppress(OSError, LeNet5Error):
         place.mkdir(parents=True, exist_ok=True)
         with replacing(place / "notes.json") as file:

@@ -114,7 +114,8 @@ def load(
     found.sort()
     digest = hashlib.sha256(repr((_FORM, as_is, [each.digest for each in found])).encode())
     reader = partial(_read_all, found, as_is, read, cores, progress)
-    images, notes = cache.converted(digest.hexdigest(), reader, partial(_still_unreadable, found, as_is, read))
+    still = partial(_still_unreadable, found, as_is, read)
+    images, notes = cache.converted(digest.hexdigest(), reader, still, unchanged=partial(_unchanged, found))
     problems: dict[str, str] = notes["unreadable"]  # by place, as JSON has it
     unreadable = [f"{each.path}: {problems[str(at)]}" for at, each in enumerate(found) if str(at) in problems]
     kept = [each for at, each in enumerate(found) if str(at) not in problems]
@@ -241,6 +242,11 @@ def _still_unreadable(found: list[Picture], as_is: bool, read: ReadPicture, note
     """
     noted = [found[int(at)] for at in notes["unreadable"]]
     return not any(isinstance(_read_one(read, as_is, each.path), bytes) for each in noted if not each.problem)
+
+
+def _unchanged(found: list[Picture]) -> bool:
+    """Tell whether all pictures are what they were: one may have changed before it was read."""
+    return all(_digested(each.path, each.label) == each for each in found)
 
 
 def _without_path(error: LeNet5Error, path: str) -> str:

@@ -412,9 +412,13 @@ def _csv(source: str) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
         table = tables.read_csv(source)
         return table.images, {"labels": table.labels, "first": table.first}
 
-    with open_regular(source, "a CSV file") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    return cache.converted(hashlib.sha256(f"csv 1 {digest}".encode()).hexdigest(), make)
+    def key() -> str:
+        with open_regular(source, "a CSV file") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        return hashlib.sha256(f"csv 1 {digest}".encode()).hexdigest()
+
+    before = key()
+    return cache.converted(before, make, unchanged=lambda: key() == before)
 
 
 def _read_csv(source: str, split: str, how: Reading) -> Split:

@@ -311,4 +311,7 @@ def _labels(where: str, array: NDArray[Any]) -> list[str]:
         )
     if array.size > LIMIT // _PIXELS:  # a text for each takes far more than the array
         raise LeNet5Error(f"{where}: {array.size:,} labels; expected at most {LIMIT // _PIXELS:,}")
-    return [str(label) for label in array.ravel().tolist()]
+    try:
+        return [str(label) for label in array.ravel().tolist()]
+    except (ValueError, SystemError):  # one of the numbers stands for no character
+        raise LeNet5Error(f"{where}: damaged: a label is no text") from None
