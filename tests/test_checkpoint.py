@@ -43,6 +43,16 @@ def same(pairs: list, others: list) -> bool:
     )
 
 
+class Recorded:
+    """An epoch with values that none has."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def record(self) -> dict[str, Any]:
+        return FULL.history[0].record() | self.values
+
+
 def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
     checkpoint.write(path, FULL)
@@ -240,6 +250,45 @@ def test_numbers_beside_the_arrays_are_finite(tmp_path: Path, value: float) -> N
     with pytest.raises(LeNet5Error) as refused:
         checkpoint.read(path)
     assert str(refused.value) == f"{path}: versions.other: {value}; expected a finite number"
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ({"config": dict.fromkeys(map(str, range(1001)))}, "config: 1,001 entries"),
+        ({"data": {"name": "mnist", "other": [0] * 1001}}, "data: 1,003 entries"),
+        ({"versions": {"numpy": {"2": dict.fromkeys(map(str, range(1002)))}}}, "versions: 1,004 entries"),
+        ({"state": dict.fromkeys(map(str, range(1001)), np.zeros(1))}, "state: 1,001 entries"),
+    ],
+)
+def test_no_run_writes_many_entries(tmp_path: Path, more: dict[str, Any], where: str) -> None:
+    path = tmp_path / "model.pkl"
+    checkpoint.write(path, replace(FULL, **more))
+    with pytest.raises(LeNet5Error) as refused:
+        checkpoint.read(path)
+    assert str(refused.value) == f"{path}: {where}; expected at most 1,000"
+
+
+def test_as_many_entries_as_there_may_be_are_read(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path / "model.pkl", replace(FULL, versions={"many": [0] * 999}, history=history(1001)))
+    assert checkpoint.read(tmp_path / "model.pkl").epoch == 1001
+
+
+def test_what_is_wrong_is_shown_short(tmp_path: Path) -> None:
+    path, long = tmp_path / "model.pkl", ["x" * 4000] * 900
+    start = f"['{'x' * 58}..."
+    for more, said in (
+        ({"data": {"name": long}}, f"data.name: {start}; expected a string"),
+        ({"history": [Recorded({"loss": long})]}, f"history[0].loss: {start}; expected a finite number"),
+        (
+            {"history": [Recorded({"x" * 4000: 1})]},
+            f"history[0]: '{'x' * 59}...; expected {', '.join(checkpoint._EPOCH)}",
+        ),
+    ):
+        checkpoint.write(path, replace(FULL, **more))
+        with pytest.raises(LeNet5Error) as refused:
+            checkpoint.read(path)
+        assert str(refused.value) == f"{path}: {said}"
 
 
 def test_names_of_arrays_are_bounded_like_other_strings(tmp_path: Path) -> None:

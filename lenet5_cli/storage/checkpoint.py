@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.config import Config, known
+from lenet5_cli.config import Config, known, shown
 from lenet5_cli.data.glyphs import COLUMNS, DIGITS, ROWS, Sheet, checked_names
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, content, likeness, replacing
@@ -29,6 +29,7 @@ FORMAT = 1
 QUANTILES = 1001  # a step is a thousandth of the images held out
 SIZE_LIMIT = 64 << 20  # bytes; a checkpoint has about 250,000
 MAX_TEXT = 4096  # characters; the longest that a run writes is the name of a folder
+MAX_ENTRIES = 1000  # of the settings, the data, the versions or the state; a run writes some 40
 MAX_PAIRS = 32  # layers with parameters
 LAYERS = ("c1", "s2", "c3", "s4", "c5", "f6")  # that have some in the report's network
 
@@ -234,9 +235,13 @@ def _entry(record: dict[str, Any], name: str) -> Any:
         raise LeNet5Error(f"damaged: {name} is of type {type(value).__name__}; expected {expected.__name__}")
     if name == "state" and isinstance(value, dict):
         _demand_plain("state", list(value))
+        _demand_few("state", value)
         return {key: _numbers(f"state.{key}", array) for key, array in value.items()}
     _demand_plain(name, value)
-    return [_epoch(item, number) for number, item in enumerate(value, 1)] if name == "history" else value
+    if name == "history":
+        return [_epoch(item, number) for number, item in enumerate(value, 1)]
+    _demand_few(name, value)
+    return value
 
 
 def _distances(value: Any) -> Array:
@@ -257,11 +262,11 @@ def _epoch(entry: Any, number: int) -> Epoch:
         raise LeNet5Error(f"{where}: no {missing[0]}; expected {', '.join(_EPOCH_REQUIRED)}")
     for name, value in entry.items():
         if name not in _EPOCH:
-            raise LeNet5Error(f"{where}: {name!r}; expected {', '.join(_EPOCH)}")
+            raise LeNet5Error(f"{where}: {shown(name)}; expected {', '.join(_EPOCH)}")
         if type(value) not in (int, float) or not isfinite(value):
-            raise LeNet5Error(f"{where}.{name}: {value!r}; expected a finite number")
+            raise LeNet5Error(f"{where}.{name}: {shown(value)}; expected a finite number")
         if abs(value) > LARGEST:
-            raise LeNet5Error(f"{where}.{name}: {value!r}; expected at most {LARGEST:g}")
+            raise LeNet5Error(f"{where}.{name}: {shown(value)}; expected at most {LARGEST:g}")
     if entry["epoch"] != number:
         raise LeNet5Error(f"{where}.epoch: {entry['epoch']}; expected {number}")
     return Epoch(**entry)
@@ -287,6 +292,18 @@ def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
             raise LeNet5Error(f"{name}: {type(value).__name__}; expected a number or a string")
 
 
+def _demand_few(name: str, value: Any) -> None:
+    if (count := _entries(value)) > MAX_ENTRIES:
+        raise LeNet5Error(f"{name}: {count:,} entries; expected at most {MAX_ENTRIES:,}")
+
+
+def _entries(value: Any) -> int:
+    """Return how many values are in a dict or list, those in it included, which ``info`` shows one by one."""
+    if not isinstance(value, dict | list):
+        return 0
+    return len(value) + sum(map(_entries, value.values() if isinstance(value, dict) else value))
+
+
 def _check_config(saved: Checkpoint) -> None:
     """Check what the commands compute with: the settings, the name of the data."""
     try:
@@ -294,7 +311,7 @@ def _check_config(saved: Checkpoint) -> None:
     except LeNet5Error as error:
         raise LeNet5Error(f"config: {error}") from None
     if type(saved.data.get("name", "")) is not str:
-        raise LeNet5Error(f"data.name: {saved.data['name']!r}; expected a string")
+        raise LeNet5Error(f"data.name: {shown(saved.data['name'])}; expected a string")
 
 
 def _pair(item: Any, where: str) -> list[Array]:
