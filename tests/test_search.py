@@ -437,6 +437,42 @@ def test_what_is_no_journal_is_refused(content: str, config: Config) -> None:
     assert left_behind() == ["bars", "mine"]
 
 
+def line(op_code: int, **more: Any) -> str:
+    return json.dumps({"op_code": op_code, "worker_id": "a", **more}) + "\n"
+
+
+BEGUN = line(0, study_name="lenet5", directions=[2])
+
+
+def ended(values: dict[str, Any], **attributes: Any) -> str:
+    """Return the line of a trial that has ended."""
+    states = {"datetime_start": "2020-01-01T00:00:00.000000", "state": 1, "value": 0.5, "system_attrs": {}}
+    told = {"user_attrs": attributes, "intermediate_values": values}
+    return line(4, study_id=0, distributions={}, params={}, **states, **told)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"op_code":' + "[" * 100_000 + "\n",
+        line(0, study_name="lenet5", directions=[1]),
+        line(0, study_name="lenet5", directions=[2, 2]),
+        BEGUN + line(2, study_id=0, user_attr={"data": "x"}),
+        BEGUN + line(2, study_id=0, user_attr={"data": "x", "settings": 5, "space": []}),
+        BEGUN + ended({"1": "a"}),
+        BEGUN + ended({"1": 0.5}, settings=5),
+        BEGUN + ended({"1": 0.5}, seconds="x"),
+        BEGUN + ended({"1": 0.5}, reason=[1]),
+    ],
+    ids=["deep", "minimize", "two", "no settings", "other settings", "a text", "a trial", "its seconds", "its reason"],
+)
+def test_a_damaged_journal_is_refused(content: str, config: Config) -> None:
+    Path("mine").write_text(content, encoding="utf-8")
+    with pytest.raises(LeNet5Error) as error:
+        study(config, Path("mine"))
+    assert str(error.value) == "mine: not the journal of a search, or damaged; name another file"
+
+
 @pytest.mark.usefixtures("begun")
 def test_a_journal_that_was_cut_off_in_a_line_goes_on(config: Config) -> None:
     storage = Path("journal.log")

@@ -47,7 +47,7 @@ try:
     from optuna.samplers import BaseSampler, TPESampler
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-    from optuna.study import Study
+    from optuna.study import Study, StudyDirection
     from optuna.trial import FrozenTrial, TrialState
 except ImportError as error:
     raise LeNet5Error(
@@ -68,6 +68,14 @@ BEST = 0.25  # of them, the fraction that is compared with all: of 20 the five t
 KEPT = ("seed", "data", "test_fraction", "as_is", "validation", "max_time")  # settings that say what is compared
 READ = {"data": "images are", "glyphs": "glyphs are", "teacher": "teacher's parameters are"}  # known by their SHA-256
 STUDY = "lenet5"
+DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RecursionError,
+)  # what a journal can raise
 
 Space = dict[str, BaseDistribution]
 """What is searched: the distributions of some settings, by name."""
@@ -192,7 +200,12 @@ class Search:
             own = secrets.randbelow(2**32) if config.seed is None else config.seed
             seed = own if seed is None or config.seed is not None else seed
             self.config = replace(config, data=split.source, seed=seed)
-            self._agree(run)
+            try:
+                self._agree(run)
+            except (LookupError, TypeError, AttributeError):
+                if storage is None:
+                    raise
+                raise _no_journal(storage) from None
         self._study.sampler = _Sampler(self.config.seed or 0)
         self._me = f"{platform.node()} {os.getpid()} {secrets.token_hex(4)}"
         self._beaten = -inf
@@ -473,12 +486,26 @@ def _study(storage: Path | None) -> Study:
         names = [study.study_name for study in journal.get_all_studies()]
     except OSError as error:
         raise LeNet5Error(f"{storage}: cannot be written: {error.strerror}") from None
-    except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
+    except DAMAGE:
         raise _no_journal(storage) from None
     if names and STUDY not in names:
         raise LeNet5Error(f"{storage}: has the study {shown(names[0])}, which is not lenet5's; name a new file")
     how: dict[str, Any] = {"pruner": pruner, "direction": "maximize", "load_if_exists": True}
-    return optuna.create_study(storage=journal, study_name=STUDY, **how)
+    study = optuna.create_study(storage=journal, study_name=STUDY, **how)
+    try:
+        sound = study.directions == [StudyDirection.MAXIMIZE] and all(map(_is_sound, study.get_trials(deepcopy=False)))
+    except DAMAGE:
+        sound = False
+    if not sound:
+        raise _no_journal(storage)
+    return study
+
+
+def _is_sound(trial: FrozenTrial) -> bool:
+    """Tell whether a trial says of itself what those of a search do."""
+    ended = _ended(trial)
+    numbers = all(isinstance(number, int | float) for number in (*ended.curve, ended.seconds))
+    return numbers and isinstance(ended.settings, dict) and isinstance(ended.reason, str)
 
 
 def _mend(storage: Path, lock: JournalFileOpenLock) -> None:
