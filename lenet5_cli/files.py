@@ -21,7 +21,7 @@ _PACKAGE = Path(__file__).parent
 BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is expected
 BUNDLED_MODEL = _PACKAGE / "bundled.pkl"  # made by ``python benchmarks/bundled.py``
 
-PICTURE_LIMIT = 1 << 26  # bytes of a picture's file
+PICTURE_LIMIT = 1 << 28  # bytes of a picture's file: more than 36 million pixels take without compression
 
 FILLING = (".lenet5.part", ".lenet5.lock")  # the hidden folder and the lock in a folder that is being filled
 

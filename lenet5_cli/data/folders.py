@@ -212,9 +212,9 @@ def _read_all(
             from multiprocessing import get_context  # noqa: PLC0415
 
             # Spawned and not forked: this process may have threads, of BLAS or of a bar, that hold locks.
-            pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=begin_reading)
-            stack.callback(pool.shutdown, cancel_futures=True)
             with ctrl_c_held_back():
+                pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=begin_reading)
+                stack.callback(pool.shutdown, cancel_futures=True)
                 done = pool.map(work, paths, chunksize=_CHUNK)
         for at, result in enumerate(done):
             if isinstance(result, bytes):
