@@ -45,7 +45,8 @@ def _leave(code: int) -> None:
     """End the process as Python does, but for the threads that are still at work."""
     atexit._run_exitfuncs()
     with suppress(OSError):
-        sys.stdout.flush()
+        if sys.stdout:  # else it is closed, or its disk is full
+            sys.stdout.flush()
     os._exit(code)
 
 

@@ -16,7 +16,9 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import content, likeness, shipped_folder
 
 SIZE_LIMIT = 1 << 20  # bytes of a settings file; a real one has a few hundred
-MAX_DOTS = 32  # of a line in it: the time and memory for a key grow with the square of its dots
+MAX_DOTS = 32  # of a key in it: the time and memory for one grow with their square
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""  # of a key
+_DOTTED = re.compile(rf"(?:^|[{{,])[ \t\[]*+(?:{_PART}[ \t]*+\.[ \t]*+){{{MAX_DOTS + 1}}}", re.MULTILINE)
 MAX_COUNT = 2**63 - 1  # the largest integer everywhere: here, in NumPy, in a checkpoint
 MAX_DRAWN = 1_000_000  # images of 784 bytes, kept in memory
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
@@ -277,9 +279,9 @@ def _text(path: Path, expected: str) -> str:
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
-    if many := re.search(rf"^(?![ \t]*+#)(?:[^.\n]*+\.){{{MAX_DOTS + 1}}}", text, re.MULTILINE):
+    if many := _DOTTED.search(text):
         where = f"line {1 + text.count(chr(10), 0, many.start())}"
-        raise LeNet5Error(f"{path}: {where}: more than {MAX_DOTS} dots; expected a setting such as lr = 0.5")
+        raise LeNet5Error(f"{path}: {where}: a key with more than {MAX_DOTS} dots; expected one such as lr")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

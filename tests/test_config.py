@@ -88,8 +88,10 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
         (b"lr = 1\nlr = 2\n", "line 2, column 7: not TOML: Cannot overwrite a value"),
         (b"lr = 1\n\x00", "line 2, column 1: not TOML: Invalid statement"),
         (b"lr = " + b"[" * 5000, "not settings: nested too deeply; a setting is a number or a string"),
-        (b"lr = 1\nepochs" + b".a" * 33 + b" = 1", "line 2: more than 32 dots; expected a setting such as lr = 0.5"),
-        (b"epochs" + b".'='" * 200_000, "line 1: more than 32 dots; expected a setting such as lr = 0.5"),
+        (b"lr = 1\nepochs" + b".a" * 33 + b" = 1", "line 2: a key with more than 32 dots; expected one such as lr"),
+        (b"epochs" + b".'='" * 200_000, "line 1: a key with more than 32 dots; expected one such as lr"),
+        (b"lr = { low = 1, b" + b" . a" * 33 + b" = 1 }",
+         "line 1: a key with more than 32 dots; expected one such as lr"),
         (b"# " + b"." * 99 + b"\nepochs" + b".a" * 32 + b" = 1",
          "line 2: epochs: " + "{'a': " * 10 + "...; expected an integer"),
         (b" " * 1_000_000 + b"\nfoo = 1", "line 2: foo is not a setting; these are: "
@@ -107,6 +109,12 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(LeNet5Error) as error:
         read(str(path))
     assert str(error.value) == f"{path}: {message}"
+
+
+def test_dots_elsewhere_than_in_a_key_are_no_matter() -> None:
+    teacher, folder = ",".join(f"m.{number}.pkl" for number in range(40)), "../" * 40 + "own"
+    Path("mine.toml").write_text(f'teacher = "{teacher}"\ndata = "{folder}"  # {"." * 40}\nlr = 0.5 # {"a." * 40}\n')
+    assert read("mine.toml") == {"teacher": teacher, "data": folder, "lr": 0.5}
 
 
 def test_a_value_that_is_nested_deeply_is_shown_short() -> None:

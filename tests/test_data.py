@@ -214,6 +214,21 @@ def test_a_contact_sheet_becomes_no_picture_of_the_data(own: Path) -> None:
     assert not sheet.exists()
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("own/train/idx", "would be among the pictures of the data own; give it another place"),
+        ("own/test/3/idx", "would be among the pictures of the data own; give it another place"),
+        ("own/train/3/own.npz", "would be one of the pictures of the data own; give what is written another place"),
+    ],
+)
+def test_what_is_converted_becomes_no_picture_of_the_data(target: str, said: str, own: Path) -> None:
+    form = "npz" if target.endswith(".npz") else "idx"
+    assert run("data", "convert", own, target, "--to", form, code=2).stderr.endswith(f"Error: {target}: {said}\n")
+    assert not Path(target).exists()
+    run("data", "convert", own, Path(target).name, "--to", form)
+
+
 def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     text = letters.read_text()
     letters.write_text(text.replace("B,", "../B,"))

@@ -328,9 +328,10 @@ def test_the_curves_of_any_run_are_drawn(accuracies: list[float], monkeypatch: p
         (["W" * 150 + ".pkl", "M" * 150], ["W" * 12 + "…" + "W" * 7 + ".pkl", "M" * 12 + "…" + "M" * 11]),
         (
             ["/home/user/project/run1/models/best.pkl", "/home/user/project/run2/models/best.pkl"],
-            ["…1/models/best.pkl", "…2/models/best.pkl"],
+            ["…/run1/models/best.pkl", "…/run2/models/best.pkl"],
         ),
-        (["long/" * 6, "long/" * 6 + "a.pkl"], ["…", "…a.pkl"]),
+        (["long/" * 6, "long/" * 6 + "a.pkl"], ["…/", "…/a.pkl"]),
+        (["a long name/" * 2 + "model.pkl", "a long name/" * 2 + "model.pkl2"], ["…/model.pkl", "…/model.pkl2"]),
     ],
 )
 def test_the_legend_of_two_runs_tells_their_files_apart_and_stays_in_its_panel(

@@ -282,6 +282,39 @@ def test_a_run_that_is_interrupted_within_an_epoch_goes_on_from_the_end_of_the_o
         assert [epoch.loss for epoch in each.history] == [epoch.loss for epoch in whole.history]
 
 
+def test_what_a_caller_does_between_epochs_stays() -> None:
+    """Also where the loop is left then."""
+    run = runs.Run(Config(epochs=3, seed=3, batch_size=8), bars(60))
+    for _ in run.train():
+        run.network.parameters[...] = 0
+        break
+    assert not run.network.parameters.any()
+    epochs = run.train()
+    next(epochs)
+    with pytest.raises(LeNet5Error, match=r"^this run is in training already; let the loop over its epochs end, or"):
+        next(run.train())
+    epochs.close()
+    assert [epoch.epoch for epoch in (*run.history, *run.train())] == [1, 2, 3]
+
+
+def test_an_epoch_that_cannot_be_saved_is_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    split, config = bars(60), Config(epochs=3, seed=3, validation=12, optimizer="adam", lr=0.01)
+    whole, run, write, calls = runs.Run(config, split), runs.Run(config, split), checkpoint.write, count(1)
+
+    def full(*given: Any) -> None:
+        if next(calls) == 2:
+            raise LeNet5Error("the disk is full")
+        write(*given)
+
+    monkeypatch.setattr(checkpoint, "write", full)
+    with pytest.raises(LeNet5Error, match=r"^the disk is full$"):
+        list(run.train(output="part.pkl"))
+    assert [epoch.epoch for epoch in run.history] == [1]
+    list(run.train(output="part.pkl"))
+    list(whole.train(output="whole.pkl"))
+    assert without_seconds("part.pkl") == without_seconds("whole.pkl")
+
+
 def test_a_checkpoint_is_of_its_own_epoch() -> None:
     run = runs.Run(Config(epochs=3, seed=3, optimizer="adam"), bars(60))
     saved = [run.checkpoint() for _ in run.train()]

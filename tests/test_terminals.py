@@ -301,14 +301,22 @@ def test_a_name_of_odd_bytes_goes_nowhere_with_the_rest() -> None:
     )
 
 
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = [str(DOCS / name) for name in ("three.png", "page.png")]  # the second takes a while
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 @pytest.mark.parametrize("unbuffered", ["", "1"])  # as in many containers
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["info", "model.pkl"]], ids=str)
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["info", "model.pkl"], ["predict", "--all", "--model", "bundled", "--csv", *PAGES]],
+    ids=["help", "version", "info", "predict, while a thread reads"],
+)
 def test_output_that_cannot_be_written_is_told(arguments: list[str], unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:
         command, around = [sys.executable, "-m", "lenet5_cli", *arguments], environment(PYTHONUNBUFFERED=unbuffered)
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=around, check=False)
-    assert (result.returncode, result.stderr) == (
+    assert (result.returncode, result.stderr.removeprefix("Reading with the bundled model.\n")) == (
         1,
         "Error: standard output: cannot be written: No space left on device\n",
     )

@@ -273,6 +273,17 @@ def test_a_log_for_tensorboard_has_the_values_of_each_epoch(runs: int, bars_fold
             assert found[epoch.epoch, "loss"] == pytest.approx(epoch.loss, rel=1e-6)
 
 
+@pytest.mark.parametrize("place", ["own/board", "own/3/board"])
+def test_a_log_for_tensorboard_is_not_put_among_the_pictures(place: str) -> None:
+    for label in ("3", "5"):
+        Path("own", label).mkdir(parents=True)
+        drawing(int(label)).save(f"own/{label}/a.png")
+    refused = run("train", "--data", "own", "--log", f"tensorboard:{place}", code=2)
+    message = f"{place}: would be among the pictures of the data own; give it another place"
+    assert refused.stderr.endswith(f"Error: {message}\n")
+    assert not Path(place).exists()
+
+
 def test_a_log_for_tensorboard_is_not_mixed_with_another(bars_folder: Path) -> None:
     train(bars_folder, "--log", "tensorboard:board")
     refused = train(bars_folder, "--log", "tensorboard:board", "-o", "b.pkl", code=2)

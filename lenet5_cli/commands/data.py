@@ -21,7 +21,14 @@ from lenet5_cli.commands.options import (
     option,
     overwrite_option,
 )
-from lenet5_cli.commands.outputs import data_read, refuse_existing, refuse_filled, refuse_read, say_written
+from lenet5_cli.commands.outputs import (
+    data_read,
+    refuse_existing,
+    refuse_filled,
+    refuse_folder_among,
+    refuse_read,
+    say_written,
+)
 from lenet5_cli.config import Config
 from lenet5_cli.errors import LeNet5Error, printable
 
@@ -186,6 +193,10 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
     """
     demand = partial(_check_target, target, form, overwrite)
     demand()
+    if form == "npz":
+        refuse_read(data_read(source), target)
+    else:
+        refuse_folder_among(source, target)
     splits, names = _load_both(source, test_fraction, as_is)
     write = {"idx": _to_idx, "npz": _to_npz, "folders": _to_folders}[form]
     try:

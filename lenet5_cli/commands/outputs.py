@@ -83,7 +83,7 @@ def data_read(data: str) -> "Iterator[tuple[str, Path]]":
 def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> None:
     """Stop with exit code 2 if a file that an option or argument names, or of a folder of data, would be replaced.
 
-    Likewise where a new file would become one of the data.
+    Likewise where a new file would become a picture of the data.
     """
     there = [path for path in written if path and path.is_file()]
     for option, path in read:
@@ -106,14 +106,21 @@ def _refuse_among(data: Path, written: "Iterable[Path]") -> None:
             raise click.UsageError(printable(message))
 
 
+def refuse_folder_among(data: str, folder: Path | None) -> None:
+    """Stop with exit code 2 if a new folder would be that of a class in the pictures of the data, or stand in one."""
+    for _, pictures in data_read(data):
+        if folder and not folder.exists() and (_is_class(folder, pictures) or _is_class(folder.parent, pictures)):
+            message = f"{folder}: would be among the pictures of the data {pictures}; give it another place"
+            raise click.UsageError(printable(message))
+
+
 def _is_class(folder: Path, data: Path) -> bool:
     """Tell whether a folder is that of a class in a folder of pictures."""
     from lenet5_cli.data import folders, sources
 
-    tops = (data / "train", data / "test") if (data / "train").is_dir() else (data,)
     place = Path(os.path.realpath(folder))  # a Path of a loop of links would not resolve
-    among = any(place.parent == Path(os.path.realpath(top)) for top in tops) and not folders.of_system(place.name)
-    return among and not sources.holds_idx(data)
+    among = any(place.parent == Path(os.path.realpath(top)) for top in folders.tops(data))
+    return among and not folders.of_system(place.name) and not sources.holds_idx(data)
 
 
 def _files_of(data: Path) -> "Iterator[Path]":

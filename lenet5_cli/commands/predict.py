@@ -335,8 +335,10 @@ def _readings(
                     bar.clear()  # what is printed of it begins a line
                     yield file, result
                     bar.update()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # some are at work only where the command is ending early
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # a command that ends early waits for no picture
+            raise
+        pool.shutdown()
 
 
 def _answers(

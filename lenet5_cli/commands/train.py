@@ -35,6 +35,7 @@ from lenet5_cli.commands.outputs import (
     demand_plot,
     files_read,
     refuse_existing,
+    refuse_folder_among,
     refuse_read,
     refuse_shared,
     say_written,
@@ -160,6 +161,7 @@ class _Outputs(NamedTuple):
         refuse_existing(overwrite or resume, *self.models)
         refuse_shared(*self.models, self.log, self.plot)
         refuse_read(files_read(values), *self.models, self.log, self.plot)
+        refuse_folder_among(values.get("data") or "", self.board)
         if start:
             refuse_read([("--from", start)], self.log, self.plot)  # the model itself may be replaced
         refuse_existing(overwrite, self.log, self.plot)

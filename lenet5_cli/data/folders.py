@@ -72,11 +72,16 @@ def is_split(folder: Path) -> bool:
     return (folder / "train").is_dir() and (folder / "test").is_dir()
 
 
+def tops(folder: Path) -> list[Path]:
+    """Return the folders in which those of the classes are: of each split or of one, or the folder itself."""
+    if is_split(folder):
+        return [folder / "train", folder / "test"]
+    return [folder / "train" if (folder / "train").is_dir() else folder]
+
+
 def class_names(folder: Path) -> list[str]:
     """Return the names of the folders that are the classes, in order."""
-    if is_split(folder):
-        return sorted({name for split in ("train", "test") for name in _classes(folder / split)})
-    return _classes(folder / "train" if (folder / "train").is_dir() else folder)
+    return sorted({name for top in tops(folder) for name in _classes(top)})
 
 
 def load(

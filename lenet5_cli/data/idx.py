@@ -54,6 +54,10 @@ class _Header(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
+class _LongError(Exception):
+    """A gzipped file has more to read byte by byte than one that a program makes."""
+
+
 class _Packed(io.BufferedReader):
     """A gzipped file. Names in headers, zeros at the end and ends of parts are read byte by byte: not without end."""
 
@@ -62,7 +66,7 @@ class _Packed(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         self.single += size == 1
         if self.single > _SINGLE:
-            raise gzip.BadGzipFile
+            raise _LongError
         return super().read(size)
 
 
@@ -262,6 +266,9 @@ def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArra
                 elements += chunk
     except EOFError:
         raise LeNet5Error(f"{path}: the gzip data is cut off before its end; get the file again") from None
+    except _LongError:
+        there = f"{path}: more than {_SINGLE:,} bytes of names, or of zeros at the end, around the gzip data"
+        raise LeNet5Error(f"{there}; pack it anew with gzip") from None
     except (gzip.BadGzipFile, zlib.error):
         raise LeNet5Error(f"{path}: the gzip data is damaged; get the file again") from None
     if len(elements) > header.nbytes:

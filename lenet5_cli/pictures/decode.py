@@ -23,6 +23,7 @@ FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none th
 MAX_PIXELS: Final = 36_000_000  # decoded at most: about 300 MB; of a large JPEG only a fraction is
 MAX_KEPT: Final = 4 * MAX_PIXELS  # values of a JPEG of several scans, all of which are kept: about 300 MB too
 MAX_SCANS: Final = 100  # of a JPEG; programs write up to some 15
+PEEKED: Final = 1 << 16  # bytes of a file that are looked at first
 MAX_ASPECT: Final = 40  # the longer side by the shorter, of a picture of one digit
 MAX_STRIP: Final = 400  # likewise, of several
 PAGE_SIDE: Final = 1400  # pixels of the longer side that is kept: a sheet of twelve rows is read, and grain is averaged
@@ -34,6 +35,7 @@ INNER: Final = 0.75  # quantile of the depths of its pixels, from which they are
 WITHIN: Final = 0.1  # of those of other shades: where fewer are in its middle, they are a soft edge
 
 _TILE: Final = (322, 323)  # TIFF's tags of the width and the length of a tile
+_SCAN: Final = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e][\1-\4]")  # how one of a JPEG begins
 _PPM: Final = re.compile(rb"P[0-6fy]")  # how the file of one begins
 _COMMENT: Final = re.compile(rb"#[^\r\n]*+")  # in its header
 
@@ -131,11 +133,12 @@ def _buffered(raw: IO[bytes], size: int, name: str) -> IO[bytes]:
         raise LeNet5Error(f"{name}: empty; expected a picture")
     if size > PICTURE_LIMIT:
         raise LeNet5Error(f"{name}: {size:,} bytes; expected a picture of at most {PICTURE_LIMIT:,}")
-    file = io.BufferedReader(raw)  # type: ignore[type-var]
+    file = io.BufferedReader(raw, PEEKED)  # type: ignore[type-var]
     start = file.peek()
     fields = _COMMENT.sub(b" ", start).split(None, 4)
     if _PPM.match(start) and len(fields) < (3 if start[1:2] in b"14" else 4):  # Pillow reads it a byte at a time
-        raise LeNet5Error(f"{name}: damaged: a PPM file without a whole header in its first {len(start):,} bytes")
+        there = f"{name}: a PPM file whose header does not end in its first {len(start):,} bytes"
+        raise LeNet5Error(f"{there}; expected a shorter comment in it")
     return file
 
 
@@ -222,7 +225,7 @@ def _scans(image: JpegImageFile) -> int:
     )
     if not partial and not image.info.get("progressive"):
         return 0
-    return 1 + file.read().count(b"\xff\xda")
+    return 1 + len(_SCAN.findall(file.read()))
 
 
 def _orientation(image: Image.Image) -> int:

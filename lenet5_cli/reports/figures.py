@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from math import ceil, isqrt, sqrt
-from os.path import commonprefix
+from os.path import commonprefix, dirname
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
@@ -114,8 +114,8 @@ def histories(runs: Mapping[str, list[Epoch]], path: Path) -> None:
 def _legend(names: list[str]) -> list[str]:
     """Return the names of files as a legend has room for them: of long ones, without what all begin with."""
     long = max(map(len, names)) > LEGEND
-    common = len(commonprefix(names)) if long else 0  # noqa: RUF071 - folders may begin alike, too
-    return [_shown("…" * (common > 0) + name[common:], LEGEND) for name in names]
+    folder = dirname(commonprefix(names)) if long else ""  # noqa: PTH120, RUF071 - of texts, which may be no paths
+    return _apart(["…" * bool(folder) + name.removeprefix(folder) for name in names], LEGEND)
 
 
 def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Path) -> None:
@@ -425,9 +425,10 @@ def _beside(names: Sequence[str]) -> float:
     return max(0.0, 10 / 72 * max(map(_ems, _apart(names))) - 0.5)
 
 
-def _apart(names: Sequence[str]) -> list[str]:
-    """Return the names of classes as pictures show them: the long ones of one length, at which no two look alike."""
-    for length in range(LABEL, max(map(len, names))):
+def _apart(names: Sequence[str], least: int = LABEL) -> list[str]:
+    """Return names as pictures show them: the long ones of one length, at which no two look alike."""
+    names = [*map(printable, names)]
+    for length in range(least, max(map(len, names))):
         shown = [_shown(name, length) for name in names]
         if len({*shown}) == len(names):
             return shown

@@ -215,6 +215,7 @@ class Run:
         self._best = self.network.pairs()  # the parameters that a checkpoint keeps
         self._distances: Array | None = None  # of the images held out, with these parameters
         self._best_quality: tuple[float, ...] = ()  # of the parameters that are kept
+        self._in_training = False
         self.rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
         shuffled = _shuffled(split) if start else split
         held_out = len(split.labels) - config.validation
@@ -311,10 +312,10 @@ class Run:
                 track=track,
             ):
                 self._take(epoch, held_out)
-                done()
                 if output is not None:
                     checkpoint.write(output, self.checkpoint())
                 yield epoch
+                done()  # with what the caller has changed
                 self.ended = self._why_to_end(monotonic() + epoch.seconds > deadline)
                 if self.ended:
                     return
@@ -329,19 +330,36 @@ class Run:
 
     @contextmanager
     def _whole_epochs(self) -> Iterator[Callable[[], None]]:
-        """Surround epochs, each noted as done by a call: one that is broken off, as by Ctrl-C, leaves no trace."""
+        """Surround epochs, each noted as done by a call: one that is broken off, as by Ctrl-C, leaves no trace.
+
+        Nor does one that could not be saved: it is trained again.
+        """
+        if self._in_training:
+            raise LeNet5Error("this run is in training already; let the loop over its epochs end, or close it, first")
         arrays = [self.network.parameters, *self._optimizer.state.values()]
-        latest = [array.copy() for array in arrays]
+        latest = self._as_it_is(arrays)
 
-        def put(there: list[Array], values: list[Array]) -> None:
-            for array, value in zip(there, values, strict=True):
-                array[...] = value
+        def done() -> None:
+            nonlocal latest
+            latest = self._as_it_is(arrays)
 
+        self._in_training = True
         try:
-            yield lambda: put(latest, arrays)
-        except BaseException:
-            put(arrays, latest)
+            yield done
+        except GeneratorExit:  # between two epochs
             raise
+        except BaseException:
+            values, epochs, self._best, self._distances, self._best_quality = latest
+            for array, value in zip(arrays, values, strict=True):
+                array[...] = value
+            del self.history[epochs:]
+            raise
+        finally:
+            self._in_training = False
+
+    def _as_it_is(self, arrays: list[Array]) -> tuple[list[Array], int, Any, Array | None, tuple[float, ...]]:
+        copies = [array.copy() for array in arrays]
+        return copies, len(self.history), self._best, self._distances, self._best_quality
 
     def _demand_readable(self) -> None:
         """Raise LeNet5Error where a checkpoint would be larger than one that is read."""
