@@ -369,6 +369,18 @@ def test_a_reading_of_some_rows_speaks_for_one_of_more(network: Nearest) -> None
     assert lines.agreed([other, more._replace(digits=[])]) is other
 
 
+def test_a_reading_of_a_part_of_a_row_speaks_for_the_whole(network: Nearest) -> None:
+    """What lies in the shadow of a hand is read in few hypotheses about the ink, and those that lost it outvoted it."""
+    page = lines.find(np.asarray(sheet(["7204"])), network)  # type: ignore[arg-type]
+    assert page is not None
+    row = [each._replace(cost=4.0) for each in page.found]
+    lost = [page._replace(digits=[[each._replace(cost=3.0) for each in row[1:]]]) for _ in range(2)]
+    whole, apart = page._replace(digits=[row]), page._replace(digits=[[row[0], *row[2:]]])
+    assert whole.evidence() < lost[0].evidence() == lost[1].evidence()
+    assert lines.agreed([*lost, whole]) is whole
+    assert lines.agreed([*lost, apart]) is lost[0]
+
+
 def test_grain_is_averaged_where_little_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     page = cv2.resize(np.asarray(sheet(["72"]), np.float32), None, fx=3, fy=3)
     page = (120 + page / 6 + np.random.default_rng(0).normal(0, 9, page.shape)).astype(np.uint8)
@@ -537,7 +549,10 @@ def test_straight_strokes_are_little_evidence_for_an_ink() -> None:
     def read(drawn: str) -> lines.Rows:
         images = [normalise(255 - np.asarray(sheet([digit]))) for digit in drawn]
         piece = segment.Component(1, 0, 0, 20, 40, 400, edge=False)
-        found = [lines.Found((piece,), image, 0.0, np.zeros(10), 255.0) for image in images]
+        found = [
+            lines.Found((piece,), image, 0.0, 1 - np.eye(10)[int(digit)], 255.0)
+            for digit, image in zip(drawn, images, strict=True)
+        ]
         ink = segment.Ink(np.zeros((100, 100)), np.zeros((100, 100)), True, False, 0.0)
         return lines.Rows(ink, np.zeros((100, 100)), [found], 400)
 

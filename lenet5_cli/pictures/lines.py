@@ -191,7 +191,7 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
     Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
     join them and to skip what is no digit; words of letters, brackets, slashes and what is faint are left out. Of
     several hypotheses about the ink of the page or of a sheet on it, the one with the most evidence is taken; those
-    that read the same, or only some of its rows, add theirs. Where its digits are small, the page is looked at
+    that read the same, or only a part of it, add theirs. Where its digits are small, the page is looked at
     enlarged as well. Where it has fewer than two digits, or they cost as much as noise, lines over most of the page are
     removed, as on dark squared paper all may be one component, and the page is looked at reduced.
 
@@ -225,7 +225,7 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 def agreed(read: list[Rows | None]) -> Rows | None:
     """Return the hypothesis with the most evidence; None without any.
 
-    Those that read the same, or only some of its rows, add theirs.
+    Those that read the same, or only a part of it, add theirs: of what lies in a shadow, few read all.
     """
     rows = [each for each in read if each]
     labels = [each.labelled for each in rows]
@@ -240,9 +240,14 @@ def agreed(read: list[Rows | None]) -> Rows | None:
 
 
 def _are_among(some: Labels, rows: Labels) -> bool:
-    """Tell whether all of some rows are among others, in the same order."""
+    """Tell whether all of some rows are among others, or parts of these, in the same order."""
     rest = iter(rows)
-    return all(row in rest for row in some)
+    return all(any(_is_part(row, other) for other in rest) for row in some)
+
+
+def _is_part(row: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Tell whether labels stand side by side among others."""
+    return any(other[at : at + len(row)] == row for at in range(len(other) - len(row) + 1))
 
 
 def _inks(page: Plane, scale: int = 1) -> Iterator[Ink]:

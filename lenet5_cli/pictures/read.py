@@ -22,6 +22,7 @@ LOOK: Final = 512  # pixels of the longer side at which a page is looked at firs
 SPECK: Final = 0.03  # of the longest component: what is shorter is no part of a digit
 SMALLEST: Final = 5  # pixels of a digit's longer side
 COMPARABLE: Final = 0.4  # of the digit's longer side, or height: what is larger and apart could be another digit
+HIGH: Final = 0.7  # of the highest digit's height: of digits so high, the surest is taken, not a bracket beside it
 DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are several, not parts of one thing
 
 # Prior, in squared distance, were all ink left over, without what touches the page's edge, frames, and what is farther
@@ -231,7 +232,7 @@ def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]
 
 
 def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
-    """Return the highest digit of a page that shows little but several, each whole; else nothing."""
+    """Return the surest of the high digits of a page that shows little but several, each whole; else nothing."""
     try:
         rows = lines.find(look, network, touching=np.inf)
     except LeNet5Error:  # more marks than digits
@@ -244,7 +245,9 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
     if sum(segment.area_of(each.pieces) for each in digits) < DIGITS * rows.area:
         return []
     ink, others = rows.ink, len(digits) - 1
-    one = max(digits, key=lambda each: each.box[3] - each.box[1])
+    heights = [each.box[3] - each.box[1] for each in digits]
+    high = [each for each, height in zip(digits, heights, strict=True) if height > HIGH * max(heights)]
+    one = min(high, key=lambda each: each.cost)
     plane, _ = segment.isolate(ink, rows.labels, one.pieces)
     box = scaled(one.box, ink.mask.shape[1::-1], look.shape[1::-1])
     return [Candidate(one.image, plane, box, ink.dark, ink.local, others, distances=one.distances)]
