@@ -242,10 +242,10 @@ def agreed(read: list[Rows | None]) -> Rows | None:
 def _are_among(some: Labels, rows: Labels) -> bool:
     """Tell whether all of some rows are among others, or parts of these, in the same order."""
     rest = iter(rows)
-    return all(any(_is_part(row, other) for other in rest) for row in some)
+    return all(any(is_part(row, other) for other in rest) for row in some)
 
 
-def _is_part(row: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def is_part(row: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Tell whether labels stand side by side among others."""
     return any(other[at : at + len(row)] == row for at in range(len(other) - len(row) + 1))
 
