@@ -144,6 +144,19 @@ def test_memory_goes_where_an_error_holds_an_array_over_it(capsys: pytest.Captur
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors are counted in /proc")
+def test_what_is_interrupted_leaves_no_descriptor() -> None:
+    """That of the shared memory was left and, with it, the memory, until the process ended."""
+
+    def interrupted() -> int:
+        with pytest.raises(KeyboardInterrupt), Pool(Squares(), 2) as pool:
+            raise KeyboardInterrupt(pool.buffer.squares)  # as a traceback would hold it
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    first = interrupted()
+    assert [interrupted() for _ in range(3)] == [first] * 3
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
 def test_processes_end_when_the_first_is_killed() -> None:
     code = """
@@ -235,6 +248,13 @@ def test_without_another_process_the_message_says_what_needs_none(monkeypatch: p
     monkeypatch.setattr(parallel.subprocess, "Popen", refused)
     said = "^another process: Too many open files; --threads 1 needs none$"
     with Pool(Squares(), 2) as pool, pytest.raises(LeNet5Error, match=said):
+        pool.buffer  # noqa: B018
+
+
+def test_a_program_that_does_not_know_its_python_is_told_what_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that embeds Python may not."""
+    monkeypatch.setattr(sys, "executable", None)
+    with Pool(Squares(), 2) as pool, pytest.raises(LeNet5Error, match=r"^another process: .+; --threads 1 needs none$"):
         pool.buffer  # noqa: B018
 
 

@@ -149,7 +149,7 @@ class _Process:
         alone: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        line, pipe = [sys.executable, "-c", code], subprocess.PIPE
+        line, pipe = [sys.executable or "", "-c", code], subprocess.PIPE
         try:
             self._process = subprocess.Popen(line, stdin=pipe, stdout=pipe, bufsize=0, **alone)  # noqa: S603
         except OSError as error:
@@ -248,6 +248,8 @@ class _Memory(shared_memory.SharedMemory):
     Python registers it last, but even before that removes it with a word to the tracker, which would complain.
     """
 
+    _fd: int  # of Python's own; -1 where there is none
+
     def unlink(self) -> None:
         """Remove it."""
         if os.name == "posix":  # elsewhere nothing is tracked
@@ -255,7 +257,7 @@ class _Memory(shared_memory.SharedMemory):
         super().unlink()
 
 
-def _shared(size: int) -> shared_memory.SharedMemory:
+def _shared(size: int) -> _Memory:
     """Return new shared memory of so many bytes.
 
     Raises:
@@ -267,7 +269,7 @@ def _shared(size: int) -> shared_memory.SharedMemory:
     except OSError as error:
         raise LeNet5Error(f"shared memory: {error.strerror}; --threads 1 needs none") from None
     if sys.platform == "linux":
-        place = os.fstatvfs(memory._fd)  # type: ignore[attr-defined]
+        place = os.fstatvfs(memory._fd)
         free = place.f_bavail * place.f_frsize
         if place.f_blocks and free < size:  # without blocks, there is no limit
             _release(memory)
@@ -277,12 +279,15 @@ def _shared(size: int) -> shared_memory.SharedMemory:
     return memory
 
 
-def _release(memory: shared_memory.SharedMemory) -> None:
+def _release(memory: _Memory) -> None:
     """Remove shared memory."""
     try:
         memory.close()
     except BufferError:  # a traceback still has an array over it
         _unmap_last(memory)
+        if memory._fd >= 0:  # it would keep the memory after the array, too
+            os.close(memory._fd)
+            memory._fd = -1
     memory.unlink()
 
 
