@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -124,6 +126,14 @@ def resize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], io.
     yield size
     os.close(its)
     os.close(ours)
+
+
+@pytest.mark.parametrize("stream", [None, SimpleNamespace(write=len)])
+def test_there_is_no_bar_where_stderr_is_none_or_cannot_tell(stream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a program without a console, or one that puts an object of its own there."""
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress(total=9, desc="read") as bar:
+        assert bar.disable
 
 
 @POSIX

@@ -80,7 +80,7 @@ def progress(**how: Any) -> Any:
         from tqdm.auto import tqdm
 
         return tqdm(**how)
-    if not sys.stderr.isatty():
+    if not hasattr(sys.stderr, "isatty") or not sys.stderr.isatty():  # a program without a console has none
         return NoBar()
     from tqdm import tqdm as on_terminal
 
