@@ -174,8 +174,11 @@ def test_a_picture_of_too_many_pixels_is_refused(monkeypatch: pytest.MonkeyPatch
     bombs = written(Image.new("1", (9000, 9000)))
     with pytest.raises(LeNet5Error, match=r"^x: 9,000 x 9,000 pixels, more than the 36,000,000 that are read; make it"):
         decode(bombs, "x")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(LeNet5Error, match=r"^x: more pixels than the 36,000,000 that are read; make it smaller$"):
+        decode(written(Image.new("1", (15000, 15000))), "x")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    read = "that Pillow reads, twice its Image.MAX_IMAGE_PIXELS in this program"
+    with pytest.raises(LeNet5Error, match=rf"^x: more pixels than the 2,000 {read}; make it smaller$"):
         decode(written(Image.new("1", (90, 90))), "x")
 
 

@@ -95,7 +95,7 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest:
     except LeNet5Error:
         raise
     except Image.DecompressionBombError:
-        raise LeNet5Error(f"{name}: more pixels than the {MAX_PIXELS:,} that are read; make it smaller") from None
+        raise LeNet5Error(f"{name}: more pixels than the {_bomb()}; make it smaller") from None
     except MemoryError:
         raise LeNet5Error(f"{name}: more pixels than fit in memory; make it smaller") from None
     except OSError as error:
@@ -105,6 +105,14 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest:
     pixels = pixels[:, ::-1] if orientation in _MIRRORED else pixels
     quarters = _TURNS.get(orientation, 0) + rotate // 90
     return Page(np.ascontiguousarray(np.rot90(pixels, -quarters)), size[::-1] if quarters % 2 else size)
+
+
+def _bomb() -> str:
+    """Return the limit that a picture has passed which Pillow refuses: ours, unless the program has set a lower one."""
+    allowed = 2 * (Image.MAX_IMAGE_PIXELS or MAX_PIXELS)  # from twice as many on, Pillow refuses one
+    if allowed >= MAX_PIXELS:
+        return f"{MAX_PIXELS:,} that are read"
+    return f"{allowed:,} that Pillow reads, twice its Image.MAX_IMAGE_PIXELS in this program"
 
 
 def size_of(path: str) -> tuple[int, int]:
