@@ -21,12 +21,17 @@ from lenet5_cli.training.loop import fit
 from lenet5_cli.training.runs import Run
 from lenet5_cli.training.step import Step
 
+
+class MissingError(LeNet5Error, ImportError):
+    """scikit-learn is not there: an ImportError too, as of any library that is missing."""
+
+
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils.multiclass import check_classification_targets, unique_labels
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise LeNet5Error(
+    raise MissingError(
         f"scikit-learn, which LeNet5Classifier needs, cannot be imported: {error}; pip install 'lenet5-cli[sklearn]'"
     ) from None
 
@@ -179,7 +184,9 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:  # noqa: N803
         """Return the probability (n, k) of each class: the softmax of the scores; raises as ``decision_function``."""
-        return softmax(self._scores(X))
+        scores = self._scores(X)
+        with np.errstate(under="ignore"):  # of what is far from a code
+            return softmax(scores)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
         """Return the label (n,) of each picture; raises as ``decision_function``."""

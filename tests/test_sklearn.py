@@ -1,8 +1,11 @@
 """The classifier as scikit-learn uses it: its own checks, its tools, labels of any kind, pictures in either form."""
 
 import contextlib
+import importlib
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -13,7 +16,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from lenet5_cli import Config
+from lenet5_cli import Config, LeNet5Error
 from lenet5_cli.sklearn import LeNet5Classifier
 from tests.conftest import bars
 
@@ -234,6 +237,27 @@ def test_partial_fit_learns_pass_by_pass_what_is_given() -> None:
         model.partial_fit(split.images[:1], [11])
     with pytest.raises(ValueError, match=r"classes: \[0 1\]; expected those fitted before, \[0 1 2 3 4 5 6 7 8 9\]"):
         model.partial_fit(split.images[:1], split.labels[:1], classes=[1, 0])
+
+
+def test_what_numpy_is_told_to_raise_does_not_matter(fitted: LeNet5Classifier) -> None:
+    model = deepcopy(fitted)
+    model.network_.layers[-2].params["bias"][...] = 99 * (2.0 * model.network_.codes[0] - 1)  # all but the first: 0
+    X = bars(120).images  # noqa: N806
+    expected = model.predict_proba(X)
+    with np.errstate(all="raise"):
+        np.testing.assert_array_equal(model.predict_proba(X), expected)
+
+
+def test_without_scikit_learn_the_module_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "lenet5_cli.sklearn")
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    with pytest.raises(ImportError) as error:
+        importlib.import_module("lenet5_cli.sklearn")
+    assert isinstance(error.value, LeNet5Error)
+    assert str(error.value) == (
+        "scikit-learn, which LeNet5Classifier needs, cannot be imported: import of sklearn.base halted; None in"
+        " sys.modules; pip install 'lenet5-cli[sklearn]'"
+    )
 
 
 def test_threads_that_share_a_model_get_what_one_gets(fitted: LeNet5Classifier) -> None:
