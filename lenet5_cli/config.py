@@ -147,13 +147,16 @@ class Config:
     def __post_init__(self) -> None:
         """Check every value against its type and bounds; NumPy's scalars, which no checkpoint holds, become Python's.
 
+        A type of NumPy's becomes its name.
+
         Raises:
             LeNet5Error: one does not fit.
         """
         for setting in fields(self):
             value = getattr(self, setting.name)
             if getattr(value, "ndim", None) == 0:
-                object.__setattr__(self, setting.name, value.item())
+                plain = value.item() if hasattr(value, "item") else getattr(value, "name", value)
+                object.__setattr__(self, setting.name, plain)
             check(setting, getattr(self, setting.name))
         if self.nondigits and self.loss != "discriminative":
             raise LeNet5Error(f"nondigits: only the loss discriminative learns them; loss is {self.loss}")
@@ -314,7 +317,7 @@ def check(setting: Field[Any], value: object) -> None:
     """Raise LeNet5Error where a value is none of a setting: of another type, out of bounds, not among its choices."""
     name, expected = setting.name, choices(setting)
     if expected:
-        if value not in expected:
+        if not isinstance(value, str) or value not in expected:  # an array is compared one by one
             raise LeNet5Error(f"{name}: {shown(value)}; expected {' or '.join(expected)}")
         return
     kinds = get_args(setting.type) or (setting.type,)

@@ -1,6 +1,7 @@
 """The Python interface: the same bytes as the command line, what data can be, messages, bars, and the tour."""
 
 import json
+import os
 import re
 import sys
 import time
@@ -205,6 +206,49 @@ def test_arguments_of_another_kind_are_named(arguments: dict[str, Any], message:
         train(data=bars(20), **SETTINGS | arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"track": None}, "track: of type NoneType; expected a function such as lenet5_cli.bar"),
+        ({"keep": -1}, "keep: -1; expected an integer, 0 or more"),
+        ({"keep": 2.5}, "keep: 2.5; expected an integer, 0 or more"),
+    ],
+)
+def test_arguments_of_an_evaluation_are_named_too(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}$"):
+        evaluate(LeNet5(), bars(20), **arguments)
+
+
+def test_none_is_the_bundled_model_for_what_reads_pictures_alone() -> None:
+    said = "network: of type NoneType; expected the network itself, as LeNet5.load or run.kept() gives it"
+    for use in (lambda: evaluate(None, bars(20)), lambda: Committee([None]), lambda: Committee([LeNet5(), None])):  # type: ignore[arg-type,list-item]
+        with pytest.raises(LeNet5Error, match=f"^{re.escape(said)}$"):
+            use()
+    for read in (
+        lambda network: str(read_digits(drawing(3), network)),
+        lambda network: read_picture(drawing(3), network),
+    ):
+        assert np.array_equal(read(None), read(LeNet5.load()))
+
+
+def test_what_is_no_path_is_no_checkpoint() -> None:
+    for given, kind in ((3, "int"), (LeNet5(), "LeNet5"), (b"model.pkl", "bytes")):
+        with pytest.raises(LeNet5Error) as error:
+            LeNet5.load(given)  # type: ignore[arg-type]
+        assert str(error.value) == f"path: of type {kind}; expected the path of a checkpoint, or 'bundled'"
+
+
+@pytest.mark.parametrize("folder", [".", b"."])
+def test_an_entry_of_a_folder_is_a_path(folder: Any) -> None:
+    """Messages showed the entry, and one of bytes could not be read."""
+    saved = train(data=bars(20), output="model.pkl", epochs=1, seed=1).kept()
+    Path("model.pkl").rename("a.pkl")
+    with os.scandir(folder) as entries:
+        (entry,) = (each for each in entries if os.fsdecode(each.name) == "a.pkl")
+    assert np.array_equal(LeNet5.load(entry).parameters, saved.parameters)
+    assert checkpoint.read(entry).path == os.fsdecode(entry)
+
+
 def test_an_output_that_cannot_be_written_is_refused_before_the_first_epoch() -> None:
     Path("folder").mkdir()
 
@@ -280,6 +324,18 @@ def test_settings_may_be_scalars_of_numpy_and_the_checkpoint_can_be_read() -> No
     assert LeNet5.load("model.pkl").config.optimizer == "adam"
     with pytest.raises(LeNet5Error, match=r"^epochs: 1\.5; expected an integer$"):
         Config(epochs=np.float32(1.5))  # type: ignore[arg-type]
+
+
+def test_a_precision_may_be_a_type_of_numpy() -> None:
+    assert Config(dtype=LeNet5(Config(dtype="float64")).dtype) == Config(dtype="float64")  # type: ignore[arg-type]
+    with pytest.raises(LeNet5Error, match=r"^dtype: 'int8'; expected float32 or float64$"):
+        Config(dtype=np.dtype("int8"))  # type: ignore[arg-type]
+
+
+def test_an_array_of_choices_is_none() -> None:
+    for choice, said in ((np.array(["sgd", "adam"]), r"array\(\['sgd', 'adam'\].*\)"), (["sgd"], r"\['sgd'\]")):
+        with pytest.raises(LeNet5Error, match=rf"^optimizer: {said}; expected sgd or adam$"):
+            Config(optimizer=choice)  # type: ignore[arg-type]
 
 
 def test_settings_are_checked() -> None:

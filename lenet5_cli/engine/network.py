@@ -62,12 +62,12 @@ def finite(scores: Array) -> Array:
 
 
 def demand_network(network: object) -> None:
-    """Demand a network, or None.
+    """Demand a network.
 
     Raises:
         LeNet5Error: it is the name of one, a run, a list or another thing.
     """
-    if not isinstance(network, Classifier | None):
+    if not isinstance(network, Classifier):
         name = f"a name, {fspath(network)!r}" if isinstance(network, str | PathLike) else ""
         expected = "expected the network itself, as LeNet5.load or run.kept() gives it"
         raise LeNet5Error(f"network: {name or f'of type {type(network).__name__}'}; {expected}")
@@ -208,6 +208,9 @@ class LeNet5(Classifier):
         Raises:
             LeNet5Error: the file is missing, damaged or not a checkpoint; nothing in it is executed.
         """
+        if not isinstance(path, str | PathLike | None):
+            there = f"path: of type {type(path).__name__}"
+            raise LeNet5Error(f"{there}; expected the path of a checkpoint, or {BUNDLED!r}")
         return cls.restore(checkpoint.read(BUNDLED if path is None else path))
 
     @classmethod
@@ -292,6 +295,8 @@ class LeNet5(Classifier):
 
     def loss_and_gradient(self, images: ArrayLike, labels: ArrayLike, batch_size: int | None = None) -> float:
         """Return the mean loss of pictures, as ``scores`` takes them, with labels (n,); set ``gradients`` to its own.
+
+        Integers from 0 to 1 are not refused: a picture that was distorted may have no others.
 
         Of a chunk of a larger batch, ``gradients`` become its summand in the gradient of the batch's mean loss:
         n / ``batch_size`` of its own. With a ``teacher``, the labels are not used: its probabilities for the same

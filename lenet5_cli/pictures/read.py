@@ -104,8 +104,9 @@ def read_picture(source: Source, network: Classifier | None = None, *, rotate: i
     Raises:
         LeNet5Error: the source cannot be read as a picture, or nothing is on it.
     """
+    network = LeNet5.load() if network is None else network
     demand_network(network)
-    reading = read(source, network or LeNet5.load(), rotate=rotate)
+    reading = read(source, network, rotate=rotate)
     if not reading.candidates:
         raise LeNet5Error(f"{name_of(source)}: {reading.reason}; expected a digit on a plain background")
     return reading.chosen.image
@@ -163,8 +164,8 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read as a picture, or shows too many components.
     """
+    name, network = name or name_of(source), LeNet5.load() if network is None else network
     demand_network(network)
-    name, network = name or name_of(source), network or LeNet5.load()
     page = decode(source, name, rotate=rotate, longest=MAX_STRIP)
     try:
         rows = None if network.config.as_is else lines.find(page.pixels, network)

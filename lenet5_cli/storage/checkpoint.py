@@ -140,13 +140,13 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         LeNet5Error: it cannot be read, is not a checkpoint, is damaged, or names what is no array; nothing is executed.
     """
-    path = BUNDLED_MODEL if path == BUNDLED else path
+    path = os.fsdecode(BUNDLED_MODEL if path == BUNDLED else path)  # an entry of a folder does not print as its path
     pickled = content(path, SIZE_LIMIT, "a checkpoint")
     try:
         saved = _checkpoint(_value(pickled))
     except LeNet5Error as error:
         raise LeNet5Error(f"{path}: {error}") from None
-    saved.path = str(path)
+    saved.path = path
     return saved
 
 

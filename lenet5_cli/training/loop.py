@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.config import Config
+from lenet5_cli.config import Config, shown
 from lenet5_cli.data.augmentation import draw
 from lenet5_cli.data.sources import Split, extended
 from lenet5_cli.engine.network import Classifier, LeNet5, demand_network
@@ -31,6 +31,12 @@ Track = Callable[[Iterator[Batch], int, str], Iterator[Batch]]
 def untracked(batches: Iterator[Batch], total: int, what: str) -> Iterator[Batch]:  # noqa: ARG001
     """Pass batches through and show nothing."""
     return batches
+
+
+def demand_track(track: object) -> None:
+    """Raise LeNet5Error where what is to show progress is no function."""
+    if not callable(track):
+        raise LeNet5Error(f"track: of type {type(track).__name__}; expected a function such as lenet5_cli.bar")
 
 
 def fit(
@@ -177,9 +183,12 @@ def evaluate(
 
     Raises:
         LeNet5Error: the data cannot be read, a label is none of the classes, a score is not finite, or the network is
-            none.
+            none, ``keep`` no count, ``track`` no function.
     """
     demand_network(network)
+    demand_track(track)
+    if not isinstance(keep, int | np.integer) or keep < 0:
+        raise LeNet5Error(f"keep: {shown(keep)}; expected an integer, 0 or more")
     split = as_split(data, "test", network)
     demand_classes(network, split)
     tally = Tally(keep, network.names)

@@ -25,7 +25,7 @@ from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, only_writer
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training.inputs import Data, as_split, load
-from lenet5_cli.training.loop import Track, demand_classes, evaluate, fit, untracked
+from lenet5_cli.training.loop import Track, demand_classes, demand_track, evaluate, fit, untracked
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Ranks
 
@@ -51,7 +51,9 @@ def train(
     Args:
         config: the settings, or the name of a preset or TOML file; if not given the defaults, which are the report's
             but for ``clip``. Where there is a ``start``, those that are not given are of the preset ``finetune``, but
-            a ``Config`` has them all.
+            a ``Config`` has them all. Of these, ``validation``, ``glyphs`` and the settings of the network count as
+            not given where they equal the defaults: a fifth of the images is held out, and the classes and the
+            network are those of ``start``.
         data: what to train on, if it is not the ``data`` of the settings: a name or folder, a split, or pictures,
             uint8 or floats in [0, 1] of shape (n, 28, 28) or (n, 784), white on black, and labels (n,), integers.
         start: a checkpoint to start from, or ``bundled``.
@@ -70,8 +72,7 @@ def train(
     )
     _demand_type("start", start, PathLike, f"the path of a checkpoint, or {BUNDLED!r}")
     _demand_type("output", output, PathLike, "the path of a checkpoint")
-    if not callable(track):
-        raise LeNet5Error(f"track: of type {type(track).__name__}; expected a function such as lenet5_cli.bar")
+    demand_track(track)
     if isinstance(config, Config):
         given = {field.name: getattr(config, field.name) for field in fields(Config)}
         given = {name: value for name, value in given.items() if value != getattr(Config, name)}
