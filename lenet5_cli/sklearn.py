@@ -36,6 +36,9 @@ except ImportError as error:
     ) from None
 
 PIXELS = SIDE * SIDE
+# Settings that partial_fit cannot change: of the network, and of the optimiser that its first pass makes.
+NETWORK = ("loss", "rubbish", "maps", "glyphs", "input", "activation", "connections", "init", "dtype")
+OPTIMIZER = ("optimizer", "clip", "ema")
 ROUNDED = 1e-6  # of what is white: so far beyond black and white may rounding take a number, as scalers do
 
 
@@ -142,13 +145,17 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:  # noqa: N803
         """Train for one more pass, at the constant learning rate ``lr``, over pictures X with labels y (n,).
 
+        The settings of the network stay those of the first call, or of ``fit``; likewise, from the first call on, those
+        of the optimiser: ``optimizer``, ``clip``, ``ema``.
+
         Args:
             X: as for ``fit``; whether white is 255 or 1 is decided by the first call.
             y: some of the classes.
             classes: all classes; demanded by the first call unless ``fit`` came before, and the same in later calls.
 
         Raises:
-            ValueError: X or y has another shape or other values, a label is none of the classes, or these are others.
+            ValueError: X or y has another shape or other values, a label is none of the classes, or these or a setting
+                that stays are others.
         """
         first = not hasattr(self, "network_")
         if first and classes is None:
@@ -159,12 +166,15 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
             if foreign := set(np.unique(y)) - set(self.classes_):
                 raise ValueError(f"y: {min(map(str, foreign))} is none of the classes {self.classes_}")
+            config = replace(self._config(), schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
             if first:
                 self.network_, self._optimizer = LeNet5(self._config(), self._sheet()), None
             else:  # what was fitted stays as it is if this pass fails
                 self.network_, self._optimizer = deepcopy(self.network_), deepcopy(self._optimizer)
-            config = replace(self._config(), schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
-            self._optimizer = self._optimizer or optim.optimizer(config, self.network_.parameters)
+            _demand_same(NETWORK, config, self.network_.config)
+            if self._optimizer is None:
+                self._optimizer, self._begun = optim.optimizer(config, self.network_.parameters), config
+            _demand_same(OPTIMIZER, config, self._begun)
             self.passes_ = getattr(self, "passes_", 0) + 1
             once = replace(config, epochs=self.passes_)
             split = self._split(images, y)
@@ -266,6 +276,14 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _split(self, images: NDArray[np.uint8], y: NDArray[Any]) -> Split:
         return Split(ARRAYS, images, np.searchsorted(self.classes_, y).astype(np.uint8), ARRAYS, ARRAYS)
+
+
+def _demand_same(names: tuple[str, ...], config: Config, begun: Config) -> None:
+    """Raise ValueError where a setting is no longer what it was when the network or its optimiser was made."""
+    for name in names:
+        now, before = getattr(config, name), getattr(begun, name)
+        if now != before:
+            raise ValueError(f"{name}: {now!r}; expected {before!r}, as in what was fitted before; fit begins anew")
 
 
 def _range(X: NDArray[Any]) -> str:  # noqa: N803

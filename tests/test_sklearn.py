@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import pickle
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -237,6 +238,34 @@ def test_partial_fit_learns_pass_by_pass_what_is_given() -> None:
         model.partial_fit(split.images[:1], [11])
     with pytest.raises(ValueError, match=r"classes: \[0 1\]; expected those fitted before, \[0 1 2 3 4 5 6 7 8 9\]"):
         model.partial_fit(split.images[:1], split.labels[:1], classes=[1, 0])
+
+
+def test_partial_fit_refuses_settings_that_it_would_pass_over() -> None:
+    split = bars(40)
+    model = LeNet5Classifier(**QUICK).partial_fit(split.images, split.labels, classes=np.arange(10))
+    others: dict[str, Any] = {
+        "loss": "discriminative",
+        "rubbish": 4.0,
+        "maps": "4,8,60",
+        "glyphs": "letters",
+        "input": "binary",
+        "activation": "sigmoid",
+        "connections": "lecun1998",
+        "init": "normal",
+        "dtype": "float64",
+    }
+    of_optimizer: dict[str, Any] = {"optimizer": "sgd", "clip": 1.0, "ema": 0.9}
+    for name, other in (others | of_optimizer).items():
+        own = getattr(model, name)
+        said = f"{name}: {other!r}; expected {own!r}, as in what was fitted before; fit begins anew"
+        with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+            model.set_params(**{name: other}).partial_fit(split.images, split.labels)
+        model.set_params(**{name: own})
+    model.set_params(lr=0.001, batch_size=8, augment="affine", seed=3).partial_fit(split.images, split.labels)
+    model.fit(split.images, split.labels)
+    model.set_params(**of_optimizer).partial_fit(split.images, split.labels)  # whose optimiser is new
+    with pytest.raises(ValueError, match=r"^maps: '4,8,60'; expected '6,16,120', as in what was fitted before; "):
+        model.set_params(maps="4,8,60").partial_fit(split.images, split.labels)
 
 
 def test_what_numpy_is_told_to_raise_does_not_matter(fitted: LeNet5Classifier) -> None:
