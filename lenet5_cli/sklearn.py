@@ -283,7 +283,7 @@ def _demand_same(names: tuple[str, ...], config: Config, begun: Config) -> None:
     for name in names:
         now, before = getattr(config, name), getattr(begun, name)
         if now != before:
-            raise ValueError(f"{name}: {now!r}; expected {before!r}, as in what was fitted before; fit begins anew")
+            raise ValueError(f"{name}: {now!r}; expected {before!r}, as in the passes before; fit starts afresh")
 
 
 def _range(X: NDArray[Any]) -> str:  # noqa: N803

@@ -100,7 +100,7 @@ def test_a_name_cannot_be_changed_unseen() -> None:
         (
             "letters",
             {"drawn": 10},
-            "drawn: the glyph sheet has A as class 0, counted from 0, and what is drawn has 0;"
+            "drawn: the glyph sheet has A as class 0, counted from 0, where what is drawn has 0;"
             " expected the ten digits before all others; leave it out",
         ),
         (

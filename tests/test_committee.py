@@ -178,7 +178,7 @@ def test_other_classes_are_refused(members: list[LeNet5]) -> None:
     swapped = LeNet5(Config(), sheet._replace(names=(*sheet.names[:8], "9", "8")))
     with pytest.raises(LeNet5Error) as error:
         Committee([members[0], swapped])
-    assert str(error.value) == f"network 2: has 9 as class 8, counted from 0, and the first has 8; {end}"
+    assert str(error.value) == f"network 2: has 9 as class 8, counted from 0, where the first has 8; {end}"
     checkpoint.write("digits.pkl", checkpoint.Checkpoint(members[0].pairs(), members[0].sheet))
     checkpoint.write("letters.pkl", checkpoint.Checkpoint(letters.pairs(), letters.sheet))
     for command in (["eval", "digits.pkl", "letters.pkl"],

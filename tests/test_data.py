@@ -209,7 +209,7 @@ def test_a_contact_sheet_replaces_no_picture_of_the_data(own: Path) -> None:
 def test_a_contact_sheet_becomes_no_picture_of_the_data(own: Path) -> None:
     sheet = own / "train/3/sheet.png"
     refused = run("data", "show", own, "--sheet", sheet, code=2)
-    message = f"{sheet}: would be one of the pictures of the data own; give what is written another place"
+    message = f"{sheet}: would become a picture of the data own; write it somewhere else"
     assert refused.stderr.endswith(f"Error: {message}\n")
     assert not sheet.exists()
 
@@ -217,9 +217,9 @@ def test_a_contact_sheet_becomes_no_picture_of_the_data(own: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("own/train/idx", "would be among the pictures of the data own; give it another place"),
-        ("own/test/3/idx", "would be among the pictures of the data own; give it another place"),
-        ("own/train/3/own.npz", "would be one of the pictures of the data own; give what is written another place"),
+        ("own/train/idx", "would be among the pictures of the data own; write it somewhere else"),
+        ("own/test/3/idx", "would be among the pictures of the data own; write it somewhere else"),
+        ("own/train/3/own.npz", "would become a picture of the data own; write it somewhere else"),
     ],
 )
 def test_what_is_converted_becomes_no_picture_of_the_data(target: str, said: str, own: Path) -> None:

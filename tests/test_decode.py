@@ -224,7 +224,7 @@ def in_scans(more: int, colours: int = 1, frame: int = 0xC2, side: int = 8) -> b
 
 def test_a_jpeg_of_many_scans_is_refused() -> None:
     assert decode(in_scans(99)).size == (8, 8)
-    assert refusal(in_scans(100)) == "x: a JPEG of 101 scans; expected at most 100; save it anew"
+    assert refusal(in_scans(100)) == "x: a JPEG of 101 scans; expected at most 100; save it again"
     assert decode(in_scans(1) + b"\xff\xda" * 200).size == (8, 8)  # bytes behind it, as the film of a moving photo
 
 
@@ -271,7 +271,7 @@ def test_files_are_as_large_as_they_may_be(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("header", [b"P5 #", b"P5 2 1 #", b"P4 2 #", b"Pf#\n", b"P5\n2 " + b"#" * 65_536])
 def test_a_comment_without_an_end_is_refused(header: bytes) -> None:
-    said = "x: a PPM file whose header does not end in its first 65,536 bytes; expected a shorter comment in it"
+    said = "x: a PPM file whose header does not end in its first 65,536 bytes; expected a shorter comment"
     assert refusal(header + b"a" * 100_000) == said
 
 

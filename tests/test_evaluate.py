@@ -283,7 +283,7 @@ def test_a_picture_becomes_none_of_the_data_that_is_measured() -> None:
         Path(place).mkdir(parents=True)
         drawing(int(place[-1])).save(f"{place}/a.png")
     for data, name in (("flat", "flat/1/e.png"), ("flat", "split/../flat/0/e.png"), ("split", "split/test/1/e.png")):
-        message = f"{name}: would be one of the pictures of the data {data}; give what is written another place"
+        message = f"{name}: would become a picture of the data {data}; write it somewhere else"
         for option in ("--plot", "--errors"):
             assert run("--data", data, option, name, code=2).stderr.endswith(f"Error: {message}\n")
     assert not [*Path().rglob("e.png")]

@@ -250,7 +250,7 @@ def test_with_another_sheet_the_layers_start_from_the_model_and_the_codes_are_th
     np.testing.assert_array_equal(LeNet5.load("model.pkl").codes, other.codes)
     glyphs.write("other.txt", sheet._replace(names=("0", "2", "1", *sheet.names[3:])))
     result = run("train", *FINE, "--glyphs", "other.txt", "--rehearse", 0.5, "--data", own, "--overwrite", code=1)
-    there = "the glyph sheet has 2 as class 1, counted from 0, and the starting model has 1"
+    there = "the glyph sheet has 2 as class 1, counted from 0, where the starting model has 1"
     message = f"rehearse: {there}; expected the same classes; leave out rehearse or glyphs"
     assert result.stderr.endswith(f"Error: {message}\n")
 
@@ -337,8 +337,8 @@ def test_fewer_images_than_are_to_be_rehearsed_are_said(
 ) -> None:
     options = ["--rehearse", fraction, "--validation", 60, "--drawn", 60, "--epochs", 1]  # 300, and 300 rehearsed
     stderr = run("train", "--data", bars_folder, "--from", start, *options, "-o", "tuned.pkl").stderr
-    there = "--rehearse 0.6 asks for 450 images, and the model was trained on 300"
-    assert (f"NOTE: {there}: an epoch has 50 % of them.\n" in stderr) == ("--rehearse" in stderr) == noted
+    there = "--rehearse 0.6 asks for 450 images, but the model was trained on 300"
+    assert (f"NOTE: {there}; 50 % of an epoch is rehearsed.\n" in stderr) == ("--rehearse" in stderr) == noted
 
 
 def test_the_bundled_model_is_a_start() -> None:

@@ -210,7 +210,7 @@ ENDLESS = b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 10**6
 @pytest.mark.parametrize("data", [ENDLESS, GZIPPED + ENDLESS, GZIPPED + bytes(10**6)])
 def test_gzip_data_whose_name_or_padding_goes_on(path, data):
     """They are read a byte at a time."""
-    said = "more than 65,536 bytes of names, or of zeros at the end, around the gzip data; pack it anew with gzip"
+    said = "more than 65,536 bytes of names, or of zeros at the end, around the gzip data; compress it again with gzip"
     assert refusal(path, data) == said
 
 

@@ -291,7 +291,9 @@ def test_what_a_caller_does_between_epochs_stays() -> None:
     assert not run.network.parameters.any()
     epochs = run.train()
     next(epochs)
-    with pytest.raises(LeNet5Error, match=r"^this run is in training already; let the loop over its epochs end, or"):
+    with pytest.raises(
+        LeNet5Error, match=r"^this run is already being trained; finish or close the loop over its epochs first"
+    ):
         next(run.train())
     epochs.close()
     assert [epoch.epoch for epoch in (*run.history, *run.train())] == [1, 2, 3]
@@ -469,13 +471,13 @@ def test_a_teacher_has_the_classes_of_the_run_and_is_given_once(bars_folder: Pat
     assert result.stderr.splitlines()[-1] == expected
     same = ["--loss", "discriminative", "--rubbish", 14]
     result = train(bars_folder, "--teacher", "bundled", *same[:2], code=1)
-    expected = "teacher: bundled has no class at 14, this run has it at 5; expected --rubbish 14, or another teacher"
+    expected = "teacher: bundled was trained with rubbish 14, this run has 5; expected --rubbish 14, or another teacher"
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     train(bars_folder, "-o", "plain.pkl")
     result = train(bars_folder, "--teacher", "plain.pkl", *same, code=1)
     expected = (
-        "teacher: plain.pkl was trained with loss cross-entropy; discriminative learns as well what is in no class; "
-        "expected one that was trained with it"
+        "teacher: plain.pkl was trained with loss cross-entropy, which does not learn what is in no class; "
+        "expected a model trained with discriminative"
     )
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     train(bars_folder, "--teacher", "bundled", *same, "-o", "same.pkl")

@@ -257,14 +257,14 @@ def test_partial_fit_refuses_settings_that_it_would_pass_over() -> None:
     of_optimizer: dict[str, Any] = {"optimizer": "sgd", "clip": 1.0, "ema": 0.9}
     for name, other in (others | of_optimizer).items():
         own = getattr(model, name)
-        said = f"{name}: {other!r}; expected {own!r}, as in what was fitted before; fit begins anew"
+        said = f"{name}: {other!r}; expected {own!r}, as in the passes before; fit starts afresh"
         with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
             model.set_params(**{name: other}).partial_fit(split.images, split.labels)
         model.set_params(**{name: own})
     model.set_params(lr=0.001, batch_size=8, augment="affine", seed=3).partial_fit(split.images, split.labels)
     model.fit(split.images, split.labels)
     model.set_params(**of_optimizer).partial_fit(split.images, split.labels)  # whose optimiser is new
-    with pytest.raises(ValueError, match=r"^maps: '4,8,60'; expected '6,16,120', as in what was fitted before; "):
+    with pytest.raises(ValueError, match=r"^maps: '4,8,60'; expected '6,16,120', as in the passes before; "):
         model.set_params(maps="4,8,60").partial_fit(split.images, split.labels)
 
 

@@ -279,7 +279,7 @@ def test_a_log_for_tensorboard_is_not_put_among_the_pictures(place: str) -> None
         Path("own", label).mkdir(parents=True)
         drawing(int(label)).save(f"own/{label}/a.png")
     refused = run("train", "--data", "own", "--log", f"tensorboard:{place}", code=2)
-    message = f"{place}: would be among the pictures of the data own; give it another place"
+    message = f"{place}: would be among the pictures of the data own; write it somewhere else"
     assert refused.stderr.endswith(f"Error: {message}\n")
     assert not Path(place).exists()
 

@@ -53,7 +53,7 @@ class Group(click.Group):
         try:
             return super().main(*args, **extra)
         except MemoryError:
-            click.echo("Error: out of memory; end other programs, or raise the limit of this one", err=True)
+            click.echo("Error: out of memory; close other programs, or raise this one's limit", err=True)
             sys.exit(1)
         except OSError as error:  # of a file that no module of ours opens, such as stdout
             click.echo(printable(f"Error: {_where(error)}{error.strerror or error}"), err=True)

@@ -102,7 +102,7 @@ def _refuse_among(data: Path, written: "Iterable[Path]") -> None:
     """Stop with exit code 2 if a new file would stand in the folder of a class, as one of its pictures."""
     for path in written:
         if _is_class(path.parent, data):
-            message = f"{path}: would be one of the pictures of the data {data}; give what is written another place"
+            message = f"{path}: would become a picture of the data {data}; write it somewhere else"
             raise click.UsageError(printable(message))
 
 
@@ -110,7 +110,7 @@ def refuse_folder_among(data: str, folder: Path | None) -> None:
     """Stop with exit code 2 if a new folder would be that of a class in the pictures of the data, or stand in one."""
     for _, pictures in data_read(data):
         if folder and not folder.exists() and (_is_class(folder, pictures) or _is_class(folder.parent, pictures)):
-            message = f"{folder}: would be among the pictures of the data {pictures}; give it another place"
+            message = f"{folder}: would be among the pictures of the data {pictures}; write it somewhere else"
             raise click.UsageError(printable(message))
 
 

@@ -345,8 +345,8 @@ def _note_rehearsed(run: "Run") -> None:
         return
     own, others = len(run.training.labels) + config.drawn + config.nondigits, len(run.rehearsed.labels)
     if others < (number := asked_for(own, config.rehearse)):
-        there = f"--rehearse {config.rehearse:g} asks for {number:,} images, and the model was trained on {others:,}"
-        click.echo(f"NOTE: {there}: an epoch has {100 * others / (own + others):.0f} % of them.", err=True)
+        there = f"--rehearse {config.rehearse:g} asks for {number:,} images, but the model was trained on {others:,}"
+        click.echo(f"NOTE: {there}; {100 * others / (own + others):.0f} % of an epoch is rehearsed.", err=True)
 
 
 def _note_idle(config: Config, ranks: "Ranks", runs: int = 1) -> None:

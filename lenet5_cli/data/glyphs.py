@@ -80,7 +80,7 @@ def difference(names: Sequence[str], others: Sequence[str], other: str) -> str:
     if len(names) != len(others):
         return f"has {len(names)} classes, and {other} has {len(others)}"
     at = next(at for at, (name, its) in enumerate(zip(names, others, strict=True)) if name != its)
-    return f"has {names[at]} as class {at}, counted from 0, and {other} has {others[at]}"
+    return f"has {names[at]} as class {at}, counted from 0, where {other} has {others[at]}"
 
 
 def read(sheet: str | PathLike[str] = "digits") -> Sheet:

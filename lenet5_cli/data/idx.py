@@ -268,7 +268,7 @@ def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArra
         raise LeNet5Error(f"{path}: the gzip data is cut off before its end; get the file again") from None
     except _LongError:
         there = f"{path}: more than {_SINGLE:,} bytes of names, or of zeros at the end, around the gzip data"
-        raise LeNet5Error(f"{there}; pack it anew with gzip") from None
+        raise LeNet5Error(f"{there}; compress it again with gzip") from None
     except (gzip.BadGzipFile, zlib.error):
         raise LeNet5Error(f"{path}: the gzip data is damaged; get the file again") from None
     if len(elements) > header.nbytes:

@@ -146,7 +146,7 @@ def _buffered(raw: IO[bytes], size: int, name: str) -> IO[bytes]:
     fields = _COMMENT.sub(b" ", start).split(None, 4)
     if _PPM.match(start) and len(fields) < (3 if start[1:2] in b"14" else 4):  # Pillow reads it a byte at a time
         there = f"{name}: a PPM file whose header does not end in its first {len(start):,} bytes"
-        raise LeNet5Error(f"{there}; expected a shorter comment in it")
+        raise LeNet5Error(f"{there}; expected a shorter comment")
     return file
 
 
@@ -209,7 +209,7 @@ def _check_kept(image: Image.Image, name: str) -> None:
     if not isinstance(image, JpegImageFile) or not (scans := _scans(image)):
         return
     if scans > MAX_SCANS:
-        raise LeNet5Error(f"{name}: a JPEG of {scans:,} scans; expected at most {MAX_SCANS}; save it anew")
+        raise LeNet5Error(f"{name}: a JPEG of {scans:,} scans; expected at most {MAX_SCANS}; save it again")
     most = MAX_KEPT // image.layers
     if image.width * image.height > most:
         there = f"{name}: {image.width:,} x {image.height:,} pixels in a progressive JPEG"

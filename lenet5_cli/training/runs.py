@@ -2,8 +2,8 @@
 
 import platform
 import secrets
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, fields, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -299,7 +299,10 @@ class Run:
             return
         if output is not None:
             self._demand_readable()
-        with self._whole_epochs() as done:
+        if self._in_training:
+            raise LeNet5Error("this run is already being trained; finish or close the loop over its epochs first")
+        self._in_training, latest = True, self._as_it_is()
+        try:
             for epoch, held_out in fit(
                 self.network,
                 self._optimizer,
@@ -316,10 +319,17 @@ class Run:
                 if output is not None:
                     checkpoint.write(output, self.checkpoint())
                 yield epoch
-                done()  # with what the caller has changed
+                latest = self._as_it_is()  # with what the caller has changed
                 self.ended = self._why_to_end(monotonic() + epoch.seconds > deadline)
                 if self.ended:
                     return
+        except GeneratorExit:  # the caller leaves the loop between two epochs
+            raise
+        except BaseException:  # as Ctrl-C does within one, or a full disk: it leaves no trace, and is trained again
+            self._go_back(latest)
+            raise
+        finally:
+            self._in_training = False
 
     def _take(self, epoch: Epoch, held_out: Tally | None) -> None:
         """Note an epoch that is done, and keep its parameters if they are to be kept."""
@@ -329,38 +339,21 @@ class Run:
             self._best, self._distances = self.network.pairs(), _quantiles(held_out) if held_out else None
         self.history.append(epoch)
 
-    @contextmanager
-    def _whole_epochs(self) -> Iterator[Callable[[], None]]:
-        """Surround epochs, each noted as done by a call: one that is broken off, as by Ctrl-C, leaves no trace.
+    def _changing(self) -> list[Array]:
+        """Return the arrays that training changes."""
+        return [self.network.parameters, *self._optimizer.state.values()]
 
-        Nor does one that could not be saved: it is trained again.
-        """
-        if self._in_training:
-            raise LeNet5Error("this run is in training already; let the loop over its epochs end, or close it, first")
-        arrays = [self.network.parameters, *self._optimizer.state.values()]
-        latest = self._as_it_is(arrays)
-
-        def done() -> None:
-            nonlocal latest
-            latest = self._as_it_is(arrays)
-
-        self._in_training = True
-        try:
-            yield done
-        except GeneratorExit:  # between two epochs
-            raise
-        except BaseException:
-            values, epochs, self._best, self._distances, self._best_quality = latest
-            for array, value in zip(arrays, values, strict=True):
-                array[...] = value
-            del self.history[epochs:]
-            raise
-        finally:
-            self._in_training = False
-
-    def _as_it_is(self, arrays: list[Array]) -> tuple[list[Array], int, Any, Array | None, tuple[float, ...]]:
-        copies = [array.copy() for array in arrays]
+    def _as_it_is(self) -> tuple[Any, ...]:
+        """Return what ``_go_back`` goes back to."""
+        copies = [array.copy() for array in self._changing()]
         return copies, len(self.history), self._best, self._distances, self._best_quality
+
+    def _go_back(self, before: tuple[Any, ...]) -> None:
+        """Undo what an epoch has changed."""
+        copies, epochs, self._best, self._distances, self._best_quality = before
+        for array, copy in zip(self._changing(), copies, strict=True):
+            array[...] = copy
+        del self.history[epochs:]
 
     def _demand_readable(self) -> None:
         """Raise LeNet5Error where a checkpoint would be larger than one that is read."""
@@ -551,11 +544,11 @@ def _demand_same_nonclass(name: str, teacher: Config, config: Config) -> None:
     if config.loss != "discriminative":
         return
     if teacher.loss != config.loss:
-        own, other = f"loss {teacher.loss}", f"{config.loss} learns as well what is in no class"
-        raise LeNet5Error(f"teacher: {name} was trained with {own}; {other}; expected one that was trained with it")
+        there = f"teacher: {name} was trained with loss {teacher.loss}, which does not learn what is in no class"
+        raise LeNet5Error(f"{there}; expected a model trained with {config.loss}")
     if teacher.rubbish != config.rubbish:
-        own = f"no class at {teacher.rubbish:g}, this run has it at {config.rubbish:g}"
-        raise LeNet5Error(f"teacher: {name} has {own}; expected --rubbish {teacher.rubbish:g}, or another teacher")
+        there = f"teacher: {name} was trained with rubbish {teacher.rubbish:g}, this run has {config.rubbish:g}"
+        raise LeNet5Error(f"{there}; expected --rubbish {teacher.rubbish:g}, or another teacher")
 
 
 def _shuffled(split: sources.Split) -> sources.Split:
