@@ -364,12 +364,11 @@ def _note(source: str, names: Sequence[str]) -> str:
     if not moved & numbers:
         return ""
     labels = set(_class_names(source) or ())
-    if labels == set(DIGITS) or not labels <= numbers & set(names):
+    if labels == set(DIGITS) or not labels <= numbers & set(names) or not labels & moved:
         return ""
-    for label in sorted(labels & moved, key=int):
-        read = f"its labels, such as {label}, are taken as names of classes, not as places counted from 0"
-        return f"{source}: {read}; if they are places, give the names of the classes instead"
-    return ""
+    label = min(labels & moved, key=int)
+    read = f"its labels, such as {label}, are taken as names of classes, not as places counted from 0"
+    return f"{source}: {read}; if they are places, give the names of the classes instead"
 
 
 def _indices(
