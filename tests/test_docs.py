@@ -216,6 +216,14 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         assert not heading or heading in _headings(there), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lists_in_lists_are_such_on_the_site_too(page: Path) -> None:
+    """GitHub takes less: the site's Markdown needs four spaces, and a blank line after a paragraph of an item."""
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    assert re.findall(r"^ {1,3}(?:[-*]|\d+\.) .*|(?<=\n\n) {1,3}\S.*", text, re.MULTILINE) == []
+    assert re.findall(r"(?<=\n\n)(?: {4}.*\n)+(?:[-*]|\d+\.) .*", text) == []
+
+
 def test_the_guide_has_every_option() -> None:
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     options = {max(param.opts, key=len) for command in ALL for param in command.params}
