@@ -91,7 +91,11 @@ class Config:
     augment: Augment = _data("none", "Random distortions, new in each epoch.")
     drawn: int = _data(0, "Drawn digits added to the training images.", metavar="N", low=0, high=MAX_DRAWN)
     nondigits: int = _data(
-        0, "Drawn pictures of no digit added likewise, to be far from every glyph.", metavar="N", low=0, high=MAX_DRAWN
+        0,
+        "Drawn pictures of no digit added likewise, to be far from every glyph; with --loss discriminative.",
+        metavar="N",
+        low=0,
+        high=MAX_DRAWN,
     )
     rehearse: float = _data(
         0.0,

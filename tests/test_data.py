@@ -370,6 +370,7 @@ def test_advice_names_no_option_that_is_not_there(monkeypatch: pytest.MonkeyPatc
 
 def test_list_names_every_data_set() -> None:
     lines = run("data", "list").stdout.splitlines()
+    assert lines[0].split(maxsplit=4)[4].split("  ")[0] == "in cache"
     assert [line.split()[0] for line in lines] == ["name", *remote.SETS, "builtin[:N]", "builtin-letters[:N]"]
     assert all(
         each.page in line and each.licence in line for line, each in zip(lines[1:], remote.SETS.values(), strict=False)

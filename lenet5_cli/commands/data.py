@@ -87,12 +87,12 @@ def list_() -> None:
 
     from lenet5_cli.data import remote
 
-    table = Table("name", "images", "classes", "licence", "here", "published at", box=None, pad_edge=False)
+    table = Table("name", "images", "classes", "licence", "in cache", "published at", box=None, pad_edge=False)
     for name, each in remote.SETS.items():
-        here = "yes" if remote.in_cache(name) else "no"
-        table.add_row(name, f"{each.images:,}", str(each.classes), each.licence, here, each.page)
+        cached = "yes" if remote.in_cache(name) else "no"
+        table.add_row(name, f"{each.images:,}", str(each.classes), each.licence, cached, each.page)
     for name, classes in (("builtin", 10), ("builtin-letters", 26)):
-        table.add_row(f"{name}[:N]", "12,000", str(classes), "MIT", "yes", "drawn by lenet5 itself")
+        table.add_row(f"{name}[:N]", "12,000", str(classes), "MIT", "-", "drawn by lenet5 itself")
     screen = console()
     screen.width = max(screen.width, 140)  # a page is to be copied whole
     screen.print(table)
