@@ -74,7 +74,7 @@ class Config:
     seed: int | None = _main(
         None, "Seed of the initial weights and of each epoch's images.  [default: random, printed]", metavar="N", low=0
     )
-    max_time: str = _main("", "Start no epoch that would end later than this: 90s, 10m, 1h30m.", metavar="TIME")
+    max_time: str = _main("", "Start no further epoch that would end later than this: 90s, 10m, 1h30m.", metavar="TIME")
     data: str = _data(
         "mnist",
         "Data set by name (lenet5 data list), folder of IDX files or of folders of pictures, CSV or .npz file.",
