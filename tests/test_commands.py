@@ -32,6 +32,7 @@ def test_every_help_has_an_example(command: str | None) -> None:
     result = run(*filter(None, [command]), "--help")
     assert re.search(rf"Examples:\n +lenet5 {command or 'train'}", result.stdout)
     assert max(map(len, result.stdout.splitlines())) <= 100
+    assert "..." not in result.stdout.partition("Commands:")[2]  # what each does is said whole
 
 
 @pytest.mark.parametrize("command", ["train", "tune"])
