@@ -85,7 +85,7 @@ def open_regular(path: str | os.PathLike[str], expected: str) -> IO[bytes]:
         there = f"a symbolic link to {target}, which is not there" if (target := _link(path)) else "no such file"
         raise LeNet5Error(f"{path}: {there}; expected {expected}") from None
     except (OSError, ValueError) as error:
-        raise LeNet5Error(f"{path}: cannot be read: {_reason(error)}; expected {expected}") from None
+        raise unreadable(path, error, expected) from None
     there = f"a symbolic link to {target}, {kind}" if (target := _link(path)) else kind
     raise LeNet5Error(f"{path}: {there}; expected {expected}")
 
@@ -103,7 +103,7 @@ def content(path: str | os.PathLike[str], limit: int, expected: str) -> bytes:
         try:
             return file.read(limit)
         except OSError as error:
-            raise LeNet5Error(f"{path}: cannot be read: {error.strerror}; expected {expected}") from None
+            raise unreadable(path, error, expected) from None
 
 
 def _link(path: str | os.PathLike[str]) -> str | None:
@@ -153,7 +153,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
                 os.close(handle)
         _sync_folder(target.parent)
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def filling(folder: Path) -> Iterator[Path]:
             with suppress(OSError):
                 target.rmdir()
         if isinstance(error, OSError):
-            raise _unwritable(folder, error) from None
+            raise unwritable(folder, error) from None
         if isinstance(error, LeNet5Error):  # of a file that would have moved up
             raise LeNet5Error(str(error).replace(printable(str(temporary)), printable(str(folder)))) from None
         raise
@@ -221,7 +221,7 @@ def only_writer(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator
             temporary.touch()  # where nothing is locked, too, a folder that cannot be written is told at once
             temporary.unlink()
         except (OSError, ValueError) as error:
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
         yield
 
 
@@ -285,7 +285,14 @@ def _target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> LeNet5Error:
+def unreadable(path: str | os.PathLike[str], error: OSError | ValueError, expected: str = "") -> LeNet5Error:
+    """Return what to raise where a file or folder cannot be read, with what was expected there, if that is given."""
+    end = f"; expected {expected}" if expected else ""
+    return LeNet5Error(f"{path}: cannot be read: {_reason(error)}{end}")
+
+
+def unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> LeNet5Error:
+    """Return what to raise where a file or folder cannot be written."""
     return LeNet5Error(f"{path}: cannot be written: {_reason(error)}")
 
 

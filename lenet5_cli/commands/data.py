@@ -31,6 +31,7 @@ from lenet5_cli.commands.outputs import (
 )
 from lenet5_cli.config import Config
 from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.files import unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -202,7 +203,7 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
     try:
         write(splits, names, target, demand)  # another process may have written it meanwhile
     except OSError as error:
-        raise LeNet5Error(f"{error.filename or target}: cannot be written: {error.strerror}") from None
+        raise unwritable(error.filename or target, error) from None
     say_written(target)
 
 

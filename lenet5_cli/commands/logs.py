@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import click
 
 from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.files import unwritable
 
 BOARD = "tensorboard:"  # before the folder of a log for TensorBoard
 EVENTS = "events.out.tfevents.*"  # its files in it
@@ -65,7 +66,7 @@ def folder_held(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LeNet5Error(f"{folder}: cannot be written: {error.strerror}") from None
+        raise unwritable(folder, error) from None
     try:
         with only_writer(folder / "events.out.tfevents"):
             yield
@@ -104,7 +105,7 @@ def to_tensorboard(folder: Path) -> Iterator[Note]:
                 opened[place].add_event(event)
                 opened[place].flush()
             except OSError as error:
-                raise LeNet5Error(f"{place}: cannot be written: {error.strerror}") from None
+                raise unwritable(place, error) from None
 
         yield note
 
@@ -119,7 +120,7 @@ def to_file(path: Path | None) -> Iterator[Note]:
     try:
         file = path.open("wb", buffering=0)
     except OSError as error:
-        raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+        raise unwritable(path, error) from None
 
     def note(record: dict[str, Any]) -> None:
         line = _csv(record, columns) if as_csv else json.dumps(record) + "\n"
@@ -128,7 +129,7 @@ def to_file(path: Path | None) -> Iterator[Note]:
             while content:
                 content = content[file.write(content) :]
         except OSError as error:
-            raise LeNet5Error(f"{path}: cannot be written: {error.strerror}") from None
+            raise unwritable(path, error) from None
 
     with file:
         yield note

@@ -39,7 +39,7 @@ from lenet5_cli.commands.options import (
 from lenet5_cli.commands.outputs import refuse_existing
 from lenet5_cli.commands.progress import NoBar, progress
 from lenet5_cli.errors import LeNet5Error, printable
-from lenet5_cli.files import BUNDLED_MODEL, PICTURE_LIMIT
+from lenet5_cli.files import BUNDLED_MODEL, PICTURE_LIMIT, unreadable
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -237,7 +237,7 @@ def _unlisted(folder: Path) -> LeNet5Error | None:
         if os.path.isdir(folder):  # noqa: PTH112 - as above
             os.scandir(folder).close()
     except OSError as error:
-        return LeNet5Error(f"{folder}: cannot be read: {error.strerror}")
+        return unreadable(folder, error)
     return None
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from lenet5_cli.data import cache
 from lenet5_cli.errors import LeNet5Error, printable
-from lenet5_cli.files import PICTURE_LIMIT, content
+from lenet5_cli.files import PICTURE_LIMIT, content, unreadable
 from lenet5_cli.processes import begin_reading, ctrl_c_held_back
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             yield from (each for each in entries if not of_system(each.name))
     except OSError as error:
-        raise LeNet5Error(f"{folder}: cannot be read: {error.strerror}; expected a folder of pictures") from None
+        raise unreadable(folder, error, "a folder of pictures") from None
 
 
 def _classes(top: Path, *, names_only: bool = False) -> list[str]:

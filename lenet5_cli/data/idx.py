@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, overload
 import numpy as np
 
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import likeness, open_regular, replacing
+from lenet5_cli.files import likeness, open_regular, replacing, unreadable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -172,7 +172,7 @@ def read(path: str | os.PathLike[str], *, limit: int = GZIP_LIMIT) -> NDArray[An
             file.seek(0)
             return _unpack(file, path, limit) if gzipped else _read_plain(file, path)
     except OSError as problem:
-        raise LeNet5Error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+        raise unreadable(path, problem) from problem
 
 
 def read_images(path: str | os.PathLike[str]) -> NDArray[np.uint8] | Stored:
@@ -238,7 +238,7 @@ def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathL
                 )
             done += count
     except OSError as problem:
-        raise LeNet5Error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+        raise unreadable(path, problem) from problem
 
 
 def _read_at(file: IO[bytes], part: memoryview, place: int) -> int:

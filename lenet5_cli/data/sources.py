@@ -15,7 +15,7 @@ import numpy as np
 from lenet5_cli.data import cache, folders, idx, remote, tables
 from lenet5_cli.data.glyphs import DIGITS, LETTERS, MAX_CLASSES, composed, read_names
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import open_regular
+from lenet5_cli.files import open_regular, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -138,7 +138,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
             return replace(_read_pictures(source, split, how), note=_note(source, how.names))
         return _read_idx(source, split, how)
     except OSError as problem:
-        raise _unreadable(problem.filename or source, problem) from problem
+        raise unreadable(problem.filename or source, problem) from problem
 
 
 def read_as(source: str) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ def read_as(source: str) -> tuple[str, ...]:
             return ("as_is",) if folders.is_split(path) else ("test_fraction", "as_is")
         return () if path.exists() else ("test_fraction", "as_is")
     except OSError as problem:
-        raise _unreadable(problem.filename or source, problem) from problem
+        raise unreadable(problem.filename or source, problem) from problem
 
 
 def extended(split: Split, digits: int, nondigits: int, *, nonclass: int) -> Split:
@@ -505,7 +505,7 @@ def _find_in_variable(folder: str, split: str, how: Reading) -> tuple[Path, Path
     except LeNet5Error as error:
         raise LeNet5Error(f"{VARIABLE}: {error}") from None
     except OSError as problem:
-        raise LeNet5Error(f"{VARIABLE}: {_unreadable(folder, problem)}; {expected}") from None
+        raise LeNet5Error(f"{VARIABLE}: {unreadable(folder, problem)}; {expected}") from None
     raise LeNet5Error(f"{VARIABLE}: {folder}: {there}; {expected}")
 
 
@@ -521,10 +521,6 @@ def _find_in_folder(source: str, split: str, how: Reading) -> tuple[Path, Path]:
     what, nor = (missing, "") if holds_idx(folder) else ("IDX files", ", nor a folder of pictures for each class")
     nor = "" if folders.is_one(folder) else nor  # the folder that VARIABLE names is to hold MNIST's files
     raise LeNet5Error(f"{source}: no {what} in this folder{nor}; the names tried are {', '.join(_spellings(missing))}")
-
-
-def _unreadable(path: str, problem: OSError) -> LeNet5Error:
-    return LeNet5Error(f"{path}: cannot be read: {problem.strerror or problem}")
 
 
 def _unknown(source: str, how: Reading) -> AbsentError:

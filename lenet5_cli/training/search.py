@@ -26,7 +26,7 @@ from lenet5_cli.config import Config, check, choices, keyed, nearest, shown, spa
 from lenet5_cli.data.glyphs import Sheet
 from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import only_writer, open_regular, shipped_folder
+from lenet5_cli.files import only_writer, open_regular, shipped_folder, unwritable
 from lenet5_cli.processes import ctrl_c_held_back
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import wilson
@@ -470,7 +470,7 @@ class _Journal(JournalFileBackend):
         try:
             super().append_logs(logs)
         except OSError as error:
-            raise LeNet5Error(f"{self._file_path}: cannot be written: {error.strerror}") from None
+            raise unwritable(self._file_path, error) from None
 
 
 def _study(storage: Path | None) -> Study:
@@ -485,7 +485,7 @@ def _study(storage: Path | None) -> Study:
         journal = JournalStorage(_Journal(str(storage), lock))
         names = [study.study_name for study in journal.get_all_studies()]
     except OSError as error:
-        raise LeNet5Error(f"{storage}: cannot be written: {error.strerror}") from None
+        raise unwritable(storage, error) from None
     except DAMAGE:
         raise _no_journal(storage) from None
     if names and STUDY not in names:
