@@ -359,7 +359,7 @@ def _learned(saved: "Checkpoint", where: Config) -> "set[str | bytes]":
     from lenet5_cli.training import inputs
 
     with suppress(LeNet5Error):  # what cannot be read so was not trained on
-        split = inputs.load(where, "train", saved.sheet and saved.sheet.names, cores=available_cores())
+        split = inputs.load(where, "train", saved.names, cores=available_cores())
         if split.sha256 == saved.data.get("sha256"):
             return _told_apart(split)
     return set()

@@ -248,9 +248,8 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
     if data is None and config.data == ARRAYS:
         said = "was trained on arrays, not on a data set; --data names one that holds the same"
         raise LeNet5Error(f"{saved.where}{said}")
-    names = saved.sheet.names if saved.sheet else None
     there = replace(config, data=data or config.data)
-    split, test, notice = ranks.led(lambda: _load(there, names, fall_back=False))
+    split, test, notice = ranks.led(lambda: _load(there, saved.names, fall_back=False))
     run = Run.resume(saved, split, config)
     agree(ranks, run, training=split, test=test, rehearsed=run.rehearsed)
     return _Begin(run, test, notice)

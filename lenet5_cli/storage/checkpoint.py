@@ -105,6 +105,11 @@ class Checkpoint:
         return self.pairs[0][0].dtype.name
 
     @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of the classes; None in a file that keeps no glyphs."""
+        return self.sheet.names if self.sheet else None
+
+    @property
     def where(self) -> str:
         """The beginning of a message about it."""
         name = BUNDLED if self.path == str(BUNDLED_MODEL) else self.path

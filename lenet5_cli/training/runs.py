@@ -102,7 +102,7 @@ def _demand_type(name: str, value: object, kind: type | UnionType, expected: str
 
 def names_of(start: Checkpoint | None, given: Collection[str]) -> tuple[str, ...] | None:
     """Return the names of the classes that a run takes over from a model; None where its settings say which sheet."""
-    return start.sheet.names if start and start.sheet and "glyphs" not in given else None
+    return start.names if start and "glyphs" not in given else None
 
 
 def begin(config: Config, split: sources.Split, start: Checkpoint | None = None, given: Collection[str] = ()) -> "Run":
@@ -139,7 +139,7 @@ def _demand_same_classes(sheet: glyphs.Sheet, start: Checkpoint) -> None:
     Raises:
         LeNet5Error: its classes are not those of the model that was trained on them.
     """
-    own = start.sheet.names if start.sheet else glyphs.DIGITS
+    own = start.names or glyphs.DIGITS
     if sheet.names != own:
         there = f"rehearse: the glyph sheet {glyphs.difference(sheet.names, own, 'the starting model')}"
         raise LeNet5Error(f"{there}; expected the same classes; leave out rehearse or glyphs")
@@ -150,10 +150,9 @@ def to_rehearse(config: Config, start: Checkpoint) -> sources.Split | None:
     if not config.rehearse:
         return None
     how = {name: start.config[name] for name in READ_AS if name in start.config}
-    names = start.sheet.names if start.sheet else None
     name = str(start.data.get("name", "mnist"))
     try:
-        return load(Config(data=name, **how), "train", names)
+        return load(Config(data=name, **how), "train", start.names)
     except sources.AbsentError as error:
         advice = "put it back there, or leave out --rehearse"
         if isinstance(error, sources.DownloadError):
