@@ -265,10 +265,14 @@ def nearest(word: str, known: set[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; these are: {', '.join(sorted(known))}"
 
 
+def differing(config: Config) -> dict[str, Any]:
+    """Return the settings that differ from the defaults, by name."""
+    return {name: value for name, value in asdict(config).items() if value != getattr(Config, name)}
+
+
 def as_toml(config: Config) -> str:
     """Return the settings that differ from the defaults as a TOML text that ``read`` takes."""
-    differing = {name: value for name, value in asdict(config).items() if value != getattr(Config, name)}
-    lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in differing.items())
+    lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in differing(config).items())
     return "".join(lines).replace("\x7f", "\\u007f")  # the one character that JSON lets stand in a string, and TOML not
 
 

@@ -4,7 +4,7 @@ import platform
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from os import PathLike, fspath
 from pathlib import Path
 from time import monotonic
@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from lenet5_cli import __version__
-from lenet5_cli.config import READ_AS, Config, demand_known, known, read
+from lenet5_cli.config import READ_AS, Config, demand_known, differing, known, read
 from lenet5_cli.data import glyphs, sources
 from lenet5_cli.engine import optim
 from lenet5_cli.engine.committee import together
@@ -74,8 +74,7 @@ def train(
     _demand_type("output", output, PathLike, "the path of a checkpoint")
     demand_track(track)
     if isinstance(config, Config):
-        given = {field.name: getattr(config, field.name) for field in fields(Config)}
-        given = {name: value for name, value in given.items() if value != getattr(Config, name)}
+        given = differing(config)
     else:
         given = ({} if start is None else read("finetune")) | ({} if config is None else read(fspath(config)))
     given |= settings
