@@ -237,7 +237,7 @@ def _known(split: Split, how: Reading) -> Split:
     own = classes_of(split.source) or _digits_in(split.source, how.names)
     if not own or split.labels.max() >= len(own):  # in the place of MNIST may be other data
         return split
-    indices = _indices(own, places(split.source, how.names), how.names, lambda _: split.source)
+    indices = _indices(own, _places(own, how.names, certain=True), how.names, lambda _: split.source)
     return replace(split, labels=indices[split.labels])
 
 
