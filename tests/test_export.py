@@ -74,7 +74,14 @@ def test_the_archive_holds_the_network() -> None:
     assert [layer["name"] for layer in described["layers"]] == [layer.name for layer in network.layers]
     assert [layer.get("size") for layer in described["layers"]] == [5, 2, 5, 2, 5, None, None]
     assert described["config"] == SAVED.config
-    assert described["input"] == {"setting": "grey", "threshold": None, "padding": 2, "step": 1 / 255, "low": 0}
+    assert described["input"] == {
+        "setting": "grey",
+        "pixels": "from 0, the paper, to 255, the ink",
+        "threshold": None,
+        "padding": 2,
+        "step": 1 / 255,
+        "low": 0,
+    }
 
 
 def test_the_archive_has_the_same_bytes_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:

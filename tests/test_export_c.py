@@ -17,6 +17,7 @@ from lenet5_cli.engine import RBF, Conv, Dense, Subsampling
 from lenet5_cli.export import TARGETS, c, fixed, write
 from lenet5_cli.export import hex as target_hex
 from lenet5_cli.export.fixed import FixedPoint
+from lenet5_cli.export.layers import description
 from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
 from tests.conftest import run
@@ -242,7 +243,7 @@ def readmemh(text: str) -> np.ndarray:
 
 def as_read(images: np.ndarray, readme: str) -> np.ndarray:
     """Return images (n, 28, 28) as the network's input (n, 1, 32, 32), as the README tells it."""
-    if binary := re.search(r"a pixel of (\d+) or more, of 255, becomes (\d+), any other 0", readme):
+    if binary := re.search(r"to 255, the ink; one of (\d+) or more becomes (\d+), any other 0", readme):
         images = np.where(images >= int(binary[1]), int(binary[2]), 0)
     padding = int(re.search(r"the image with (\d+) pixels of 0 around it", readme)[1])
     subtracted = re.search(r"; then (\d+) is subtracted from every number, those around it too", readme)
@@ -264,6 +265,18 @@ def plain_sums(layer: object, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
         sums = sum(x[:, :, u::s, v::s] for u in range(s) for v in range(s))
         return sums * weight[:, None, None]
     return np.einsum("nc,kc->nk", x.reshape(1, -1), weight)
+
+
+def test_pixels_are_told_as_the_model_takes_them() -> None:
+    """A model of pictures as they are, which are black on white, was said to take white ones on black."""
+    told = "from 0, black, to 255, white, as on the picture itself"
+    for as_is, pixels in ((False, "from 0, the paper, to 255, the ink"), (True, told)):
+        network = LeNet5(Config(seed=1, as_is=as_is))
+        header = c.render(network, saved(network), "float32", 1)["lenet5.h"].decode()
+        assert f"\n * The image is 28 rows of 28 pixels, {pixels}.\n" in header
+        readme = target_hex.render(network, saved(network), "int8", 1)["README.md"].decode()
+        assert f"; a pixel is a number {pixels}; one of 40 or more becomes 255, any other 0.\n" in readme
+        assert description(network, saved(network))["input"]["pixels"] == pixels
 
 
 @pytest.mark.parametrize("kind", fixed.TYPES)

@@ -309,6 +309,11 @@ def test_a_drawing_is_dark_on_white_to_a_model_of_pictures_as_they_are(as_is: "P
     assert image.min() < 64
     assert as_is.locator("#form").inner_text().endswith("the picture as it is, scaled to fit.")
     assert as_is.locator("#example-tools").is_hidden()
+    told = "32 × 32: the picture with 2 pixels of black around it; black is 0, white 1, from 40 of 255 on."
+    assert as_is.locator(".what").first.inner_text() == told
+    corner = "document.getElementById('{}').getContext('2d').getImageData(2, 2, 1, 1).data"
+    paper = as_is.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--low')")
+    assert bytes(as_is.evaluate(f"Array.from({corner.format('seen')})")[:3]).hex() == paper.strip(" #")
 
 
 def test_what_is_no_picture_is_said(page: "Page") -> None:

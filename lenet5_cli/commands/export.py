@@ -43,7 +43,7 @@ def export(model: Path, target: str, output: str | None, kind: str | None, golde
     MODEL is a checkpoint; without one, it is the bundled model.
 
     \b
-    onnx  a file for ONNX runtimes, which takes pictures as they are
+    onnx  a file for ONNX runtimes, from the bytes of a picture to the class
     c     C99 without dependencies, and a test program, for a computer or a microcontroller
     page  one HTML file to draw digits on
     npz   NumPy's arrays by name, with a JSON description

@@ -15,7 +15,7 @@ from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
 from lenet5_cli.export.fixed import INTERVALS, PIXEL_ONE, FixedPoint
-from lenet5_cli.export.layers import Weights, by_output, check_float32, codes, pixel_scale, weighted
+from lenet5_cli.export.layers import Weights, by_output, check_float32, codes, pixel_scale, pixels, weighted
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 WIDTH = 116  # characters a line of numbers
@@ -186,7 +186,8 @@ typedef struct {{
 
 /*
  * Returns the class whose glyph is nearest to what the network makes of an image, and sets the squared distances
- * to all glyphs{unit}. The image is {side} rows of {side} pixels, from 0, the paper, to 255, the ink.
+ * to all glyphs{unit}.
+ * The image is {side} rows of {side} pixels, {pixel_range}.
  */
 int lenet5_classify(const uint8_t image[LENET5_PIXELS], lenet5_distance distances[LENET5_CLASSES], lenet5_work *work);
 
@@ -211,7 +212,7 @@ typedef lenet5_number number;
 typedef {weight} weight;
 typedef {total} total;
 {activation}
-/* The image with {padding} pixels of paper around it. */
+/* The image with {padding} pixels of 0 around it. */
 static void input(const uint8_t *image, number *x)
 {{
     for (int i = 0; i < {side}; i++)
@@ -269,6 +270,7 @@ def _header(network: LeNet5, form: Form, made: str) -> str:
         odd=max(sizes[1::2]),
         unit="" if form.one == 1 else f", in units of 1 / ({form.one} * {form.one})",
         side=side,
+        pixel_range=pixels(network),
         accept=accept,
     )
 

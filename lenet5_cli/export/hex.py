@@ -14,6 +14,7 @@ from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
 from lenet5_cli.errors import printable
 from lenet5_cli.export.c import GOLDEN_SEED
 from lenet5_cli.export.fixed import INTERVALS, PIXEL_ONE, FixedPoint, Stage
+from lenet5_cli.export.layers import pixels
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 README = """\
@@ -98,9 +99,9 @@ def _text(name: str, array: NDArray[Any], order: str) -> str:
 
 def _readme(fixed: FixedPoint, saved: Checkpoint, files: list[str], golden: int) -> str:
     network, bits = fixed.network, fixed.type.line_bits
-    pixel = "a pixel is a number from 0, the paper, to 255, the ink"
+    pixel = f"a pixel is a number {pixels(network)}"
     if network.config.input == "binary":
-        pixel = f"a pixel of {THRESHOLD} or more, of 255, becomes {PIXEL_ONE}, any other 0"
+        pixel += f"; one of {THRESHOLD} or more becomes {PIXEL_ONE}, any other 0"
     if fixed.pixel_offset:
         pixel += f"; then {-fixed.pixel_offset} is subtracted from every number, those around it too"
     threshold = "This model has no threshold above which an image is of no class."

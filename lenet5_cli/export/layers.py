@@ -61,6 +61,12 @@ def pixel_scale(network: LeNet5) -> Scale:
     return Scale((high - low) / 255, low)
 
 
+def pixels(network: LeNet5) -> str:
+    """Return in words what pixels of 0 and of 255 are."""
+    ends = "black, to 255, white, as on the picture itself" if network.config.as_is else "the paper, to 255, the ink"
+    return f"from 0, {ends}"
+
+
 def weighted(network: LeNet5) -> list[Weights]:
     """Return all layers but the last."""
     return [layer for layer in network.layers if isinstance(layer, Weights)]
@@ -83,6 +89,7 @@ def description(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
         "lenet5": __version__,
         "input": {
             "setting": network.config.input,
+            "pixels": pixels(network),
             "threshold": THRESHOLD if network.config.input == "binary" else None,
             "padding": PADDING,
             **pixel_scale(network)._asdict(),

@@ -89,12 +89,13 @@ function addInput() {
   const { maps, rows, columns } = planes(network.layers[0].input_shape);
   const canvas = element("canvas", { role: "img", "aria-label": `input: ${rows} by ${columns}` });
   const { padding, threshold, low, step } = model.input;
-  const ends = `paper is ${shown(low, low < 0 ? 1 : 0)}, ink ${shown(low + 255 * step, low < 0 ? 3 : 0)}`;
+  const [zero, full] = model.as_is ? ["black", "white"] : ["paper", "ink"];
+  const ends = `${zero} is ${shown(low, low < 0 ? 1 : 0)}, ${full} ${shown(low + 255 * step, low < 0 ? 3 : 0)}`;
   const pixels = threshold === null ? ends : `${ends}, from ${threshold} of 255 on`;
   const what = element(
     "p",
     { className: "what" },
-    `${rows} × ${columns}: the picture with ${padding} pixels of paper around it; ${pixels}.`,
+    `${rows} × ${columns}: the picture with ${padding} pixels of ${zero} around it; ${pixels}.`,
   );
   views.push(new MapView(canvas, { maps, rows, columns, ...outputRange(-1), scale: 2 }));
   addSection(element("header", {}, element("h2", {}, "input")), element("div", { className: "row" }, canvas, what));
@@ -421,8 +422,7 @@ const seen = new MapView(find("seen"), {
   maps: 1,
   rows: network.side,
   columns: network.side,
-  low: 0,
-  high: 255,
+  ...(model.as_is ? { low: 255, high: 0 } : { low: 0, high: 255 }), // the lowest is drawn as paper
   scale: 5,
 });
 const inspector = new Inspector(find("inspector"), network, glyphColumns, inspectorColours, changed);
