@@ -20,6 +20,7 @@ from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
 from tests.conftest import run
+from tests.exporting import IMAGES, NETWORKS, saved
 
 SAVED = checkpoint.read(BUNDLED_MODEL)
 SMALL = ["npz", "c", "hex"]  # what needs no extra
@@ -99,6 +100,35 @@ def test_the_archive_says_which_maps_are_read() -> None:
     assert (c3["kind"], c3["size"], c3["activation"]) == ("conv", 5, "tanh")
     assert c3["connections"] == (archive["c3.weight"] != 0).any(axis=(2, 3)).astype(int).tolist()
     assert described["input"]["threshold"] == 40
+
+
+@pytest.mark.parametrize("name", ["bundled", "lecun1998", "tanh binary"])
+def test_the_archive_alone_gives_the_distances(name: str) -> None:
+    """By what the page on exports says; the numbers of the scaled tanh were nowhere in it."""
+    network = NETWORKS[name]()
+    archive = np.load(io.BytesIO(npz.render(network, saved(network))), allow_pickle=False)
+    described = json.loads(archive["network.json"])
+    given, tanh = described["input"], described["tanh"]
+    x = np.pad(IMAGES, ((0, 0), *[[given["padding"]] * 2] * 2))
+    if given["threshold"] is not None:
+        x = np.where(x >= given["threshold"], 255, 0)
+    x = given["low"] + given["step"] * x[:, None]
+    for layer in described["layers"][:-1]:
+        weight, bias = (archive[f"{layer['name']}.{part}"] for part in ("weight", "bias"))
+        if layer["kind"] == "conv":
+            windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(2, 3))
+            z = np.einsum("ncijuv,kcuv->nkij", windows, weight, optimize=True)
+        elif layer["kind"] == "subsampling":
+            _, i, j = layer["output_shape"]
+            z = x.reshape(len(x), len(weight), i, layer["size"], j, layer["size"]).sum(axis=(3, 5))
+            z = z * weight[:, None, None]
+        else:
+            z = x.reshape(len(x), -1) @ weight
+        z = z + bias.reshape(-1, *[1] * (z.ndim - 2))
+        scaled = layer["activation"] == "tanh"
+        x = tanh["amplitude"] * np.tanh(tanh["slope"] * z) if scaled else 1 / (1 + np.exp(-z))
+    distances = ((x[:, None] - archive["output.codes"]) ** 2).sum(axis=2)
+    np.testing.assert_allclose(distances, -network.scores(IMAGES), atol=1e-3)
 
 
 def test_an_unknown_target_is_told_the_known_ones() -> None:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli import __version__
 from lenet5_cli.engine import RBF, Conv, Dense, Layer, Subsampling
+from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, SCALES, THRESHOLD
 from lenet5_cli.errors import LeNet5Error
@@ -95,6 +96,7 @@ def description(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
             **pixel_scale(network)._asdict(),
         },
         "layers": [_layer(layer) for layer in network.layers],
+        "tanh": {"amplitude": AMPLITUDE, "slope": SLOPE},
         "threshold": network.threshold,
         "names": list(network.names),
         "config": saved.config,

@@ -17,7 +17,6 @@ import numpy as np
 
 from lenet5_cli.data import drawn, glyphs
 from lenet5_cli.engine import RBF, Layer
-from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.export.layers import description
@@ -87,7 +86,7 @@ def _model(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
         "input": described["input"],
         "layers": described["layers"],
         "numbers": b64encode(b"".join(numbers)).decode(),
-        "tanh": {"amplitude": AMPLITUDE, "slope": SLOPE},
+        "tanh": described["tanh"],
         "threshold": described["threshold"],
         "names": described["names"],
         "glyph": [glyphs.ROWS, glyphs.COLUMNS],
