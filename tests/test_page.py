@@ -343,6 +343,24 @@ def test_the_models_threshold_decides_what_is_no_digit(opened: Open) -> None:
     assert f"farther than {network.threshold:.1f} is no digit" in page.locator("#reason").inner_text()
 
 
+def test_the_page_says_what_its_layers_read_and_what_is_no_class(
+    opened: Open, page_of: Callable[[str], "Page"]
+) -> None:
+    """A map of the paper's c3 was said to read all maps below, a unit all 1 maps; what is no class, no character."""
+    sparse = page_of("the paper's").locator(".what").all_inner_texts()
+    assert sparse[3] == "Each map slides a 5 × 5 kernel over each map below that it reads, and sums."
+    assert sparse[5] == "Each unit sums all 16 maps below, each value times a weight."
+    network = LeNet5(Config(seed=1, maps="1,1,1"), LETTERS)
+    network.distances = np.zeros(2)
+    page = opened(network)
+    told = page.locator(".what").all_inner_texts()
+    assert told[5] == "Each unit sums the map below, each value times a weight."
+    assert told[6] == "Each unit sums the unit below, each times a weight."
+    draw(page, 2)
+    assert answer(page) == "no class"
+    assert page.locator("#caption").inner_text().endswith("; beyond 0.0 it is no class.")
+
+
 @pytest.mark.parametrize("names", [("a", "hundred and 12", "c1"), tuple(f"c{k}" for k in range(128))], ids=len)
 def test_bars_begin_at_one_place_and_names_are_whole(opened: Open, names: tuple[str, ...]) -> None:
     """Bars that began behind their names could not be compared, and 128 cards were all called c."""

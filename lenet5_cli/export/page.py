@@ -89,6 +89,7 @@ def _model(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
         "tanh": described["tanh"],
         "threshold": described["threshold"],
         "names": described["names"],
+        "noun": network.sheet.noun,
         "glyph": [glyphs.ROWS, glyphs.COLUMNS],
         "as_is": network.config.as_is,
         "examples": _examples([] if network.config.as_is else described["names"]),

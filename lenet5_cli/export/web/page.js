@@ -6,12 +6,17 @@ const find = (id) => document.getElementById(id);
 const last = network.layers.length - 1;
 const [glyphRows, glyphColumns] = model.glyph;
 const classes = model.names;
-const none = classes.every((name) => /^[0-9]$/.test(name)) ? "no digit" : "no character"; // what is farther than the model's threshold from every glyph
+const none = `no ${model.noun}`; // what is farther than the model's threshold from every glyph
 const LONG_LIST = 12; // classes: of more, only the nearest are listed with a bar
 
 /** Return a number of things in words: 1 map, 6 maps. */
 function counted(count, thing) {
   return `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`;
+}
+
+/** Return all of a number of things in words: the map, all 16 maps. */
+function all(count, thing) {
+  return count === 1 ? `the ${thing}` : `all ${counted(count, thing)}`;
 }
 
 /** Return a layer's output as (maps, rows, columns). */
@@ -31,20 +36,21 @@ function explained(layer) {
   const {
     kind,
     size,
+    connections,
     input_shape: [maps],
     output_shape: [, rows = 1, columns = 1],
   } = layer;
   const kernels =
     layer === network.layers[0]
       ? `one ${size} × ${size} kernel over the input`
-      : `a ${size} × ${size} kernel over each map below, and sums`;
+      : `a ${size} × ${size} kernel over each map below${connections ? " that it reads" : ""}, and sums`;
   return {
     conv:
       rows * columns === 1
-        ? `Each unit sums all ${maps} maps below, each value times a weight.`
+        ? `Each unit sums ${all(maps, "map")} below, each value times a weight.`
         : `Each map slides ${kernels}.`,
     subsampling: `Each window of ${size} × ${size} becomes one value: its sum, times a weight, plus a bias.`,
-    dense: `Each unit sums all ${maps} units below, each times a weight.`,
+    dense: `Each unit sums ${all(maps, "unit")} below, each times a weight.`,
     rbf: "The nearest glyph is the answer. Dots mark where f6 differs from it: what the distance sums.",
   }[kind];
 }
