@@ -170,6 +170,17 @@ def test_the_checkpoint_that_is_read_is_not_written_over(target: str) -> None:
     assert Path("m.pkl").read_bytes() == BUNDLED_MODEL.read_bytes()
 
 
+@pytest.mark.parametrize(("target", "name"), [("c", "lenet5.h"), ("hex", "image.hex")])
+def test_the_checkpoint_is_not_written_over_by_a_file_of_a_folder(target: str, name: str) -> None:
+    model = Path("there", name)
+    model.parent.mkdir()
+    model.write_bytes(BUNDLED_MODEL.read_bytes())
+    said = run("export", model, "--to", target, "--output", "there", "--overwrite", code=2).stderr
+    assert said.endswith(f"Error: {model}: is read by MODEL; give what is written another name\n")
+    assert list(Path("there").iterdir()) == [model]
+    assert model.read_bytes() == BUNDLED_MODEL.read_bytes()
+
+
 @pytest.mark.parametrize("target", ["npz", "hex"])
 def test_what_another_process_has_written_meanwhile_stays(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     output = Path(TARGETS[target].output)

@@ -66,7 +66,6 @@ def export(model: Path, target: str, output: str | None, kind: str | None, golde
     path = (FOLDER if types else FILE).convert(given, option, context)
     demand = partial(refuse_filled if types else refuse_existing, overwrite, path)
     demand()
-    refuse_read([("MODEL", model)], path)
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.export import layers, write
     from lenet5_cli.storage import checkpoint
@@ -77,5 +76,6 @@ def export(model: Path, target: str, output: str | None, kind: str | None, golde
     note_glyphs(saved)
     module = import_module(f"lenet5_cli.export.{target}")
     rendered = module.render(network, saved, *((kind or types[0], golden or 1) if types else ()))
+    refuse_read([("MODEL", model)], *([path / name for name in rendered] if types else [path]))
     write(path, rendered, demand)  # another process may have written it meanwhile
     say_written(path)
