@@ -287,7 +287,9 @@ def test_digits_stay_digits_in_every_form(form: str, target: str) -> None:
 def test_convert_replaces_nothing(bars_folder: Path) -> None:
     Path("there").mkdir()
     Path("there/file").touch()
-    assert "there exists; --overwrite" in run("data", "convert", bars_folder, "there", code=2).stderr
+    said = run("data", "convert", bars_folder, "there", code=2).stderr
+    filled = "holds files already; --overwrite replaces those of the same names, and the others stay"
+    assert said.endswith(f"Error: there {filled}\n")
     for given in ([], ["--overwrite"]):  # which is not advised, as it would not help
         result = run("data", "convert", bars_folder, "there", "--to", "folders", *given, code=2)
         assert result.stderr.endswith("Error: there holds files already; pictures go into an empty folder\n")
@@ -330,8 +332,11 @@ def test_convert_replaces_nothing_that_came_meanwhile(form: str, name: str, monk
     monkeypatch.setattr(commands.data, "_load_both", load)
     target = name.removesuffix("/mine")
     said = run("data", "convert", "builtin:9", target, "--to", form, code=2).stderr
-    filled = "holds files already; pictures go into an empty folder"
-    message = filled if form == "folders" else "exists; --overwrite replaces it"
+    message = {
+        "folders": "holds files already; pictures go into an empty folder",
+        "idx": "holds files already; --overwrite replaces those of the same names, and the others stay",
+        "npz": "exists; --overwrite replaces it",
+    }[form]
     assert said.endswith(f"Error: {target} {message}\n")
     assert [path for path in Path().rglob("*") if path.is_file()] == [Path(name)]
     assert Path(name).read_bytes() == b"mine"

@@ -31,8 +31,11 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
 
 def refuse_filled(overwrite: bool, folder: Path) -> None:
     """Stop with exit code 2 if there are files in a folder to be filled, or nothing is there to make it in."""
-    if not (folder.is_dir() and all(each.name in FILLING for each in folder.iterdir())):
+    if not folder.is_dir():
         refuse_existing(overwrite, folder)
+    elif not overwrite and any(each.name not in FILLING for each in folder.iterdir()):
+        message = f"{folder} holds files already; --overwrite replaces those of the same names, and the others stay"
+        raise click.UsageError(printable(message))
 
 
 def demand_plot(name: str, path: Path | None) -> None:
