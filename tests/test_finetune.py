@@ -212,6 +212,15 @@ def test_several_runs_from_a_model_are_the_single_ones_and_hold_out_the_same_ima
     np.testing.assert_array_equal(LeNet5.load("model.pkl").parameters, LeNet5.load("start.pkl").parameters)
 
 
+@pytest.mark.usefixtures("start")
+def test_the_model_that_several_runs_start_from_is_none_of_their_files(own: Path) -> None:
+    """It was replaced by that of the first run, and then deleted."""
+    before = Path("start.pkl").rename("model-1.pkl").read_bytes()
+    result = run("train", "--from", "model-1.pkl", "--data", own, "--runs", 2, "--overwrite", code=2)
+    assert result.stderr.endswith("Error: model-1.pkl: is read by --from; give what is written another name\n")
+    assert Path("model-1.pkl").read_bytes() == before
+
+
 def test_what_is_rehearsed_is_read_as_it_was_and_by_the_classes_of_the_model(own: Path) -> None:
     """From a model of other classes, trained on a file of which half is tested on, and as well when it is resumed."""
     split = bars(200, seed=3)

@@ -163,7 +163,8 @@ class _Outputs(NamedTuple):
         refuse_read(files_read(values), *self.models, self.log, self.plot)
         refuse_folder_among(values.get("data") or "", self.board)
         if start:
-            refuse_read([("--from", start)], self.log, self.plot)  # the model itself may be replaced
+            # The model itself may be replaced, but not by one of several runs, whose files do not stay.
+            refuse_read([("--from", start)], *self.models[1:], self.log, self.plot)
         refuse_existing(overwrite, self.log, self.plot)
         refuse_events(overwrite, self.board)
         demand_plot("--plot", self.plot)
