@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from lenet5_cli import LeNet5, LeNet5Error, train
+from lenet5_cli.commands.train import _best_of, _Done
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, idx, remote, sources
 from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training import runs
 from lenet5_cli.training.loop import evaluate, mixed
+from lenet5_cli.training.metrics import Tally
 from tests.conftest import bars, left_behind, run, without_seconds
 
 SIZE = ["--input", "grey", "--maps", "4,8,40", "--samples-per-epoch", 50]
@@ -288,6 +291,24 @@ def test_the_table_of_several_runs_is_of_what_is_kept(own: Path) -> None:
     accuracies = {row[2].strip(" *") for row in rows}
     validated = train(data=str(own), start="start.pkl", seed=5, epochs=1, lr=0).history[0].validation_accuracy
     assert accuracies == {f"{validated:.4f}"}
+
+
+@pytest.mark.usefixtures("start")
+def test_of_runs_as_accurate_the_one_of_the_smallest_loss_is_kept(own: Path) -> None:
+    """The model that they started from was, and it was said that no epoch was better."""
+    run("train", *FINE, "--epochs", 1, "--lr", 0, "--data", own, "--output", "1.pkl")
+    still = checkpoint.read("1.pkl")
+    others = [[weight + 1, bias] for weight, bias in still.pairs]
+    done = []
+    for place, (pairs, loss) in enumerate([(still.pairs, 0.6), (others, 0.5), (others, 0.4)], start=1):
+        history = [replace(still.history[0], validation_loss=loss)]
+        checkpoint.write(f"{place}.pkl", replace(still, pairs=pairs, history=history))
+        test = Tally()
+        test.add(0.0, np.zeros(1, int), np.zeros((1, 10)))
+        done.append(_Done(Config(**still.config), Path(f"{place}.pkl"), history, test))
+    third = Path("3.pkl").read_bytes()
+    assert _best_of(done, Path("best.pkl"), still.history[0].validation_accuracy) == done[2].history
+    assert Path("best.pkl").read_bytes() == third
 
 
 def test_rehearsal_needs_a_model(bars_folder: Path) -> None:

@@ -449,18 +449,21 @@ def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list
 
     from lenet5_cli.files import replacing
     from lenet5_cli.storage import checkpoint
-    from lenet5_cli.training.runs import improved
+    from lenet5_cli.training.runs import improved, quality
 
-    kept = [_kept(run.history, run.config, started_at is not None) for run in done]
+    fine_tuned = started_at is not None
+    kept = [_kept(run.history, run.config, fine_tuned) for run in done]
+    better = [not fine_tuned or improved(checkpoint.read(run.path)) for run in done]  # else the model itself is kept
     if done[0].config.validation:
-        better = [started_at is None or improved(checkpoint.read(run.path)) for run in done]  # else that is kept
         name = "validation"
         reached = [
             (epoch.validation_accuracy if own else started_at) or 0 for own, epoch in zip(better, kept, strict=True)
         ]
     else:
         name, reached = "training", [epoch.accuracy for epoch in kept]
-    best = done[reached.index(max(reached))]
+    # Of runs as accurate, the best by what the best epoch of one is kept by.
+    qualities = [(*each, quality(epoch, fine_tuned)) for *each, epoch in zip(reached, better, kept, strict=True)]
+    best = done[qualities.index(max(qualities))]
     click.echo(f"{len(done)} runs; the best on the {name} images is kept")
     table = Table("seed", "epochs", name, "test")
     for run, accuracy in zip(done, reached, strict=True):
