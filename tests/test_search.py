@@ -188,7 +188,7 @@ def test_a_trial_worse_than_the_median_is_ended_early_but_not_in_its_last_epoch(
     epochs = runs.Epoch(1, 0.5, 0.5, 0.5, 50, 1.5, 0.5, 0.5)
     place = iter(range(1, 8))
 
-    def train(_: dict[str, Any], events: Any) -> None:
+    def train(_: dict[str, Any], events: Any, __: str) -> None:
         for number, accuracy in enumerate(curves.get(next(place), [0.8, 0.8, 0.8, 0.8]), 1):
             events.send(replace(epochs, epoch=number, validation_accuracy=accuracy))
         events.send(None)
@@ -251,6 +251,12 @@ def test_data_that_cannot_be_loaded_ends_the_search_and_the_trial_begins_again(
     assert again.trials == [first]
     assert [each.state for each in again._study.trials][1:] == [TrialState.FAIL, TrialState.WAITING]
     assert [trial.reason for trial in again.run(3)] == ["", ""]
+    for name in ("images-idx3", "labels-idx1"):
+        (bars_folder / f"t10k-{name}-ubyte").rename(bars_folder / f"train-{name}-ubyte")
+    with pytest.raises(LeNet5Error) as error:
+        next(again.run(4))
+    there = f"trial 5: {bars_folder}: its images are others than when the search began"
+    assert str(error.value) == f"{there}; put those back, or begin another search"
 
 
 def test_a_killed_trial_begins_again_with_its_settings(config: Config) -> None:

@@ -68,6 +68,18 @@ def test_a_trial_apart_tells_data_that_is_not_there_from_settings_that_do_not_fi
     assert len(sent) == 2
 
 
+def test_a_trial_apart_does_not_train_on_other_images_than_the_search_began_with(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures that were added meanwhile: its accuracy was compared with that of trials without them."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    sent: list[Any] = []
+    several.train_apart({"data": str(bars_folder)}, SimpleNamespace(send=sent.append), "0" * 64)  # type: ignore[arg-type]
+    there = f"{bars_folder}: its images are others than when the search began"
+    assert [str(each) for each in sent] == [f"{there}; put those back, or begin another search"]
+    assert isinstance(sent[0], LeNet5Error)
+
+
 @pytest.fixture
 def apart(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what does the work of one process of several here, and gives back what it sends."""

@@ -193,6 +193,7 @@ class Search:
             )
         run = Run(replace(config, seed=0), split)  # refuses what no trial could train with
         self.space, self._where = space, storage
+        self._sha256 = "" if "glyphs" in space else split.sha256  # in another sheet, labels may be other places
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = _study(storage)
         with only_writer(storage, wait=True) if storage else nullcontext():  # of those that begin it, one is the first
@@ -351,7 +352,7 @@ class Search:
         trial.set_user_attr("keep", settings["keep"])
         spawn = multiprocessing.get_context("spawn")
         events, sender = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=train_apart, args=(settings, sender), daemon=True)
+        process = spawn.Process(target=train_apart, args=(settings, sender, self._sha256), daemon=True)
         with ctrl_c_held_back():
             process.start()
         sender.close()  # so that the end of the process is the end of the events

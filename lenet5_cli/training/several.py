@@ -201,16 +201,20 @@ def _run_apart(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is written any more: end at once, without a traceback
 
 
-def train_apart(settings: dict[str, Any], events: Connection) -> None:
+def train_apart(settings: dict[str, Any], events: Connection, sha256: str = "") -> None:
     """Train in a process of its own, and send each epoch; then None, or why it cannot go on. Nothing is saved.
 
-    Why is a text where the settings are to blame, and the error itself where the data cannot be loaded.
+    Why is a text where the settings are to blame, and the error itself where the data cannot be loaded, or has another
+    SHA-256 than is given.
     """
     leave_ctrl_c_alone()
     try:
         config = Config(**settings)
         try:
             split = load(config, "train")
+            if sha256 and split.sha256 != sha256:
+                there = f"{split.source}: its images are others than when the search began"
+                raise LeNet5Error(f"{there}; put those back, or begin another search")
         except LeNet5Error as error:
             events.send(error)
             return
