@@ -29,6 +29,7 @@ from lenet5_cli.training.search import Search, read_space
 from tests.conftest import left_behind, room_for
 
 SPACE = {"lr": FloatDistribution(0.001, 0.1, log=True), "batch_size": IntDistribution(5, 50)}
+LETTERS = f"{', '.join(glyphs.read('letters').names)}; train --glyphs takes another"
 
 
 @pytest.fixture
@@ -414,6 +415,21 @@ def test_a_study_knows_its_glyphs_and_its_teacher_by_what_is_in_them(config: Con
     choice: search.Space = {"teacher": CategoricalDistribution(["own.pkl", ""])}
     searched = study(config, Path("searched.log"), choice)
     assert study(replace(config, teacher=""), Path("searched.log"), choice).trials == searched.trials
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "there"),
+    [
+        ("glyphs", "letters", f"builtin:100: class 0 has no glyph; the glyph sheet has {LETTERS}"),
+        ("teacher", "none.pkl", "none.pkl: no such file; expected a checkpoint"),
+    ],
+)
+def test_a_choice_that_no_trial_could_read_is_refused(name: str, choice: str, there: str, config: Config) -> None:
+    """The search ended at the first trial of such a sheet, and again whenever it went on."""
+    given = getattr(config, name)
+    with pytest.raises(LeNet5Error) as error:
+        study(replace(config, data="builtin:100"), space={name: CategoricalDistribution([given, choice])})
+    assert str(error.value) == f"space: {name} '{choice}': {there}"
 
 
 def test_of_those_that_begin_a_study_together_one_is_the_first(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,9 @@ from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import only_writer, open_regular, shipped_folder, unwritable
 from lenet5_cli.processes import ctrl_c_held_back
+from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
+from lenet5_cli.training.inputs import load
 from lenet5_cli.training.metrics import wilson
 from lenet5_cli.training.runs import Run
 from lenet5_cli.training.several import train_apart
@@ -184,14 +186,15 @@ class Search:
         """Begin a study, or go on with that of ``storage``, a journal.
 
         Raises:
-            LeNet5Error: no image is held out, the settings or the data do not fit, or the storage has another study or
-                is no journal.
+            LeNet5Error: no image is held out, the settings, choices of the space or the data do not fit, or the storage
+                has another study or is no journal.
         """
         if not config.validation:
             raise LeNet5Error(
                 f"validation: no image of {split.source} is held out; trials are compared on them; set validation"
             )
         run = Run(replace(config, seed=0), split)  # refuses what no trial could train with
+        _demand_readable(space, config)
         self.space, self._where = space, storage
         self._sha256 = "" if "glyphs" in space else split.sha256  # in another sheet, labels may be other places
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -536,6 +539,24 @@ def _ended(trial: FrozenTrial) -> Trial:
     settings = told.get("settings", trial.params)
     spent, reason, keep = told.get("seconds", 0.0), told.get("reason", ""), told.get("keep", "best")
     return Trial(trial.number + 1, settings, curve, spent, reason, keep=keep)
+
+
+def _demand_readable(space: Space, config: Config) -> None:
+    """Refuse a choice that no trial could read: a glyph sheet without the classes of the data, a teacher that is gone.
+
+    Raises:
+        LeNet5Error: there is one.
+    """
+    readers: dict[str, Callable[[str], object]] = {
+        "glyphs": lambda sheet: load(replace(config, glyphs=sheet), "train"),
+        "teacher": lambda paths: [checkpoint.read(path) for path in paths.split(",") if path],
+    }
+    for name in space.keys() & readers.keys():
+        for choice in space[name].choices:  # type: ignore[attr-defined]
+            try:
+                readers[name](choice)
+            except LeNet5Error as error:
+                raise LeNet5Error(f"space: {name} {shown(choice)}: {error}") from None
 
 
 def _digest(sheet: Sheet) -> str:
