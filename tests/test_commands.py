@@ -103,7 +103,9 @@ def test_a_link_into_a_folder_that_is_not_there_is_told() -> None:
 )
 @pytest.mark.parametrize("command", ["train", "tune"])
 def test_a_setting_without_effect_is_a_usage_error(command: str, arguments: list[str], message: str) -> None:
-    assert run(command, "--data", "builtin:9", *arguments, code=2).stderr.endswith(f"Error: {message}\n")
+    Path("space.toml").write_text("epochs = [1, 2]", encoding="utf-8")
+    space = ["--space", "space.toml"] if command == "tune" else []
+    assert run(command, "--data", "builtin:9", *space, *arguments, code=2).stderr.endswith(f"Error: {message}\n")
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,19 @@ def test_a_search_in_which_no_trial_ends_writes_nothing(how: list[object]) -> No
     assert left_behind() == ["bars", "space.toml"]
 
 
+@pytest.mark.usefixtures("begun")
+def test_a_setting_goes_with_what_is_searched(how: list[object]) -> None:
+    """It was refused, as the first trial would not need it."""
+    clip = [*how, "--clip", 1, "--trials", 1]
+    said = run(*clip, code=2).stderr.splitlines()[-1]
+    assert said == "Error: --clip goes with --optimizer sgd, not with adam"
+    Path("space.toml").write_text('optimizer = ["sgd", "adam"]', encoding="utf-8")
+    run(*clip)
+    assert read("best.toml")["clip"] == 1
+    said = run(*how, "--space", "default", "--lr-decay", 0.9, "--overwrite", code=2).stderr.splitlines()[-1]
+    assert said == "Error: --lr-decay goes with --schedule exponential, not with cosine"  # of the first trial
+
+
 def test_refusals(how: list[object], bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = run(*how, "--validation", 0, code=1).stderr.splitlines()[-1]
     assert said == (

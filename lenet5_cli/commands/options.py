@@ -21,7 +21,7 @@ from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_sheets
 from lenet5_cli.training.ranks import TIMEOUT, Ranks, launched, own_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from rich.console import Console
     from rich.text import Text
@@ -288,10 +288,14 @@ def _setting(setting: Field[Any], hidden: bool) -> Callable[[Command], Command]:
     )
 
 
-def config_of(values: dict[str, Any]) -> Config:
-    """Return the settings of the command line; it is wrong where one is out of bounds, or two do not go together."""
+def config_of(values: dict[str, Any], searched: "Collection[str]" = ()) -> Config:
+    """Return the settings of the command line; it is wrong where one is out of bounds, or two do not go together.
+
+    Those that are ``searched`` have other values too, with which one that is not may go.
+    """
     for name, (other, needed) in GOES_WITH.items():
-        if source_of(name) == "COMMANDLINE" and values[other] != needed:
+        may_go = values[other] == needed or (other in searched and name not in searched)
+        if source_of(name) == "COMMANDLINE" and not may_go:
             given, needs = (f"--{each.replace('_', '-')}" for each in (name, other))
             raise click.UsageError(f"{given} goes with {needs} {needed}, not with {values[other]}")
     try:

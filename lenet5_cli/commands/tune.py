@@ -138,7 +138,7 @@ def tune(
         refuse_existing(overwrite, output)  # another search may just have ended
     keep_best = _keep_best_of_all if storage else _keep_best
     ranges = read_space(space)
-    config = config_of(values)
+    config = config_of(values, ranges)
     _refuse_unwritable(config)
     split = load(config, "train")
     if source_of("validation") == "DEFAULT":
