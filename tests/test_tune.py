@@ -158,7 +158,8 @@ def test_a_search_in_which_no_trial_ends_writes_nothing(how: list[object]) -> No
     result = run(*how, "--time", "0s", code=1)
     assert result.stderr.endswith("Error: no trial finished; best.toml was not written\n")
     Path("space.toml").write_text('augment = ["none", "affine"]', encoding="utf-8")
-    result = run(*how, "--lr", 1e39, "--schedule", "exponential", "--trials", 1, code=1)
+    more = ["--lr", 1e39, "--schedule", "exponential", "--trials", 1]
+    result = run(*how, *more, "--plot", "trials.png", code=1)
     reason = "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr"
     assert result.stdout == f"trial: 1  val: 0.00000  epochs: 0  augment=none  ended early: {reason}\n"
     assert result.stderr.endswith("Error: no trial finished; best.toml was not written\n")
@@ -291,9 +292,21 @@ def test_ctrl_c_keeps_what_was_found(how: list[object]) -> None:
     assert search.returncode == 130, err
     assert "Trials that finished: " in out
     assert "Stopping at the end of this step; Ctrl-C again stops immediately.\n" in err
+    assert err.endswith("\nThe same command continues the search in journal.log.\n")
     assert "Traceback" not in err
     assert read("best.toml")["validation"] == 50
     assert left_behind() == ["bars", "best.toml", "journal.log", "space.toml"]
+
+
+def test_ctrl_c_before_a_trial_has_finished_says_so(how: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was said of what had become of the search."""
+    monkeypatch.setattr(search.Search, "run", lambda *_, **__: iter([signal.raise_signal(signal.SIGINT)][:0]))
+    said = run(*how, "--storage", "my journal.log", "--plot", "trials.png", code=130).stderr
+    assert said.endswith(
+        "Stopped before a trial finished; best.toml was not written.\n"
+        "The same command continues the search in 'my journal.log'.\n"
+    )
+    assert left_behind() == ["bars", "my journal.log", "space.toml"]
 
 
 @any_bytes

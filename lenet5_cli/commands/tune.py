@@ -148,13 +148,17 @@ def tune(
     click.echo(f"seed: {search.config.seed}", err=True)
     click.echo(_announced(search, trials, threads, len(split.labels)), err=True)
     exit_code = _run(search, trials, threads, limit, partial(keep_best, search, output))
-    if plot and search.trials:
-        figures.search(search.trials, search.importances(), plot)
     if search.ranked:
+        if plot:
+            figures.search(search.trials, search.importances(), plot)
         _show(search)
         say_written(output, plot)
         click.echo(f"lenet5 train --config {printable(quote(str(output)))} trains with it.", err=True)
     if exit_code:
+        if not search.ranked:
+            click.echo(printable(f"Stopped before a trial finished; {output} was not written."), err=True)
+        if storage:
+            click.echo(f"The same command continues the search in {printable(quote(str(storage)))}.", err=True)
         click.get_current_context().exit(exit_code)
     if not search.ranked:
         raise LeNet5Error(f"no trial finished; {output} was not written")
