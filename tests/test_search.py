@@ -1,5 +1,6 @@
 """The search: spaces, studies, trials that are ended early, lost, stopped and gone on with."""
 
+import errno
 import json
 import os
 import signal
@@ -295,6 +296,22 @@ def test_a_trial_whose_process_ends_again_and_again_ends_the_search(
     assert str(error.value) == (
         "trial 3: its process ended with exit code -9, as 2 times before; fewer --threads need less memory"
     )
+
+
+def test_a_trial_whose_process_the_system_does_not_grant_is_put_back(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said no more than that too many files were open."""
+
+    def refused(**_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(search.multiprocessing, "get_context", lambda _: SimpleNamespace(Pipe=refused))
+    searching = study(config)
+    with pytest.raises(LeNet5Error) as error:
+        next(searching.run(1))
+    assert str(error.value) == "trial 1: another process: Too many open files; fewer --threads need less"
+    assert [each.state for each in searching._study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
 def test_trials_of_a_machine_that_is_silent_begin_again_here(config: Config) -> None:

@@ -270,7 +270,8 @@ class Search:
         ``multiprocessing``: a script that calls this needs ``if __name__ == "__main__"``.
 
         Raises:
-            LeNet5Error: the process of a trial ended again and again, or the data cannot be loaded any more.
+            LeNet5Error: the process of a trial ended again and again or cannot be started, or the data cannot be loaded
+                any more.
         """
         deadline = time.monotonic() + seconds
         running: dict[Connection, _Running] = {}
@@ -353,13 +354,18 @@ class Search:
         trial.set_user_attr("settings", searched)
         settings = {**start, **searched}
         trial.set_user_attr("keep", settings["keep"])
-        spawn = multiprocessing.get_context("spawn")
-        events, sender = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=train_apart, args=(settings, sender, self._sha256), daemon=True)
-        with ctrl_c_held_back():
-            process.start()
+        spawn, attempt = multiprocessing.get_context("spawn"), trial.user_attrs.get("attempt", 1)
+        try:
+            events, sender = spawn.Pipe(duplex=False)
+            process = spawn.Process(target=train_apart, args=(settings, sender, self._sha256), daemon=True)
+            with ctrl_c_held_back():
+                process.start()
+        except OSError as error:
+            self._again(trial, attempt)
+            there = f"trial {trial.number + 1}: another process: {error.strerror}"
+            raise LeNet5Error(f"{there}; fewer --threads need less") from None
         sender.close()  # so that the end of the process is the end of the events
-        return _Running(trial, process, events, trial.user_attrs.get("attempt", 1), settings["epochs"])
+        return _Running(trial, process, events, attempt, settings["epochs"])
 
     def _hear(self, each: "_Running") -> Trial | None:
         """Take in what a trial says; return it if it has ended."""
