@@ -198,6 +198,17 @@ def test_a_cosine_ends_with_the_epoch_that_it_was_drawn_to() -> None:
         runs.continued(saved, {"epochs": 3})
 
 
+def test_patience_needs_images_held_out_from_the_beginning_of_a_run() -> None:
+    """It was advised to hold some out, which would be another run."""
+    begun = runs.Run(Config(epochs=2, samples_per_epoch=20, seed=3), bars(60))
+    next(begun.train(output="model.pkl"))
+    with pytest.raises(LeNet5Error) as error:
+        runs.continued(checkpoint.read("model.pkl"), {"patience": 2})
+    assert str(error.value) == (
+        "model.pkl: no images are held out in this run, so that patience ends nothing; leave it out"
+    )
+
+
 @pytest.mark.parametrize(("from_a_model", "kept"), [(True, 2), (False, 1)])
 def test_of_epochs_equally_accurate_the_first_is_kept_but_from_a_model_that_of_the_smallest_loss(
     from_a_model: bool, kept: int, monkeypatch: pytest.MonkeyPatch
