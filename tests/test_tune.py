@@ -75,9 +75,15 @@ def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: l
 
 
 @pytest.mark.usefixtures("begun")
-def test_settings_are_whole_on_a_narrow_terminal(how: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "50")
+@pytest.mark.parametrize("columns", ["25", "60"])
+def test_figures_and_settings_are_whole_on_a_narrow_terminal(
+    columns: str, how: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
     shown = run(*how).stdout
+    best = max(float(reached) for reached in re.findall(r"val: ([01]\.\d+)", shown))
+    assert re.search(rf"^ [123] +{best:.4f} ", shown, re.MULTILINE)
+    assert ("95 % interval" in shown) == (columns == "60")
     assert "…" not in shown
     assert "augment=none" in shown.partition("Trials that finished")[2].replace("\n", "").replace(" ", "")
 

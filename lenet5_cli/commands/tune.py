@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from lenet5_cli.training.search import Search, Trial
 
 SHOWN = 10  # trials in the table
+WIDE = 60  # columns that it needs for intervals and seconds beside the settings
 FOUND = "# Found by lenet5 tune"  # how settings found begin
 WRITES, BETWEEN = 20, 0.1  # attempts to write the output, and seconds between two: another machine takes milliseconds
 
@@ -267,13 +268,14 @@ def _show(search: "Search") -> None:
 
     screen, ranked = console(), search.ranked
     title = f"Trials that finished: {len(ranked)} of {len(search.trials)}; the best"
-    table = Table("trial", "val", "95 % interval", "seconds", "settings", title=title, box=None, title_justify="left")
+    more = ("95 % interval", "seconds") if screen.width >= WIDE else ()
+    table = Table("trial", "val", *more, "settings", title=title, box=None, title_justify="left")
     for column in table.columns:
         column.no_wrap, column.overflow = column.header != "settings", "fold"
     for trial in ranked[:SHOWN]:
         low, high = search.interval(trial)
-        measured = (f"{trial.accuracy:.4f}", f"{low:.4f} to {high:.4f}", f"{trial.seconds:.0f}")
-        table.add_row(str(trial.number), *measured, plain(screen, _said(trial)))
+        measured = (f"{low:.4f} to {high:.4f}", f"{trial.seconds:.0f}")[: len(more)]
+        table.add_row(str(trial.number), f"{trial.accuracy:.4f}", *measured, plain(screen, _said(trial)))
     screen.print(table)
     importances = search.importances()
     if importances:
