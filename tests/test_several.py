@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from lenet5_cli import LeNet5, LeNet5Error
+from lenet5_cli.commands import train as command
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, sources
 from lenet5_cli.storage import checkpoint
@@ -278,7 +279,26 @@ def test_several_runs_that_are_stopped_say_what_they_leave(
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(several, "side_by_side", stopped)
+    monkeypatch.setattr(command, "_demand_same_images", lambda *_: None)
     assert train(bars_folder, "--runs", 2, "-o", "my model.pkl", code=130).stderr.endswith(said)
+
+
+def test_a_run_of_several_on_other_images_than_the_first_ends_all(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where pictures were added meanwhile, accuracies on different images stood in one table."""
+    train(bars_folder, "--seed", 4)
+    saved = checkpoint.read("model.pkl")
+
+    def changed(_: object, outputs: list[str], *__: object) -> Any:
+        checkpoint.write(outputs[1], replace(saved, data=saved.data | {"sha256": "0" * 64}))
+        yield 1, saved.history[0]
+
+    monkeypatch.setattr(several, "side_by_side", changed)
+    result = train(bars_folder, "--runs", 2, "--overwrite", code=1)
+    there = f"seed 4: {bars_folder}: its images are others than when the runs began"
+    assert result.stderr.splitlines()[-1] == f"Error: {there}; put those back, or begin again"
+    assert result.stdout == ""
 
 
 def test_several_runs_write_over_nothing(bars_folder: Path) -> None:

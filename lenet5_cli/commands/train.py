@@ -394,6 +394,7 @@ def _train_several(
                     tests[place] = event
                     click.echo(which + _result(event, first.data))
                 else:
+                    _demand_same_images(outputs[place], begin.run, histories[place])
                     histories[place].append(event)
                     click.echo(which + _line(event))
                     note({"run": place + 1, "seed": configs[place].seed, **event.record()})
@@ -413,6 +414,15 @@ def _train_several(
     else:
         click.echo(START_KEPT, err=True)
     return history
+
+
+def _demand_same_images(path: Path, first: "Run", history: "list[Epoch]") -> None:
+    """Refuse a run of several, at its first epoch, whose process found other images than were loaded at first."""
+    from lenet5_cli.storage import checkpoint
+
+    if not history and (saved := checkpoint.read(path)).data["sha256"] != first.split.sha256:
+        there = f"seed {saved.config['seed']}: {first.split.source}: its images are others than when the runs began"
+        raise LeNet5Error(f"{there}; put those back, or begin again")
 
 
 def _stopped(histories: "dict[str, list[Epoch]]") -> str:
