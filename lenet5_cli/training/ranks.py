@@ -121,15 +121,9 @@ class Ranks:
 
     def share(self, make: Callable[[], T]) -> T:
         """Return on every rank what ``make`` returns on the leader, where alone it is called."""
-        if self.leader:
-            value = make()
-            for child in self._children(self.size):
-                self._send(value, child)
-            return value
-        received: T = self._from_above().recv()
-        for child in self._children(self.size):
-            self._send(received, child)
-        return received
+        value: T = make() if self.leader else self._from_above().recv()
+        self._to_children(_OBJECT, value)
+        return value
 
     def led(self, make: Callable[[], T]) -> T:
         """Return what ``make`` returns, called first by the leader: what it downloads, others find in the cache."""
@@ -186,9 +180,9 @@ class Ranks:
             raise Ended if tag == _END else Closed
         return message
 
-    def _to_children(self, tag: int) -> None:
+    def _to_children(self, tag: int, value: object = None) -> None:
         for child in self._children(self.size):
-            self._wait(self._data.isend(None, child, tag).Test, child)
+            self._wait(self._data.isend(value, child, tag).Test, child)
 
     def _children(self, size: int) -> list[int]:
         """Return to which of the first ranks this one passes on what comes from the leader, the farthest first."""
@@ -238,9 +232,6 @@ class Ranks:
             self.close()
             self._closed = True
         return self._closed
-
-    def _send(self, value: object, rank: int) -> None:
-        self._wait(self._data.isend(value, rank, _OBJECT).Test, rank)
 
     def _next(self, rank: int, *, timed: bool = True) -> tuple[int, Any]:
         """Wait for the next message of a rank; return its tag and what receives it."""
@@ -325,19 +316,19 @@ class Ranks:
         Raises:
             LeNet5Error: one does not answer, or all do and one is awaited nevertheless.
         """
-        silent = self._silent(_PING, GRACE)
+        silent = self._silent(_PING)
         if silent or awaited is not None:
             self._failed = True
             names = ", ".join(map(self.name, silent or [awaited or 0]))
             kind = LeNet5Error if self.leader or 0 not in silent else UnheardError
             raise kind(f"{names}: no answer for {self.timeout:g} seconds; --timeout sets how long that may take")
 
-    def _silent(self, question: int, seconds: float) -> list[int]:
+    def _silent(self, question: int) -> list[int]:
         """Return which of the others have not answered a question in time."""
         silent = [rank for rank in range(self.size) if rank != self.rank]
         for rank in silent:
             self._notify((question, self.rank), rank, _PING)
-        end = monotonic() + seconds
+        end = monotonic() + GRACE
         while silent and monotonic() < end:
             self._answer()
             while self._control.iprobe(tag=_PONG):
@@ -379,7 +370,7 @@ class Ranks:
         ``code`` is the exit code then.
         """
         self.leave()
-        if self._silent(_DOWN, GRACE):
+        if self._silent(_DOWN):
             sys.stdout.flush()
             sys.stderr.flush()
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the library would print a message of its own
