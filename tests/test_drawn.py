@@ -445,7 +445,7 @@ def test_styles_are_drawn_as_often_as_their_shares_say_or_evenly(monkeypatch, ev
         drawn, "_write", lambda table, styles, *rest: chosen.append(styles) or write(table, styles, *rest)
     )
     for seed in range(10):
-        drawn._draw_block(1, [seed], evenly)
+        drawn._digit_block(1, [seed], evenly)
     first = drawn._table(drawn._DIGITS).first
     frequencies = np.bincount(np.concatenate(chosen), minlength=first[-1]) / 1000
     shares = [share / 100 for digit in styles.DIGITS for share, _ in digit]

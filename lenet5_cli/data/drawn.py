@@ -8,7 +8,8 @@ The styles and the ranges of the random numbers were chosen by eye, and by how w
 reads MNIST's training images; MNIST's test images were not used.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -119,12 +120,7 @@ def draw(count: int, seed: int, *, evenly: bool = False) -> tuple[NDArray[np.uin
     Styles have their shares in MNIST or, ``evenly``, all the same: rare ones are then as frequent as common ones, and
     all are written less calmly.
     """
-    blocks = [
-        _draw_block(min(_BLOCK, count - start), [seed, start // _BLOCK], evenly) for start in range(0, count, _BLOCK)
-    ]
-    images = [np.empty((0, _SIDE, _SIDE), np.uint8), *(images for images, _ in blocks)]
-    labels = [np.empty(0, np.uint8), *(labels for _, labels in blocks)]
-    return np.concatenate(images), np.concatenate(labels)
+    return _in_blocks(partial(_digit_block, evenly=evenly), count, seed)
 
 
 def draw_letters(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -132,10 +128,7 @@ def draw_letters(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.u
 
     As ``draw`` does with digits, but with all styles of a letter the same share.
     """
-    blocks = [_letter_block(min(_BLOCK, count - start), [seed, start // _BLOCK]) for start in range(0, count, _BLOCK)]
-    images = [np.empty((0, _SIDE, _SIDE), np.uint8), *(images for images, _ in blocks)]
-    labels = [np.empty(0, np.uint8), *(labels for _, labels in blocks)]
-    return np.concatenate(images), np.concatenate(labels)
+    return _in_blocks(_letter_block, count, seed)
 
 
 def draw_nondigits(count: int, seed: int) -> NDArray[np.uint8]:
@@ -150,33 +143,34 @@ def draw_nondigits(count: int, seed: int) -> NDArray[np.uint8]:
     return np.concatenate([np.empty((0, _SIDE, _SIDE), np.uint8), *blocks])[:count]
 
 
-def _draw_block(count: int, seed: list[int], evenly: bool) -> tuple[np.ndarray, np.ndarray]:
+def _in_blocks(
+    block: Callable[[int, list[int]], tuple[np.ndarray, np.ndarray]], count: int, seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return ``count`` images and labels from blocks, each drawn from a random stream of its own."""
+    blocks = [block(min(_BLOCK, count - start), [seed, start // _BLOCK]) for start in range(0, count, _BLOCK)]
+    images = [np.empty((0, _SIDE, _SIDE), np.uint8), *(images for images, _ in blocks)]
+    labels = [np.empty(0, np.uint8), *(labels for _, labels in blocks)]
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def _digit_block(count: int, seed: list[int], evenly: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the first ``count`` images and labels of a block; the random numbers are those of the whole block."""
     rng = np.random.default_rng(seed)
     table = _table(_DIGITS)
     labels = rng.permutation(np.arange(_BLOCK) % 10).astype(np.uint8)
     shares = _decks()[labels, rng.integers(_SHARES, size=_BLOCK)]
     chosen = rng.integers(table.first[labels], table.first[labels + 1]) if evenly else shares
-    return _finished(table, chosen, count, rng, 1 if evenly else _CALM), labels[:count]
+    drawn = _ink(*_write(table, chosen, rng, 1 if evenly else _CALM), rng, count)
+    return _centre(drawn), labels[:count]
 
 
 def _letter_block(count: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first ``count`` letters and labels of a block, as ``_draw_block`` does digits."""
+    """Return the first ``count`` letters and labels of a block, as ``_digit_block`` does digits."""
     rng = np.random.default_rng([*seed, _LETTERS])
     table = _table(LETTERS)
     labels = rng.permutation(np.arange(_BLOCK) % len(LETTERS)).astype(np.uint8)
     chosen = rng.integers(table.first[labels], table.first[labels + 1])
-    return _finished(table, chosen, count, rng, _CALM), labels[:count]
-
-
-def _finished(
-    table: _Table, chosen: NDArray[np.integer], count: int, rng: np.random.Generator, spread: float
-) -> np.ndarray:
-    """Return the first ``count`` images of a block of styles."""
-    curves, down = _write(table, chosen, rng, spread)
-    curves, widths = _fit(curves, _press(curves.shape[0], curves.shape[1], rng), down)
-    images = _rasterise(curves[:count], widths[:count], down[:count])
-    return _centre(images)
+    return _centre(_ink(*_write(table, chosen, rng, _CALM), rng, count)), labels[:count]
 
 
 def _write(
@@ -193,10 +187,10 @@ def _draw_nondigits(rng: np.random.Generator) -> NDArray[np.uint8]:
     return _centre(images)[rng.permutation(_BLOCK)]
 
 
-def _ink(curves: Array, down: Mask, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return the images of some curves, drawn with a pen each."""
+def _ink(curves: Array, down: Mask, rng: np.random.Generator, count: int | None = None) -> NDArray[np.uint8]:
+    """Return the images of the first ``count`` curves, or of all, drawn with a pen each."""
     curves, widths = _fit(curves, _press(curves.shape[0], curves.shape[1], rng), down)
-    return _rasterise(curves, widths, down)
+    return _rasterise(curves[:count], widths[:count], down[:count])
 
 
 def _signs(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
