@@ -115,11 +115,10 @@ def _examples(names: list[str]) -> dict[str, Any]:
 
     These are a name each, and the pixels in 4 bits, row by row.
     """
-    digits, letters = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    kinds = ((digits, drawn.draw(100, EXAMPLE_SEED)), (letters, drawn.draw_letters(260, EXAMPLE_SEED)))
+    digits, letters = drawn.draw(100, EXAMPLE_SEED), drawn.draw_letters(260, EXAMPLE_SEED)
     examples = [
         (name, image)
-        for alphabet, (images, labels) in kinds
+        for alphabet, (images, labels) in ((glyphs.DIGITS, digits), (glyphs.LETTERS, letters))
         for label, name in enumerate(alphabet)
         if name in names
         for image in images[labels == label][:EXAMPLES]
