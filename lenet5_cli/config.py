@@ -178,6 +178,9 @@ class Config:
         return seconds("max_time", self.max_time)
 
 
+SETTINGS: dict[str, Field[Any]] = {setting.name: setting for setting in fields(Config)}
+
+
 def seconds(name: str, text: str) -> float:
     """Return a time such as 90s, 10m or 1h30m in seconds, infinity for an empty text.
 
@@ -200,15 +203,14 @@ def choices(setting: Field[Any]) -> tuple[str, ...]:
 
 def known(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of some settings, such as a checkpoint's, that this lenet5 knows."""
-    return {setting.name: settings[setting.name] for setting in fields(Config) if setting.name in settings}
+    return {name: settings[name] for name in SETTINGS if name in settings}
 
 
 def demand_known(settings: Iterable[str]) -> None:
     """Raise LeNet5Error where something is no setting."""
-    names = {setting.name for setting in fields(Config)}
     for name in settings:
-        if name not in names:
-            raise LeNet5Error(f"{name} is not a setting{nearest(name, names)}")
+        if name not in SETTINGS:
+            raise LeNet5Error(f"{name} is not a setting{nearest(name, SETTINGS)}")
 
 
 def presets() -> list[str]:
@@ -249,17 +251,17 @@ def keyed(path: Path, expected: str) -> tuple[dict[str, Any], Callable[[str], st
         LeNet5Error: no such file, not TOML, or a key that is no setting.
     """
     text = _text(path, expected)
-    table, names = _parse(text, path), {setting.name for setting in fields(Config)}
+    table = _parse(text, path)
     for key, value in table.items():
-        if key not in names:
-            if isinstance(value, dict) and names & value.keys():
+        if key not in SETTINGS:
+            if isinstance(value, dict) and SETTINGS.keys() & value.keys():
                 there = f"{_place(key, text)}[{key[:60]}] is a heading"
                 raise LeNet5Error(f"{path}: {there}; expected settings without one")
-            raise LeNet5Error(f"{path}: {_place(key, text)}{key[:60]} is not a setting{nearest(key[:60], names)}")
+            raise LeNet5Error(f"{path}: {_place(key, text)}{key[:60]} is not a setting{nearest(key[:60], SETTINGS)}")
     return table, partial(_place, text=text)
 
 
-def nearest(word: str, known: set[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint at the known word that is closest to this one, or the list of all if none is close."""
     close = difflib.get_close_matches(word.replace("-", "_"), sorted(known), n=1)
     return f"; did you mean {close[0]}?" if close else f"; these are: {', '.join(sorted(known))}"

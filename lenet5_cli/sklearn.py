@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet5_cli.config import Config
+from lenet5_cli.config import Config, known
 from lenet5_cli.data import glyphs
 from lenet5_cli.data.sources import ARRAYS, Split
 from lenet5_cli.engine import optim
@@ -224,8 +224,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise
 
     def _config(self) -> Config:
-        names = {field.name for field in fields(Config)}
-        return Config(**{name: value for name, value in self.get_params().items() if name in names})
+        return Config(**known(self.get_params()))
 
     def _sheet(self) -> glyphs.Sheet:
         """Return a glyph for each class: the first ones of the sheet."""

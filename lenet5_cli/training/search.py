@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import Field, asdict, dataclass, fields, replace
+from dataclasses import Field, asdict, dataclass, replace
 from math import ceil, inf, isfinite, log10
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lenet5_cli.config import Config, check, choices, keyed, nearest, shown, spaces
+from lenet5_cli.config import SETTINGS, Config, check, choices, keyed, nearest, shown, spaces
 from lenet5_cli.data.glyphs import Sheet
 from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
@@ -121,10 +121,9 @@ def read_space(name: str) -> Space:
         raise LeNet5Error("an empty name; expected a search space or a TOML file of ranges of settings")
     path = shipped_folder("configs") / "spaces" / f"{name}.toml" if name in spaces() else Path(name)
     ranges, place = keyed(path, "a TOML file of ranges of settings")
-    settings = {setting.name: setting for setting in fields(Config)}
     for key, given in ranges.items():
         try:
-            ranges[key] = _distribution(settings[key], given)
+            ranges[key] = _distribution(SETTINGS[key], given)
         except LeNet5Error as error:
             raise LeNet5Error(f"{path}: {place(key)}{error}") from None
     if not ranges:
