@@ -84,7 +84,7 @@ def test_a_trial_apart_does_not_train_on_other_images_than_the_search_began_with
 @pytest.fixture
 def apart(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what does the work of one process of several here, and gives back what it sends."""
-    handlers: dict[int, list[object]] = {signal.SIGINT: [], signal.SIGTERM: []}
+    handlers: dict[int, list[object]] = {signal.SIGINT: [], signal.SIGTERM: [], several.END: []}
     monkeypatch.setattr(signal, "signal", lambda number, handler: handlers[number].append(handler))
 
     def work(**settings: Any) -> list[Any]:
@@ -93,11 +93,13 @@ def apart(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         starts: queue.Queue[Any] = queue.Queue()
         starts.put(None)
         several._run_apart(4, config, "model.pkl", starts, 1, events)
-        # The first process decides on Ctrl-C; an end by it becomes an exception, so that nothing half-written stays.
-        # Once all is written, it is the system's again, and shows no traceback.
+        # The first process decides on Ctrl-C and on SIGTERM, which Slurm sends to all; an end by it becomes an
+        # exception, so that nothing half-written stays. Once all is written, it is the system's again, and shows no
+        # traceback.
         assert handlers == {
             signal.SIGINT: [signal.SIG_IGN],
-            signal.SIGTERM: [signal.default_int_handler, signal.SIG_DFL],
+            signal.SIGTERM: [signal.SIG_IGN],
+            several.END: [signal.default_int_handler, signal.SIG_DFL],
         }
         return list(events.queue)
 
@@ -160,12 +162,10 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
         def join(self) -> None:
             seen.joined.append(self.place)
 
-        def terminate(self) -> None:
-            seen.terminated.append(self.place)
-
     contexts = {"spawn": SimpleNamespace(Queue=new_queue, Process=Process)}
     monkeypatch.setattr(several.multiprocessing, "get_context", contexts.__getitem__)
     monkeypatch.setattr(several, "start_tracker", lambda: seen.tracked.append(True))
+    monkeypatch.setattr(several, "_end", lambda process: seen.terminated.append(process.place))
     monkeypatch.setattr(several, "POLL", 0.001)
     configs = [Config(seed=seed) for seed in (5, 6, 7)]
 

@@ -1,6 +1,7 @@
 """Runs in processes of their own: several side by side, on the ranks of one command, and the trials of a search."""
 
 import multiprocessing
+import os
 import queue
 import signal
 from collections.abc import Callable, Generator, Iterator
@@ -24,6 +25,7 @@ from lenet5_cli.training.ranks import ALONE, Ranks
 from lenet5_cli.training.runs import Run, to_rehearse
 
 POLL = 0.2  # seconds between looks at whether several runs shall stop
+END = getattr(signal, "SIGUSR1", signal.SIGTERM)  # which the first process alone sends to that of a run; see _run_apart
 
 Event = tuple[int, Epoch | Tally]
 """The place of a run among several, and an epoch that it has saved, or at its end what it does on the test split."""
@@ -153,8 +155,13 @@ def _events(
     finally:
         for process in running.values():
             if process.pid:  # else it could not be started
-                process.terminate()
+                _end(process)
                 process.join()
+
+
+def _end(process: Any) -> None:
+    if process.exitcode is None:
+        os.kill(process.pid, END)
 
 
 @contextmanager
@@ -178,10 +185,12 @@ def _run_apart(
 ) -> None:
     """Train one of several runs in a process of its own, and send what ``side_by_side`` yields.
 
-    It takes the checkpoint that it begins from, or None, from the queue ``starts``.
+    It takes the checkpoint that it begins from, or None, from the queue ``starts``. The first process decides when it
+    ends, also where Slurm or systemd sends SIGTERM to all: a run that ended before would be taken for one that failed.
     """
     leave_ctrl_c_alone()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception: no half-written file stays
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(END, signal.default_int_handler)  # an exception: no half-written file stays
     first = multiprocessing.parent_process()
     try:
         start = starts.get()
@@ -198,7 +207,7 @@ def _run_apart(
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is written any more: end at once, without a traceback
+        signal.signal(END, signal.SIG_DFL)  # nothing is written any more: end at once, without a traceback
 
 
 def train_apart(settings: dict[str, Any], events: Connection, sha256: str = "") -> None:
