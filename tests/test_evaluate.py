@@ -353,3 +353,14 @@ def test_eval_shows_tables(bars_folder: Path) -> None:
     assert "precision" in result.stdout
     assert "Confusions" in result.stdout
     assert "\x1b" not in result.stdout
+
+
+def test_no_rank_is_missed_while_the_leader_looks_what_a_model_has_learned(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To load a large folder once more took longer than the others waited for their first step."""
+    done: list[str] = []
+    for name in ("note_trained_on", "agree"):  # from which on the time counts
+        monkeypatch.setattr(f"lenet5_cli.commands.evaluate.{name}", lambda *_, name=name, **__: done.append(name))
+    lenet5_run("eval", "bundled", "--data", str(bars_folder))
+    assert done == ["note_trained_on", "agree"]

@@ -148,9 +148,9 @@ def evaluate(
         if ranks.leader:
             refuse_read([*(("MODEL", model) for model in models), *data_read(where.data)], plot, errors)
         images = ranks.led(lambda: load(where, split, classifier.names))
-        agree(ranks, **{split: images})
         if ranks.leader and split == "test":
-            note_trained_on(saved, where, images)
+            note_trained_on(saved, where, images)  # which loads more
+        agree(ranks, **{split: images})
         count = partial(measure, data=images, threads=threads_of(ranks, threads), ranks=ranks, track=bar)
         # As a committee of one, whose loss is the cross-entropy: beside each other stand losses of one kind.
         each = [count(Committee([network])) for network in networks] if networks[1:] else []
