@@ -141,6 +141,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             with temporary.open("xb" if handle is None else "wb") as file:
                 yield file
                 file.flush()
+                _give(file.fileno(), target)
                 os.fsync(file.fileno())
             if target.exists():
                 shutil.copymode(target, temporary)
@@ -154,6 +155,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         _sync_folder(target.parent)
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from None
+
+
+def _give(file: int, target: Path) -> None:
+    """Give an open file the owner and group of one that is there, as far as this user may: only root gives files away.
+
+    Some disks, and systems other than POSIX, know none.
+    """
+    with suppress(OSError, AttributeError):
+        there = target.stat()
+        for owner in (there.st_uid, -1):
+            with suppress(OSError):
+                os.fchown(file, owner, there.st_gid)
+                break
 
 
 @contextmanager

@@ -47,6 +47,28 @@ def test_who_may_read_a_file_stays(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no owners")
+@pytest.mark.parametrize("root", [True, False])
+def test_owner_and_group_of_a_file_stay_where_this_user_may_give_it(
+    root: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A model of a group was then readable by that of who went on with its run, and by the former no more."""
+    given = []
+
+    def give(file: int, owner: int, group: int) -> None:
+        given.append((os.fstat(file).st_ino, owner, group))
+        if owner >= 0 and not root:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", give)
+    path = tmp_path / "model.pkl"
+    write(path)
+    before = path.stat()
+    write(path)
+    owners = [before.st_uid] if root else [before.st_uid, -1]
+    assert given == [(path.stat().st_ino, owner, before.st_gid) for owner in owners]
+
+
 def test_a_file_is_written_where_the_disk_syncs_no_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def sync(handle: int) -> None:
         if stat.S_ISDIR(os.fstat(handle).st_mode):
