@@ -225,11 +225,13 @@ def only_writer(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator
     file does, and the next run takes and removes it. Where the system has no such locks, nothing is locked.
 
     Raises:
-        LeNet5Error: another process holds the lock and is not to be waited for, or the folder cannot be written.
+        LeNet5Error: another process holds the lock and is not to be waited for, the folder cannot be written, or the
+            file there cannot be replaced.
     """
     with ExitStack() as held:
         try:
             target = _target(path)
+            _demand_own(target, path)
             held.enter_context(_held(target.with_name(f".{target.name}.lock"), path, wait=wait))
             temporary = target.with_name(f".{target.name}.part")
             temporary.touch()  # where nothing is locked, too, a folder that cannot be written is told at once
@@ -237,6 +239,16 @@ def only_writer(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator
         except (OSError, ValueError) as error:
             raise unwritable(path, error) from None
         yield
+
+
+def _demand_own(target: Path, path: str | os.PathLike[str]) -> None:
+    """Refuse another user's file in a folder such as /tmp, in which all may write, but none replace those of others."""
+    folder = target.parent.stat()
+    if not (folder.st_mode & stat.S_ISVTX and target.exists()):
+        return
+    if os.geteuid() not in (0, folder.st_uid, target.stat().st_uid):
+        there = f"another user's file, which {target.parent} lets nobody else replace"
+        raise LeNet5Error(f"{path}: {there}; write to another file")
 
 
 @contextmanager

@@ -69,6 +69,27 @@ def test_owner_and_group_of_a_file_stay_where_this_user_may_give_it(
     assert given == [(path.stat().st_ino, owner, before.st_gid) for owner in owners]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no owners")
+def test_another_users_file_that_cannot_be_replaced_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first epoch was lost."""
+    path = tmp_path / "model.pkl"
+    write(path)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    with files.only_writer(path):
+        pass
+    tmp_path.chmod(0o1777)
+    with pytest.raises(LeNet5Error) as refused, files.only_writer(path):
+        pass
+    there = f"another user's file, which {tmp_path} lets nobody else replace"
+    assert str(refused.value) == f"{path}: {there}; write to another file"
+    monkeypatch.undo()
+    with files.only_writer(path):
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == ["model.pkl"]
+
+
 def test_a_file_is_written_where_the_disk_syncs_no_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def sync(handle: int) -> None:
         if stat.S_ISDIR(os.fstat(handle).st_mode):
