@@ -33,8 +33,9 @@ _LETTERS: Final = 26  # the same of letters; their number, as it happens
 _DIGITS: Final = tuple(tuple(strokes for _, strokes in digit) for digit in styles.DIGITS)
 _PLAIN: Final = "AEFHKLMNPRTVWX"  # capital letters that in none of their styles are a digit in somebody's hand
 _CAPITALS: Final = tuple(style for letter in _PLAIN for style in LETTERS[ord(letter) - ord("A")])
-_SIGNS: Final = (*styles.SIGNS, *_CAPITALS, *styles.OUTLINES)
-_STYLES: Final = (*_DIGITS, styles.OPENING, styles.CLOSING, styles.ARITHMETIC, _SIGNS)
+_LATIN: Final = (*styles.LATIN, *_CAPITALS)
+_SIGNS: Final = (*styles.SIGNS, *styles.OUTLINES)
+_STYLES: Final = (*_DIGITS, styles.OPENING, styles.CLOSING, styles.ARITHMETIC, _LATIN, _SIGNS)
 _THINGS: Final = (styles.OUTLINES, styles.SILHOUETTES)
 _SHARES: Final = 100  # that the styles of a digit have between them
 _CALM: Final = 0.7  # of the ranges of drift, stretch, slant and turn: with all, the report's job does not converge
@@ -194,10 +195,13 @@ def _ink(curves: Array, down: Mask, rng: np.random.Generator, count: int | None 
 
 
 def _signs(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return letters and other signs, arithmetic ones twice as often, (count, 28, 28)."""
+    """Return signs, (count, 28, 28): an eighth arithmetic ones, three eighths Latin letters, the others any of all."""
     table = _table(_STYLES)
+    arithmetic, latin, others = table.first[12:15]
     chosen = rng.integers(table.first[10], table.first[-1], size=count)
-    chosen[: count // 8] = rng.integers(table.first[12], table.first[13], size=count // 8)
+    eighth, half = count // 8, count // 2
+    chosen[:eighth] = rng.integers(arithmetic, latin, size=eighth)
+    chosen[eighth:half] = rng.integers(latin, others, size=half - eighth)
     return _ink(*_write(table, chosen, rng), rng)
 
 
@@ -208,7 +212,7 @@ def _rows(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     them an arithmetic one; the others are digits.
     """
     table = _table(_STYLES)
-    digits, opening, closing, arithmetic, last = table.first[10:]
+    digits, opening, closing, arithmetic, _, last = table.first[10:]
     length = rng.choice([2, 3, 4], count, p=[0.6, 0.25, 0.15])
     chosen = rng.integers(digits, size=(count, _LONGEST))
     signs, opened, closed, mixed, _ = np.split(np.arange(count), np.arange(2, 6) * count // 8)
