@@ -252,7 +252,7 @@ def _demand_own(target: Path, path: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def _held(lock: Path, path: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None]:
+def _held(lock: Path, path: str | os.PathLike[str], *, wait: bool) -> Iterator[None]:
     """Hold the lock file of a path until the block ends, and remove it; nothing where there are no locks."""
     handle = _locked(lock, path, wait=wait)
     try:
@@ -275,7 +275,7 @@ def _taken(temporary: Path, path: str | os.PathLike[str]) -> int | None:
         return _locked(temporary, path, wait=True)
 
 
-def _locked(lock: Path, path: str | os.PathLike[str], *, wait: bool = False) -> int | None:
+def _locked(lock: Path, path: str | os.PathLike[str], *, wait: bool) -> int | None:
     """Return a handle to the locked lock file, or None where the system or the disk has no locks."""
     while fcntl:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)

@@ -219,9 +219,9 @@ def _keep_best(search: "Search", output: Path) -> None:
     """Write the settings of the best trial so far, where there is one."""
     from lenet5_cli.files import replacing
 
-    for best in search.ranked[:1]:
+    if ranked := search.ranked:
         with replacing(output) as file:
-            file.write(_found(search, best).encode())
+            file.write(_found(search, ranked[0]).encode())
 
 
 def _keep_best_of_all(search: "Search", output: Path) -> None:

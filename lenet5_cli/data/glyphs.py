@@ -341,21 +341,23 @@ def _from_image(sheet: bytes, path: Path) -> Sheet:
             image = Image.alpha_composite(paper, image.convert("RGBA"))
         pixels = np.asarray(image.convert("RGB"))
     ink = (pixels == 0).all(axis=2)
-    for y, x in _first(~ink & (pixels != 255).any(axis=2)):
+    if foreign := _first(~ink & (pixels != 255).any(axis=2)):
+        y, x = foreign
         there = f"the pixel at x={x}, y={y} is #{pixels[y, x].tobytes().hex()}"
         raise LeNet5Error(f"{path}: {there}; expected black (#000000) or white (#ffffff)")
     strip = ink[::scale, ::scale]
-    for y, x in _first(_enlarged(strip, scale) != ink):
+    if uneven := _first(_enlarged(strip, scale) != ink):
+        y, x = uneven
         there = f"the pixel at x={x}, y={y} differs from the rest of its {scale}x{scale} block"
         raise LeNet5Error(f"{path}: {there}; expected blocks of one colour")
     codes: Codes = strip.reshape(ROWS, -1, COLUMNS).transpose(1, 0, 2).reshape(-1, ROWS * COLUMNS).astype(np.uint8)
     return Sheet(codes, names or DIGITS)
 
 
-def _first(pixels: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the row and column of the first true pixel, or nothing where there is none."""
+def _first(pixels: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """Return the row and column of the first true pixel, or None where there is none."""
     at = int(pixels.argmax())
-    return [divmod(at, pixels.shape[1])] if pixels.flat[at] else []
+    return divmod(at, pixels.shape[1]) if pixels.flat[at] else None
 
 
 def _largest_scale(count: int) -> int:

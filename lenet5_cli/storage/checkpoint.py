@@ -5,7 +5,6 @@ shapes, then one dict that says how they were made. The pairs alone, as the repo
 """
 
 import hashlib
-import math
 import os
 import pickle
 from collections.abc import Iterable
@@ -282,7 +281,7 @@ def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
     match value:
         case str() if len(value) > MAX_TEXT:
             raise LeNet5Error(f"{name}: a string of {len(value):,} characters; expected at most {MAX_TEXT:,}")
-        case float() if not math.isfinite(value):
+        case float() if not isfinite(value):
             raise LeNet5Error(f"{name}: {value}; expected a finite number")
         case None | bool() | int() | float() | str():
             pass
