@@ -316,8 +316,9 @@ def test_several_digits_are_told() -> None:
     page.paste(drawing(3), (0, 0))
     page.paste(drawing(7, size=150), (220, 20))
     page.save("page.png")
-    result = run("predict", "page.png")
-    assert result.stderr.splitlines()[1] == "page.png: 1 more beside it; --all reads them"
+    for form in ((), ("--csv",)):
+        result = run("predict", "page.png", *form)
+        assert result.stderr.splitlines()[1] == "page.png: 1 more beside it; --all reads them"
     assert answers("page.png")[0]["others"] == 1
 
 

@@ -428,6 +428,8 @@ def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int
     refused = 0
     for answer in answers:
         why = answer.get("reason", answer.get("error", "")).removeprefix(f"{printable(answer['file'])}: ")
+        if not why:
+            _note_others(answer)
         for each in answer.get("digits") or [answer]:
             answered = each.get(noun)
             figures = [f"{each[name]:.4f}" if name in each else "" for name in ("probability", "distance")]
@@ -437,6 +439,12 @@ def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int
         sys.stdout.flush()
         refused += bool(why)
     return refused
+
+
+def _note_others(answer: dict[str, Any]) -> None:
+    """Say where a picture shows more than the one that is named, which neither the table nor CSV has room for."""
+    if others := answer.get("others"):
+        click.echo(f"{printable(answer['file'])}: {others} more beside it; --all reads them", err=True)
 
 
 def _csv_line(values: Iterable[Any]) -> str:
@@ -462,8 +470,7 @@ def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", ev
             for place, text in enumerate(answer["text"].split("\n")):
                 row("" if place else file, text)
             continue
-        if others := answer["others"]:
-            click.echo(f"{file}: {others} more beside it; --all reads them", err=True)
+        _note_others(answer)
         order = sorted(range(len(answer["probabilities"])), key=lambda label: -answer["probabilities"][label])
         for place, label in enumerate(order[:top]):
             if not place or answer["probabilities"][label] >= LOWEST_SHOWN:
