@@ -114,6 +114,19 @@ def test_wrong_answers_to_pictures_name_their_files(monkeypatch: pytest.MonkeyPa
     assert boxes[0].x1 < boxes[1].x0
 
 
+def test_names_that_run_from_right_to_left_do_not_change_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer stood left of the arrow and the true class right of it, in Hebrew as of Arabic digits."""
+    names = ("ה", "ח", "٣", "3")
+    sheet = glyphs.Sheet(glyphs.read().codes[:4], names)
+    measured = Tally(200, names=names)
+    measured.add(0.0, np.array([0, 2]), -np.eye(4)[[0, 2]])
+    figure = drawn(monkeypatch, figures.errors, PICTURES[:2], measured.worst, measured)
+    assert {"\u200eה\u200e → \u200eח\u200e", "\u200e٣\u200e → \u200eה\u200e"} <= {*texts(figure)}
+    assert {text.get_fontsize() for text in figure.axes[0].texts if "→ \u200e" in text.get_text()} == {11}
+    title = drawn(monkeypatch, figures.glyphs, sheet, wide=None).axes[1].title.get_text()
+    assert title == "pixels that differ, of 84; minimum: \u200e٣\u200e and 3, 30"
+
+
 def test_names_of_classes_do_not_run_into_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = Tally(200, names=("class-1", "class-2", *"23456789"))
     measured.add(0.0, np.array([0, 0, 0]), -np.eye(10)[[0, 0, 0]])

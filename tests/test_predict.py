@@ -267,6 +267,20 @@ def test_explain_says_of_which_glyphs_the_distances_are(
     assert [said for said in written if said.startswith("squared")] == [f"squared distance to {which}"]
 
 
+def test_explain_keeps_names_that_run_from_right_to_left_in_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A candidate was "at 33.6 + 0.0 א", and the path א/2.png was 2/א.png."""
+    written: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda _pen, _place, said, *_, **__: written.append(said))
+    Path("א").mkdir()
+    drawing(3).save("א/2.png")
+    sheet = glyphs.Sheet(glyphs.read().codes[:2], ("ב", "ג"))
+    checkpoint.write("named.pkl", Checkpoint(LeNet5(Config(seed=1), sheet).pairs(), sheet))
+    run("predict", "--model", "named.pkl", "--explain", "seen.png", "א/2.png")
+    assert written[-1].startswith("\u200eא\u200e/\u200e2.png: dark ink")
+    candidates = [said for said in written if re.fullmatch(r"\u200e[בג]\u200e at \d+\.\d \+ \d+\.\d", said)]
+    assert len(candidates) > 1
+
+
 def test_explain_writes_what_pillows_own_font_has_not() -> None:
     """Two different characters were the same box."""
     pytest.importorskip("matplotlib")

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lenet5_cli.data.glyphs import COLUMNS, ROWS, Sheet, noun
 from lenet5_cli.pictures.decode import scaled
-from lenet5_cli.reports import BLUE, ORANGE, fonts
+from lenet5_cli.reports import BLUE, ORANGE, fonts, in_place
 
 if TYPE_CHECKING:
     from lenet5_cli.pictures.lines import Text
@@ -101,7 +101,8 @@ def draw(reading: "Reading", sheet: Sheet, words: str) -> Image.Image:
             pen.rectangle((left - 1, HEAD - 1, left + SIDE, HEAD + SIDE), outline=FAINT)
     _draw_candidates(image, pen, reading.candidates, sheet.names)
     top = HEAD + SIDE + STRIP
-    pen.text((GAP, top + FOOT // 2), words, INK, _fitting(words, WIDTH - 2 * GAP), anchor="lm")
+    line = "/".join(map(in_place, words.split("/")))  # it begins with a path, whose parts stay in their order
+    pen.text((GAP, top + FOOT // 2), line, INK, _fitting(words, WIDTH - 2 * GAP), anchor="lm")
     return image
 
 
@@ -118,7 +119,7 @@ def _draw_candidates(
             pen.rectangle((left - 3, top - 3, left + THUMB + 2, top + THUMB + 2), outline=ORANGE, width=3)
         name, score = names[int(each.distances.argmin())], f" at {each.distances.min():.1f} + {each.prior:.1f}"
         font = _font(12, name)
-        said = _shortened(name, font, THUMB + GAP // 2 - font.getlength(score)) + score
+        said = in_place(_shortened(name, font, THUMB + GAP // 2 - font.getlength(score))) + score
         pen.text((left + THUMB // 2, top + THUMB + 8), said, INK, font, anchor="mt")
 
 

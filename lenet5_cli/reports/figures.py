@@ -19,7 +19,7 @@ from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import replacing
-from lenet5_cli.reports import BLUE, GREY, ORANGE, fonts
+from lenet5_cli.reports import BLUE, GREY, ORANGE, fonts, in_place
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import BINS, Tally, Wrong, wilson
 
@@ -203,7 +203,8 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path, 
     for at, (place, label, scores) in enumerate(zip(named, worst.labels, worst.scores, strict=True)):
         x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
         _place(canvas, pictures[at], x, y, side, **_grey(np.array([0, 255])))
-        read = [f"{names[label]} →", names[answer]] if folded else [f"{names[label]} → {names[answer]}"]
+        true, taken = in_place(names[label]), in_place(names[answer])
+        read = [f"{true} →", taken] if folded else [f"{true} → {taken}"]
         size = min(_fitting(line, side, 11) for line in read)
         for line in read:
             _text(canvas, x + side / 2, y + side + 0.1, line, fontsize=size)
@@ -313,8 +314,8 @@ def glyphs(sheet: Sheet, path: Path) -> None:
     _matrix(panel, sheet.names, apart, apart, Normalize(0, apart.max()))
     for x, y in ((a, b), (b, a)):
         panel.add_patch(_frame(x - 0.5, y - 0.5, 1, 1, edgecolor=ORANGE, linewidth=2))
-    between = "\n" if above > 0.27 else " "
-    panel.set_title(f"pixels that differ, of 84;{between}minimum: {names[a]} and {names[b]}, {minimum}", fontsize=10)
+    between, pair = "\n" if above > 0.27 else " ", f"{in_place(names[a])} and {in_place(names[b])}"
+    panel.set_title(f"pixels that differ, of 84;{between}minimum: {pair}, {minimum}", fontsize=10)
     _write(figure, path)
 
 
@@ -417,7 +418,7 @@ def _fitting(text: str, room: float, largest: float) -> float:
 
 def _ems(text: str) -> float:
     """Return how wide a line of text is, rather too much than too little, as a multiple of its font size."""
-    return sum(1 if c in WIDE or east_asian_width(c) in "WF" else LETTER for c in text)
+    return sum(1 if c in WIDE or east_asian_width(c) in "WF" else LETTER for c in text if c.isprintable())
 
 
 def _beside(names: Sequence[str]) -> float:
