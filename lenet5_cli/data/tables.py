@@ -158,7 +158,7 @@ def _pixels(path: str | PathLike[str], number: int, rows: list[bytes]) -> NDArra
         values = np.loadtxt(text, np.int32, delimiter=",", comments=None, ndmin=2, encoding="latin-1")
         if values.shape == (len(rows), _PIXELS) and values.min() >= 0 and values.max() <= 255:
             return values.astype(np.uint8)
-    except (ValueError, DeprecationWarning):
+    except ValueError:
         pass
     # Something is wrong with some line, which is now looked for; NumPy does not say in which words of ours.
     return np.array([_row(path, number + at, row) for at, row in enumerate(rows)], np.uint8)
