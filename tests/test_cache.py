@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from http.client import IncompleteRead
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -110,6 +111,15 @@ def test_the_first_cause_of_an_error_is_told_without_its_address() -> None:
     chained.__context__ = OSError("middle")
     chained.__context__.__cause__ = ValueError("inner")
     assert cache._first_cause(chained) == "inner"
+
+
+def test_a_download_may_fail_by_what_is_no_error_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError("Connection broken") from IncompleteRead(b"ab", 5)
+
+    monkeypatch.setattr(pooch, "retrieve", broken)
+    with pytest.raises(OSError, match=r"^a\.b: IncompleteRead\(2 bytes read, 5 more expected\)$"):
+        cache.download(["https://a.b/file"], "md5:0", Path("cache/file"))
 
 
 def test_the_cache_is_that_of_the_user_unless_the_environment_names_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,6 +231,7 @@ def test_eval_shows_each_then_all_together(saved: list[str]) -> None:
     assert [line.split()[1] for line in lines[4:7]] == saved
     assert lines[8] == "Together, by the average of the 3 models' probabilities:"
     assert lines[9].startswith("test accuracy: ")
+    assert lines[-1] == "The models share no threshold: one of them was trained without --validation."
     assert left_behind() == ["bars", "binary.pkl", "both.png", "errors.png", "grey.pkl", "tanh.pkl"]
 
 

@@ -20,7 +20,7 @@ from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.reports import figures
-from lenet5_cli.training.metrics import Tally
+from lenet5_cli.training.metrics import Tally, wilson
 from lenet5_cli.training.search import Trial
 from tests.conftest import bars, history
 
@@ -209,6 +209,9 @@ def test_the_evaluation_shows_every_count_and_every_bin(monkeypatch: pytest.Monk
     # A lead of 10 to 11 over nine others is a confidence of 0.9996 and more: one bin, 28 of 30 right.
     assert calibration.get_title() == f"expected calibration error: {measured.calibration_error:.4f}"
     assert measured.calibration_error == pytest.approx(1 - 28 / 30, abs=5e-4)
+    ((points, caps, _),) = (container.lines for container in calibration.containers)
+    np.testing.assert_allclose(points.get_xydata(), [[1, 28 / 30]], atol=5e-4)
+    np.testing.assert_allclose([cap.get_ydata()[0] for cap in caps], wilson(28, 30))
     assert [bar.get_height() for bar in images.patches] == [30]
     assert [text.get_text() for text in images.texts] == ["30"]
     assert [text.get_text() for text in scale.get_yticklabels()] == ["0.1 %", "1 %", "10 %", "100 %"]

@@ -41,7 +41,10 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
 
 def test_who_may_read_a_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
+    before = os.umask(0o027)
     write(path)
+    os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640  # that of a new one is as the mask has it
     path.chmod(0o600)
     write(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -251,6 +254,8 @@ def test_the_lock_goes_however_a_block_ends(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), only_writer(path):
         1 / 0  # noqa: B018
     assert [path.name for path in tmp_path.iterdir()] == []
+    with only_writer(path):
+        (tmp_path / ".model.pkl.lock").unlink()  # by a user who clears up
 
 
 @pytest.mark.skipif(files.fcntl is None, reason="there are no such locks")
@@ -320,6 +325,17 @@ def test_what_is_written_leaves_no_file_open(tmp_path: Path) -> None:
     first = unused()
     with filling(tmp_path / "folder") as folder, only_writer(tmp_path / "model.pkl"):
         write(folder / "model.pkl")
+        second = unused()
+        with suppress(LeNet5Error), only_writer(tmp_path / "model.pkl"):  # which is locked
+            pass
+        assert unused() == second
     with suppress(ZeroDivisionError), replacing(tmp_path / "model.pkl"):
         1 / 0  # noqa: B018
     assert unused() == first
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file is known that cannot be read")
+def test_a_file_that_its_disk_cannot_read_is_told() -> None:
+    with pytest.raises(LeNet5Error) as refused:
+        files.content("/proc/self/mem", 9, "a checkpoint")  # nothing is at its first address
+    assert str(refused.value) == "/proc/self/mem: cannot be read: Input/output error; expected a checkpoint"

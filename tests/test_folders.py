@@ -340,6 +340,8 @@ def test_a_name_has_one_spelling() -> None:
 def test_an_empty_split_is_told() -> None:
     expected = "in the test split by --test-fraction 0; give another fraction, or more images"
     assert refusal(split="test", test_fraction=0) == f"own: none of 24 images is {expected}"
+    for count, of in ((1, "its one image is not"), (2, "none of 2 images is")):
+        assert folders.none_in("test", count, 0) == f"{of} {expected}"
     Path("own").rename("train")
     Path("own/test").mkdir(parents=True)
     Path("train").rename("own/train")

@@ -90,11 +90,13 @@ def test_json_has_the_curve(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_drawn_images_stand_behind_those_of_a_split() -> None:
     split = bars(20)
     assert sources.extended(split, 0, 0, nonclass=10) is split
-    taught = sources.extended(split, 7, 5, nonclass=10)
-    digits, labels = drawn.draw(7, 3, evenly=True)
-    np.testing.assert_array_equal(taught.images, np.concatenate([split.images, digits, drawn.draw_nondigits(5, 3)]))
-    assert taught.labels.tolist() == [*split.labels, *labels, *[10] * 5]
-    assert taught.labels.dtype == np.uint8
+    for count, others in ((7, 5), (7, 0), (0, 5)):
+        taught = sources.extended(split, count, others, nonclass=10)
+        digits, labels = drawn.draw(count, 3, evenly=True)
+        behind = [digits, drawn.draw_nondigits(others, 3)]
+        np.testing.assert_array_equal(taught.images, np.concatenate([split.images, *behind]))
+        assert taught.labels.tolist() == [*split.labels, *labels, *[10] * others]
+        assert taught.labels.dtype == np.uint8
 
 
 def test_what_is_no_digit_is_learned_to_be_farther_and_not_counted() -> None:

@@ -246,6 +246,9 @@ def test_idx_files_without_names_count_places_or_the_digits_that_the_sheet_has(f
     assert [sources.places("own", names).get("3") for names in sheets] == [6, 4, 3, 3, 3]
     fill(folder / "own", images[:2], np.array([0, 10], np.uint8), prefix="t10k")  # more classes than the digits
     assert load() == [own] * 5
+    for place in ("10", "11"):  # folders of pictures say what their classes are
+        Path("pictures", place).mkdir(parents=True)
+    assert sources.places("pictures", (*"abcdefgh", *"0123456789"))["10"] == 10
 
 
 def own_data(form: str, labels: str) -> str:
@@ -271,6 +274,7 @@ def own_data(form: str, labels: str) -> str:
         ("1234", "12345", True),
         ("1234", "01234", False),  # the same classes
         ("0123", "12345", False),  # places
+        ("01", "0132", False),  # the same classes, and others
         ("1235", "12345", False),  # names
         ("0123456789", "9876543210", False),  # the ten digits are names
         ("ab", "ab", False),
@@ -293,6 +297,13 @@ def test_letters_are_known_without_their_images(source):
 
 
 # What is refused
+
+
+def test_a_name_that_no_file_can_have_is_told():
+    name, said = "x" * 300, "cannot be read: File name too long"
+    assert refusal(name) == f"{name}: {said}"
+    with pytest.raises(LeNet5Error, match=f"^{name}: {said}$"):
+        sources.read_as(name)
 
 
 def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
