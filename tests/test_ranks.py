@@ -715,7 +715,7 @@ def test_a_rank_that_is_killed_ends_all_and_the_run_resumes_to_the_same_bytes(
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
 @pytest.mark.usefixtures("bars_folder")
 def test_a_rank_that_hangs_ends_all_and_ctrl_c_does_as_with_one(tmp_path: Path) -> None:
-    with started(3, "train", *SETTINGS, "--epochs", 9999, "--timeout", 1) as process:
+    with started(3, "train", *SETTINGS, "--epochs", 9999, "--timeout", 3) as process:
         assert process.stdout
         process.stdout.readline()
         os.kill(process_of(2, tmp_path), signal.SIGSTOP)
@@ -723,7 +723,7 @@ def test_a_rank_that_hangs_ends_all_and_ctrl_c_does_as_with_one(tmp_path: Path) 
     assert process.returncode in (1, 9)  # where the launcher kills a rank before it has heard of the end
     assert stderr.count("Error") == 1
     assert (
-        ": no answer for 1 seconds; --timeout sets how long that may take\n" in stderr.partition("Error: rank 2 on ")[2]
+        ": no answer for 3 seconds; --timeout sets how long that may take\n" in stderr.partition("Error: rank 2 on ")[2]
     )
     assert left_behind() == ["bars", "model.pkl"]
     with started(2, "train", "--resume", "--epochs", 9998) as process:
