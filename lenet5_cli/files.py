@@ -247,7 +247,7 @@ def _demand_own(target: Path, path: str | os.PathLike[str]) -> None:
     if not (folder.st_mode & stat.S_ISVTX and target.exists()):
         return
     if os.geteuid() not in (0, folder.st_uid, target.stat().st_uid):
-        there = f"another user's file, which {target.parent} lets nobody else replace"
+        there = f"another user's file, which nobody else may replace in {target.parent}"
         raise LeNet5Error(f"{path}: {there}; write to another file")
 
 

@@ -288,7 +288,7 @@ def test_convert_replaces_nothing(bars_folder: Path) -> None:
     Path("there").mkdir()
     Path("there/file").touch()
     said = run("data", "convert", bars_folder, "there", code=2).stderr
-    filled = "holds files already; --overwrite replaces those of the same names, and the others stay"
+    filled = "holds files already; --overwrite replaces those with the same names and leaves the others"
     assert said.endswith(f"Error: there {filled}\n")
     for given in ([], ["--overwrite"]):  # which is not advised, as it would not help
         result = run("data", "convert", bars_folder, "there", "--to", "folders", *given, code=2)
@@ -334,7 +334,7 @@ def test_convert_replaces_nothing_that_came_meanwhile(form: str, name: str, monk
     said = run("data", "convert", "builtin:9", target, "--to", form, code=2).stderr
     message = {
         "folders": "holds files already; pictures go into an empty folder",
-        "idx": "holds files already; --overwrite replaces those of the same names, and the others stay",
+        "idx": "holds files already; --overwrite replaces those with the same names and leaves the others",
         "npz": "exists; --overwrite replaces it",
     }[form]
     assert said.endswith(f"Error: {target} {message}\n")

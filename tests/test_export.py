@@ -24,7 +24,7 @@ from tests.exporting import IMAGES, NETWORKS, saved
 
 SAVED = checkpoint.read(BUNDLED_MODEL)
 SMALL = ["npz", "c", "hex"]  # what needs no extra
-FILLED = "holds files already; --overwrite replaces those of the same names, and the others stay"
+FILLED = "holds files already; --overwrite replaces those with the same names and leaves the others"
 EXISTS = {name: FILLED if target.types else "exists; --overwrite replaces it" for name, target in TARGETS.items()}
 
 

@@ -205,7 +205,7 @@ def test_patience_needs_images_held_out_from_the_beginning_of_a_run() -> None:
     with pytest.raises(LeNet5Error) as error:
         runs.continued(checkpoint.read("model.pkl"), {"patience": 2})
     assert str(error.value) == (
-        "model.pkl: no images are held out in this run, so that patience ends nothing; leave it out"
+        "model.pkl: no images are held out in this run, so patience has no effect; leave it out"
     )
 
 

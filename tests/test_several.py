@@ -76,8 +76,8 @@ def test_a_trial_apart_does_not_train_on_other_images_than_the_search_began_with
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     sent: list[Any] = []
     several.train_apart({"data": str(bars_folder)}, SimpleNamespace(send=sent.append), "0" * 64)  # type: ignore[arg-type]
-    there = f"{bars_folder}: its images are others than when the search began"
-    assert [str(each) for each in sent] == [f"{there}; put those back, or begin another search"]
+    there = f"{bars_folder}: its images have changed since the search began"
+    assert [str(each) for each in sent] == [f"{there}; put the old ones back, or begin another search"]
     assert isinstance(sent[0], LeNet5Error)
 
 
@@ -296,8 +296,8 @@ def test_a_run_of_several_on_other_images_than_the_first_ends_all(
 
     monkeypatch.setattr(several, "side_by_side", changed)
     result = train(bars_folder, "--runs", 2, "--overwrite", code=1)
-    there = f"seed 4: {bars_folder}: its images are others than when the runs began"
-    assert result.stderr.splitlines()[-1] == f"Error: {there}; put those back, or begin again"
+    there = f"seed 4: {bars_folder}: its images have changed since the runs began"
+    assert result.stderr.splitlines()[-1] == f"Error: {there}; put the old ones back, or begin again"
     assert result.stdout == ""
 
 

@@ -34,7 +34,7 @@ def refuse_filled(overwrite: bool, folder: Path) -> None:
     if not folder.is_dir():
         refuse_existing(overwrite, folder)
     elif not overwrite and any(each.name not in FILLING for each in folder.iterdir()):
-        message = f"{folder} holds files already; --overwrite replaces those of the same names, and the others stay"
+        message = f"{folder} holds files already; --overwrite replaces those with the same names and leaves the others"
         raise click.UsageError(printable(message))
 
 

@@ -66,7 +66,7 @@ class SheetFile(Named):
 def render_glyphs(
     sheet: str | None, font: Path | None, characters: str | None, output: Path, scale: int, overwrite: bool
 ) -> None:
-    """Render the glyphs that the output layer compares with.
+    """Render the glyphs of the output layer.
 
     Writes them side by side, each 7x12 pixels, black on white; the names of other classes than the ten digits are
     written beside the image, for glyphs.png into glyphs.names.txt. Shows them, and in how many pixels, of 84, each pair

@@ -421,8 +421,8 @@ def _demand_same_images(path: Path, first: "Run", history: "list[Epoch]") -> Non
     from lenet5_cli.storage import checkpoint
 
     if not history and (saved := checkpoint.read(path)).data["sha256"] != first.split.sha256:
-        there = f"seed {saved.config['seed']}: {first.split.source}: its images are others than when the runs began"
-        raise LeNet5Error(f"{there}; put those back, or begin again")
+        there = f"seed {saved.config['seed']}: {first.split.source}: its images have changed since the runs began"
+        raise LeNet5Error(f"{there}; put the old ones back, or begin again")
 
 
 def _stopped(histories: "dict[str, list[Epoch]]") -> str:

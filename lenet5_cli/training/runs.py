@@ -451,9 +451,7 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
             raise LeNet5Error(f"{saved.where}{name} is {was} in this run{there}; {would} would be another run{other}")
     config = replace(config, **{name: value for name, value in changes.items() if name in free})  # type: ignore[arg-type]
     if config.patience and not config.validation:
-        raise LeNet5Error(
-            f"{saved.where}no images are held out in this run, so that patience ends nothing; leave it out"
-        )
+        raise LeNet5Error(f"{saved.where}no images are held out in this run, so patience has no effect; leave it out")
     if saved.epoch >= config.epochs:
         more = saved.epoch > config.epochs
         of = f"epochs already, more than {config.epochs}" if more else f"of {config.epochs} epochs already"

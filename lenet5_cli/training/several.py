@@ -222,8 +222,8 @@ def train_apart(settings: dict[str, Any], events: Connection, sha256: str = "") 
         try:
             split = load(config, "train")
             if sha256 and split.sha256 != sha256:
-                there = f"{split.source}: its images are others than when the search began"
-                raise LeNet5Error(f"{there}; put those back, or begin another search")
+                there = f"{split.source}: its images have changed since the search began"
+                raise LeNet5Error(f"{there}; put the old ones back, or begin another search")
         except LeNet5Error as error:
             events.send(error)
             return
