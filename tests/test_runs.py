@@ -194,7 +194,7 @@ def test_a_cosine_ends_with_the_epoch_that_it_was_drawn_to() -> None:
     saved = begun.checkpoint()
     assert runs.continued(saved, {"max_time": "1h"}) == replace(begun.config, max_time="1h")
     there = "epochs is 2 in this run, all of its cosine schedule"
-    with pytest.raises(LeNet5Error, match=f"^{there}; 3 would be another run, such as --from begins$"):
+    with pytest.raises(LeNet5Error, match=f"^{there}; 3 would be another run, which --from begins$"):
         runs.continued(saved, {"epochs": 3})
 
 

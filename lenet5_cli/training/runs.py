@@ -447,7 +447,7 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
         own = getattr(config, name)
         if value != own and name not in free:
             was, would = ("none" if each == "" else each for each in (own, value))
-            there, other = (", all of its cosine schedule", ", such as --from begins") if name == "epochs" else ("", "")
+            there, other = (", all of its cosine schedule", ", which --from begins") if name == "epochs" else ("", "")
             raise LeNet5Error(f"{saved.where}{name} is {was} in this run{there}; {would} would be another run{other}")
     config = replace(config, **{name: value for name, value in changes.items() if name in free})  # type: ignore[arg-type]
     if config.patience and not config.validation:
