@@ -244,6 +244,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         reset: bool = True,
     ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         """Return X as images and y as an array; with ``reset``, take over the classes and what white is."""
+        _demand_unmasked(y, "y")
         pixels, labels = validate_data(self, _flat(X), y, reset=reset, dtype="numeric")
         check_classification_targets(labels)
         if reset:
@@ -289,7 +290,18 @@ def _range(X: NDArray[Any]) -> str:  # noqa: N803
     return f"{X.min():.7g} to {X.max():.7g}"
 
 
+def _demand_unmasked(given: object, name: str) -> None:
+    """Raise ValueError for a masked array, whose mask scikit-learn would forget."""
+    if isinstance(given, np.ma.MaskedArray):
+        raise ValueError(f"{name}: a masked array; expected a plain one, as its .filled(0) is")
+
+
 def _flat(X: Any) -> Any:  # noqa: N803
-    """Return pictures (n, 28, 28) as (n, 784), and leave everything else to scikit-learn's own checks."""
-    shape = np.shape(X) if isinstance(X, np.ndarray | list) else ()
-    return np.reshape(X, (-1, PIXELS)) if shape[1:] == (SIDE, SIDE) else X
+    """Return pictures (n, 28, 28) as (n, 784), and leave everything else to scikit-learn's own checks.
+
+    Raises:
+        ValueError: they are masked.
+    """
+    _demand_unmasked(X, "X")
+    shape = np.shape(X) if isinstance(X, list | tuple) else getattr(X, "shape", ())
+    return np.reshape(np.asarray(X), (-1, PIXELS)) if tuple(shape[1:]) == (SIDE, SIDE) else X

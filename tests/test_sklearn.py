@@ -18,6 +18,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from lenet5_cli import Config, LeNet5Error
+from lenet5_cli.data import idx
 from lenet5_cli.sklearn import LeNet5Classifier
 from tests.conftest import bars
 
@@ -130,6 +131,38 @@ def test_pictures_in_either_shape_and_range_are_the_same(fitted: LeNet5Classifie
     of_one = LeNet5Classifier(**QUICK).fit(flat / 255, split.labels)
     np.testing.assert_array_equal(of_one.predict_proba(flat / 255), fitted.predict_proba(flat))
     np.testing.assert_allclose(fitted.predict_proba(flat).sum(axis=1), 1, rtol=1e-5)
+
+
+class Tensor:
+    """Numbers of another library, which NumPy can read."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.shape = values, values.shape
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.values, dtype, copy=copy)
+
+
+def test_pictures_may_be_those_of_other_libraries(fitted: LeNet5Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three dimensions were refused, even of a split's images where a large file holds them."""
+    images = bars(20).images
+    monkeypatch.setattr(idx, "MEMORY_LIMIT", 0)
+    idx.write("images", images)
+    for given in (Tensor(images), tuple(images), idx.read_images("images")):
+        np.testing.assert_array_equal(fitted.predict_proba(given), fitted.predict_proba(images))
+
+
+def test_a_mask_is_not_forgotten(fitted: LeNet5Classifier) -> None:
+    data = bars(20)
+    said = "a masked array; expected a plain one, as its .filled(0) is"
+    for use in (fitted.predict, lambda X: LeNet5Classifier().fit(X, data.labels)):  # noqa: N803
+        with pytest.raises(ValueError, match=f"^X: {re.escape(said)}$"):
+            use(np.ma.masked_greater(data.images, 100))
+    with pytest.raises(ValueError, match=f"^y: {re.escape(said)}$"):
+        LeNet5Classifier().fit(data.images, np.ma.masked_equal(data.labels, 3))
 
 
 def test_booleans_are_0_and_1_and_refused_where_white_is_255(fitted: LeNet5Classifier) -> None:
