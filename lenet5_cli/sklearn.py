@@ -1,5 +1,6 @@
 """LeNet-5 as a classifier of scikit-learn (the extra ``sklearn``)."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -53,7 +54,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: passes over the training data; this and all below are settings of ``Config``, which says what they do.
         lr: learning rate of the first epoch.
         batch_size: images in a step.
-        seed: of the initial weights and of each epoch's images.
+        seed: of the initial weights and of each epoch's images; None: another for each call.
         optimizer, clip, schedule, lr_decay, warmup, ema, loss, rubbish, augment, order, samples_per_epoch, validation,
             keep, patience, max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
         threads: cores to compute on; the results are the same for any number.
@@ -75,7 +76,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: int = 30,
         lr: float = 0.004,
         batch_size: int = 32,
-        seed: int = 0,
+        seed: int | None = 0,
         optimizer: str = "adam",
         clip: float = 2.0,
         schedule: str = "cosine",
@@ -166,9 +167,10 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
             if foreign := set(np.unique(y)) - set(self.classes_):
                 raise ValueError(f"y: {min(map(str, foreign))} is none of the classes {self.classes_}")
-            config = replace(self._config(), schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
+            own = self._config()
+            config = replace(own, schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
             if first:
-                self.network_, self._optimizer = LeNet5(self._config(), self._sheet()), None
+                self.network_, self._optimizer = LeNet5(own, self._sheet()), None
             else:  # what was fitted stays as it is if this pass fails
                 self.network_, self._optimizer = deepcopy(self.network_), deepcopy(self._optimizer)
             _demand_same(NETWORK, config, self.network_.config)
@@ -224,7 +226,8 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise
 
     def _config(self) -> Config:
-        return Config(**known(self.get_params()))
+        config = Config(**known(self.get_params()))
+        return config if config.seed is not None else replace(config, seed=secrets.randbelow(2**32))
 
     def _sheet(self) -> glyphs.Sheet:
         """Return a glyph for each class: the first ones of the sheet."""
@@ -272,7 +275,10 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.pixel_max_ > 1 and 0 < X.max() < 2:  # nearly black throughout
             white = "as in what it was fitted on" if X.max() <= 1 + ROUNDED else "or 0 to 1 in fit and predict"
             raise ValueError(f"X: numbers from {_range(X)}; expected 0 to 255, {white}")
-        return np.rint(np.clip(X * (255 / self.pixel_max_), 0, 255)).astype(np.uint8).reshape(-1, SIDE, SIDE)
+        if X.dtype != np.uint8 or self.pixel_max_ != 255:
+            X = X * (255 / self.pixel_max_)  # noqa: N806
+            X = np.rint(np.clip(X, 0, 255, out=X), out=X).astype(np.uint8)  # noqa: N806
+        return X.reshape(-1, SIDE, SIDE)
 
     def _split(self, images: NDArray[np.uint8], y: NDArray[Any]) -> Split:
         return Split(ARRAYS, images, np.searchsorted(self.classes_, y).astype(np.uint8), ARRAYS, ARRAYS)

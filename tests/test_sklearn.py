@@ -199,6 +199,22 @@ def test_numbers_that_rounding_takes_beyond_0_and_1_are_white_and_black() -> Non
             LeNet5Classifier().fit(high * X, split.labels)
 
 
+def test_bytes_are_not_converted(fitted: LeNet5Classifier) -> None:
+    """MNIST's 44 MB took 700 MB more on their way to what they were."""
+    X = bars(20).images.reshape(-1, 784)  # noqa: N806
+    assert np.shares_memory(fitted._images(X), X)
+
+
+def test_without_a_seed_another_is_drawn_for_each_call() -> None:
+    """The order of an epoch's images was that of seed 0."""
+    data = bars(20)
+    model = LeNet5Classifier(epochs=1, seed=None)
+    fits = [model.fit(data.images, data.labels).network_.config.seed for _ in range(2)]
+    seeds = [*fits, clone(model).partial_fit(data.images, data.labels, range(10)).network_.config.seed]
+    assert None not in seeds
+    assert len(set(seeds)) == 3
+
+
 def test_what_does_not_fit_is_refused(fitted: LeNet5Classifier) -> None:
     split = bars(40)
     dark = "X: numbers from 0 to 1; expected 0 to 255, as in what it was fitted on"
