@@ -1,11 +1,13 @@
 """The Python interface: the same bytes as the command line, what data can be, messages, bars, and the tour."""
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 import lenet5_cli
 from lenet5_cli import (
@@ -409,6 +412,27 @@ def test_a_bar_shows_in_a_notebook_and_not_on_other_streams(
         monkeypatch.setitem(sys.modules, "ipykernel", sys)
     assert len(list(bar(slow_batches(), 4, "epoch 1"))) == 2
     assert ("epoch 1" in capsys.readouterr().err) == notebook
+
+
+def test_a_bar_that_ctrl_c_ends_leaves_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same notebook, a thread that showed one later waited for ever."""
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            if not self.tell():
+                super().write(".")
+                raise KeyboardInterrupt
+            return super().write(text)
+
+    def free(lock: Any) -> bool:
+        return lock.acquire(False) and lock.release() is None
+
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr(sys, "stderr", Stream())
+    with pytest.raises(KeyboardInterrupt):
+        list(bar(slow_batches(), 4, "epoch 1"))
+    with ThreadPoolExecutor(1) as other:
+        assert list(other.map(free, tqdm.get_lock().locks)) == [True, True]
 
 
 @pytest.mark.usefixtures("drawn_once")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -79,15 +80,31 @@ def progress(**how: Any) -> Any:
     if "ipykernel" in sys.modules:
         from tqdm.auto import tqdm
 
-        return tqdm(**how)
+        return _unlocking(tqdm)(**how)
     if not hasattr(sys.stderr, "isatty") or not sys.stderr.isatty():  # a program without a console has none
         return NoBar()
     from tqdm import tqdm as on_terminal
 
+    kind = _unlocking(on_terminal)
     try:
         columns, rows = os.get_terminal_size(sys.stderr.fileno())
     except OSError:  # what an editor shows in place of one
         columns = rows = 0
     if not (columns and rows):  # of unknown size, on which tqdm draws nothing
-        return on_terminal(**how, ncols=columns or USUAL, nrows=ROWS)
-    return on_terminal(**how, dynamic_ncols=True)  # it may be made wider or narrower
+        return kind(**how, ncols=columns or USUAL, nrows=ROWS)
+    return kind(**how, dynamic_ncols=True)  # it may be made wider or narrower
+
+
+@cache
+def _unlocking(kind: Any) -> Any:
+    """Return a kind of bar that, where Ctrl-C ends its drawing, gives back the lock that all bars share.
+
+    With tqdm's own, a thread that shows one later would wait for ever.
+    """
+
+    class Bar(kind):  # type: ignore[misc]
+        def refresh(self, *_: Any, **__: Any) -> Any:
+            with self.get_lock():
+                return super().refresh(nolock=True)
+
+    return Bar
