@@ -188,7 +188,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return scores (n, k), minus the squared distance to each glyph; of two classes, the difference (n,).
 
         Raises:
-            ValueError: X has another shape or other values.
+            ValueError: X has another shape or other values, or ``threads`` is not at least 1.
             NotFittedError: nothing has been fitted.
         """
         scores = self._scores(X)
@@ -260,8 +260,11 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _scores(self, X: ArrayLike) -> NDArray[np.floating]:  # noqa: N803
         check_is_fitted(self, "network_")  # where fitting failed, other attributes may be there
         images = self._images(validate_data(self, _flat(X), reset=False, dtype="numeric"))
-        with Step(self.network_, self.threads) as step:
-            return step.scores(images)
+        try:
+            with Step(self.network_, self.threads) as step:
+                return step.scores(images)
+        except LeNet5Error as error:
+            raise ValueError(str(error)) from None
 
     def _images(self, X: NDArray[Any]) -> NDArray[np.uint8]:  # noqa: N803
         """Return X (n, 784) as images (n, 28, 28), 0 to 255."""

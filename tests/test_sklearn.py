@@ -233,6 +233,8 @@ def test_what_does_not_fit_is_refused(fitted: LeNet5Classifier) -> None:
         LeNet5Classifier(optimizer="newton").fit(split.images, split.labels)
     with pytest.raises(NotFittedError):
         LeNet5Classifier().predict(split.images)
+    with pytest.raises(ValueError, match=r"^threads: 0; expected an integer, 1 or more$"):
+        deepcopy(fitted).set_params(threads=0).predict(split.images)
 
 
 def test_a_fit_that_fails_leaves_what_was_fitted_before() -> None:
