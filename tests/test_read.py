@@ -311,6 +311,12 @@ def test_pictures_in_mnists_form_pass_unchanged(mode: str) -> None:
             assert max(bottom - top, right - left) in (19, 20)
 
 
+def test_what_is_read_can_be_written_to_in_any_form() -> None:
+    """A picture in MNIST's form was read-only, all others were not."""
+    for picture in (drawn.draw(1, seed=0)[0][0], drawing(4, 300, 60, 220)):
+        assert read_picture(picture, NETWORK).flags.writeable
+
+
 # --- the choice, and what is no digit
 
 

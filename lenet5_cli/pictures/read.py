@@ -109,7 +109,7 @@ def read_picture(source: Source, network: Classifier | None = None, *, rotate: i
     reading = read(source, network, rotate=rotate)
     if not reading.candidates:
         raise LeNet5Error(f"{name_of(source)}: {reading.reason}; expected a digit on a plain background")
-    return reading.chosen.image
+    return np.array(reading.chosen.image)  # which may be a view of what was read, and not to be written to
 
 
 def read_sample(source: Source, *, as_is: bool = False) -> Plane:
