@@ -320,6 +320,8 @@ def test_a_name_is_no_network() -> None:
 def test_data_is_loaded_by_what_says_how_it_is_read_alone(source: Any, how: dict[str, Any], message: str) -> None:
     with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}$"):
         load_data(source, **how)
+    with pytest.raises(LeNet5Error, match=r"^split: of type list; expected a name such as train or test$"):
+        load_data("builtin", ["train", "test"])  # type: ignore[arg-type]
 
 
 def test_settings_may_be_scalars_of_numpy_and_the_checkpoint_can_be_read() -> None:

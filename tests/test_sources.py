@@ -345,6 +345,11 @@ def test_a_missing_file(folder):
         ("MNIST", f"MNIST: {NEITHER.replace('if it', 'did you mean mnist? if it')}"),
         ("cifar", f"cifar: {NEITHER}"),
         ("", f"(nothing): {NEITHER}"),
+        (
+            "arrays",
+            f"arrays: {NEITHER.partition('; if it')[0]}; a run in Python calls so what it was given: give that again,"
+            " or data that holds the same",
+        ),
         ("file", "file: a file; expected a folder, or a file that ends in .csv or .npz"),
     ],
 )

@@ -529,5 +529,7 @@ def _unknown(source: str, how: Reading) -> AbsentError:
         return AbsentError(f"{source}: no such folder or file", f"; {moved}")
     near = difflib.get_close_matches(source.lower(), NAMES, n=1)
     hint = f"did you mean {near[0]}? {moved}" if near else moved  # a folder may be called nearly like a data set
+    if source == ARRAYS:
+        hint = "a run in Python calls so what it was given: give that again, or data that holds the same"
     problem = f"{source or '(nothing)'}: no such data set, folder or file"
     return AbsentError(problem, f"; the data sets are {', '.join(NAMES)}; {hint}")

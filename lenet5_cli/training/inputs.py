@@ -34,6 +34,8 @@ def load_data(source: str | PathLike[str], split: str = "train", **how: Any) -> 
     """
     if not isinstance(source, str | PathLike):
         raise LeNet5Error(f"source: of type {type(source).__name__}; expected a name or a path")
+    if not isinstance(split, str):
+        raise LeNet5Error(f"split: of type {type(split).__name__}; expected a name such as train or test")
     demand_known(how)
     for name in sorted(how.keys() - {*READ_AS, "glyphs"}):
         expected = f"expected {', '.join(READ_AS)} or glyphs"
