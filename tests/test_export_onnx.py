@@ -67,6 +67,20 @@ def test_there_are_no_more_nodes_than_the_layers_need(name: str) -> None:
     assert [node.op_type for node in model.graph.node] == pixels + hidden + distances + ["Neg", "Softmax", "ArgMax"]
 
 
+@pytest.mark.parametrize("name", ["bundled", "other shapes"])
+def test_every_convolution_states_its_window(name: str) -> None:
+    """ONNX lets it follow from the weight; OpenCV does not read such a model."""
+    network = NETWORKS[name]()
+    graph = onnx.load_model_from_string(target.render(network, saved(network))).graph
+    windows = {array.name: array.dims[2:] for array in graph.initializer}
+    stated = {
+        node.input[1]: [each.ints for each in node.attribute if each.name == "kernel_shape"]
+        for node in graph.node
+        if node.op_type == "Conv"
+    }
+    assert stated == {weight: [windows[weight]] for weight in stated}
+
+
 def test_the_model_says_what_it_takes_and_where_it_is_from() -> None:
     trained = checkpoint.read(BUNDLED_MODEL)
     model = onnx.load_model_from_string(target.render(LeNet5.load(), trained))

@@ -112,6 +112,7 @@ class _Graph:
             attributes = {"group": len(weight), "strides": size}
         if isinstance(layer, Dense):  # a window as large as the map
             weight = weight.reshape(len(weight), *(*layer.input_shape, 1, 1)[:3])
+        attributes["kernel_shape"] = weight.shape[2:]  # some readers do not take it from the weight
         if self.latest == "input":
             attributes["pads"] = [PADDING] * 4
         tanh = layer.activation.name == "tanh"
