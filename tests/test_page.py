@@ -290,6 +290,45 @@ def test_a_picture_of_mnist_is_taken_as_it_is(page: "Page", event: str) -> None:
         clear(page)
 
 
+def test_the_latest_of_two_pictures_stays(page: "Page") -> None:
+    """The first is decoded last, as a large photograph may be."""
+    page.evaluate(
+        """() => {
+            const decode = createImageBitmap;
+            const held = new Promise((release) => (window.release = release));
+            window.createImageBitmap = async (file) => {
+                window.createImageBitmap = decode;
+                await held;
+                const bitmap = await decode(file);
+                window.decodedLate = true;
+                return bitmap;
+            };
+        }"""
+    )
+    images, _ = drawn.draw(2, seed=5)
+    for image in images:
+        picture = BytesIO()
+        Image.fromarray(image).save(picture, "PNG")
+        hand_over(page, picture.getvalue(), "drop")
+    until(page, "lenet5.image().some(Boolean)")
+    page.evaluate("release()")
+    until(page, "window.decodedLate")
+    assert (seen(page) == images[1]).all()
+
+
+def test_a_picture_ends_the_stroke_that_it_comes_into(page: "Page") -> None:
+    """More of it was shown on the pad, and not seen by the network."""
+    box = page.locator("#pad").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 30, box["y"] + 30)
+    page.mouse.down()
+    page.evaluate("document.querySelector('#examples button').click()")
+    shown = page.evaluate("document.getElementById('pad').toDataURL()")
+    page.mouse.move(box["x"] + 200, box["y"] + 30)
+    page.mouse.up()
+    assert page.evaluate("document.getElementById('pad').toDataURL()") == shown
+
+
 @pytest.mark.parametrize("size", [(28, 28), (60, 60), (90, 40), (31, 200), (9, 20), (1, 3)])
 def test_a_model_of_pictures_as_they_are_reads_them_so(as_is: "Page", size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)

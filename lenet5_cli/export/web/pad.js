@@ -90,6 +90,7 @@ class Pad {
 
   /** Put a picture on the pad: its ink as a canvas; `exact` if that is what the network reads. */
   picture(ink, exact = null) {
+    this.stroke = this.opening = null;
     this.items = [{ ink, exact }];
     this.redraw();
     this.changed();
@@ -103,6 +104,7 @@ class Pad {
   }
 
   clear() {
+    this.opening = null;
     this.items = [];
     this.lift();
     this.changed();
@@ -168,21 +170,28 @@ class Pad {
     return asMnist(ink, PAD, PAD, this.side);
   }
 
-  /** Put a picture file on the pad: its ink, or, as it is or if it has MNIST's form on white or on black, itself. */
+  /** Put a picture file on the pad, unless another picture comes first, or all is cleared, while it is decoded. */
   async open(file) {
+    const opening = (this.opening = {});
+    const show = await this.read(file);
+    if (this.opening === opening) show();
+  }
+
+  /** Return what puts a picture file on the pad: its ink, or, as it is or in MNIST's form on white or black, itself. */
+  async read(file) {
     if (this.asIs) {
       const whole = await decoded(file, LONGEST, 1);
-      return this.exact(fitted(brightness(whole), whole.height, whole.width, this.side));
+      return () => this.exact(fitted(brightness(whole), whole.height, whole.width, this.side));
     }
     const small = await decoded(file, this.side);
     for (const image of [brightness(small), brightness(small).map((value) => 255 - value)]) {
       const bytes = Uint8Array.from(image, Math.round);
-      if (small.width === small.height && isMnist(bytes, this.side)) return this.exact(bytes);
+      if (small.width === small.height && isMnist(bytes, this.side)) return () => this.exact(bytes);
     }
     const pixels = await decoded(file, PAD);
     const ink = inkOf(brightness(pixels), pixels.height, pixels.width);
     if (!ink.some(Boolean)) throw new Error("no ink is found on this picture");
-    return this.picture(inkCanvas(ink, pixels.height, pixels.width));
+    return () => this.picture(inkCanvas(ink, pixels.height, pixels.width));
   }
 
   /** Put a picture that the network reads unchanged on the pad. */
