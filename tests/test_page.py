@@ -495,6 +495,19 @@ def test_the_keyboard_draws(page: "Page") -> None:
     assert answer(page) == "1"
 
 
+def test_a_space_bar_that_is_held_puts_the_pen_down_once(page: "Page") -> None:
+    page.locator("#pad").focus()
+    for _ in range(2):  # the second is a repetition
+        page.keyboard.down(" ")
+    page.keyboard.up(" ")
+    for _ in range(10):
+        page.keyboard.press("ArrowDown")
+    rows, _ = np.nonzero(seen(page))
+    assert np.ptp(rows) + 1 == 20
+    columns = np.nonzero(seen(page).any(axis=0))[0]
+    assert np.ptp(columns) + 1 < 10
+
+
 def test_on_a_phone_the_inspector_opens_below_the_layer_that_stays_in_place(page: "Page") -> None:
     page.set_viewport_size({"width": 360, "height": 700})
     page.locator("#layers canvas").nth(1).click(position={"x": 5, "y": 5})

@@ -54,6 +54,7 @@ class Pad {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!move && event.key !== " ") return;
     event.preventDefault();
+    if (!move && event.repeat) return; // the space bar is held down
     this.cursor ??= { x: PAD / 2, y: PAD / 2, radius: 0 };
     const { x, y } = this.cursor;
     if (move) {
