@@ -174,6 +174,18 @@ def test_no_variable_that_is_written_outlives_a_call(kind: str) -> None:
     assert ("#include <math.h>" in source) == (kind == "float32")
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_constants_stay_in_the_flash_of_an_avr(kind: str) -> None:
+    """Its compiler copies to RAM what is only const; the codes, and weights and biases of six layers, are the least."""
+    source = c.render(LeNet5.load(), saved(LeNet5.load()), kind, 1)["lenet5.c"].decode()
+    arrays = re.findall(r"^static const (\w+) .* =$", source, re.MULTILINE)
+    assert arrays == ["LENET5_FLASH"] * (13 if kind == "float32" else 14)
+    assert (
+        "#if defined(__FLASH) && !defined(__STRICT_ANSI__)\n#define LENET5_FLASH __flash\n#else\n#define LENET5_FLASH\n"
+        in source
+    )
+
+
 @needs_arm
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_cortex_m4_finds_every_layer_as_expected(kind: str, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def _fixed(fixed: FixedPoint, images: NDArray[np.uint8]) -> Form:
     if fixed.pixel_offset:
         pixel = f"({number})(({pixel}) - {-fixed.pixel_offset})"
     bits = fixed.type.line_bits
-    table = _array(f"{number} table[{INTERVALS + 1}]", fixed.table)
+    table = _array(f"LENET5_FLASH {number} table[{INTERVALS + 1}]", fixed.table)
     return Form(
         number=number,
         weight=f"{fixed.type.weight}_t",
@@ -204,6 +204,13 @@ int lenet5_accept(const lenet5_distance distances[LENET5_CLASSES]);
 SOURCE = """\
 #include "lenet5.h"
 
+/* On AVR, constants are copied to RAM unless told to stay in flash, which GNU C can, C++ and -std=c99 cannot. */
+#if defined(__FLASH) && !defined(__STRICT_ANSI__)
+#define LENET5_FLASH __flash
+#else
+#define LENET5_FLASH
+#endif
+
 const char *const lenet5_names[LENET5_CLASSES] = {{
 {names}
 }};
@@ -291,7 +298,7 @@ def _source(network: LeNet5, form: Form) -> str:
         image_side=side - 2 * PADDING,
         pixel=form.pixel,
         layers="".join(_layer(layer, form) for layer in layers),
-        codes=_array(f"number {output}_codes{_dimensions(form.codes)}", form.codes),
+        codes=_array(f"LENET5_FLASH number {output}_codes{_dimensions(form.codes)}", form.codes),
         output=output,
         classes=len(form.codes),
         length=form.codes.shape[1],
@@ -332,8 +339,8 @@ def _layer(layer: Weights, form: Form) -> str:
     else:
         what, body = "y[k] = f(sum_c x[c] weight[k,c] + bias[k])", _dense(layer, form)
     return f"""
-{_array(f"weight {name}_weight{_dimensions(weight)}", weight)}
-{_array(f"total {name}_bias{_dimensions(bias)}", bias)}
+{_array(f"LENET5_FLASH weight {name}_weight{_dimensions(weight)}", weight)}
+{_array(f"LENET5_FLASH total {name}_bias{_dimensions(bias)}", bias)}
 /* {name}: {what} */
 static void {name}(const number *x, number *y)
 {{
