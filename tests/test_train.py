@@ -16,7 +16,7 @@ import pytest
 
 import lenet5_cli
 from lenet5_cli import files
-from lenet5_cli.commands.logs import to_tensorboard
+from lenet5_cli.commands.logs import to_file, to_tensorboard
 from lenet5_cli.commands.train import note_few
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, sources
@@ -203,6 +203,15 @@ def test_a_log_is_csv_where_its_name_says_so(bars_folder: Path) -> None:
         epoch.record() for epoch in checkpoint.read("model.pkl").history
     ]
     assert "validation_loss" in rows[0]
+
+
+def test_a_log_that_another_program_empties_goes_on_at_its_new_end() -> None:
+    """As logrotate's copytruncate does: a hole of null bytes would stand before the next line."""
+    with to_file(Path("run.jsonl")) as note:
+        note({"epoch": 1})
+        Path("run.jsonl").write_bytes(b"")
+        note({"epoch": 2})
+    assert Path("run.jsonl").read_bytes() == b'{"epoch": 2}\n'
 
 
 def no_network(source: str, *_: object, **__: object) -> Any:

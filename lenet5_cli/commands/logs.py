@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -118,7 +119,7 @@ def to_file(path: Path | None) -> Iterator[Note]:
         return
     as_csv, columns = path.suffix.lower() == ".csv", list[str]()
     try:
-        file = path.open("wb", buffering=0)
+        file = open(path, "wb", buffering=0, opener=_appending)  # noqa: SIM115 - closed below
     except OSError as error:
         raise unwritable(path, error) from None
 
@@ -133,6 +134,11 @@ def to_file(path: Path | None) -> Iterator[Note]:
 
     with file:
         yield note
+
+
+def _appending(path: str, flags: int) -> int:
+    """Open a file that is written at its end, wherever that is: logrotate may have emptied it (copytruncate)."""
+    return os.open(path, flags | os.O_APPEND, 0o666)
 
 
 def _csv(record: dict[str, Any], columns: list[str]) -> str:
