@@ -67,7 +67,8 @@ def _tell(ranks: Ranks, error: BaseException) -> None:
 
 
 def _join(place: Place, timeout: float) -> Ranks:
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    # SIGHUP too, which UCX below MPICH takes for itself: the command would go on, and UCX print all that it does.
+    numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
     # Until all have joined, the library waits in C, where no handler of Python's runs, for ranks that may never come.
     before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     with _ended_after(timeout):
