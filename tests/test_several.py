@@ -243,8 +243,12 @@ def test_several_runs_whose_log_is_full_end_at_once(bars_folder: Path) -> None:
     assert multiprocessing.active_children() == []
 
 
-def test_several_runs_log_which_is_which(bars_folder: Path) -> None:
-    train(bars_folder, "--runs", 2, "--threads", 2, "--log", "run.jsonl")
+def test_several_runs_log_which_is_which_and_show_all_of_it_on_a_narrow_terminal(
+    bars_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = train(bars_folder, "--runs", 2, "--threads", 2, "--log", "run.jsonl").stdout
+    assert "\n┃ seed     ┃ epochs ┃ g       ┃ test   ┃\n" in shown  # training, in two lines
     lines = [json.loads(line) for line in Path("run.jsonl").read_text(encoding="utf-8").splitlines()]
     assert sorted((line["run"], line["seed"], line["epoch"]) for line in lines) == [
         (1, 3, 1), (1, 3, 2), (2, 4, 1), (2, 4, 2),

@@ -455,7 +455,7 @@ def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list
     """Show a table of several runs, keep the best, and return its history; the test set has no say."""
     from statistics import mean, stdev
 
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from lenet5_cli.files import replacing
     from lenet5_cli.storage import checkpoint
@@ -475,7 +475,7 @@ def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list
     qualities = [(*each, quality(epoch, fine_tuned)) for *each, epoch in zip(reached, better, kept, strict=True)]
     best = done[qualities.index(max(qualities))]
     click.echo(f"{len(done)} runs; the best on the {name} images is kept")
-    table = Table("seed", "epochs", name, "test")
+    table = Table(*(Column(header, overflow="fold") for header in ("seed", "epochs", name, "test")))
     for run, accuracy in zip(done, reached, strict=True):
         marked = f"{accuracy:.4f}{' *' if run is best else ''}"
         table.add_row(str(run.config.seed), str(len(run.history)), marked, f"{run.test.accuracy:.4f}")
