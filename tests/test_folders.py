@@ -275,6 +275,16 @@ def test_a_folder_beside_the_training_pictures_is_not_passed_over() -> None:
     assert len(load("split", "test").labels) == 2
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_splits_by_other_names_are_told_from_classes(split: str) -> None:
+    """Each class of them was a picture that cannot be read."""
+    for folder in ("Training", "Testing"):
+        save(Path(f"png/{folder}/1/a.png"), 1)
+        save(Path(f"png/{folder}/7/a.png"), 7)
+    expected = "expected pictures of one class; folders of splits are named train and test"
+    assert refusal("png", split) == f"png/Testing: no pictures, but folders, such as 1; {expected}"
+
+
 def test_of_what_is_said_of_a_picture_only_its_path_is_left_out() -> None:
     def read(path: str, as_is: bool) -> np.ndarray:
         raise LeNet5Error(f"{path}: damaged: {as_is}")

@@ -151,13 +151,18 @@ def scan(top: Path, *, whole: bool = True) -> list[Picture]:
     """Return the pictures in the folders of a folder; if it is the ``whole`` of a data set, every class must have some.
 
     Raises:
-        LeNet5Error: a class is a link or has no pictures, there is only one class, or there are too many pictures.
+        LeNet5Error: a class is a link or has no pictures, or folders in their place, there is only one class, or there
+            are too many pictures.
     """
     found = list[Picture]()
     for label in _classes(top):
-        files = sorted(entry.path for entry in _entries(top / label))
+        entries = list(_entries(top / label))
+        files = sorted(entry.path for entry in entries)
         if whole and not files:
             raise LeNet5Error(f"{top / label}: no pictures; expected some of each class")
+        if files and all(entry.is_dir() for entry in entries):
+            there = f"{top / label}: no pictures, but folders, such as {Path(files[0]).name}"
+            raise LeNet5Error(f"{there}; expected pictures of one class; folders of splits are named train and test")
         if len(found) + len(files) > _COUNT:
             raise LeNet5Error(f"{top / label}: with these, more than {_COUNT:,} pictures; take fewer")
         found += [_digested(path, label) for path in files]
