@@ -24,6 +24,7 @@ from lenet5_cli.commands.predict import _cell, _print_csv
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.files import BUNDLED_MODEL
+from lenet5_cli.reports import explanation
 from lenet5_cli.reports.explanation import LONG_NAME, SIDE
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint
@@ -231,13 +232,13 @@ def test_explain_shows_names_whole_beside_their_bars() -> None:
 
 
 def test_explain_writes_no_long_name_over_what_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    ends: dict[str | None, list[tuple[float, float]]] = {}
+    ends: dict[str, list[tuple[float, float]]] = {"name": [], "score": [], "distance": []}
     write = ImageDraw.ImageDraw.text
 
     def text(pen: ImageDraw.ImageDraw, place: tuple[float, float], said: str, fill: str, font: Any, **how: Any) -> None:
-        length = font.getlength(said)
-        left = place[0] - length / 2 if how.get("anchor") == "mt" else place[0]
-        ends.setdefault(how.get("anchor"), []).append((left, left + length))
+        kinds = {"name": r"W+\.\.\.W*\d\d", "score": r" at \S+ \+ \S+", "distance": r"\d+\.\d"}
+        for kind in (kind for kind, pattern in kinds.items() if re.fullmatch(pattern, said)):
+            ends[kind].append((place[0], place[0] + font.getlength(said)))
         write(pen, place, said, fill, font, **how)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
@@ -245,13 +246,13 @@ def test_explain_writes_no_long_name_over_what_stands_beside_it(monkeypatch: pyt
     sheet = glyphs.Sheet(glyphs.read().codes, tuple(f"{14 * 'W'}{place}{place}" for place in range(10)))
     checkpoint.write("named.pkl", Checkpoint(LeNet5(Config(seed=1), sheet).pairs(), sheet))
     run("predict", "--model", "named.pkl", "--explain", "seen.png", "three.png")
-    candidates = ends["mt"]
+    names, candidates = ends["name"][:10], list(zip(ends["name"][10:], ends["score"], strict=True))
     assert len(candidates) > 1
-    assert candidates[0][0] >= 0
-    assert all(one[1] < other[0] for one, other in pairwise(candidates))
-    names, distances = ends["lm"][:20:2], ends["lm"][1:20:2]
+    assert candidates[0][0][0] >= 0
+    assert all(name[1] == score[0] for name, score in candidates)
+    assert all(one[1][1] < other[0][0] for one, other in pairwise(candidates))
     assert max(end for _, end in names) <= 12 + LONG_NAME  # where the glyphs begin
-    assert max(end for _, end in distances) <= SIDE
+    assert max(end for _, end in ends["distance"]) <= SIDE
 
 
 @pytest.mark.parametrize(("sheet", "which"), [("digits", "each glyph"), ("letters", "the 10 nearest")])
@@ -277,8 +278,9 @@ def test_explain_keeps_names_that_run_from_right_to_left_in_their_places(monkeyp
     checkpoint.write("named.pkl", Checkpoint(LeNet5(Config(seed=1), sheet).pairs(), sheet))
     run("predict", "--model", "named.pkl", "--explain", "seen.png", "א/2.png")
     assert written[-1].startswith("\u200eא\u200e/\u200e2.png: dark ink")
-    candidates = [said for said in written if re.fullmatch(r"\u200e[בג]\u200e at \d+\.\d \+ \d+\.\d", said)]
+    candidates = [name for name, said in pairwise(written) if re.fullmatch(r" at \d+\.\d \+ \d+\.\d", said)]
     assert len(candidates) > 1
+    assert set(candidates) <= {"ב", "ג"}
 
 
 def test_explain_writes_what_pillows_own_font_has_not() -> None:
@@ -294,6 +296,15 @@ def test_explain_writes_what_pillows_own_font_has_not() -> None:
             pictures.append(seen.copy())
     for part in ((936, 44, 1216, 324), (0, 500, 1240, 556)):  # the bars, the words
         assert ImageChops.difference(*(picture.crop(part) for picture in pictures)).getbbox()
+
+
+def test_explain_writes_each_part_in_a_font_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the font of a Thai or Devanagari name has no Latin letters, or the other way, these were boxes."""
+    fonts = [("letters", "letters.ttf", {*map(ord, "one")}), ("kannada", "kannada.ttf", {ord("ಕ")})]
+    monkeypatch.setattr(explanation.fonts, "installed", lambda: iter(fonts))
+    assert explanation._pieces("o/ಕಕ.png") == ["o/", "ಕಕ", ".png"]
+    assert explanation._installed("ಕಕ") == ("kannada.ttf", True)
+    assert explanation._pieces("ಕಕ") == ["ಕಕ"]
 
 
 def test_explain_takes_any_name_of_a_picture_and_writes_what_its_own_name_says() -> None:

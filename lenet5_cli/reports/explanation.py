@@ -1,5 +1,6 @@
 """What the network saw in a picture, as one image and as a line in words."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -27,6 +28,7 @@ LONGEST = 8000  # pixels of the longer side of such a picture
 BARS = 10  # distances shown: of more classes, those of the nearest
 BAR = 120  # pixels of the longest distance's bar, at most
 BESIDE = 74  # pixels of a glyph, of the distance in numbers, and between them and the bar
+BASELINE = 0.35  # of a font's size: how far below the middle of a line it stands
 NAME, LONG_NAME = 18, 110  # pixels of a class's name beside its bar: of digits and letters, and at most
 PAPER, INK, FAINT = "white", "black", "#999999"
 
@@ -102,7 +104,7 @@ def draw(reading: "Reading", sheet: Sheet, words: str) -> Image.Image:
     _draw_candidates(image, pen, reading.candidates, sheet.names)
     top = HEAD + SIDE + STRIP
     line = "/".join(map(in_place, words.split("/")))  # it begins with a path, whose parts stay in their order
-    pen.text((GAP, top + FOOT // 2), line, INK, _fitting(words, WIDTH - 2 * GAP), anchor="lm")
+    _write(pen, (GAP, top + FOOT // 2), line, _fitting(words, WIDTH - 2 * GAP))
     return image
 
 
@@ -118,9 +120,10 @@ def _draw_candidates(
         if place == 0:
             pen.rectangle((left - 3, top - 3, left + THUMB + 2, top + THUMB + 2), outline=ORANGE, width=3)
         name, score = names[int(each.distances.argmin())], f" at {each.distances.min():.1f} + {each.prior:.1f}"
-        font = _font(12, name)
-        said = in_place(_shortened(name, font, THUMB + GAP // 2 - font.getlength(score))) + score
-        pen.text((left + THUMB // 2, top + THUMB + 8), said, INK, font, anchor="mt")
+        name = _shortened(name, 12, THUMB + GAP // 2 - _length(score, 12))
+        start = left + (THUMB - _length(name, 12) - _length(score, 12)) / 2
+        for part in (name, score):  # each in its font, and a name from right to left before the numbers
+            start = _write(pen, (start, top + THUMB + 14), part, 12)
 
 
 def _picture(reading: "Reading") -> Panel:
@@ -143,15 +146,14 @@ def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Panel:
     pen, line = ImageDraw.Draw(panel), SIDE // BARS
     nearest = int(np.argmin(distances))
     shown = np.sort(np.argsort(distances, kind="stable")[:BARS])
-    written = "".join(sheet.names[label] for label in shown)
-    longest = max((sheet.names[label] for label in shown), key=_font(18, written).getlength)
-    font = _fitting(longest, LONG_NAME, largest=18, written=written)
-    left = 12 + round(min(max(NAME, font.getlength(longest)), LONG_NAME))
+    longest = max((sheet.names[label] for label in shown), key=lambda name: _length(name, 18))
+    size = _fitting(longest, LONG_NAME, largest=18)
+    left = 12 + round(min(max(NAME, _length(longest, size)), LONG_NAME))
     bar = min(BAR, SIDE - left - BESIDE)
     for place, label in enumerate(shown):
         top, middle, distance = place * line, place * line + line // 2, distances[label]
         colour = BLUE if label == nearest else FAINT
-        pen.text((4, middle), _shortened(sheet.names[label], font, LONG_NAME), INK, font, anchor="lm")
+        _write(pen, (4, middle), _shortened(sheet.names[label], size, LONG_NAME), size)
         glyph = Image.fromarray(255 * (1 - sheet.codes[label].reshape(ROWS, COLUMNS)))
         panel.paste(glyph.resize((2 * COLUMNS, 2 * ROWS), 0), (left, top + 2))
         length = round(bar * float(distance / max(distances.max(), 1e-9)))
@@ -160,34 +162,57 @@ def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Panel:
     return panel
 
 
-def _shortened(name: str, font: Font, width: float) -> str:
+def _shortened(name: str, size: int, width: float) -> str:
     """Return a name that is no wider than that: a longer one without its middle, as names may share either end."""
     cut, kept = name, len(name)
-    while font.getlength(cut) > width and kept > 1:
+    while _length(cut, size) > width and kept > 1:
         kept -= 1
         cut = f"{name[: kept // 2]}...{name[len(name) - (kept - kept // 2) :]}"  # Pillow's own font has no ellipsis
     return cut
 
 
-def _fitting(words: str, width: int, largest: int = 20, written: str = "") -> Font:
-    """Return the largest font, of a few, in which a line is no wider than that, and that has what else is written."""
-    tried = (_font(size, written or words) for size in range(largest, 10, -2))
-    return next((font for font in tried if font.getlength(words) <= width), _font(12, written or words))
+def _fitting(words: str, width: int, largest: int = 20) -> int:
+    """Return the largest font size, of a few, in which a line is no wider than that."""
+    return next((size for size in range(largest, 10, -2) if _length(words, size) <= width), 12)
+
+
+def _write(pen: ImageDraw.ImageDraw, start: tuple[float, float], words: str, size: int) -> float:
+    """Write a line from a place on, which is left of its middle, and return where it ends."""
+    left, middle = start
+    for piece in _pieces(words):
+        pen.text((left, middle + size * BASELINE), piece, INK, _font(size, piece), anchor="ls")
+        left += _font(size, piece).getlength(piece)
+    return left
+
+
+def _length(words: str, size: int) -> float:
+    return sum(_font(size, piece).getlength(piece) for piece in _pieces(words))
+
+
+def _pieces(words: str) -> list[str]:
+    """Return a line whole, or where no font has all of it, its parts in ASCII and in other characters."""
+    whole = words.isascii() or _installed(words)[1]
+    return [words] if whole else re.findall(r"[\0-\x7f]+|[^\0-\x7f]+", words)
 
 
 def _font(size: int, written: str = "") -> Font:
     """Return a font in which a text can be written: Pillow's own has ASCII alone."""
-    path = None if written.isascii() else _installed(written)
+    path = None if written.isascii() else _installed(written)[0]
     with suppress(OSError):  # a font of pictures, which has one size
         return ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
     return ImageFont.load_default(size)
 
 
 @cache
-def _installed(written: str) -> str | None:
-    """Return the path of the installed font that has most characters of a text; None where matplotlib finds none."""
+def _installed(written: str) -> tuple[str | None, bool]:
+    """Return the path of the installed font that has most characters of a text, and whether it has all of them.
+
+    It is None where matplotlib finds none.
+    """
+    codes = set(map(ord, written))
     try:
-        found = {path: len(characters & set(map(ord, written))) for _, path, characters in fonts.installed()}
+        found = {path: len(characters & codes) for _, path, characters in fonts.installed()}
     except ImportError:
-        return None
-    return max(found, key=lambda path: found[path], default=None)
+        return None, False
+    best = max(found, key=lambda path: found[path], default=None)
+    return best, best is not None and found[best] == len(codes)
