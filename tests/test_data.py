@@ -497,6 +497,24 @@ def test_of_several_models_each_that_learned_what_it_is_measured_on_is_named(own
         assert "".join(line for line in result.stderr.splitlines(True) if "NOTE" in line) == noted
 
 
+def test_of_several_models_each_for_which_pictures_are_read_otherwise_is_named(own: Path) -> None:
+    """Its accuracy was another than alone, and nothing said why."""
+    (own / "train").rename("flat")
+    run("train", "--data", "flat", *SHORT, "-o", "found.pkl")
+    run("train", "--data", "flat", *SHORT, "-o", "whole.pkl", "--as-is")
+    with_it = "with --as-is, as for whole.pkl; found.pkl was trained without, and may answer worse than alone.\n"
+    without = "without --as-is, as for found.pkl; whole.pkl was trained with, and may answer worse than alone.\n"
+    for command, noted in (
+        (["eval", "whole.pkl", "found.pkl"], with_it),
+        (["eval", "found.pkl", "whole.pkl"], without),
+        (["eval", "found.pkl", "whole.pkl", "--data", "builtin"], ""),
+        (["compare", "whole.pkl", "found.pkl"], with_it),
+        (["predict", "--model", "found.pkl", "--model", "whole.pkl", "flat/3/60.png"], without),
+    ):
+        said = [line for line in run(*command).stderr.splitlines(True) if "NOTE" in line]
+        assert said == ([f"NOTE: pictures are read {noted}"] if noted else [])
+
+
 def test_a_model_knows_what_it_was_trained_on_by_its_images_not_their_name(own: Path) -> None:
     (own / "train").rename("flat")
     run("train", "--data", "flat", *SHORT)

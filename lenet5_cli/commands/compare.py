@@ -15,6 +15,7 @@ from lenet5_cli.commands.options import (
     data_option,
     load,
     model_name,
+    note_as_is,
     note_glyphs,
     note_trained_on,
     option,
@@ -125,6 +126,7 @@ def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: in
         raise LeNet5Error(f"{there}; expected the same classes to compare them")
     images = load(data, split, names)
     demand_classes(networks[0], images)
+    note_as_is(saved, data.data)
     if split == "test":
         note_trained_on(saved, data, images)
     labels = images.labels

@@ -19,6 +19,7 @@ from lenet5_cli.commands.options import (
     data_option,
     load,
     model_name,
+    note_as_is,
     note_trained_on,
     option,
     overwrite_option,
@@ -147,6 +148,7 @@ def evaluate(
         where = data_of(saved[0], data, test_fraction=test_fraction)
         if ranks.leader:
             refuse_read([*(("MODEL", model) for model in models), *data_read(where.data)], plot, errors)
+            note_as_is(saved, where.data)
         images = ranks.led(lambda: load(where, split, classifier.names))
         if ranks.leader and split == "test":
             note_trained_on(saved, where, images)  # which loads more

@@ -358,6 +358,20 @@ def note_trained_on(saved: "Iterable[Checkpoint]", where: Config, images: "Split
             )
 
 
+def note_as_is(saved: "Sequence[Checkpoint]", data: str | None = None) -> None:
+    """Say which models were trained on pictures, of this data or any, that were read otherwise than for the first."""
+    from lenet5_cli.data import sources
+
+    first, *others = saved
+    as_is = bool(first.config.get("as_is"))
+    for each in others:
+        if bool(each.config.get("as_is")) != as_is and (data is None or "as_is" in sources.read_as(data)):
+            its, other = ("with", "without") if as_is else ("without", "with")
+            read = f"NOTE: pictures are read {its} --as-is, as for {model_name(Path(first.path))}"
+            there = f"{model_name(Path(each.path))} was trained {other}, and may answer worse than alone"
+            click.echo(printable(f"{read}; {there}."), err=True)
+
+
 def _learned(saved: "Checkpoint", where: Config) -> "set[str | bytes]":
     """Return the images that a model was trained on if they are the data's, known by their SHA-256; else none."""
     from lenet5_cli.training import inputs
