@@ -107,6 +107,7 @@ def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
         ("3" + ",1\x1b" + ",0" * 783, ", column 2: '1\\x1b'; expected a pixel, an integer from 0 to 255"),
         ("3," + "0" * 40000, ": more than 32,768 bytes; expected a label and 784 pixels"),
         ("\udcff" + ",0" * 784, ": byte 0xff of its label is not UTF-8"),
+        ('""' + ",0" * 784, ": no label before the first comma; expected the name of a class"),
     ],
 )
 def test_a_line_of_another_form_is_named(line: str, there: str) -> None:
@@ -215,6 +216,8 @@ HOW = "an .npz file with x_train, y_train, x_test and y_test"
         (keras(y_train=np.zeros((40, 10))), f"y_train: float64 of shape (40, 10); expected {LABELS}"),
         (keras(y_train=np.zeros(40)), f"y_train: float64 of shape (40,); expected {LABELS}"),
         (keras(y_train=np.full(40, 2**31 - 1, np.uint32).view("U1")), "y_train: damaged: a label is no text"),
+        (keras(y_train=np.array(39 * ["a"] + [""])),
+         "y_train: label 39, counted from 0, is empty; expected the name of a class"),
         (keras(y_train=np.full(40, 10)), f"y_train: label 0, counted from 0: class 10 has no glyph; {TEN}"),
     ],
 )  # fmt: skip

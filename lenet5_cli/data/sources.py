@@ -414,7 +414,7 @@ def _csv(source: str) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
     def key() -> str:
         with open_regular(source, "a CSV file") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        return hashlib.sha256(f"csv 1 {digest}".encode()).hexdigest()
+        return hashlib.sha256(f"csv 2 {digest}".encode()).hexdigest()
 
     before = key()
     return cache.converted(before, make, unchanged=lambda: key() == before)

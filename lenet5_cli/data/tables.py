@@ -141,8 +141,11 @@ def _split(path: str | PathLike[str], number: int, line: bytes) -> tuple[str, by
             f"{path}: line {number}: {columns} column{'s' * (columns > 1)}; expected {_PIXELS + 1}:"
             f" a label, then {_SIDE}x{_SIDE} pixels{between}"
         )
+    label = label.removeprefix(codecs.BOM_UTF8).strip(b' "')
+    if not label:
+        raise LeNet5Error(f"{path}: line {number}: no label before the first comma; expected the name of a class")
     try:
-        return label.removeprefix(codecs.BOM_UTF8).strip(b' "').decode(), pixels.replace(b'"', b"")
+        return label.decode(), pixels.replace(b'"', b"")
     except UnicodeDecodeError as error:
         raise LeNet5Error(
             f"{path}: line {number}: byte 0x{error.object[error.start]:02x} of its label is not UTF-8"
@@ -312,6 +315,11 @@ def _labels(where: str, array: NDArray[Any]) -> list[str]:
     if array.size > LIMIT // _PIXELS:  # a text for each takes far more than the array
         raise LeNet5Error(f"{where}: {array.size:,} labels; expected at most {LIMIT // _PIXELS:,}")
     try:
-        return [str(label) for label in array.ravel().tolist()]
+        labels = [str(label) for label in array.ravel().tolist()]
     except (ValueError, SystemError):  # one of the numbers stands for no character
         raise LeNet5Error(f"{where}: damaged: a label is no text") from None
+    if "" in labels:
+        raise LeNet5Error(
+            f"{where}: label {labels.index(''):,}, counted from 0, is empty; expected the name of a class"
+        )
+    return labels
