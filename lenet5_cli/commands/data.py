@@ -184,7 +184,7 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
     """Write both splits of a data set in another form.
 
     TARGET is a folder of IDX files, an .npz file, or a folder that gets train/ and test/ with a folder of PNGs for each
-    class.
+    class, of which --as-is reads the same images.
 
     \b
     Examples:
