@@ -182,6 +182,25 @@ def test_classes_that_are_all_held_out_are_named() -> None:
         assert f"sorted.npz: {kind} 60 held out; expected some of each" in said.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("more", "noted"), [(["--validation", 30], 1), (["--validation", 0], 0), (["--from", "bundled"], 0)]
+)
+def test_images_in_the_order_of_their_classes_are_told_where_the_last_are_held_out(
+    more: list[object], noted: int
+) -> None:
+    """All that were held out were of one class, and as some of it were left, nothing said so."""
+    split = bars(400)
+    order = np.argsort(split.labels, kind="stable")
+    assert np.count_nonzero(split.labels == split.labels.max()) > 30
+    np.savez("own.npz", x_train=split.images[order], y_train=split.labels[order])
+    np.savez("mixed.npz", x_train=split.images, y_train=split.labels)
+    there = "its images are in the order of their classes, and those held out, the last ones, are not of all"
+    for data, count in (("own.npz", noted), ("mixed.npz", 0)):
+        said = run("train", "--data", data, *more, "--epochs", 1, "--seed", 1, "--test-fraction", 0.05, "--overwrite")
+        note = f"NOTE: {data}: {there}; put the images in a random order."
+        assert said.stderr.splitlines().count(note) == count
+
+
 @pytest.mark.usefixtures("drawn_once")
 def test_letters_are_evaluated_on_80_columns(letters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")

@@ -392,6 +392,7 @@ def _told_apart(split: "Split") -> "set[str | bytes]":
 
 def note_missing(sheet: "Sheet", training: "Split", split: "Split") -> None:
     """Say which classes of the glyph sheet have no image to learn from, in the part of a split that is trained on."""
+    _note_order(training, split)
     present, there = set(training.labels.tolist()), set(split.labels.tolist())
     missing = [name for label, name in enumerate(sheet.names) if label not in present]
     if not missing:
@@ -400,6 +401,16 @@ def note_missing(sheet: "Sheet", training: "Split", split: "Split") -> None:
     among = f" but among the {len(split.labels) - len(training.labels):,} held out" if there - present else ""
     note = f"{split.labels_path}: no images of {kind} {', '.join(missing)}{among}; expected some of each"
     click.echo(printable(note), err=True)
+
+
+def _note_order(training: "Split", split: "Split") -> None:
+    """Say where images are in the order of their classes, and the last of them, which are held out, not of all."""
+    labels, count = split.labels.tolist(), len(training.labels)
+    if set(labels[count:]) in (set(), set(labels)) or labels != sorted(labels):
+        return
+    if labels[:count] == training.labels.tolist():  # else they are taken at random
+        there = "its images are in the order of their classes, and those held out, the last ones, are not of all"
+        click.echo(printable(f"NOTE: {split.labels_path}: {there}; put the images in a random order."), err=True)
 
 
 def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") -> "Split":
