@@ -502,14 +502,16 @@ def test_of_several_models_each_for_which_pictures_are_read_otherwise_is_named(o
     (own / "train").rename("flat")
     run("train", "--data", "flat", *SHORT, "-o", "found.pkl")
     run("train", "--data", "flat", *SHORT, "-o", "whole.pkl", "--as-is")
-    with_it = "with --as-is, as for whole.pkl; found.pkl was trained without, and may answer worse than alone.\n"
-    without = "without --as-is, as for found.pkl; whole.pkl was trained with, and may answer worse than alone.\n"
+    with_it = "with --as-is; found.pkl was trained without, and may answer worse so.\n"
+    without = "without --as-is; whole.pkl was trained with, and may answer worse so.\n"
     for command, noted in (
         (["eval", "whole.pkl", "found.pkl"], with_it),
         (["eval", "found.pkl", "whole.pkl"], without),
         (["eval", "found.pkl", "whole.pkl", "--data", "builtin"], ""),
         (["compare", "whole.pkl", "found.pkl"], with_it),
         (["predict", "--model", "found.pkl", "--model", "whole.pkl", "flat/3/60.png"], without),
+        (["data", "show", "flat", "--model", "whole.pkl"], without),
+        (["data", "show", "flat", "--model", "whole.pkl", "--as-is"], ""),
     ):
         said = [line for line in run(*command).stderr.splitlines(True) if "NOTE" in line]
         assert said == ([f"NOTE: pictures are read {noted}"] if noted else [])

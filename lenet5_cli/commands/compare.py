@@ -126,7 +126,7 @@ def _compared(saved: "list[Checkpoint]", data: "Config", split: str, threads: in
         raise LeNet5Error(f"{there}; expected the same classes to compare them")
     images = load(data, split, names)
     demand_classes(networks[0], images)
-    note_as_is(saved, data.data)
+    note_as_is(data.as_is, saved, data.data)
     if split == "test":
         note_trained_on(saved, data, images)
     labels = images.labels

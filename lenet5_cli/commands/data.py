@@ -17,6 +17,7 @@ from lenet5_cli.commands.options import (
     load,
     loading,
     model_name,
+    note_as_is,
     note_glyphs,
     option,
     overwrite_option,
@@ -166,7 +167,7 @@ def show(
     _show_loose(splits)
     _show_duplicates(splits, names)
     if model:
-        _show_doubtful(splits, names, model)
+        _show_doubtful(splits, names, model, as_is)
     if sheet:
         _draw_sheet(splits["train"], sheet)
         say_written(sheet)
@@ -313,7 +314,7 @@ def _list_pairs(pairs: "list[tuple[str, int, str, int]]", splits: "dict[str, Spl
         click.echo(printable(f"  {a} {_place(splits[a], at)} is {b} {_place(splits[b], known)}{differ}"))
 
 
-def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Path) -> None:
+def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Path, as_is: bool) -> None:
     """List the labels that a model contradicts, by the probability of what it reads."""
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage import checkpoint
@@ -321,6 +322,7 @@ def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Pa
     saved = checkpoint.read(model)
     network = LeNet5.restore(saved)
     note_glyphs(saved)
+    note_as_is(as_is, [saved], splits["train"].source)
     doubts = sorted(doubt for name, split in splits.items() for doubt in _doubts(network, name, split, names, model))
     count = "1 label differs" if len(doubts) == 1 else f"{len(doubts):,} labels differ"
     end = ", the surest first:" if len(doubts) > 1 else ":" if doubts else "."

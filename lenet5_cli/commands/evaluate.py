@@ -148,7 +148,7 @@ def evaluate(
         where = data_of(saved[0], data, test_fraction=test_fraction)
         if ranks.leader:
             refuse_read([*(("MODEL", model) for model in models), *data_read(where.data)], plot, errors)
-            note_as_is(saved, where.data)
+            note_as_is(where.as_is, saved, where.data)
         images = ranks.led(lambda: load(where, split, classifier.names))
         if ranks.leader and split == "test":
             note_trained_on(saved, where, images)  # which loads more

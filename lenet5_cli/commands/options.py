@@ -358,18 +358,15 @@ def note_trained_on(saved: "Iterable[Checkpoint]", where: Config, images: "Split
             )
 
 
-def note_as_is(saved: "Sequence[Checkpoint]", data: str | None = None) -> None:
-    """Say which models were trained on pictures, of this data or any, that were read otherwise than for the first."""
+def note_as_is(as_is: bool, saved: "Iterable[Checkpoint]", data: str | None = None) -> None:
+    """Say which models were trained on pictures that were read otherwise than those of some data, or any, are now."""
     from lenet5_cli.data import sources
 
-    first, *others = saved
-    as_is = bool(first.config.get("as_is"))
-    for each in others:
+    for each in saved:
         if bool(each.config.get("as_is")) != as_is and (data is None or "as_is" in sources.read_as(data)):
-            its, other = ("with", "without") if as_is else ("without", "with")
-            read = f"NOTE: pictures are read {its} --as-is, as for {model_name(Path(first.path))}"
-            there = f"{model_name(Path(each.path))} was trained {other}, and may answer worse than alone"
-            click.echo(printable(f"{read}; {there}."), err=True)
+            now, then = ("with", "without") if as_is else ("without", "with")
+            there = f"{model_name(Path(each.path))} was trained {then}, and may answer worse so"
+            click.echo(printable(f"NOTE: pictures are read {now} --as-is; {there}."), err=True)
 
 
 def _learned(saved: "Checkpoint", where: Config) -> "set[str | bytes]":

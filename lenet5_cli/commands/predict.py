@@ -269,7 +269,7 @@ def _classifier(models: tuple[Path, ...], accept: float | None, shifted: bool) -
         reached = f", training accuracy {last.accuracy:.4f}" if last else ""
         said += f"{reached}; --model bundled reads with the bundled model"
     click.echo(f"Reading with {said}.", err=True)
-    note_as_is(saved)
+    note_as_is(classifier.config.as_is, saved)
     for name, network in zip(names, networks, strict=True):
         if accept is not None and accept < 1 and network.distances is None:
             raise LeNet5Error(f"{name}: keeps no distances of held-out digits, by which --accept refuses; leave it out")
