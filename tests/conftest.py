@@ -214,13 +214,13 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         exitcode = 0
 
         def __init__(self, target: object, args: tuple[Any, ...], daemon: bool) -> None:
-            assert target is several.train_apart
+            assert target is several.train_trial
             assert daemon
             self.args = args
 
         def start(self) -> None:
             settings.append(self.args[0])
-            several.train_apart(*self.args)
+            several.train_trial(*self.args)
 
         def kill(self) -> None:
             pass

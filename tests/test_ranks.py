@@ -286,13 +286,13 @@ def test_runs_are_dealt_out_to_ranks_and_saved_by_the_leader(tmp_path: Path, mon
             yield place, history(1)[0]
             yield place, Tally()
 
-    monkeypatch.setattr(several, "_events", events)
+    monkeypatch.setattr(several, "_train_here", events)
     monkeypatch.setattr(several, "POLL", 0.001)
     configs = [Config(seed=seed) for seed in range(5)]
     outputs = [str(tmp_path / str(place)) for place in range(5)]
 
     def work(own: Ranks) -> list[Any]:
-        found = list(several.side_by_side(configs, outputs, 1, lambda: False, None, own))
+        found = list(several.side_by_side(configs, outputs, several.Shared(), lambda: False, own))
         own.end()
         return found
 
@@ -303,18 +303,20 @@ def test_runs_are_dealt_out_to_ranks_and_saved_by_the_leader(tmp_path: Path, mon
 
 
 def test_runs_that_the_leader_stops_are_stopped_on_every_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def events(_: Any, __: int, stopped: Callable[[], bool], *___: None) -> Iterator[Any]:
+    def events(_: Any, __: several.Shared, stopped: Callable[[], bool]) -> Iterator[Any]:
         while not stopped():
             time.sleep(0.001)
             yield None
 
-    monkeypatch.setattr(several, "_events", events)
+    monkeypatch.setattr(several, "_train_here", events)
     monkeypatch.setattr(several, "POLL", 0.001)
     outputs = [str(tmp_path / str(place)) for place in range(4)]
     until = time.monotonic() + 0.1
 
     def work(own: Ranks) -> list[Any]:
-        found = list(several.side_by_side([Config()] * 4, outputs, 1, lambda: time.monotonic() > until, None, own))
+        found = list(
+            several.side_by_side([Config()] * 4, outputs, several.Shared(), lambda: time.monotonic() > until, own)
+        )
         own.end()
         return found
 
@@ -333,7 +335,7 @@ def test_a_rank_that_does_not_answer_is_missed_while_the_leader_has_runs_of_its_
             yield None
         pytest.fail("the leader's own runs have ended")
 
-    monkeypatch.setattr(several, "_events", events)
+    monkeypatch.setattr(several, "_train_here", events)
     outputs = [str(tmp_path / str(place)) for place in range(2)]
 
     def work(own: Ranks) -> Any:
@@ -341,7 +343,7 @@ def test_a_rank_that_does_not_answer_is_missed_while_the_leader_has_runs_of_its_
         if own.rank == 1:
             return time.sleep(2)
         with pytest.raises(LeNet5Error) as error:
-            list(several.side_by_side([Config()] * 2, outputs, 1, lambda: False, None, own))
+            list(several.side_by_side([Config()] * 2, outputs, several.Shared(), lambda: False, own))
         return str(error.value)
 
     missed = "no answer for 0.2 seconds; --timeout sets how long that may take"
@@ -360,13 +362,13 @@ def test_a_rank_whose_runs_have_ended_waits_for_those_of_others_however_long(
                 yield None
             yield place, Tally()
 
-    monkeypatch.setattr(several, "_events", events)
+    monkeypatch.setattr(several, "_train_here", events)
     monkeypatch.setattr(several, "POLL", 0.01)
     outputs = [str(tmp_path / str(place)) for place in range(3)]
 
     def work(own: Ranks) -> list[int]:
         own.agree({}, "")
-        found = list(several.side_by_side([Config()] * 3, outputs, 1, lambda: False, None, own))
+        found = list(several.side_by_side([Config()] * 3, outputs, several.Shared(), lambda: False, own))
         own.end()
         return [place for place, _ in found]
 

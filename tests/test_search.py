@@ -258,7 +258,7 @@ def test_data_that_cannot_be_loaded_ends_the_search_and_the_trial_begins_again(
     with pytest.raises(LeNet5Error) as error:
         next(again.run(4))
     there = f"trial 5: {bars_folder}: its images have changed since the search began"
-    assert str(error.value) == f"{there}; put the old ones back, or begin another search"
+    assert str(error.value) == f"{there}; put the old ones back, or start over"
 
 
 def test_a_killed_trial_begins_again_with_its_settings(config: Config) -> None:

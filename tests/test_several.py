@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from lenet5_cli import LeNet5, LeNet5Error
-from lenet5_cli.commands import train as command
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, sources
 from lenet5_cli.storage import checkpoint
@@ -50,7 +49,7 @@ def test_a_trial_apart_sends_its_epochs_then_nothing_more(bars_folder: Path, mon
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
     sent: list[Any] = []
     settings = {"data": str(bars_folder), "epochs": 2, "samples_per_epoch": 20, "seed": 3}
-    several.train_apart(settings, SimpleNamespace(send=sent.append))  # type: ignore[arg-type]
+    several.train_trial(settings, SimpleNamespace(send=sent.append))  # type: ignore[arg-type]
     assert handlers == {signal.SIGINT: signal.SIG_IGN}  # the first process decides
     assert [epoch.epoch for epoch in sent[:2]] == [1, 2]
     assert sent[2:] == [None]
@@ -62,7 +61,7 @@ def test_a_trial_apart_tells_data_that_is_not_there_from_settings_that_do_not_fi
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     sent: list[Any] = []
     for settings in ({"data": str(bars_folder), "validation": 300}, {"data": "none/here"}):
-        several.train_apart(settings, SimpleNamespace(send=sent.append))  # type: ignore[arg-type]
+        several.train_trial(settings, SimpleNamespace(send=sent.append))  # type: ignore[arg-type]
     assert sent[0] == "validation: 300 of 300 images; none would be left"
     assert isinstance(sent[1], LeNet5Error)
     assert str(sent[1]) == "none/here: no such folder or file; if it has moved, give its new place"
@@ -75,9 +74,9 @@ def test_a_trial_apart_does_not_train_on_other_images_than_the_search_began_with
     """Pictures that were added meanwhile: its accuracy was compared with that of trials without them."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     sent: list[Any] = []
-    several.train_apart({"data": str(bars_folder)}, SimpleNamespace(send=sent.append), "0" * 64)  # type: ignore[arg-type]
+    several.train_trial({"data": str(bars_folder)}, SimpleNamespace(send=sent.append), "0" * 64)  # type: ignore[arg-type]
     there = f"{bars_folder}: its images have changed since the search began"
-    assert [str(each) for each in sent] == [f"{there}; put the old ones back, or begin another search"]
+    assert [str(each) for each in sent] == [f"{there}; put the old ones back, or start over"]
     assert isinstance(sent[0], LeNet5Error)
 
 
@@ -87,12 +86,12 @@ def apart(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     handlers: dict[int, list[object]] = {signal.SIGINT: [], signal.SIGTERM: [], several.END: []}
     monkeypatch.setattr(signal, "signal", lambda number, handler: handlers[number].append(handler))
 
-    def work(**settings: Any) -> list[Any]:
+    def work(sha256: str = "", **settings: Any) -> list[Any]:
         events: queue.Queue[Any] = queue.Queue()
         config = Config(data=str(bars_folder), epochs=2, samples_per_epoch=50, seed=3, **settings)
-        starts: queue.Queue[Any] = queue.Queue()
-        starts.put(None)
-        several._run_apart(4, config, "model.pkl", starts, 1, events)
+        inputs: queue.Queue[Any] = queue.Queue()
+        inputs.put(several.Shared(sha256=sha256))
+        several._train_run(4, config, "model.pkl", inputs, events)
         # The first process decides on Ctrl-C and on SIGTERM, which Slurm sends to all; an end by it becomes an
         # exception, so that nothing half-written stays. Once all is written, it is the system's again, and shows no
         # traceback.
@@ -146,15 +145,15 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
         pid = None
 
         def __init__(self, target: object, args: tuple[Any, ...]) -> None:
-            assert target is several._run_apart
-            self.place, self.config, self.output, _, self.threads, self.events, _ = args
+            assert target is several._train_run
+            self.place, self.config, self.output, self.inputs, self.events = args
             self.exitcode = seen.exitcode
 
         def start(self) -> None:
             if seen.lacking == "another process" and seen.started:
                 raise OSError(errno.EMFILE, "Too many open files")
             self.pid = 1
-            seen.started.append((self.place, self.config.seed, self.output, self.threads))
+            seen.started.append((self.place, self.config.seed, self.output, self.inputs.get().threads))
             seen.blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
             for event in seen.sends:
                 self.events.put((self.place, event))
@@ -171,7 +170,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(threads: int, stops: int = 1000) -> Any:
         left = iter([False] * stops)
-        return several.side_by_side(configs, ["a", "b", "c"], threads, lambda: next(left, True))
+        return several.side_by_side(configs, ["a", "b", "c"], several.Shared(threads), lambda: next(left, True))
 
     return seen, run
 
@@ -283,26 +282,26 @@ def test_several_runs_that_are_stopped_say_what_they_leave(
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(several, "side_by_side", stopped)
-    monkeypatch.setattr(command, "_demand_same_images", lambda *_: None)
     assert train(bars_folder, "--runs", 2, "-o", "my model.pkl", code=130).stderr.endswith(said)
 
 
-def test_a_run_of_several_on_other_images_than_the_first_ends_all(
+def test_a_run_of_several_does_not_train_on_other_images_than_the_first(apart: Any, bars_folder: Path) -> None:
+    """Where pictures were added meanwhile, accuracies on different images stood in one table."""
+    there = f"seed 3: {bars_folder}: its images have changed since the runs began"
+    assert apart(sha256="0" * 64) == [(4, f"{there}; put the old ones back, or start over")]
+    assert not Path("model.pkl").exists()
+
+
+def test_the_runs_of_a_command_are_told_the_images_that_it_began_with(
     bars_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where pictures were added meanwhile, accuracies on different images stood in one table."""
-    train(bars_folder, "--seed", 4)
-    saved = checkpoint.read("model.pkl")
+    def begun(_: object, __: object, shared: several.Shared, *___: object) -> Any:
+        assert shared.sha256 == sources.load(str(bars_folder), "train").sha256
+        raise LeNet5Error("seed 3: it has begun")
+        yield
 
-    def changed(_: object, outputs: list[str], *__: object) -> Any:
-        checkpoint.write(outputs[1], replace(saved, data=saved.data | {"sha256": "0" * 64}))
-        yield 1, saved.history[0]
-
-    monkeypatch.setattr(several, "side_by_side", changed)
-    result = train(bars_folder, "--runs", 2, "--overwrite", code=1)
-    there = f"seed 4: {bars_folder}: its images have changed since the runs began"
-    assert result.stderr.splitlines()[-1] == f"Error: {there}; put the old ones back, or begin again"
-    assert result.stdout == ""
+    monkeypatch.setattr(several, "side_by_side", begun)
+    assert train(bars_folder, "--runs", 2, code=1).stderr.splitlines()[-1] == "Error: seed 3: it has begun"
 
 
 def test_several_runs_write_over_nothing(bars_folder: Path) -> None:
@@ -368,11 +367,11 @@ def test_a_run_apart_from_a_model_is_the_one_that_trains_here(rehearse: float, b
     glyphs.write("own.txt", sheet._replace(codes=sheet.codes[::-1], names=sheet.names[::-1]))
     here = runs.begin(Config(rehearse=rehearse, **short), first.split, checkpoint.read("start.pkl"))
     assert len(list(here.train(output="here.pkl"))) == 1
-    starts, events = queue.Queue[Any](), queue.Queue[Any]()
-    starts.put(checkpoint.read("start.pkl"))
+    inputs, events = queue.Queue[Any](), queue.Queue[Any]()
+    inputs.put(several.Shared(1, first.split.sha256, checkpoint.read("start.pkl"), here.network.sheet))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(signal, "signal", lambda *_: None)
-        several._run_apart(0, here.config, "apart.pkl", starts, 1, events, here.network.sheet)
+        several._train_run(0, here.config, "apart.pkl", inputs, events)
     (_, epoch), (_, tally) = events.queue
     assert replace(epoch, seconds=0) == replace(here.history[0], seconds=0)
     assert without_seconds("apart.pkl") == without_seconds("here.pkl")
@@ -394,7 +393,7 @@ def test_the_runs_of_a_rank_are_ended_by_an_error_of_another(rank: int, beside: 
     )
     seen.sends = (Tally(),)
     with pytest.raises(LeNet5Error) as error:
-        list(several.side_by_side([Config()] * 5, ["a"] * 5, 2, lambda: False, ranks=own))
+        list(several.side_by_side([Config()] * 5, ["a"] * 5, several.Shared(2), lambda: False, own))
     assert str(error.value) == "rank 2 on there: it failed"
     assert error.traceback  # which holds what ran
     assert seen.terminated == [rank, rank + 3]
@@ -405,7 +404,7 @@ def test_a_run_of_another_rank_that_dies_is_named_by_its_place_among_all(beside:
     seen.exitcode, seen.sends = -9, ()
     own = SimpleNamespace(rank=1, size=2, leader=False, stopped=lambda: False)
     with pytest.raises(LeNet5Error, match=r"^run 2: its process ended with exit code -9$"):
-        list(several.side_by_side([Config()] * 4, ["a"] * 4, 1, lambda: False, ranks=own))
+        list(several.side_by_side([Config()] * 4, ["a"] * 4, several.Shared(), lambda: False, own))
 
 
 def test_a_leader_whose_runs_are_done_waits_for_the_others_and_lets_them_go_once(
@@ -420,12 +419,12 @@ def test_a_leader_whose_runs_are_done_waits_for_the_others_and_lets_them_go_once
         close=lambda: closed.append(len(waits)),
     )  # fmt: skip
     configs = [Config(seed=seed) for seed in (5, 6)]
-    found = list(several.side_by_side(configs, ["a", "b"], 1, lambda: False, ranks=leader))
+    found = list(several.side_by_side(configs, ["a", "b"], several.Shared(), lambda: False, leader))
     assert [place for place, _ in found] == [0, 0, 1]
     assert [each[:3] for each in seen.started] == [(0, 5, "a")]
     assert closed == [0]
     waits += [[], [], [(1, None)]]
-    assert list(several.side_by_side(configs, ["a", "b"], 1, lambda: True, ranks=leader)) == []
+    assert list(several.side_by_side(configs, ["a", "b"], several.Shared(), lambda: True, leader)) == []
     assert closed == [0, 2]
 
 
@@ -443,12 +442,12 @@ def test_the_leader_waits_for_the_runs_of_other_ranks_and_closes_once(
 
     monkeypatch.setattr(several, "POLL", 0.25)
     monkeypatch.setattr(several, "sleep", sleep)
-    monkeypatch.setattr(several, "_events", lambda *_: (event for event in [None, (0, tally)]))
+    monkeypatch.setattr(several, "_train_here", lambda *_: (event for event in [None, (0, tally)]))
     own = SimpleNamespace(
         rank=0, size=3, leader=True, reports=lambda: heard.pop(now[0], []), close=lambda: closed.append(now[0])
     )
     outputs = ["own.pkl", "others.pkl", "third.pkl"]
-    found = list(several.side_by_side([Config()] * 3, outputs, 1, lambda: stops and now[0] >= 1, ranks=own))
+    found = list(several.side_by_side([Config()] * 3, outputs, several.Shared(), lambda: stops and now[0] >= 1, own))
     assert found == [(0, tally), (1, epoch), (1, tally)]
     assert Path("others.pkl").read_bytes() == b"a model"
     assert closed == [1.0 if stops else 3.0]

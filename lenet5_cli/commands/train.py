@@ -377,15 +377,16 @@ def _train_several(
     from lenet5_cli.storage import checkpoint
     from lenet5_cli.training.metrics import Tally
     from lenet5_cli.training.runs import improved
-    from lenet5_cli.training.several import side_by_side
+    from lenet5_cli.training.several import Shared, side_by_side
 
     first = begin.run.config
     _note_idle(first, ranks, len(outputs))
     configs = [replace(first, seed=(first.seed or 0) + place) for place in range(len(outputs))]
     histories: list[list[Epoch]] = [[] for _ in outputs]
     tests: list[Tally | None] = [None for _ in outputs]
-    names, sheet = [str(path) for path in outputs], begin.run.network.sheet
-    events = side_by_side(configs, names, threads, lambda: bool(stop.exit_code), begin.start, ranks, sheet)
+    names = [str(path) for path in outputs]
+    shared = Shared(threads, begin.run.split.sha256, begin.start, begin.run.network.sheet)
+    events = side_by_side(configs, names, shared, lambda: bool(stop.exit_code), ranks)
     try:
         with closing(events):  # whatever happens, no process goes on
             for place, event in events:
@@ -394,7 +395,6 @@ def _train_several(
                     tests[place] = event
                     click.echo(which + _result(event, first.data))
                 else:
-                    _demand_same_images(outputs[place], begin.run, histories[place])
                     histories[place].append(event)
                     click.echo(which + _line(event))
                     note({"run": place + 1, "seed": configs[place].seed, **event.record()})
@@ -414,15 +414,6 @@ def _train_several(
     else:
         click.echo(START_KEPT, err=True)
     return history
-
-
-def _demand_same_images(path: Path, first: "Run", history: "list[Epoch]") -> None:
-    """Refuse a run of several, at its first epoch, whose process found other images than were loaded at first."""
-    from lenet5_cli.storage import checkpoint
-
-    if not history and (saved := checkpoint.read(path)).data["sha256"] != first.split.sha256:
-        there = f"seed {saved.config['seed']}: {first.split.source}: its images have changed since the runs began"
-        raise LeNet5Error(f"{there}; put the old ones back, or begin again")
 
 
 def _stopped(histories: "dict[str, list[Epoch]]") -> str:

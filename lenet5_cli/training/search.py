@@ -33,7 +33,7 @@ from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.inputs import load
 from lenet5_cli.training.metrics import wilson
 from lenet5_cli.training.runs import Run
-from lenet5_cli.training.several import train_apart
+from lenet5_cli.training.several import train_trial
 
 try:
     import optuna
@@ -356,7 +356,7 @@ class Search:
         spawn, attempt = multiprocessing.get_context("spawn"), trial.user_attrs.get("attempt", 1)
         try:
             events, sender = spawn.Pipe(duplex=False)
-            process = spawn.Process(target=train_apart, args=(settings, sender, self._sha256), daemon=True)
+            process = spawn.Process(target=train_trial, args=(settings, sender, self._sha256), daemon=True)
             with ctrl_c_held_back():
                 process.start()
         except OSError as error:
