@@ -1,4 +1,4 @@
-"""The settings of a training run: one frozen dataclass, TOML files that set some of it, presets."""
+"""The settings of a training run: a frozen dataclass, and the presets and TOML files that set some of its fields."""
 
 import difflib
 import json
@@ -16,20 +16,20 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import content, likeness, shipped_folder
 
 SIZE_LIMIT = 1 << 20  # bytes of a settings file; a real one has a few hundred
-MAX_DOTS = 32  # of a key in it: the time and memory for one grow with their square
+MAX_DOTS = 32  # dots in a TOML key: parsing one takes time and memory that grow with their square
 _PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""  # of a key
 _DOTTED = re.compile(rf"(?:^|[{{,])[ \t\[]*+(?:{_PART}[ \t]*+\.[ \t]*+){{{MAX_DOTS + 1}}}", re.MULTILINE)
 MAX_COUNT = 2**63 - 1  # the largest integer everywhere: here, in NumPy, in a checkpoint
 MAX_DRAWN = 1_000_000  # images of 784 bytes, kept in memory
 MAX_EPOCHS = 100_000  # a checkpoint holds the history of all
 MAX_REHEARSED = 0.99  # a larger fraction of an epoch leaves nothing to learn from the new images
-MAX_EMA = 0.999999  # at 1 the average would be of the first steps for ever; this is of a million
-MAX_RUBBISH = 1000.0  # beyond every squared distance: that of 84 units of tanh to a code is below 620
+MAX_EMA = 0.999999  # this averages about a million steps; with 1, the average would never change
+MAX_RUBBISH = 1000.0  # above any squared distance: with tanh, 84 units are at less than 620 from a code
 READ_AS = ("test_fraction", "as_is")  # settings that say how images are read
 MAX_MAPS = 256  # of one layer: a network that a checkpoint asks for takes at most 60 MB
 
 
-# The choices of a setting are written here alone; a test holds that the tables that implement them have these keys.
+# The only list of the choices of each setting; a test checks that the tables that implement them have these keys.
 Precision = Literal["float32", "float64"]
 Order = Literal["file", "shuffled"]
 Optimizer = Literal["sgd", "adam"]
@@ -149,12 +149,12 @@ class Config:
     dtype: Precision = _network("float32", "Precision of the arithmetic.")
 
     def __post_init__(self) -> None:
-        """Check every value against its type and bounds; NumPy's scalars, which no checkpoint holds, become Python's.
+        """Check every value against its type and bounds.
 
-        A type of NumPy's becomes its name.
+        NumPy scalars become Python numbers, as a checkpoint holds no others; a NumPy dtype becomes its name.
 
         Raises:
-            LeNet5Error: one does not fit.
+            LeNet5Error: a value is not valid.
         """
         for setting in fields(self):
             value = getattr(self, setting.name)
@@ -169,7 +169,7 @@ class Config:
 
     @property
     def map_counts(self) -> tuple[int, int, int]:
-        """How many maps c1, c3 and c5 have; s2 and s4 have those of the layer before."""
+        """The numbers of maps of c1, c3 and c5; s2 and s4 have as many as the layer before them."""
         c1, c3, c5 = map(int, self.maps.split(","))
         return c1, c3, c5
 
@@ -185,7 +185,7 @@ def seconds(name: str, text: str) -> float:
     """Return a time such as 90s, 10m or 1h30m in seconds, infinity for an empty text.
 
     Raises:
-        LeNet5Error: it is no such time; ``name`` says of what.
+        LeNet5Error: it is not such a time; the message begins with ``name``.
     """
     if not text:
         return inf
@@ -197,17 +197,17 @@ def seconds(name: str, text: str) -> float:
 
 
 def choices(setting: Field[Any]) -> tuple[str, ...]:
-    """Return the words that a setting can be; none where it is not one of a few words."""
+    """Return the choices of a setting, or nothing if it is not a choice."""
     return get_args(setting.type) if get_origin(setting.type) is Literal else ()
 
 
 def known(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of some settings, such as a checkpoint's, that this lenet5 knows."""
+    """Return only those settings, for example of a checkpoint, that this version of lenet5 knows."""
     return {name: settings[name] for name in SETTINGS if name in settings}
 
 
 def demand_known(settings: Iterable[str]) -> None:
-    """Raise LeNet5Error where something is no setting."""
+    """Raise LeNet5Error if one of the names is not a setting."""
     for name in settings:
         if name not in SETTINGS:
             raise LeNet5Error(f"{name} is not a setting{nearest(name, SETTINGS)}")
@@ -224,7 +224,7 @@ def spaces() -> list[str]:
 
 
 def read(name: str) -> dict[str, Any]:
-    """Return the settings in a preset, or in a TOML file; whether they go together depends on those given beside it.
+    """Return the settings in a preset or a TOML file, each checked alone: whether they fit together depends on others.
 
     Raises:
         LeNet5Error: no such file, not TOML, a key that is no setting, a value of the wrong type or out of bounds.
@@ -232,7 +232,7 @@ def read(name: str) -> dict[str, Any]:
     if not name:
         raise LeNet5Error("an empty name; expected a preset or a TOML file of settings")
     path = shipped_folder("configs") / f"{name}.toml" if name in presets() else Path(name)
-    if not os.path.exists(path):  # noqa: PTH110 - of a name that no file can have, this says so too
+    if not os.path.exists(path):  # noqa: PTH110 - unlike Path.exists, false for any invalid name
         raise LeNet5Error(f"{path}: no such file or preset; the presets are: {', '.join(presets())}")
     table, place = keyed(path, "a TOML file of settings")
     for setting in fields(Config):
@@ -245,7 +245,7 @@ def read(name: str) -> dict[str, Any]:
 
 
 def keyed(path: Path, expected: str) -> tuple[dict[str, Any], Callable[[str], str]]:
-    """Return what a TOML file says of settings, by their names, and what gives the place of one: ``line N: ``.
+    """Return the table of a TOML file whose keys are settings, and a function that gives a key's place, ``line N: ``.
 
     Raises:
         LeNet5Error: no such file, not TOML, or a key that is no setting.
@@ -262,7 +262,7 @@ def keyed(path: Path, expected: str) -> tuple[dict[str, Any], Callable[[str], st
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint at the known word that is closest to this one, or the list of all if none is close."""
+    """Return a hint for a message: the known word closest to this one, or the list of all if none is close."""
     close = difflib.get_close_matches(word.replace("-", "_"), sorted(known), n=1)
     return f"; did you mean {close[0]}?" if close else f"; these are: {', '.join(sorted(known))}"
 
@@ -275,7 +275,7 @@ def differing(config: Config) -> dict[str, Any]:
 def as_toml(config: Config) -> str:
     """Return the settings that differ from the defaults as a TOML text that ``read`` takes."""
     lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in differing(config).items())
-    return "".join(lines).replace("\x7f", "\\u007f")  # the one character that JSON lets stand in a string, and TOML not
+    return "".join(lines).replace("\x7f", "\\u007f")  # the one character that JSON allows unescaped and TOML does not
 
 
 def _text(path: Path, expected: str) -> str:
@@ -309,13 +309,13 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 
 
 def _place(key: str, text: str) -> str:
-    """Return ``line N: `` of a key in a TOML text, or nothing where it is not found."""
+    """Return the place of a key in a TOML text, ``line N: ``, or an empty text if it is not found."""
     found = re.search(rf"^[ \t\"'\[]*+{re.escape(key)}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
     return f"line {1 + text.count(chr(10), 0, found.start())}: " if found else ""
 
 
 def shown(value: object) -> str:
-    """Return a value as it is shown in a message, cut short where it is long."""
+    """Return a value as text for a message, truncated if it is long."""
     try:
         text = repr(value)
     except RecursionError:
@@ -324,7 +324,7 @@ def shown(value: object) -> str:
 
 
 def check(setting: Field[Any], value: object) -> None:
-    """Raise LeNet5Error where a value is none of a setting: of another type, out of bounds, not among its choices."""
+    """Raise LeNet5Error if a setting cannot have a value: wrong type, out of bounds, or not among the choices."""
     name, expected = setting.name, choices(setting)
     if expected:
         if not isinstance(value, str) or value not in expected:  # an array is compared one by one

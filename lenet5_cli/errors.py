@@ -1,12 +1,13 @@
-"""The one error that a user can see."""
+"""The one kind of error that is shown to a user."""
 
 
 class LeNet5Error(Exception):
     """Something that the user can put right.
 
     The message says where, then what is there, then what was expected, then what to do if that is known:
-    ``model.pkl: empty; expected a checkpoint``. It is raised where the fact is known; the command line prints it and
-    exits with 1. It can contain any file name and any text from a file: what could control a terminal is escaped.
+    ``model.pkl: empty; expected a checkpoint``. It is raised where the problem is found; the command line prints it
+    and exits with 1. File names and text from files may be put in it as they are: characters that could control a
+    terminal are escaped.
     """
 
     def __init__(self, message: str) -> None:

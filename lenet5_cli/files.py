@@ -1,4 +1,4 @@
-"""Opening regular files, writing files whole or not at all, locking them, finding those that come with lenet5."""
+"""Open regular files, write files atomically, lock them, and find the files that are shipped with lenet5."""
 
 import errno
 import os
@@ -21,11 +21,11 @@ _PACKAGE = Path(__file__).parent
 BUNDLED = "bundled"  # names the model that comes with lenet5, wherever a checkpoint is expected
 BUNDLED_MODEL = _PACKAGE / "bundled.pkl"  # made by ``python benchmarks/bundled.py``
 
-PICTURE_LIMIT = 1 << 28  # bytes of a picture's file: more than 36 million pixels take without compression
+PICTURE_LIMIT = 1 << 28  # bytes of a picture's file; 36 million pixels without compression take fewer
 
 FILLING = (".lenet5.part", ".lenet5.lock")  # the hidden folder and the lock in a folder that is being filled
 
-# What a wrong or failed download leaves under a file's name, by its first bytes.
+# What a file may hold by mistake, such as after a failed download, by its first bytes.
 _LIKENESSES = {
     b"\x1f\x8b": "gzip data",
     b"BZh": "bzip2 data",
@@ -57,7 +57,7 @@ def shipped_sheets() -> list[str]:
 
 
 def likeness(start: bytes) -> str | None:
-    """Return what a file looks like by its first bytes, ``a zip archive``, or None if they are not known."""
+    """Return what a file looks like by its first bytes, such as ``a zip archive``, or None if unknown."""
     return next((name for first, name in _LIKENESSES.items() if start.startswith(first)), None)
 
 
@@ -77,7 +77,7 @@ def open_regular(path: str | os.PathLike[str], expected: str) -> IO[bytes]:
         if kind is None:
             flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
             file: IO[bytes] = os.fdopen(os.open(path, flags), "rb", buffering=0)
-            kind = _kind(os.fstat(file.fileno()).st_mode)  # it may have been replaced meanwhile
+            kind = _kind(os.fstat(file.fileno()).st_mode)  # the file may have been replaced since
             if kind is None:
                 return file
             file.close()
@@ -107,7 +107,7 @@ def content(path: str | os.PathLike[str], limit: int, expected: str) -> bytes:
 
 
 def _link(path: str | os.PathLike[str]) -> str | None:
-    """Return where a symbolic link leads, or None for what is not one."""
+    """Return the target of a symbolic link, or None if the path is not one."""
     try:
         return str(Path(path).readlink())
     except OSError:
@@ -122,26 +122,26 @@ def _kind(mode: int) -> str | None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Replace a file whole or not at all: a temporary file beside it is written, synced to disk and then renamed.
+    """Replace a file atomically: write a temporary file beside it, sync it to disk, then rename it.
 
-    A symbolic link stays, and its target is replaced; who may read it stays as it was. Of processes that write the same
-    file, as those that unpack the same data into the cache, one waits for the other, where the system has locks.
+    If the path is a symbolic link, its target is replaced. Permissions are kept. If two processes write the same file,
+    for example when both unpack the same data into the cache, one waits for the other, where the system has locks.
 
     Raises:
-        LeNet5Error: the disk is full, the folder cannot be written, or the name is that of a device or pipe; the old
-            file stays.
+        LeNet5Error: the disk is full, the folder cannot be written, or the path is a device or pipe; the old file
+            stays.
     """
     try:
         target = _target(path)
         temporary = target.with_name(f".{target.name}.part")
-        handle = _taken(temporary, path)
+        handle = _lock_temporary(temporary, path)
         if handle is None:
             temporary.unlink(missing_ok=True)  # left by a run that was killed while writing
         try:
             with temporary.open("xb" if handle is None else "wb") as file:
                 yield file
                 file.flush()
-                _give(file.fileno(), target)
+                _copy_owner(target, file.fileno())
                 os.fsync(file.fileno())
             if target.exists():
                 shutil.copymode(target, temporary)
@@ -157,10 +157,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise unwritable(path, error) from None
 
 
-def _give(file: int, target: Path) -> None:
-    """Give an open file the owner and group of one that is there, as far as this user may: only root gives files away.
+def _copy_owner(target: Path, file: int) -> None:
+    """Give an open file the owner and group of an existing one, or only the group: only root may change the owner.
 
-    Some disks, and systems other than POSIX, know none.
+    Does nothing where the disk or the system has no owners.
     """
     with suppress(OSError, AttributeError):
         there = target.stat()
@@ -172,16 +172,16 @@ def _give(file: int, target: Path) -> None:
 
 @contextmanager
 def filling(folder: Path) -> Iterator[Path]:
-    """Fill a folder whole or not at all: yield a hidden folder in it, whose content moves up in the end, in order.
+    """Fill a folder with all of its files or none: yield a hidden folder in it, whose files are moved up at the end.
 
-    The folder is made if it is not there, and removed again if it could not be filled. Of processes that fill the same
+    The folder is made if it does not exist, and removed again if filling it fails. If two processes fill the same
     folder, one waits for the other, where the system has locks.
 
     Raises:
-        LeNet5Error: the disk is full, or the folder cannot be written; the files that were there before stay.
+        LeNet5Error: the disk is full, or the folder cannot be written; existing files stay.
     """
     made, temporary = not folder.exists(), folder / FILLING[0]
-    target = Path(os.path.realpath(folder))  # where a symbolic link leads
+    target = Path(os.path.realpath(folder))  # the target of a symbolic link
     try:
         target.mkdir(parents=True, exist_ok=True)
         with _held(folder / FILLING[1], folder, wait=True):
@@ -205,7 +205,7 @@ def filling(folder: Path) -> Iterator[Path]:
 
 
 def _move_up(temporary: Path, folder: Path) -> None:
-    """Move what is in a folder into the one around it; files replace files."""
+    """Move everything in a temporary folder into its parent, in order of name; files replace files."""
     moved = sorted(temporary.iterdir())
     for each in moved:
         if (folder / each.name).is_dir() and each.is_file():
@@ -219,14 +219,15 @@ def _move_up(temporary: Path, folder: Path) -> None:
 
 @contextmanager
 def only_writer(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None]:
-    """Lock a file for writing until the block or the process ends, however it ends; ``wait`` until it is free, or not.
+    """Lock a file for writing until the block or the process ends; with ``wait``, first wait for another's lock.
 
-    The lock is the operating system's, on an empty file beside it. It does not outlive a killed process; the empty
-    file does, and the next run takes and removes it. Where the system has no such locks, nothing is locked.
+    The lock is the operating system's, on an empty file beside the one to write. If the process is killed, the lock is
+    released but the empty file stays; the next run reuses and removes it. Where the system has no locks, nothing is
+    locked.
 
     Raises:
-        LeNet5Error: another process holds the lock and is not to be waited for, the folder cannot be written, or the
-            file there cannot be replaced.
+        LeNet5Error: another process holds the lock and ``wait`` is false, the folder cannot be written, or the existing
+            file cannot be replaced.
     """
     with ExitStack() as held:
         try:
@@ -234,7 +235,7 @@ def only_writer(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator
             _demand_own(target, path)
             held.enter_context(_held(target.with_name(f".{target.name}.lock"), path, wait=wait))
             temporary = target.with_name(f".{target.name}.part")
-            temporary.touch()  # where nothing is locked, too, a folder that cannot be written is told at once
+            temporary.touch()  # fails at once if the folder cannot be written, even where nothing is locked
             temporary.unlink()
         except (OSError, ValueError) as error:
             raise unwritable(path, error) from None
@@ -242,7 +243,7 @@ def only_writer(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator
 
 
 def _demand_own(target: Path, path: str | os.PathLike[str]) -> None:
-    """Refuse another user's file in a folder such as /tmp, in which all may write, but none replace those of others."""
+    """Refuse another user's file in a folder with the sticky bit, such as /tmp: only its owner may replace it."""
     folder = target.parent.stat()
     if not (folder.st_mode & stat.S_ISVTX and target.exists()):
         return
@@ -253,19 +254,19 @@ def _demand_own(target: Path, path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def _held(lock: Path, path: str | os.PathLike[str], *, wait: bool) -> Iterator[None]:
-    """Hold the lock file of a path until the block ends, and remove it; nothing where there are no locks."""
+    """Hold the lock file of a path until the block ends, then remove it; do nothing where there are no locks."""
     handle = _locked(lock, path, wait=wait)
     try:
         yield
     finally:
         if handle is not None:
-            # While still locked: another process that has opened it sees that it is gone, and makes a new one.
+            # Removed while still locked: a process waiting for it then sees that it is gone, and makes a new one.
             lock.unlink(missing_ok=True)
             os.close(handle)
 
 
-def _taken(temporary: Path, path: str | os.PathLike[str]) -> int | None:
-    """Return a handle to the temporary file, locked once nobody else writes it, or None where there are no locks."""
+def _lock_temporary(temporary: Path, path: str | os.PathLike[str]) -> int | None:
+    """Wait until nobody else writes the temporary file; return a locked handle, or None where there are no locks."""
     try:
         return _locked(temporary, path, wait=True)
     except OSError as error:
@@ -303,35 +304,35 @@ def _target(path: str | os.PathLike[str]) -> Path:
     if not os.fspath(path):
         raise LeNet5Error("an empty name; expected a file")
     target = Path(os.path.realpath(path))
-    if target.is_symlink():  # it resolves to no file
+    if target.is_symlink():  # so it could not be resolved
         raise LeNet5Error(f"{path}: a loop of symbolic links; expected a file")
-    there = Path(path)  # what /dev/stdout leads to may have no name
+    there = Path(path)  # not its target: that of /dev/stdout may have no name
     if there.exists() and not there.is_file():
         raise LeNet5Error(f"{path}: {'a folder' if there.is_dir() else 'not a regular file'}; expected a file")
     return target
 
 
 def unreadable(path: str | os.PathLike[str], error: OSError | ValueError, expected: str = "") -> LeNet5Error:
-    """Return what to raise where a file or folder cannot be read, with what was expected there, if that is given."""
+    """Return the error for a file or folder that cannot be read, with what was expected, if given."""
     end = f"; expected {expected}" if expected else ""
     return LeNet5Error(f"{path}: cannot be read: {_reason(error)}{end}")
 
 
 def unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> LeNet5Error:
-    """Return what to raise where a file or folder cannot be written."""
+    """Return the error for a file or folder that cannot be written."""
     return LeNet5Error(f"{path}: cannot be written: {_reason(error)}")
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """Return what is wrong in the same words with every Python: of a null byte in a name, each says it in its own."""
+    """Return the reason of an error, worded alike in every Python version, which differ about null bytes in names."""
     text = str(getattr(error, "strerror", None) or error)
     return "embedded null byte" if "embedded null" in text else text
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a power failure, where the system and the disk can; the name stands anyway.
+    """Make a renamed file survive a power failure, where possible; without this, the rename itself is still done.
 
-    Windows opens no folder, some network disks sync none, and a folder can be one to write into that cannot be read.
+    Not possible on Windows, on some network disks, and for a folder that can be written but not read.
     """
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

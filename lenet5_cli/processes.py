@@ -1,4 +1,4 @@
-"""What the processes of the command line do alike: those beside the first leave signals of the terminal to it."""
+"""Set-up of child processes: they leave the signals of the terminal to the first process, and warn of nothing."""
 
 import signal
 import warnings
@@ -7,35 +7,35 @@ from contextlib import contextmanager
 
 
 def leave_ctrl_c_alone() -> None:
-    """Ignore Ctrl-C in this process: the one that started it decides."""
+    """Ignore Ctrl-C in this process: its parent decides what to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def silence_pillow() -> None:
-    """Show no warnings of Pillow's, as about damaged EXIF; what keeps a picture from being read is an error.
+    """Suppress Pillow's warnings, such as about damaged EXIF; a picture that cannot be read is an error anyway.
 
-    For a whole process, as the filters are its own: threads that set them for a moment would undo each other's.
+    For the whole process, because warning filters are global: threads that changed them would undo each other's.
     """
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def begin_reading() -> None:
-    """Prepare this process, started beside the first one, to read pictures."""
+    """Prepare a child process to read pictures."""
     leave_ctrl_c_alone()
     silence_pillow()
 
 
 def start_tracker() -> None:
-    """Start what removes shared memory and locks that are left, before any are made: a closed terminal does not end it.
+    """Start multiprocessing's resource tracker such that closing the terminal (SIGHUP) does not end it.
 
-    It ends with the processes that it serves. One that ended before them would be started anew, and complain of each
-    thing that it does not know.
+    The tracker removes shared memory and locks that are left over, and ends with the processes that it serves. If it
+    ended before them, Python would start another one, which complains of each resource that it does not know.
     """
     if not hasattr(signal, "pthread_sigmask"):  # outside POSIX there is none
         return
     from multiprocessing import resource_tracker  # noqa: PLC0415 - slow to import
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which it inherits
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # the tracker inherits this
     try:
         resource_tracker.ensure_running()
     finally:
@@ -44,11 +44,11 @@ def start_tracker() -> None:
 
 @contextmanager
 def ctrl_c_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back for this process until the block ends, and for good in the processes that it starts."""
-    if not hasattr(signal, "pthread_sigmask"):  # outside POSIX; there they only ignore it once they are ready
+    """Block Ctrl-C in this process until the block ends, and for good in the processes started within it."""
+    if not hasattr(signal, "pthread_sigmask"):  # outside POSIX, children ignore it only once they are ready
         yield
         return
-    start_tracker()  # the first process started would start it, which lets Ctrl-C through again
+    start_tracker()  # now, as multiprocessing unblocks Ctrl-C when it starts the tracker with the first child
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -155,7 +155,7 @@ def test_a_file_is_taken_out_of_its_archive_once_and_no_larger_than_it_may_be(mo
     for there, then in ((None, b"seven.."), (b"7 bytes", b"7 bytes"), (b"others", b"seven..")):
         if there is not None:
             target.write_bytes(there)
-        assert remote._taken_out(Path("gzip.zip"), "gzip/member") == target
+        assert remote._unpacked(Path("gzip.zip"), "gzip/member") == target
         assert target.read_bytes() == then
     monkeypatch.setattr(remote, "_MEMBER_LIMIT", 6)
     for member, said in (
@@ -163,5 +163,5 @@ def test_a_file_is_taken_out_of_its_archive_once_and_no_larger_than_it_may_be(mo
         ("gzip/other", "\"There is no item named 'gzip/other' in the archive\"; expected gzip/other in it"),
     ):
         with pytest.raises(LeNet5Error) as refused:
-            remote._taken_out(Path("gzip.zip"), member)
+            remote._unpacked(Path("gzip.zip"), member)
         assert str(refused.value) == f"gzip.zip: {said}"

@@ -1,6 +1,6 @@
-"""Distorted digits, as another hand might have written them: turned, scaled, slanted, moved, bent, thicker or thinner.
+"""Data augmentation: rotate, scale, shear, shift, bend, thicken or thin images, as if written by another hand.
 
-An image's distortion is a row of ``NUMBERS`` numbers; all 0 leave it as it is:
+The distortion of an image is a row of ``NUMBERS`` numbers; all zeros leave it unchanged:
 
 =======  ========================================================================================================
 0        angle, in radians, anticlockwise
@@ -8,7 +8,7 @@ An image's distortion is a row of ``NUMBERS`` numbers; all 0 leave it as it is:
 3        slant: pixels to the right for each pixel above the centre
 4, 5     shift to the right and down, in pixels
 6        thickness, -1 to 1: how far to blend into the image's erosion (below 0) or dilation (above 0)
-7 to 56  elastic field at 5x5 nodes: how far down, then how far to the right, a pixel takes its ink from
+7 to 56  elastic field at 5x5 nodes: from how far down, then from how far to the right, a pixel is sampled
 =======  ========================================================================================================
 """
 
@@ -28,9 +28,9 @@ _PLAIN: Final = 7  # numbers that are not nodes
 NUMBERS: Final = _PLAIN + 2 * _NODES**2
 
 _HIGH: Final = np.array([np.deg2rad(12), 0.2, 0.2, 0.2, 2, 2, 0.7])
-# At most halfway: a thin stroke, which erosion would remove, stays above the threshold of binary input.
+# Erode at most halfway: a thin stroke then stays above the threshold of binary input.
 _LOW: Final = np.array([*-_HIGH[:6], -0.5])
-_BEND: Final = 0.4  # pixels, standard deviation of the elastic field: a small network reads worse with twice as much
+_BEND: Final = 0.4  # pixels, standard deviation of the elastic field; with 0.8, a small network is less accurate
 
 _SIDE: Final = 28
 _EDGE: Final = 2  # pixels around an image: dilation may reach the inner ring, the outer ring stays black
@@ -96,7 +96,7 @@ def _thicken(images: NDArray[np.uint8], thickness: NDArray[np.float32]) -> NDArr
     x[:, _EDGE:-_EDGE, _EDGE:-_EDGE] = images
     light, dark = x, x
     for step in (1, -1, _WIDE, -_WIDE):
-        neighbour = np.roll(x, step)  # as one long row of pixels: those that wrap around its ends are black
+        neighbour = np.roll(x, step)  # of all images as one row; the pixels that wrap around are black
         light, dark = np.maximum(light, neighbour), np.minimum(dark, neighbour)
     change = np.where((thickness > 0)[:, None, None], light - x, x - dark)
     y: NDArray[np.float32] = change * thickness[:, None, None]
@@ -105,7 +105,7 @@ def _thicken(images: NDArray[np.uint8], thickness: NDArray[np.float32]) -> NDArr
 
 
 def _places(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return where each pixel takes its ink from, (n, 2, 784): row and column of the image with its edge."""
+    """Return the position at which each pixel is sampled, (n, 2, 784): row and column of the padded image."""
     angle, wider, taller, slant, right, down, _ = np.ascontiguousarray(numbers[:, :_PLAIN].T)
     cos, sin = np.cos(angle), np.sin(angle)
     terms = np.empty((len(numbers), 2, len(_BASIS)), np.float32)
@@ -115,7 +115,7 @@ def _places(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     terms[:, 1, 2] = (slant * sin + cos) * np.exp(-wider)
     terms[:, :, 0] = (_WIDE - 1) / 2 - terms[:, :, 1] * down[:, None] - terms[:, :, 2] * right[:, None]
     terms[:, :, 3:] = numbers[:, _PLAIN:].reshape(-1, 2, _NODES**2)
-    # One product for each image: the order of its sums does not depend on the number of images.
+    # matmul makes one product per image, so that rounding does not depend on the number of images.
     places: NDArray[np.float32] = terms @ _BASIS
     return np.clip(places, 0, _WIDE - 1, out=places)
 

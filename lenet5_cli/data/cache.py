@@ -1,4 +1,4 @@
-"""The user's cache: what was downloaded, and what was converted to 28x28 images once."""
+"""The user's cache: downloads, and pictures and tables that were converted to 28x28 images."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 VARIABLE = "LENET5_CACHE"  # of the environment: the folder of the cache
 
-_PATIENCE = 3.0  # seconds for a mirror's first answer
+_PATIENCE = 3.0  # seconds to wait for a mirror's first answer
 _STALL = 10.0  # seconds without a byte in the middle of a file
-_NOTES_LIMIT = 2**28  # bytes of what is noted of a conversion: labels and what could not be read
+_NOTES_LIMIT = 2**28  # bytes of the notes of a conversion: labels, and reasons for what could not be read
 
 
 class Progress(Protocol):
-    """What shows a download, as pooch expects it, or a conversion: it must be truthy (a tqdm bar needs a total).
+    """A progress bar for a download, as pooch expects it, or a conversion. It must be truthy: a tqdm bar needs a total.
 
     `total` is set, in bytes or pictures, at the start; `update` is called on the way. A download calls `reset`,
     `update(total)` and `close` at the end of each file.
@@ -61,14 +61,14 @@ def converted(
     *,
     unchanged: Callable[[], bool] = lambda: True,
 ) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
-    """Return the images and notes that were made under a key before, or make and keep them.
+    """Return the images and notes that are cached under a key, or make and cache them.
 
-    The key is a digest of all that decides them; ``holds`` tells whether notes that were kept are still true, and
-    ``unchanged``, once they are made, whether the key still is: else nothing is kept. Without a cache that can be
-    written, they are made each time.
+    The key is a digest of everything that the result depends on. ``holds`` tells whether cached notes are still true.
+    ``unchanged`` is called after ``make`` and tells whether the key is still that of the input: if not, nothing is
+    cached. If the cache cannot be written, the result is made each time.
     """
     place = folder() / "converted" / key
-    with suppress(LeNet5Error, ValueError):  # none, or damaged: made again
+    with suppress(LeNet5Error, ValueError):  # missing or damaged: make it again
         notes = json.loads(content(place / "notes.json", _NOTES_LIMIT, "notes"))
         kept = idx.read_images(place / "images-idx3-ubyte")
         if holds(notes):
@@ -80,12 +80,12 @@ def converted(
         place.mkdir(parents=True, exist_ok=True)
         with replacing(place / "notes.json") as file:
             file.write(json.dumps(notes).encode())
-        idx.write(place / "images-idx3-ubyte", images)  # last: with it the conversion is whole
+        idx.write(place / "images-idx3-ubyte", images)  # last, as it marks the conversion as complete
     return images, notes
 
 
 def download(urls: list[str], digest: str, place: Path, progress: Progress | None = None) -> Path:
-    """Return a file from the cache, or else from the first of the URLs with the right one.
+    """Return a file from the cache, or download it from the first of the URLs whose file has the right digest.
 
     Args:
         urls: where the file is published.
@@ -94,7 +94,7 @@ def download(urls: list[str], digest: str, place: Path, progress: Progress | Non
         progress: shows the download.
 
     Raises:
-        OSError: no URL has it; the message says why, for each host.
+        OSError: no URL has it; the message gives the reason for each host.
     """
     import pooch  # noqa: PLC0415
 
@@ -107,7 +107,7 @@ def download(urls: list[str], digest: str, place: Path, progress: Progress | Non
             return Path(pooch.retrieve(url, digest, place.name, place.parent, downloader=get))
         except OSError as problem:  # the network's errors are OSErrors as well
             cause = _first(problem)
-            if isinstance(cause, OSError) and cause.filename:  # in the cache, for which no host can be blamed
+            if isinstance(cause, OSError) and cause.filename:  # writing the cache failed, not the download
                 there = f"{place.parent}: cannot be written: {cause.strerror}"
                 raise OSError(f"{there}; {VARIABLE} names another folder for the cache") from None
             failures.append(f"{host}: {_first_cause(problem)}")
@@ -131,10 +131,10 @@ def _downloader(progress: Progress | None) -> Callable[[str, str, Any], None]:
 
 
 def _demand_answer(http: Callable[..., bool], url: str) -> None:
-    """Raise `OSError` unless the mirror confirms in time that it has the file.
+    """Raise `OSError` unless the mirror confirms within ``_PATIENCE`` that it has the file.
 
-    The timeout of a request limits neither name resolution nor the number of addresses tried in turn, so the request is
-    abandoned in its thread when time is up.
+    The timeout of a request covers neither name resolution nor trying several addresses in turn. So the request runs in
+    a thread, which is abandoned when the time is up.
     """
     answer: Future[bool] = Future()
 

@@ -1,7 +1,7 @@
-"""A folder with a folder of pictures for each class, as images of 28x28 pixels.
+"""Read a folder that holds a folder of pictures for each class, as images of 28x28 pixels.
 
-Pictures are in the order of their SHA-256: any number of them from the end is a fair sample, and the order does not
-depend on names, on the machine or on how the pictures came into the folders.
+Pictures are ordered by their SHA-256: any number of them from the end is a random sample, and the order does not depend
+on file names, the machine or the order in which the files were created.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from lenet5_cli.data.idx import Stored
 
     ReadPicture: TypeAlias = Callable[[str, bool], NDArray[np.uint8]]
-    """From the path of a picture to 28x28 pixels; true: scaled as it is. What cannot be read raises LeNet5Error."""
+    """Reads the picture at a path as 28x28 pixels, only scaled if true is passed; raises LeNet5Error if it cannot."""
 
-MAX_UNREADABLE: Final = 0.05  # of the pictures: more is another kind of data, not a few damaged files
+MAX_UNREADABLE: Final = 0.05  # of the pictures: if more cannot be read, this is not just a few damaged files
 
-_FORM: Final = "pictures 6"  # of what is kept in the cache; another reader of pictures has another number
-_COUNT: Final = 1_000_000  # pictures, kept in memory
+_FORM: Final = "pictures 6"  # version of what is cached: increase it when pictures are read in another way
+_COUNT: Final = 1_000_000  # pictures at most, as they are kept in memory
 _CHUNK: Final = 64  # pictures that a process reads at a time
-_WORTH: Final = 1000  # pictures for which starting processes takes less time than it saves
-# What Windows leaves in folders and on disks, Linux on disks, a NAS in folders, macOS in archives; in small letters.
+_WORTH: Final = 1000  # pictures from which on starting processes saves more time than it takes
+# Files and folders that Windows, Linux, NAS systems and macOS create by themselves, in lower case.
 _OF_SYSTEMS: Final = (
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
     *("lost+found", "@eadir", "__macosx"),
@@ -63,24 +63,24 @@ class Pictures(NamedTuple):
 
 
 def is_one(folder: Path) -> bool:
-    """Tell whether there are folders in a folder."""
+    """Tell whether a folder holds folders, so that it can be a folder of pictures."""
     return any(_classes(folder, names_only=True))
 
 
 def is_split(folder: Path) -> bool:
-    """Tell whether the training and the test split have folders of their own in a folder."""
+    """Tell whether a folder is split already, into folders ``train`` and ``test``."""
     return (folder / "train").is_dir() and (folder / "test").is_dir()
 
 
 def tops(folder: Path) -> list[Path]:
-    """Return the folders in which those of the classes are: of each split or of one, or the folder itself."""
+    """Return the folders that hold those of the classes: ``train`` and ``test``, ``train`` alone, or the folder."""
     if is_split(folder):
         return [folder / "train", folder / "test"]
     return [folder / "train" if (folder / "train").is_dir() else folder]
 
 
 def class_names(folder: Path) -> list[str]:
-    """Return the names of the folders that are the classes, in order."""
+    """Return the names of the classes, which are those of their folders, sorted."""
     return sorted({name for top in tops(folder) for name in _classes(top)})
 
 
@@ -94,10 +94,10 @@ def load(
     cores: int = 1,
     progress: cache.Progress | None = None,
 ) -> Pictures:
-    """Return the pictures of ``train/`` or ``test/``, or of one side of a split by the pictures' SHA-256.
+    """Return the pictures of a split: those in ``train/`` or ``test/`` or, without these, selected by SHA-256.
 
-    They are read once and kept in the cache, but those that could not be read are tried again; with ``cores``, by as
-    many processes, which ``multiprocessing`` starts.
+    They are read once and kept in the cache; those that could not be read are tried again. Reading uses ``cores``
+    processes, started by ``multiprocessing``.
 
     Raises:
         LeNet5Error: a class or the split has no pictures, there is only one class, or more than ``MAX_UNREADABLE`` of
@@ -121,7 +121,7 @@ def load(
     reader = partial(_read_all, found, as_is, read, cores, progress)
     still = partial(_still_unreadable, found, as_is, read)
     images, notes = cache.converted(digest.hexdigest(), reader, still, unchanged=partial(_unchanged, found))
-    problems: dict[str, str] = notes["unreadable"]  # by place, as JSON has it
+    problems: dict[str, str] = notes["unreadable"]  # keyed by index, as text because JSON has no other keys
     unreadable = [f"{each.path}: {problems[str(at)]}" for at, each in enumerate(found) if str(at) in problems]
     kept = [each for at, each in enumerate(found) if str(at) not in problems]
     if len(unreadable) > MAX_UNREADABLE * len(there):
@@ -133,7 +133,7 @@ def load(
 
 
 def side(digest: str, test_fraction: float) -> str:
-    """Return the split to which a SHA-256 in hex belongs: ``test`` for this fraction of all, else ``train``.
+    """Return the split that a SHA-256 in hex selects: ``test`` for the given fraction of all, else ``train``.
 
     >>> side("7f" + 62 * "0", 0.5), side("80" + 62 * "0", 0.5)
     ('test', 'train')
@@ -142,13 +142,13 @@ def side(digest: str, test_fraction: float) -> str:
 
 
 def none_in(split: str, count: int, test_fraction: float) -> str:
-    """Return what to say where no image is on one side."""
+    """Return the message for a split that has no image."""
     of = f"none of {count:,} images is" if count > 1 else "its one image is not"
     return f"{of} in the {split} split by --test-fraction {test_fraction:g}; give another fraction, or more images"
 
 
 def scan(top: Path, *, whole: bool = True) -> list[Picture]:
-    """Return the pictures in the folders of a folder; if it is the ``whole`` of a data set, every class must have some.
+    """Return the pictures of all classes in a folder; if ``whole``, every class must have some.
 
     Raises:
         LeNet5Error: a class is a link or has no pictures, or folders in their place, there is only one class, or there
@@ -174,12 +174,12 @@ def scan(top: Path, *, whole: bool = True) -> list[Picture]:
 
 
 def of_system(name: str) -> bool:
-    """Tell whether a file or folder is hidden, or what a system puts among pictures."""
+    """Tell whether a file or folder is hidden, or one that an operating system creates by itself."""
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield what is in a folder, without what systems put there."""
+    """Yield the entries of a folder, without those of ``of_system``."""
     try:
         with os.scandir(folder) as entries:
             yield from (each for each in entries if not of_system(each.name))
@@ -209,7 +209,7 @@ def _digested(path: str, label: str) -> Picture:
 def _read_all(
     found: list[Picture], as_is: bool, read: ReadPicture, cores: int, progress: cache.Progress | None
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """Return the images of the pictures that can be read, and notes of the others."""
+    """Return the images of the pictures that can be read, and notes with the reason for each of the others."""
     if progress is not None:
         progress.total = len(found)
     paths = [None if each.problem else each.path for each in found]
@@ -221,7 +221,7 @@ def _read_all(
             from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - slow to import, as is the next
             from multiprocessing import get_context  # noqa: PLC0415
 
-            # Spawned and not forked: this process may have threads, of BLAS or of a bar, that hold locks.
+            # Spawned, not forked: this process may have threads, of BLAS or a progress bar, that hold locks.
             with ctrl_c_held_back():
                 pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=begin_reading)
                 stack.callback(pool.shutdown, cancel_futures=True)
@@ -238,7 +238,7 @@ def _read_all(
 
 
 def _read_one(read: ReadPicture, as_is: bool, path: str | None) -> bytes | str | None:
-    """Return the pixels of a picture, or why it cannot be read; nothing of one whose file could not be read."""
+    """Return the pixels of a picture, or why it cannot be decoded; None for a file that could not be read (no path)."""
     try:
         return read(path, as_is).tobytes() if path else None
     except LeNet5Error as error:
@@ -246,19 +246,19 @@ def _read_one(read: ReadPicture, as_is: bool, path: str | None) -> bytes | str |
 
 
 def _still_unreadable(found: list[Picture], as_is: bool, read: ReadPicture, notes: dict[str, Any]) -> bool:
-    """Tell whether none of the pictures noted as unreadable can be read now: it may not have been their fault.
+    """Tell whether the pictures noted as unreadable still are.
 
-    Memory may have been short, too many files open, or a library missing that reads them.
+    The picture may not have been the cause: memory may have been short, too many files open, or a library missing.
     """
     noted = [found[int(at)] for at in notes["unreadable"]]
     return not any(isinstance(_read_one(read, as_is, each.path), bytes) for each in noted if not each.problem)
 
 
 def _unchanged(found: list[Picture]) -> bool:
-    """Tell whether all pictures are what they were: one may have changed before it was read."""
+    """Tell whether no picture changed between the scan and reading it."""
     return all(_digested(each.path, each.label) == each for each in found)
 
 
 def _without_path(error: LeNet5Error, path: str) -> str:
-    """Return what an error says of a picture: in the cache it is kept without the path, which may change."""
+    """Return the message of an error without the path, as the cache keeps it: the picture may be moved."""
     return str(error).removeprefix(f"{printable(path)}: ")

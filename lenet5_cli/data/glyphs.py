@@ -1,4 +1,4 @@
-"""Glyph sheets: a bitmap of 12 rows of 7 pixels for each class, with which the output layer compares.
+"""Glyph sheets: a bitmap of 12 rows of 7 pixels for each class. The output layer compares f6 with these bitmaps.
 
 A sheet is a text that anyone can edit, or an image of the glyphs side by side with a text of their names beside it.
 """
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 Codes: TypeAlias = NDArray[np.uint8]
 
 ROWS, COLUMNS = 12, 7
-DIGITS = tuple("0123456789")  # the names of a sheet, or of a checkpoint, that says none
+DIGITS = tuple("0123456789")  # the default names of the classes, if a sheet or checkpoint has none
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 MIN_CLASSES, MAX_CLASSES = 2, 128
 MAX_NAME = 16  # characters; a column of names that long still leaves room for numbers on 80 columns
 MAX_SCALE = 100
-# Pixels in which two glyphs should differ at least. With a sigmoid, the scores of two classes differ by no more than
-# that, as f6 is within 0 and 1, and so no answer between them can be surer than 1 / (1 + exp(-7)) = 0.9991. With tanh,
-# each pixel gives up to 6.9: f6 is within -1.72 and 1.72, and codes are -1 and 1.
+# The number of pixels in which two glyphs should at least differ. With a sigmoid, f6 is between 0 and 1, so the scores
+# of two classes differ by at most this number, and no probability can exceed 1 / (1 + exp(-7)) = 0.9991. With tanh, a
+# pixel adds up to 6.9 to the difference: f6 is between -1.72 and 1.72, and codes are -1 and 1.
 MIN_DISTANCE = 7
 
 _MAX_SHEET_BYTES = 1 << 20
@@ -42,7 +42,7 @@ _MAX_FONT_BYTES = 1 << 26
 _FONT_SIZE = 256  # pixels an em: at this size a stroke's width is exact to a few per cent
 _MAX_GLYPH = 16 * _FONT_SIZE  # pixels a side, 16 MB; a glyph of more ems than this is no character
 _UNIT = 16  # pixels of that drawing on a side of a pixel of a glyph
-_NO_CHARACTER = "\U0010ffff"  # which no font has: drawn as the font draws what it lacks
+_NO_CHARACTER = "\U0010ffff"  # no font has it, so it is drawn as the font draws missing characters
 _SIGNATURES = (b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 _FORMATS = ("PNG", "BMP", "GIF", "TIFF", "PPM")
 _TILE = 322  # TIFF's tag of the width of a tile
@@ -76,7 +76,7 @@ def noun(names: Sequence[str]) -> str:
 
 
 def difference(names: Sequence[str], others: Sequence[str], other: str) -> str:
-    """Return in words how names of classes differ from those of an ``other``: by their number, or the first one."""
+    """Say for a message how names of classes differ from those of ``other``: in number, or in the first name."""
     if len(names) != len(others):
         return f"has {len(names)} classes, and {other} has {len(others)}"
     at = next(at for at, (name, its) in enumerate(zip(names, others, strict=True)) if name != its)
@@ -109,7 +109,7 @@ def _path(sheet: str | PathLike[str]) -> Path:
 
 
 def files_read(sheet: str | PathLike[str]) -> list[Path]:
-    """Return what ``read`` reads: the file and, beside an image, its names."""
+    """Return the files that ``read`` reads: the sheet and, beside an image, its names."""
     path = _path(sheet)
     with suppress(OSError, LeNet5Error), open_regular(path, "a glyph sheet") as file:
         if file.read(8).startswith(_SIGNATURES):
@@ -118,9 +118,9 @@ def files_read(sheet: str | PathLike[str]) -> list[Path]:
 
 
 def files(path: str | PathLike[str], sheet: Sheet) -> list[Path]:
-    """Return what ``write`` writes: the file and, beside an image, its names; but of the ten digits none, if they can.
+    """Return the files that ``write`` writes: the sheet and, beside an image, its names.
 
-    A file of names that is there already is written in any case: it would be taken for theirs.
+    The names of the ten digits are left out, unless a file of names exists: it would be read as theirs.
     """
     path = Path(path)
     beside = _names_path(path)
@@ -170,8 +170,9 @@ def to_image(codes: Codes, scale: int = 1) -> "Image.Image":
 def from_font(path: str | PathLike[str] | None = None, characters: Sequence[str] = DIGITS) -> Sheet:
     """Return the sheet of some characters as a font draws them.
 
-    They stand on one line, which is as high as a cell, each centred; one that is wider than its cell is narrowed. Where
-    strokes are thinner than a pixel they are thickened to one. Without a path, the font is the one in Pillow.
+    They share one baseline, at a size at which the line is as high as a cell. Each character is centred in its cell,
+    and narrowed if it is too wide. Strokes thinner than a pixel are thickened to one. Without a path, the font is
+    Pillow's.
 
     Raises:
         LeNet5Error: the file cannot be read or is not a font, it has no glyph for a character, one comes out blank or
@@ -307,7 +308,7 @@ def _checked_name(name: str, where: str) -> str:
 
 
 def composed(name: str) -> str:
-    """Return a name in one spelling: some systems, such as macOS, write ``ä`` as an ``a`` and a mark on it."""
+    """Return a name in Unicode's NFC form: some systems, such as macOS, write ``ä`` as ``a`` and a combining mark."""
     return normalize("NFC", name)
 
 
@@ -366,7 +367,7 @@ def _largest_scale(count: int) -> int:
 
 
 def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> int:
-    """Return how many times the strip is enlarged, from the header: nothing is decoded before the size is known."""
+    """Return how many times the strip is enlarged, from the image's header, so that no huge image is decoded."""
     width, most = COLUMNS * len(names or DIGITS), _largest_scale(len(names or DIGITS))
     scale = min(max(image.width // width, 1), most)
     if image.size != (scale * width, scale * ROWS):
@@ -375,7 +376,7 @@ def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> i
         hint = "" if names else f"; other names stand in {_names_path(path).name}, one a line"
         expected = f"{width}x{ROWS} {of}, or that enlarged 2 to {most} times{hint}"
         raise LeNet5Error(f"{path}: {there}; expected {expected}")
-    if _TILE in getattr(image, "tag_v2", {}):  # one may be far larger than the image
+    if _TILE in getattr(image, "tag_v2", {}):  # a tile may be far larger than the image
         raise LeNet5Error(f"{path}: a TIFF in tiles; expected one in strips")
     if image.mode not in _MODES:
         raise LeNet5Error(f"{path}: pixels of mode {image.mode}; expected grey or RGB of 8 bits a channel")
@@ -383,7 +384,7 @@ def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> i
 
 
 def _demand_characters(font: "ImageFont.FreeTypeFont", names: tuple[str, ...], where: str, hint: str) -> None:
-    """Refuse a character for which a font draws what it draws for one that no font has."""
+    """Refuse a character that a font lacks: it draws all of those alike."""
     lacking = font.getmask(_NO_CHARACTER)
     for name in names:
         mask = font.getmask(name)
@@ -405,7 +406,7 @@ def _drawn(font: "ImageFont.FreeTypeFont", character: str) -> tuple[int, NDArray
 
 
 def _in_cells(characters: "Sequence[tuple[int, NDArray[np.uint8]]]") -> Codes:
-    """Return the codes (k, 84) of characters that ``_drawn`` returned: one line of text, as high as the cells."""
+    """Return the codes (k, 84) of characters from ``_drawn``, scaled so that their common line is as high as a cell."""
     import cv2  # noqa: PLC0415  (a text sheet does not need it)
 
     top, bottom = min(first for first, _ in characters), max(first + len(ink) for first, ink in characters)
@@ -432,7 +433,7 @@ def _in_cells(characters: "Sequence[tuple[int, NDArray[np.uint8]]]") -> Codes:
 
 
 def _stroke(line: NDArray[np.uint8]) -> float:
-    """Return the width of the strokes of a character, in pixels: twice the distance of their middle from paper."""
+    """Return the stroke width of a character in pixels: twice the median distance from its centre line to the edge."""
     import cv2  # noqa: PLC0415  (a text sheet does not need it)
 
     inside = cv2.distanceTransform((line >= 128).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -457,7 +458,7 @@ def _checked(sheet: Sheet, path: Path | str) -> Sheet:
 
 @contextmanager
 def _refusal(message: str) -> Iterator[None]:
-    """Turn whatever Pillow raises over a file's content into one message."""
+    """Turn whatever Pillow raises for a damaged image into one message."""
     try:
         yield
     except LeNet5Error:

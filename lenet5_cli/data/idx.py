@@ -55,11 +55,11 @@ class _Header(NamedTuple):
 
 
 class _LongError(Exception):
-    """A gzipped file has more to read byte by byte than one that a program makes."""
+    """A gzipped file has far more header or padding bytes than any program writes."""
 
 
 class _Packed(io.BufferedReader):
-    """A gzipped file. Names in headers, zeros at the end and ends of parts are read byte by byte: not without end."""
+    """A gzipped file with a limit on reads of one byte: gzip reads names in headers and zeros at the end that way."""
 
     single = 0
 
@@ -128,13 +128,13 @@ class Stored:
         return rows.reshape(*indices.shape, *self.shape[1:])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how a copy, or what another process is sent, opens the file again, by its path."""
+        """Pickle only the path: a copy, or another process, opens the file again."""
         return _opened, (self._path, self._header, self._start)
 
     def _indices(self, key: ArrayLike) -> NDArray[np.integer]:
-        """Return what is asked for by indices, or by a mask, as indices."""
+        """Return indices, or the indices that a mask selects, as an integer array."""
         indices = np.asarray(key)
-        if not indices.size:  # an empty list, whose type would be that of floats
+        if not indices.size:  # NumPy gives an empty list the type float
             return indices.astype(int)
         if indices.dtype == bool and indices.shape == (len(self),):
             return np.flatnonzero(indices)
@@ -153,7 +153,7 @@ class Stored:
 
     @property
     def _row(self) -> int:
-        """Bytes of one element of the first dimension."""
+        """The number of bytes of one element of the first dimension."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
@@ -162,7 +162,7 @@ def read(path: str | os.PathLike[str], *, limit: int = GZIP_LIMIT) -> NDArray[An
 
     Returns a read-only array of the shape and type in the header, its elements big-endian as in the file; for a plain
     file with more than 2^28 bytes of elements, a `Stored` that reads them on demand. A gzipped file is unpacked into
-    memory, never further than its header promises; `limit` is the maximum that the header may promise, in bytes.
+    memory, up to the size in its header, which may be at most `limit` bytes.
 
     Raises `LeNet5Error` if the file cannot be read, is not a regular file or is not exactly what its header says.
     """
@@ -216,13 +216,13 @@ def _read_plain(file: IO[bytes], path: str | os.PathLike[str]) -> NDArray[Any] |
 
 
 def _opened(path: str | os.PathLike[str], header: _Header, start: int) -> Stored:
-    """Return the array that begins at a place in a file, in a copy or in another process."""
+    """Open the file again for an array that was copied or unpickled."""
     with open_regular(path, "an IDX file") as file:
         return Stored(_Kept(os.dup(file.fileno())), path, header, start)
 
 
 def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathLike[str]) -> None:
-    """Read an array from a place in a file."""
+    """Fill an array from a position in a file."""
     if not array.nbytes:
         return
     there = array.ravel().view(np.uint8).data
@@ -242,7 +242,7 @@ def _fill(array: NDArray[Any], file: IO[bytes], place: int, path: str | os.PathL
 
 
 def _read_at(file: IO[bytes], part: memoryview, place: int) -> int:
-    """Read into memory from a place in a file, whose own position other threads and forked processes share."""
+    """Read at a position without moving the file's own, which other threads and forked processes share."""
     if hasattr(os, "preadv"):
         return os.preadv(file.fileno(), [part], place)
     with _POSITION:

@@ -1,6 +1,7 @@
 """Data sets that can be downloaded: who publishes them, their digests and licences, and how they are stored.
 
-Only hosts that publish the originals, or that the publishers name, and only digests that well-known loaders publish.
+The mirrors are hosts that publish the originals, or that their publishers name. The digests are those of well-known
+loaders.
 The SHA-256 of MNIST, Fashion-MNIST, Kuzushiji-MNIST and QMNIST are those of TensorFlow Datasets or of torchvision's
 prototype loaders (``torchvision/prototype/datasets/_builtin/mnist.py``, 0.13), that of EMNIST's archive is that of
 Julia's MLDatasets (torchvision has its MD5 alone, 58c8d27c78d21e728a6bc7b3cc06412e), and the MD5 of Kannada-MNIST are
@@ -164,7 +165,7 @@ SETS = {
     ),
 }
 
-OF_MNIST = {"test50k": 10_000}  # of a split: how many of the first images are those of MNIST, and left out
+OF_MNIST = {"test50k": 10_000}  # how many images at the start of a split are MNIST's own, and left out
 
 
 def load(
@@ -192,7 +193,7 @@ def load(
 
 
 def in_cache(name: str) -> bool:
-    """Tell whether all files of a data set were downloaded; not where the cache may not be looked into."""
+    """Tell whether all files of a data set are in the cache; false if the cache cannot be read."""
     place = _place(name)
     return all(os.path.isfile(place / file) for file in SETS[name].digests)  # noqa: PTH113 - a Path would raise
 
@@ -203,7 +204,7 @@ def _place(name: str) -> Path:
 
 
 def _file(name: str, file: str, progress: cache.Progress | None) -> Path:
-    """Return a file of a data set from the cache, downloaded and taken out of its archive if it is not there."""
+    """Return a file of a data set from the cache; download it, or unpack it from its archive, if it is not there."""
     data, place = SETS[name], _place(name)
     published = data.archive or file
     try:
@@ -211,11 +212,11 @@ def _file(name: str, file: str, progress: cache.Progress | None) -> Path:
         path = cache.download(urls, data.digests[published], place / published, progress)
     except OSError as problem:
         raise OSError(f"{published} could not be downloaded ({problem})") from None
-    return _taken_out(path, file) if data.archive else path
+    return _unpacked(path, file) if data.archive else path
 
 
-def _taken_out(archive: Path, member: str) -> Path:
-    """Return a file of an archive, unpacked beside it once."""
+def _unpacked(archive: Path, member: str) -> Path:
+    """Return a file of an archive, unpacked next to it unless that was done before."""
     target = archive.parent / Path(member).name
     try:
         with zipfile.ZipFile(archive) as held:

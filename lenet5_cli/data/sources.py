@@ -1,4 +1,4 @@
-"""Data sets by name, and files and folders of them, loaded as splits of images and their labels."""
+"""Load the training or test split of a data set: by name, from a file, or from a folder."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 _DRAWN = ("builtin", "builtin-letters")  # a colon and a number may follow
 NAMES = (*remote.SETS, *_DRAWN)
-FILES = (".csv", ".npz")  # what a file is, by the end of its name
-ARRAYS = "arrays"  # the source of what was given in Python
+FILES = (".csv", ".npz")  # the formats of single files, by suffix
+ARRAYS = "arrays"  # the source of data that was given as arrays in Python
 NAMES_FILE = "names.txt"  # in a folder of IDX files: the names of the classes, one a line
 
-_CLASSES = {  # of data sets whose labels count them
+_CLASSES = {  # the names of the classes, in the order of the labels
     "builtin": DIGITS,
     "builtin-letters": LETTERS,
     "mnist": DIGITS,
@@ -49,7 +49,7 @@ _CHUNK = 4096  # images hashed at a time
 
 
 class AbsentError(LeNet5Error):
-    """There is no such data; ``problem`` is the message without what to do."""
+    """There is no such data; ``problem`` is the message without the advice."""
 
     def __init__(self, problem: str, advice: str = "") -> None:
         super().__init__(problem + advice)
@@ -62,15 +62,15 @@ class DownloadError(AbsentError):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a source becomes images: what decides them, and what only helps to get them."""
+    """How to read a source: settings that affect the result, and helpers that do not, such as a progress bar."""
 
     test_fraction: float = 0.2  # of a source that is not split already: the fraction that becomes its test split
     as_is: bool = False  # pictures are only scaled to 28x28
-    names: Sequence[str] = DIGITS  # of the classes: a label is the place of its name, or that place itself
-    read_picture: folders.ReadPicture | None = None  # what reads a picture; without, folders of them are refused
+    names: Sequence[str] = DIGITS  # of the classes: a label in the data is one of these names, or its index
+    read_picture: folders.ReadPicture | None = None  # reads a picture; if None, folders of pictures are refused
     cores: int = 1  # processes that read pictures
     progress: cache.Progress | None = None  # shows a download, or pictures being read
-    option: str = ""  # what stands before the name of data where that is advised: "--data "
+    option: str = ""  # put before the name of a data set in advice: "--data "
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +79,10 @@ class Split:
 
     `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,), each below the number of classes, n at least
     1. The images of a large plain file are read on demand: a slice of them is a view for ``np.asarray`` to read.
-    `source` is the argument of `load`, and the two paths are the files, or the name of what is drawn. `places` says
-    where each image is from, a picture or a line, or is empty; `unreadable` says of each picture that cannot be read
-    why. `read_as` are the settings that decided how it was read, by name. `note` says, where labels can be understood
-    in two ways, in which they were.
+    `source` is the argument of `load`, and the two paths are its files, or the name of the drawn data set. `places` has
+    the file or line that each image comes from, or is empty. `unreadable` has a message for each picture that could not
+    be read. `read_as` has the settings with which it was read, by name. If labels could be understood in two ways,
+    `note` says which one was taken.
     """
 
     source: str
@@ -142,7 +142,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
 
 
 def read_as(source: str) -> tuple[str, ...]:
-    """Return which of the settings ``test_fraction`` and ``as_is`` decide how a source, if it is there, is read.
+    """Return which of the settings ``test_fraction`` and ``as_is`` affect how a source is read.
 
     Raises `LeNet5Error` if it cannot be read.
     """
@@ -160,9 +160,9 @@ def read_as(source: str) -> tuple[str, ...]:
 
 
 def extended(split: Split, digits: int, nondigits: int, *, nonclass: int) -> Split:
-    """Return a split with drawn digits behind its images, and behind these pictures of none, labelled ``nonclass``.
+    """Return a split with drawn digits appended, then drawn pictures of no digit, which are labelled ``nonclass``.
 
-    The digits are drawn in all styles evenly, so that there are enough of those that the split lacks.
+    All styles of digits are equally frequent, so that there are enough of those that the split lacks.
     """
     if not digits and not nondigits:
         return split
@@ -178,7 +178,7 @@ def extended(split: Split, digits: int, nondigits: int, *, nonclass: int) -> Spl
 
 
 def is_drawn(source: str) -> bool:
-    """Tell whether lenet5 draws the images of a source by itself."""
+    """Tell whether a source is one of the built-in data sets, which lenet5 draws itself."""
     return source.partition(":")[0] in _DRAWN
 
 
@@ -202,7 +202,7 @@ def _draw(source: str, split: str, how: Reading) -> Split:
 
 
 def _read_idx(source: str, split: str, how: Reading) -> Split:
-    """Load a split from IDX files: of a folder, of the places where MNIST may be, or of the cache."""
+    """Load a split from IDX files: in a folder, in one of the places where MNIST may be, or in the cache."""
     if source == "mnist" and (folder := os.environ.get(VARIABLE)):
         paths = _find_in_variable(folder, split, how)
     elif source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
@@ -221,7 +221,7 @@ def _read(source: str, images_path: Path, labels_path: Path, how: Reading) -> Sp
 
 
 def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
-    """Return a split whose labels are places in a file of names, if there is one, with places in ``how.names``."""
+    """Map labels to indices in ``how.names``, by the file of names beside IDX files if there is one."""
     names = read_names(names_path)
     if names is None:
         return _known(split, how)
@@ -233,16 +233,16 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
 
 
 def _known(split: Split, how: Reading) -> Split:
-    """Return a split of data whose classes are known with places in ``how.names``; any other as it is."""
+    """Map labels to indices in ``how.names`` if the classes of the source are known; else leave them as they are."""
     own = classes_of(split.source) or _digits_in(split.source, how.names)
-    if not own or split.labels.max() >= len(own):  # in the place of MNIST may be other data
+    if not own or split.labels.max() >= len(own):  # other data may have been put in the place of MNIST
         return split
     indices = _indices(own, _places(own, how.names, certain=True), how.names, lambda _: split.source)
     return replace(split, labels=indices[split.labels])
 
 
 def fetched(source: str, split: str, how: Reading) -> Split:
-    """Load a split of a data set as it is published: from the cache, into which it is downloaded once.
+    """Load a split of a published data set from the cache, into which it is downloaded once.
 
     Raises:
         DownloadError: it cannot be downloaded.
@@ -260,7 +260,7 @@ def fetched(source: str, split: str, how: Reading) -> Split:
 
 
 def _checked(split: Split) -> Split:
-    """Return a split if its images and labels belong together, and the images are of the size that a network reads."""
+    """Return a split after checking that it has as many labels as images, and images of 28x28 pixels."""
     images, labels, path = split.images, split.labels, split.images_path
     if len(images) != len(labels):
         raise LeNet5Error(
@@ -279,8 +279,8 @@ def _checked(split: Split) -> Split:
 def class_names(source: str) -> tuple[str, ...]:
     """Return the names of the classes of what `load` takes, in the order of their labels.
 
-    They are those of its folders of pictures, of ``names.txt`` in its folder of IDX files, or the labels in its file.
-    Where they are numbers or nothing says them, they are all numbers that a label can be.
+    They are the names of its folders of pictures, the lines of ``names.txt`` in its folder of IDX files, or the labels
+    in its file. If these are numbers, or there are no names, the result is all numbers that a label can be.
 
     Raises `LeNet5Error` if it cannot be read, or has more classes than a glyph sheet can.
     """
@@ -293,7 +293,7 @@ def class_names(source: str) -> tuple[str, ...]:
 
 
 def _class_names(source: str) -> Sequence[str] | None:
-    """Return the names of the classes that a source says; None where it says none."""
+    """Return the names of the classes that a source states, or None if it states none."""
     path = Path(source)
     if source in remote.SETS or is_drawn(source):
         return _CLASSES.get(source.partition(":")[0])
@@ -307,7 +307,7 @@ def _class_names(source: str) -> Sequence[str] | None:
 
 
 def places(source: str, names: Sequence[str]) -> dict[str, int]:
-    """Return the place among the names of the classes, ``names``, that each label of a source stands for.
+    """Return the index in ``names``, the names of the classes, that each label of a source stands for.
 
     Raises `LeNet5Error` if it cannot be read.
     """
@@ -316,12 +316,12 @@ def places(source: str, names: Sequence[str]) -> dict[str, int]:
 
 
 def _digits_in(source: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the digits if the labels of a folder of IDX files are numbers of them, not places among ``names``.
+    """Return the digits if the labels of a folder of IDX files are digits, not indices in ``names``; else nothing.
 
-    So they are where nothing says what its classes are, and there is a glyph for each digit.
+    They are taken as digits if the folder has no file of names, all labels are below 10, and each digit has a glyph.
     """
     folder = Path(source)
-    if tuple(names[: len(DIGITS)]) == DIGITS or not set(DIGITS) <= set(names):  # the numbers are places, too
+    if tuple(names[: len(DIGITS)]) == DIGITS or not set(DIGITS) <= set(names):  # if the first, both are the same
         return ()
     if source in remote.SETS or not folder.is_dir() or not holds_idx(folder) or (folder / NAMES_FILE).exists():
         return ()
@@ -330,7 +330,7 @@ def _digits_in(source: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def are_digits(source: str) -> bool:
-    """Tell whether a source says that its classes are the ten digits."""
+    """Tell whether a source states that its classes are the ten digits."""
     return set(_class_names(source) or ()) == set(DIGITS)
 
 
@@ -340,10 +340,10 @@ def classes_of(source: str) -> tuple[str, ...]:
 
 
 def _places(labels: Sequence[str], names: Sequence[str], *, certain: bool = False) -> dict[str, int]:
-    """Return the place among ``names`` that each of all labels of a source stands for.
+    """Return the index in ``names`` that each label of a source stands for, given all of its labels.
 
-    All of them are names, or all of them are places. Where they are ``certain`` to be the names of its classes, as the
-    ten digits are, as many classes of other names stand for them in this order: they may be in another script.
+    Either all labels are names, or all are indices. If they are ``certain`` to be names, as the ten digits are, but
+    ``names`` has others of the same number, they are matched by order: the names may be digits in another script.
     """
     labels = [composed(label) for label in labels]
     named = {composed(name): place for place, name in enumerate(names)}
@@ -358,7 +358,7 @@ def _places(labels: Sequence[str], names: Sequence[str], *, certain: bool = Fals
 
 
 def _note(source: str, names: Sequence[str]) -> str:
-    """Return what to know where the labels of a source are taken as names, and could be places of other classes."""
+    """Return a note if the labels of a source were taken as names but could also be indices of other classes."""
     moved = {name for place, name in enumerate(names) if name != str(place)}
     numbers = set(map(str, range(len(names))))
     if not moved & numbers:
@@ -374,7 +374,7 @@ def _note(source: str, names: Sequence[str]) -> str:
 def _indices(
     labels: Sequence[str], known: Mapping[str, int], names: Sequence[str], where: Callable[[int], str]
 ) -> NDArray[np.uint8]:
-    """Return the place of each label among the names of the classes, as ``known`` has it."""
+    """Return the index of each label in the names of the classes, looked up in ``known``."""
     labels = [composed(label) for label in labels]
     for at, label in enumerate(labels):
         if label not in known:
@@ -405,7 +405,7 @@ def _read_pictures(source: str, split: str, how: Reading) -> Split:
 
 
 def _csv(source: str) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
-    """Return the images of a CSV file, and its labels and the number of their first line, parsed once."""
+    """Return the images of a CSV file, and its labels and first line number; parsed once, then read from the cache."""
 
     def make() -> tuple[NDArray[np.uint8], dict[str, Any]]:
         table = tables.read_csv(source)
@@ -436,7 +436,7 @@ def _read_npz(source: str, split: str, how: Reading) -> Split:
 
 
 def _side(whole: Split, split: str, how: Reading) -> Split:
-    """Return those images of a data set that belong to a split, by their SHA-256: equal images to the same."""
+    """Return the images that belong to a split by their SHA-256, so that equal images are in the same split."""
     images = np.asarray(whole.images)
     sides = [folders.side(hashlib.sha256(image).hexdigest(), how.test_fraction) for image in images]
     chosen = np.flatnonzero(np.array(sides) == split)
@@ -447,17 +447,17 @@ def _side(whole: Split, split: str, how: Reading) -> Split:
 
 
 def _is_table(path: Path) -> bool:
-    """Tell whether there is a file of images and labels."""
+    """Tell whether a path is an existing CSV or .npz file."""
     return path.suffix.lower() in FILES and path.is_file()
 
 
 def _holds_pictures(folder: Path) -> bool:
-    """Tell whether there are folders of pictures in a folder, and no IDX files."""
+    """Tell whether a folder holds folders of pictures, and no IDX files."""
     return folder.is_dir() and not holds_idx(folder) and folders.is_one(folder)
 
 
 def holds_idx(folder: Path) -> bool:
-    """Tell whether there is an IDX file of a split, by its name."""
+    """Tell whether a folder holds an IDX file of a split, by its name."""
     return any(_spelled(folder, name) for split in _PREFIXES for name in _names(split))
 
 
@@ -473,13 +473,13 @@ def _spellings(name: str) -> tuple[str, ...]:
 
 
 def _spelled(folder: Path, name: str) -> Path | None:
-    """Return the first file with one of these names; a link or pipe counts, so that reading it reports what it is."""
+    """Return the first file that has a spelling of a name; also a broken link or pipe, which reading it will report."""
     paths = [folder / spelling for spelling in _spellings(name)]
     return next((path for path in paths if _is_there(path) and not path.is_dir()), None)
 
 
 def _is_there(path: Path) -> bool:
-    """Tell whether there is a file of a name, or a broken link; raise an error where none may be looked up."""
+    """Tell whether a file or a broken link exists; raise PermissionError if the folder may not be searched."""
     try:
         path.lstat()
     except PermissionError:

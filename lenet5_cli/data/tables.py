@@ -1,7 +1,7 @@
-"""Images and labels from a CSV file, as Kaggle has them, and from an .npz archive, as Keras has them.
+"""Images and labels from CSV files in Kaggle's format and .npz archives in Keras' format.
 
-Neither reader keeps more than ``LIMIT`` bytes of images, and nothing in a file is executed: an array of objects, which
-NumPy would unpickle, is refused by its header.
+Neither reader keeps more than ``LIMIT`` bytes of images, and nothing in a file is executed: object arrays, which NumPy
+would unpickle, are refused by their header.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ _END: Final = struct.Struct("<4s4H2LH")  # of a zip file's directory (PKWARE's A
 
 
 class Table(NamedTuple):
-    """Images (n, 28, 28) uint8 with a label each, as text."""
+    """Images (n, 28, 28) uint8, and the label of each as text."""
 
     images: NDArray[np.uint8]
     labels: list[str]
 
 
 class Lines(NamedTuple):
-    """What a CSV file holds: the image of line ``first + i`` and its label."""
+    """The content of a CSV file: image and label i are from line ``first + i``."""
 
     images: NDArray[np.uint8]
     labels: list[str]
@@ -65,10 +65,10 @@ class Lines(NamedTuple):
 def read_csv(path: str | PathLike[str]) -> Lines:
     """Read lines of a label and 784 pixels from 0 to 255, row by row.
 
-    A first line of names is passed over, and so are ``sep=,`` before it and blank lines at the end.
+    A header line is skipped, and so are a line ``sep=,`` before it and blank lines at the end.
 
     Raises:
-        LeNet5Error: it cannot be read, has more than ``LIMIT`` bytes of pixels, or a line is of another form.
+        LeNet5Error: it cannot be read, has more than ``LIMIT`` bytes of pixels, or a line is not in this format.
     """
     images, labels, first, number = [np.empty((0, _PIXELS), np.uint8)], list[str](), 1, 1
     with open_regular(path, _CSV) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
@@ -95,7 +95,7 @@ def read_csv(path: str | PathLike[str]) -> Lines:
 
 
 def _without_blank_end(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines without the blank ones at the end, of which an editor or a spreadsheet leaves some."""
+    """Yield lines without the blank ones at the end, which editors and spreadsheets may add."""
     blank = 0
     for line in lines:
         if not line.strip():
@@ -113,7 +113,7 @@ def _demand_text(path: str | PathLike[str], start: bytes) -> None:
 
 
 def _is_header(line: bytes) -> bool:
-    """Tell whether no field behind the first is a number, or all of them count the columns, as pandas names them."""
+    """Tell whether a line is a header: after the first field no numbers, or the column numbers that pandas writes."""
     fields = line.rstrip(b"\r\n").split(b",")[1:]
     numbers = [field for field in fields if _NUMBER.fullmatch(field)]
     counted = any(fields == [b"%d" % number for number in range(first, first + _PIXELS)] for first in (0, 1))
@@ -121,7 +121,7 @@ def _is_header(line: bytes) -> bool:
 
 
 def _demand_label_first(where: str, first: str, others: bytes) -> None:
-    """Refuse names of columns of which not the first but the last is another than that of a pixel."""
+    """Refuse a header in which the label seems to be the last column, not the first."""
     names = [first, *others.decode("latin-1").split(",")]
     kinds = [name.translate(_NO_FIGURES) for name in names]
     if kinds[0] == kinds[1] != kinds[-1]:
@@ -163,7 +163,7 @@ def _pixels(path: str | PathLike[str], number: int, rows: list[bytes]) -> NDArra
             return values.astype(np.uint8)
     except ValueError:
         pass
-    # Something is wrong with some line, which is now looked for; NumPy does not say in which words of ours.
+    # A line is invalid: find it, for a message with line and column, which NumPy does not give.
     return np.array([_row(path, number + at, row) for at, row in enumerate(rows)], np.uint8)
 
 
@@ -181,15 +181,16 @@ def _row(path: str | PathLike[str], number: int, row: bytes) -> list[int]:
 
 
 def read_npz(path: str | PathLike[str], split: str) -> tuple[Table, bool]:
-    """Read ``x_train`` and ``y_train``, or ``x_test`` and ``y_test``, and tell whether the archive has both pairs.
+    """Read the arrays of a split, such as ``x_train`` and ``y_train``, and tell whether the archive has both splits.
 
-    Where it has no test split, the training split is returned for either.
+    If it has no test split, the training split is returned for either name.
 
     Images are (n, 28, 28), (n, 28, 28, 1) or (n, 784), integers from 0 to 255 or floats from 0 to 1; labels are
-    integers or text, (n,) or (n, 1). What the archive says of an array's size is checked before it is unpacked.
+    integers or text, (n,) or (n, 1). The size of an array is checked before it is unpacked.
 
     Raises:
-        LeNet5Error: it cannot be read, has no training split, an array is larger than ``LIMIT``, of objects or damaged.
+        LeNet5Error: it cannot be read, has no training split, or an array is larger than ``LIMIT``, holds objects or is
+            damaged.
     """
     with _archive(path) as (archive, held):
         apart = "x_test" in held
@@ -220,7 +221,7 @@ def is_split(path: str | PathLike[str]) -> bool:
 
 @contextmanager
 def _archive(path: str | PathLike[str]) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
-    """Open an archive, and give the arrays in it by name."""
+    """Open an archive, and yield it with its members by array name."""
     with open_regular(path, _NPZ) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
         _check_directory(path, file)
         try:
@@ -228,12 +229,12 @@ def _archive(path: str | PathLike[str]) -> Iterator[tuple[zipfile.ZipFile, dict[
                 yield archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         except LeNet5Error:
             raise
-        except Exception as error:  # noqa: BLE001 - what a damaged archive makes zipfile raise has no common class
+        except Exception as error:  # noqa: BLE001 - zipfile raises many unrelated classes for damaged archives
             raise LeNet5Error(f"{path}: damaged: {str(error)[:200] or type(error).__name__}") from None
 
 
 def _check_directory(path: str | PathLike[str], file: IO[bytes]) -> None:
-    """Refuse what is no zip file, and a directory of files that would fill the memory."""
+    """Refuse a file that is not a zip file, and one whose directory would need too much memory."""
     start = file.read(4)
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - 2**16 - _END.size))
@@ -243,7 +244,7 @@ def _check_directory(path: str | PathLike[str], file: IO[bytes]) -> None:
         there = f"looks like {likely}" if (likely := likeness(start)) and start[:2] != b"PK" else "not a whole zip file"
         raise LeNet5Error(f"{path}: {there}; expected {_NPZ}")
     _, _, _, _, members, length, _, _ = _END.unpack_from(tail, place)
-    # The large form of a directory, for archives of more than 4 GiB, would be read in the place of this one.
+    # If there is a Zip64 directory, for archives of more than 4 GiB, zipfile reads that one instead.
     large = tail[max(0, place - 20) : place].startswith(b"PK\6\7")
     if large or members > _MEMBERS or length > LIMIT // 2**10:
         there = "a zip file of the large form" if large else f"{members:,} files in it"
@@ -252,7 +253,7 @@ def _check_directory(path: str | PathLike[str], file: IO[bytes]) -> None:
 
 
 def _array(path: str | PathLike[str], name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
-    """Return an array of the archive, unpacked no further than its header promises."""
+    """Return an array of the archive, reading no more bytes than its header promises."""
     if info.file_size > LIMIT:
         raise LeNet5Error(f"{path}: {name}: would be {info.file_size:,} bytes unpacked; the limit is {LIMIT:,}")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
@@ -287,7 +288,7 @@ def _images(where: str, array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def demand_visible(where: str | PathLike[str], images: NDArray[np.uint8] | Stored) -> None:
-    """Refuse images whose white is 1, which would all be read as black."""
+    """Refuse images whose largest pixel is 1: on a scale up to 255 they would all be black."""
     white = 0
     for start in range(0, len(images), _CHUNK):
         white = max(white, int(np.asarray(images[start : start + _CHUNK]).max()))
@@ -298,7 +299,7 @@ def demand_visible(where: str | PathLike[str], images: NDArray[np.uint8] | Store
 
 
 def _grey(where: str, x: NDArray[Any]) -> NDArray[Any]:
-    """Return pixels as integers from 0 to 255; floats are from 0 to 1."""
+    """Return pixels, floats or booleans from 0 to 1 or integers from 0 to 255, as integers from 0 to 255."""
     low, high = x.min(), x.max()
     top = 1 if x.dtype.kind in "bf" else 255
     if not 0 <= low <= high <= top:  # not a number is neither
@@ -312,7 +313,7 @@ def _labels(where: str, array: NDArray[Any]) -> list[str]:
         raise LeNet5Error(
             f"{where}: {array.dtype.name} of shape {array.shape}; expected labels, integers or text of shape (n,)"
         )
-    if array.size > LIMIT // _PIXELS:  # a text for each takes far more than the array
+    if array.size > LIMIT // _PIXELS:  # as Python strings they take far more memory than the array
         raise LeNet5Error(f"{where}: {array.size:,} labels; expected at most {LIMIT // _PIXELS:,}")
     try:
         labels = [str(label) for label in array.ravel().tolist()]
