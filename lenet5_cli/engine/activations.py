@@ -1,4 +1,4 @@
-"""Activation functions, applied in place to what a layer has just computed, each with its gradient."""
+"""Activation functions, applied in place, each with its gradient."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Activation:
 
     Attributes:
         name: its name in ``--activation``.
-        paper: what the codes of the output layer have where a glyph has paper; they have 1 where it has ink.
+        paper: the value in the output layer's codes for the background (paper) of a glyph; ink is 1.
         apply: replaces z by f(z), in place.
         gradient: writes dz = dy f'(z) into its third argument, from y = f(z) and dy.
     """
@@ -26,7 +26,7 @@ class Activation:
     gradient: Callable[[Array, Array, Array], None]
 
     def code(self, glyphs: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return glyphs, ink 1 and paper 0, in the values that the function reaches."""
+        """Return the codes of glyphs: 1 for ink, and ``paper`` instead of 0."""
         return np.where(glyphs, 1.0, self.paper)
 
 

@@ -16,22 +16,21 @@ Shape = tuple[int, ...]
 class Layer(ABC):
     """A differentiable function of a batch, with parameters that an optimiser may change in place.
 
-    A batch is x[n, *input_shape]; a layer's y is [n, *output_shape]. Maps x[n,c,h,w] may also come as tiles
-    x[n,c,i,j,p,q], which hold row ``t i + p`` and column ``t j + q`` at (p, q) of tile (i, j): the same numbers, in the
-    order in which a tiled convolution computes them. What a layer returns from ``backward`` has the form of its x; the
-    dy that it takes has the form of its y. Only a layer that says so by ``reads_tiles`` sees tiles: to the others,
-    ``forward`` and ``backward`` hand plain maps.
+    A batch is x[n, *input_shape]; a layer's y is [n, *output_shape]. Maps x[n,c,h,w] may also be passed as tiles
+    x[n,c,i,j,p,q] of t x t pixels: pixel (p, q) of tile (i, j) is the one in row ``t i + p`` and column ``t j + q``. A
+    tiled convolution computes its output in this order. dx has the form of x, and dy that of y. Only layers that set
+    ``reads_tiles`` are given tiles; for all others, ``forward`` and ``backward`` convert them to and from plain maps.
 
     The arrays returned (y, dx, the gradients) belong to the layer and are valid until its next forward or backward.
 
     Attributes:
-        name: what the network calls it, such as ``c1``.
+        name: the name in the network, such as ``c1``.
         input_shape: the shape of one image in, such as (c, h, w).
         output_shape: the shape of one image out.
         params: the trainable arrays by name; written in place, never replaced by the layer. It may be empty.
         grads: the gradient of the loss by each of ``params``, same keys and shapes; set by ``backward``, not added to.
         dtype: float32 or float64, of every array in and out.
-        reads_tiles: the side t of the tiles that it reads as they come; 0 where it reads none.
+        reads_tiles: the side t of the tiles that the layer can read; 0 if it reads only plain maps.
     """
 
     reads_tiles = 0
@@ -43,12 +42,12 @@ class Layer(ABC):
         self.dtype = np.dtype(dtype)
         self.params = {name: value.astype(self.dtype) for name, value in params.items()}
         self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
-        self._images: int | None = None  # of the batch that the work arrays are for
-        self._bound: Shape = ()  # the shape of an x that ``_forward`` takes as it is
-        self._untiled = 0  # side of the tiles that ``forward`` made plain maps of, 0 where x was plain
-        self._memory: list[Array] = []  # of the work arrays, in the order in which ``_bind`` makes them
-        self._spare: list[Array] = []  # that of the batch size before, not yet used again
-        self._lasting: frozenset[str] | None = None  # the attributes that are no work arrays
+        self._images: int | None = None  # the batch size that the work arrays are for
+        self._bound: Shape = ()  # an x of this shape can be passed to ``_forward`` without ``_adapt``
+        self._untiled = 0  # side of the tiles that ``forward`` converted to plain maps; 0 if it converted none
+        self._memory: list[Array] = []  # buffers of the work arrays, in the order in which ``_bind`` makes them
+        self._spare: list[Array] = []  # buffers of the previous batch size that ``_array`` has not reused yet
+        self._lasting: frozenset[str] | None = None  # names of the attributes that are not work arrays
 
     def forward(self, x: Array) -> Array:
         """Return y[n, ...] for x[n, ...], and remember what ``backward`` will need.
@@ -61,7 +60,7 @@ class Layer(ABC):
         return self._forward(np.asarray(x, self.dtype))
 
     def _adapt(self, x: Array) -> Array:
-        """Return x in the form that the layer reads, with work arrays for it; the next x of its shape skips this."""
+        """Return x, as plain maps if need be, and make work arrays for it; not called for the next x of this shape."""
         tile = x.shape[-1] if x.ndim == 6 and x.shape[-1] != self.reads_tiles else 0
         if tile:
             x = untiled(x)
@@ -86,7 +85,7 @@ class Layer(ABC):
         self._images, self._bound = None, ()
 
     def __getstate__(self) -> dict[str, object]:
-        """Return what a copy or a pickle takes over: not the work arrays, which are views of this layer's own."""
+        """Return the state to copy or pickle: all but the work arrays, which are views of this layer's memory."""
         lasting = self._lasting or self.__dict__.keys()
         return {name: self.__dict__[name] for name in lasting} | {
             "_images": None,
@@ -96,7 +95,7 @@ class Layer(ABC):
         }
 
     def _bind(self, n: int) -> None:  # noqa: B027 - a simple layer needs none
-        """Make the work arrays for batches of n images, and the products of these arrays."""
+        """Make the work arrays for batches of n images, and the ``contraction`` functions that use them."""
 
     @abstractmethod
     def _forward(self, x: Array) -> Array:
@@ -121,7 +120,7 @@ class Layer(ABC):
             raise LeNet5Error(f"{self.name}: x has shape {x.shape}; expected ({expected})")
 
     def _array(self, *shape: int) -> Array:
-        """Return an uninitialised work array for ``_bind``, in memory of the last binding if it is large enough."""
+        """Return an uninitialised work array for ``_bind``, in a buffer of the previous one if that is large enough."""
         size = prod(shape)
         memory = self._spare.pop(0) if self._spare else np.empty(size, self.dtype)
         if memory.size < size:
@@ -131,7 +130,7 @@ class Layer(ABC):
 
 
 def initial(init: str, rng: np.random.Generator, weight: Shape, bias: Shape, terms: int) -> dict[str, Array]:
-    """Return random initial weights and biases of the shapes given, each output being a sum of ``terms`` products.
+    """Return random initial weights and biases of the given shapes; each output sums ``terms`` products.
 
     ``uniform``: all in [-1, 1) (report, convolution layer). ``normal``: weights with standard deviation
     ``2 / sqrt(terms)``, as a sigmoid's slope is at most a quarter; biases 0. ``lecun``: all in plus or minus

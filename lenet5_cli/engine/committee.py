@@ -1,4 +1,4 @@
-"""Several networks that answer together, or one that looks at a picture in several places."""
+"""Ensembles: several networks whose probabilities are averaged, and test-time augmentation by shifting the picture."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
@@ -12,29 +12,30 @@ from lenet5_cli.engine.losses import cross_entropy
 from lenet5_cli.engine.network import Classifier, LeNet5, demand_network
 from lenet5_cli.errors import LeNet5Error
 
-MIDDLE = 4  # of the nine places of a picture, the one where it is
+MIDDLE = 4  # index of the unshifted picture among the nine shifts
 
 
 class Committee(Classifier):
-    """Networks of the same classes, the average of whose probabilities is the answer; each prepares pictures its way.
+    """An ensemble of networks of the same classes, which averages their probabilities; each prepares pictures itself.
 
-    ``p[n,k] = sum_v softmax(scores_v)[n,k] / V``, over the V views: each network's of the picture or, if it is to be
-    ``shifted``, of the picture in nine places, up to a pixel from its own (test-time augmentation). So that all that
-    reads a network's scores can read these too, they are such that their softmax is p, and the largest is minus the
-    mean of the members' distances to their nearest codes, of the picture where it is. ``distances`` is the mean of
-    theirs, so that ``threshold`` is the mean of their thresholds with its own ``accept``, whatever theirs are.
+    ``p[n,k] = sum_v softmax(scores_v)[n,k] / V``, over V views: one of each network or, if ``shifted``, nine of each
+    network, of the picture shifted by up to a pixel in each direction (test-time augmentation).
+
+    Its scores can be used as those of a network: their softmax is p, and the largest is minus the mean of the members'
+    squared distances to their nearest codes, for the unshifted picture. ``distances`` is the mean of the members', so
+    that ``threshold`` is the mean of their thresholds at the committee's ``accept``; their own ``accept`` is not used.
 
     Attributes:
         members: the networks.
-        shifted: whether they read each picture in nine places.
-        codes: of the first one.
+        shifted: whether each network reads the picture at nine shifts.
+        codes: those of the first network.
     """
 
     def __init__(self, members: Sequence[LeNet5], names: Sequence[str] = (), *, shifted: bool = False) -> None:
-        """Put networks together; ``names`` are what messages call them.
+        """Make a committee of networks; ``names`` are their names in messages.
 
         Raises:
-            LeNet5Error: one has other classes than the first, there is none, or they or their names are no such list.
+            LeNet5Error: there is no network, one has other classes than the first, or an argument is not a valid list.
         """
         super().__init__()
         if isinstance(members, str) or not isinstance(members, Iterable):
@@ -55,7 +56,7 @@ class Committee(Classifier):
                 raise LeNet5Error(f"{there}; only models of the same classes can answer together")
         self.codes, self.names = first.codes, first.names
         self.dtype = np.result_type(*(member.dtype for member in self.members))
-        self.parameters = self.gradients = np.empty(0, self.dtype)  # nothing that is trained
+        self.parameters = self.gradients = np.empty(0, self.dtype)  # a committee is not trained
         quantiles = [member.distances for member in self.members if member.distances is not None]
         self.distances = np.mean(quantiles, axis=0) if len(quantiles) == len(self.members) else None
 
@@ -68,28 +69,28 @@ class Committee(Classifier):
         views = list(_shifted(x)) if self.shifted else [x]
         scores = np.empty((len(self.members), len(views), len(x), len(self.codes)), self.dtype)
         for member, own in zip(self.members, scores, strict=True):
-            with member.lock:  # it may answer elsewhere, too
+            with member.lock:  # other threads may use it too
                 for view, of_view in zip(views, own, strict=True):
                     of_view[...] = member.forward(member.prepare(view))
         nearest = scores[:, MIDDLE if self.shifted else 0].max(axis=2, keepdims=True).mean(axis=0)
         scores -= scores.max(axis=3, keepdims=True)
         scores -= np.log(np.exp(scores).sum(axis=3, keepdims=True))
-        logarithms: Array = np.logaddexp.reduce(scores, axis=(0, 1))  # of V p
+        logarithms: Array = np.logaddexp.reduce(scores, axis=(0, 1))  # log(V p)
         together: Array = logarithms - logarithms.max(axis=1, keepdims=True) + nearest
         return together
 
     def loss(self, scores: Array, labels: NDArray[np.integer]) -> float:
-        """Return the mean cross-entropy of the averaged probabilities: the members' own losses may differ."""
+        """Return the mean cross-entropy of the averaged probabilities, as the members' losses may differ."""
         return cross_entropy(scores, labels)[0]
 
 
 def together(members: Sequence[LeNet5], names: Sequence[str] = (), *, shifted: bool = False) -> Classifier:
-    """Return a network as it is; several, or what reads pictures in nine places, as a committee."""
+    """Return a single network as it is; several, or any number with ``shifted``, as a committee."""
     return Committee(members, names, shifted=shifted) if shifted or len(members) > 1 else members[0]
 
 
 def _shifted(x: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """Yield pictures (n, h, w) in nine places, from a pixel up and left to a pixel down and right, on more paper."""
+    """Yield pictures (n, h, w) at nine shifts, from a pixel up and left to a pixel down and right, padded with 0."""
     _, height, width = x.shape
     around = np.pad(x, ((0, 0), (1, 1), (1, 1)))
     for down, right in product(range(3), repeat=2):

@@ -18,8 +18,8 @@ class Conv(Layer):
 
     With ``connections`` [k,c], an output map reads only some input maps: the other weights are 0 and stay so.
 
-    With ``tile=2``, y comes as tiles of 2x2, which are the windows that a sub-sampling reads: the same numbers for a
-    third of the copies, as one window of x then serves four of y.
+    With ``tile=2``, y is returned as tiles of 2x2, which are the windows of the sub-sampling that follows. The numbers
+    are the same for a third of the copies, as one window of x then serves four outputs.
 
     Source: report, convolution layer; LeCun et al. 1998, section II.B.
     """
@@ -57,7 +57,7 @@ class Conv(Layer):
         else:
             kernels, dkernels = (array.reshape(k, r).T[:, None, None] for array in (weight, dweight))
         x_windows = self._array(len(kernels), i, j, n)  # r is c, u and v
-        x_windows[r:] = 1  # where the kernels of a tile have the bias
+        x_windows[r:] = 1  # multiplied with the bias, which is the last row of the kernels of a tile
         self._x_windows = x_windows[:r]
         self._y, self._dz = self._array(t, t, k, i, j, n), self._array(t, t, k, i, j, n)
         self._bias, self._dbias, self._dz_maps = bias[:, None, None, None], dbias, self._dz.reshape(t * t * k, -1)

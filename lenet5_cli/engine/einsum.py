@@ -1,9 +1,9 @@
 """Einsum strings as matrix products.
 
-Two decisions make it fast. Inside the engine an array keeps its images on the LAST axis, so that every elementwise loop
-and every copied row is at least as long as the batch; outside, the image is the first axis as everywhere else, and the
-two are views of the same memory. And what a product needs besides its numbers, such as the views of its operands as
-matrices, is made once for a batch size: for a single image that would take longer than the arithmetic.
+Two decisions make it fast. Inside the engine the image is the LAST axis of an array, so that every elementwise loop and
+every copied row is at least as long as the batch; outside, it is the first axis as usual, in a view of the same memory.
+And everything that a product needs besides the numbers, such as views of its operands as matrices, is made once for a
+batch size: for a single image, making it would take longer than the arithmetic.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from math import ceil, prod
 import numpy as np
 from numpy.typing import NDArray
 
-LONG = 1024  # terms of a sum, above which BLAS reaches half its speed at few rows, unless they are summed in blocks
-MANY = 16  # times as many equal blocks as there need be take too much memory: each has a sum of its own
-SMALL = 10**6  # multiplications of a product, above which OpenBLAS copies both matrices before it multiplies
-VECTOR = 16  # float32 numbers in a register: a product of fewer rows or columns leaves it half empty
+LONG = 1024  # terms of a sum above which BLAS is half as fast at few rows, unless they are summed in blocks
+MANY = 16  # if equal blocks would be so many times more than needed, use unequal ones, which take less memory
+SMALL = 10**6  # multiplications in a product above which OpenBLAS first copies both matrices
+VECTOR = 16  # float32 numbers in a vector register
 
 Array = NDArray[np.float32] | NDArray[np.float64]
 Product = Callable[[], object]
@@ -36,10 +36,10 @@ def images_first(x: Array) -> Array:
 
 
 def contraction(subscripts: str, a: Array, b: Array, out: Array) -> Product:
-    """Return a function that computes ``np.einsum(subscripts, a, b, out=out)`` of what a and b hold when called.
+    """Return a function that computes ``np.einsum(subscripts, a, b, out=out)`` from the values of a and b at its call.
 
-    The letters that a and b share are summed over. In either operand they stand next to each other, before or after the
-    letters that it keeps, and ``out`` has those of a, then those of b: so it is a product of two matrices.
+    The letters that a and b share are summed over. In each operand they must be next to each other, before or after all
+    other letters, and ``out`` must have the other letters of a, then those of b: then this is one matrix product.
 
     Raises:
         ValueError: the string is not a single matrix product, or an array cannot be viewed as a matrix.
@@ -61,8 +61,8 @@ def contraction(subscripts: str, a: Array, b: Array, out: Array) -> Product:
 def _in_pieces(left: Array, right: Array, result: Array) -> Product:
     """Return a function that computes a product in pieces along the longer side of its result.
 
-    They are small enough for OpenBLAS to read them where they are, which saves a tenth to a fifth of the time. Where
-    they can be whole registers wide, the result has the same bits.
+    The pieces are small enough for OpenBLAS not to copy them, which saves a tenth to a fifth of the time. If their
+    width is a multiple of ``VECTOR``, the result has the same bits.
     """
     if len(result) > result.shape[1]:
         left, right, result = right.T, left.T, result.T
@@ -73,7 +73,7 @@ def _in_pieces(left: Array, right: Array, result: Array) -> Product:
 
 @cache
 def _width(columns: int, maximum: int) -> int:
-    """Return the width of equal pieces, of whole registers if it can be, or all columns if there are none."""
+    """Return the width of equal pieces, a multiple of ``VECTOR`` if possible; all columns if there are none."""
     widths = [width for width in range(VECTOR, min(columns, maximum + 1)) if columns % width == 0]
     return max(widths, key=lambda width: (width % VECTOR == 0, width), default=columns)
 
@@ -91,7 +91,7 @@ def _sum_of_blocks(left: Array, right: Array, result: Array) -> Product:
 
 
 def _sum_of_unequal_blocks(left: Array, right: Array, result: Array) -> Product:
-    """Return a function that sums a product over blocks of its terms, one by one: of a prime number of them, say."""
+    """Return a function that adds a product block by block, for numbers of terms without a good divisor, as primes."""
     part = np.empty_like(result)
 
     def compute() -> None:

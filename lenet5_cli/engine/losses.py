@@ -1,4 +1,4 @@
-"""Losses: the mean over a batch and its gradient, in one call."""
+"""Loss functions: each returns the mean over a batch and its gradient."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.errors import LeNet5Error
 
-FLOOR = 1e-20  # the smallest probability in a logarithm; the report takes it for 0 alone
+FLOOR = 1e-20  # lower bound of probabilities in a logarithm; the report only replaces 0 by it
 RUBBISH = 5.0  # j of ``discriminative``: the penalty of the paper's "rubbish" class
 
 Targets = NDArray[Any]
-"""What is to be learned of n images: their labels (n,), or a probability of each class (n, k)."""
+"""The targets of n images: labels (n,), or a probability for each class (n, k)."""
 
 Loss = Callable[[Array, Targets], tuple[float, Array]]
 
 
 class Criterion(NamedTuple):
-    """What a network learns to make small."""
+    """A loss function and the probabilities that it is computed from."""
 
     loss: Loss
     probabilities: Callable[[Array], Array]
-    """From scores (n, k), what the loss compares with its targets: (n, k), or (n, k + 1) with that of no class."""
+    """Scores (n, k) to the probabilities that the loss compares with targets: (n, k), or (n, k + 1) with no class."""
 
 
 def softmax(scores: Array, rubbish: float | None = None) -> Array:
     """Return p[n,k] = exp(scores[n,k]) / sum_k exp(scores[n,k]), less the maximum so that nothing overflows.
 
-    With ``rubbish``, of one more class k, whose score is -rubbish.
+    With ``rubbish``, there is one more class, k, whose score is -rubbish.
     """
     if rubbish is not None:
         scores = _extended(scores, rubbish)
@@ -60,10 +60,10 @@ def cross_entropy(scores: Array, targets: Targets) -> tuple[float, Array]:
 
 
 def _probabilities(targets: Targets, classes: int, dtype: np.dtype[Any]) -> Array:
-    """Return targets as a probability of each class, 1 for a label.
+    """Return targets as a probability for each class; labels become one-hot rows.
 
     Raises:
-        LeNet5Error: a label is that of no class.
+        LeNet5Error: a label is not that of a class.
     """
     if targets.ndim > 1:
         return targets
@@ -74,7 +74,7 @@ def _probabilities(targets: Targets, classes: int, dtype: np.dtype[Any]) -> Arra
 
 
 def _extended(scores: Array, rubbish: float) -> Array:
-    """Return scores (n, k + 1), the last of the class that stands for none."""
+    """Return scores (n, k + 1): a last column for the rubbish class is added."""
     n, classes = scores.shape
     extended = np.full((n, classes + 1), -rubbish, scores.dtype)
     extended[:, :classes] = scores
@@ -83,16 +83,16 @@ def _extended(scores: Array, rubbish: float) -> Array:
 
 @cache
 def _identity(classes: int, dtype: np.dtype[Any]) -> Array:
-    """Return the one-hot targets of labels 0 to classes - 1."""
+    """Return the one-hot rows of labels 0 to classes - 1."""
     return np.eye(classes, dtype=dtype)
 
 
 def discriminative(scores: Array, targets: Targets, rubbish: float = RUBBISH) -> tuple[float, Array]:
     """Return the mean of the paper's criterion, and its gradient by the scores, which are its negated penalties.
 
-    ``loss = mean_n (log(exp(-j) + sum_k exp(scores[n,k])) - sum_k t[n,k] scores[n,k])``: the right penalty falls and
-    the others rise, except those far above the constant j, ``rubbish``. It is the penalty of one more class, what
-    belongs to none: with label k, ``scores[n,k]`` is -j, and all penalties rise.
+    ``loss = mean_n (log(exp(-j) + sum_k exp(scores[n,k])) - sum_k t[n,k] scores[n,k])``: it lowers the penalty of the
+    true class and raises the others, except those far above the constant j, ``rubbish``. j is the penalty of one more
+    class, for images of no class: with label k, ``scores[n,k]`` is -j, and all other penalties are raised.
 
     scores is (n, k), targets labels (n,) from 0 to k, for which t[n,k] = [k = targets[n]], or t itself, (n, k + 1); the
     loss is in nats, the gradient has the shape and dtype of scores.
@@ -108,7 +108,7 @@ def discriminative(scores: Array, targets: Targets, rubbish: float = RUBBISH) ->
     losses = top + np.log(total) - np.vecdot(extended, t)
     gradient /= total[:, None]
     gradient -= t
-    gradient[abs(gradient) < FLOOR] = 0  # denormal numbers would make the backward pass ten times slower
+    gradient[abs(gradient) < FLOOR] = 0  # subnormal numbers make the backward pass ten times slower
     gradient /= n
     return float(np.add.reduce(losses, dtype=np.float64)) / n, np.ascontiguousarray(gradient[:, :classes])
 
@@ -117,7 +117,7 @@ LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "discriminative": dis
 
 
 def criterion(name: str, rubbish: float = RUBBISH) -> Criterion:
-    """Return one of ``LOSSES``, with the constant that ``discriminative`` takes, and its probabilities."""
+    """Return one of ``LOSSES`` with its probabilities; ``rubbish`` is the constant of ``discriminative``."""
     if name == "discriminative":
         return Criterion(partial(discriminative, rubbish=rubbish), partial(softmax, rubbish=rubbish))
     return Criterion(LOSSES[name], softmax)

@@ -1,4 +1,4 @@
-"""LeNet-5: the report's seven layers, from the settings and a glyph sheet."""
+"""LeNet-5: the report's seven layers, built from settings and a glyph sheet."""
 
 from copy import deepcopy
 from functools import lru_cache
@@ -30,22 +30,23 @@ TABLE = [
 ]
 LECUN1998 = np.array([[str(c) in maps for c in range(6)] for maps in TABLE])
 
-CHUNK = 50  # images computed together: enough to make long loops, few enough for their work arrays to stay in cache
-EQUAL = 32  # images of the smallest chunks that are made for all to be of one size
-ACCEPT = 0.995  # of the digits held out: one in 200 is refused, about as many as are read wrong without refusal
+CHUNK = 50  # images computed together at most: enough for long loops, few enough for work arrays to stay in cache
+EQUAL = 32  # images in a chunk at least if chunks are made smaller in order to be of equal size
+ACCEPT = 0.995  # of the validation images: one in 200 is refused, about as many as are misread without refusal
 
 
 @lru_cache(maxsize=8)
 def chunks(images: int) -> tuple[slice, ...]:
-    """Cut a batch into chunks, computed one by one or side by side: an even number, from half a CHUNK on.
+    """Cut a batch into chunks, which are computed one by one or in parallel.
 
-    They are of one size if EQUAL or more images can be, as layers bind anew where it changes; otherwise it differs by
-    one image. They depend on the number of images alone, and so does everything that is computed of them.
+    Fewer than CHUNK / 2 images are one chunk; otherwise the number of chunks is even. They are of equal size if that is
+    possible with at least EQUAL images, because layers make new work arrays where the size changes; otherwise sizes
+    differ by one. They depend only on the number of images, so that results do not depend on the number of processes.
     """
     fewest = 2 * -(-images // (2 * CHUNK))
     equal = (count for count in range(fewest, images // EQUAL + 1, 2) if images % count == 0)
     count = min(images, 1) if images < CHUNK // 2 else next(equal, fewest)
-    size, larger = divmod(images, count or 1)  # the larger ones first, as layers bind anew where the size changes
+    size, larger = divmod(images, count or 1)  # the larger ones first, so that the size changes once
     starts = [chunk * size + min(chunk, larger) for chunk in range(count + 1)]
     return tuple(slice(start, end) for start, end in pairwise(starts))
 
@@ -62,10 +63,10 @@ def finite(scores: Array) -> Array:
 
 
 def demand_network(network: object) -> None:
-    """Demand a network.
+    """Check that an argument is a network or a committee.
 
     Raises:
-        LeNet5Error: it is the name of one, a run, a list or another thing.
+        LeNet5Error: it is something else, such as the name of a network, a run or a list.
     """
     if not isinstance(network, Classifier):
         name = f"a name, {fspath(network)!r}" if isinstance(network, str | PathLike) else ""
@@ -74,19 +75,19 @@ def demand_network(network: object) -> None:
 
 
 class Classifier:
-    """What tells the classes of pictures apart: a network, or a committee of several.
+    """A classifier of pictures: a network, or a committee of several.
 
     Attributes:
-        config: its settings; of a committee, those of its first member.
+        config: the settings; those of the first member in a committee.
         codes: (k, 84), the glyphs of the output layer, ink 1 and paper 0.
-        names: of the k classes, as in the glyph sheet.
-        dtype: float32 or float64, of the scores.
-        distances: quantiles of the squared distances of digits held out, as in ``Checkpoint``; None where none were.
-        accept: the fraction of such digits that ``threshold`` lets pass, 0 to 1.
-        parameters: what is to be trained, in one vector.
-        gradients: likewise, of the latest loss.
-        lock: held while it scores pictures or takes a gradient: its layers have one set of work arrays, for which
-            threads take turns.
+        names: the names of the k classes, as in the glyph sheet.
+        dtype: float32 or float64, the type of the scores.
+        distances: quantiles of the squared distances of the validation images, as in ``Checkpoint``; None if there
+            were none.
+        accept: the fraction of the validation images that are within ``threshold``, 0 to 1.
+        parameters: all trainable numbers in one vector.
+        gradients: the gradient of the latest loss, likewise.
+        lock: held while scores or a gradient are computed, as threads share the work arrays of the layers.
     """
 
     config: Config
@@ -102,15 +103,15 @@ class Classifier:
         self.lock = RLock()
 
     def __getstate__(self) -> dict[str, object]:
-        """Return what a copy or a pickle takes over: all but the lock."""
+        """Return the state to copy or pickle: all but the lock."""
         return {name: value for name, value in self.__dict__.items() if name != "lock"}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Be a copy, which has a lock of its own."""
+        """Restore a copy, with a lock of its own."""
         self.__dict__.update(state, lock=RLock())
 
     def prepare(self, images: NDArray[np.uint8]) -> Any:
-        """Return pictures (n, 28, 28) as ``forward`` takes them."""
+        """Return pictures (n, 28, 28) in the form that ``forward`` takes."""
         raise NotImplementedError
 
     def forward(self, x: Any) -> Array:
@@ -128,9 +129,9 @@ class Classifier:
 
     @property
     def threshold(self) -> float | None:
-        """The largest squared distance to the nearest code at which a picture still is a digit; None: any is one.
+        """The squared distance to the nearest code above which a picture is refused; None: no picture is refused.
 
-        So that at least the fraction ``accept`` of the digits held out in training pass; with 1, whatever there is.
+        At least the fraction ``accept`` of the validation images are within it; with 1, there is no threshold.
 
         Source: LeCun et al. 1998, section II.C.
         """
@@ -148,25 +149,25 @@ class Classifier:
         """
         images = given_pictures(images)
         scores = np.empty((len(images), len(self.codes)), self.dtype)
-        with self.lock, np.errstate(all="ignore"):  # what overflows is found below
+        with self.lock, np.errstate(all="ignore"):  # ``finite`` raises an error for overflows
             for chunk in chunks(len(images)):
                 scores[chunk] = self.forward(self.prepare(images[chunk]))
         return finite(scores)
 
     def probabilities(self, images: ArrayLike) -> Array:
         """Return the probability (n, k) of each class for pictures, white on black, as ``scores`` takes them."""
-        with np.errstate(under="ignore"):  # of what is far from a code
+        with np.errstate(under="ignore"):  # for pictures far from a code
             return softmax(self.scores(images))
 
 
 class LeNet5(Classifier):
-    """The seven layers of the report, with the settings that made them.
+    """The seven layers of the report.
 
     Attributes:
-        codes, names, dtype, distances, accept: as of every classifier.
-        config: the settings.
+        codes, names, dtype, distances, accept: see ``Classifier``.
+        config: the settings that it was made with.
         layers: the layers in order: ``c1 s2 c3 s4 c5 f6 output``.
-        teacher: what it learns from in place of labels, if not None: that classifier's probabilities.
+        teacher: a classifier whose probabilities are learned instead of the labels (distillation), or None.
 
     Source: report, building LeNet5; LeCun et al. 1998, section II.B.
     """
@@ -227,7 +228,7 @@ class LeNet5(Classifier):
         return network
 
     def assign(self, pairs: list[list[Array]], where: str = "") -> None:
-        """Take over parameters, ``[weight, bias]`` of each layer that has some.
+        """Copy parameters, ``[weight, bias]`` of each layer that has some, into the network.
 
         Raises:
             LeNet5Error: there are too few or too many, or one has another shape; the message begins with ``where``.
@@ -255,12 +256,12 @@ class LeNet5(Classifier):
 
     @property
     def output_shape(self) -> Any:
-        """The shape of what the last layer gives for one image."""
+        """The shape of the last layer's output for one image."""
         return self.layers[-1].output_shape
 
     @property
     def parameters(self) -> Array:
-        """Every trainable number: a vector of which the layers' ``params`` are views; what is assigned is copied."""
+        """All trainable numbers in one vector; the layers' ``params`` are views of it, assignment copies into it."""
         return self._parameters
 
     @parameters.setter
@@ -269,7 +270,7 @@ class LeNet5(Classifier):
 
     @property
     def gradients(self) -> Array:
-        """The gradient of the latest loss by ``parameters``, likewise, of which the layers' ``grads`` are views."""
+        """The gradient of the latest loss by ``parameters``, likewise; the layers' ``grads`` are views of it."""
         return self._gradients
 
     @gradients.setter
@@ -279,29 +280,30 @@ class LeNet5(Classifier):
     def forward(self, x: Array) -> Array:
         """Return scores (n, k) for prepared images x (n, 1, 32, 32); the largest score is the answer.
 
-        They are valid until the network computes again. The lock is not taken: of threads that share the network, who
-        calls this holds ``lock`` until it has read them.
+        They are valid until the network computes again. This method does not take ``lock``: a thread that shares the
+        network must hold it until it has read the scores.
         """
         for layer in self.layers:
             x = layer.forward(x)
         return x
 
     def backward(self, dscores: Array) -> None:
-        """Set ``gradients`` from the gradient by the latest scores, (n, k)."""
+        """Set ``gradients``, given the gradient of the loss by the latest scores, (n, k)."""
         first, *rest = self.layers
         for layer in reversed(rest):
             dscores = layer.backward(dscores)
         first.backward_params(dscores)
 
     def loss_and_gradient(self, images: ArrayLike, labels: ArrayLike, batch_size: int | None = None) -> float:
-        """Return the mean loss of pictures, as ``scores`` takes them, with labels (n,); set ``gradients`` to its own.
+        """Return the mean loss of pictures, as ``scores`` takes them, with labels (n,), and set ``gradients``.
 
-        Integers from 0 to 1 are not refused: a picture that was distorted may have no others.
+        Unlike ``scores``, this accepts integers from 0 to 1: a distorted picture may have no others.
 
-        Of a chunk of a larger batch, ``gradients`` become its summand in the gradient of the batch's mean loss:
-        n / ``batch_size`` of its own. With a ``teacher``, the labels are not used: its probabilities for the same
-        pictures are learned (Hinton et al. 2015, at temperature 1; Beyer et al. 2022). Where no class is learned as
-        well, a committee says how probable it is by the mean of its members' distances, not of their probabilities.
+        If the pictures are a chunk of a larger batch of ``batch_size``, ``gradients`` are scaled by n / ``batch_size``,
+        so that the sum over chunks is the gradient of the batch's mean loss. With a ``teacher``, the targets are its
+        probabilities for the same pictures, not the labels (Hinton et al. 2015, at temperature 1; Beyer et al. 2022).
+        With the ``discriminative`` loss, a teacher's probability of no class follows from its largest score; for a
+        committee, that is the mean of its members' distances, not of their probabilities.
 
         Raises:
             LeNet5Error: the pictures or labels have another shape, or other numbers.
@@ -311,7 +313,7 @@ class LeNet5(Classifier):
             raise LeNet5Error("no pictures; expected at least one")
         targets: Targets = as_labels(labels, len(images))
         if self.teacher is not None:
-            with self.teacher.lock:  # it may answer elsewhere, too
+            with self.teacher.lock:  # other threads may use it too
                 targets = self._criterion.probabilities(self.teacher.forward(self.teacher.prepare(images)))
         with self.lock:
             loss, dscores = self._criterion.loss(self.forward(self.prepare(images)), targets)
@@ -329,7 +331,7 @@ class LeNet5(Classifier):
         return prepare(as_pictures(images), self.config.input, self.dtype)
 
     def maps(self, images: ArrayLike) -> dict[str, Array]:
-        """Return what each layer makes of pictures, as ``scores`` takes them: by name, (n, *output_shape), copies.
+        """Return a copy of each layer's output, (n, *output_shape), by name, for pictures as ``scores`` takes them.
 
         The first is ``input``, the prepared pictures (n, 1, 32, 32).
         """
@@ -358,21 +360,21 @@ class LeNet5(Classifier):
         )
 
     def __getstate__(self) -> dict[str, object]:
-        """Return what a copy or a pickle takes over: the two vectors are made anew of the layers' arrays."""
+        """Return the state to copy or pickle, without the two vectors: they are rebuilt from the layers' arrays."""
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name not in ("_parameters", "_gradients")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Be a copy whose layers share its own vectors."""
+        """Restore a copy, whose layers share its own vectors."""
         super().__setstate__(state)
         self._gather_vectors()
 
     def __copy__(self) -> Self:
-        """Return a deep copy: of two networks with the same layers, one would lose its vectors to the other."""
+        """Return a deep copy: a shallow one would share its layers, whose arrays can be views of one vector only."""
         return deepcopy(self)
 
     def _gather_vectors(self) -> None:
-        """Move every layer's arrays into two vectors: an optimiser then takes a step in two calls."""
+        """Move all layers' arrays into two vectors, on which an optimiser takes a step in two NumPy calls."""
         self._parameters = _shared_vector([layer.params for layer in self.layers], self.dtype)
         self._gradients = _shared_vector([layer.grads for layer in self.layers], self.dtype)
         for layer in self.layers:
@@ -392,7 +394,7 @@ def _shared_vector(arrays: list[dict[str, Array]], dtype: np.dtype[Any]) -> Arra
 
 
 def _write(vector: Array, values: ArrayLike, name: str) -> None:
-    """Write values into a vector: another in its place would be that of no layer.
+    """Copy values into a vector; a new one would not be shared with the layers.
 
     Raises:
         LeNet5Error: they are of another shape.

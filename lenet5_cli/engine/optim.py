@@ -9,7 +9,7 @@ import numpy as np
 from lenet5_cli.config import Config
 from lenet5_cli.engine.einsum import Array
 
-# The part of the starting model in the average of a run that rehearses: chosen on images held out, see docs/results.md.
+# The weight of the starting model in the average of a run that rehearses; chosen on validation images, see results.md.
 START_SHARE = 0.3
 
 
@@ -37,7 +37,7 @@ class SGD:
 
     @contextmanager
     def epoch(self, parameters: Array) -> Iterator[None]:  # noqa: ARG002
-        """Surround the steps of an epoch, which are all on ``parameters``."""
+        """Context manager around the steps of an epoch, all of which update ``parameters``."""
         yield
 
 
@@ -69,12 +69,12 @@ class Adam(SGD):
 
 
 class Averaged(SGD):
-    """The steps of another optimiser, and after each epoch the moving average of the parameters in their place.
+    """Wraps an optimiser; after each epoch, the network has a moving average of the parameters (EMA).
 
-    ``average_t = average_(t-1) + max(1 - decay, 1 / t) (parameters_t - average_(t-1))``, t being the step, from 1: a
-    plain mean at first, in which the initial parameters have no part, then an exponential one. The next epoch goes on
-    from the parameters of the latest step, ``live``. With a ``share``, the initial parameters have that part in what
-    stands in their place: ``average_t + share (parameters_0 - average_t)``.
+    ``average_t = average_(t-1) + max(1 - decay, 1 / t) (parameters_t - average_(t-1))``, t being the step, from 1: at
+    first a plain mean, without the initial parameters, then an exponential moving average. The next epoch goes on from
+    the parameters of the latest step, ``live``. With a ``share``, the average is interpolated with the initial
+    parameters after each epoch: ``average_t + share (parameters_0 - average_t)``.
 
     Source: Polyak and Juditsky 1992, with the weights of an exponential average; Wortsman et al. 2022 for the share.
     """
@@ -95,7 +95,7 @@ class Averaged(SGD):
 
     @contextmanager
     def epoch(self, parameters: Array) -> Iterator[None]:
-        """Have ``parameters`` be the live ones for the steps of an epoch, and the average after it."""
+        """Put the live parameters into ``parameters`` for the steps of an epoch, and the average after it."""
         if not self.share:
             self.average[...] = parameters
         parameters[...] = self.state["live"]
@@ -113,7 +113,7 @@ OPTIMIZERS: dict[str, Callable[[Array, float], SGD]] = {
 
 
 def optimizer(config: Config, parameters: Array) -> SGD:
-    """Return the optimiser that the settings name, which averages what it does where they say so."""
+    """Return the optimiser that the settings name, wrapped in ``Averaged`` if they set ``ema``."""
     chosen = OPTIMIZERS[config.optimizer](parameters, config.clip)
     share = START_SHARE if config.rehearse else 0.0
     return Averaged(chosen, parameters, config.ema, share) if config.ema else chosen

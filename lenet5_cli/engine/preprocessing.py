@@ -1,4 +1,4 @@
-"""From the bytes of a picture to the network's input: the same for train, eval and predict."""
+"""Preprocessing, from 28x28 bytes to the network's input: the same for train, eval and predict."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ THRESHOLD = 40
 PADDING = 2
 INPUT_SHAPE = (1, 32, 32)
 SIDE = 28
-NUMBERS = "biuf"  # kinds of types whose numbers have a smallest and a largest one
+NUMBERS = "biuf"  # kinds of dtypes that have a minimum and a maximum
 SCALES = {"binary": (0, 1), "grey": (0, 1), "lecun": (-0.1, 1.175)}
 
 
 def as_array(given: ArrayLike, what: str) -> NDArray[Any]:
-    """Return what is given as an array; ``what`` it is, in the plural, is for messages.
+    """Convert an argument to an array; ``what`` is its name in messages, in the plural.
 
     Raises:
-        LeNet5Error: its parts have several shapes, or it is masked: NumPy would forget the mask.
+        LeNet5Error: it is a list of arrays of different shapes, or masked: NumPy would drop the mask.
     """
     if isinstance(given, np.ma.MaskedArray):
         raise LeNet5Error(f"{what} in a masked array; expected a plain one, as its .filled(0) is")
@@ -31,10 +31,10 @@ def as_array(given: ArrayLike, what: str) -> NDArray[Any]:
 
 
 def given_pictures(images: ArrayLike) -> NDArray[np.uint8]:
-    """Return pictures that someone gives, as ``as_pictures`` does, but no integers from 0 to 1: all would be black.
+    """Convert pictures of a caller as ``as_pictures`` does, but refuse integers from 0 to 1: all would be black.
 
     Raises:
-        LeNet5Error: they are such, or have another shape, or other numbers.
+        LeNet5Error: they are, or they have another shape or other values.
     """
     given = as_array(images, "pictures")
     if given.dtype == np.uint8 and given.size and given.max() == 1:
@@ -46,10 +46,10 @@ def as_pictures(images: ArrayLike) -> NDArray[np.uint8]:
     """Return pictures (28, 28), (n, 28, 28) or (n, 784), uint8 or floats in [0, 1], as (n, 28, 28) uint8.
 
     Raises:
-        LeNet5Error: they have another shape, or other numbers.
+        LeNet5Error: they have another shape or other values.
     """
     x = as_array(images, "pictures")
-    if x.dtype == np.uint8 and x.shape[1:] == (SIDE, SIDE):  # as they come from data and pictures
+    if x.dtype == np.uint8 and x.shape[1:] == (SIDE, SIDE):  # as the modules of data and pictures return them
         return x
     if x.shape != (SIDE, SIDE) and x.shape[1:] not in ((SIDE, SIDE), (SIDE * SIDE,)):
         raise LeNet5Error(f"pictures of shape {x.shape}; expected (n, 28, 28), (n, 784) or (28, 28)")
@@ -62,10 +62,10 @@ def as_pictures(images: ArrayLike) -> NDArray[np.uint8]:
 
 
 def as_labels(labels: ArrayLike, pictures: int) -> NDArray[np.uint8]:
-    """Return labels, one for each of some pictures, integers from 0 to 255, as (n,) uint8.
+    """Return the labels of some pictures, integers from 0 to 255, as (n,) uint8.
 
     Raises:
-        LeNet5Error: there are more or fewer, or others.
+        LeNet5Error: there are more or fewer than pictures, or they have other values.
     """
     given = as_array(labels, "labels")
     if given.shape != (pictures,):
@@ -89,7 +89,7 @@ def prepare(images: NDArray[np.uint8], kind: str = "binary", dtype: DTypeLike = 
     n, h, w = images.shape
     low, high = SCALES[kind]
     x = np.zeros((h + 2 * PADDING, w + 2 * PADDING, n), dtype)
-    # Turned as bytes: it takes a quarter of the time.
+    # Transposed as bytes, which takes a quarter of the time.
     pixels = np.ascontiguousarray((images >= THRESHOLD if kind == "binary" else images).reshape(n, h * w).T)
     x[PADDING:-PADDING, PADDING:-PADDING] = pixels.reshape(h, w, n)
     if kind != "binary":

@@ -1,4 +1,4 @@
-"""The output layer: distances to fixed codes."""
+"""The output layer: negative squared distances to fixed codes."""
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray

@@ -17,8 +17,8 @@ class Subsampling(Layer):
 
     ``y[n,c,i,j] = f(weight[c] sum_uv x[n,c,s i+u,s j+v] + bias[c])``, s being ``size``
 
-    x is (n, c, h, w), or its tiles of ``size`` x ``size``: these are the windows. y is (n, c, h / s, w / s), weight and
-    bias are (c,).
+    x is (n, c, h, w), or tiles of ``size`` x ``size``, which are then the windows. y is (n, c, h / s, w / s), weight
+    and bias are (c,).
 
     Source: report, sub-sampling layer; LeCun et al. 1998, section II.B.
     """
@@ -37,7 +37,7 @@ class Subsampling(Layer):
         if h % size or w % size:
             raise LeNet5Error(f"a map of {h}x{w} is not made of windows of {size}x{size}")
         params = initial(init, rng, (c,), (c,), size * size)
-        if init == "normal":  # the middle of a sigmoid's range is where a window sums up to half its size
+        if init == "normal":  # the middle of the sigmoid is then where the sum of a window is half its size
             params = {"weight": np.ones(c), "bias": np.full(c, -size * size / 2)}
         super().__init__(input_shape, (c, h // size, w // size), params, dtype)
         self.activation = activation

@@ -1,7 +1,7 @@
-"""im2col and col2im by index, tiles of an output, and the kernels of a whole tile.
+"""im2col and col2im by index, conversion to and from tiles, and the kernels of a whole tile.
 
-im2col copies windows into columns, col2im is its transpose. Both are ``take`` with indices that are made once: one call
-for a whole layer, which for a single image costs a few microseconds where strided copies cost a loop.
+im2col copies windows into columns, col2im is its transpose. Both are ``take`` with precomputed indices: one call for a
+whole layer. For a single image, this takes a few microseconds; strided copies would need a loop.
 """
 
 from functools import cache, partial
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli.engine.einsum import Array, Product, contraction, images_first
 
-CACHE = 1 << 18  # bytes that a core's cache holds beside everything else
+CACHE = 1 << 18  # bytes that still fit into a core's cache beside everything else
 
 
 def tiled(x: Array, size: int) -> Array:
@@ -120,9 +120,9 @@ class Kernels:
         self._gathered: Array = np.empty(self._entries.shape, dtype)
 
     def fill(self) -> None:
-        """Write weight and bias where each output of the tile multiplies them.
+        """Write weight and bias to each place in the matrix where an output of the tile uses them.
 
-        Not again if they are the same bytes as last time, as in inference: for one image, that saves 4 of 72
+        Skipped if they have not changed since the last call, as in inference: for one image, that saves 4 of 72
         microseconds.
         """
         values = self._weight.tobytes(), self._bias.tobytes()
@@ -142,7 +142,7 @@ class Kernels:
 
 
 def _of_outputs(matrix: NDArray[Any], c: int, size: int) -> NDArray[Any]:
-    """Return the view [p,q,c,u,v,k] of the matrix of ``Kernels``: by what each output multiplies its own window."""
+    """Return the view [p,q,c,u,v,k] of the matrix of ``Kernels``: the kernel with which each output of a tile works."""
     r, tile, _, k = matrix.shape
     side = size + tile - 1
     dc, du, dv, dp, dq, dk = matrix[: r - 1].reshape(c, side, side, tile, tile, k).strides
@@ -151,6 +151,6 @@ def _of_outputs(matrix: NDArray[Any], c: int, size: int) -> NDArray[Any]:
 
 @cache
 def _weight_entries(shape: tuple[int, ...], c: int, size: int) -> NDArray[np.intp]:
-    """Return [pq,k,c,u,v]: where in the matrix of ``Kernels`` each output of the tile has each weight."""
+    """Return [pq,k,c,u,v]: the index in the matrix of ``Kernels`` of each weight, for each output of the tile."""
     entries = _of_outputs(np.arange(prod(shape)).reshape(shape), c, size).transpose(0, 1, 5, 2, 3, 4)
     return entries.reshape(-1, *entries.shape[2:])

@@ -1,7 +1,7 @@
-"""The checkpoint: a pickle that the report's own ``load`` reads, read here without executing anything it names.
+"""Checkpoints: pickles that the report's own ``load`` can read, read here without executing anything in them.
 
-The file is a list: a pair ``[weight, bias]`` for each layer that has parameters, six in the report's network and in its
-shapes, then one dict that says how they were made. The pairs alone, as the report's ``dump`` writes them, are read too.
+The file is a list: a pair ``[weight, bias]`` for each layer that has parameters, of which the report's network has six,
+then a dict that describes the run. Files of the report's ``dump``, which hold the pairs alone, are read too.
 """
 
 import hashlib
@@ -25,15 +25,15 @@ from lenet5_cli.storage import safe_pickle
 Array = NDArray[np.float32] | NDArray[np.float64]
 
 FORMAT = 1
-QUANTILES = 1001  # a step is a thousandth of the images held out
+QUANTILES = 1001  # of the distances of the validation images: at 0, 0.001, ..., 1
 SIZE_LIMIT = 64 << 20  # bytes; a checkpoint has about 250,000
 MAX_TEXT = 4096  # characters; the longest that a run writes is the name of a folder
 MAX_ENTRIES = 1000  # of the settings, the data, the versions or the state; a run writes some 40
 MAX_PAIRS = 32  # layers with parameters
 LAYERS = ("c1", "s2", "c3", "s4", "c5", "f6")  # that have some in the report's network
 
-_START = 1024  # bytes that tell what a file is
-_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # before version 1.6
+_START = 1024  # bytes that are looked at to recognise a file of another kind
+_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the start of files of PyTorch before 1.6
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Epoch:
 
     Attributes:
         epoch: numbered from 1.
-        loss: the mean over the images taken, each before its step.
+        loss: the mean over the images of the epoch, each measured before its step.
         accuracy: of the network after the epoch, on the whole training set, 0 to 1.
         lr: the learning rate in the middle of it.
-        images: how many were taken.
+        images: the number of images of the epoch.
         seconds: wall time of the pass and its evaluation.
-        validation_loss: the mean loss on the images held out; None where there are none.
+        validation_loss: the mean loss on the validation images; None if there are none.
         validation_accuracy: likewise.
     """
 
@@ -61,7 +61,7 @@ class Epoch:
     validation_accuracy: float | None = None
 
     def record(self) -> dict[str, int | float]:
-        """Return the values that are known, by name."""
+        """Return the values that are not None, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -74,13 +74,13 @@ class Checkpoint:
         sheet: the glyphs (k, 84) and names of the k classes; None in a file of the report's, which does not keep them.
         config: the settings of the run, by name.
         history: the epochs that were trained.
-        data: the training data's name, number of images and SHA-256; likewise of what else was learned from: the model
-            that the run started from, what was rehearsed, the teacher.
-        state: arrays by name that a resumed run needs beside the parameters.
+        data: name, number of images and SHA-256 of the training data; also, if there are any, of the model that the run
+            started from, the rehearsed images and the teacher.
+        state: the other arrays that a resumed run needs, by name, such as those of the optimiser.
         versions: of lenet5, Python and NumPy.
         distances: (QUANTILES,), equally spaced quantiles, from 0 to 1, of the squared distance from f6 to the nearest
-            code, of the images held out; None where none were.
-        path: of the file that it was read from.
+            code, over the validation images; None if there were none.
+        path: the file that it was read from.
     """
 
     pairs: list[list[Array]]
@@ -110,22 +110,22 @@ class Checkpoint:
 
     @property
     def where(self) -> str:
-        """The beginning of a message about it."""
+        """The prefix of messages about this checkpoint: ``model.pkl: ``."""
         name = BUNDLED if self.path == str(BUNDLED_MODEL) else self.path
         return f"{name}: " if name else ""
 
 
 _EPOCH = [each.name for each in fields(Epoch)]
 _EPOCH_REQUIRED = [each.name for each in fields(Epoch) if each.default is MISSING]
-LARGEST = 1e100  # of the numbers of an epoch: a run ends that reaches it, and curves of them can be drawn
+LARGEST = 1e100  # largest absolute value in an Epoch: training ends with an error above it, and plots can show it
 _RECORD = [each.name for each in fields(Checkpoint) if each.name not in ("pairs", "sheet", "path")]
 
 
 def write(path: str | os.PathLike[str], saved: Checkpoint) -> None:
-    """Write a checkpoint whole or not at all: to a temporary file beside it, which then takes its name.
+    """Write a checkpoint atomically.
 
     Raises:
-        LeNet5Error: the disk is full or the folder cannot be written; what was there before stays.
+        LeNet5Error: the disk is full or the folder cannot be written; an existing file stays.
     """
     record = {"format": FORMAT, **{name: getattr(saved, name) for name in _RECORD}}
     record["history"] = [epoch.record() for epoch in saved.history]
@@ -142,9 +142,10 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint of ours, ``bundled`` for the one that is shipped, or one that the report's ``dump`` wrote.
 
     Raises:
-        LeNet5Error: it cannot be read, is not a checkpoint, is damaged, or names what is no array; nothing is executed.
+        LeNet5Error: it cannot be read, is not a checkpoint, is damaged, or holds other objects than arrays, numbers and
+            strings; nothing in it is executed.
     """
-    path = os.fsdecode(BUNDLED_MODEL if path == BUNDLED else path)  # an entry of a folder does not print as its path
+    path = os.fsdecode(BUNDLED_MODEL if path == BUNDLED else path)  # os.DirEntry does not print as its path
     pickled = content(path, SIZE_LIMIT, "a checkpoint")
     try:
         saved = _checkpoint(_value(pickled))
@@ -164,7 +165,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _pickled(value: object) -> bytes:
-    """Return the pickle of a value, without a memo: it does not depend on which equal values are the same object."""
+    """Return the pickle of a value, without a memo, so that equal values always give the same bytes."""
     stream = BytesIO()
     pickler = _Pickler(stream, protocol=5)
     pickler.fast = True
@@ -173,7 +174,7 @@ def _pickled(value: object) -> bytes:
 
 
 def _value(content: bytes) -> Any:
-    """Return the value in a pickle, or raise what else the file looks like."""
+    """Return the value in a pickle, or raise an error that says what else the file looks like."""
     if not content:
         raise LeNet5Error("empty; expected a checkpoint")
     start = content[:_START]
@@ -189,7 +190,7 @@ def _value(content: bytes) -> Any:
 
 
 def _foreign(start: bytes) -> str | None:
-    """Return what else a file looks like, or None."""
+    """Return what other kind of file this looks like, or None."""
     found = likeness(start)
     if start.startswith(_TORCH) or (found == "a zip archive" and b"data.pkl" in start):
         return "a file of PyTorch"
@@ -218,7 +219,7 @@ def _checkpoint(items: Any) -> Checkpoint:
 
 
 def _sheet(record: dict[str, Any]) -> Sheet:
-    """Return the glyphs and names of a record, names that can be shown."""
+    """Return the checked glyphs and names of a record."""
     codes, names = record.get("glyphs"), record.get("names", list(DIGITS))
     if type(names) is not list or not all(type(name) is str for name in names):
         raise LeNet5Error("damaged: the names of the classes are not a list of strings")
@@ -230,7 +231,7 @@ def _sheet(record: dict[str, Any]) -> Sheet:
 
 
 def _entry(record: dict[str, Any], name: str) -> Any:
-    """Return an entry of the record: arrays, or numbers and strings."""
+    """Return a checked entry of the record."""
     value = record.get(name)
     if name == "distances":
         return None if value is None else _distances(value)
@@ -277,7 +278,7 @@ def _epoch(entry: Any, number: int) -> Epoch:
 
 
 def _demand_plain(name: str, value: Any, depth: int = 3) -> None:
-    """Refuse what no run writes: long strings, deep nesting, other types than numbers and strings."""
+    """Refuse values that no run writes: long strings, deep nesting, other types than numbers and strings."""
     match value:
         case str() if len(value) > MAX_TEXT:
             raise LeNet5Error(f"{name}: a string of {len(value):,} characters; expected at most {MAX_TEXT:,}")
@@ -302,14 +303,14 @@ def _demand_few(name: str, value: Any) -> None:
 
 
 def _entries(value: Any) -> int:
-    """Return how many values are in a dict or list, those in it included, which ``info`` shows one by one."""
+    """Return the number of values in a dict or list, nested ones included: ``info`` shows each on a line."""
     if not isinstance(value, dict | list):
         return 0
     return len(value) + sum(map(_entries, value.values() if isinstance(value, dict) else value))
 
 
 def _check_config(saved: Checkpoint) -> None:
-    """Check what the commands compute with: the settings, the name of the data."""
+    """Check the entries that commands use: the settings and the name of the data."""
     try:
         Config(**known(saved.config))
     except LeNet5Error as error:

@@ -1,8 +1,8 @@
 """Read the plain values and arrays in a pickle, without Python's unpickler.
 
 A pickle is a program for a stack machine. This is such a machine, with only the operations that lists, dicts, strings,
-numbers and NumPy's arrays need. The few names that describe an array are compared and never looked up: nothing is
-imported, no object of the file's choosing is made, nothing is called, and there is no operation that could do so.
+numbers and NumPy arrays need. Global names in the file are only compared to those that describe an array, never looked
+up. So nothing is imported, and no function or class that the file names is called.
 """
 
 import pickletools
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lenet5_cli.errors import LeNet5Error
 
 OPERATIONS = 1 << 21  # maximum in a file; a checkpoint of 100,000 epochs has as many, and they take seconds
-TEXTS = 1 << 16  # maximum of different strings; a checkpoint has some fifty, again and again
+TEXTS = 1 << 16  # maximum of different strings; a checkpoint has some fifty, each many times
 CODES = {opcode.code for opcode in pickletools.opcodes}
 NAMES = {
     "numpy.ndarray",
@@ -28,16 +28,16 @@ NAMES = {
     "builtins.bytearray",
     "_codecs.encode",  # bytes in protocols 0 to 2
 }
-BYTE_ORDERS = {(3, "<"), (3, ">"), (3, "|")}  # as in the state of a type of numbers, after its version
+BYTE_ORDERS = {(3, "<"), (3, ">"), (3, "|")}  # version and byte order, as at the start of the state of a dtype
 DTYPES = {"<f4", "<f8", ">f4", ">f8", "|u1", "|b1"}
 
 
 class DamageError(LeNet5Error):
-    """Not a pickle, or a damaged one, or one with an operation that no checkpoint needs."""
+    """The file is not a pickle, is damaged, or has an operation that no checkpoint needs."""
 
 
 class _MisfitError(Exception):
-    """An operation that does not fit what is on the stack."""
+    """An operation does not fit the values on the stack."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def read(content: bytes) -> Any:
     Arrays are read-only views of the bytes in the file, so that no claimed shape takes more memory than the file.
 
     Raises:
-        LeNet5Error: it names something to be called. The message does not name the file.
-        DamageError: it asks for anything else, is truncated or damaged, or is not a pickle.
+        LeNet5Error: it refers to a function or class; the message does not name the file.
+        DamageError: it has another unsupported operation, is truncated or damaged, or is not a pickle.
     """
     machine = _Machine(len(content))
     for name, argument, position in _operations(content):
@@ -121,7 +121,7 @@ class _Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.texts: dict[str, str] = {}  # each string once, however often the file has it
-        self.spare = size  # characters and bytes that may still be reused: a file cannot grow by repeating itself
+        self.spare = size  # characters and bytes that ``recall`` may still copy, so that memory stays in proportion
 
     def nothing(self, _: object) -> None:
         """Ignore an operation that only describes the file."""
@@ -185,7 +185,7 @@ class _Machine:
         self.memo[place] = self.top(object)
 
     def recall(self, place: int) -> None:
-        """Push a value from the memo; never a container: it might contain itself, or grow without end."""
+        """Push a value from the memo; refuse containers, which might contain themselves or grow exponentially."""
         value = self.memo[place]
         if type(value) is _Call and value.array is not None:
             value = value.array
