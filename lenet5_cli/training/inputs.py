@@ -1,4 +1,4 @@
-"""What training and evaluation are given: the data of settings, a name or folder, or arrays, as a split."""
+"""Turn what training and evaluation are given into a split: a data set by name or path, a split, or arrays."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,11 @@ Data = Split | str | PathLike[str] | tuple[ArrayLike, ArrayLike]
 def load_data(source: str | PathLike[str], split: str = "train", **how: Any) -> Split:
     """Load a split, ``train`` or ``test``, of what ``--data`` takes: a data set, a folder, a CSV or an .npz file.
 
-    ``how`` are the settings that say how it is read: ``test_fraction``, ``as_is``, and ``glyphs``, in whose
-    sheet a label is the place of its class.
+    ``how`` are the settings that affect reading: ``test_fraction``, ``as_is``, and ``glyphs``, the sheet in which a
+    label is the index of its class.
 
     Raises:
-        LeNet5Error: there is no such data, it is damaged, or it could not be downloaded; or a setting is another.
+        LeNet5Error: there is no such data, it is damaged, or it could not be downloaded; or ``how`` has other settings.
     """
     if not isinstance(source, str | PathLike):
         raise LeNet5Error(f"source: of type {type(source).__name__}; expected a name or a path")
@@ -54,10 +54,8 @@ def load(
 ) -> sources.Split:
     """Load a split of the data that the settings name, with the classes ``names``, by default the glyph sheet's.
 
-    What messages advise to give is named by its ``option``, ``--data ``, where it is given on a command line.
-
-    Pictures are read by as many processes as there are ``cores``; a script that asks for several needs
-    ``if __name__ == "__main__"``.
+    ``option``, such as ``--data ``, is put before the names of data sets in messages on the command line. Pictures are
+    read by ``cores`` processes; a script that asks for more than one needs ``if __name__ == "__main__"``.
 
     Raises:
         LeNet5Error: there is no such data, or it is damaged.
@@ -74,27 +72,27 @@ def _read_picture(path: str, as_is: bool) -> NDArray[np.uint8]:
 
 
 def as_split(data: Data, split: str, network: Classifier | None = None) -> Split:
-    """Return data as a split of images and labels; of a name or folder the one that is named.
+    """Return data as a split of images and labels; of a name or path, load the one called ``split``.
 
-    It is read as what a network was trained on, and labels in it are places among its names, by default those of the
-    ten digits.
+    A name or path is read as the training data of ``network`` was, and labels become indices in its names; without a
+    network, with the default settings and the ten digits.
 
     Raises:
-        LeNet5Error: the data cannot be read; pictures or labels have another shape, or other numbers.
+        LeNet5Error: the data cannot be read, or pictures or labels have another shape or other values.
     """
     if isinstance(data, str | PathLike):
         if network is None:
             return load(Config(data=fspath(data)), split)
         how = {name: getattr(network.config, name) for name in READ_AS}
         return load(Config(data=fspath(data), **how), split, network.names)
-    found = _demanded(data) if isinstance(data, Split) else _of_arrays(data)
+    found = _checked(data) if isinstance(data, Split) else _of_arrays(data)
     if not len(found.labels):
         raise LeNet5Error("no pictures; expected at least one")
     return found
 
 
-def _demanded(split: Split) -> Split:
-    """Return a split, which someone may have made, with pictures and labels as they are to be."""
+def _checked(split: Split) -> Split:
+    """Return a split, which a caller may have made, with its pictures and labels checked and converted."""
     images = split.images
     if not (isinstance(images, idx.Stored) and images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE)):
         images = given_pictures(images)
@@ -116,13 +114,13 @@ def _of_arrays(data: object) -> Split:
 def agreed(
     ranks: Ranks, splits: Mapping[str, Split], teacher: str = "", sheet: glyphs.Sheet | None = None
 ) -> list[str]:
-    """Demand the same images, versions, glyph sheet and teacher, which is given by its SHA-256, on every rank.
+    """Check that all ranks have the same images, versions, glyph sheet and teacher, given by its SHA-256.
 
-    Returns, on the leader, the ranks whose BLAS has chosen other kernels, as it does on another kind of processor: what
-    they compute may differ in the last bits.
+    Returns, on the leader, the ranks whose BLAS uses other kernels, as on another kind of processor: their results may
+    differ in the last bits.
 
     Raises:
-        LeNet5Error: on the leader, a rank has others.
+        LeNet5Error: on the leader, if a rank has others.
     """
     if ranks.size == 1:
         return []

@@ -21,11 +21,11 @@ from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Closed, Ranks
 from lenet5_cli.training.step import EVALUATED, Images, Score, Step, parts
 
-CHANCES = 1 << 20  # random numbers at a time: memory stays flat however many images there are
+CHANCES = 1 << 20  # random numbers drawn at a time, so that memory does not grow with the number of images
 
 Batch = tuple[Images, NDArray[np.uint8]]
 Track = Callable[[Iterator[Batch], int, str], Iterator[Batch]]
-"""Passes batches through and may show progress: (batches, total number of images, what is done with them)."""
+"""Passes batches through and may show progress; called with (batches, total number of images, description)."""
 
 
 def untracked(batches: Iterator[Batch], total: int, what: str) -> Iterator[Batch]:  # noqa: ARG001
@@ -34,7 +34,7 @@ def untracked(batches: Iterator[Batch], total: int, what: str) -> Iterator[Batch
 
 
 def demand_track(track: object) -> None:
-    """Raise LeNet5Error where what is to show progress is no function."""
+    """Raise LeNet5Error if ``track`` is not callable."""
     if not callable(track):
         raise LeNet5Error(f"track: of type {type(track).__name__}; expected a function such as lenet5_cli.bar")
 
@@ -54,34 +54,33 @@ def fit(
 ) -> Iterator[tuple[Epoch, Tally | None]]:
     """Train from epoch ``first`` on, and yield each epoch when it is done; the caller prints, saves and stops.
 
-    With it comes what the network does on the images held out, if there are any.
-
-    Of several ranks, the leader yields; the others take part in its steps until it stops, and yield nothing.
+    Each epoch is yielded with the result on the validation images, if there are any. Of several ranks, only the leader
+    yields; the others take part in its steps until it stops.
 
     An epoch depends only on the network's parameters, the optimiser's state and the epoch's number: a run resumed from
-    those gives the same bits as one that was never interrupted. Of ``rehearsed``, each epoch has other images mixed in.
+    those gives the same bits as one that was never interrupted. Each epoch mixes in other images of ``rehearsed``.
 
     Raises:
         LeNet5Error: the loss or a parameter is no longer finite.
 
     Source: report, training.
     """
-    taught = extended(split, config.drawn, config.nondigits, nonclass=len(network.codes))
+    with_drawn = extended(split, config.drawn, config.nondigits, nonclass=len(network.codes))
     with suppress(Closed), Step(network, threads, ranks) as step:
         for number in range(first, config.epochs + 1):
             start = perf_counter()
-            loss, images = _take_steps(step, optimizer, taught, rehearsed, config, number, track)
+            loss, images = _take_steps(step, optimizer, with_drawn, rehearsed, config, number, track)
             lr = learning_rate(config, number, 0.5)
-            held = loss <= LARGEST and lr <= LARGEST and np.isfinite(network.parameters).all()  # nan is not
-            if ranks.leader and not held:
+            stable = loss <= LARGEST and lr <= LARGEST and np.isfinite(network.parameters).all()  # false for nan
+            if ranks.leader and not stable:
                 raise LeNet5Error(
                     f"epoch {number}: the loss is no longer finite at learning rate {lr:g}; try a smaller --lr"
                 )
-            taken = _tally(step, split, track, distances=False)
+            training = _tally(step, split, track, distances=False)
             held_out = _tally(step, validation, track) if validation else None
             if ranks.leader:
                 validated = (held_out.loss, held_out.accuracy) if held_out else ()
-                yield Epoch(number, loss, taken.accuracy, lr, images, perf_counter() - start, *validated), held_out
+                yield Epoch(number, loss, training.accuracy, lr, images, perf_counter() - start, *validated), held_out
 
 
 def _take_steps(
@@ -93,26 +92,26 @@ def _take_steps(
     epoch: int,
     track: Track,
 ) -> tuple[float, int]:
-    """Take the steps of one epoch; return the mean loss an image and the number of images."""
+    """Take the steps of one epoch; return the mean loss per image and the number of images."""
     rng = np.random.default_rng([config.seed or 0, epoch])
     if rehearsed is not None:
         split = mixed(split, rehearsed, config.rehearse, rng)
     chosen = choose(len(split.labels), config, rng)
     network, total, loss_sum, done = step.network, len(chosen), 0.0, 0
-    with np.errstate(all="ignore"), optimizer.epoch(network.parameters):  # the caller finds what is not finite
+    with np.errstate(all="ignore"), optimizer.epoch(network.parameters):  # the caller checks for nan and infinity
         for images, labels in track(batches(split, config.batch_size, chosen), total, f"epoch {epoch}"):
             distortions = None if config.augment == "none" else draw(config.augment, len(labels), rng)
             loss_sum += step.loss_and_gradient(images, labels, distortions) * len(labels)
             done += len(labels)
             if step.ranks.leader:
-                # Of an epoch of one step, the rate in its middle: at its end, that of the last epoch may be 0.
+                # If the epoch is one step, use the rate in its middle: at the end of the last epoch it may be 0.
                 fraction = done / total if total > config.batch_size else 0.5
                 optimizer.step(network.parameters, network.gradients, learning_rate(config, epoch, fraction))
     return loss_sum / total, total
 
 
 def mixed(split: Split, rehearsed: Split, fraction: float, rng: np.random.Generator) -> Split:
-    """Return a split with random images of another behind its own: ``fraction`` of all, or as many as there are."""
+    """Return a split with random images of another appended: ``fraction`` of the sum, or all if there are fewer."""
     others = len(rehearsed.labels)
     chosen = np.sort(rng.choice(others, min(others, asked_for(len(split.labels), fraction)), replace=False))
     return replace(
@@ -124,14 +123,15 @@ def mixed(split: Split, rehearsed: Split, fraction: float, rng: np.random.Genera
 
 
 def asked_for(own: int, fraction: float) -> int:
-    """Return how many images beside one's own are a fraction of all; a split may have fewer."""
+    """Return how many images to add to ``own`` ones so that they are a fraction of the sum."""
     return round(own * fraction / (1 - fraction))
 
 
 def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.signedinteger]:
-    """Return the images of an epoch, at least one.
+    """Return the indices of the images of an epoch, at least one.
 
-    In file order each with chance samples_per_epoch / images (report, training); or as many, shuffled.
+    With order ``file``, each image has probability samples_per_epoch / images (report, training), and they are in file
+    order; with ``shuffled``, there are samples_per_epoch of them, in random order.
     """
     if config.order == "shuffled":
         every: NDArray[np.signedinteger] = np.arange(images, dtype=np.int32 if images < 2**31 else np.int64)
@@ -144,10 +144,10 @@ def choose(images: int, config: Config, rng: np.random.Generator) -> NDArray[np.
 
 
 def demand_classes(network: Classifier, split: Split) -> None:
-    """Refuse a split with a label that is none of a network's classes.
+    """Check that each label of a split is a class of a network.
 
     Raises:
-        LeNet5Error: there is one.
+        LeNet5Error: one is not.
     """
     classes = len(network.codes)
     for index in np.flatnonzero(split.labels >= classes):
@@ -167,23 +167,22 @@ def evaluate(
     track: Track = untracked,
     score: Score | None = None,
 ) -> Tally:
-    """Classify every image of a split, of a name or folder those to test on, and return the counts.
+    """Classify every image of a split, by default the test split of a name or path, and return the counts.
 
-    A name or folder is read as what the network was trained on: with its ``as_is`` and ``test_fraction``.
+    A name or path is read as the network's training data was: with its ``as_is`` and ``test_fraction``.
 
     Args:
         network: a network, or a committee of several.
-        data: a name or folder, a split, or pictures and labels, as ``train`` takes them.
-        keep: how many of the wrong answers, the worst, are kept whole.
+        data: a name or path, a split, or pictures and labels, as ``train`` takes them.
+        keep: how many of the wrong answers are kept with their scores, the worst ones.
         threads: cores to compute on; the counts are the same for any number.
-        ranks: under an MPI launcher, those that share the work: the leader's counts are those of all, the others' are
-            empty.
+        ranks: the MPI ranks that share the work; the leader's tally counts all images, those of the others are empty.
         track: shows progress, as ``lenet5_cli.bar`` does.
-        score: returns the scores, if not the network, which then gives the loss alone.
+        score: computes the scores instead of the network, which is then used for the loss only.
 
     Raises:
-        LeNet5Error: the data cannot be read, a label is none of the classes, a score is not finite, or the network is
-            none, ``keep`` no count, ``track`` no function.
+        LeNet5Error: the data cannot be read, a label is not that of a class, a score is not finite, or an argument is
+            of the wrong type.
     """
     demand_network(network)
     demand_track(track)
@@ -198,7 +197,7 @@ def evaluate(
 
 
 def answers(network: LeNet5, split: Split, *, threads: int = 1, track: Track = untracked) -> NDArray[np.signedinteger]:
-    """Return the class (n,) that a network takes each image of a split for."""
+    """Return the predicted class (n,) of each image of a split."""
     with Step(network, threads) as step:
         batched = track(batches(split, EVALUATED), len(split.labels), "evaluation")
         return np.concatenate([step.scores(images).argmax(axis=1) for images, _ in batched])
@@ -213,15 +212,15 @@ def _tally(step: Step[Any], split: Split, track: Track, *, distances: bool = Tru
 def _count(
     tally: Tally, step: Step[Any], split: Split, track: Track, score: Score | None = None, *, distances: bool = True
 ) -> None:
-    """Have images classified, as many at a time as keep all ranks at work, and counted by the leader.
+    """Classify the images of a split, and count the answers in ``tally`` on the leader.
 
-    Without ``distances``, those of single images are not kept: of millions, they would take more than all else.
+    Without ``distances``, the distance of each image is not kept: for millions of images, that would take most memory.
     """
     size = EVALUATED * step.ranks.size
     for images, labels in track(batches(split, size), len(split.labels), "evaluation"):
         scores = step.scores(images, score)
         for part in parts(len(scores), EVALUATED):
-            with np.errstate(all="ignore"):  # the scores are finite, and a probability may be as good as 0
+            with np.errstate(all="ignore"):  # the scores are finite, but a probability may underflow
                 loss = step.network.loss(scores[part], labels[part])
                 tally.add(loss * (part.stop - part.start), labels[part], scores[part])
             if not distances:
@@ -229,7 +228,7 @@ def _count(
 
 
 class _Chosen:
-    """Some images of a split, in any order, read a slice at a time."""
+    """Selected images of a split, read from it when they are sliced."""
 
     def __init__(self, images: Images, chosen: NDArray[np.signedinteger]) -> None:
         self._images, self._chosen = images, chosen
@@ -242,9 +241,9 @@ class _Chosen:
 
 
 def batches(split: Split, size: int, chosen: NDArray[np.signedinteger] | None = None) -> Iterator[Batch]:
-    """Yield the images and labels of a split, ``size`` at a time and in file order; only those ``chosen``, if given.
+    """Yield the images and labels of a split, ``size`` at a time, in file order or by the indices ``chosen``.
 
-    Images are read where they are sliced: a rank reads only its own.
+    Images are read only when the batch is sliced, so that a rank reads only its own.
     """
     images, labels = split.images, split.labels
     for start in range(0, len(labels if chosen is None else chosen), size):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli.data.glyphs import DIGITS, noun
 
-BINS = 20  # of confidence, equally wide
+BINS = 20  # of equal width, for confidence
 
 
 class Wrong(NamedTuple):
@@ -18,7 +18,7 @@ class Wrong(NamedTuple):
     Attributes:
         images: (m,), the indices of the images, from 0 in the order in which they were counted.
         labels: (m,), their true classes.
-        scores: (m, k), what the network gave each class; the largest is its answer.
+        scores: (m, k), the score of each class; the answer is the class with the largest.
     """
 
     images: NDArray[np.integer]
@@ -27,19 +27,19 @@ class Wrong(NamedTuple):
 
     @property
     def margins(self) -> NDArray[np.floating]:
-        """The score of each answer less that of the true class, (m,)."""
+        """The score of each answer minus that of the true class, (m,)."""
         margins: NDArray[np.floating] = self.scores.max(axis=1) - self.scores[np.arange(len(self.labels)), self.labels]
         return margins
 
 
 class Rejection(NamedTuple):
-    """What is left of the answers when those that are far from every code are refused.
+    """The answers that are left when those far from every code are refused (selective classification).
 
     Attributes:
         threshold: the largest squared distance to the nearest code that is accepted.
-        accepted: how many answers that are.
-        wrong: how many of them are wrong.
-        images: how many answers there were.
+        accepted: the number of accepted answers.
+        wrong: how many of these are wrong.
+        images: the number of all answers.
     """
 
     threshold: float
@@ -54,7 +54,7 @@ class Rejection(NamedTuple):
 
     @property
     def error(self) -> float:
-        """The fraction of the accepted answers that are wrong; 0 where none is accepted."""
+        """The fraction of the accepted answers that are wrong; 0 if none is accepted."""
         return self.wrong / max(self.accepted, 1)
 
 
@@ -64,12 +64,13 @@ class Tally:
 
     Attributes:
         keep: how many of the wrong answers to keep.
-        names: of the classes, k; they are numbered in this order.
-        loss_sum: the sum of the images' losses.
-        confusion: confusion[true class, answer], images.
-        bins: bins[what, bin], the answers by their confidence, the softmax of their score: bin b holds those above
-            ``b / BINS`` up to ``(b + 1) / BINS``; what they sum up is 0 images, 1 right answers, 2 confidence.
-        nearest: a batch at a time, each answer's squared distance to its code, (n,), and whether it is right, (n,).
+        names: the names of the k classes, in the order of their numbers.
+        loss_sum: the sum of the losses of all images.
+        confusion: confusion[true class, answer], numbers of images.
+        bins: bins[what, bin], sums over the answers in each bin of confidence, the softmax of their score: 0 is the
+            number of images, 1 of right answers, 2 the confidence. Bin b holds confidences above ``b / BINS`` up to
+            ``(b + 1) / BINS``.
+        nearest: for each batch, the answers' squared distances to their codes, (n,), and whether they are right, (n,).
         worst: the ``keep`` wrong answers of largest margin, largest first.
     """
 
@@ -112,17 +113,17 @@ class Tally:
 
     @property
     def noun(self) -> str:
-        """What a class is called: ``digit`` or ``class``."""
+        """The word for a class in messages: ``digit`` or ``class``."""
         return noun(self.names)
 
     @property
     def images(self) -> int:
-        """How many images were counted."""
+        """The number of images."""
         return int(self.confusion.sum())
 
     @property
     def right(self) -> int:
-        """How many answers were right."""
+        """The number of right answers."""
         return int(self.confusion.trace())
 
     @property
@@ -137,22 +138,22 @@ class Tally:
 
     @property
     def loss(self) -> float:
-        """The mean loss an image."""
+        """The mean loss per image."""
         return self.loss_sum / self.images
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """For each class, right answers over answers of that class; 0 where it was never the answer."""
+        """For each class, right answers over answers of that class; 0 if there were none."""
         return self._ratio(self.confusion.sum(axis=0))
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """For each class, right answers over images of that class; 0 where there was none."""
+        """For each class, right answers over images of that class; 0 if there were none."""
         return self._ratio(self.confusion.sum(axis=1))
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """For each class, 2 / (1 / precision + 1 / recall); 0 where nothing was right."""
+        """For each class, 2 / (1 / precision + 1 / recall); 0 if no answer was right."""
         return self._ratio((self.confusion.sum(axis=0) + self.confusion.sum(axis=1)) / 2)
 
     @property
@@ -175,7 +176,7 @@ class Tally:
         return float(abs(right - confidence).sum()) / self.images
 
     def refusing(self, thresholds: NDArray[np.floating]) -> list[Rejection]:
-        """Return what is left at each threshold, (m,), of the squared distance."""
+        """Return the answers that are left at each threshold, (m,), of the squared distance."""
         distances, rights = (np.concatenate(parts) for parts in zip(*self.nearest, strict=True))
         order = np.argsort(distances)
         accepted = np.searchsorted(distances[order], thresholds, "right")
@@ -184,7 +185,7 @@ class Tally:
         return [Rejection(*each, len(distances)) for each in counts]
 
     def covering(self, coverages: NDArray[np.floating]) -> list[Rejection]:
-        """Return what is left at the smallest thresholds that accept at least these fractions, (m,), of the answers."""
+        """Return the same at the smallest thresholds that accept at least these fractions, (m,), of the answers."""
         distances = np.concatenate([distances for distances, _ in self.nearest])
         return self.refusing(np.quantile(distances, coverages, method="inverted_cdf"))
 
@@ -198,14 +199,14 @@ def wilson(right: float, images: float) -> tuple[float, float]:
     z, n, p = 1.959964, images, right / images
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)  # rounding may leave these bounds by a last bit
+    return max(0.0, middle - half), min(1.0, middle + half)  # rounding may exceed these bounds by a bit
 
 
 def mcnemar(first: int, second: int) -> float:
-    """Return the p-value that two classifiers are equally good on the same images: McNemar's exact test, two-sided.
+    """Return the two-sided p-value of McNemar's exact test that two classifiers are equally good on the same images.
 
-    ``first`` images only the first reads right, ``second`` only the second; on each of them, either is as likely to be
-    the right one if they are equally good: ``p = 2 sum_i^min C(n, i) / 2^n``, at most 1.
+    ``first`` is the number of images that only the first classifier gets right, ``second`` likewise. If both are
+    equally good, either is right on each of them with probability 1/2: ``p = 2 sum_i^min C(n, i) / 2^n``, at most 1.
 
     Source: McNemar 1947.
     """

@@ -1,9 +1,9 @@
-"""Work shared by the cores of this machine: processes that compute the chunks of a task over one shared buffer.
+"""A pool of processes on this machine that compute the chunks of a task in shared memory.
 
-They are processes and not threads, as a step is a hundred short NumPy calls, each of which takes and releases Python's
-lock: two threads lose a third of their time waiting for it. They are neither ``multiprocessing.Pool`` nor joblib: these
-hand a task over by pickling it through a queue and waking a process that sleeps, which takes as long as a chunk does;
-here a task is a few numbers in the shared buffer, and a process that has just finished one spins before it blocks.
+They are processes, not threads, because a step is a hundred short NumPy calls, each of which takes and releases the
+GIL: two threads lose a third of their time waiting for it. ``multiprocessing.Pool`` and joblib would be too slow: they
+pickle each task through a queue and wake a sleeping process, which takes as long as computing a chunk. Here a task is a
+few numbers in the shared buffer, and a process that has finished spins for a moment before it blocks.
 """
 
 import contextlib
@@ -24,30 +24,30 @@ from threadpoolctl import ThreadpoolController
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.processes import start_tracker
 
-SPIN = 1e-3  # seconds before a process blocks: to wake one that does takes a tenth of a millisecond
+SPIN = 1e-3  # seconds of busy waiting before a process blocks: waking a blocked one takes 0.1 ms
 MAX_PROCESSES = 1024
 _SIGNAL = b"."
 _yield_core = getattr(os, "sched_yield", partial(sleep, 0))
 
 Buffer = SimpleNamespace
-"""The fields of a shared record by name, as arrays that every process sees; a field of one number has shape (1,)."""
+"""The fields of the shared record, as arrays by name; a scalar field has shape (1,)."""
 
 
 class Work(Protocol):
-    """What a pool computes: it is pickled for each process, and reads and writes the fields of the shared buffer."""
+    """What a pool computes. It is pickled for each process, and reads and writes the fields of the shared buffer."""
 
     layout: np.dtype[np.void]
     """The fields of the shared buffer, a record."""
 
     def begin(self, buffer: Buffer) -> None:
-        """Take up what the chunks of a task have in common: called in the other processes, before the first chunk."""
+        """Read what all chunks of a task need; called in the other processes, before their first chunk of a task."""
 
     def compute(self, buffer: Buffer, chunk: int) -> None:
-        """Compute one chunk of the task that the buffer describes, whole: what comes out depends on nothing else."""
+        """Compute one chunk of the task in the buffer; the result must not depend on the other chunks."""
 
 
 class _OneThread:
-    """Hold BLAS to one thread while any block of this process asks for it, whichever ends first: a context manager."""
+    """Limits BLAS to one thread until the last of several, possibly overlapping, blocks ends: a context manager."""
 
     def __init__(self) -> None:
         self._lock, self._blocks, self._threads = Lock(), 0, contextlib.ExitStack()
@@ -69,11 +69,11 @@ _ONE_THREAD = _OneThread()
 
 
 class Pool:
-    """This process and others like it, which share the chunks of a task: a context manager.
+    """This process and others, which share the chunks of a task: a context manager.
 
-    A chunk is computed whole by one process, and which one does it changes nothing: the results are the same for any
-    number of processes, and if one is lost on the way. Meanwhile BLAS is held to one thread a process: products as
-    small as these lose more to waking its threads than they gain.
+    A chunk is computed by a single process, and the result does not depend on which one: it is the same for any number
+    of processes, also if one dies. BLAS is limited to one thread per process, because waking its threads takes longer
+    than they save in products as small as these.
     """
 
     def __init__(self, work: Work, processes: int = 1) -> None:
@@ -95,11 +95,11 @@ class Pool:
 
     @cached_property
     def buffer(self) -> Buffer:
-        """The shared buffer; a process that is not ready yet gets no chunks."""
+        """The shared buffer. The first access starts the processes; those that are not ready yet get no chunks."""
         layout = _with_control(self.work.layout)
         if self._count == 1:
-            return _fields(np.zeros(layout.itemsize, np.uint8).data, layout)  # untouched, it takes no memory
-        work = pickle.dumps(self.work)  # behind the record: a pipe would fill up before the other end reads
+            return _fields(np.zeros(layout.itemsize, np.uint8).data, layout)  # takes memory only where it is written
+        work = pickle.dumps(self.work)  # put after the record: a pipe would fill up before the process reads it
         memory = _shared(layout.itemsize + len(work))
         self._resources.callback(_release, memory)
         _bytes(memory)[layout.itemsize : layout.itemsize + len(work)] = work
@@ -110,12 +110,12 @@ class Pool:
 
     @property
     def processes(self) -> list[int]:
-        """The process IDs of the others that are ready to compute."""
+        """The process IDs of the other processes that are ready."""
         ready = self.buffer.ready
         return [other.pid for other in self._others if ready[other.rank]]
 
     def wait_until_ready(self) -> None:
-        """Start the processes, and wait until each is ready or has ended: a measurement begins here."""
+        """Start the processes, and wait until each is ready or has ended; for benchmarks."""
         while len(self.processes) < sum(other.is_alive() for other in self._others):
             sleep(SPIN)
 
@@ -134,16 +134,16 @@ class Pool:
 
 
 class _Process:
-    """A process that computes what is submitted to it, until its input ends.
+    """A process that computes what is submitted to it, until its standard input ends.
 
-    A byte through a pipe says that a task is there, and another that it is done: whoever has read it sees all that was
-    written to the buffer before. The counters in the buffer only say when reading will not block.
+    One byte through a pipe announces a task, and one announces that it is done. Reading the byte guarantees that the
+    writes to the buffer before it are visible. The counters in the buffer only show when reading will not block.
     """
 
     def __init__(self, rank: int, call: str) -> None:
         self.rank = rank
-        # Not by ``multiprocessing``, which would run the user's script again. It imports from the same places as this
-        # process, and leaves Ctrl-C to it.
+        # Not started by ``multiprocessing``, which would run the user's script again. It has the import path of this
+        # process, and its own session, so that Ctrl-C reaches only this one.
         places = [place for place in sys.path if isinstance(place, str)]  # Python imports from no others
         code = f"import sys; sys.path[:] = {places!r}; from {__name__} import serve; {call}"
         alone: dict[str, Any] = {"start_new_session": True}
@@ -170,30 +170,30 @@ class _Process:
         return self._process.poll() is None
 
     def submit(self, buffer: Buffer, first: int) -> None:
-        """Have it compute every ``stride``-th chunk from ``first`` on; if it is gone, ``wait`` will tell."""
+        """Let it compute every ``stride``-th chunk from ``first`` on; ``wait`` returns False if it has died."""
         buffer.first[self.rank] = first
         buffer.submitted[self.rank] += 1
         with contextlib.suppress(OSError):
             _pipe(self._process.stdin).write(_SIGNAL)
 
     def wait(self, buffer: Buffer) -> bool:
-        """Wait until it is done; return False if it has ended instead."""
+        """Wait until it is done; return False if it has died."""
         _spin(buffer.done, self.rank, buffer.submitted[self.rank])
         return _pipe(self._process.stdout).read(1) == _SIGNAL
 
 
 def serve(rank: int, name: str, start: int, size: int) -> None:
-    """Be one of the other processes of a pool: compute each task that is submitted, until standard input ends."""
-    resource_tracker.register = lambda *_: None  # its maker removes the memory (from Python 3.13 on: track=False)
+    """Run one of the other processes of a pool: compute each task that is submitted, until standard input ends."""
+    resource_tracker.register = lambda *_: None  # the first process removes the memory (Python 3.13: track=False)
     try:
         memory = shared_memory.SharedMemory(name)
-    except FileNotFoundError:  # the process that started this one has ended meanwhile
+    except FileNotFoundError:  # the process that started this one has ended
         return
     _unmap_last(memory)
     work: Work = pickle.loads(_bytes(memory)[start : start + size])  # noqa: S301 - from the process that started this one
     buffer = _fields(_bytes(memory), _with_control(work.layout))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    with _ONE_THREAD, np.errstate(all="ignore"):  # the first process looks at what comes out
+    with _ONE_THREAD, np.errstate(all="ignore"):  # the first process checks the results
         buffer.ready[rank] = True
         while True:
             _spin(buffer.submitted, rank, buffer.done[rank] + 1)
@@ -208,7 +208,7 @@ def serve(rank: int, name: str, start: int, size: int) -> None:
 
 @cache
 def _blas() -> ThreadpoolController:
-    """Return the BLAS libraries of this process: NumPy's are loaded before any is asked for."""
+    """Return a controller of the BLAS libraries of this process; cached, as NumPy's is loaded before the first call."""
     return ThreadpoolController().select(user_api="blas")
 
 
@@ -218,14 +218,14 @@ def _compute(work: Work, buffer: Buffer, first: int) -> None:
 
 
 def _spin(counters: Any, rank: int, value: int) -> None:
-    """Return when a counter has reached a value, or after a while."""
+    """Wait until a counter has reached a value, but at most ``SPIN`` seconds."""
     end = perf_counter() + SPIN
     while counters[rank] < value and perf_counter() < end:
         _yield_core()
 
 
 def _with_control(layout: np.dtype[np.void]) -> np.dtype[np.void]:
-    """Return a layout with the fields by which a pool controls its processes, most of them by rank, in front."""
+    """Return a layout with the fields by which a pool controls its processes added in front."""
     by_rank = [(name, np.int64, MAX_PROCESSES) for name in ("ready", "first", "submitted", "done")]
     return np.dtype([("chunks", np.int64), ("stride", np.int64), *by_rank, *layout.descr])
 
@@ -243,9 +243,9 @@ def _fields(memory: memoryview, layout: np.dtype[np.void]) -> Buffer:
 
 
 class _Memory(shared_memory.SharedMemory):
-    """Shared memory that the tracker knows of when it is removed, also where it could not be made whole.
+    """Shared memory that is registered with the resource tracker before it is removed.
 
-    Python registers it last, but even before that removes it with a word to the tracker, which would complain.
+    If creating it fails half-way, Python removes it before it was registered, and the tracker would complain.
     """
 
     _fd: int  # of Python's own; -1 where there is none
@@ -258,10 +258,10 @@ class _Memory(shared_memory.SharedMemory):
 
 
 def _shared(size: int) -> _Memory:
-    """Return new shared memory of so many bytes.
+    """Return new shared memory of a size in bytes.
 
     Raises:
-        LeNet5Error: the system has none, or not enough: it would end a process that touches a page it cannot give.
+        LeNet5Error: the system has none, or not enough: it would kill a process that touches a page it cannot provide.
     """
     try:
         start_tracker()
@@ -283,16 +283,16 @@ def _release(memory: _Memory) -> None:
     """Remove shared memory."""
     try:
         memory.close()
-    except BufferError:  # a traceback still has an array over it
+    except BufferError:  # a traceback still holds an array over it
         _unmap_last(memory)
-        if memory._fd >= 0:  # it would keep the memory after the array, too
+        if memory._fd >= 0:  # the open file would keep the memory, even after the array is gone
             os.close(memory._fd)
             memory._fd = -1
     memory.unlink()
 
 
 def _unmap_last(memory: shared_memory.SharedMemory) -> None:
-    """Leave it to the last array over some memory to unmap it: before, that would fail."""
+    """Let the memory be unmapped with the last array over it: closing it before would fail."""
     memory.close = lambda: None  # type: ignore[method-assign]
 
 

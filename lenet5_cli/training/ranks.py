@@ -1,12 +1,16 @@
 """Ranks: processes that an MPI launcher starts, on one machine or many, and that share the work of one command.
 
-Rank 0 leads. It runs the command as on one machine; the others take part in its steps, and wait for its word between
-them. Nothing here waits hot: who has waited for a millisecond sleeps between looks, as ranks may outnumber the cores.
+Rank 0 is the leader. It runs the command as on one machine; the others take part in its steps, and wait for its next
+message between them. A rank that has waited for a millisecond sleeps between polls, as there may be more ranks than
+cores.
 
-What ends all of them: the leader at its end (``end``); an error anywhere, which the leader hears of (``tell``) and
-raises with the name of the rank, so that it ends as on one machine and then takes the others down (``abort``); a rank
-that does not answer in time, which the first that notices names. A rank that is killed cannot speak: the launcher ends
-the others, and a guard, a process that holds what the launcher watches, says first which rank it was.
+All ranks end in one of four ways:
+
+- The leader has finished (``end``).
+- There was an error on a rank. It sends the message to the leader (``tell``), which raises it with the name of the
+  rank, ends as on one machine and then ends the others (``abort``).
+- A rank does not answer in time. The first rank to notice raises an error with its name.
+- A rank is killed. The launcher ends the others; before that, a guard process says which rank it was.
 """
 
 import contextlib
@@ -21,14 +25,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from lenet5_cli.errors import LeNet5Error
 
-SPIN = 1e-3  # seconds in which a rank only yields its core before it sleeps between looks
-NAP = 0.05  # of the time it has waited, that it then sleeps: so much later it may notice that it can go on
+SPIN = 1e-3  # seconds that a rank polls without sleeping, only yielding its core
+NAP = 0.05  # fraction of the time waited so far for which it then sleeps between polls
 LONGEST_NAP = 1e-2  # seconds
-GRACE = 1.0  # seconds in which a rank that waits answers whoever asks
-STAGGER = 2 * GRACE  # seconds by which each rank is more patient than the one before, so that one alone speaks
-TIMEOUT = 120.0  # seconds without a sign of a rank: a step takes milliseconds, a checkpoint on a slow disk some seconds
+GRACE = 1.0  # seconds in which a waiting rank must answer a ping
+STAGGER = 2 * GRACE  # seconds added to the timeout of each rank over the one before, so that only one reports an error
+TIMEOUT = 120.0  # seconds without a message: a step takes milliseconds, a checkpoint on a slow disk some seconds
 
-# What the environment says of the launcher: MPICH and its kin, Open MPI, and PMIx, which does not say how many.
+# The variables that launchers set: MPICH and its derivatives, Open MPI, and PMIx, which does not give the size.
 _RANKS = (
     ("PMI_RANK", "PMI_SIZE"),
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
@@ -36,23 +40,23 @@ _RANKS = (
 )
 _LOCAL_RANKS = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID")
 
-_OBJECT, _ARRAY, _CLOSE, _END = range(4)  # tags of messages on the way from and to the leader
-_NOTE, _PING, _PONG, _DOWN = range(4)  # tags of those that are looked for while waiting
+_OBJECT, _ARRAY, _CLOSE, _END = range(4)  # tags of data messages
+_NOTE, _PING, _PONG, _DOWN = range(4)  # tags of control messages, which are polled for while waiting
 _yield_core = getattr(os, "sched_yield", partial(sleep, 0))
 
 T = TypeVar("T")
 
 
 class Place(NamedTuple):
-    """Where a process stands among those that a launcher started."""
+    """The position of a process among those that a launcher started."""
 
     rank: int
-    size: int  # 0: the launcher does not say
+    size: int  # 0 if the launcher does not tell
     local_rank: int  # among those on its host
 
 
 def launched() -> Place:
-    """Return what the environment says of an MPI launcher; rank 0 of 1 without."""
+    """Return the place that an MPI launcher has set in the environment; without a launcher, rank 0 of 1."""
     for rank, size in _RANKS:
         if (there := _number(rank)) is not None:
             local = next((number for name in _LOCAL_RANKS if (number := _number(name)) is not None), there)
@@ -75,28 +79,28 @@ class Ended(Exception):  # noqa: N818
 
 
 class UnheardError(LeNet5Error):
-    """An error that this rank has to show itself: the leader does not answer."""
+    """An error that this rank has to show itself, because the leader does not answer."""
 
 
 class Ranks:
-    """The ranks of a command, seen from one of them; without a launcher, one that leads nobody.
+    """The ranks of a command, as seen by one of them. Without a launcher, this is a single rank that leads.
 
     Attributes:
-        rank: the number of this one, from 0.
-        size: how many there are.
-        cores: how many cores each has on its host, where they were told apart; 0 where they were not.
+        rank: the number of this rank, from 0.
+        size: the number of ranks.
+        cores: the number of cores for each rank on this host; 0 without a launcher.
     """
 
     def __init__(self, world: Any = None, status: Any = None, timeout: float = TIMEOUT) -> None:
-        """Take the communicator ``MPI.COMM_WORLD`` and ``MPI.Status``; without, nobody else is there."""
+        """Take ``MPI.COMM_WORLD`` and ``MPI.Status``; without them, this is the only rank."""
         self.rank, self.size, self.cores = 0, 1, 0
         self.timeout = timeout
         self._status = status
-        self._sent: list[Any] = []  # messages on their way, which nobody waits for
-        self._timed = False
-        self._late = inf  # when the leader, who waits for no one in particular, asks whether all are there
+        self._sent: list[Any] = []  # requests of control messages that may not have been received yet
+        self._timed = False  # whether the timeout applies: not before the first step
+        self._late = inf  # when the leader next pings all ranks while it collects reports
         self._failed = False
-        self._closed = False  # by a message that has been taken already
+        self._closed = False  # whether ``stopped`` has received the close message
         self._guard: Any = None
         if world is None:
             return
@@ -110,23 +114,23 @@ class Ranks:
 
     @property
     def leader(self) -> bool:
-        """Whether this is rank 0, which alone prints and writes."""
+        """Whether this is rank 0, the only one that prints and writes."""
         return self.rank == 0
 
     def name(self, rank: int) -> str:
-        """Return what a message calls a rank."""
+        """Return the name of a rank in messages."""
         return f"rank {rank} on {self._hosts[rank]}"
 
     # From the leader to all.
 
     def share(self, make: Callable[[], T]) -> T:
-        """Return on every rank what ``make`` returns on the leader, where alone it is called."""
+        """Call ``make`` on the leader only, and return its result on every rank."""
         value: T = make() if self.leader else self._from_above().recv()
         self._to_children(_OBJECT, value)
         return value
 
     def led(self, make: Callable[[], T]) -> T:
-        """Return what ``make`` returns, called first by the leader: what it downloads, others find in the cache."""
+        """Call ``make`` on the leader, then on the others: what the leader downloads, they find in the cache."""
         if not self.leader:
             self.share(lambda: None)
         made = make()
@@ -135,11 +139,11 @@ class Ranks:
         return made
 
     def announce(self, array: Any, size: int) -> None:
-        """Make an array the leader's on the first ``size`` ranks, of which this is one.
+        """Broadcast the leader's array to the first ``size`` ranks, of which this must be one.
 
         Raises:
             Closed: the leader has no more to compute.
-            Ended: it has ended.
+            Ended: the leader has ended the command.
         """
         if not self.leader:
             self._from_above().Recv(array)
@@ -147,11 +151,11 @@ class Ranks:
             self.send(array, child)
 
     def close(self) -> None:
-        """End what is computed together: the leader says so, and the others wait for it."""
+        """End the current computation: the leader sends a message, for which the others wait."""
         self._pass_on(_CLOSE)
 
     def end(self) -> None:
-        """End the command: the leader says so, and the others wait for it."""
+        """End the command: the leader sends a message, for which the others wait."""
         self._pass_on(_END)
 
     def _pass_on(self, tag: int) -> None:
@@ -161,7 +165,7 @@ class Ranks:
             return
         try:
             if not self._closed:
-                self._from_above(timed=tag != _END)  # at its end, the leader may draw or wait for who reads its output
+                self._from_above(timed=tag != _END)  # at the end, the leader may take long to draw a plot or to print
         except Closed:
             if tag != _CLOSE:
                 raise
@@ -171,7 +175,7 @@ class Ranks:
         self._closed = False
 
     def _from_above(self, *, timed: bool = True) -> Any:
-        """Return the next message of the leader, as it comes down the tree of ranks."""
+        """Return the next message of the leader, passed on by the parent in the tree of ranks."""
         parent = self.rank & (self.rank - 1)
         tag, message = self._next(parent, timed=timed)
         if tag in (_CLOSE, _END):
@@ -185,34 +189,34 @@ class Ranks:
             self._wait(self._data.isend(value, child, tag).Test, child)
 
     def _children(self, size: int) -> list[int]:
-        """Return to which of the first ranks this one passes on what comes from the leader, the farthest first."""
+        """Return the children of this rank in the broadcast tree of the first ``size`` ranks, the farthest first."""
         steps = [1 << bit for bit in range(size.bit_length())]
         within = self.rank & -self.rank or size
         return [self.rank + step for step in reversed(steps) if step < within and self.rank + step < size]
 
-    # From one to another.
+    # From one rank to another.
 
     def send(self, array: Any, rank: int) -> None:
-        """Give an array to another rank, and wait until it can be changed again."""
+        """Send an array to another rank, and wait until it may be changed again."""
         self._wait(self._data.Isend(array, rank, _ARRAY).Test, rank)
 
     def receive(self, array: Any, rank: int) -> None:
-        """Fill an array with the next one that another rank sends."""
+        """Receive the next array of another rank into a given one."""
         self._next(rank)[1].Recv(array)
 
     def report(self, value: object) -> None:
-        """Give an object to the leader, and wait until it has taken it: at most one is on its way."""
+        """Send an object to the leader, and wait until it has received it."""
         self._wait(self._data.issend(value, 0, _OBJECT).Test, 0, timed=False)
 
     def collect(self, rank: int) -> Any:
-        """Return the next object that a rank reports."""
+        """Wait for the next object that a rank reports."""
         return self._next(rank)[1].recv()
 
     def reports(self) -> list[tuple[int, Any]]:
-        """Return the objects that are there already, each with the rank that reports it.
+        """Return the reports that have arrived, without waiting, as pairs (rank, object).
 
         Raises:
-            LeNet5Error: another rank has told an error, or does not answer, which it is asked now and then.
+            LeNet5Error: another rank has sent an error, or does not answer the ping that is sent after each timeout.
         """
         found: list[tuple[int, Any]] = []
         if self.size > 1:
@@ -226,7 +230,7 @@ class Ranks:
         return found
 
     def stopped(self) -> bool:
-        """Tell, on another rank, whether the leader has closed what is computed together; then it is closed here."""
+        """Tell, on a rank that does not lead, whether the leader has closed the computation; if so, close it here."""
         self._look()
         if not self._closed and self._data.iprobe(self.rank & (self.rank - 1), _CLOSE):
             self.close()
@@ -234,13 +238,13 @@ class Ranks:
         return self._closed
 
     def _next(self, rank: int, *, timed: bool = True) -> tuple[int, Any]:
-        """Wait for the next message of a rank; return its tag and what receives it."""
+        """Wait for the next message of a rank; return its tag and the message to receive."""
         status = self._status()
         message = self._wait(lambda: self._data.improbe(rank, status=status), rank, timed=timed)
         return status.tag, message
 
     def _wait(self, ready: Callable[[], T], rank: int, *, timed: bool = True) -> T:
-        """Return what ``ready`` returns once that is true, and look out for what ends everything meanwhile."""
+        """Call ``ready`` until it returns a true value, and return that; meanwhile handle control messages."""
         start = perf_counter()
         while (waited := perf_counter() - start) < SPIN:
             if found := ready():
@@ -258,12 +262,12 @@ class Ranks:
     # When something goes wrong.
 
     def agree(self, facts: dict[str, str], arithmetic: str) -> list[str]:
-        """Demand the same facts on every rank, by what they are called; from then on, whoever is late is missed.
+        """Check that every rank has the same facts, given by name; from then on, the timeout applies.
 
-        Returns, on the leader, the names of ranks with another ``arithmetic``, which may round otherwise.
+        Returns, on the leader, the names of ranks with another ``arithmetic``, which may round differently.
 
         Raises:
-            LeNet5Error: on the leader, another rank has other facts.
+            LeNet5Error: on the leader, if a rank has other facts.
         """
         if not self.leader:
             self.report((facts, arithmetic))
@@ -283,7 +287,7 @@ class Ranks:
 
     @contextlib.contextmanager
     def named(self) -> Any:
-        """Put the name of this rank before an error of what it does alone."""
+        """Prefix errors with the name of this rank, for what it computes on its own."""
         try:
             yield
         except LeNet5Error as error:
@@ -295,10 +299,10 @@ class Ranks:
             raise LeNet5Error(f"{self.name(0)}: {error}") from None
 
     def tell(self, error: BaseException) -> None:
-        """Have the leader say what has gone wrong here, and wait to be taken down.
+        """Send an error to the leader, which shows it, and wait for the leader to end this rank.
 
         Raises:
-            UnheardError: the leader does not.
+            UnheardError: the leader does not answer.
         """
         said = str(error) if isinstance(error, LeNet5Error) else _described(error)
         if not isinstance(error, UnheardError):
@@ -311,10 +315,10 @@ class Ranks:
         raise UnheardError(said)
 
     def demand_answers(self, awaited: int | None = None) -> None:
-        """Ask every other rank whether it is there.
+        """Ping all other ranks.
 
         Raises:
-            LeNet5Error: one does not answer, or all do and one is awaited nevertheless.
+            LeNet5Error: one does not answer; or all do, but rank ``awaited`` has not sent what is waited for.
         """
         silent = self._silent(_PING)
         if silent or awaited is not None:
@@ -324,7 +328,7 @@ class Ranks:
             raise kind(f"{names}: no answer for {self.timeout:g} seconds; --timeout sets how long that may take")
 
     def _silent(self, question: int) -> list[int]:
-        """Return which of the others have not answered a question in time."""
+        """Ping the other ranks, and return those that have not answered within ``GRACE``."""
         silent = [rank for rank in range(self.size) if rank != self.rank]
         for rank in silent:
             self._notify((question, self.rank), rank, _PING)
@@ -339,10 +343,10 @@ class Ranks:
         return silent
 
     def _answer(self) -> None:
-        """Answer who asks whether this rank is there.
+        """Answer pings.
 
         Raises:
-            Ended: it is to end.
+            Ended: one of them tells this rank to end.
         """
         while self._control.iprobe(tag=_PING):
             question, rank = self._control.recv(tag=_PING)
@@ -352,7 +356,7 @@ class Ranks:
                 raise Ended
 
     def _look(self) -> None:
-        """Answer other ranks; on the leader, raise what another has told."""
+        """Handle control messages: answer pings and, on the leader, raise errors that other ranks have sent."""
         self._answer()
         if self.leader and self._control.iprobe(tag=_NOTE):
             status = self._status()
@@ -365,10 +369,7 @@ class Ranks:
         self._sent.append(self._control.isend(value, rank, tag))
 
     def abort(self, code: int) -> None:
-        """Take all ranks down: those that answer end by themselves; if one does not, the launcher kills all.
-
-        ``code`` is the exit code then.
-        """
+        """Tell all ranks to end; if one does not answer, let the launcher kill all, with exit code ``code``."""
         self.leave()
         if self._silent(_DOWN):
             sys.stdout.flush()
@@ -377,7 +378,7 @@ class Ranks:
             self._data.Abort(code)
 
     def leave(self) -> None:
-        """Tell the guard that this rank ends as it should."""
+        """Tell the guard that this rank ends regularly."""
         if self._guard is not None:
             self._guard.communicate(b"\n")
             self._guard = None
@@ -415,10 +416,11 @@ def join(timeout: float) -> Ranks:
 
 
 def _start_guard(rank: int) -> Any:
-    """Start a process that says so if this one is killed.
+    """Start a guard: a shell that prints an error if this process is killed.
 
-    As long as it lives, the launcher, which looks at the end of what it handed down, does not notice the death and kill
-    all others. When it does, it kills the groups of its processes, and with them their guards.
+    The launcher notices that a process has died when the pipes that it was given are closed. The guard inherits these
+    pipes, so that the launcher does not kill all others before the guard has printed. The launcher then kills process
+    groups, which includes the guards.
     """
     import shutil  # noqa: PLC0415 - here and below: without a launcher, --help need not wait for it
     import subprocess  # noqa: PLC0415
@@ -427,7 +429,8 @@ def _start_guard(rank: int) -> Any:
     if not shell:
         return None
     said = f"Error: rank {rank} on {_host()}: its process, {os.getpid()}, was killed or has crashed"
-    script = 'trap "" INT TERM; read -r _ || { sleep 1; echo "$1" >&2; }'  # if all are killed, it is too meanwhile
+    # The pause: where all ranks are killed at once, the guards are killed meanwhile and print nothing.
+    script = 'trap "" INT TERM; read -r _ || { sleep 1; echo "$1" >&2; }'
     return subprocess.Popen([shell, "-c", script, "guard", said], stdin=subprocess.PIPE, close_fds=False)  # noqa: S603
 
 
@@ -445,7 +448,7 @@ def own_cores() -> frozenset[int]:
 
 
 def _described(error: BaseException) -> str:
-    """Return an error that nobody foresaw: its kind, what it says, and where it was."""
+    """Return a description of an unexpected error: class, message, and place in the source."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""A training run, with its settings, network and history: begin, resume, train and save it."""
+"""A training run: its settings, network and history; begin, resume, train and save it."""
 
 import platform
 import secrets
@@ -29,10 +29,10 @@ from lenet5_cli.training.loop import Track, demand_classes, demand_track, evalua
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Ranks
 
-FREE = ("epochs", "patience", "max_time")  # settings that say only when a run ends: a resumed one may change them
-NETWORK = ("maps", "input", "activation", "connections", "dtype")  # settings that a trained network has already
-HISTORY = 1 << 20  # bytes of a checkpoint for its history
-HELD_OUT = 5  # of so many images of a run from a trained model, one is held out, unless the settings say how many
+FREE = ("epochs", "patience", "max_time")  # settings that only decide when a run ends: --resume may change them
+NETWORK = ("maps", "input", "activation", "connections", "dtype")  # settings that a trained model fixes
+HISTORY = 1 << 20  # bytes of a checkpoint that are reserved for its history
+HELD_OUT = 5  # when fine-tuning, one of so many images is held out unless the settings give a number
 
 
 def train(
@@ -49,19 +49,19 @@ def train(
     """Train a network to its last epoch, as ``lenet5 train`` does, and return the run.
 
     Args:
-        config: the settings, or the name of a preset or TOML file; if not given the defaults, which are the report's
-            but for ``clip``. Where there is a ``start``, those that are not given are of the preset ``finetune``, but
-            a ``Config`` has them all. Of these, ``validation``, ``glyphs`` and the settings of the network count as
-            not given where they equal the defaults: a fifth of the images is held out, and the classes and the
-            network are those of ``start``.
-        data: what to train on, if it is not the ``data`` of the settings: a name or folder, a split, or pictures,
-            uint8 or floats in [0, 1] of shape (n, 28, 28) or (n, 784), white on black, and labels (n,), integers.
+        config: the settings, or the name of a preset or TOML file; by default those of the report, except ``clip``.
+            With ``start``, settings that are not given are taken from the preset ``finetune``, unless ``config`` is a
+            ``Config``, which has all settings. In a ``Config``, ``validation``, ``glyphs`` and the settings of the
+            network count as not given if they equal the defaults: a fifth of the images is held out, and the classes
+            and the network are those of ``start``.
+        data: what to train on, if not the ``data`` of the settings: a name or path, a split, or a pair of pictures,
+            uint8 or floats in [0, 1] of shape (n, 28, 28) or (n, 784), white on black, and integer labels (n,).
         start: a checkpoint to start from, or ``bundled``.
         output: where to save a checkpoint after each epoch.
-        overwrite: whether to replace a file that is there already.
+        overwrite: whether to replace an existing file.
         threads: cores to compute on; the results are the same for any number.
         track: shows progress, as ``lenet5_cli.bar`` does.
-        settings: those that differ from ``config``, by name.
+        settings: settings by name, which override those of ``config``.
 
     Raises:
         LeNet5Error: a setting or the data does not fit, the loss is no longer finite, or the output cannot be written
@@ -85,7 +85,7 @@ def train(
         config, data = replace(config, data=fspath(data)), None
     split = load(config, "train", names_of(saved, given)) if data is None else as_split(data, "train")
     run = begin(config, split, saved, given)
-    with nullcontext() if output is None else only_writer(output):  # what cannot be written is refused at once
+    with nullcontext() if output is None else only_writer(output):  # fails now if the file cannot be written
         if output is not None and Path(output).exists() and not overwrite:
             raise LeNet5Error(f"{fspath(output)} exists; overwrite=True replaces it")
         for _ in run.train(output=output, threads=threads, track=track):
@@ -94,24 +94,24 @@ def train(
 
 
 def _demand_type(name: str, value: object, kind: type | UnionType, expected: str) -> None:
-    """Raise LeNet5Error where an argument is given that is neither a string nor of a type."""
+    """Raise LeNet5Error if an argument is given that is neither a string nor of type ``kind``."""
     if value is not None and not isinstance(value, str | kind):
         raise LeNet5Error(f"{name}: of type {type(value).__name__}; expected {expected}")
 
 
 def names_of(start: Checkpoint | None, given: Collection[str]) -> tuple[str, ...] | None:
-    """Return the names of the classes that a run takes over from a model; None where its settings say which sheet."""
+    """Return the names of the classes that a run takes over from a model; None if the settings name a glyph sheet."""
     return start.names if start and "glyphs" not in given else None
 
 
 def begin(config: Config, split: sources.Split, start: Checkpoint | None = None, given: Collection[str] = ()) -> "Run":
-    """Return a new run on a split; from a trained network, its settings of the network are those of ``start``.
+    """Return a new run on a split, which fine-tunes the model ``start`` if given, with its settings of the network.
 
-    A seed that is not set is drawn. ``given`` are the names of the settings that someone chose.
+    If no seed is set, one is drawn. ``given`` are the names of the settings that the user gave.
 
     Raises:
-        LeNet5Error: a setting that is given would make another network than that of ``start``, or what it was trained
-            on, which is to be rehearsed, cannot be loaded or has other classes.
+        LeNet5Error: a given setting does not fit the network of ``start``, or the images to rehearse cannot be loaded
+            or have other classes.
     """
     seed = secrets.randbelow(2**32) if config.seed is None else config.seed
     config = replace(config, data=split.source, seed=seed, **split.read_as)
@@ -124,7 +124,7 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
             raise LeNet5Error(f"{start.where}{message}")
     if config.rehearse and "glyphs" in given:
         _demand_same_classes(glyphs.read(config.glyphs), start)
-    own_sheet = "glyphs" not in given  # that of the starting model; a file of the same name may hold another
+    own_sheet = "glyphs" not in given  # take the sheet in the starting model, as its file may have changed
     kept = (*NETWORK, "glyphs") if own_sheet else NETWORK
     count = len(split.labels)
     held_out = config.validation if "validation" in given else min(max(1, count // HELD_OUT), count - 1)
@@ -133,10 +133,10 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
 
 
 def _demand_same_classes(sheet: glyphs.Sheet, start: Checkpoint) -> None:
-    """Refuse to rehearse images whose labels are not those of a glyph sheet.
+    """Check that a glyph sheet has the classes of the images to rehearse, which are those of the starting model.
 
     Raises:
-        LeNet5Error: its classes are not those of the model that was trained on them.
+        LeNet5Error: it has others.
     """
     own = start.names or glyphs.DIGITS
     if sheet.names != own:
@@ -145,7 +145,7 @@ def _demand_same_classes(sheet: glyphs.Sheet, start: Checkpoint) -> None:
 
 
 def to_rehearse(config: Config, start: Checkpoint) -> sources.Split | None:
-    """Return what is to be mixed into a run: the images that its starting model was trained on, read as they were."""
+    """Return the images to rehearse: the training images of the starting model, or None without ``rehearse``."""
     if not config.rehearse:
         return None
     how = {name: start.config[name] for name in READ_AS if name in start.config}
@@ -162,22 +162,23 @@ def to_rehearse(config: Config, start: Checkpoint) -> sources.Split | None:
 
 
 class Run:
-    """A run of training on one split: ``train`` yields its epochs, ``network`` learns.
+    """A training run on one split.
 
-    A run from a trained model takes the images to hold out at random, as a small data set is often in the order of its
-    classes, and keeps that model unless an epoch is more accurate on them, or as accurate at a smaller loss.
+    A run that fine-tunes a model holds out random images for validation, because small data sets are often sorted by
+    class. It keeps the model that it started from unless an epoch is more accurate on them, or as accurate with a
+    smaller loss.
 
     Attributes:
         config: the settings.
-        split: the images and labels: those to train on, and at their end those held out.
+        split: all images and labels, validation images included.
         rehearsed: images that are mixed into each epoch, or None.
-        teacher_sha256: of the parameters of the model that the network learns from; empty where it learns from labels.
+        teacher_sha256: of the parameters of the teacher; empty without one.
         network: the network after the latest epoch.
         history: the epochs trained so far.
-        training: the images that it learns from, without those held out.
-        ended: why it ended before its last epoch, in a sentence; empty where it did not.
-        started_at: the accuracy, on the images held out, of the model that it started from; None without either, and
-            where it is resumed.
+        training: the training images, without the validation images.
+        ended: a sentence that says why the run ended before its last epoch; empty if it did not.
+        started_at: the validation accuracy of the model that the run started from; None if there is no such model or no
+            validation, or if the run was resumed.
     """
 
     def __init__(
@@ -188,13 +189,13 @@ class Run:
         rehearsed: sources.Split | None = None,
         sheet: glyphs.Sheet | None = None,
     ) -> None:
-        """Begin a run, from the parameters of ``start`` if given, with images of ``rehearsed`` in each epoch.
+        """Begin a run, from the parameters of ``start`` if given, with images of ``rehearsed`` mixed into each epoch.
 
-        The classes are those of ``sheet``; if not given, of the settings' glyph sheet.
+        The classes are those of ``sheet`` or, if that is None, of the settings' glyph sheet.
 
         Raises:
-            LeNet5Error: the images held out would be all there are, or none for the patience, a label is none of the
-                classes, the classes forbid what is drawn beside them, or nothing can be rehearsed.
+            LeNet5Error: all images would be held out, or none although there is a ``patience``; a label is not that of
+                a class; the classes do not fit drawn images; or there is nothing to rehearse.
         """
         if config.validation >= len(split.labels):
             raise LeNet5Error(f"validation: {config.validation} of {len(split.labels)} images; none would be left")
@@ -211,9 +212,9 @@ class Run:
         self.history: list[Epoch] = []
         self.ended = ""
         self.started_at: float | None = None
-        self._best = self.network.pairs()  # the parameters that a checkpoint keeps
-        self._distances: Array | None = None  # of the images held out, with these parameters
-        self._best_quality: tuple[float, ...] = ()  # of the parameters that are kept
+        self._best = self.network.pairs()  # the parameters that go into a checkpoint
+        self._distances: Array | None = None  # quantiles over the validation images, with these parameters
+        self._best_quality: tuple[float, ...] = ()  # of these parameters, see ``quality``
         self._in_training = False
         self.rehearsed, self._origin = rehearsed, _origin(start, rehearsed) if start else {}
         shuffled = _shuffled(split) if start else split
@@ -226,15 +227,15 @@ class Run:
 
     @classmethod
     def resume(cls, saved: Checkpoint, split: sources.Split, config: Config | None = None) -> Self:
-        """Continue a run from its checkpoint, to the same bytes as a run that was never interrupted.
+        """Return a run that continues from its checkpoint; its result has the bytes of one never interrupted.
 
         Args:
             saved: the checkpoint.
             split: the images that the run was trained on, wherever they are now.
-            config: what ``continued`` made of the run's settings; they themselves if not given.
+            config: the settings, changed by ``continued``; by default those in the checkpoint.
 
         Raises:
-            LeNet5Error: it is not the checkpoint of a run, it was trained on other images, or it is finished.
+            LeNet5Error: the file is not the checkpoint of a run, was trained on other images, or is finished.
         """
         if saved.data.get("sha256") != split.sha256:
             there = f"was trained on other images than those of {split.source}"
@@ -243,7 +244,7 @@ class Run:
         if "from" not in saved.data:
             run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
         else:
-            # Its own data and settings say what it rehearsed as those of its starting model did.
+            # ``to_rehearse`` reads this from the starting model; build its data and settings from what was saved.
             first = {"name": saved.data.get("rehearsed")}
             how = {name: saved.data[f"rehearsed_{name}"] for name in READ_AS if f"rehearsed_{name}" in saved.data}
             rehearsed = to_rehearse(config, replace(saved, data=first, config=how))
@@ -252,7 +253,7 @@ class Run:
                 there = f"rehearsed other images than those of {rehearsed.source}"
                 raise LeNet5Error(f"{saved.where}{there}; put its own back there, or begin another run")
             run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
-            run.started_at = None  # it was measured when the run began
+            run.started_at = None  # the network is not the starting model any more
         if run.teacher_sha256 != saved.data.get("teacher_sha256", ""):
             there = f"learned from another model than the one that is in {config.teacher} now"
             raise LeNet5Error(f"{saved.where}{there}; --teacher says where it is")
@@ -282,7 +283,7 @@ class Run:
         ranks: Ranks = ALONE,
         track: Track = untracked,
     ) -> Iterator[Epoch]:
-        """Train the epochs that are missing; yield each when it is done and, with ``output``, saved.
+        """Train the remaining epochs; yield each when it is done and, with ``output``, saved.
 
         Of several ranks, the leader yields and saves; the others take part in its steps until it stops.
 
@@ -290,16 +291,16 @@ class Run:
             LeNet5Error: the loss is no longer finite, or the checkpoint cannot be written.
         """
         deadline = monotonic() + self.config.seconds()
-        self.ended = self._why_to_end(late=False)  # as a resumed run may have, before its last epoch
+        self.ended = self._why_to_end(late=False)  # a resumed run may have run out of patience
         if self.ended:
             if output is not None and ranks.leader:
-                checkpoint.write(output, self.checkpoint())  # its settings may be others
+                checkpoint.write(output, self.checkpoint())  # the settings may have changed
             return
         if output is not None:
             self._demand_readable()
         if self._in_training:
             raise LeNet5Error("this run is already being trained; finish or close the loop over its epochs first")
-        self._in_training, latest = True, self._as_it_is()
+        self._in_training, latest = True, self._snapshot()
         try:
             for epoch, held_out in fit(
                 self.network,
@@ -317,23 +318,23 @@ class Run:
                 if output is not None:
                     checkpoint.write(output, self.checkpoint())
                 yield epoch
-                latest = self._as_it_is()  # with what the caller has changed
+                latest = self._snapshot()  # with changes that the caller made
                 self.ended = self._why_to_end(monotonic() + epoch.seconds > deadline)
                 if self.ended:
                     return
-        except GeneratorExit:  # the caller leaves the loop between two epochs
+        except GeneratorExit:  # the caller left the loop between two epochs
             raise
-        except BaseException:  # as Ctrl-C does within one, or a full disk: it leaves no trace, and is trained again
-            self._go_back(latest)
+        except BaseException:  # Ctrl-C or an error within an epoch: undo it, so that it can be trained again
+            self._restore(latest)
             raise
         finally:
             self._in_training = False
 
     def _take(self, epoch: Epoch, held_out: Tally | None) -> None:
-        """Note an epoch that is done, and keep its parameters if they are to be kept."""
-        own = quality(epoch, self.fine_tuned)
-        if not self._validation or self.config.keep == "last" or own > self._best_quality:
-            self._best_quality = own
+        """Add an epoch to the history, and keep its parameters if it is the best, or if the last is kept."""
+        reached = quality(epoch, self.fine_tuned)
+        if not self._validation or self.config.keep == "last" or reached > self._best_quality:
+            self._best_quality = reached
             self._best, self._distances = self.network.pairs(), _quantiles(held_out) if held_out else None
         self.history.append(epoch)
 
@@ -341,20 +342,20 @@ class Run:
         """Return the arrays that training changes."""
         return [self.network.parameters, *self._optimizer.state.values()]
 
-    def _as_it_is(self) -> tuple[Any, ...]:
-        """Return what ``_go_back`` goes back to."""
+    def _snapshot(self) -> tuple[Any, ...]:
+        """Return the state before an epoch, for ``_restore``."""
         copies = [array.copy() for array in self._changing()]
         return copies, len(self.history), self._best, self._distances, self._best_quality
 
-    def _go_back(self, before: tuple[Any, ...]) -> None:
-        """Undo what an epoch has changed."""
+    def _restore(self, before: tuple[Any, ...]) -> None:
+        """Undo an epoch."""
         copies, epochs, self._best, self._distances, self._best_quality = before
         for array, copy in zip(self._changing(), copies, strict=True):
             array[...] = copy
         del self.history[epochs:]
 
     def _demand_readable(self) -> None:
-        """Raise LeNet5Error where a checkpoint would be larger than one that is read."""
+        """Raise LeNet5Error if the checkpoint would be too large to be read again."""
         size = sum(array.nbytes for array in (self.network.parameters, *self._state().values()))
         if size > checkpoint.SIZE_LIMIT - HISTORY:
             there = f"maps: a checkpoint of {self.config.maps} with what {self.config.optimizer} needs to resume"
@@ -363,16 +364,16 @@ class Run:
 
     @property
     def fine_tuned(self) -> bool:
-        """Whether it started from a trained model."""
+        """Whether the run started from a trained model."""
         return bool(self._origin)
 
     @property
     def improved(self) -> bool:
-        """Whether what is kept is better, on the images held out, than the model that the run started from."""
+        """Whether the parameters that are kept are not those of the model that the run started from."""
         return improved(self.checkpoint())
 
     def _start_from(self, start: Checkpoint) -> None:
-        """Take over the parameters of a trained model, and measure it on the images held out."""
+        """Copy the parameters of a trained model, and evaluate it on the validation images."""
         self.network.assign(start.pairs, start.where)
         self._best = self.network.pairs()
         if self._validation:
@@ -382,6 +383,7 @@ class Run:
             self._distances = _quantiles(tally)
 
     def _why_to_end(self, late: bool) -> str:
+        """Return the reason to end before the last epoch, in a sentence; empty if there is none."""
         patience = self.config.patience
         scores = [epoch.validation_accuracy or 0 for epoch in self.history]
         if patience and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience]):
@@ -397,12 +399,12 @@ class Run:
         return ""
 
     def kept(self) -> LeNet5:
-        """Return the network that a checkpoint keeps: the best of those validated, or the last one, as set."""
+        """Return the network that is kept: of the best epoch on the validation images, or of the last one."""
         return LeNet5.restore(self.checkpoint())
 
     def checkpoint(self) -> Checkpoint:
-        """Return all that is needed to use the network and to resume the run."""
-        # A cosine schedule depends on the number of epochs, so that --epochs cannot extend it.
+        """Return the checkpoint, with everything needed to use the network and to resume the run."""
+        # A finished cosine schedule cannot be extended by --epochs, so its state is not needed.
         finished = self.config.schedule == "cosine" and len(self.history) == self.config.epochs
         return Checkpoint(
             self._best,
@@ -416,22 +418,21 @@ class Run:
         )
 
     def _images(self) -> dict[str, Any]:
-        """Return what a checkpoint says of the images, and of what else they are learned from."""
+        """Return the entries of ``Checkpoint.data`` that describe the training images and the teacher."""
         images = {"name": self.split.source, "images": len(self.split.labels), "sha256": self.split.sha256}
         return images | ({"teacher_sha256": self.teacher_sha256} if self.teacher_sha256 else {})
 
     def _state(self) -> dict[str, Array]:
-        """Return the arrays that the next step depends on, beside the parameters that are kept."""
+        """Return the arrays that the next step depends on, besides the parameters that are kept."""
         latest = {"parameters": self.network.parameters} if self.config.validation else {}
         return self._optimizer.state | latest
 
 
 def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
-    """Return the settings of a resumed run: its own, except those that only say when it ends or where its teacher is.
+    """Return the settings of a resumed run: its own, with changes of when it ends and where its teacher is.
 
     Raises:
-        LeNet5Error: the checkpoint does not say how it was trained, the change would make another run, or the run is
-            finished.
+        LeNet5Error: the checkpoint has no settings, another setting would be changed, or the run is finished.
     """
     if not saved.config:
         raise LeNet5Error(f"{saved.where}does not say how it was trained; a run of lenet5 can be resumed")
@@ -442,7 +443,7 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
     config = Config(**saved.config)
     free = set(FREE if config.schedule == "exponential" else FREE[1:])
     if config.teacher and changes.get("teacher"):
-        free.add("teacher")  # known by its digest, as the data is: it may have moved
+        free.add("teacher")  # checked by its SHA-256, as the data is: the file may have moved
     for name, value in changes.items():
         own = getattr(config, name)
         if value != own and name not in free:
@@ -463,22 +464,22 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
 
 
 def quality(epoch: Epoch, fine_tuned: bool) -> tuple[float, float]:
-    """Return by what the best epoch is kept: accuracy; from a model, with few images held out, of which many tie, loss.
+    """Return the sort key of an epoch, larger is better: validation accuracy and, when fine-tuning, minus the loss.
 
-    Both are of the images held out.
+    With the few validation images of fine-tuning, many epochs are equally accurate; the loss decides between them.
     """
     return epoch.validation_accuracy or 0.0, -(epoch.validation_loss or 0.0) if fine_tuned else 0.0
 
 
 def _quantiles(held_out: Tally) -> Array:
-    """Return quantiles of the squared distances of the images held out to their nearest codes."""
+    """Return quantiles of the squared distances of the validation images to their nearest codes."""
     nearest = np.concatenate([distances for distances, _ in held_out.nearest])
     quantiles: Array = np.quantile(nearest, np.linspace(0, 1, checkpoint.QUANTILES), method="inverted_cdf")
     return quantiles
 
 
 def improved(saved: Checkpoint) -> bool:
-    """Tell whether a checkpoint has other parameters than the model that its run started from, if from one."""
+    """Tell whether the parameters of a checkpoint differ from those of the model that its run started from, if any."""
     return saved.data.get("from_sha256") != checkpoint.sha256_of(saved.pairs)
 
 
@@ -487,7 +488,7 @@ def _shapes(arrays: dict[str, Array]) -> dict[str, tuple[int, ...]]:
 
 
 def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any]:
-    """Return what a checkpoint says of the model that a run started from."""
+    """Return the entries of ``Checkpoint.data`` that describe the starting model and the rehearsed images."""
     name = BUNDLED if start.path == str(BUNDLED_MODEL) else start.path
     origin = {"from": name, "from_sha256": checkpoint.sha256_of(start.pairs)}
     if rehearsed is None:
@@ -497,10 +498,10 @@ def _origin(start: Checkpoint, rehearsed: sources.Split | None) -> dict[str, Any
 
 
 def _demand_drawable(config: Config, names: tuple[str, ...]) -> None:
-    """Refuse drawn images where their labels would be wrong: digits as other classes, letters and signs as no class.
+    """Check that drawn images would have the right labels: digits need the digits' classes, non-digits no other class.
 
     Raises:
-        LeNet5Error: there would be some.
+        LeNet5Error: some would be wrong.
     """
     first = names[: len(glyphs.DIGITS)]
     if config.drawn and first != glyphs.DIGITS:
@@ -514,7 +515,7 @@ def _demand_drawable(config: Config, names: tuple[str, ...]) -> None:
 
 
 def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
-    """Return what a network is to learn from in place of labels, if anything, and the SHA-256 of its parameters.
+    """Return the teacher that the settings name, or None, and the SHA-256 of its parameters.
 
     Raises:
         LeNet5Error: a model cannot be read, has other classes, or is given twice.
@@ -532,15 +533,15 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
     members = [LeNet5.restore(each) for each in saved]
     together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
     for name, member in zip(names, members, strict=True):
-        _demand_same_nonclass(name, member.config, config)
+        _demand_same_rubbish(name, member.config, config)
     return together(members), checkpoint.sha256_of(pair for each in saved for pair in each.pairs)
 
 
-def _demand_same_nonclass(name: str, teacher: Config, config: Config) -> None:
-    """Refuse a teacher that does not say how probable no class is, as the criterion of the settings learns it.
+def _demand_same_rubbish(name: str, teacher: Config, config: Config) -> None:
+    """With the discriminative loss, check that a teacher has the same rubbish class.
 
     Raises:
-        LeNet5Error: it was trained with another loss, or with another distance that stands for no class.
+        LeNet5Error: it was trained with another loss, or another ``rubbish`` distance.
     """
     if config.loss != "discriminative":
         return
@@ -553,6 +554,6 @@ def _demand_same_nonclass(name: str, teacher: Config, config: Config) -> None:
 
 
 def _shuffled(split: sources.Split) -> sources.Split:
-    """Return a split in random order, the same for every seed: several runs can be compared on what they hold out."""
+    """Return a split in random order, the same for every seed, so that several runs hold out the same images."""
     order = np.random.default_rng(0).permutation(len(split.labels))
     return replace(split, images=np.asarray(split.images[:])[order], labels=split.labels[order], places=())

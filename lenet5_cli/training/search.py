@@ -1,7 +1,8 @@
-"""A search for good settings (the extra ``tune``): trials, each of which trains with settings from a space.
+"""Hyperparameter search with Optuna (the extra ``tune``).
 
-Optuna chooses the settings, says which trials to end early, and keeps the study in a journal that several machines can
-share. A trial is a run in a process of its own, on one core; this process alone talks to Optuna.
+Optuna chooses the settings of each trial from a search space, decides which trials to prune, and keeps the study in a
+journal that several machines can share. A trial trains in a process of its own, on one core; only this process uses
+Optuna.
 """
 
 import hashlib
@@ -56,19 +57,19 @@ except ImportError as error:
         f'Optuna, which a search needs, cannot be imported: {error}; pip install "lenet5-cli[tune]"'
     ) from None
 
-HELD_OUT = 6  # of so many training images, one is held out unless the settings say how many: 10,000 of MNIST's
-JUDGED = 5  # trials to their end before any is ended early: the median of fewer says little
-SPARED = 2  # epochs that no trial is judged by: a warm-up takes as long
-ROUNDED = 1e-3  # of a range, the most that a number is rounded by: more digits say nothing, and are hard to read
-LEAST = 1e-300  # that a number is rounded to a multiple of: the ends of a range may be as close as numbers are
-RETRIES = 2  # times that a trial whose process was lost begins again, before the search ends
-POLL = 0.2  # seconds between looks at whether to stop
-BEAT = 10.0  # seconds between two signs of life that a searching process leaves in the journal
-SILENCE = 60.0  # seconds without one after which its trials are taken for lost: clocks may differ by some
-WEIGHED = 8  # trials to their end that importances take at the least
-BEST = 0.25  # of them, the fraction that is compared with all: of 20 the five that the method needs
-KEPT = ("seed", "data", "test_fraction", "as_is", "validation", "max_time")  # settings that say what is compared
-READ = {"data": "images are", "glyphs": "glyphs are", "teacher": "teacher's parameters are"}  # known by their SHA-256
+HELD_OUT = 6  # one of so many training images is held out unless the settings give a number: 10,000 of MNIST's
+STARTUP = 5  # complete trials before any is pruned: the median of fewer says little
+WARMUP = 2  # epochs in which no trial is pruned, as the learning rate may take as long to warm up
+ROUNDED = 1e-3  # a float is rounded by at most this fraction of its range, to have few digits
+LEAST = 1e-300  # and to multiples of no less than this, as a range may be arbitrarily narrow
+RETRIES = 2  # times that a trial whose process died begins again before the search ends
+POLL = 0.2  # seconds between checks of whether to stop
+BEAT = 10.0  # seconds between two heartbeats of a searching process in the journal
+SILENCE = 60.0  # seconds without a heartbeat after which its trials are lost; clocks may differ by some seconds
+WEIGHED = 8  # complete trials that importances need at least
+BEST = 0.25  # the fraction of them that importances compare with all: of 20 trials the five that the method needs
+KEPT = ("seed", "data", "test_fraction", "as_is", "validation", "max_time")  # must be equal to compare trials
+READ = {"data": "images are", "glyphs": "glyphs are", "teacher": "teacher's parameters are"}  # compared by SHA-256
 STUDY = "lenet5"
 DAMAGE = (
     ValueError,
@@ -77,23 +78,23 @@ DAMAGE = (
     AttributeError,
     AssertionError,
     RecursionError,
-)  # what a journal can raise
+)  # what a damaged journal makes Optuna raise
 
 Space = dict[str, BaseDistribution]
-"""What is searched: the distributions of some settings, by name."""
+"""A search space: distributions of settings, by name."""
 
 
 class Trial(NamedTuple):
     """A trial that has ended.
 
     Attributes:
-        number: in the order in which they began, from 1.
-        settings: those that were searched, by name.
-        curve: the accuracy on the images held out after each epoch.
-        seconds: that its epochs took.
-        reason: why it ended before its last epoch; empty where it did not.
-        lost: whether it ended because its process did, and begins again.
-        keep: the epoch that it keeps, ``best`` or ``last``.
+        number: in the order in which trials began, from 1.
+        settings: the settings that were searched, by name.
+        curve: the validation accuracy after each epoch.
+        seconds: the time that its epochs took.
+        reason: why it ended before its last epoch; empty if it did not.
+        lost: whether its process died, so that it begins again.
+        keep: which epoch is kept, ``best`` or ``last``.
     """
 
     number: int
@@ -106,7 +107,7 @@ class Trial(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """Of the epoch that it keeps."""
+        """The validation accuracy of the epoch that is kept."""
         return max(self.curve[-1:] if self.keep == "last" else self.curve, default=0.0)
 
 
@@ -170,35 +171,35 @@ def _range(setting: Field[Any], given: Any, kind: type[IntDistribution | FloatDi
 
 
 class Search:
-    """A study: trials that train on some images and are compared on the others, those held out.
+    """A study: trials that are compared by their accuracy on the validation images.
 
-    A trial's settings are a function of the seed, its place among the trials and those that ended before: with one
-    trial at a time, a search that goes on ends as one that was never stopped. Its first trial has the settings that the
-    search starts from. The test images are never loaded.
+    The settings of a trial depend only on the seed, its place among the trials, and the trials that ended before it. So
+    with one trial at a time, a search that is continued ends as one that was never stopped. The first trial has the
+    settings that the search starts from. The test images are never loaded.
 
     Attributes:
         config: the settings that the search starts from, with the study's seed.
-        space: what is searched.
+        space: the search space.
     """
 
     def __init__(self, config: Config, split: Split, space: Space, storage: Path | None = None) -> None:
-        """Begin a study, or go on with that of ``storage``, a journal.
+        """Begin a study, or continue the one in the journal ``storage``.
 
         Raises:
-            LeNet5Error: no image is held out, the settings, choices of the space or the data do not fit, or the storage
-                has another study or is no journal.
+            LeNet5Error: no image is held out; the settings, the space and the data do not fit; or the storage has
+                another study or is not a journal.
         """
         if not config.validation:
             raise LeNet5Error(
                 f"validation: no image of {split.source} is held out; trials are compared on them; set validation"
             )
-        run = Run(replace(config, seed=0), split)  # refuses what no trial could train with
+        run = Run(replace(config, seed=0), split)  # raises an error if no trial could train
         _demand_readable(space, config)
         self.space, self._where = space, storage
-        self._sha256 = "" if "glyphs" in space else split.sha256  # in another sheet, labels may be other places
+        self._sha256 = "" if "glyphs" in space else split.sha256  # labels depend on the glyph sheet
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = _study(storage)
-        with only_writer(storage, wait=True) if storage else nullcontext():  # of those that begin it, one is the first
+        with only_writer(storage, wait=True) if storage else nullcontext():  # if several begin it at once, one is first
             seed = self._study.user_attrs.get("seed")
             own = secrets.randbelow(2**32) if config.seed is None else config.seed
             seed = own if seed is None or config.seed is not None else seed
@@ -215,17 +216,17 @@ class Search:
 
     @staticmethod
     def held_out(split: Split) -> int:
-        """Return how many images of a split are held out unless the settings say how many."""
+        """Return the default number of validation images of a split."""
         return len(split.labels) // HELD_OUT
 
     @property
     def trials(self) -> list[Trial]:
-        """Those that ended, in the order in which they began; without those that were lost."""
+        """The trials that ended, in the order in which they began; lost ones are not included."""
         return [_ended(each) for each in self._in(TrialState.COMPLETE, TrialState.PRUNED)]
 
     @property
     def ranked(self) -> list[Trial]:
-        """Those that reached their end, best first; of equal ones, the earlier."""
+        """The complete trials, best first; of equally accurate ones, the earlier first."""
         return sorted(map(_ended, self._in(TrialState.COMPLETE)), key=lambda trial: -trial.accuracy)
 
     def interval(self, trial: Trial) -> tuple[float, float]:
@@ -233,23 +234,23 @@ class Search:
         return wilson(trial.accuracy * self.config.validation, self.config.validation)
 
     def with_settings(self, trial: Trial) -> Config:
-        """Return the settings of a trial, those that were not searched included."""
+        """Return all settings of a trial, including those that were not searched."""
         return replace(self.config, **trial.settings)
 
     def importances(self) -> dict[str, float]:
-        """Return how much each setting decided whether a trial is among the best quarter, as fractions of 1.
+        """Return the importance of each setting for being among the best quarter of trials; they sum to 1.
 
-        Empty where too few trials reached their end, or all did equally well.
+        Empty if there are too few complete trials, or if all are equally accurate.
 
         Source: Watanabe et al. 2023 (PED-ANOVA).
         """
         complete = self._in(TrialState.COMPLETE)
         if len(complete) < WEIGHED or len({each.value for each in complete}) == 1:
             return {}
-        # It imports scikit-learn where that is installed, which takes longer than the rest of a search's start.
+        # Imported late, as it imports scikit-learn if that is installed, which is slow.
         from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # noqa: PLC0415
 
-        with warnings.catch_warnings(action="ignore"):  # where nearly all did equally well
+        with warnings.catch_warnings(action="ignore"):  # raised if nearly all are equally accurate
             return get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST))
 
     def run(
@@ -263,14 +264,14 @@ class Search:
     ) -> Iterator[Trial]:
         """Run trials until the study has so many; yield each when it has ended.
 
-        As many run side by side as there are ``cores``; those of other machines are waited for, and begin again here
-        where they are lost; ``waiting`` is called once, with how many there are. When the time is over or ``stopped``
-        says so, those that run are ended, and begin again when the search goes on. Processes are started by
-        ``multiprocessing``: a script that calls this needs ``if __name__ == "__main__"``.
+        As many run in parallel as there are ``cores``. At the end, this waits for trials on other machines, and begins
+        those that are lost again; ``waiting`` is called once, with the number of these trials. When the time is over or
+        ``stopped`` returns true, running trials are killed, and begin again when the search is continued. Processes are
+        started by ``multiprocessing``: a script that calls this needs ``if __name__ == "__main__"``.
 
         Raises:
-            LeNet5Error: the process of a trial ended again and again or cannot be started, or the data cannot be loaded
-                any more.
+            LeNet5Error: the process of a trial died repeatedly or cannot be started, or the data cannot be loaded any
+                more.
         """
         deadline = time.monotonic() + seconds
         running: dict[Connection, _Running] = {}
@@ -309,7 +310,7 @@ class Search:
         return len(self._in(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)) < trials
 
     def _agree(self, run: Run) -> None:
-        """Take up the study of the storage where it is this one; write into a new one what it is about."""
+        """Check that the study in the storage is this one; describe a new study in its attributes."""
         settings = {name: value for name, value in asdict(self.config).items() if name != "data"}
         own: dict[str, Any] = {
             "seed": self.config.seed,
@@ -330,7 +331,9 @@ class Search:
 
     def _demand_same(self, found: dict[str, Any], own: dict[str, Any]) -> None:
         here = own["settings"] | own["space"]
-        there = asdict(Config()) | found["settings"] | found["space"]  # of a setting that is newer, what it was before
+        there = (
+            asdict(Config()) | found["settings"] | found["space"]
+        )  # defaults for settings that are newer than the journal
         differing = [
             f"{name} is {_said(there[name])} there, and {_said(here[name])} here"
             for name in here
@@ -345,7 +348,7 @@ class Search:
             raise LeNet5Error(f"{self._where}: another study: {differing[0]}; name a new file, or search as it does")
 
     def _begin(self) -> "_Running":
-        """Have Optuna choose settings, and start a trial of them."""
+        """Ask Optuna for settings, and start a trial with them."""
         trial = self._study.ask(self.space)
         trial.set_user_attr("searcher", self._me)
         start = asdict(self.config)
@@ -363,11 +366,11 @@ class Search:
             self._again(trial, attempt)
             there = f"trial {trial.number + 1}: another process: {error.strerror}"
             raise LeNet5Error(f"{there}; fewer --threads need less") from None
-        sender.close()  # so that the end of the process is the end of the events
+        sender.close()  # so that reading ends when the process does
         return _Running(trial, process, events, attempt, settings["epochs"])
 
     def _hear(self, each: "_Running") -> Trial | None:
-        """Take in what a trial says; return it if it has ended."""
+        """Receive the next event of a trial; return the trial if it has ended."""
         try:
             event = each.events.recv()
         except (EOFError, OSError):
@@ -384,7 +387,7 @@ class Search:
             if isinstance(event, str):
                 return self._end(each, TrialState.PRUNED, event)
             return self._end(each, TrialState.COMPLETE)
-        except UpdateFinishedTrialError:  # another machine took it for lost: this one was suspended
+        except UpdateFinishedTrialError:  # this machine was suspended, and another one took the trial over
             return _ended(each.frozen)._replace(reason="another machine took it over", lost=True)
 
     def _end(self, each: "_Running", state: TrialState, reason: str = "") -> Trial:
@@ -395,7 +398,7 @@ class Search:
         return _ended(each.frozen)
 
     def _lost(self, each: "_Running") -> Trial:
-        """Have a trial begin again whose process ended without a word, as one that the system kills does."""
+        """Let a trial begin again whose process died, for example because the system killed it."""
         each.process.join()
         said = f"its process ended with exit code {each.process.exitcode}"
         if each.attempt > RETRIES:
@@ -406,7 +409,7 @@ class Search:
         return _ended(each.frozen)._replace(reason=said, lost=True)
 
     def _again(self, trial: "optuna.Trial | FrozenTrial", attempt: int) -> None:
-        """Give up a trial, and put its settings back to be tried."""
+        """Mark a trial as failed, and enqueue its settings to be tried again."""
         try:
             self._study.tell(trial.number, state=TrialState.FAIL)
         except (UpdateFinishedTrialError, ValueError):  # another machine was faster
@@ -414,7 +417,7 @@ class Search:
         self._study.enqueue_trial(trial.params, user_attrs={"attempt": attempt})
 
     def _beat(self) -> None:
-        """Leave a sign of life now and then, and take back the trials of processes that left none for long."""
+        """Write a heartbeat every ``BEAT`` seconds, and requeue the trials of processes that no longer do."""
         if time.monotonic() - self._beaten < BEAT:
             return
         self._beaten, now = time.monotonic(), time.time()
@@ -429,7 +432,7 @@ class Search:
 
 @dataclass
 class _Running:
-    """A trial that runs: its process, and what it says."""
+    """A running trial: its process, and the connection on which it sends events."""
 
     trial: "optuna.Trial"
     process: Any
@@ -450,7 +453,7 @@ class _Running:
 
 
 class _Sampler(BaseSampler):
-    """TPE, whose random numbers are for each trial a function of the seed and its place: nothing has to be saved."""
+    """TPE, seeded for each trial with the study's seed and the trial's place, so that no state has to be saved."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -458,7 +461,9 @@ class _Sampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         earlier = study.get_trials(deepcopy=False)[: trial.number]
-        place = sum(each.state != TrialState.FAIL for each in earlier)  # of one that begins again: as if it had not
+        place = sum(
+            each.state != TrialState.FAIL for each in earlier
+        )  # failed trials begin again, so they do not count
         numbers = np.random.default_rng([self._seed, place])
         self._tpe = TPESampler(seed=int(numbers.integers(2**32)))
 
@@ -473,7 +478,7 @@ class _Sampler(BaseSampler):
 
 
 class _Journal(JournalFileBackend):
-    """A journal that says by name that it cannot be written, as on a full disk."""
+    """A journal whose write errors, as on a full disk, are messages with its name."""
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         try:
@@ -484,7 +489,7 @@ class _Journal(JournalFileBackend):
 
 def _study(storage: Path | None) -> Study:
     """Return the study of a journal, or a new one."""
-    pruner = MedianPruner(n_startup_trials=JUDGED, n_warmup_steps=SPARED + 1)  # the first epoch is step 1
+    pruner = MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=WARMUP + 1)  # the first epoch is step 1
     if storage is None:
         return optuna.create_study(pruner=pruner, direction="maximize")
     lock = JournalFileOpenLock(str(storage))
@@ -511,14 +516,14 @@ def _study(storage: Path | None) -> Study:
 
 
 def _is_sound(trial: FrozenTrial) -> bool:
-    """Tell whether a trial says of itself what those of a search do."""
+    """Tell whether the attributes of a trial are those of a search of lenet5."""
     ended = _ended(trial)
     numbers = all(isinstance(number, int | float) for number in (*ended.curve, ended.seconds))
     return numbers and isinstance(ended.settings, dict) and isinstance(ended.reason, str)
 
 
 def _mend(storage: Path, lock: JournalFileOpenLock) -> None:
-    """Cut off the last line of a journal if it has no end, as after a power failure: what follows would spoil it.
+    """Cut off an incomplete last line of a journal, as after a power failure: what is appended would be unreadable.
 
     Raises:
         LeNet5Error: it is no journal, or not a regular file.
@@ -547,10 +552,10 @@ def _ended(trial: FrozenTrial) -> Trial:
 
 
 def _demand_readable(space: Space, config: Config) -> None:
-    """Refuse a choice that no trial could read: a glyph sheet without the classes of the data, a teacher that is gone.
+    """Check that every glyph sheet in the space can be read and fits the data, and that every teacher can be read.
 
     Raises:
-        LeNet5Error: there is one.
+        LeNet5Error: one does not.
     """
     readers: dict[str, Callable[[str], object]] = {
         "glyphs": lambda sheet: load(replace(config, glyphs=sheet), "train"),
@@ -570,7 +575,7 @@ def _digest(sheet: Sheet) -> str:
 
 
 def _has(distribution: BaseDistribution, value: Any) -> bool:
-    """Return whether a space has a value of a setting."""
+    """Tell whether a value is in a distribution."""
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     assert isinstance(distribution, IntDistribution | FloatDistribution)  # noqa: S101 - there are no others in a space
@@ -578,7 +583,7 @@ def _has(distribution: BaseDistribution, value: Any) -> bool:
 
 
 def _rounded(value: Any, distribution: BaseDistribution, start: Any) -> Any:
-    """Return a searched number with few digits, within its range; what the search starts from stays as it is."""
+    """Round a searched float to few digits, within its range; leave the value that the search starts from unchanged."""
     if not isinstance(distribution, FloatDistribution) or value == start or not isfinite(value):
         return value
     low, high = distribution.low, distribution.high
@@ -588,7 +593,7 @@ def _rounded(value: Any, distribution: BaseDistribution, start: Any) -> Any:
 
 
 def _said(part: Any) -> str:
-    """Return the setting or range of a study as a message says it."""
+    """Return the value or distribution of a setting in words, for a message."""
     if not isinstance(part, dict):
         return shown(part)
     values = part.get("attributes", {})

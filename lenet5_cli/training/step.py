@@ -1,7 +1,7 @@
-"""A batch on the cores of this machine, and of others: its chunks are dealt out, and what they give is put together.
+"""Compute a batch in parallel: deal its chunks to the cores of this machine and to MPI ranks, and combine the results.
 
-The chunks depend on the size of the batch alone, and so does the order in which they are put together (``sums``): the
-results are the same bits on any number of cores and ranks.
+The chunks, and the order in which their gradients are added (``sums``), depend only on the size of the batch. So the
+results have the same bits on any number of cores and ranks.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from lenet5_cli.training.parallel import Buffer, Pool
 from lenet5_cli.training.ranks import ALONE, Ranks
 from lenet5_cli.training.sums import BLOCK, deal, tree_sum
 
-CAPACITY = 4096  # images whose chunks are cut together, of a batch that has more
-EVALUATED = 1000  # the same in evaluation, where a batch has as many for each rank: its chunks are those of one rank
-HELD = -(-len(chunks(CAPACITY)) // BLOCK) * BLOCK  # chunks in the shared buffer at a time: whole blocks
-ROOM = 2**25  # bytes of the gradients in it, unless a block has more: the buffer fits into a container's 64 MiB
+CAPACITY = 4096  # images at most that are cut into chunks together; a larger batch is first cut into such parts
+EVALUATED = 1000  # the same in evaluation, where a batch has as many images for each rank
+HELD = -(-len(chunks(CAPACITY)) // BLOCK) * BLOCK  # chunks in the shared buffer at a time, a multiple of BLOCK
+ROOM = 2**25  # bytes for the gradients in it, or those of one block if they are more; /dev/shm may have 64 MiB
 
 Distortions = NDArray[np.float32]
 Network = TypeVar("Network", bound=Classifier)
@@ -30,17 +30,17 @@ Score = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 
 
 class Images(Protocol):
-    """Images (n, 28, 28) of which a slice is something that ``np.asarray`` reads."""
+    """Images (n, 28, 28); a slice of them can be passed to ``np.asarray``."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of images."""
 
     def __getitem__(self, part: slice, /) -> Any:
         """Return some of them."""
 
 
 class _Batch(NamedTuple):
-    """What is to be computed: the losses and gradients of images with labels, or the scores of images alone."""
+    """A batch to compute: losses and gradients if it has labels, else scores."""
 
     images: Images
     cuts: list[slice]  # the images of each chunk
@@ -49,15 +49,15 @@ class _Batch(NamedTuple):
 
 
 class Step(Generic[Network]):
-    """What training and evaluation compute of a batch, on several cores and ranks: a context manager.
+    """Computes gradients or scores of batches on several cores and ranks: a context manager.
 
-    Every rank calls the same methods in the same order, with the same batches, of which it reads the images of its own
-    chunks. The parameters are the leader's, and go to the others at each call; the results are the leader's alone. A
-    batch of one chunk is computed by the leader, without the pool.
+    Every rank calls the same methods in the same order, with the same batches, but reads only the images of its own
+    chunks. Each call sends the leader's parameters to the other ranks, and only the leader gets the results. A batch of
+    one chunk is computed by the leader, without the pool.
     """
 
     def __init__(self, network: Network, threads: int = 1, ranks: Ranks = ALONE) -> None:
-        """Compute with a network, whose parameters may change between calls, on up to ``threads`` cores a rank.
+        """Compute with a network, whose parameters may change between calls, on up to ``threads`` cores per rank.
 
         Raises:
             LeNet5Error: ``threads`` is not at least 1.
@@ -74,7 +74,7 @@ class Step(Generic[Network]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        """End the other processes; when the leader ends the block, other ranks that are in it raise ``Closed``."""
+        """End the other processes; when the leader leaves the block, ``Closed`` is raised in other ranks."""
         self.pool.__exit__(kind, *error)
         if kind is None or self.ranks.leader:
             self.ranks.close()
@@ -132,15 +132,15 @@ class Step(Generic[Network]):
 
 
 class _Part:
-    """The part of one rank in a batch: its chunks, as many at a time as the shared buffer holds."""
+    """One rank's share of a batch: its chunks, computed as many at a time as the shared buffer holds."""
 
     def __init__(self, step: Step[Any], batch: _Batch) -> None:
         self.step, self.batch = step, batch
         self.ranks, self.pool = step.ranks, step.pool
         self.starts = deal(len(batch.cuts), self.ranks.size)
         self.working = min(len(batch.cuts), self.ranks.size)
-        self._held = range(0)  # chunks in the buffer
-        self._free: list[Any] = []  # records that hold no sum
+        self._held = range(0)  # the chunks that are in the buffer
+        self._free: list[Any] = []  # records that can be reused
         gradients = self.pool.work.layout["gradients"].subdtype
         assert gradients  # noqa: S101 - an array for each chunk
         self._most = gradients[1][0]  # chunks that the buffer holds
@@ -148,18 +148,18 @@ class _Part:
         self._record = np.dtype(kinds)
 
     def begin(self, *, read: bool = True) -> bool:
-        """Have the parameters, and compute the first chunks if they are to be ``read``; False where there are none."""
+        """Receive the parameters and, with ``read``, compute the first chunks; return False if this rank has none."""
         if self.ranks.rank >= self.working:
             return False
         if read:
-            self._load(self.starts[self.ranks.rank])  # meanwhile, the leader may still update the parameters
+            self._load(self.starts[self.ranks.rank])  # first, as the leader may still be updating the parameters
         self.ranks.announce(self.step.network.parameters, self.working)
         if read:
             self._run()
         return True
 
     def rows(self, rank: int) -> slice:
-        """Return which images of the batch are a rank's."""
+        """Return the slice of the batch that a rank has."""
         return slice(self.batch.cuts[self.starts[rank]].start, self.batch.cuts[self.starts[rank + 1] - 1].stop)
 
     def scores(self, score: Score | None) -> Array:
@@ -177,7 +177,7 @@ class _Part:
             self._run()
 
     def own(self, first: int, last: int) -> Any:
-        """Return the sum of some of its chunks, in a record."""
+        """Return the losses, and the sum of the gradients, of chunks ``first`` to ``last - 1`` in a record."""
         if last > self._held.stop:
             self._load(first)
             self._run()
@@ -196,12 +196,12 @@ class _Part:
         return left
 
     def send(self, record: Any, rank: int) -> None:
-        """Give a record to another rank."""
+        """Send a record to another rank."""
         self.ranks.send(record.view(np.uint8), rank)
         self._free.append(record)
 
     def receive(self, rank: int) -> Any:
-        """Return a record that another rank sends."""
+        """Receive a record from another rank."""
         record = self._new()
         self.ranks.receive(record.view(np.uint8), rank)
         return record
@@ -210,7 +210,7 @@ class _Part:
         return self._free.pop() if self._free else np.empty(1, self._record)
 
     def _load(self, first: int) -> None:
-        """Put the images of chunks from ``first`` on, whole blocks of them, into the buffer."""
+        """Copy the images of chunks from ``first`` on into the buffer, as many whole blocks as fit."""
         last = min(self.starts[self.ranks.rank + 1], first - first % BLOCK + self._most)
         batch, buffer, held = self.batch, self.pool.buffer, self.batch.cuts[first:last]
         rows = slice(held[0].start, held[-1].stop)
@@ -227,14 +227,14 @@ class _Part:
         self._held = range(first, last)
 
     def _run(self) -> None:
-        """Have the chunks in the buffer computed."""
+        """Compute the chunks in the buffer."""
         self.pool.buffer.parameters[...] = self.step.network.parameters
-        with self.ranks.named(), np.errstate(all="ignore"):  # the leader finds what overflows
+        with self.ranks.named(), np.errstate(all="ignore"):  # the leader checks for overflows
             self.pool.run(len(self._held))
 
 
 class _ChunkWork:
-    """What each process does with a chunk of the images in the shared buffer: their scores, or loss and gradient."""
+    """The work of a process of the pool: scores, or loss and gradient, of a chunk of images in the shared buffer."""
 
     def __init__(self, network: Classifier) -> None:
         self.network = network
@@ -273,18 +273,18 @@ class _ChunkWork:
 
 
 def working(images: int, ranks: Ranks) -> int:
-    """Return how many ranks have something to do in a step on so many images."""
-    enough = CHUNK * ranks.size  # no chunk is larger, whatever is asked for
+    """Return how many ranks have a chunk to compute in a step on a number of images."""
+    enough = CHUNK * ranks.size  # images that give each rank a chunk: no chunk is larger
     return min(len(cuts(min(images, enough))), ranks.size)
 
 
 def parts(images: int, size: int) -> list[slice]:
-    """Cut images into parts of a size, the last of what is left."""
+    """Cut images into parts of ``size``; the last one may be smaller."""
     return [slice(start, min(start + size, images)) for start in range(0, images, size)]
 
 
 def cuts(images: int, most: int = 0) -> list[slice]:
-    """Return the images of each chunk of a batch, of which at most so many are cut together, by default CAPACITY."""
+    """Return the slice of each chunk of a batch, first cut into parts of ``most`` images, by default CAPACITY."""
     return [
         slice(part.start + cut.start, part.start + cut.stop)
         for part in parts(images, most or CAPACITY)

@@ -1,22 +1,22 @@
-"""The gradient of a batch as a sum over its chunks: a tree that depends on their number alone, whoever holds them.
+"""The gradient of a batch as a sum over its chunks, in an order that depends only on their number, not on the ranks.
 
-Rounding makes a sum depend on its order. Here the order is that of a binary tree over the chunks: up to ``BLOCK`` of
-them are added one after the other, and blocks by halves that begin at multiples of a power of two. Ranks hold runs of
-neighbouring chunks, so that each adds most of its own alone, keeps one number a level beside them, and sends what a
-rank further left has the other side of.
+Rounding makes a sum depend on its order. Here the order is a binary tree over the chunks: up to ``BLOCK`` chunks are
+added from left to right, and blocks are added in pairs, pairs in fours and so on. Each rank holds neighbouring chunks,
+so it computes most of its part of the tree alone, keeps at most one partial sum per level, and sends a partial sum only
+if a rank with lower chunks has the left side.
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-BLOCK = 4  # chunks added one after the other: all of a batch of up to 200 images, and of every preset's
+BLOCK = 4  # chunks added from left to right: all those of up to 200 images, so of the batches of every preset
 
 T = TypeVar("T")
 
 
 def deal(chunks: int, ranks: int) -> list[int]:
-    """Return where the chunks of each rank begin, and at last their number; the first rank has the first chunk."""
+    """Deal chunks to ranks in order: return the first chunk of each rank, and the number of chunks at the end."""
     size, larger = divmod(chunks, ranks)
     return [rank * size + min(rank, larger) for rank in range(ranks + 1)]
 
@@ -29,16 +29,16 @@ def tree_sum(
     send: Callable[[T, int], None],
     receive: Callable[[int], T],
 ) -> T | None:
-    """Take a rank's part in the sum over all chunks; return the sum on rank 0, None on others.
+    """Compute this rank's part of the sum over all chunks; return the sum on rank 0, None on the others.
 
     Args:
         starts: what ``deal`` returned.
         rank: which rank this is.
-        own: returns the sum of this rank's chunks from a first to before a last, at most ``BLOCK``, left to right; it
-            is asked for each once and in order.
-        add: returns a left and a right sum added.
+        own: returns the sum of this rank's chunks ``first`` to ``last - 1``, at most ``BLOCK``, added from left to
+            right; called once for each chunk, in order.
+        add: returns the sum of a left and a right side.
         send: gives a sum to another rank.
-        receive: returns the sum that another rank sends, in the order in which it sends them.
+        receive: returns the next sum that another rank sends.
     """
     begin, end = starts[rank], starts[rank + 1]
 
@@ -46,7 +46,7 @@ def tree_sum(
         return bisect_right(starts, chunk) - 1
 
     def node(first: int, last: int) -> T | None:
-        """Return the sum of some chunks on the rank that holds the first."""
+        """Return the sum of chunks ``first`` to ``last - 1`` on the rank that holds the first, None on the others."""
         if last <= begin or first >= end:
             return None
         if last - first == 1 or (last - first <= BLOCK and begin <= first and last <= end):
@@ -63,7 +63,7 @@ def tree_sum(
 
 
 def _middle(first: int, last: int) -> int:
-    """Return where the right side of a node begins."""
+    """Return the first chunk of the right side of a node."""
     if last - first <= BLOCK:
         return last - 1
     blocks = -(-(last - first) // BLOCK)
