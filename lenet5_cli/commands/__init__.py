@@ -18,7 +18,7 @@ from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.processes import silence_pillow
 from lenet5_cli.training.ranks import launched
 
-COMMANDS = {  # each stands in the module beside it, under the module's own name
+COMMANDS = {  # name to module; each command has the name of its module
     "compare": "compare",
     "data": "data",
     "eval": "evaluate",
@@ -30,14 +30,14 @@ COMMANDS = {  # each stands in the module beside it, under the module's own name
     "tune": "tune",
 }
 INTERRUPTED = 130
-SHARED = ("train", "eval", "predict")  # by the ranks that mpiexec starts; of the others, rank 0 runs them
+SHARED = ("train", "eval", "predict")  # commands that MPI ranks share; the others run on rank 0 only
 
 
 class Group(click.Group):
-    """The one place where an error becomes a message and an exit code."""
+    """The group of all commands; the only place where errors become messages and exit codes."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Return the command of a name, imported now: no command waits for the other eight."""
+        """Import and return a command, so that it does not wait for the import of the other eight."""
         if cmd_name not in COMMANDS:
             return None
         module = COMMANDS[cmd_name]
@@ -45,7 +45,7 @@ class Group(click.Group):
         return command
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run the command line over streams that take any text."""
+        """Run the command line with standard streams that accept any text."""
         _prepare_streams()
         silence_pillow()
         if launched().rank:
@@ -55,7 +55,7 @@ class Group(click.Group):
         except MemoryError:
             click.echo("Error: out of memory; close other programs, or raise this one's limit", err=True)
             sys.exit(1)
-        except OSError as error:  # of a file that no module of ours opens, such as stdout
+        except OSError as error:  # from a file that no module of ours opens, such as stdout
             click.echo(printable(f"Error: {_where(error)}{error.strerror or error}"), err=True)
             sys.exit(1)
 
@@ -73,7 +73,7 @@ class Group(click.Group):
                 raise click.ClickException(str(error)) from error
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Return the command that the arguments begin with; end here where another rank runs it alone."""
+        """Return the command that the arguments begin with; exit if only rank 0 runs it and this is another."""
         found = super().resolve_command(ctx, args)
         if launched().rank and found[0] not in SHARED:
             ctx.exit()
@@ -82,11 +82,11 @@ class Group(click.Group):
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Turn Ctrl-C into a message and an exit code; Click's own, of a second one too, would be those of a failure."""
+    """Turn Ctrl-C into a message and exit code 130; Click would exit with 1. A second Ctrl-C is ignored."""
     try:
         yield
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all that is left is to end
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # from here on, the process only ends
         click.echo("Interrupted.", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
 
@@ -98,19 +98,19 @@ def _where(error: OSError) -> str:
     """
     if error.filename:
         return f"{error.filename}: "
-    if error.errno == errno.ENOENT:  # asked for by any relative name
+    if error.errno == errno.ENOENT:  # a relative name, in a current folder that is gone
         return "the current folder: "
-    full = error.errno == errno.ENOSPC  # a stream without a buffer holds nothing that could fail again
+    full = error.errno == errno.ENOSPC  # an unbuffered stream holds nothing that could fail again
     try:
         sys.stdout.flush()
     except OSError:
-        sys.stdout = None  # what it holds would fail once more when Python ends, which then exits with 120
+        sys.stdout = None  # flushing it would fail again when Python ends, which would then exit with 120
         full = True
     return "standard output: cannot be written: " if full else ""
 
 
 class _Lossy(io.FileIO):
-    """Where messages go: one that cannot be written, as on a full disk, is lost, and the work goes on."""
+    """A stderr that ignores write errors, as on a full disk: the message is lost, but the work goes on."""
 
     def write(self, data: Any) -> int:
         """Write bytes, or lose them; a pipe that nobody reads any more ends the command, as usual."""
@@ -123,7 +123,7 @@ class _Lossy(io.FileIO):
 
 
 def _prepare_streams() -> None:
-    """Have what a stream cannot encode escaped, and what is written to a closed one, or to a full stderr, go nowhere.
+    """Let standard streams escape what they cannot encode, and discard output to a closed stream or a full stderr.
 
     A file that is opened later would get the number of the closed stream, and with it whatever is printed.
     """
@@ -136,7 +136,7 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
     if sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
         raw = getattr(sys.stderr.buffer, "raw", sys.stderr.buffer)
-        if type(raw) is io.FileIO:  # and no console of Windows
+        if type(raw) is io.FileIO:  # not a Windows console
             file = io.BufferedWriter(_Lossy(raw.fileno(), "w", closefd=False))
             sys.stderr = io.TextIOWrapper(file, sys.stderr.encoding, "backslashreplace", "\n", line_buffering=True)
 

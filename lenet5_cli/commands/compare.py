@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lenet5_cli.storage.checkpoint import Checkpoint
 
 SHOWN = 20  # images on which the answers differ, at most
-SIGNIFICANT = 0.05  # the largest p-value that is called a difference, as is usual
+SIGNIFICANT = 0.05  # the usual significance level
 
 
 @click.command(cls=GroupedCommand)

@@ -1,4 +1,4 @@
-"""Under an MPI launcher: joining the ranks, of which the leader alone prints, and leaving them."""
+"""Join and leave the ranks of an MPI launcher; only the leader prints."""
 
 import atexit
 import os
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from lenet5_cli.data.sources import Split
     from lenet5_cli.training.runs import Run
 
-LAST = 10  # seconds that the MPI library may take to end
+LAST = 10  # seconds that the MPI library may take to finalise
 
 
 @contextmanager
 def joined(timeout: float) -> "Iterator[Ranks]":
-    """Join the ranks that an MPI launcher started, of which rank 0 leads; without one, there is nobody to join.
+    """Join the ranks that an MPI launcher started, and yield them; without a launcher, yield ``ALONE``.
 
-    An error of another rank becomes the leader's, which then takes all down when it has shown it.
+    An error of any rank is raised on the leader, which shows it and then ends all ranks.
     """
     place = launched()
     if place.size == 1:
@@ -49,14 +49,14 @@ def joined(timeout: float) -> "Iterator[Ranks]":
 
 
 def demand_command(ranks: Ranks, command: str) -> None:
-    """Raise LeNet5Error where a rank was given another command than the leader."""
+    """Raise LeNet5Error if this rank was given another command than the leader."""
     leaders = ranks.share(lambda: command)
     if command != leaders:
         raise LeNet5Error(f"lenet5 {command}, but lenet5 {leaders} on {ranks.name(0)}; expected the same on every rank")
 
 
 def _tell(ranks: Ranks, error: BaseException) -> None:
-    """Have the leader show an error, and return when this rank is to end; where it does not, show it here."""
+    """Let the leader show an error, and return when this rank is to end; show it here if the leader is gone."""
     try:
         ranks.tell(error)
     except Ended:
@@ -69,13 +69,13 @@ def _tell(ranks: Ranks, error: BaseException) -> None:
 def _join(place: Place, timeout: float) -> Ranks:
     # SIGHUP too, which UCX below MPICH takes for itself: the command would go on, and UCX print all that it does.
     numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
-    # Until all have joined, the library waits in C, where no handler of Python's runs, for ranks that may never come.
+    # Until all ranks have joined, the library waits in C, where Python's signal handlers cannot run.
     before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     with _ended_after(timeout):
         try:
             ranks = join(timeout)
         except LeNet5Error:
-            if not place.local_rank:  # one message a host
+            if not place.local_rank:  # one message per host
                 unmute()
             raise
     for number in numbers:
@@ -86,7 +86,7 @@ def _join(place: Place, timeout: float) -> Ranks:
 
 @contextmanager
 def _ended_after(seconds: float) -> "Iterator[None]":
-    """End the process by a signal where the block takes longer; not outside POSIX."""
+    """End the process by a signal if the block takes longer; does nothing outside POSIX."""
     if not hasattr(signal, "setitimer"):
         yield
         return
@@ -101,7 +101,7 @@ def _leave(ranks: Ranks) -> None:
     """Leave the ranks at the end of the process."""
     ranks.leave()
     if hasattr(signal, "alarm"):
-        signal.alarm(LAST)  # messages that nobody takes any more must not keep the library from ending
+        signal.alarm(LAST)  # messages that nobody receives any more must not keep the library from finalising
 
 
 def _exit_code(error: BaseException) -> int:
@@ -112,7 +112,7 @@ def _exit_code(error: BaseException) -> int:
 
 
 def mute() -> None:
-    """Let nothing be printed by this process."""
+    """Discard everything that this process prints."""
     sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
 
@@ -122,7 +122,7 @@ def unmute() -> None:
 
 
 def agree(ranks: Ranks, run: "Run | None" = None, /, **splits: "Split | None") -> None:
-    """Demand the same versions, images, glyphs and teacher on every rank, and say where rounding may differ."""
+    """Check that all ranks have the same versions, images, glyphs and teacher, and note where rounding may differ."""
     if ranks.size == 1:
         return
     from lenet5_cli.training.inputs import agreed

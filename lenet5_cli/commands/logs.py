@@ -1,4 +1,4 @@
-"""Logs of training: a line an epoch as JSON or CSV in a file, or an event for TensorBoard."""
+"""Training logs: for each epoch, a line of JSON or CSV in a file, or an event for TensorBoard."""
 
 import csv
 import io
@@ -16,14 +16,14 @@ import click
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import unwritable
 
-BOARD = "tensorboard:"  # before the folder of a log for TensorBoard
-EVENTS = "events.out.tfevents.*"  # its files in it
+BOARD = "tensorboard:"  # prefix of the folder of a log for TensorBoard
+EVENTS = "events.out.tfevents.*"  # the names of TensorBoard's files
 
-Note: TypeAlias = Callable[[dict[str, Any]], None]  # writes the record of an epoch
+Note: TypeAlias = Callable[[dict[str, Any]], None]  # writes the record of an epoch to the log
 
 
 def log_places(log: str | None) -> tuple[Path | None, Path | None]:
-    """Return the folder for TensorBoard, or the file, that a log goes to."""
+    """Return the folder for TensorBoard and the file of ``--log``, of which at most one is not None."""
     if log is None:
         return None, None
     name, board = log.removeprefix(BOARD), log.startswith(BOARD)
@@ -44,7 +44,7 @@ def log_places(log: str | None) -> tuple[Path | None, Path | None]:
 
 
 def _events(folder: Path) -> Iterator[Path]:
-    """Yield TensorBoard's files of one run, or of several."""
+    """Yield TensorBoard's files in a folder, of one run or several."""
     for pattern in (EVENTS, f"seed-*/{EVENTS}"):
         yield from folder.glob(pattern)
 
@@ -57,9 +57,9 @@ def refuse_events(overwrite: bool, folder: Path | None) -> None:
 
 @contextmanager
 def folder_held(folder: Path) -> Iterator[None]:
-    """Lock a folder for TensorBoard until the block ends.
+    """Make a folder for TensorBoard and lock it until the block ends.
 
-    It is made, with its parents; what has stayed empty of those is removed again.
+    Missing parents are made too; those folders that are still empty at the end are removed.
     """
     from lenet5_cli.files import only_writer
 
@@ -79,7 +79,7 @@ def folder_held(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def to_tensorboard(folder: Path) -> Iterator[Note]:
-    """Open a log for TensorBoard, and return what writes an epoch's record: each run of several to its own."""
+    """Open a log for TensorBoard, and yield the function that writes a record: each run has a subfolder of its own."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -88,7 +88,7 @@ def to_tensorboard(folder: Path) -> Iterator[Note]:
         earlier.unlink()
     with ExitStack() as writers:
         writers.callback(setattr, threading, "excepthook", threading.excepthook)
-        threading.excepthook = lambda _: None  # what TensorBoard's thread raises, it raises here too
+        threading.excepthook = lambda _: None  # errors of TensorBoard's thread are raised in ``note`` too
         opened: dict[Path, Any] = {}
 
         def note(record: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ def to_tensorboard(folder: Path) -> Iterator[Note]:
 
 @contextmanager
 def to_file(path: Path | None) -> Iterator[Note]:
-    """Open a log, and return what writes the record of an epoch into it, or nowhere without a log."""
+    """Open a log file, and yield the function that writes a record to it; without a path, one that does nothing."""
     if path is None:
         yield lambda _: None
         return
@@ -142,7 +142,7 @@ def _appending(path: str, flags: int) -> int:
 
 
 def _csv(record: dict[str, Any], columns: list[str]) -> str:
-    """Return a record as a line of CSV, after a line of names if it is the first; every record has the same."""
+    """Return a record as a line of CSV, the first one after a header line; all records have the same names."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if not columns:

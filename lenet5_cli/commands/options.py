@@ -35,23 +35,26 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-GOES_WITH = {  # else without effect
+GOES_WITH = {  # settings that have an effect only with another one
     "lr_decay": ("schedule", "exponential"),
     "rubbish": ("loss", "discriminative"),
     "clip": ("optimizer", "sgd"),
 }
-READ_OF = {"test_fraction": "data that is not split already", "as_is": "folders of pictures"}  # else without effect
+READ_OF = {
+    "test_fraction": "data that is not split already",
+    "as_is": "folders of pictures",
+}  # the data on which they have an effect
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
 
 class Integer(click.IntRange):
-    """An integer between bounds, which is called so in messages, and not an integer range."""
+    """An integer between bounds, called an integer, not an integer range, in Click's messages."""
 
     name = "integer"
 
 
 class Number(click.FloatRange):
-    """A number between bounds, which nan is not, though it compares as neither below nor above."""
+    """A number between bounds; nan, which compares as neither below nor above them, is refused."""
 
     name = "number"
 
@@ -64,17 +67,17 @@ class Number(click.FloatRange):
 
 
 class Named(click.Path):
-    """A path; an empty name, as of a shell's variable that is not set, is not the current folder."""
+    """A path; an empty name, as from an unset shell variable, is refused and not taken for the current folder."""
 
     def __init__(self, expected: str, **how: Any) -> None:
-        super().__init__(path_type=Path, readable=False, **how)  # who reads it says why it cannot be read
+        super().__init__(path_type=Path, readable=False, **how)  # the code that reads it has the better message
         self.expected = expected
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path."""
         if not str(value):
             self.fail(f"an empty name; expected {self.expected}", param, ctx)
-        if not self.dir_okay and str(value).endswith(os.sep):  # which a Path leaves out
+        if not self.dir_okay and str(value).endswith(os.sep):  # pathlib drops it
             self.fail(printable(f"{value} names a folder; expected {self.expected}"), param, ctx)
         return Path(super().convert(value, param, ctx))  # type: ignore[arg-type]
 
@@ -104,12 +107,12 @@ MODEL = ModelFile("a checkpoint", dir_okay=False)
 
 
 def model_name(path: Path) -> str:
-    """Return how a user names a checkpoint."""
+    """Return the name of a checkpoint as the user gave it."""
     return BUNDLED if path == BUNDLED_MODEL else str(path)
 
 
 def read_models(paths: "Sequence[Path]") -> "tuple[list[LeNet5], list[Checkpoint]]":
-    """Return the networks of some checkpoints, and what was read of them; none may be given twice."""
+    """Return the networks of some checkpoints, and the checkpoints; none may be given twice."""
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage import checkpoint
 
@@ -123,7 +126,7 @@ def read_models(paths: "Sequence[Path]") -> "tuple[list[LeNet5], list[Checkpoint
 
 
 def note_glyphs(*saved: "Checkpoint") -> None:
-    """Say which glyphs a checkpoint that holds none, as the report's code writes it, is read with."""
+    """Print a note with the glyphs that are used for a checkpoint without any, as the report's code writes it."""
     for each in saved:
         if each.sheet is None:
             there = f"{each.where}holds no glyphs, so the sheet digits is used"
@@ -139,7 +142,7 @@ GROUPS = ("Main", "Data", "Optimisation", "Network", "Output", "Other")  # of op
 
 
 class Option(click.Option):
-    """An option that says under which heading of --help it stands."""
+    """An option that belongs to a group, which is a heading in --help."""
 
     def __init__(self, *names: Any, group: str = "Other", **how: Any) -> None:
         super().__init__(*names, **how)
@@ -161,10 +164,10 @@ class GroupedCommand(click.Command):
 
 
 class SharedCommand(GroupedCommand):
-    """A command whose work the ranks that an MPI launcher started share."""
+    """A command whose work is shared by the ranks of an MPI launcher."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Parse the command line; what is wrong with it on one rank ends all, as others may join and wait for it."""
+        """Parse the command line; an error on one rank ends all, as the others may be waiting for it to join."""
         try:
             return super().make_context(*args, **extra)
         except (click.ClickException, LeNet5Error) as error:
@@ -174,7 +177,7 @@ class SharedCommand(GroupedCommand):
                 if ranks.leader or isinstance(error, LeNet5Error):
                     raise
                 raise LeNet5Error(error.format_message()) from None
-        raise click.exceptions.Exit  # another rank, whose error the leader has shown
+        raise click.exceptions.Exit  # on another rank: the leader has shown the error
 
 
 def option(*names: str, group: str = "Other", **how: Any) -> Callable[[Command], Command]:
@@ -183,7 +186,7 @@ def option(*names: str, group: str = "Other", **how: Any) -> Callable[[Command],
 
 
 def cores_option(what_for: str) -> Callable[[Command], Command]:
-    """Add --threads, by default the cores that there are."""
+    """Add --threads, by default the number of cores."""
     cores = "the cores this process may use"
     kind = Integer(min=1)
     return option(
@@ -289,7 +292,7 @@ def _setting(setting: Field[Any], hidden: bool) -> Callable[[Command], Command]:
 
 
 def config_of(values: dict[str, Any], searched: "Collection[str]" = ()) -> Config:
-    """Return the settings of the command line; it is wrong where one is out of bounds, or two do not go together.
+    """Return the settings of the command line; a usage error if one is out of bounds or two do not fit together.
 
     Those that are ``searched`` have other values too, with which one that is not may go.
     """
@@ -305,18 +308,18 @@ def config_of(values: dict[str, Any], searched: "Collection[str]" = ()) -> Confi
 
 
 def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
-    if name is not None and not launched().rank:  # another rank is told the leader's settings
+    if name is not None and not launched().rank:  # the other ranks receive the leader's settings
         ctx.default_map = {**(ctx.default_map or {}), **read(name)}
         ctx.meta["config"] = name
 
 
 def threads_of(ranks: Ranks, threads: int) -> int:
-    """Return on how many cores a rank computes: if nobody has said so, its host's are shared out."""
+    """Return the number of cores for a rank: as given, or its share of the host's cores."""
     return ranks.cores if ranks.size > 1 and source_of("threads") == "DEFAULT" else threads
 
 
 def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
-    """Return settings that name the data of a checkpoint, or other data, read as it was read for training."""
+    """Return settings to load the training data of a checkpoint, or other data in the same way."""
     from lenet5_cli.data.sources import ARRAYS
 
     kept = {name: value for name, value in known(saved.config).items() if name in READ_AS}
@@ -343,7 +346,7 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None, *, op
 
 
 def note_trained_on(saved: "Iterable[Checkpoint]", where: Config, images: "Split") -> None:
-    """Say which models were trained on some images to test on, as a smaller part of the same data was held back."""
+    """Print a note for each model that was trained on some of the test images, because of another --test-fraction."""
     from lenet5_cli.data import sources
 
     if "test_fraction" not in sources.read_as(where.data):
@@ -370,10 +373,10 @@ def note_as_is(as_is: bool, saved: "Iterable[Checkpoint]", data: str | None = No
 
 
 def _learned(saved: "Checkpoint", where: Config) -> "set[str | bytes]":
-    """Return the images that a model was trained on if they are the data's, known by their SHA-256; else none."""
+    """Return the images of the data that a model was trained on, if their SHA-256 matches; else none."""
     from lenet5_cli.training import inputs
 
-    with suppress(LeNet5Error):  # what cannot be read so was not trained on
+    with suppress(LeNet5Error):  # if they cannot be read like this, the model was not trained on them
         split = inputs.load(where, "train", saved.names, cores=available_cores())
         if split.sha256 == saved.data.get("sha256"):
             return _told_apart(split)
@@ -381,14 +384,14 @@ def _learned(saved: "Checkpoint", where: Config) -> "set[str | bytes]":
 
 
 def _told_apart(split: "Split") -> "set[str | bytes]":
-    """Return what tells the images of a split from others of the same data: their places, or what is in them."""
+    """Return a key for each image of a split: its place in the data if known, else its content."""
     import numpy as np
 
     return set(split.places) or {image.tobytes() for image in np.asarray(split.images)}
 
 
 def note_missing(sheet: "Sheet", training: "Split", split: "Split") -> None:
-    """Say which classes of the glyph sheet have no image to learn from, in the part of a split that is trained on."""
+    """Print a note with the classes of the glyph sheet that have no training image, and one on the images' order."""
     _note_order(training, split)
     present, there = set(training.labels.tolist()), set(split.labels.tolist())
     missing = [name for label, name in enumerate(sheet.names) if label not in present]
@@ -411,13 +414,13 @@ def _note_order(training: "Split", split: "Split") -> None:
 
 
 def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") -> "Split":
-    """Get a split of a data set, with a bar for a download or for pictures; say what was loaded, and what was not."""
+    """Load a split, with a progress bar for a download or for pictures; print what was loaded and what could not be."""
     from lenet5_cli.data.sources import NAMES, is_drawn
 
     there = source not in NAMES and os.path.exists(source)  # noqa: PTH110 - any text may be given
     how: dict[str, Any] = {"leave": False, "desc": f"load {printable(source)}"}
     if is_drawn(source):
-        shown = progress(**how, bar_format="{desc}")  # it does not count
+        shown = progress(**how, bar_format="{desc}")  # without a total
     else:
         shown = progress(**how, unit=" pictures") if there else Download(**how, unit="B", unit_scale=True)
     with shown as bar:
@@ -427,7 +430,7 @@ def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") 
     images = "1 image" if n == 1 else f"{n:,} images"
     click.echo(printable(f"Load {split}: {images} of {size} pixels from {loaded.images_path}"), err=True)
     said = click.get_current_context().meta.setdefault("notes", set())
-    if loaded.note and loaded.note not in said:  # of both splits once
+    if loaded.note and loaded.note not in said:  # once for both splits
         said.add(loaded.note)
         click.echo(printable(f"NOTE: {loaded.note}."), err=True)
     for message in loaded.unreadable[:UNREADABLE]:
@@ -438,13 +441,13 @@ def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") 
 
 
 class Stop:
-    """Turns the first Ctrl-C or SIGTERM into a stop at the end of the running step, the second into one at once."""
+    """Makes the first Ctrl-C or SIGTERM stop the command at the end of the running step, the second one at once."""
 
     class Requested(Exception):  # noqa: N818 - nothing has gone wrong
         """The step has ended."""
 
     def __init__(self, listen: bool = True) -> None:
-        """Catch the signals only if it is to ``listen``."""
+        """Catch the signals only if ``listen`` is true."""
         self._numbers = (signal.SIGINT, signal.SIGTERM) if listen else ()
 
     def __enter__(self) -> Self:
@@ -454,7 +457,7 @@ class Stop:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let them do what they did before."""
+        """Restore the previous handlers of the signals."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -473,13 +476,13 @@ class Stop:
 
 
 def source_of(name: str) -> str:
-    """Return where the value of an option comes from: DEFAULT, DEFAULT_MAP, ENVIRONMENT or COMMANDLINE."""
+    """Return the source of the value of an option: DEFAULT, DEFAULT_MAP, ENVIRONMENT or COMMANDLINE."""
     source = click.get_current_context().get_parameter_source(name)
     return source.name if source else "DEFAULT"
 
 
 def console() -> "Console":
-    """Return rich's console for stdout, to which a name in brackets is a name and no markup."""
+    """Return a rich console for stdout, without markup, so that names in brackets are printed as they are."""
     from rich.console import Console
 
     screen = Console(highlight=False, emoji=False, markup=False)
@@ -488,7 +491,7 @@ def console() -> "Console":
 
 
 def plain(screen: "Console", text: str) -> "Text":
-    """Return a text with what would steer the terminal, and what stdout cannot take, escaped."""
+    """Return a text in which control characters, and what stdout cannot encode, are escaped."""
     from rich.text import Text
 
     return Text(printable(text).encode(screen.encoding, "backslashreplace").decode(screen.encoding))

@@ -1,4 +1,4 @@
-"""What a command writes: refused where it would be lost, or where it would replace what is read."""
+"""Checks of the files that a command writes: they must not be lost, nor replace files that it reads."""
 
 import os
 from pathlib import Path
@@ -39,7 +39,7 @@ def refuse_filled(overwrite: bool, folder: Path) -> None:
 
 
 def demand_plot(name: str, path: Path | None) -> None:
-    """Stop where a plot is asked for and matplotlib is missing, or with exit code 2 if it writes no such files."""
+    """Stop if a plot is wanted and matplotlib is missing, or with exit code 2 if it cannot write this format."""
     if path:
         from lenet5_cli.reports import figures
 
@@ -50,7 +50,7 @@ def demand_plot(name: str, path: Path | None) -> None:
 
 
 def refuse_shared(*paths: Path | None) -> None:
-    """Stop with exit code 2 if two things would be written to one file, of which one would be lost."""
+    """Stop with exit code 2 if two outputs are the same file, as one would be lost."""
     given = [path for path in paths if path]
     meant = list(map(os.path.realpath, given))  # a Path of a loop of links would not resolve
     for path, target in zip(given, meant, strict=True):
@@ -59,7 +59,7 @@ def refuse_shared(*paths: Path | None) -> None:
 
 
 def files_read(values: "Mapping[str, Any]") -> "Iterator[tuple[str, Path]]":
-    """Yield what may be files or folders that settings have read, with the options that name them."""
+    """Yield the files or folders that settings refer to, each with the option that names it."""
     yield from data_read(values.get("data") or "")
     if sheet := values.get("glyphs"):
         yield from sheet_read("--glyphs", sheet)
@@ -84,7 +84,7 @@ def data_read(data: str) -> "Iterator[tuple[str, Path]]":
 
 
 def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> None:
-    """Stop with exit code 2 if a file that an option or argument names, or of a folder of data, would be replaced.
+    """Stop with exit code 2 if a file that the command reads, or one in a folder of data, would be replaced.
 
     Likewise where a new file would become a picture of the data.
     """
@@ -102,7 +102,7 @@ def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> No
 
 
 def _refuse_among(data: Path, written: "Iterable[Path]") -> None:
-    """Stop with exit code 2 if a new file would stand in the folder of a class, as one of its pictures."""
+    """Stop with exit code 2 if a new file would be in the folder of a class, where it would count as a picture."""
     for path in written:
         if _is_class(path.parent, data):
             message = f"{path}: would become a picture of the data {data}; write it somewhere else"
@@ -110,7 +110,7 @@ def _refuse_among(data: Path, written: "Iterable[Path]") -> None:
 
 
 def refuse_folder_among(data: str, folder: Path | None) -> None:
-    """Stop with exit code 2 if a new folder would be that of a class in the pictures of the data, or stand in one."""
+    """Stop with exit code 2 if a new folder would be, or would be in, the folder of a class in the data."""
     for _, pictures in data_read(data):
         if folder and not folder.exists() and (_is_class(folder, pictures) or _is_class(folder.parent, pictures)):
             message = f"{folder}: would be among the pictures of the data {pictures}; write it somewhere else"

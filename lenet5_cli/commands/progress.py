@@ -1,4 +1,4 @@
-"""Progress bars, on a terminal or in a notebook; elsewhere none."""
+"""Progress bars, on a terminal or in a notebook only."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ USUAL, ROWS = 80, 24  # columns of a terminal, and rows
 
 
 def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
-    """Pass batches through and show progress on a terminal or in a notebook: what ``track`` of a function can be."""
+    """Pass batches through and show progress on a terminal or in a notebook; for arguments ``track``."""
     with progress(total=total, desc=what, unit=" images", leave=False, delay=0.2) as shown:
         for batch in batches:
             yield batch
@@ -22,7 +22,7 @@ def bar(batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
 
 
 class NoBar:
-    """A bar that shows nothing, and does not wait for tqdm."""
+    """A bar that shows nothing, and does not import tqdm."""
 
     disable = True
 
@@ -43,7 +43,7 @@ class NoBar:
 
 
 class Download:
-    """A bar that is drawn when bytes come: what is there already is not downloaded."""
+    """A bar that is drawn only when bytes arrive: files in the cache are not downloaded."""
 
     disable = False
     total: float | None = None
@@ -57,11 +57,11 @@ class Download:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the bar of what did not come whole."""
+        """Close the bar of an incomplete download."""
         self.close()
 
     def update(self, count: int = 1) -> None:
-        """Show that bytes came."""
+        """Show that bytes arrived."""
         if self._bar is None:
             self._bar = progress(**self._how, total=self.total)
         self._bar.update(count)
@@ -76,30 +76,30 @@ class Download:
 
 
 def progress(**how: Any) -> Any:
-    """Return a bar of tqdm's: in a notebook, whose streams are no terminals, that of notebooks, else for terminals."""
+    """Return a tqdm bar for a notebook or a terminal."""
     if "ipykernel" in sys.modules:
         from tqdm.auto import tqdm
 
         return _unlocking(tqdm)(**how)
-    if not hasattr(sys.stderr, "isatty") or not sys.stderr.isatty():  # a program without a console has none
+    if not hasattr(sys.stderr, "isatty") or not sys.stderr.isatty():  # None in a program without a console
         return NoBar()
     from tqdm import tqdm as on_terminal
 
     kind = _unlocking(on_terminal)
     try:
         columns, rows = os.get_terminal_size(sys.stderr.fileno())
-    except OSError:  # what an editor shows in place of one
+    except OSError:  # an editor's output pane, which is not a terminal
         columns = rows = 0
-    if not (columns and rows):  # of unknown size, on which tqdm draws nothing
+    if not (columns and rows):  # a terminal of unknown size, on which tqdm draws nothing
         return kind(**how, ncols=columns or USUAL, nrows=ROWS)
-    return kind(**how, dynamic_ncols=True)  # it may be made wider or narrower
+    return kind(**how, dynamic_ncols=True)  # the window may be resized
 
 
 @cache
 def _unlocking(kind: Any) -> Any:
-    """Return a kind of bar that, where Ctrl-C ends its drawing, gives back the lock that all bars share.
+    """Return a class of bars that release the lock which all bars share if Ctrl-C interrupts their drawing.
 
-    With tqdm's own, a thread that shows one later would wait for ever.
+    With tqdm's own class, a thread that shows a bar later would wait for ever.
     """
 
     class Bar(kind):  # type: ignore[misc]

@@ -52,11 +52,11 @@ if TYPE_CHECKING:
 
 FINETUNE = "finetune"  # the preset of a run that starts from a trained model
 START_KEPT = "No epoch was better on the images held out than the model it started from: that is kept."
-FEW = 0.5  # of the training images: a network that reads fewer has not learned, or has lost what it had
+FEW = 0.5  # training accuracy below which a network has not learned, or has diverged
 
 
 def _use_preset(ctx: click.Context, _: click.Parameter, start: Path | None) -> Path | None:
-    """Let the settings of the preset ``finetune`` be the defaults, under those of ``--config``."""
+    """Use the preset ``finetune`` as defaults, which ``--config`` overrides."""
     if start is not None:
         ctx.default_map = {**read(FINETUNE), **(ctx.default_map or {})}
     return start
@@ -129,7 +129,7 @@ def train(
             written.demand(values, start, overwrite=overwrite, resume=resume)
             opened = written.hold(held, overwrite=overwrite, resume=resume)
         begin = _resumed(output, values, ranks) if resume else _begun(values, start, ranks)
-        note = held.enter_context(opened)  # which replaces a log: nothing is refused any more
+        note = held.enter_context(opened)  # only now, as it replaces an existing log: all checks have passed
         with Stop(ranks.leader) as stop:
             if runs > 1:
                 history = _train_several(begin, output, outputs, threads, ranks, note, stop)
@@ -147,15 +147,15 @@ def train(
 
 
 class _Outputs(NamedTuple):
-    """What a run writes."""
+    """The files that a run writes."""
 
-    models: list[Path]  # --output first, then one of each run
+    models: list[Path]  # --output, then the file of each run of several
     board: Path | None  # the folder of a log for TensorBoard
-    log: Path | None  # the file of another
+    log: Path | None  # the file of any other log
     plot: Path | None
 
     def demand(self, values: dict[str, Any], start: Path | None, *, overwrite: bool, resume: bool) -> None:
-        """Refuse what cannot be written, what is there, and what the run reads."""
+        """Check that the files can be written, do not exist yet, and are not read by the run."""
         from lenet5_cli.storage import checkpoint
 
         refuse_existing(overwrite or resume, *self.models)
@@ -163,23 +163,23 @@ class _Outputs(NamedTuple):
         refuse_read(files_read(values), *self.models, self.log, self.plot)
         refuse_folder_among(values.get("data") or "", self.board)
         if start:
-            # The model itself may be replaced, but not by one of several runs, whose files do not stay.
+            # --output may replace the model, but not the files of several runs, which are removed at the end.
             refuse_read([("--from", start)], *self.models[1:], self.log, self.plot)
         refuse_existing(overwrite, self.log, self.plot)
         refuse_events(overwrite, self.board)
         demand_plot("--plot", self.plot)
-        if resume:  # what is not a checkpoint is refused before anything is written
+        if resume:  # reading it now refuses a file that is not a checkpoint before anything is written
             refuse_read(files_read(known(checkpoint.read(self.models[0]).config)), self.log, self.plot)
 
     def hold(self, held: ExitStack, *, overwrite: bool, resume: bool) -> AbstractContextManager[Note]:
-        """Lock what is written while a stack is open, and return what opens the log."""
+        """Lock the files until the stack is closed, and return the context manager that opens the log."""
         from lenet5_cli.files import only_writer
 
-        device = self.log and self.log.exists() and not self.log.is_file()  # to which all may write
+        device = self.log and self.log.exists() and not self.log.is_file()  # needs no lock
         logs = [self.log] if self.log and not device else []
         for path in [*self.models, *logs]:
             held.enter_context(only_writer(path))
-        refuse_existing(overwrite or resume, *self.models)  # another run may just have ended
+        refuse_existing(overwrite or resume, *self.models)  # again: another run may have written them meanwhile
         refuse_existing(overwrite, *logs)
         if not self.board:
             return to_file(self.log)
@@ -189,11 +189,11 @@ class _Outputs(NamedTuple):
 
 
 class _Begin(NamedTuple):
-    """What training begins with."""
+    """A run that is ready to train, and what belongs to it."""
 
     run: "Run"
     test: "Split"
-    notice: str  # that other data were taken than the default
+    notice: str  # a note if the default data could not be downloaded and drawn digits are used; else empty
     start: "Checkpoint | None" = None  # the trained model that it begins from
 
 
@@ -208,7 +208,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
             raise click.UsageError("--rehearse mixes in what the model of --from was trained on; give --from too")
         if start and source_of("init") == "COMMANDLINE":
             raise click.UsageError("--init: the initial weights are those of the model of --from; leave it out")
-        held_out = config.validation or (start and source_of("validation") == "DEFAULT")  # then a fraction is
+        held_out = config.validation or (start and source_of("validation") == "DEFAULT")  # --from holds out a fifth
         for name in ("patience", "keep"):
             if not held_out and _chosen(config, name):
                 raise click.UsageError(f"--{name}: no images are held out to validate on; give --validation too")
@@ -230,7 +230,7 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
 
 
 def _chosen(config: Config, name: str) -> bool:
-    """Tell whether the command line has another value than the default for a setting."""
+    """Tell whether a setting is on the command line with another value than its default."""
     return source_of(name) == "COMMANDLINE" and getattr(config, name) != getattr(Config, name)
 
 
@@ -244,7 +244,7 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
         return checkpoint.read(output), {name: values[name] for name in changed}
 
     saved, changes = ranks.share(begin)
-    data = changes.pop("data", None)  # known by its digest: it may have moved
+    data = changes.pop("data", None)  # may be given, as the data may have moved: it is checked by its SHA-256
     config = continued(saved, changes)
     if data is None and config.data == ARRAYS:
         said = "was trained on arrays, not on a data set; --data names one that holds the same"
@@ -257,7 +257,7 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
 
 
 def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: bool) -> "tuple[Split, Split, str]":
-    """Load both splits; or else the built-in digits, and a notice that says so, where that is allowed."""
+    """Load both splits; if they cannot be downloaded and ``fall_back``, load the built-in digits, with a notice."""
     from lenet5_cli.data.sources import DownloadError
 
     try:
@@ -272,13 +272,13 @@ def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: 
 
 
 def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: Note, stop: Stop) -> "list[Epoch]":
-    """Train one network to its end, say what it does on the test set, and return its history."""
+    """Train one network, print its accuracy on the test set, and return its history."""
     from lenet5_cli.training.loop import evaluate
 
     run = begin.run
     _note_idle(run.config, ranks)
     try:
-        for epoch in run.history:  # of a resumed run, so that its log is complete
+        for epoch in run.history:  # the epochs before --resume, so that the log is complete
             note(epoch.record())
         for epoch in run.train(output=output, threads=threads, ranks=ranks, track=stop.track):
             click.echo(_line(epoch))
@@ -299,16 +299,16 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
 
 
 def note_few(history: "list[Epoch]", config: Config, *, fine_tuned: bool = False) -> None:
-    """Say so where the network that is kept reads few of its training images: why, and what to do."""
+    """Print a note if the network that is kept has a low training accuracy: the likely reason, and what to do."""
     if not history:
         return
-    kept, most = _kept(history, config, fine_tuned), max(history, key=lambda epoch: epoch.accuracy)
+    kept, best = _kept(history, config, fine_tuned), max(history, key=lambda epoch: epoch.accuracy)
     if kept.accuracy >= FEW:
         return
-    now, once = (f"{100 * epoch.accuracy:.0f} %" for epoch in (kept, most))
-    if most.accuracy > 2 * kept.accuracy:
+    now, once = (f"{100 * epoch.accuracy:.0f} %" for epoch in (kept, best))
+    if best.accuracy > 2 * kept.accuracy:
         clip = ", or --clip 2" if config.optimizer == "sgd" and not config.clip else ""
-        there = f"epoch {most.epoch} read {once} of the training images, epoch {kept.epoch} {now}: a step was too long"
+        there = f"epoch {best.epoch} read {once} of the training images, epoch {kept.epoch} {now}: a step was too long"
         hint = f"try another --seed, a smaller --lr{clip}"
     else:
         steps = sum(-(-epoch.images // config.batch_size) for epoch in history)
@@ -328,7 +328,7 @@ def _kept(history: "list[Epoch]", config: Config, fine_tuned: bool) -> "Epoch":
 
 
 def _stopped_at(name: str, done: int, epochs: int) -> str:
-    """Return what to say where a run is stopped, of which so many epochs are saved."""
+    """Return the message for a run that was stopped after ``done`` epochs."""
     if not done:
         return "Stopped before the end of the first epoch; nothing was saved."
     if done == epochs:
@@ -337,7 +337,7 @@ def _stopped_at(name: str, done: int, epochs: int) -> str:
 
 
 def _note_rehearsed(run: "Run") -> None:
-    """Say so where fewer images can be rehearsed than are asked for."""
+    """Print a note if fewer images can be rehearsed than ``--rehearse`` asks for."""
     from lenet5_cli.training.loop import asked_for
 
     config = run.config
@@ -350,7 +350,7 @@ def _note_rehearsed(run: "Run") -> None:
 
 
 def _note_idle(config: Config, ranks: "Ranks", runs: int = 1) -> None:
-    """Say how many ranks have nothing to do in training."""
+    """Print a note if some ranks have nothing to do in training."""
     from lenet5_cli.training.step import working
 
     size = config.batch_size
@@ -388,7 +388,7 @@ def _train_several(
     shared = Shared(threads, begin.run.split.sha256, begin.start, begin.run.network.sheet)
     events = side_by_side(configs, names, shared, lambda: bool(stop.exit_code), ranks)
     try:
-        with closing(events):  # whatever happens, no process goes on
+        with closing(events):  # so that no process goes on after an error
             for place, event in events:
                 which = f"seed: {configs[place].seed}  "
                 if isinstance(event, Tally):
@@ -417,7 +417,7 @@ def _train_several(
 
 
 def _stopped(histories: "dict[str, list[Epoch]]") -> str:
-    """Return what to say where several runs, by their files, are stopped."""
+    """Return the message for several runs that were stopped; ``histories`` is keyed by file name."""
     names = [printable(quote(name)) for name, history in histories.items() if history]
     if not names:
         return "Stopped before the end of a first epoch; nothing was saved."
@@ -436,6 +436,8 @@ def _result(tally: "Tally", data: str) -> str:
 
 
 class _Done(NamedTuple):
+    """One of several runs, at its end."""
+
     config: Config
     path: Path
     history: "list[Epoch]"
@@ -443,7 +445,7 @@ class _Done(NamedTuple):
 
 
 def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list[Epoch]":
-    """Show a table of several runs, keep the best, and return its history; the test set has no say."""
+    """Print a table of several runs, keep the best, and return its history; it is not chosen by the test set."""
     from statistics import mean, stdev
 
     from rich.table import Column, Table
@@ -454,7 +456,7 @@ def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list
 
     fine_tuned = started_at is not None
     kept = [_kept(run.history, run.config, fine_tuned) for run in done]
-    better = [not fine_tuned or improved(checkpoint.read(run.path)) for run in done]  # else the model itself is kept
+    better = [not fine_tuned or improved(checkpoint.read(run.path)) for run in done]  # else the starting model is kept
     if done[0].config.validation:
         name = "validation"
         reached = [
@@ -462,7 +464,7 @@ def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list
         ]
     else:
         name, reached = "training", [epoch.accuracy for epoch in kept]
-    # Of runs as accurate, the best by what the best epoch of one is kept by.
+    # Ties are broken by the quality by which a single run keeps its best epoch.
     qualities = [(*each, quality(epoch, fine_tuned)) for *each, epoch in zip(reached, better, kept, strict=True)]
     best = done[qualities.index(max(qualities))]
     click.echo(f"{len(done)} runs; the best on the {name} images is kept")
@@ -475,7 +477,7 @@ def _best_of(done: list[_Done], output: Path, started_at: float | None) -> "list
     table.add_row("mean", "", f"{mean(reached):.4f}", f"{mean(tests):.4f}")
     table.add_row("std. dev.", "", f"{stdev(reached):.4f}", f"{stdev(tests):.4f}")
     console().print(table)
-    with replacing(output) as file:  # a copy: a link may lead to another disk
+    with replacing(output) as file:  # copied, not renamed: a link may lead to another disk
         file.write(best.path.read_bytes())
     for run in done:
         run.path.unlink(missing_ok=True)

@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from lenet5_cli.training.search import Search, Trial
 
 SHOWN = 10  # trials in the table
-WIDE = 60  # columns that it needs for intervals and seconds beside the settings
-FOUND = "# Found by lenet5 tune"  # how settings found begin
-WRITES, BETWEEN = 20, 0.1  # attempts to write the output, and seconds between two: another machine takes milliseconds
+WIDE = 60  # columns of a terminal from which on the table has intervals and seconds
+FOUND = "# Found by lenet5 tune"  # the start of the output file
+WRITES, BETWEEN = 20, 0.1  # attempts to lock the output, and seconds between; another machine holds it for milliseconds
 
 
 def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
@@ -134,7 +134,7 @@ def tune(
     from lenet5_cli.training.search import Search, read_space
 
     demand_plot("--plot", plot)
-    if not storage:  # else other processes of the study write it too
+    if not storage:  # with a storage, other processes of the study write the output too
         click.get_current_context().with_resource(only_writer(output))
         refuse_existing(overwrite, output)  # another search may just have ended
     keep_best = _keep_best_of_all if storage else _keep_best
@@ -166,7 +166,7 @@ def tune(
 
 
 def _run(search: "Search", trials: int, threads: int, limit: float, keep_best: "Callable[[], None]") -> int:
-    """Run trials, print each, and keep the best settings so far; return the exit code of a signal, or 0."""
+    """Run trials, print each, and write the best settings so far; return the exit code of a signal, or 0."""
     with Stop() as stop:
         keep_best()
         for trial in search.run(
@@ -184,7 +184,7 @@ def _say_waiting(trials: int) -> None:
 
 
 def _refuse_to_replace(overwrite: bool, storage: Path | None, output: Path, plot: Path | None) -> None:
-    """Refuse to replace what is there; a study that goes on may replace settings found and a plot of a search."""
+    """Refuse to replace existing files, except settings and plots of a search if a study is continued."""
     from lenet5_cli.reports.figures import SEARCH
 
     begun = bool(storage and storage.is_file() and storage.stat().st_size)
@@ -194,7 +194,7 @@ def _refuse_to_replace(overwrite: bool, storage: Path | None, output: Path, plot
 
 
 def _refuse_unwritable(config: Config) -> None:
-    """Stop with exit code 2 where a name among the settings cannot be written into the output."""
+    """Stop with exit code 2 if a setting cannot be written to a TOML file."""
     for name, value in asdict(config).items():
         if isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
             there = f"{name}: {value} is not UTF-8, which a TOML file of settings cannot hold; rename it"
@@ -202,7 +202,7 @@ def _refuse_unwritable(config: Config) -> None:
 
 
 def _content(path: Path | None) -> bytes:
-    """Return what is in a regular file; nothing where there is none."""
+    """Return the bytes of a regular file, or nothing if there is none."""
     return path.read_bytes() if path and path.is_file() else b""
 
 
@@ -216,7 +216,7 @@ def _announced(search: "Search", trials: int, threads: int, images: int) -> str:
 
 
 def _keep_best(search: "Search", output: Path) -> None:
-    """Write the settings of the best trial so far, where there is one."""
+    """Write the settings of the best trial so far, if there is one."""
     from lenet5_cli.files import replacing
 
     if ranked := search.ranked:
@@ -225,9 +225,9 @@ def _keep_best(search: "Search", output: Path) -> None:
 
 
 def _keep_best_of_all(search: "Search", output: Path) -> None:
-    """Write the settings of the best trial of a study that others may take part in.
+    """Write the settings of the best trial of a study that several machines may share.
 
-    Another machine may be about to do so; whoever has the lock looks up what is best, so that the last one knows all.
+    Only one at a time may write; each looks up the best trial while it holds the lock, so the last one sees all trials.
     """
     from lenet5_cli.files import only_writer
 
@@ -263,7 +263,7 @@ def _said(trial: "Trial") -> str:
 
 
 def _show(search: "Search") -> None:
-    """Show the best trials, and how much each setting mattered."""
+    """Print the best trials and the importances of settings."""
     from rich.table import Table
 
     screen, ranked = console(), search.ranked

@@ -1,4 +1,4 @@
-"""A trained network in forms that other programs read: a target a module, each of which returns what is to be written.
+"""Export a trained network for other programs: each target is a module, which returns the content to write.
 
 ``onnx``, ``page`` and ``npz`` have ``render(network, saved) -> bytes``, the content of a file; ``c`` and ``hex``, which
 are written in one of several types of number, ``render(network, saved, kind, golden) -> {name: bytes}``, a folder's.

@@ -19,8 +19,8 @@ from lenet5_cli.export.layers import Weights, by_output, check_float32, codes, p
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 WIDTH = 116  # characters a line of numbers
-GOLDEN_SEED = 3  # of the drawn digits that the test program checks by: neither the training's nor the test's
-TOLERANCE = 1e-3  # of floating point, whose sums are taken in another order here
+GOLDEN_SEED = 3  # for the drawn digits of the test program; other than those of training and test images
+TOLERANCE = 1e-3  # for floating point, as C adds in another order
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,7 @@ def _limit(form: Form) -> str:
 
 
 def _buffer(layer: int) -> str:
-    """Return the array that the layer of this number, from 0, reads."""
+    """Return the input array of a layer, by its number from 0."""
     return "odd" if layer % 2 else "even"
 
 
@@ -394,7 +394,7 @@ def _dense(layer: Weights, form: Form) -> str:
 
 
 def _golden(network: LeNet5, form: Form, images: NDArray[np.uint8]) -> str:
-    """Return the header with images, drawn by lenet5, and what each layer makes of them."""
+    """Return the header with drawn images and the output of each layer for them."""
     output = network.layers[-1].name
     arrays = [_array(f"uint8_t golden_image[{len(images)}][LENET5_PIXELS]", images.reshape(len(images), -1))]
     for name, y in form.maps.items():
@@ -483,19 +483,19 @@ def _braced(values: NDArray[Any], depth: int) -> str:
 
 
 def _lines(text: str) -> str:
-    """Return strings of C in lines, which are broken at spaces alone: no string has one."""
+    """Join C strings to lines, broken only at spaces, which no string contains."""
     wrapper = TextWrapper(WIDTH, "    ", "    ", break_long_words=False, break_on_hyphens=False)
     return wrapper.fill(text)
 
 
 def _string(text: str) -> str:
-    """Return a text as a string of C, in ASCII: no byte can end it, begin a trigraph or join the next."""
+    """Return a text as a C string in ASCII: no character can end it, begin a trigraph or extend an escape before it."""
     plain = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-+.,:;!()=*/&@#$%"
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
 def _literal(value: Any) -> str:
-    """Return a number as C has it; of a float32, as many digits as tell it from its neighbours."""
+    """Return a number as a C literal; a float32 with as many digits as distinguish it from its neighbours."""
     if isinstance(value, np.floating):
         text = str(value) if 1e-4 <= abs(value) < 1e6 else f"{value:.9g}"
         return text + ("f" if "." in text or "e" in text else ".0f")

@@ -1,4 +1,4 @@
-"""The network in whole numbers: what the exports to C and hex compute with int8 or int16, bit for bit.
+"""The quantised network: what the exports to C and hex compute with int8 or int16, bit for bit.
 
 An output of 1 is a whole number ``one``. A layer's weights are whole numbers times one power of two, small enough that
 an int32 holds every sum that the weights allow: no sum is rounded or overflows, in whatever order it is taken.

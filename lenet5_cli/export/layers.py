@@ -1,4 +1,4 @@
-"""What the targets have in common: which layers they can describe, and how a picture becomes the network's input."""
+"""Code shared by the export targets: checks of the layers, and the scale of the network's input."""
 
 from typing import Any, NamedTuple, cast
 
@@ -19,7 +19,7 @@ Weights = Conv | Subsampling | Dense
 
 
 def check(network: LeNet5) -> None:
-    """Refuse a network with a layer that no target can describe.
+    """Refuse a network with a layer that the targets do not support.
 
     Raises:
         LeNet5Error: a layer is of another kind than the engine's own, or has another activation function than the
@@ -50,20 +50,20 @@ def check_float32(network: LeNet5) -> None:
 
 
 class Scale(NamedTuple):
-    """What numbers stand for: ``step`` times the number, plus ``low``."""
+    """A linear scale: an integer stands for ``step`` times itself, plus ``low``."""
 
     step: float
     low: float = 0.0
 
 
 def pixel_scale(network: LeNet5) -> Scale:
-    """Return what a pixel of 0 to 255 stands for; of a binary input, when the threshold has made it 0 or 255."""
+    """Return the scale of pixels 0 to 255; for binary input, of pixels that the threshold has set to 0 or 255."""
     low, high = SCALES[network.config.input]
     return Scale((high - low) / 255, low)
 
 
 def pixels(network: LeNet5) -> str:
-    """Return in words what pixels of 0 and of 255 are."""
+    """Describe the values of pixels 0 and 255 in words."""
     ends = "black, to 255, white, as on the picture itself" if network.config.as_is else "the paper, to 255, the ink"
     return f"from 0, {ends}"
 
@@ -85,7 +85,7 @@ def by_output(layer: Weights) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def description(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
-    """Return what the arrays of a network do not say, of plain lists, dicts, texts and numbers."""
+    """Return the metadata of a network, everything but its arrays, as plain lists, dicts, strings and numbers."""
     return {
         "lenet5": __version__,
         "input": {

@@ -1,4 +1,4 @@
-"""Arrays by name, with a JSON text that says the rest: for any language that reads zip and NumPy's format."""
+"""NPZ: arrays by name, and metadata as JSON, for any language that reads zip and NumPy's format."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def render(network: LeNet5, saved: Checkpoint) -> bytes:
 
 
 def _info(name: str) -> zipfile.ZipInfo:
-    """Return what the archive says of a member: the same at any time and, as of a Unix, on every system."""
+    """Return the zip entry of a member, with fixed time and system, so that the bytes are reproducible."""
     info = zipfile.ZipInfo(name)
     info.create_system = 3
     return info

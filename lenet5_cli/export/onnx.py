@@ -1,4 +1,4 @@
-"""ONNX: the whole way from pictures to digits as one graph of standard operators."""
+"""ONNX: preprocessing, network and answer as one graph of standard operators."""
 
 import json
 from typing import TYPE_CHECKING, Any

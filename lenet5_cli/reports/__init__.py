@@ -1,4 +1,4 @@
-"""Pictures and words about a network, its training and its answers."""
+"""Figures of a network and its training, and explanations of its answers."""
 
 from unicodedata import bidirectional
 
@@ -6,8 +6,8 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#b8b8b8"  # told apart by the colour
 
 
 def in_place(name: str) -> str:
-    """Return a name as it stands in a line of a picture: one from right to left between marks that keep what is beside.
+    """Return a name for a line of text in a picture: right-to-left names are put between directional isolates.
 
-    Without them, where fonts are laid out by Unicode's rules, two Hebrew names would change sides of an arrow.
+    Without these, Unicode's bidirectional layout would swap two Hebrew names around an arrow.
     """
     return f"\u200e{name}\u200e" if {*map(bidirectional, name)} & {"R", "AL", "AN"} else name

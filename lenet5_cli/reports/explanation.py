@@ -37,7 +37,7 @@ Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def in_words(reading: "Reading", names: Sequence[str]) -> str:
-    """Return a line that says which candidate was chosen of those there are, and which named classes are nearest."""
+    """Return a line of text with the chosen candidate, the number of candidates, and the nearest classes."""
     chosen = reading.chosen
     first, second = np.argsort(chosen.distances)[:2]
     at, then = chosen.distances[first], chosen.distances[second]
@@ -52,7 +52,7 @@ def in_words(reading: "Reading", names: Sequence[str]) -> str:
 
 
 def text_in_words(text: "Text", names: Sequence[str]) -> str:
-    """Return a line that says how many digits, or others of the named classes, were read, and which least surely."""
+    """Return a line of text with the number of digits, or other classes, that were read, and the least certain one."""
     digits = [each for row in text.rows for each in row]
     farthest = max(digits, key=lambda each: each.distance)
     rows = f" in {len(text.rows)} rows" if len(text.rows) > 1 else ""
@@ -134,7 +134,7 @@ def _picture(reading: "Reading") -> Panel:
 
 
 def _fit(image: Image.Image) -> Panel:
-    """Scale an image into a panel, of an enlarged one without smoothing."""
+    """Scale an image to fit into a panel; without smoothing if it is enlarged."""
     scale = SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
@@ -163,7 +163,7 @@ def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Panel:
 
 
 def _shortened(name: str, size: int, width: float) -> str:
-    """Return a name that is no wider than that: a longer one without its middle, as names may share either end."""
+    """Shorten a name to a width by leaving out its middle, as names may have a common start or end."""
     cut, kept = name, len(name)
     while _length(cut, size) > width and kept > 1:
         kept -= 1
@@ -172,7 +172,7 @@ def _shortened(name: str, size: int, width: float) -> str:
 
 
 def _fitting(words: str, width: int, largest: int = 20) -> int:
-    """Return the largest font size, of a few, in which a line is no wider than that."""
+    """Return the largest of a few font sizes in which a line fits a width."""
     return next((size for size in range(largest, 10, -2) if _length(words, size) <= width), 12)
 
 
@@ -196,7 +196,7 @@ def _pieces(words: str) -> list[str]:
 
 
 def _font(size: int, written: str = "") -> Font:
-    """Return a font in which a text can be written: Pillow's own has ASCII alone."""
+    """Return a font that has the characters of a text, as Pillow's own font has only ASCII."""
     path = None if written.isascii() else _installed(written)[0]
     with suppress(OSError):  # a font of pictures, which has one size
         return ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
