@@ -24,7 +24,7 @@ from lenet5_cli.training.step import Step
 
 
 class MissingError(LeNet5Error, ImportError):
-    """scikit-learn is not there: an ImportError too, as of any library that is missing."""
+    """scikit-learn is missing; also an ImportError, as for any missing library."""
 
 
 try:
@@ -40,21 +40,21 @@ PIXELS = SIDE * SIDE
 # Settings that partial_fit cannot change: of the network, and of the optimiser that its first pass makes.
 NETWORK = ("loss", "rubbish", "maps", "glyphs", "input", "activation", "connections", "init", "dtype")
 OPTIMIZER = ("optimizer", "clip", "ema")
-ROUNDED = 1e-6  # of what is white: so far beyond black and white may rounding take a number, as scalers do
+ROUNDED = 1e-6  # fraction of white by which pixels may be out of range, as scalers round
 
 
 class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """LeNet-5 as a scikit-learn classifier of pictures of 28x28 pixels, white on black.
 
-    X is (n, 784) or (n, 28, 28): numbers from 0 to 255, or, where the largest that it is fitted on is at most 1, from
-    0 to 1, or booleans. y is (n,), labels of any kind; the classes, sorted, have the glyphs of the sheet in their
-    order, so that there can be as many as it has glyphs: ten in that of the digits.
+    X is (n, 784) or (n, 28, 28): numbers from 0 to 255, or from 0 to 1 if the largest number in ``fit`` is at most 1,
+    or booleans. y is (n,), labels of any kind. The sorted classes are given the glyphs of the sheet in order, so that
+    there can be at most as many classes as glyphs: ten with the sheet of digits.
 
     Args:
-        epochs: passes over the training data; this and all below are settings of ``Config``, which says what they do.
+        epochs: passes over the training data; this and those below are settings of ``Config``, which describes them.
         lr: learning rate of the first epoch.
         batch_size: images in a step.
-        seed: of the initial weights and of each epoch's images; None: another for each call.
+        seed: the seed of the initial weights and of the images of each epoch; None: a new one for each call.
         optimizer, clip, schedule, lr_decay, warmup, ema, loss, rubbish, augment, order, samples_per_epoch, validation,
             keep, patience, max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
         threads: cores to compute on; the results are the same for any number.
@@ -64,7 +64,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_features_in_: 784.
         network_: the trained ``LeNet5``.
         history_: an ``Epoch`` for each pass of ``fit``.
-        pixel_max_: what white is in X: 255 or 1.
+        pixel_max_: the value of white in X: 255 or 1.
 
     Example:
         >>> LeNet5Classifier(epochs=20).fit(X, y).score(X_test, y_test)  # doctest: +SKIP
@@ -135,7 +135,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: X or y has another shape or other values, or there are more classes than glyphs.
         """
-        with self._whole():
+        with self._all_or_nothing():
             images, y = self._checked(X, y, classes=None)
             run = Run(self._config(), self._split(images, y), sheet=self._sheet())
             self.history_ = list(run.train(threads=self.threads))
@@ -146,24 +146,24 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:  # noqa: N803
         """Train for one more pass, at the constant learning rate ``lr``, over pictures X with labels y (n,).
 
-        The settings of the network stay those of the first call, or of ``fit``; likewise, from the first call on, those
-        of the optimiser: ``optimizer``, ``clip``, ``ema``.
+        The settings of the network must not change after ``fit`` or the first call, nor those of the optimiser,
+        ``optimizer``, ``clip`` and ``ema``, after the first call.
 
         Args:
             X: as for ``fit``; whether white is 255 or 1 is decided by the first call.
             y: some of the classes.
-            classes: all classes; demanded by the first call unless ``fit`` came before, and the same in later calls.
+            classes: all classes; required in the first call unless ``fit`` came before, and the same in later calls.
 
         Raises:
-            ValueError: X or y has another shape or other values, a label is none of the classes, or these or a setting
-                that stays are others.
+            ValueError: X or y has another shape or other values, a label is not one of the classes, or the classes or a
+                setting that must not change have changed.
         """
         first = not hasattr(self, "network_")
         if first and classes is None:
             raise ValueError("classes: not given; the first call of partial_fit needs all of them")
         if not first and classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
             raise ValueError(f"classes: {unique_labels(classes)}; expected those fitted before, {self.classes_}")
-        with self._whole():
+        with self._all_or_nothing():
             images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
             if foreign := set(np.unique(y)) - set(self.classes_):
                 raise ValueError(f"y: {min(map(str, foreign))} is none of the classes {self.classes_}")
@@ -171,7 +171,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             config = replace(own, schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
             if first:
                 self.network_, self._optimizer = LeNet5(own, self._sheet()), None
-            else:  # what was fitted stays as it is if this pass fails
+            else:  # train copies, so that the fitted network is unchanged if this pass fails
                 self.network_, self._optimizer = deepcopy(self.network_), deepcopy(self._optimizer)
             _demand_same(NETWORK, config, self.network_.config)
             if self._optimizer is None:
@@ -197,7 +197,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:  # noqa: N803
         """Return the probability (n, k) of each class: the softmax of the scores; raises as ``decision_function``."""
         scores = self._scores(X)
-        with np.errstate(under="ignore"):  # of what is far from a code
+        with np.errstate(under="ignore"):  # for pictures far from a code
             return softmax(scores)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
@@ -207,14 +207,14 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return labels
 
     def __sklearn_tags__(self) -> Any:
-        """Say that there is no negative ink."""
+        """Declare that X has no negative numbers."""
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
         return tags
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """Take over all attributes of a fit or, where it fails, none; what is wrong is then a ValueError."""
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Restore all attributes if fitting fails; raise a LeNet5Error as the ValueError that scikit-learn expects."""
         before = dict(self.__dict__)
         try:
             yield
@@ -230,7 +230,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return config if config.seed is not None else replace(config, seed=secrets.randbelow(2**32))
 
     def _sheet(self) -> glyphs.Sheet:
-        """Return a glyph for each class: the first ones of the sheet."""
+        """Return a sheet with the first glyphs, one for each class."""
         codes, names = glyphs.read(self.glyphs)
         if not 2 <= len(self.classes_) <= len(codes):
             raise ValueError(
@@ -288,7 +288,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _demand_same(names: tuple[str, ...], config: Config, begun: Config) -> None:
-    """Raise ValueError where a setting is no longer what it was when the network or its optimiser was made."""
+    """Raise ValueError if a setting has changed since the network or its optimiser was made."""
     for name in names:
         now, before = getattr(config, name), getattr(begun, name)
         if now != before:

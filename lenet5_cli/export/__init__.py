@@ -12,11 +12,11 @@ from lenet5_cli.files import filling, replacing
 
 
 class Target(NamedTuple):
-    """What ``--to`` can name.
+    """A choice of ``--to``.
 
     Attributes:
         output: the file or folder that is written by default.
-        types: the types of number it can be written in, the default first; none where there is no choice.
+        types: the types of number it can be written in, the default first; empty if there is no choice.
     """
 
     output: str
@@ -35,10 +35,10 @@ TARGETS = {
 def write(path: Path, rendered: bytes | Mapping[str, bytes], demand: Callable[[], None] = lambda: None) -> None:
     """Write a file, or the files of a folder, which is made if need be: all of them or none.
 
-    ``demand`` is called while nobody else writes them, and raises where they are not to be replaced.
+    ``demand`` is called while the output is locked, and raises an error if existing files must not be replaced.
 
     Raises:
-        LeNet5Error: the disk is full, or it cannot be written; what was there before stays.
+        LeNet5Error: the disk is full, or it cannot be written; existing files stay.
     """
     if isinstance(rendered, bytes):
         with replacing(path) as file:

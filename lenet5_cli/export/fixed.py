@@ -1,12 +1,12 @@
 """The quantised network: what the exports to C and hex compute with int8 or int16, bit for bit.
 
-An output of 1 is a whole number ``one``. A layer's weights are whole numbers times one power of two, small enough that
-an int32 holds every sum that the weights allow: no sum is rounded or overflows, in whatever order it is taken.
+An output of 1 is represented by the integer ``one``. The weights of a layer are integers times a power of two, chosen
+such that an int32 holds every possible sum: sums are exact and never overflow, in any order.
 
 ``sum = sum_c x[n,c] weight[k,c] + bias[k]``, ``position = clamp(sum >> shift)``, ``y[n,k] = f(position)``
 
-f is a table of the activation function, read on the straight line between two entries. No image is needed to find the
-scales, as the activation function bounds every output.
+f is a table of the activation function with linear interpolation. No calibration images are needed to find the scales,
+because the activation function bounds every output.
 """
 
 from collections.abc import Iterator
@@ -23,24 +23,24 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.export.layers import Scale, Weights, by_output, check, codes, pixel_scale, weighted
 
 Integers = NDArray[np.integer[Any]]
-Whole = NDArray[np.float64]  # whole numbers, which float64 holds and multiplies exactly, and BLAS fast
+Whole = NDArray[np.float64]  # integers in float64, which is exact here and for which BLAS is fast
 
-PIXEL_ONE = 255  # what a binary pixel becomes
+PIXEL_ONE = 255  # the value of a binary pixel that is 1
 INT32_MAX = 2**31 - 1
 TABLE_END = 16  # the table goes from -16 to 16, beyond which both functions are flat
-TABLE_BITS = 4  # its entries are 1/16 apart: on the line between two, the error is below 0.0002
+TABLE_BITS = 4  # its entries are 1/16 apart: the error of linear interpolation is below 0.0002
 INTERVALS = 2 * TABLE_END << TABLE_BITS
-PIECE = 100  # images computed together, whose windows take some 16 MB
+PIECE = 100  # images computed together; their windows take some 16 MB
 
 
 @dataclass(frozen=True)
 class Type:
-    """How numbers are held.
+    """A type of quantised numbers.
 
     Attributes:
         weight: the type of a weight.
-        one: the output that stands for 1, by activation function.
-        line_bits: how finely the line between two entries of the table is read.
+        one: the integer that represents an output of 1, by activation function.
+        line_bits: the number of bits of a position between two entries of the table.
     """
 
     weight: np.dtype[Any]
@@ -56,14 +56,14 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Stage:
-    """A layer in whole numbers.
+    """A quantised layer.
 
     Attributes:
-        layer: what it computes, on numbers.
+        layer: the layer that was quantised.
         weight: [k, ...], the output map or unit first.
-        bias: [k], int32, with the table's start and the half that rounds already added.
-        shift: how many bits of a sum are dropped to find the position in the table.
-        scale: what a whole weight is multiplied with to give the real one: a power of two over the step of the input.
+        bias: [k], int32, with the start of the table and one half, for rounding, already added.
+        shift: the number of bits by which a sum is shifted right to give the position in the table.
+        scale: the factor from an integer weight to the real one: a power of two over the step of the input.
     """
 
     layer: Weights
@@ -74,12 +74,12 @@ class Stage:
 
 
 class FixedPoint:
-    """A network quantised, and the integer arithmetic that its exports do.
+    """A quantised network, and the integer arithmetic of its exports.
 
     Attributes:
-        network: what was quantised.
-        type: how numbers are held.
-        one: the output that stands for 1.
+        network: the network that was quantised.
+        type: the type of the numbers.
+        one: the integer that represents an output of 1.
         activation: the type of an output, and of a pixel of the input.
         pixel_offset: what is added to a pixel of 0 to 255 so that it fits ``activation``.
         table: f at the ``INTERVALS + 1`` ends of the intervals.
@@ -119,7 +119,7 @@ class FixedPoint:
         self.threshold = None if threshold is None else int(min(threshold * self.one**2, INT32_MAX))
 
     def _quantised(self, layer: Weights, scale: Scale, largest: int) -> Stage:
-        """Return a layer with the finest weights of which each fits its type and each sum an int32."""
+        """Quantise a layer with the finest scale at which all weights fit their type and all sums an int32."""
         weight, bias = by_output(layer)
         pixels = layer.kernel_size**2 if isinstance(layer, Subsampling) else 1
         least = TABLE_BITS + self.type.line_bits
@@ -140,7 +140,7 @@ class FixedPoint:
         raise LeNet5Error(f"{there} are too large for {self.type.weight}; expected smaller ones, or another type")
 
     def maps(self, images: NDArray[np.uint8]) -> dict[str, Integers]:
-        """Return what each layer makes of pictures (n, 28, 28), white on black, in whole numbers, by name.
+        """Return the integer output of each layer, by name, for pictures (n, 28, 28), white on black.
 
         The first is ``input``, (n, 1, 32, 32), and the last is what ``distances`` returns.
         """
@@ -157,7 +157,7 @@ class FixedPoint:
         return scores
 
     def _layers(self, images: NDArray[np.uint8]) -> Iterator[tuple[str, Whole]]:
-        """Yield the input and each layer's output, with its name."""
+        """Yield the input and each layer's output, each with its name."""
         binary = self.network.config.input == "binary"
         pixels = np.where(images >= THRESHOLD, PIXEL_ONE, 0) if binary else images
         around = ((0, 0), (0, 0), (PADDING, PADDING), (PADDING, PADDING))
@@ -170,7 +170,7 @@ class FixedPoint:
         yield self.network.layers[-1].name, np.einsum("nkc,nkc->nk", differences, differences)
 
     def _activated(self, sums: Whole, shift: int) -> Whole:
-        """Return f of sums, by the table."""
+        """Return the activation function of sums, by the table."""
         bits = self.type.line_bits
         position = np.clip(sums.astype(np.int64) >> shift, 0, (INTERVALS << bits) - 1)
         entry, along = position >> bits, position & ((1 << bits) - 1)
