@@ -24,7 +24,7 @@ from watch import run
 
 from lenet5_cli.config import Config, read
 
-INGREDIENTS = ("augment", "input", "order", "schedule", "init", "glyphs", "ema", "clip")
+INGREDIENTS = ("augment", "input", "order", "schedule", "init", "glyphs", "ema", "clip", "weight_decay")
 DRAWN: dict[str, object] = {"data": "builtin:60000", "augment": "elastic"}
 MORE = {"drawn": 60000, "samples-per-epoch": 120000, "glyphs": "codes", "epochs": 40}  # for those that are taught
 

@@ -113,6 +113,9 @@ class Config:
     clip: float = _optimisation(
         2.0, "Scale longer gradients to this length, with --optimizer sgd; 0: none.", metavar="LENGTH", low=0
     )
+    weight_decay: float = _optimisation(
+        0.0, "Shrink the weights in each step by this factor of the learning rate.", metavar="FACTOR", low=0, high=1
+    )
     lr_decay: float = _optimisation(
         0.95, "Factor of the learning rate after each epoch.", metavar="FACTOR", low=0, high=1
     )

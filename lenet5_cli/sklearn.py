@@ -39,7 +39,7 @@ except ImportError as error:
 PIXELS = SIDE * SIDE
 # Settings that partial_fit cannot change: of the network, and of the optimiser that its first pass makes.
 NETWORK = ("loss", "rubbish", "maps", "glyphs", "input", "activation", "connections", "init", "dtype")
-OPTIMIZER = ("optimizer", "clip", "ema")
+OPTIMIZER = ("optimizer", "clip", "weight_decay", "ema")
 ROUNDED = 1e-6  # fraction of white by which pixels may be out of range, as scalers round
 
 
@@ -55,8 +55,9 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         lr: learning rate of the first epoch.
         batch_size: images in a step.
         seed: the seed of the initial weights and of the images of each epoch; None: a new one for each call.
-        optimizer, clip, schedule, lr_decay, warmup, ema, loss, rubbish, augment, order, samples_per_epoch, validation,
-            keep, patience, max_time, maps, glyphs, input, activation, connections, init, dtype: likewise.
+        optimizer, clip, weight_decay, schedule, lr_decay, warmup, ema, loss, rubbish, augment, order,
+            samples_per_epoch, validation, keep, patience, max_time, maps, glyphs, input, activation, connections, init,
+            dtype: likewise.
         threads: cores to compute on; the results are the same for any number.
 
     Attributes:
@@ -79,6 +80,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed: int | None = 0,
         optimizer: str = "adam",
         clip: float = 2.0,
+        weight_decay: float = 0.0,
         schedule: str = "cosine",
         lr_decay: float = 0.95,
         warmup: float = 0.5,
@@ -107,6 +109,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
         self.optimizer = optimizer
         self.clip = clip
+        self.weight_decay = weight_decay
         self.schedule = schedule
         self.lr_decay = lr_decay
         self.warmup = warmup
@@ -147,7 +150,7 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Train for one more pass, at the constant learning rate ``lr``, over pictures X with labels y (n,).
 
         The settings of the network must not change after ``fit`` or the first call, nor those of the optimiser,
-        ``optimizer``, ``clip`` and ``ema``, after the first call.
+        ``optimizer``, ``clip``, ``weight_decay`` and ``ema``, after the first call.
 
         Args:
             X: as for ``fit``; whether white is 255 or 1 is decided by the first call.

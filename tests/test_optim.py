@@ -41,6 +41,17 @@ def test_adam_by_hand() -> None:
     assert adam.state.keys() == {"mean", "square", "steps"}  # as checkpoints have it
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_shrink_before_a_step_apart_from_the_gradients(name: str) -> None:
+    plain, shrunk = (optimizer(Config(optimizer=name, weight_decay=decay), np.zeros(2)) for decay in (0, 0.5))
+    parameters, other = np.array([4.0, -8.0]), np.array([4.0, -8.0])
+    for lr in (0.1, 0.2):
+        parameters *= 1 - lr * 0.5
+        plain.step(parameters, np.array([30.0, 40.0]), lr)
+        shrunk.step(other, np.array([30.0, 40.0]), lr)
+        np.testing.assert_array_equal(other, parameters)
+
+
 def test_averaged_by_hand() -> None:
     parameters, one = np.array([8.0]), np.array([1.0])
     averaged = optimizer(Config(ema=0.5, clip=0), parameters)

@@ -16,24 +16,30 @@ START_SHARE = 0.3
 class SGD:
     """Stochastic gradient descent: ``parameters -= lr gradients`` (report, training).
 
-    With a ``clip``, longer gradients are scaled to this length: ``parameters -= lr gradients clip / |gradients|``.
+    With a ``clip``, longer gradients are scaled to this length: ``parameters -= lr gradients clip / |gradients|``. With
+    a ``decay``, every parameter first shrinks: ``parameters *= 1 - lr decay``.
 
     Attributes:
         state: the arrays that the next step depends on besides the parameters, by name; updated in place.
 
-    Source for clipping: Pascanu et al. 2013, algorithm 1.
+    Source for clipping: Pascanu et al. 2013, algorithm 1; for decay: Loshchilov and Hutter 2019.
     """
 
-    def __init__(self, clip: float = 0.0) -> None:
-        self.clip = clip
+    def __init__(self, clip: float = 0.0, decay: float = 0.0) -> None:
+        self.clip, self.decay = clip, decay
         self.state: dict[str, Array] = {}
 
     def step(self, parameters: Array, gradients: Array, lr: float) -> None:
         """Update ``parameters`` in place; ``gradients`` are overwritten."""
+        self._shrink(parameters, lr)
         if self.clip and (length := float(np.sqrt(gradients @ gradients))) > self.clip:
             lr *= self.clip / length
         gradients *= lr
         parameters -= gradients
+
+    def _shrink(self, parameters: Array, lr: float) -> None:
+        if self.decay:
+            parameters *= 1 - lr * self.decay
 
     @contextmanager
     def epoch(self, parameters: Array) -> Iterator[None]:  # noqa: ARG002
@@ -44,12 +50,14 @@ class SGD:
 class Adam(SGD):
     """Adam: steps along the mean gradient over the root of its mean square (Kingma and Ba 2015, algorithm 1).
 
+    ``decay`` is that of ``SGD``, apart from the gradients (AdamW: Loshchilov and Hutter 2019, algorithm 2).
+
     ``mean = b1 mean + (1 - b1) gradients``, ``square = b2 square + (1 - b2) gradients^2``,
     ``parameters -= lr mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + 1e-8)``, t being the step, from 1.
     """
 
-    def __init__(self, parameters: Array, b1: float = 0.9, b2: float = 0.999) -> None:
-        self.b1, self.b2 = b1, b2
+    def __init__(self, parameters: Array, decay: float = 0.0, b1: float = 0.9, b2: float = 0.999) -> None:
+        self.decay, self.b1, self.b2 = decay, b1, b2
         self.state = {
             "mean": np.zeros_like(parameters),
             "square": np.zeros_like(parameters),
@@ -58,6 +66,7 @@ class Adam(SGD):
 
     def step(self, parameters: Array, gradients: Array, lr: float) -> None:
         """Update ``parameters`` in place."""
+        self._shrink(parameters, lr)
         mean, square, steps = self.state.values()
         steps += 1
         mean += (1 - self.b1) * (gradients - mean)
@@ -106,15 +115,15 @@ class Averaged(SGD):
             parameters += self.share * (self.state["start"] - self.average)
 
 
-OPTIMIZERS: dict[str, Callable[[Array, float], SGD]] = {
-    "sgd": lambda _, clip: SGD(clip),
-    "adam": lambda parameters, _: Adam(parameters),
+OPTIMIZERS: dict[str, Callable[[Array, Config], SGD]] = {
+    "sgd": lambda _, config: SGD(config.clip, config.weight_decay),
+    "adam": lambda parameters, config: Adam(parameters, config.weight_decay),
 }
 
 
 def optimizer(config: Config, parameters: Array) -> SGD:
     """Return the optimiser that the settings name, wrapped in ``Averaged`` if they set ``ema``."""
-    chosen = OPTIMIZERS[config.optimizer](parameters, config.clip)
+    chosen = OPTIMIZERS[config.optimizer](parameters, config)
     share = START_SHARE if config.rehearse else 0.0
     return Averaged(chosen, parameters, config.ema, share) if config.ema else chosen
 
