@@ -51,7 +51,7 @@ FORMATS = ("idx", "npz", "folders")
 
 
 def _reading(command: "Callable[..., Any]") -> "Callable[..., Any]":
-    """Add the options that say how a source becomes images."""
+    """Add the options that say how a source is read."""
     command = option("--as-is", group="Data", is_flag=True, help="Only scale pictures to 28x28.")(command)
     return option(
         "--test-fraction",
@@ -96,7 +96,7 @@ def list_() -> None:
     for name, classes in (("builtin", 10), ("builtin-letters", 26)):
         table.add_row(f"{name}[:N]", "12,000", str(classes), "MIT", "-", "drawn by lenet5 itself")
     screen = console()
-    screen.width = max(screen.width, 140)  # a page is to be copied whole
+    screen.width = max(screen.width, 140)  # so that links to pages are not cut
     screen.print(table)
 
 
@@ -126,7 +126,7 @@ def fetch(names: "tuple[str, ...]") -> None:
 
 
 def _fetch(name: str, split: str) -> None:
-    """Download a split, though the data may be in a folder of the user's too."""
+    """Download a split into the cache, even if the data is also in a folder of the user."""
     from lenet5_cli.data import remote
     from lenet5_cli.data.sources import DownloadError, Reading, fetched
 
@@ -209,7 +209,7 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
 
 
 def _check_target(target: Path, form: str, overwrite: bool) -> None:
-    """Refuse what may not be replaced, and a name or a folder to which another form belongs."""
+    """Refuse to replace existing data, and a target whose name or content belongs to another format."""
     from lenet5_cli.data import folders, sources
 
     if form == "npz" and target.suffix != ".npz":
@@ -253,7 +253,7 @@ def _show_counts(splits: "dict[str, Split]", names: "Sequence[str]") -> None:
 
 
 def _show_sizes(splits: "dict[str, Split]") -> None:
-    """Say how large the pictures of a folder are in their files."""
+    """Print the sizes of the pictures in a folder."""
     from lenet5_cli.pictures.decode import size_of
 
     files = [path for split in splits.values() for path in split.places if Path(path).is_file()]
@@ -265,7 +265,7 @@ def _show_sizes(splits: "dict[str, Split]") -> None:
 
 
 def _show_loose(splits: "dict[str, Split]") -> None:
-    """Name the pictures that stand beside the folders of the classes, and are in none."""
+    """Print the names of pictures that are not in the folder of a class."""
     from lenet5_cli.commands.predict import ENDINGS
     from lenet5_cli.data.folders import of_system
 
@@ -289,7 +289,7 @@ def _place(split: "Split", at: int) -> str:
 
 
 def _show_duplicates(splits: "dict[str, Split]", names: "Sequence[str]") -> None:
-    """Say which test images are training images too, and which equal images of a split have different labels."""
+    """Print which test images are also training images, and which equal images of a split have different labels."""
     import numpy as np
 
     digests = {name: _digests(np.asarray(split.images)) for name, split in splits.items()}
@@ -307,7 +307,7 @@ def _show_duplicates(splits: "dict[str, Split]", names: "Sequence[str]") -> None
 
 
 def _list_pairs(pairs: "list[tuple[str, int, str, int]]", splits: "dict[str, Split]", names: "Sequence[str]") -> None:
-    """List equal images, the place of each and its label where they differ."""
+    """Print groups of equal images: the place of each, and its label if they differ."""
     for a, at, b, known in pairs[:LISTED]:
         labels = [names[splits[a].labels[at]], names[splits[b].labels[known]]]
         differ = "" if labels[0] == labels[1] else f", labelled {labels[0]} and {labels[1]}"
@@ -315,7 +315,7 @@ def _list_pairs(pairs: "list[tuple[str, int, str, int]]", splits: "dict[str, Spl
 
 
 def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Path, as_is: bool) -> None:
-    """List the labels that a model contradicts, by the probability of what it reads."""
+    """Print the labels that a model contradicts, the most probable answers first."""
     from lenet5_cli.engine.network import LeNet5
     from lenet5_cli.storage import checkpoint
 
@@ -334,7 +334,7 @@ def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Pa
 def _doubts(
     network: "LeNet5", name: str, split: "Split", names: "Sequence[str]", model: Path
 ) -> "Iterator[tuple[float, str]]":
-    """Yield what to say of each label that the network contradicts, and minus the probability of what it reads."""
+    """Yield, for each label that the network contradicts, minus the probability of its answer and the line to print."""
     import numpy as np
 
     from lenet5_cli.data.sources import places
@@ -356,7 +356,7 @@ def _doubts(
 
 
 def _draw_sheet(split: "Split", path: Path) -> None:
-    """Draw some images of each class, a row each."""
+    """Draw a contact sheet: a row of images for each class."""
     import numpy as np
     from PIL import Image
 
@@ -398,7 +398,7 @@ def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path, de
             idx.write(folder / f"{prefix}-images-idx3-ubyte", split.images)
             idx.write(folder / f"{prefix}-labels-idx1-ubyte", labels)
     if not kept:
-        (target / sources.NAMES_FILE).unlink(missing_ok=True)  # of what was there before
+        (target / sources.NAMES_FILE).unlink(missing_ok=True)  # from other data that is replaced
 
 
 def _to_npz(splits: "dict[str, Split]", names: "Sequence[str]", target: Path, demand: "Callable[[], None]") -> None:

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 DRAWN = 200  # wrong answers, at most
 COVERAGES = (1, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)  # of --reject: fractions of the images answered
 PAIRS = 5  # of confused classes that are shown
-MATRIX = 20  # classes, at most, whose confusions are shown as a table: that of more is in pieces on 80 columns
-TAKEN_FOR = 3  # answers that are then shown beside each class
+MATRIX = 20  # classes up to which the confusion matrix is printed: a larger one does not fit on 80 columns
+TAKEN_FOR = 3  # the most frequent wrong answers that are shown for each class instead
 
 # The style of a confusion below each fraction of the digit's images. Colour-blind people can tell blue and orange
 # apart; as text and background are both set, they are readable on light and dark terminals.
@@ -154,7 +154,7 @@ def evaluate(
             note_trained_on(saved, where, images)  # which loads more
         agree(ranks, **{split: images})
         count = partial(measure, data=images, threads=threads_of(ranks, threads), ranks=ranks, track=bar)
-        # As a committee of one, whose loss is the cross-entropy: beside each other stand losses of one kind.
+        # As a committee of one, so that all losses in the table are the cross-entropy.
         each = [count(Committee([network])) for network in networks] if networks[1:] else []
         tally = count(classifier, keep=DRAWN if errors else 0, score=_integers(networks[0], kind) if kind else None)
         if not ranks.leader:
@@ -174,7 +174,7 @@ def evaluate(
 
 
 def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> None:
-    """Refuse pictures that cannot be drawn or written."""
+    """Check that plots can be drawn and written."""
     refuse_shared(plot, errors)
     refuse_existing(overwrite, plot, errors)
     demand_plot("--plot", plot)
@@ -182,14 +182,14 @@ def _demand_places(plot: Path | None, errors: Path | None, overwrite: bool) -> N
 
 
 def _integers(network: "LeNet5", kind: str) -> "Score":
-    """Return what computes the scores in integers, as an export of this type does."""
+    """Return a function that computes the scores in integers, as an export of this type does."""
     from lenet5_cli.export.fixed import FixedPoint
 
     return FixedPoint(network, kind).scores
 
 
 def _draw(tally: "Tally", split: "Split", plot: Path | None, errors: Path | None) -> None:
-    """Draw the pictures that are asked for."""
+    """Draw the plots of the options."""
     if plot or errors:
         from lenet5_cli.reports import figures
 
@@ -202,7 +202,7 @@ def _draw(tally: "Tally", split: "Split", plot: Path | None, errors: Path | None
 
 
 def _models(names: list[str], each: "list[Tally]") -> dict[str, Any]:
-    """Return which model was measured; of several, what each is alone."""
+    """Return the name of the model; of several, the results of each alone."""
     if not each:
         return {"model": names[0]}
     kept = ("right", "accuracy", "interval", "loss")
@@ -211,7 +211,7 @@ def _models(names: list[str], each: "list[Tally]") -> dict[str, Any]:
 
 
 def _show_models(names: list[str], each: "list[Tally]") -> None:
-    """Show what each of several models is alone; nothing of one."""
+    """Print a table of the results of each model alone, if there are several."""
     if not each:
         return
     screen = console()
@@ -228,7 +228,7 @@ def _figures(tally: "Tally") -> dict[str, Any]:
     of = tally.confusion.sum(axis=1).tolist()
 
     def name(label: int) -> int | str:
-        """Return a class as it is named: a digit is a number."""
+        """Return a class as in JSON: the digits as numbers, others by name."""
         return label if tally.noun == "digit" else tally.names[label]
 
     return {
@@ -251,7 +251,7 @@ def _figures(tally: "Tally") -> dict[str, Any]:
 
 
 def _bins(tally: "Tally") -> "Iterator[dict[str, Any]]":
-    """Yield each bin of confidence that is not empty."""
+    """Yield the bins of confidence that are not empty."""
     count = tally.bins.shape[1]
     for number, (images, right, confidence) in enumerate(tally.bins.T.tolist()):
         if images:
@@ -265,7 +265,7 @@ def _bins(tally: "Tally") -> "Iterator[dict[str, Any]]":
 
 
 def _refusals(tally: "Tally", threshold: float | None) -> dict[str, Any]:
-    """Return what ``--reject`` says: the curve, and the point on it at the model's own threshold, where it has one."""
+    """Return the results of ``--reject``: a curve over coverages, and the point at the model's threshold, if any."""
     import numpy as np
 
     def point(refusal: "Rejection") -> dict[str, Any]:
@@ -314,7 +314,7 @@ def _show(tally: "Tally", split: str) -> None:
 
 
 def _classes(screen: "Console", tally: "Tally") -> "Table":
-    """Return a row for each class; of too many for a table of confusions, with what it is taken for most often."""
+    """Return a row for each class; without a confusion matrix, with its most frequent wrong answers."""
     wide = len(tally.names) > MATRIX
     headers = [tally.noun, "images", "precision", "recall", "F1", *(["taken for"] if wide else [])]
     table = _table(screen, *headers, title=f"Each {tally.noun}")
@@ -338,7 +338,7 @@ def _taken_for(tally: "Tally", label: int) -> str:
 
 
 def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
-    """Yield the table of confusions, split if the terminal is too narrow for all answers side by side."""
+    """Yield the confusion matrix, split into several tables if the terminal is too narrow."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -362,7 +362,7 @@ def _confusions(screen: "Console", tally: "Tally") -> "Iterator[Table]":
 
 
 def _parts(widths: list[int], room: int) -> list[range]:
-    """Split columns into runs that fit side by side, of at least one column each."""
+    """Split columns into groups that fit a width, of at least one column each."""
     parts, start = [], 0
     for column in range(1, len(widths) + 1):
         if column == len(widths) or sum(widths[start : column + 1]) > room:

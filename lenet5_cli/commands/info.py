@@ -184,7 +184,7 @@ def _draw(network: "LeNet5", saved: "Checkpoint", folder: Path, data: str | None
 def _samples(
     network: "LeNet5", saved: "Checkpoint", data: str | None
 ) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]] | None":
-    """Return the first test image of each class: of the data named, of the model's own, or else of drawn ones."""
+    """Return the first test image of each class: of ``--data``, else of the model's data, else of drawn images."""
     import numpy as np
 
     from lenet5_cli.training.loop import demand_classes
@@ -209,7 +209,7 @@ def _samples(
 
 
 def _drawn(network: "LeNet5", saved: "Checkpoint") -> "Split | None":
-    """Return built-in images of a network's classes, and say so; None where there are none."""
+    """Return built-in images of a network's classes, with a note; None if there are none."""
     from lenet5_cli.data.sources import classes_of, places
 
     for source, what in (("builtin", "digits"), ("builtin-letters", "letters")):
@@ -272,11 +272,11 @@ def _show_origin(screen: "Console", facts: dict[str, Any]) -> None:
 
 
 def _show_settings(screen: "Console", settings: dict[str, Any]) -> None:
-    """Show the settings that differ from the preset nearest to them, and say how the others stand."""
+    """Print the settings that differ from the most similar preset, and how many are equal."""
     presets, default = {name: _preset(name) for name in config.presets()}, _plain(asdict(config.Config()))
 
     def distance(name: str) -> tuple[int, int]:
-        """Return in how many settings a preset is another; of two as near, the nearer to the defaults wins."""
+        """Return the sort key of a preset: how many settings differ, then how many of its own differ from defaults."""
         return len(_differing(settings, presets[name])), len(_differing(default, presets[name]))
 
     nearest = min(presets, key=distance)
@@ -307,7 +307,7 @@ def _preset(name: str) -> dict[str, Any]:
 
 
 def _show_curve(screen: "Console", name: str, history: list[dict[str, Any]]) -> None:
-    """Show one number of every epoch: first, last, best, and a line of blocks; nothing if no epoch has it."""
+    """Print the first, last and best value of a number over the epochs, and a sparkline; nothing if there are none."""
     values = {epoch["epoch"]: epoch[name] for epoch in history if name in epoch}
     if not values:
         return
@@ -320,7 +320,7 @@ def _show_curve(screen: "Console", name: str, history: list[dict[str, Any]]) -> 
 
 
 def _curve(values: list[float], width: int, levels: str) -> str:
-    """Draw values as characters, higher for larger values; more values than columns are averaged."""
+    """Draw values as a sparkline of block characters; if there are more than columns, they are averaged."""
     from statistics import fmean
 
     columns, count = min(len(values), width), len(values)
@@ -343,7 +343,7 @@ def _say(screen: "Console", sentence: str) -> None:
 
 
 def _text(screen: "Console", value: Any) -> "Text":
-    """Show a value as it is."""
+    """Return a value as text."""
     match value:
         case None:
             shown = "not set"
@@ -365,7 +365,7 @@ def _joined(items: "Iterable[Any]") -> str:
 
 
 def _plain(value: Any, depth: int = 2) -> Any:
-    """Return what JSON can hold of a value from a file, where it may be anything, even a list that holds itself."""
+    """Return a value that JSON can hold, for any value from a file, even a list that contains itself."""
     match value:
         case None | bool() | str():
             return value

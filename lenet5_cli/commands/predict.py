@@ -58,10 +58,10 @@ ENDINGS = (
     *(".tif", ".tiff", ".webp"),
 )
 IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # that --explain writes
-AHEAD = 4  # pictures a thread may be ahead of what is printed
+AHEAD = 4  # pictures per thread that may be read before they are printed
 NAME_WIDTH, NAME_MIN = 50, 20  # characters of the table's column of files
 SOURCE = Named("a picture, a folder or -")
-LOWEST_SHOWN = 0.0001  # a smaller probability of a further answer would be shown as 0.0000
+LOWEST_SHOWN = 0.0001  # of further answers: a smaller probability would be printed as 0.0000
 
 
 @click.command(cls=SharedCommand)
@@ -183,12 +183,12 @@ def predict(
 
 
 def _reader(at: int, file: Path, ranks: "Ranks") -> int:
-    """Return which rank reads a file; the launcher hands standard input to the leader alone."""
+    """Return the rank that reads a file; only the leader has standard input."""
     return 0 if file == STANDARD_INPUT else at % ranks.size
 
 
 def _collected(files: list[Path], own: Iterator[dict[str, Any]], ranks: "Ranks") -> Iterator[dict[str, Any]]:
-    """Yield the answers to all files in their order, those that the leader has read and those that it is told."""
+    """Yield the answers for all files in order, from the leader and from the other ranks."""
     for at, file in enumerate(files):
         reader = _reader(at, file, ranks)
         yield ranks.collect(reader) if reader else next(own)
@@ -211,7 +211,7 @@ def _files(sources: Sequence[Path], recursive: bool) -> Iterator[Path]:
             yield source
             continue
         found = sorted(_listed(source, recursive))
-        if not found and len(sources) > 1:  # the others are read
+        if not found and len(sources) > 1:  # go on with the others
             yield source
         elif not found:
             deeper = "" if recursive else "; --recursive looks into its subfolders too"
@@ -220,8 +220,8 @@ def _files(sources: Sequence[Path], recursive: bool) -> Iterator[Path]:
 
 
 def _listed(folder: Path, recursive: bool) -> Iterator[Path]:
-    """Yield the pictures in a folder, and with ``recursive`` in its folders; and what of these cannot be listed."""
-    from lenet5_cli.data.folders import of_system  # which one picture need not wait for
+    """Yield the pictures in a folder, with ``recursive`` also in its subfolders, and folders that cannot be listed."""
+    from lenet5_cli.data.folders import of_system  # not needed for a single picture
 
     unlisted: list[OSError] = []
     for parent, folders, names in os.walk(folder, onerror=unlisted.append):
@@ -252,7 +252,7 @@ def _check_explain(path: Path | None, files: list[Path]) -> None:
 
 
 def _classifier(models: tuple[Path, ...], accept: float | None, shifted: bool) -> "Classifier":
-    """Return the network of a checkpoint, of ``./model.pkl`` or of the bundled model, or several, and say which."""
+    """Return the network of the given checkpoints, of ``./model.pkl`` or of the bundled model, and print which."""
     from lenet5_cli.engine.committee import together
 
     found = not models and DEFAULT_MODEL.exists()
@@ -280,7 +280,7 @@ def _classifier(models: tuple[Path, ...], accept: float | None, shifted: bool) -
 def _reading_with(
     network: "Classifier", rotate: int, every: bool
 ) -> "Callable[[Path | bytes], Reading | Text | LeNet5Error]":
-    """Return what reads a file, or the bytes of one, with a network of its own in each thread."""
+    """Return a function that reads a file, or its bytes, with a separate network in each thread."""
     from lenet5_cli.pictures.read import read, read_digits  # which says so where OpenCV is missing
 
     import cv2  # isort: skip
@@ -307,7 +307,7 @@ def _reading_with(
 def _readings(
     network: "Classifier", files: list[Path], threads: int, rotate: int, every: bool
 ) -> "Generator[tuple[Path, Reading | Text | LeNet5Error]]":
-    """Yield what was read of each file, in order, on several threads."""
+    """Read files on several threads, and yield the answers in order."""
     from concurrent.futures import ThreadPoolExecutor
 
     from threadpoolctl import threadpool_limits
@@ -315,7 +315,7 @@ def _readings(
     reading = _reading_with(network, rotate, every)
 
     def submit(file: Path) -> "tuple[Path, Future[Reading | Text | LeNet5Error]]":
-        # Standard input is waited for here: Ctrl-C does not reach a thread of the pool.
+        # Standard input is read here, because Ctrl-C would not interrupt a thread of the pool.
         source = sys.stdin.buffer.read(PICTURE_LIMIT + 1) if file == STANDARD_INPUT else file
         try:
             return file, pool.submit(reading, source)
@@ -338,7 +338,9 @@ def _readings(
                     yield file, result
                     bar.update()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # a command that ends early waits for no picture
+            pool.shutdown(
+                wait=False, cancel_futures=True
+            )  # if the command ends early, do not wait for running pictures
             raise
         pool.shutdown()
 
@@ -346,7 +348,7 @@ def _readings(
 def _answers(
     readings: "Iterable[tuple[Path, Reading | Text | LeNet5Error]]", explain: Path | None, network: "Classifier"
 ) -> Iterator[dict[str, Any]]:
-    """Yield what ``--json`` prints of each picture: the answer, why there is none, or the error."""
+    """Yield the object that ``--json`` prints for each picture: the answer, why there is none, or the error."""
     from lenet5_cli.pictures.lines import Text
 
     for file, reading in readings:
@@ -361,7 +363,7 @@ def _answers(
 
 
 def _named(sheet: "Sheet", label: int | None) -> int | str | None:
-    """Return a class as it is named: a digit is a number."""
+    """Return a class as in JSON: the digits as numbers, others by name."""
     return label if label is None or sheet.noun == "digit" else sheet.names[label]
 
 
@@ -411,7 +413,7 @@ def _explain(path: Path, reading: "Reading | Text", network: "Classifier", file:
 
 
 def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
-    """Print an object a picture; return how many showed no digit."""
+    """Print an object for each picture; return how many had no digit."""
     refused = 0
     for answer in answers:
         click.echo(json.dumps(answer))
@@ -444,20 +446,20 @@ def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int
 
 
 def _note_others(answer: dict[str, Any]) -> None:
-    """Say where a picture shows more than the one that is named, which neither the table nor CSV has room for."""
+    """Print a note if a picture has more digits than the answer, as the table and CSV have no column for this."""
     if others := answer.get("others"):
         click.echo(f"{printable(answer['file'])}: {others} more beside it; --all reads them", err=True)
 
 
 def _csv_line(values: Iterable[Any]) -> str:
-    """Return a line of CSV; a carriage return is quoted, which Python before 3.13 does only where lines end in one."""
+    """Return a line of CSV, with carriage returns quoted, which Python before 3.13 does not always do."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerow(values)
     return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", every: bool) -> int:
-    """Print a row for every digit as it is read, and why there is none; return how many showed none."""
+    """Print a row for each picture as soon as it is read; return how many had no digit."""
     refused = 0
     named = max(map(_columns, (sheet.noun, *sheet.names)))
     head = "digits" if sheet.noun == "digit" else "characters"
@@ -481,7 +483,7 @@ def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", ev
 
 
 def _rows(head: str, beside: int) -> Callable[[str, str], None]:
-    """Return what prints a row of the table, with its head before the first."""
+    """Return a function that prints a row of the table, and the header before the first."""
     screen = console() if sys.stdout.isatty() else None  # which takes long to import
     columns = screen.width if screen else shutil.get_terminal_size().columns
     width = max(NAME_MIN, min(NAME_WIDTH, columns - beside))
@@ -499,12 +501,12 @@ def _rows(head: str, beside: int) -> Callable[[str, str], None]:
 
 
 def _columns(text: str) -> int:
-    """Return how many columns of a terminal a text fills."""
+    """Return the width of a text in columns of a terminal."""
     return sum(1 + (east_asian_width(character) in "WF") for character in text)
 
 
 def _cell(name: str, width: int) -> str:
-    """Return a name that fills so many columns: a longer one without its middle, a shorter one with spaces."""
+    """Fit a name to a number of columns: leave out the middle of a longer one, pad a shorter one with spaces."""
     cut, kept = name, min(len(name), width)
     while (spare := width - _columns(cut)) < 0:
         kept -= 1

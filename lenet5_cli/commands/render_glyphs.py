@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lenet5_cli.data.glyphs import Sheet
 
-MATRIX = 20  # classes, at most, of which all distances are shown: the numbers of more do not fit on 80 columns
+MATRIX = 20  # classes up to which all distances are printed: a larger table does not fit on 80 columns
 
 # A character of a picture shows two pixels, the upper worth 2 and the lower worth 1.
 BLOCKS = " ▄▀█"
