@@ -1,4 +1,4 @@
-"""From anyone's picture to digits."""
+"""Read the digits on pictures of any kind: photos, scans, drawings."""
 
 from lenet5_cli.errors import LeNet5Error
 

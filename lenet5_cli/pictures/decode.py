@@ -1,4 +1,4 @@
-"""From a file, bytes, an image or an array to upright grey or colour pixels, within limits."""
+"""Decode a file, bytes, an image or an array into upright grey or RGB pixels, with limits on size and memory."""
 
 import io
 import os
@@ -19,42 +19,42 @@ from lenet5_cli.engine.preprocessing import NUMBERS
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import PICTURE_LIMIT, open_regular
 
-FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # none that starts another program, as EPS does
-MAX_PIXELS: Final = 36_000_000  # decoded at most: about 300 MB; of a large JPEG only a fraction is
-MAX_KEPT: Final = 4 * MAX_PIXELS  # values of a JPEG of several scans, all of which are kept: about 300 MB too
+FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # not EPS: Pillow runs another program for it
+MAX_PIXELS: Final = 36_000_000  # that are decoded: about 300 MB; a large JPEG is decoded at a fraction of its size
+MAX_KEPT: Final = 4 * MAX_PIXELS  # coefficients of a JPEG of several scans, all kept in memory: about 300 MB too
 MAX_SCANS: Final = 100  # of a JPEG; programs write up to some 15
-PEEKED: Final = 1 << 16  # bytes of a file that are looked at first
-MAX_ASPECT: Final = 40  # the longer side by the shorter, of a picture of one digit
-MAX_STRIP: Final = 400  # likewise, of several
-PAGE_SIDE: Final = 1400  # pixels of the longer side that is kept: a sheet of twelve rows is read, and grain is averaged
+PEEKED: Final = 1 << 16  # bytes at the start of a file that are checked before Pillow reads it
+MAX_ASPECT: Final = 40  # ratio of the longer side to the shorter, for a picture of one digit
+MAX_STRIP: Final = 400  # the same, for a picture of several digits
+PAGE_SIDE: Final = 1400  # pixels of the longer side after reduction: a sheet of 12 rows is readable, grain is averaged
 
-# An opaque part of a picture, around which it is transparent.
-SHADES: Final = 48  # of 255: what differs by more from what is in its middle is another shade
-STRAYS: Final = 0.02  # of its pixels: so few of other shades are none
-INNER: Final = 0.75  # quantile of the depths of its pixels, from which they are its middle
-WITHIN: Final = 0.1  # of those of other shades: where fewer are in its middle, they are a soft edge
+# The opaque part of a picture with transparent pixels. Its middle is the pixels farthest from the transparent ones.
+SHADES: Final = 48  # of 255: a pixel that differs by more from the median of the middle has another shade
+STRAYS: Final = 0.02  # of the opaque pixels: if no more have another shade, the part has one shade
+INNER: Final = 0.75  # quantile of the distances to the transparent pixels from which on a pixel is in the middle
+WITHIN: Final = 0.1  # of the pixels of another shade: if no more are in the middle, they are a soft edge
 
 _TILE: Final = (322, 323)  # TIFF's tags of the width and the length of a tile
-_SCAN: Final = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e][\1-\4]")  # how one of a JPEG begins
-_PPM: Final = re.compile(rb"P[0-6fy]")  # how the file of one begins
-_COMMENT: Final = re.compile(rb"#[^\r\n]*+")  # in its header
+_SCAN: Final = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e][\1-\4]")  # the start of a scan in a JPEG
+_PPM: Final = re.compile(rb"P[0-6fy]")  # the start of a PPM file
+_COMMENT: Final = re.compile(rb"#[^\r\n]*+")  # in the header of a PPM file
 
-_TURNS: Final = {3: 2, 4: 2, 5: 3, 6: 1, 7: 1, 8: 3}  # quarters clockwise that make each EXIF orientation upright
-_MIRRORED: Final = (2, 4, 5, 7)  # EXIF orientations that are mirrored before they are turned
+_TURNS: Final = {3: 2, 4: 2, 5: 3, 6: 1, 7: 1, 8: 3}  # quarter turns clockwise that make each EXIF orientation upright
+_MIRRORED: Final = (2, 4, 5, 7)  # EXIF orientations that are mirrored before the turn
 
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom are exclusive
 Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.generic]
 
 
 class Page(NamedTuple):
-    """An upright, opaque picture, reduced where it was large."""
+    """An upright, opaque picture, reduced if it was larger than ``PAGE_SIDE``."""
 
     pixels: NDArray[np.uint8]  # (h, w) grey or (h, w, 3) RGB
-    size: tuple[int, int]  # width and height before it was reduced
+    size: tuple[int, int]  # width and height before the picture was reduced
 
 
 def scaled(box: Box, size: Sequence[int], to: Sequence[int]) -> Box:
-    """Return a box on a picture of a size, width and height, on a copy of another: all pixels that it touches."""
+    """Scale a box from a picture of one size, (width, height), to another, rounded outwards to whole pixels."""
     left, top, right, bottom = box
     (width, height), (to_width, to_height) = size, to
     start = left * to_width // width, top * to_height // height
@@ -62,16 +62,16 @@ def scaled(box: Box, size: Sequence[int], to: Sequence[int]) -> Box:
 
 
 def name_of(source: Source) -> str:
-    """Return what messages call a source: the path of a file, or ``picture``."""
+    """Return the name of a source for messages: the path of a file, else ``picture``."""
     return (str(source) if isinstance(source, str | PathLike) else "") or "picture"
 
 
 def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest: int = MAX_ASPECT) -> Page:
     """Return the first frame of a picture, upright and opaque.
 
-    EXIF's orientation is followed, then the picture is turned clockwise by ``rotate`` degrees. The longer side is at
-    most ``PAGE_SIDE``; in the file, it is at most ``longest`` times the shorter. An array is (h, w), (h, w, 3) or
-    (h, w, 4), uint8 or floats in [0, 1].
+    The orientation in the EXIF data is applied, then the picture is turned clockwise by ``rotate`` degrees. It is
+    reduced so that the longer side is at most ``PAGE_SIDE``. In the file, the longer side may be at most ``longest``
+    times the shorter. An array is (h, w), (h, w, 3) or (h, w, 4), uint8 or floats in [0, 1].
 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read, is damaged, too large, or not a picture.
@@ -88,7 +88,7 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest:
             image.draft(None, (PAGE_SIDE, PAGE_SIDE))
             _check_size(image.size, name, longest)
             image.load()
-            if image.size == size[::-1]:  # a TIFF, which turns itself
+            if image.size == size[::-1]:  # Pillow turns a TIFF upright when it loads it
                 size = image.size
             orientation = _orientation(image)  # after loading, for the same reason
             pixels = np.asarray(_plain(image))
@@ -100,7 +100,7 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest:
         raise LeNet5Error(f"{name}: more pixels than fit in memory; make it smaller") from None
     except OSError as error:
         raise LeNet5Error(f"{name}: {error.strerror or f'damaged: {error}'}") from None
-    except Exception as error:  # noqa: BLE001 - what a damaged file makes Pillow raise has no common class
+    except Exception as error:  # noqa: BLE001 - Pillow's exceptions for a damaged file have no common class
         raise LeNet5Error(f"{name}: damaged: {error or type(error).__name__}") from None
     pixels = pixels[:, ::-1] if orientation in _MIRRORED else pixels
     quarters = _TURNS.get(orientation, 0) + rotate // 90
@@ -108,25 +108,25 @@ def decode(source: Source, name: str | None = None, *, rotate: int = 0, longest:
 
 
 def _bomb() -> str:
-    """Return the limit that a picture has passed which Pillow refuses: ours, unless the program has set a lower one."""
-    allowed = 2 * (Image.MAX_IMAGE_PIXELS or MAX_PIXELS)  # from twice as many on, Pillow refuses one
+    """Return, for a message, the limit of a picture that Pillow refuses: ours, or a lower one that the program set."""
+    allowed = 2 * (Image.MAX_IMAGE_PIXELS or MAX_PIXELS)  # Pillow only warns up to twice its limit
     if allowed >= MAX_PIXELS:
         return f"{MAX_PIXELS:,} that are read"
     return f"{allowed:,} that Pillow reads, twice its Image.MAX_IMAGE_PIXELS in this program"
 
 
 def size_of(path: str) -> tuple[int, int]:
-    """Return the width and height of a picture that can be decoded, as its file has them."""
+    """Return the width and height in the file of a picture that can be decoded."""
     with _opened(path, path) as image:
         return image.size
 
 
 @contextmanager
 def _opened(source: Source, name: str) -> Iterator[Image.Image]:
-    """Give an image whose size is known and whose pixels are not yet decoded."""
+    """Open an image: its size is known, but its pixels are not decoded yet."""
     with ExitStack() as opened:
         if isinstance(source, str | PathLike):
-            if not fspath(source):  # which would be the current folder
+            if not fspath(source):  # a Path would make it the current folder
                 raise LeNet5Error(f"{name}: an empty name; expected a picture")
             raw = opened.enter_context(open_regular(source, "a picture"))
             source = _buffered(raw, os.fstat(raw.fileno()).st_size, name)
@@ -136,7 +136,7 @@ def _opened(source: Source, name: str) -> Iterator[Image.Image]:
 
 
 def _buffered(raw: IO[bytes], size: int, name: str) -> IO[bytes]:
-    """Return a file of some bytes to be read as a picture, unless it is empty, too large, or begins without an end."""
+    """Return a buffered file of ``size`` bytes; refuse one that is empty, too large, or a PPM with a long header."""
     if not size:
         raise LeNet5Error(f"{name}: empty; expected a picture")
     if size > PICTURE_LIMIT:
@@ -144,7 +144,7 @@ def _buffered(raw: IO[bytes], size: int, name: str) -> IO[bytes]:
     file = io.BufferedReader(raw, PEEKED)  # type: ignore[type-var]
     start = file.peek()
     fields = _COMMENT.sub(b" ", start).split(None, 4)
-    if _PPM.match(start) and len(fields) < (3 if start[1:2] in b"14" else 4):  # Pillow reads it a byte at a time
+    if _PPM.match(start) and len(fields) < (3 if start[1:2] in b"14" else 4):  # Pillow reads the header byte by byte
         there = f"{name}: a PPM file whose header does not end in its first {len(start):,} bytes"
         raise LeNet5Error(f"{there}; expected a shorter comment")
     return file
@@ -174,7 +174,7 @@ def _image(source: IO[bytes] | Image.Image | NDArray[np.generic], name: str) -> 
 
 
 def _from_array(x: NDArray[Any], name: str) -> Image.Image:
-    """Return an array as an image, floats in [0, 1] as 0 to 255."""
+    """Return an array as an image; floats in [0, 1] become 0 to 255."""
     if isinstance(x, np.ma.MaskedArray):
         raise LeNet5Error(f"{name}: a masked array; expected a plain one, as its .filled(0) is")
     if not (x.ndim == 2 or (x.ndim == 3 and x.shape[2] in (3, 4))) or not x.size:
@@ -198,7 +198,7 @@ def _check_size(size: tuple[int, int], name: str, longest: int) -> None:
 
 
 def _check_kept(image: Image.Image, name: str) -> None:
-    """Refuse what keeps more in memory than the pixels of the picture: large tiles, a large JPEG of several scans."""
+    """Refuse pictures that need more memory than their pixels: with large tiles, or large JPEGs of several scans."""
     tags = getattr(image, "tag_v2", {})
     tile = [tags.get(tag, 1) for tag in _TILE]
     if not all(isinstance(side, int) for side in tile):
@@ -217,14 +217,14 @@ def _check_kept(image: Image.Image, name: str) -> None:
 
 
 def _scans(image: JpegImageFile) -> int:
-    """Return how many scans a JPEG has of which all coefficients are kept; 0 where one scan holds all of it.
+    """Return the number of scans of a JPEG whose coefficients are kept in memory; 0 if a single scan holds all colours.
 
-    What stands before the first, as a thumbnail, does not count.
+    Scans before the first one of the picture itself, such as those of a thumbnail, are not counted.
     """
     file = image.fp
-    assert file is not None  # noqa: S101 - it is open
+    assert file is not None  # noqa: S101 - the image is open
     file.seek(0)
-    colours = JpegImageFile(file).layers  # leaves the file where the header of the first scan ends
+    colours = JpegImageFile(file).layers  # leaves the file at the end of the header of the first scan
     end = file.tell()
     file.seek(max(0, end - 8 - 2 * colours))
     header = file.read(8 + 2 * colours)
@@ -237,23 +237,23 @@ def _scans(image: JpegImageFile) -> int:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return EXIF's orientation, upright where EXIF is damaged: the pixels may be whole."""
+    """Return the orientation in the EXIF data; upright if these are damaged, as the pixels may be intact."""
     try:
         orientation: int = image.getexif().get(0x0112, 1)
-    except Exception:  # noqa: BLE001 - what damaged EXIF makes Pillow raise has no common class
+    except Exception:  # noqa: BLE001 - Pillow's exceptions for damaged EXIF data have no common class
         return 1
     return orientation
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return an image of any mode in mode L or RGB, reduced to a page, what is transparent put on a background."""
+    """Convert an image of any mode to L or RGB, reduced to ``PAGE_SIDE``, with transparent pixels filled."""
     mode = image.mode
     if mode.startswith(("I", "F")):
         image = _scaled(np.asarray(_reduced(image), np.float64))
     elif mode == "LAB":
-        image = Image.merge("RGB", image.split())  # as three planes: Pillow has no conversion
+        image = Image.merge("RGB", image.split())  # L, a and b are used as three channels: Pillow cannot convert LAB
     elif mode in ("PA", "LA", "La", "RGBa") or "transparency" in image.info:
-        image = (image.convert("LA") if mode == "La" else image).convert("RGBA")  # Pillow converts La to LA alone
+        image = (image.convert("LA") if mode == "La" else image).convert("RGBA")  # Pillow converts La only to LA
     elif mode not in ("L", "RGB", "RGBA"):
         image = image.convert("L" if mode == "1" else "RGB")
     image = _reduced(image)
@@ -261,7 +261,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _scaled(x: NDArray[np.float64]) -> Image.Image:
-    """Return numbers (h, w) as shades from the lowest to the highest; what is no finite number is transparent."""
+    """Scale numbers (h, w) from their minimum and maximum to 0 and 255; those that are not finite are transparent."""
     there = np.isfinite(x)
     low, high = (x[there].min(), x[there].max()) if there.any() else (0.0, 0.0)
     shades = np.rint((np.where(there, x, low) - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
@@ -271,17 +271,18 @@ def _scaled(x: NDArray[np.float64]) -> Image.Image:
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    """Return an image with a longer side of at most ``PAGE_SIDE``, each pixel the mean of those it stands for."""
+    """Reduce an image to a longer side of at most ``PAGE_SIDE``; each pixel is the mean of those that it replaces."""
     if (scale := PAGE_SIDE / max(image.size)) >= 1:
         return image
     return image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Return an image put on the colour that hides what is around the opaque part, or shows that part itself.
+    """Fill the transparent pixels of an image, so that an opaque page has no visible edge and opaque ink stands out.
 
-    A part with other shades on it is a page, which goes on around it. A part of one shade is ink, and so is one whose
-    other shades all are near its edge, where they lead to the colour that it was on.
+    If the opaque part has several shades, it is a page, and the background is the colour at its edge. If it has one
+    shade, it is ink, and the background is black or white. It is also ink if its other shades are only near its edge:
+    they are a soft edge, blended with the colour on which the ink was drawn.
     """
     layers = np.asarray(image)
     opaque = layers[..., 3] > 127

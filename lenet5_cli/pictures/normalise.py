@@ -1,4 +1,4 @@
-"""From any ink to MNIST's form: a box of 20, strokes about as wide, the centre of mass in the middle of 28 x 28."""
+"""Normalise ink to MNIST's form: 28 x 28, longer side 20, MNIST's stroke width, the centre of mass in the middle."""
 
 from typing import Final
 
@@ -7,15 +7,15 @@ import numpy as np
 
 from lenet5_cli.pictures.segment import CONTRAST, Plane, strokes
 
-SIDE: Final = 28  # pixels of MNIST's pictures
-BOX: Final = 20  # of the square in them that a digit fills
-DETAIL: Final = 6  # pixels for each of the box's while strokes are measured, widened and thinned
-PEN: Final = 2.4  # pixels of the box: thinner strokes are made as wide; the median of MNIST's
-THICK: Final = 5.0  # wider strokes are made as thin; 995 in 1,000 of MNIST's are thinner
+SIDE: Final = 28  # pixels of a side of MNIST's images
+BOX: Final = 20  # pixels of a side of the box in them that a digit fills
+DETAIL: Final = 6  # the box is enlarged by this while strokes are measured, dilated and thinned
+PEN: Final = 2.4  # pixels in the box: thinner strokes are widened to this, the median stroke width of MNIST
+THICK: Final = 5.0  # likewise: wider strokes are thinned to this; 995 in 1,000 of MNIST's are thinner
 
 
 def normalise(ink: Plane) -> Plane:
-    """Return ink (h, w), 0 to 255, as MNIST would have it: (28, 28), white on black.
+    """Return ink (h, w), 0 to 255, in MNIST's form: (28, 28), white on black.
 
     Source: LeCun et al. 1998, section III.A.
     """
@@ -25,7 +25,7 @@ def normalise(ink: Plane) -> Plane:
 
 
 def is_normal(picture: Plane) -> bool:
-    """Tell whether a picture already has MNIST's form: on black, as large as the box, its mass in the middle."""
+    """Tell whether a picture already has MNIST's form: on black, as large as the box, the centre of mass centred."""
     if picture.shape != (SIDE, SIDE) or picture.max() < CONTRAST:
         return False
     _, _, width, height = cv2.boundingRect(picture)
@@ -39,12 +39,12 @@ def _with_longer_side(x: Plane, side: int) -> Plane:
 
 
 def _with_pen(x: Plane) -> Plane:
-    """Return a shape with a margin, its strokes PEN to THICK wide when its longer side has become the box's."""
+    """Pad a shape, and dilate or thin it, so that its stroke width in the box will be from PEN to THICK."""
     length, margin = max(x.shape), round(DETAIL * PEN)
     x = cv2.copyMakeBorder(x, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
     distances, width = strokes((x > 127).astype(np.uint8))
     pen = min(max(BOX * width / length, PEN), THICK)
-    # w + 2r, scaled by BOX / (length + 2r), is the pen
+    # the r for which the width w + 2r, scaled by BOX / (length + 2r), is the pen
     radius = round((pen * length - BOX * width) / (BOX - pen) / 2)
     if radius <= 0:
         return cv2.copyTo(x, (distances > -radius).astype(np.uint8)) if radius else x
@@ -52,7 +52,7 @@ def _with_pen(x: Plane) -> Plane:
 
 
 def _cut(x: Plane) -> Plane:
-    """Return the rows and columns that hold at least half of the full ink."""
+    """Crop to the bounding box of the pixels with at least half of the maximum."""
     left, top, width, height = cv2.boundingRect((x >= max(1, int(x.max()) // 2)).astype(np.uint8))
     return x[top : top + height, left : left + width]
 
@@ -64,7 +64,7 @@ def _centre(x: Plane) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
 
 
 def _centred(x: Plane) -> Plane:
-    """Place the box's contents with the centre of mass in the middle of the picture, as near as whole pixels allow."""
+    """Place the box in a picture with the centre of mass in the middle, to the nearest whole pixel."""
     height, width = x.shape
     left, top = np.clip(np.rint(SIDE / 2 - 0.5 - _centre(x)), 0, (SIDE - width, SIDE - height)).astype(int)
     picture = np.zeros((SIDE, SIDE), np.uint8)
