@@ -1,4 +1,4 @@
-"""Rows of digits: a page's connected components in rows, without boxes, ruled lines, the page's edge and brackets."""
+"""Group a page's connected components into rows of digits, without boxes, ruled lines, the page's edge and brackets."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -11,33 +11,33 @@ from lenet5_cli.pictures.segment import Component, Ink, Plane
 if TYPE_CHECKING:
     from lenet5_cli.pictures.decode import Box
 
-MARKS_MAX: Final = 2000  # components as large as digits: a full sheet has some hundred; it bounds the work
-DUST: Final = 8  # pixels of the longer side: what is smaller is none of a digit
-BAR: Final = 0.5  # of the page's width: what is as wide and at its edge is a window's title bar, not touching digits
+MARKS_MAX: Final = 2000  # components of at least DUST pixels; limits the work: a full sheet has some hundred
+DUST: Final = 8  # pixels: components whose longer side is shorter are not part of a digit
+BAR: Final = 0.5  # of the page's width: a component this wide at the page's edge is a title bar, not touching digits
 
-# In heights of a digit: on a page the median, in a row the quantile ROW.
-UPPER: Final = 0.75  # quantile of all heights, whose median is that of what has BODY of it: most marks may be specks
-BODY: Final = 0.5  # what is lower is no digit: a sign, a dot, a part
+# In heights of a digit, which is a median on a page, and the quantile ROW in a row.
+UPPER: Final = 0.75  # quantile of all heights: the median is of heights of at least BODY of it, as most may be specks
+BODY: Final = 0.5  # lower components are not digits, but signs, dots or parts of digits
 LARGE: Final = 3.0  # higher components are drawings or the page's edge
-BEYOND: Final = 1.6  # higher components at the page's edge belong to what lies beyond it, such as the desk
-ROW: Final = 0.4  # quantile of a row's heights that is a digit's: brackets are higher
-TRIED: Final = 0.25  # of the highest component, a bracket perhaps: what is lower says nothing of a row's height
-OVERLAP: Final = 0.45  # of the lower height: neighbours in a row share it
-BESIDE: Final = 3  # components of a row that the next one stands beside: a digit may be in pieces
-ASIDE: Final = 0.25  # of the lower height: two rows, one to the right of the other, are one if they share it
-HELD: Final = 0.15  # of a box's height: a digit in it is higher, a speck in the loop of a digit is lower
+BEYOND: Final = 1.6  # higher components at the page's edge belong to something outside the page, such as the desk
+ROW: Final = 0.4  # quantile of the heights in a row that is the height of its digits, since brackets are higher
+TRIED: Final = 0.25  # of the highest component, perhaps a bracket: lower ones are ignored for the height of a row
+OVERLAP: Final = 0.45  # of the lower height: the minimum vertical overlap of neighbours in a row
+BESIDE: Final = 3  # the last components of a row with which the next must overlap: a digit may be in pieces
+ASIDE: Final = 0.25  # of the lower height: two rows side by side are one row if they overlap vertically by more
+HELD: Final = 0.15  # of a box's height: a digit in a box is higher, a speck in the loop of a digit is lower
 
-# Ruled lines, and what their removal leaves of boxes at a slant.
-RULE: Final = 1.3  # heights of the highest digits: no stroke runs straight as far
-HIGHEST: Final = 0.9  # quantile of a page's heights that counts as theirs: a 1 or a 9 may be twice the median height
-SLIM: Final = 5  # lengths of such a remnant by its width at least
-THIN: Final = 1.5  # of the width of the ruled lines that were removed: wider strokes are a pen's
+# Ruled lines, and the remnants of slanted boxes after the removal of ruled lines.
+RULE: Final = 1.3  # heights of the highest digits: no stroke of a digit is straight for so long
+HIGHEST: Final = 0.9  # quantile of the heights on a page for the highest digits: a 1 or 9 may be twice the median
+SLIM: Final = 5  # minimum ratio of length to width of a remnant
+THIN: Final = 1.5  # of the width of the removed lines: wider strokes are from a pen
 
 # Brackets.
 BRACKET: Final = 1.1  # heights of a digit: brackets and many slashes are higher than the digits beside them
-BOWED: Final = 0.14  # of a digit's height, that a bracket bows: of MNIST's 1s, 7 in 1,000 do
-SMOOTH: Final = 0.03  # of its height: standard deviation from a parabola
-SLENDER: Final = 0.25  # of its height, that a bracket is wide in any row of pixels
+BOWED: Final = 0.14  # of a digit's height: the minimum bow of a bracket, which 7 in 1,000 of MNIST's 1s have
+SMOOTH: Final = 0.03  # of a bracket's height: the maximum standard deviation from a parabola
+SLENDER: Final = 0.25  # of a bracket's height: its maximum width in any row of pixels
 
 
 class TooManyError(Exception):
@@ -45,10 +45,10 @@ class TooManyError(Exception):
 
 
 def rows_of(ink: Ink, *, brackets: bool) -> tuple[Plane, list[list[Component]], int]:
-    """Return the labels (h, w) of an ink hypothesis, and the rows of components that may be digits, from the top.
+    """Return the labels (h, w), the rows from the top, and the area of the drawings in an ink hypothesis.
 
-    Also returned is how many pixels belong to components that are too high for digits and not at the page's edge.
-    ``brackets``: they stay, as one may be a class of its own.
+    The rows hold the components that may be digits. Drawings are the components that are too high for digits and not at
+    the page's edge. With ``brackets``, brackets are kept, as one may be a class of the network.
 
     Raises:
         TooManyError: there are more than ``MARKS_MAX`` components.
@@ -70,7 +70,7 @@ def rows_of(ink: Ink, *, brackets: bool) -> tuple[Plane, list[list[Component]], 
 
 
 def _measured(mask: Plane) -> tuple[float, Plane, list[Component]]:
-    """Return the height of the digits on a mask, 0 if there are none, the labels of its components, and these."""
+    """Return the height of the digits on a mask, 0 if there are none, the labels, and the components."""
     labels, found = segment.components(mask, DUST)
     if len(found) > MARKS_MAX:
         raise TooManyError
@@ -82,13 +82,13 @@ def _measured(mask: Plane) -> tuple[float, Plane, list[Component]]:
 
 
 def _highest(found: list[Component], height: float) -> float:
-    """Return the height of the highest of most digits, whose median is ``height``; borders at the edge are none."""
+    """Return the quantile HIGHEST of the digits' heights, whose median is ``height``, without those at the edge."""
     high = [each.height for each in found if BODY * height <= each.height <= LARGE * height and not each.edge]
     return float(np.quantile([height, *high], HIGHEST))
 
 
 def _without_frames(found: list[Component], labels: Plane) -> list[Component]:
-    """Return components without boxes for digits: around one that is not much smaller, or around several."""
+    """Return components without the boxes around digits: around one that is not much smaller, or around several."""
     heights = np.array([each.height for each in found])
     held = segment.holding(found, found) & (heights >= HELD * heights[:, None])
     rest = [each for each, inner in zip(found, held, strict=True) if not inner.any()]
@@ -96,9 +96,10 @@ def _without_frames(found: list[Component], labels: Plane) -> list[Component]:
 
 
 def _without_remnants(found: list[Component], labels: Plane, whole: Plane, rules: Plane) -> list[Component]:
-    """Return components without those that the removal of ``rules`` has left of what, ``whole``, was one with them.
+    """Return components without remnants of ruled lines, such as the sides of a slanted box.
 
-    They are straight, slim and no wider than the rules, as the sides of a box at a slant.
+    A remnant is straight, slim and no wider than the removed lines, ``rules``, and was part of a component with one of
+    them before the removal, in the labels ``whole``.
     """
     if not rules.any():
         return found
@@ -120,13 +121,13 @@ def _is_line(shape: Plane, width: float) -> bool:
 
 
 def _shape(each: Component, labels: Plane) -> Plane:
-    """Return the mask (h, w) of a component in its box."""
+    """Return the mask (h, w) of a component in its bounding box."""
     shape: Plane = labels[each.top : each.bottom, each.left : each.right] == each.label
     return shape
 
 
 def _in_rows(found: list[Component]) -> list[list[Component]]:
-    """Return components in rows, the leftmost row first: each beside the last of its row, so that a row may slope."""
+    """Group components into rows, the leftmost row first: each overlaps the last ones of its row, which may slope."""
     rows: list[list[Component]] = []
     for each in sorted(found, key=lambda each: each.left + each.right):
         beside = [segment.box_of(row[-BESIDE:]) for row in rows]
@@ -140,9 +141,9 @@ def _in_rows(found: list[Component]) -> list[list[Component]]:
 
 
 def _is_edge(row: list[Component], width: int) -> bool:
-    """Tell whether a row is only the edge of a page of a ``width``.
+    """Tell whether a row is only the edge of a page, which is ``width`` pixels wide.
 
-    All its high components touch the edge, and there is only one, or one is a bar along it.
+    All its high components touch the edge, and there is only one of them, or one is a wide bar.
     """
     height = height_of(row)
     high = [each for each in row if each.height >= BODY * height]
@@ -151,13 +152,13 @@ def _is_edge(row: list[Component], width: int) -> bool:
 
 
 def height_of(row: list[Component]) -> float:
-    """Return the height of a row's digits."""
+    """Return the height of the digits in a row."""
     highest = max(each.height for each in row)
     return float(np.quantile([each.height for each in row if each.height >= TRIED * highest], ROW))
 
 
 def _joined(rows: list[list[Component]]) -> list[list[Component]]:
-    """Return rows from the top; one that continues another to its right, a little higher or lower, is joined to it."""
+    """Join rows that continue another row to its right, a little higher or lower; return the rows from the top."""
     joined: list[list[Component]] = []
     boxes: list[Box] = []
     for row in rows:
@@ -184,10 +185,10 @@ def _without_brackets(row: list[Component], labels: Plane) -> list[Component]:
 
 
 def _is_bracket(shape: Plane, bow: float) -> bool:
-    """Tell whether a shape (h, w) is one stroke along a parabola, top to bottom, that bows by ``bow`` pixels."""
+    """Tell whether a shape (h, w) is a single stroke along a parabola, from top to bottom, bowed by ``bow`` pixels."""
     height, width = shape.shape
     left, right = shape.argmax(axis=1), width - shape[:, ::-1].argmax(axis=1)
-    if (right - left).max() > SLENDER * height:  # as the loops of an 8, of little ink
+    if (right - left).max() > SLENDER * height:  # such as the loops of an 8, which hold little ink
         return False
     middle = shape @ np.arange(width) / shape.sum(axis=1)
     places = np.linspace(-1, 1, height)
@@ -197,6 +198,6 @@ def _is_bracket(shape: Plane, bow: float) -> bool:
 
 
 def _on_page(row: list[Component]) -> list[Component]:
-    """Return the components of a row without high ones that reach over the page's edge."""
+    """Return the components of a row without high ones that touch the page's edge."""
     height = height_of(row)
     return [each for each in row if not each.edge or each.height < BEYOND * height]
