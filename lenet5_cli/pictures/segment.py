@@ -1,4 +1,4 @@
-"""From a page to hypotheses about its ink, the ink's connected components, and those that may be one digit."""
+"""Segment a page: hypotheses about its ink, the ink's connected components, and the groups that may be one digit."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -11,52 +11,62 @@ from lenet5_cli.pictures.decode import Box
 
 Plane: TypeAlias = NDArray[Any]  # uint8: OpenCV's stubs do not say which numbers its functions return
 
-CONTRAST: Final = 20  # of 255: the faintest ink that is told from the paper's grain
-RIVAL: Final = 0.8  # of the stronger contrast: the other polarity has as much where a photo's corners are dark
-WINDOW: Final = 0.2  # of the longer side: around a pixel, what its background is taken from; wider than any stroke
-# Of the contrast: how far what lies near strays from the page's shade. Up to EVEN that shade alone is the background,
-# beyond UNEVEN what lies near alone, and between them the latter is likelier from STRAY on.
+# Ink and background.
+CONTRAST: Final = 20  # of 255: the minimum contrast of ink; the paper's grain has less
+RIVAL: Final = 0.8  # of the stronger polarity's contrast: dark corners of a photo give the other polarity as much
+WINDOW: Final = 0.2  # of the longer side: the window for the local background; wider than any stroke
+# Deviation of the local background from the page's shade, as a fraction of the contrast. Up to EVEN, only the page's
+# shade is used as background, beyond UNEVEN only the local one. Between them both are; the local one is the more likely
+# from STRAY on.
 EVEN, STRAY, UNEVEN = 0.06, 0.12, 0.24
 MISFIT: Final = 10.0  # prior of the less likely background between EVEN and UNEVEN
-STRONGEST: Final = 0.0003  # of the pixels: the full ink is their mean, as a small digit on a large page has as many
-LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # of the full ink: what is ink, and its prior: faint ink may be the paper's grain
-STRONG: Final = {0.65: 9.0}  # likewise, where the edge of a shadow or a crease of the paper is darker than faint ink
-GLANCE: Final = 256  # pixels of the longer side of the copy in which hidden ink is looked for
-COLOURED: Final = 0.4  # of a page's full ink, in the colour that tells it best: what surely is ink
-HIDDEN: Final = 0.7  # of the contrast in its best colour: ink that the page's one colour tells by less may be missed
-LOST: Final = 0.05  # of the ink: where more is hidden, pens are of several colours
-GRAIN: Final = 9  # shades next to each other that count as one when the commonest is looked for
-THUMB: Final = 96  # pixels of the longer side of the copy in which the colours' contrast is measured
-SLOW: Final = THUMB // 4  # pixels of that copy: what changes over more is the light
-SOFT: Final = 0.04  # of a digit's longer side: how far its soft edges reach
-RUN: Final = 0.12  # of the longer side: a straight run of a page's ruled line
-RUN_MIN: Final = 16  # pixels of a run: in small pictures, a pen of one pixel draws straight strokes too
-BOXED: Final = 40  # pixels of a box's shorter side at least
-NEAR_SIDE: Final = 0.06  # of the shorter side: as near to the edges of a box its sides are
-DRAWN: Final = 0.9  # of each side of a box is ink; of a round 0, less
-INKED: Final = 0.5  # of a box is ink at most: more is a solid
-SIDE_RUN: Final = 0.5  # of the shorter side: a straight run of a box's side, or of a line that divides a table
-SIDE_LENGTH: Final = 0.85  # of the box: how long such a line is at least
-SPAN: Final = 0.8  # of the side along them: ruled lines reach over more of it; the strokes of a digit hardly do
-SLIM: Final = 8  # lengths of a rule's run by its width at least; a stroke that is as straight is shorter
-DRIFT: Final = 12  # lengths of a rule's run by how far it may stray: nearly 5 degrees
-OWN: Final = 0.3  # quantile of the widths along a rule that is its own: elsewhere strokes lie on it
-WIDENED: Final = 1.3  # of that width, and 2 pixels: what a rule is removed up to, so that strokes that cross it stay
-FRAMES: Final = 100  # components that may be frames or marks, the longest: it bounds the work on a page of specks
-FRAMED: Final = 0.05  # of a frame's or sheet's longer side: what is shorter is a speck on it
-FLAT: Final = 4  # heights of an underline, that it is wide at least
-FILLED: Final = 0.9  # of its box, which a block fills; a thick 0 whose loop is closed fills less, as an ellipse pi / 4
-SQUARE: Final = 0.4  # of its longer side, that a block is wide at least: what is slimmer may be a 1
-DOT: Final = 0.5  # of the longest stroke: what fills its box and is shorter is a dot, not a block
-SHEET: Final = 0.05  # of the page's pixels: smaller parts are shapes rather than sheets
-ON_SHEET: Final = 60  # of 255, in any colour: what differs by more from most of a sheet is on it
-EDGES: Final = 2  # of the page, which a sheet reaches at most: with three, it is a side of the page, in other light
-ALONE: Final = 4  # sheets of one lightness that are also read one by one; of more, each is a card among others
-SOLID: Final = 0.6  # of its box: a letter is less, a square sheet turned by 20 degrees as much
-BORDER: Final = 0.01  # of a sheet's longer side: how far its soft edge and its shadow reach
-RULED: Final = 0.008  # of the page's longer side: form lines that are wider divide a sheet
-NEAR: Final = 0.125  # of the page's longer side: how far around a pixel beyond a sheet its shade is taken from
-FEW: Final = 1e-3  # of the pixels near: of fewer inside, the average is the whole sheet's
+STRONGEST: Final = 0.0003  # of the pixels: full ink is the mean of the strongest; a small digit has this many pixels
+LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # thresholds for ink as fractions of full ink, and priors: faint ink may be grain
+STRONG: Final = {0.65: 9.0}  # likewise, for pages on which the edge of a shadow or a crease is darker than faint ink
+
+# Colours and soft edges.
+GLANCE: Final = 256  # pixels of the longer side of the copy that is searched for hidden ink
+COLOURED: Final = 0.4  # of full ink, in each pixel's best channel: the threshold for certain ink
+HIDDEN: Final = 0.7  # of a pixel's contrast in its best channel: with less in the page's channel, ink may be missed
+LOST: Final = 0.05  # of the ink: if more is hidden, the page has pens of several colours
+GRAIN: Final = 9  # neighbouring shades that are counted together to find the most common one
+THUMB: Final = 96  # pixels of the longer side of the copy in which the channels' contrast is measured
+SLOW: Final = THUMB // 4  # pixels of that copy: changes over a longer distance are due to the light
+SOFT: Final = 0.04  # of a digit's longer side: the width of its soft edges
+
+# Ruled lines and boxes.
+RUN: Final = 0.12  # of the page's longer side: the length for which a ruled line must be straight, its run
+RUN_MIN: Final = 16  # pixels: in small pictures, strokes of a pen of one pixel are straight for a shorter run, too
+BOXED: Final = 40  # pixels: the minimum shorter side of a box
+NEAR_SIDE: Final = 0.06  # of the shorter side: the maximum distance of a box's sides from its bounding box
+DRAWN: Final = 0.9  # of each side: the minimum ink of a box; a round 0 has less
+INKED: Final = 0.5  # of the bounding box: the maximum ink of a box; a solid has more
+SIDE_RUN: Final = 0.5  # of the shorter side: the run of a box's side, or of a line that divides a table
+SIDE_LENGTH: Final = 0.85  # of the box's side: the minimum length of such a line
+SPAN: Final = 0.8  # of the page's parallel side: the minimum length of a ruled line; strokes are hardly ever as long
+SLIM: Final = 8  # the minimum ratio of a line's run to its width; strokes as straight are shorter
+DRIFT: Final = 12  # the ratio of a line's run to its maximum drift: nearly 5 degrees
+OWN: Final = 0.3  # quantile of the widths along a line that is its own width: elsewhere strokes lie on it
+WIDENED: Final = 1.3  # of that width, plus 2 pixels: where the ink is thicker, a stroke crosses the line and is kept
+
+# Frames and marks.
+FRAMES: Final = 100  # the longest components, which may be frames or marks; limits the work on a page of specks
+FRAMED: Final = 0.05  # of a frame's or sheet's longer side: a shorter component is a speck on it
+FLAT: Final = 4  # the minimum ratio of width to height of an underline
+FILLED: Final = 0.9  # of the bounding box: the minimum area of a block; a thick 0 with a closed loop has about pi / 4
+SQUARE: Final = 0.4  # of the longer side: the minimum width of a block; a slimmer one may be a 1
+DOT: Final = 0.5  # of the longest stroke: a shorter block is a dot
+
+# Sheets on a desk.
+SHEET: Final = 0.05  # of the page's pixels: the minimum area of a sheet; smaller parts are shapes
+ON_SHEET: Final = 60  # of 255: the minimum difference, in any channel, of something on a sheet from the sheet's median
+EDGES: Final = 2  # the maximum number of page edges that a sheet touches; with three, it is a side of the page
+ALONE: Final = 4  # the maximum number of sheets of one lightness that are also read one by one; more are cards in a set
+SOLID: Final = 0.6  # of the bounding box: the minimum area of a sheet; a square at 20 degrees has it, a letter less
+BORDER: Final = 0.01  # of a sheet's longer side: the width of its soft edge and its shadow
+RULED: Final = 0.008  # of the page's longer side: wider lines of a form divide a sheet
+NEAR: Final = 0.125  # of the page's longer side: the radius of the window for the shade of a pixel outside a sheet
+FEW: Final = 1e-3  # of the pixels of the window: if fewer are on the sheet, the shade is the mean of the whole sheet
 
 
 class Ink(NamedTuple):
@@ -64,13 +74,13 @@ class Ink(NamedTuple):
 
     plane: Plane  # (h, w), 0 paper to 255 full ink
     mask: Plane  # (h, w), 1 where it is ink, else 0
-    dark: bool  # dark on light
-    local: bool  # told from the background near it, not from one shade everywhere
-    prior: float  # what speaks against it: how much nearer to a glyph, squared, it must be
+    dark: bool  # dark ink on a light background
+    local: bool  # thresholded against the local background, not against one shade of the page
+    prior: float  # penalty of the hypothesis, which is added to the squared distance to a glyph
 
     @property
     def kind(self) -> tuple[bool, bool, float]:
-        """How it was told from the paper, the same on a page of any size."""
+        """The kind of hypothesis, which does not depend on the size of the page."""
         return self.dark, self.local, self.prior
 
 
@@ -83,7 +93,7 @@ class Component(NamedTuple):
     right: int
     bottom: int
     area: int  # pixels
-    edge: bool  # on the page's edge
+    edge: bool  # touches the page's edge
 
     @property
     def height(self) -> int:
@@ -96,7 +106,7 @@ class Component(NamedTuple):
         return max(self.right - self.left, self.height)
 
     def near(self, box: Box, distance: float) -> bool:
-        """Tell whether it is less than a distance from a box, across and down."""
+        """Tell whether the component is less than ``distance`` from a box, horizontally and vertically."""
         left, top, right, bottom = box
         return (
             left - distance < self.right
@@ -107,26 +117,26 @@ class Component(NamedTuple):
 
     @property
     def flat(self) -> bool:
-        """Whether it is as wide and low as an underline."""
+        """Whether the component is as wide and low as an underline."""
         return self.right - self.left >= FLAT * self.height
 
     @property
     def block(self) -> bool:
-        """Whether it fills its box and is not slim."""
+        """Whether the component fills its bounding box and is not slim."""
         width = self.right - self.left
         return self.area >= FILLED * width * self.height and min(width, self.height) >= SQUARE * self.length
 
     def underlines(self, other: "Component") -> bool:
-        """Tell whether it runs below at least half of another component, no farther away than that is long."""
+        """Tell whether the component is below at least half of another, at most that one's length away."""
         shared = min(self.right, other.right) - max(self.left, other.left)
         below = other.bottom <= self.bottom and self.top < other.bottom + other.length
         return below and 2 * shared >= other.right - other.left
 
 
 def grey(page: Plane) -> Plane:
-    """Return a page (h, w) or (h, w, 3) in one shade a pixel, (h, w): the colour that tells ink from paper best.
+    """Return the channel of a page (h, w) or (h, w, 3) with the most contrast between ink and paper, (h, w).
 
-    Slow changes do not count: they are the light's, where quick ones are ink against paper.
+    Only changes over short distances count; those over long distances are due to the light.
     """
     if page.ndim == 2:
         return page
@@ -136,9 +146,10 @@ def grey(page: Plane) -> Plane:
 
 
 def shades_of(page: Plane) -> Iterator[Plane]:
-    """Yield a page (h, w) or (h, w, 3) in one shade a pixel: as ``grey`` and, where that hides ink, as another.
+    """Yield a page (h, w) or (h, w, 3) in one channel, (h, w): that of ``grey`` and, if this hides ink, another one.
 
-    The other is how far each pixel is, in any colour, from the page's commonest: pens may be of several colours.
+    The second shows how far each pixel is, in any channel, from the page's most common shade. It is for pages with pens
+    of several colours.
     """
     yield grey(page)
     if page.ndim == 3 and _hides_ink(reduced(page, GLANCE)):
@@ -146,7 +157,7 @@ def shades_of(page: Plane) -> Iterator[Plane]:
 
 
 def _hides_ink(page: Plane) -> bool:
-    """Tell whether some of a page's ink (h, w, 3) is told much worse in its best colour than in another."""
+    """Tell whether part of a page's ink (h, w, 3) has much less contrast in the page's best channel than in another."""
     apart, shades = _apart(page), grey(page)
     ink = apart > max(CONTRAST, COLOURED * _full(apart))
     hidden = ink & (cv2.absdiff(shades, _commonest(shades)) < HIDDEN * apart)
@@ -154,19 +165,19 @@ def _hides_ink(page: Plane) -> bool:
 
 
 def _apart(page: Plane) -> Plane:
-    """Return how far each pixel (h, w, 3) is, in the colour in which it is farthest, from the page's commonest."""
+    """Return the largest difference, over the channels, of each pixel (h, w, 3) from the page's most common shade."""
     farthest: Plane = np.maximum.reduce([cv2.absdiff(each, _commonest(each)) for each in cv2.split(page)])
     return farthest
 
 
 def _commonest(shades: Plane) -> Plane:
-    """Return the commonest of shades (h, w), everywhere."""
+    """Return an array (h, w) filled with the most common of the shades (h, w)."""
     counts = np.bincount(shades.ravel(), minlength=256)
     return np.full_like(shades, int(np.convolve(counts, np.ones(GRAIN), "same").argmax()))
 
 
 def reduced(pixels: Plane, side: int) -> Plane:
-    """Return pixels (h, w) or (h, w, 3) with a longer side of at most ``side``."""
+    """Reduce pixels (h, w) or (h, w, 3) to a longer side of at most ``side``."""
     scale = side / max(pixels.shape[:2])
     if scale >= 1:
         return pixels
@@ -174,10 +185,11 @@ def reduced(pixels: Plane, side: int) -> Plane:
 
 
 def inks(shades: Plane, levels: dict[float, float] | None = None) -> Iterator[Ink]:
-    """Yield the hypotheses about the ink of shades (h, w): at each of the levels, dark or light, the stronger first.
+    """Yield hypotheses about the ink of shades (h, w), one for each threshold and polarity, the stronger first.
 
-    It is told from the page's commonest shade, on an uneven page from what is near, from both where that is unclear.
-    None is yielded where nothing differs from its background by ``CONTRAST``. ``levels``: else ``LEVELS``.
+    The background is the page's most common shade, on an unevenly lit page the local one; if it is unclear whether the
+    light is even, both are tried. Nothing is yielded if no ink differs from its background by ``CONTRAST``. ``levels``
+    maps thresholds to priors; the default is ``LEVELS``.
     """
     levels = LEVELS if levels is None else levels
     page = _commonest(shades)
@@ -198,7 +210,7 @@ def inks(shades: Plane, levels: dict[float, float] | None = None) -> Iterator[In
 def _on(
     shades: Plane, light: Plane, dark: Plane, *, levels: dict[float, float], local: bool, prior: float
 ) -> Iterator[Ink]:
-    """Yield the hypotheses of dark ink on a light background and of light ink on a dark one, (h, w) each."""
+    """Yield the hypotheses of dark ink on the background ``light`` and of light ink on ``dark``, (h, w) each."""
     planes = {True: cv2.subtract(light, shades), False: cv2.subtract(shades, dark)}
     contrasts = {is_dark: _full(plane) for is_dark, plane in planes.items()}
     for is_dark, contrast in sorted(contrasts.items(), key=lambda each: -each[1]):
@@ -209,9 +221,9 @@ def _on(
 
 
 def without_lines(ink: Ink, labels: Plane, found: Sequence[Component]) -> Ink | None:
-    """Return a hypothesis without lines over most of the page and boxes that touch something; None where none are.
+    """Return a hypothesis without lines over most of the page and without boxes that touch something; None if no such.
 
-    ``labels`` and ``found`` are its components, at least those of ``BOXED`` pixels, the longest first.
+    ``labels`` and ``found`` are the connected components, at least those of ``BOXED`` pixels, the longest first.
     """
     height, width = ink.mask.shape
     if (run := RUN * max(height, width)) < RUN_MIN:
@@ -223,15 +235,16 @@ def without_lines(ink: Ink, labels: Plane, found: Sequence[Component]) -> Ink | 
 
 
 def _full(plane: Plane) -> float:
-    """Return the full ink of a plane: the mean of its strongest pixels."""
+    """Return the value of full ink in a plane: the mean of the strongest pixels."""
     place = -min(plane.size, max(9, round(STRONGEST * plane.size)))
     return float(np.partition(plane.ravel(), place)[place:].mean())
 
 
 def without_rules(mask: Plane, run: float, shortest: tuple[float, float]) -> Plane:
-    """Return a mask (h, w) without ruled lines, form lines and the sides of boxes; strokes that cross them stay.
+    """Remove ruled lines, lines of forms and sides of boxes from a mask (h, w), but keep the strokes that cross them.
 
-    They are straight and slim for ``run`` pixels everywhere and at least ``shortest`` pixels long, across and down.
+    Such lines are straight and slim for ``run`` pixels everywhere. ``shortest`` is their minimum length in pixels, for
+    horizontal and for vertical ones.
     """
     for least in shortest:
         mask = np.ascontiguousarray(_without_horizontal(mask, run, least).T)
@@ -258,9 +271,9 @@ def _without_horizontal(mask: Plane, run: float, shortest: float) -> Plane:
 
 
 def without_boxes(mask: Plane, labels: Plane, found: Sequence[Component]) -> Plane:
-    """Return a mask (h, w) without the sides of boxes and tables that what is in them touches.
+    """Remove the sides of boxes and tables from a mask (h, w) if something in them touches the sides.
 
-    ``labels`` and ``found`` are its components, at least those of ``BOXED`` pixels, the longest first.
+    ``labels`` and ``found`` are the connected components, at least those of ``BOXED`` pixels, the longest first.
     """
     left = mask.copy()
     for each in found[:FRAMES]:
@@ -274,31 +287,31 @@ def without_boxes(mask: Plane, labels: Plane, found: Sequence[Component]) -> Pla
 
 
 def _is_boxed(shape: Plane) -> bool:
-    """Tell whether a shape (h, w) is slim strokes, with one along each of its four sides."""
+    """Tell whether a shape (h, w) consists of thin strokes, with one along each of its four sides."""
     width = round(NEAR_SIDE * min(shape.shape))
     sides = shape[:width], shape[-width:], shape[:, :width].T, shape[:, -width:].T
     return bool(shape.mean() <= INKED) and all(side.any(axis=0).mean() >= DRAWN for side in sides)
 
 
 def _without_sides(shape: Plane) -> Plane:
-    """Return a boxed shape (h, w) without long straight lines; as it is where hardly anything else is in it."""
+    """Remove the long straight lines from a boxed shape (h, w); return it unchanged if hardly anything is left."""
     height, width = shape.shape
     run, least = SIDE_RUN * min(shape.shape), SIDE_LENGTH * np.array([width, height])
     inner = without_rules(np.pad(shape, 1), run, (least[0], least[1]))[1:-1, 1:-1]
     labels, found = components(inner)
     for each in found:
-        if each.right - each.left >= least[0] or each.height >= least[1]:  # a line that was not straight enough
+        if each.right - each.left >= least[0] or each.height >= least[1]:  # a line that is not quite straight
             inner[labels == each.label] = 0
     return inner if components(inner, FRAMED * max(width, height))[1] else shape
 
 
 def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]:
-    """Return the labels (h, w) of a mask's connected components (of 8 neighbours) and these, the longest first.
+    """Return the labels (h, w) of a mask and its connected components (with 8 neighbours), the longest first.
 
-    Those whose longer side is below ``minimum`` pixels are left out.
+    Components whose longer side is below ``minimum`` pixels are left out of the list.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    lengths = stats[1:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_AREA].max(axis=1)  # the first is the paper
+    lengths = stats[1:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_AREA].max(axis=1)  # label 0 is the background
     found = []
     for label in (1 + np.flatnonzero(lengths >= minimum)).tolist():
         left, top, width, height, area = stats[label].tolist()
@@ -309,15 +322,15 @@ def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]
 
 
 def holding(frames: Sequence[Component], found: Sequence[Component]) -> NDArray[np.bool_]:
-    """Return [frame, component]: whether the frame's box holds the component's."""
+    """Return an array [frame, component] that tells whether the component's bounding box is inside the frame's."""
     outer, inner = (np.array([each[1:5] for each in group]).reshape(-1, 2, 2) for group in (frames, found))
-    within = (outer[:, None, 0] < inner[:, 0]) & (inner[:, 1] < outer[:, None, 1])  # across, down
+    within = (outer[:, None, 0] < inner[:, 0]) & (inner[:, 1] < outer[:, None, 1])  # horizontally and vertically
     holds: NDArray[np.bool_] = np.logical_and.reduce(within, axis=2)
     return holds
 
 
 def without_frames(found: Sequence[Component], labels: Plane, fewest: int = 1) -> list[Component]:
-    """Return components, the longest first, without boxes and borders: those around at least ``fewest`` others."""
+    """Return components, the longest first, without frames: those around at least ``fewest`` other components."""
     lengths = np.array([each.length for each in found])
     within = holding(found[:FRAMES], found) & (lengths >= FRAMED * lengths[:FRAMES, None])
     frames = {
@@ -329,16 +342,16 @@ def without_frames(found: Sequence[Component], labels: Plane, fewest: int = 1) -
 
 
 def _around(frame: Component, other: Component, labels: Plane) -> bool:
-    """Tell whether a component is on all four sides of another one, which its box holds."""
+    """Tell whether a component has ink on all four sides of another one, which is inside its bounding box."""
     row, column = labels[(other.top + other.bottom) // 2], labels[:, (other.left + other.right) // 2]
     sides = row[: other.left], row[other.right :], column[: other.top], column[other.bottom :]
     return all(bool((side == frame.label).any()) for side in sides)
 
 
 def without_marks(found: Sequence[Component]) -> list[Component]:
-    """Return components, the longest first, without underlines and without a lone block, such as a stamp.
+    """Return components, the longest first, without underlines and without a single block, such as a stamp.
 
-    Several blocks are a drawing, and stay.
+    Several blocks are kept, as they are a drawing.
     """
     lines = [each for each in found if each.flat][:FRAMES]
     strokes = [each for each in found if not each.flat and not each.block][:FRAMES]
@@ -349,10 +362,11 @@ def without_marks(found: Sequence[Component]) -> list[Component]:
 
 
 def sheets(page: Plane) -> Iterator[Plane]:
-    """Yield each large and solid part of a page with something on it, as a page of its own: a sheet on a desk.
+    """Yield each sheet on a page as a page of its own: each large and solid part with something on it.
 
-    Thin lines on it, such as a table's, do not divide it. Beyond the edges of the sheet, that page has the shades near
-    them. Several of one lightness, such as cards or buttons in a row, are also a page together.
+    Thin lines, such as a table's, do not divide a sheet. Outside the sheet, the new page has the shade of the nearby
+    pixels of the sheet. Several sheets of one lightness, such as cards or buttons in a row, are also yielded together
+    as one page.
     """
     shades = grey(page)
     for kind in (cv2.THRESH_BINARY, cv2.THRESH_BINARY_INV):
@@ -372,7 +386,7 @@ def sheets(page: Plane) -> Iterator[Plane]:
 
 
 def _inside(part: Plane, page: Plane, length: int) -> Plane | None:
-    """Return a part (h, w) of a page without its border and with what is on it, 1 each; None where nothing is."""
+    """Return the mask (h, w) of a part of a page, with its holes filled and without its border; None if it is blank."""
     outline, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     filled = cv2.drawContours(np.zeros(part.shape, np.uint8), outline, -1, (1,), cv2.FILLED)
     border = np.ones((3 + 2 * round(BORDER * length),) * 2, np.uint8)
@@ -386,7 +400,7 @@ def _inside(part: Plane, page: Plane, length: int) -> Plane | None:
 
 
 def _continued(page: Plane, inside: Plane) -> Plane:
-    """Return a page (h, w) or (h, w, 3) that is unchanged inside; outside, it has the mean shade of what is near."""
+    """Fill a page (h, w) or (h, w, 3) outside the mask ``inside`` with the mean shade of the nearby pixels inside."""
     size = (2 * round(NEAR * max(inside.shape)) + 1,) * 2
     kept: Plane = cv2.bitwise_and(page, page, mask=inside).astype(np.float32)
     mean = np.array(cv2.mean(page, inside)[: kept[0, 0].size])
@@ -397,7 +411,10 @@ def _continued(page: Plane, inside: Plane) -> Plane:
 
 
 def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> tuple[Plane, float]:
-    """Return a group's ink and a margin, 0 to 255, with soft edges and without neighbours, and how strong it was."""
+    """Return the ink of a group, 0 to 255, with a margin and soft edges but no neighbours, and its mean strength.
+
+    The ink is scaled so that its mean strength becomes 255.
+    """
     left, top, right, bottom = box_of(group)
     margin = 2 + round(SOFT * max(right - left, bottom - top))
     x, y = max(0, left - margin), max(0, top - margin)
@@ -413,20 +430,20 @@ def isolate(ink: Ink, labels: Plane, group: Sequence[Component]) -> tuple[Plane,
 
 
 def strokes(mask: Plane) -> tuple[Plane, float]:
-    """Return how far the pixels of a mask (h, w) are from the outline, and the mean width of its strokes.
+    """Return the distance of each pixel of a mask (h, w) from the outline, and the mean stroke width.
 
-    Across a stroke, the mean distance is a quarter of its width.
+    Across a stroke, the mean distance is a quarter of the stroke width.
     """
     distances = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     return distances, 4 * cv2.mean(distances, mask)[0] - 1
 
 
 def area_of(group: Iterable[Component]) -> int:
-    """Return the pixels of components."""
+    """Return the number of pixels of components."""
     return sum(each.area for each in group)
 
 
 def box_of(group: Sequence[Component]) -> Box:
-    """Return left, top, right and bottom of components."""
+    """Return the common bounding box of components: left, top, right and bottom."""
     _, lefts, tops, rights, bottoms, *_ = zip(*group, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
