@@ -1,4 +1,4 @@
-"""Several digits: rows, cut and joined where the network's distances say so, and the cheapest path through each."""
+"""Read several digits: over-segment each row, score the windows with the network, and find the cheapest path."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,42 +17,42 @@ from lenet5_cli.pictures.normalise import normalise
 from lenet5_cli.pictures.rows import BODY, BRACKET, MARKS_MAX, TooManyError, height_of, rows_of
 from lenet5_cli.pictures.segment import Component, Ink, Plane
 
-ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, so that cuts and rules have room
-# Pixels of all windows of a hypothesis: a page of 1,000 digits has fewer; more is the grain of cloth, or a barcode.
+ENLARGED: Final = 600  # pixels: a page with a shorter longer side is enlarged, for precise cuts and line removal
+# Pixels of all windows of a hypothesis: a page of 1,000 digits has fewer, the grain of cloth or a barcode has more.
 WORK_MAX: Final = 300_000_000
-EACH: Final = 5000  # pixels that take as long to read as what any window takes
-SMALL: Final = 36  # pixels: where the digits' median height is less, the page is also read enlarged
-FINER: Final = 2  # times as large
-PROMISING: Final = 0.5  # of the best's evidence: inks of kinds with less are not read enlarged, which takes long
-COARSE: Final = 700  # pixels of the longer side of a smaller copy, in which grain no longer looks like ink
+EACH: Final = 5000  # the fixed work for each window, expressed in pixels
+SMALL: Final = 36  # pixels: if the digits' median height is less, the page is also read enlarged
+FINER: Final = 2  # how many times it is then enlarged
+PROMISING: Final = 0.5  # of the best evidence: kinds of ink with less are not read enlarged, which takes long
+COARSE: Final = 700  # pixels of the longer side of a reduced copy, in which grain no longer looks like ink
 
 # In heights of a digit.
-HIGHER: Final = 1.4  # of a row's height, which low letters may set: if its numbers are higher, it is read again
-GAP: Final = 0.25  # between strokes of one digit at most
-SPACE: Final = 0.3  # between words at least
-WIDE: Final = 1.6  # of a digit at most
-TOUCHING: Final = 0.85  # wider components may be several digits
-STEP: Final = 0.08  # between two cuts: the thinnest digit, an upright 1, is hardly wider
-STROKE: Final = 0.5  # of ink in a cut: more is an upright stroke, not where two digits touch
+HIGHER: Final = 1.4  # of the row's height, which low letters may determine: a row with higher numbers is read again
+GAP: Final = 0.25  # maximum gap between the strokes of a digit
+SPACE: Final = 0.3  # minimum space between words
+WIDE: Final = 1.6  # maximum width of a digit
+TOUCHING: Final = 0.85  # wider components may be several digits that touch
+STEP: Final = 0.08  # distance between two cuts: the thinnest digit, an upright 1, is hardly wider
+STROKE: Final = 0.5  # maximum ink in a cut: more is an upright stroke, not a place where two digits touch
 
-# What is no digit, though the network takes it for one.
-STRAIGHT: Final = 1.5  # widths of its pen, that one straight stroke is wide at most
-LEANING: Final = 0.25  # widths by heights that a slash leans to the right farther than the page's digits: 14 degrees
-ALIKE: Final = 0.15  # standard deviation of how the digits of one hand lean; of all of MNIST's together it is 0.25
-LOW: Final = 0.7  # of the median height of the digits with curves or corners: rows of lower strokes are specks
-FAINT: Final = 0.6  # of the median strength of the digits on a page: what is fainter is a fold, or shines through
+# Non-digits that the network takes for digits.
+STRAIGHT: Final = 1.5  # stroke widths: the maximum width of a single straight stroke
+LEANING: Final = 0.25  # width by height: how much farther a slash leans to the right than the page's digits: 14 degrees
+ALIKE: Final = 0.15  # maximum standard deviation of the lean of digits by one hand; over all of MNIST it is 0.25
+LOW: Final = 0.7  # of the median height of the digits that are not straight: rows of lower straight strokes are specks
+FAINT: Final = 0.6  # of the median strength of the digits on a page: fainter ink is a fold or shines through the paper
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
-CERTAIN: Final = 7.0  # below the threshold a distance says no more: training stops caring (LeCun et al. 1998, eq. 9)
-NOISE: Final = 4.5  # what costs less is hardly ever noise
-STRAIGHT_WORTH: Final = 0.25  # of other digits' evidence: a page's lines and edges are straight strokes, too
-SKIPPED: Final = 10.0  # for what is no digit and as high, or each DIGIT_WIDTH of it: as much as any digit costs
-DIGIT_WIDTH: Final = 0.7  # heights: of a usual digit
-UNEVEN: Final = 6.0  # for a digit e times as high as its row, or as low: signs are low; 1.2 times costs 1
-CUT: Final = 8.0  # for a cut through ink as long as the digit is high
-SURE: Final = 2.0  # what costs less surely looks like a digit, as many letters do
-UNLIKE: Final = 3  # windows that do not look like a digit, in what surely is a word: a sum seldom has as many signs
-NEAREST: Final = 0.03  # quantile of a row's distances that is a digit's, where the network keeps no threshold
+CERTAIN: Final = 7.0  # distances this far below the threshold cost 0: training ignores them (LeCun et al. 1998, eq. 9)
+NOISE: Final = 4.5  # cost below which a window is hardly ever noise
+STRAIGHT_WORTH: Final = 0.25  # weight of the evidence of straight strokes: lines and edges of a page are straight, too
+SKIPPED: Final = 10.0  # cost of a non-digit as high as the digits, for each DIGIT_WIDTH: as much as any digit costs
+DIGIT_WIDTH: Final = 0.7  # heights of a digit: its usual width
+UNEVEN: Final = 6.0  # cost of a digit e times as high as its row, or as low, as signs are; 1.2 times costs 1
+CUT: Final = 8.0  # cost of a cut through ink as long as the digit is high
+SURE: Final = 2.0  # cost below which a window surely looks like a digit, as many letters do
+UNLIKE: Final = 3  # minimum number of windows unlike digits in a sure word: a sum seldom has as many signs
+NEAREST: Final = 0.03  # quantile of a row's distances that is taken for a digit's if the network has no threshold
 
 
 class Digit(NamedTuple):
@@ -60,13 +60,13 @@ class Digit(NamedTuple):
 
     digit: int
     probability: float
-    distance: float  # squared, to its glyph
+    distance: float  # squared, to the glyph of the digit
     box: Box  # left, top, right, bottom in pixels of the picture before it was reduced; right and bottom are exclusive
 
 
-@dataclass(frozen=True, eq=False)  # of arrays, whose equality has no truth value
+@dataclass(frozen=True, eq=False)  # comparing arrays does not give a truth value
 class Text:
-    """The digits on a page, in rows from the top, each from the left."""
+    """The digits on a page: rows from top to bottom, the digits in each from left to right."""
 
     NO_DIGIT: ClassVar = "none was found on it"  # the reason if there is none
 
@@ -74,39 +74,39 @@ class Text:
     page: Page
 
     def __str__(self) -> str:
-        """Return the labels, a line a row, with a space between them if one has two figures."""
+        """Return the labels, one row per line, separated by spaces if a label has two figures."""
         highest = max((each.digit for row in self.rows for each in row), default=0)
         return self.named([str(label) for label in range(highest + 1)])
 
     def named(self, names: Sequence[str]) -> str:
-        """Return the names of the digits, a line a row, with a space between them if a name has several characters."""
+        """Return the names of the digits, one row per line, separated by spaces if a name has several characters."""
         between = "" if all(len(name) == 1 for name in names) else " "
         return "\n".join(between.join(names[each.digit] for each in row) for row in self.rows)
 
 
 class Window(NamedTuple):
-    """Consecutive pieces of a row, from ``first`` to ``last``, exclusive: a digit or none."""
+    """Consecutive pieces of a row, from ``first`` to ``last``, exclusive, which may be a digit."""
 
     first: int
     last: int
     pieces: tuple[Component, ...]
     width: int
     height: int
-    cut: float  # the cost of the cut behind it
+    cut: float  # the cost of the cut at its right end
 
 
 class Found(NamedTuple):
-    """A window that may be a digit, as the network sees it."""
+    """A window that may be a digit, with the scores of the network."""
 
     pieces: tuple[Component, ...]
     image: Plane  # (28, 28), white on black
     cost: float
     distances: Plane  # (k,), squared, to each glyph
-    strength: float  # mean of its ink, 0 to 255
+    strength: float  # mean strength of its ink, 0 to 255
 
     @property
     def box(self) -> Box:
-        """The box in pixels of what was looked at."""
+        """The bounding box in pixels of the copy of the page that was read."""
         return segment.box_of(self.pieces)
 
     @property
@@ -121,13 +121,13 @@ class Found(NamedTuple):
 
     @property
     def lean(self) -> float:
-        """How far it leans to the right, in widths by heights, by the moments of its ink."""
+        """The slant to the right, width by height, computed from the image moments."""
         moments = cv2.moments(self.image)
         return -moments["mu11"] / moments["mu02"]
 
     @property
     def straight(self) -> bool:
-        """Whether it is one straight stroke: its standard deviation across is that of a bar as wide as the pen."""
+        """Whether it is a single straight stroke: its variance across is at most that of a bar STRAIGHT pens wide."""
         moments = cv2.moments(self.image)
         across, down, both = (moments[name] / moments["m00"] for name in ("mu20", "mu02", "mu11"))
         least = (across + down - np.hypot(across - down, 2 * both)) / 2
@@ -135,25 +135,25 @@ class Found(NamedTuple):
         return bool(12 * least <= (STRAIGHT * max(1.0, pen)) ** 2)
 
     def on(self, page: Page, looked_at: Plane) -> Digit:
-        """Return it as a digit on a page, of which it was found on a copy (h, w) of other size."""
+        """Return it as a digit on a page, with the box scaled from the copy (h, w) in which it was found."""
         probability = float(softmax(-self.distances[None]).max())
         box = scaled(self.box, looked_at.shape[1::-1], page.size)
         return Digit(self.digit, probability, float(self.distances.min()), box)
 
 
 Labels: TypeAlias = tuple[tuple[int, ...], ...]  # of the digits in each row
-Taken: TypeAlias = tuple[Window, Found | None]  # by a path: a window and, if it is one, the digit in it
+Taken: TypeAlias = tuple[Window, Found | None]  # a step of a path: a window, and the digit in it or None if it has none
 
 
 class Word(NamedTuple):
-    """A part of a row without a space in it: a number, or letters, some of which look like digits."""
+    """A part of a row without spaces: a number, or letters, some of which look like digits."""
 
     digits: list[Found]
-    unlike: int  # windows that are no digit and not low, and digits that hardly look like one
+    unlike: int  # number of non-digits that are not low, and of digits that hardly look like one
 
     @property
     def like(self) -> int:
-        """Digits that surely look like one."""
+        """The number of digits that surely look like one."""
         return sum(each.cost <= SURE for each in self.digits)
 
 
@@ -163,7 +163,7 @@ class Rows(NamedTuple):
     ink: Ink
     labels: Plane  # (h, w), of the components
     digits: list[list[Found]]
-    area: int  # pixels of the components in rows, of digits and of what is none, and of drawings
+    area: int  # pixels of the components in rows, whether digits or not, and of drawings
 
     @property
     def found(self) -> list[Found]:
@@ -176,29 +176,31 @@ class Rows(NamedTuple):
         return tuple(tuple(each.digit for each in row) for row in self.digits)
 
     def evidence(self) -> float:
-        """What the digits cost less than noise would, in squared distance times the part of the page's height.
+        """How much less the digits cost than noise: the sum of the differences, each times the digit's relative height.
 
-        A faint grid is many low 1s, the sides of a sheet are high ones. What costs more than noise, such as a letter,
-        says nothing about the ink.
+        The height, relative to the page's, is a weight because a faint grid is read as many low 1s. Straight strokes
+        count less because the sides of a sheet are read as high 1s. A digit that costs more than noise, such as a
+        letter, does not count: it says nothing about the ink.
         """
         saved = ((STRAIGHT_WORTH if each.straight else 1.0) * max(0.0, NOISE - each.cost) for each in self.found)
         return float(np.dot(list(saved), [each.height for each in self.found])) / len(self.ink.mask)
 
 
 def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> Rows | None:
-    """Return the rows of digits on a page (h, w) or (h, w, 3), and how they were found; None where nothing stands out.
+    """Return the rows of digits on a page (h, w) or (h, w, 3), and how they were found; None if nothing stands out.
 
-    Rows are cut into more pieces than there are digits, and the network's squared distances choose among the ways to
-    join them and to skip what is no digit; words of letters, brackets, slashes and what is faint are left out. Of
-    several hypotheses about the ink of the page or of a sheet on it, the one with the most evidence is taken; those
-    that read the same, or only a part of it, add theirs. Where its digits are small, the page is looked at
-    enlarged as well. Where it has fewer than two digits, or they cost as much as noise, lines over most of the page are
-    removed, as on dark squared paper all may be one component, and the page is looked at reduced.
+    Rows are cut into more pieces than there are digits. The network's squared distances decide which pieces are joined
+    and which are skipped as non-digits. Words of letters, brackets, slashes and faint ink are left out.
 
-    ``touching``: wider components, in heights of a digit, may be several digits that touch.
+    Of several hypotheses about the ink of the page, or of a sheet on it, the one with the most evidence is returned.
+    Hypotheses that read the same digits, or only a part of them, add their evidence. If its digits are small, the page
+    is also read enlarged. If it has fewer than two digits, or they cost as much as noise, the page is also read without
+    lines over most of the page, since on dark squared paper all may be one component, and it is read reduced.
+
+    ``touching``: components wider than this, in heights of a digit, may be several digits that touch.
 
     Raises:
-        LeNet5Error: nothing is read, and of some ink there are more than ``MARKS_MAX`` components.
+        LeNet5Error: nothing is read, and a hypothesis has more than ``MARKS_MAX`` components.
 
     Source: LeCun et al. 1998, section V, heuristic over-segmentation.
     """
@@ -223,9 +225,10 @@ def find(pixels: Plane, network: Classifier, *, touching: float = TOUCHING) -> R
 
 
 def agreed(read: list[Rows | None]) -> Rows | None:
-    """Return the hypothesis with the most evidence; None without any.
+    """Return the hypothesis with the most evidence; None if there are none.
 
-    Those that read the same, or only a part of it, add theirs: of what lies in a shadow, few read all.
+    Hypotheses that read the same digits, or only a part of them, add their evidence, because few hypotheses read all
+    digits of a page that is partly in a shadow.
     """
     rows = [each for each in read if each]
     labels = [each.labelled for each in rows]
@@ -240,18 +243,18 @@ def agreed(read: list[Rows | None]) -> Rows | None:
 
 
 def _are_among(some: Labels, rows: Labels) -> bool:
-    """Tell whether all of some rows are among others, or parts of these, in the same order."""
+    """Tell whether each row of ``some`` is one of ``rows``, or a part of one, in the same order."""
     rest = iter(rows)
     return all(any(is_part(row, other) for other in rest) for row in some)
 
 
 def is_part(row: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Tell whether labels stand side by side among others."""
+    """Tell whether the labels of a row are a contiguous part of another row."""
     return any(other[at : at + len(row)] == row for at in range(len(other) - len(row) + 1))
 
 
 def _inks(page: Plane, scale: int = 1) -> Iterator[Ink]:
-    """Yield the hypotheses about the ink of a page, ``scale`` times as large, and of the sheets on it."""
+    """Yield the hypotheses about the ink of a page, enlarged by ``scale``, and of the sheets on it."""
     scale *= max(1, ENLARGED // max(page.shape[:2]))
     page = cv2.resize(page, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     for shades in chain(segment.shades_of(page), map(segment.grey, segment.sheets(page))):
@@ -259,7 +262,7 @@ def _inks(page: Plane, scale: int = 1) -> Iterator[Ink]:
 
 
 def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
-    """Return the rows of digits of an ink hypothesis; None where it has more than ``MARKS_MAX`` components."""
+    """Return the rows of digits of an ink hypothesis; None if it has more than ``MARKS_MAX`` components."""
     try:
         labels, rows, drawn = rows_of(ink, brackets=not all(map(str.isdigit, network.names)))
     except TooManyError:
@@ -284,7 +287,7 @@ def _read(ink: Ink, network: Classifier, touching: float) -> Rows | None:
 
 
 def _read_row(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> list[Word]:
-    """Return the words on the cheapest path through the windows of a row, whose digits have a ``height``."""
+    """Return the words on the cheapest path through the windows of a row with digits of a ``height``."""
     found = _found(ink, labels, [each for each in windows if each.height >= BODY * height], height, network)
     paths: list[tuple[float, list[Taken]]] = [(0.0, []), *[(np.inf, [])] * windows[-1].last]
     for each in windows:
@@ -298,7 +301,7 @@ def _read_row(ink: Ink, labels: Plane, windows: list[Window], height: float, net
 
 
 def _words(taken: list[Taken], height: float) -> list[Word]:
-    """Return what a path takes of a row as words, with a space between them."""
+    """Split the windows on a path into words, at the spaces between them."""
     words: list[Word] = []
     end = -np.inf
     for window, digit in taken:
@@ -311,7 +314,7 @@ def _words(taken: list[Taken], height: float) -> list[Word]:
 
 
 def _without_text(rows: list[list[Word]]) -> list[list[Found]]:
-    """Return the digits of rows without words of letters; beside a word that surely is one, less is enough."""
+    """Return the digits of rows without words of letters; if a page has a sure word, a lower limit applies to all."""
     surely = any(word.unlike >= max(UNLIKE, 1 + word.like) for row in rows for word in row)
     return [
         [digit for word in row if not (surely and word.unlike >= max(1, word.like)) for digit in word.digits]
@@ -320,21 +323,21 @@ def _without_text(rows: list[list[Word]]) -> list[list[Found]]:
 
 
 def _without_faint(rows: list[list[Found]]) -> list[list[Found]]:
-    """Return the digits of rows without those much fainter than most, such as folds of the paper."""
+    """Return the digits of rows without those that are much fainter than most, such as folds of the paper."""
     limit = FAINT * float(np.median([each.strength for row in rows for each in row] or [0.0]))
     return [[each for each in row if each.strength >= limit] for row in rows]
 
 
 def _without_specks(rows: list[list[Found]]) -> list[list[Found]]:
-    """Return the rows that are more than low straight strokes, as faint squared paper leaves them."""
+    """Return the rows that do not consist of low straight strokes only, as those of faint squared paper do."""
     limit = LOW * float(np.median([each.height for row in rows for each in row if not each.straight] or [0]))
     return [row for row in rows if any(each.height >= limit or not each.straight for each in row)]
 
 
 def _without_slashes(rows: list[list[Found]], names: Sequence[str]) -> list[list[Found]]:
-    """Return the digits of rows without straight 1s between two others that lean farther than the page's digits.
+    """Return the digits of rows without slashes: straight 1s inside a row that lean farther than the page's digits.
 
-    Where those do not lean alike, as by many hands, some 1s lean as far: it is a slash if it is higher than they are.
+    If the digits lean differently, as by many hands, some 1s lean as far. A slash must then also be higher than digits.
     """
     leans = [each.lean for row in rows for each in row if not each.straight]
     if not leans:
@@ -351,7 +354,7 @@ def _without_slashes(rows: list[list[Found]], names: Sequence[str]) -> list[list
 
 def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, network: Classifier) -> dict[Window, Found]:
     """Return the windows of a row that the network takes for digits."""
-    if not windows:  # as of a line at a slant, no piece of which is high
+    if not windows:  # such as for a slanted line, of which no piece is high
         return {}
     planes, strengths = zip(*(segment.isolate(ink, labels, each.pieces) for each in windows), strict=True)
     images = np.stack(list(map(normalise, planes)))
@@ -368,7 +371,7 @@ def _found(ink: Ink, labels: Plane, windows: list[Window], height: float, networ
 
 
 def _windows(labels: Plane, row: list[Component], height: float, touching: float) -> Iterator[Window]:
-    """Yield what a path over a row may take."""
+    """Yield the windows of a row from which a path is built."""
     pieces = [piece for each in row for piece in _cut(labels, each, height, touching)]
     pieces.sort(key=lambda piece: piece[0].left + piece[0].right)
     for first in range(len(pieces)):
@@ -383,7 +386,7 @@ def _windows(labels: Plane, row: list[Component], height: float, touching: float
 
 
 def _cut(labels: Plane, whole: Component, height: float, touching: float) -> Iterator[tuple[Component, float]]:
-    """Yield the pieces of a component, each with the cost of the cut behind it."""
+    """Yield the pieces of a component, each with the cost of the cut at its right end."""
     label, left, top, right, bottom, *_ = whole
     if whole.height < BODY * height or right - left <= touching * min(height, whole.height):
         yield whole, 0.0
