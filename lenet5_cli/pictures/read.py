@@ -1,4 +1,4 @@
-"""What the network makes of the candidates for a digit on a picture, and the choice among them."""
+"""Read the digit on a picture: score the candidates with the network, and choose the best."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,48 +18,48 @@ from lenet5_cli.pictures.lines import LEANING, Digit, Found, Text
 from lenet5_cli.pictures.normalise import SIDE, is_normal, normalise
 from lenet5_cli.pictures.segment import Component, Ink, Plane
 
-LOOK: Final = 512  # pixels of the longer side at which a page is looked at first
-SPECK: Final = 0.03  # of the longest component: what is shorter is no part of a digit
-SMALLEST: Final = 5  # pixels of a digit's longer side
-COMPARABLE: Final = 0.4  # of the digit's longer side, or height: what is larger and apart could be another digit
-HIGH: Final = 0.7  # of the highest digit's height: of digits so high, the surest is taken, not a bracket beside it
-DIGITS: Final = 0.5  # of the ink in rows, in two digits or more: they are several, not parts of one thing
+LOOK: Final = 512  # pixels of the longer side of the reduced copy in which a single digit is looked for
+SPECK: Final = 0.03  # of the longest component's length: a shorter component is not part of a digit
+SMALLEST: Final = 5  # pixels: the minimum longer side of a digit
+COMPARABLE: Final = 0.4  # of the digit's longer side, or height: a larger separate component could be another digit
+HIGH: Final = 0.7  # of the highest digit's height: the surest of the digits this high is chosen, not a bracket
+DIGITS: Final = 0.5  # of the ink in rows: if two digits or more hold as much, they are not parts of a single shape
 
-# Prior, in squared distance, were all ink left over, without what touches the page's edge, frames, and what is farther
-# away than the candidate is long, as the holes of a binder are.
+# The prior, in squared distance, if all ink were left unexplained. Ink does not count if it touches the page's edge, if
+# it is a frame, or if it is farther away than the candidate is long, such as the holes of a binder.
 UNEXPLAINED: Final = 40
-MARKED: Final = 1.0  # prior where an underline or a block is left out: among a user's own classes it may be part of one
-IN_REFUSAL: Final = 0.5  # of the prior counts beside the distance where the threshold decides
+MARKED: Final = 1.0  # prior if an underline or a block is left out, which may be part of a class of the user's own
+IN_REFUSAL: Final = 0.5  # fraction of the prior that is added to the distance before it is compared to the threshold
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to read a picture: some ink, and what the network says of it."""
+    """A candidate for the digit on a picture: some ink, and the scores of the network."""
 
     image: Plane  # (28, 28), white on black: what the network reads
-    ink: Plane  # (h, w), 0 to 255, of the box and a little around it
-    box: Box  # in pixels of what was looked at
+    ink: Plane  # (h, w), 0 to 255, of the box with a small margin
+    box: Box  # in pixels of the copy of the page that was read
     dark: bool  # dark ink on a light background
-    local: bool = False  # told from the background near it
-    others: int = 0  # comparable components beside them
-    prior: float = 0.0  # what is added to the distance
+    local: bool = False  # thresholded against the local background
+    others: int = 0  # number of comparable components beside it
+    prior: float = 0.0  # added to the squared distance
     distances: NDArray[Any] = field(default_factory=lambda: np.zeros(10))  # (k,), squared, to each glyph
 
     @property
     def score(self) -> float:
-        """The squared distance to the nearest glyph and the prior; the lowest is chosen."""
+        """The squared distance to the nearest glyph plus the prior; the candidate with the lowest score is chosen."""
         return float(self.distances.min()) + self.prior
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read in a picture.
+    """The result of reading a picture.
 
-    ``page`` is the picture, upright and opaque, as it was looked at. ``candidates`` is in the order of their scores;
-    empty if nothing stands out.
+    ``page`` is the upright, opaque and reduced copy of the picture that was read. ``candidates`` are in the order of
+    their scores; there are none if nothing stands out.
     """
 
-    digit: int | None  # the label of its class; None: no digit, for ``reason``
+    digit: int | None  # the label of the class; None if it is no digit, for which ``reason`` gives the reason
     reason: str | None
     page: Plane  # (h, w) or (h, w, 3)
     box: Box | None  # of the digit, in pixels of the picture before it was reduced
@@ -78,12 +78,12 @@ class Reading:
 
     @property
     def unchanged(self) -> bool:
-        """Whether the picture already was as MNIST's are."""
+        """Whether the picture already had MNIST's form."""
         return np.array_equal(segment.grey(self.page), self.chosen.image)
 
     @property
     def beside(self) -> str:
-        """What to say of comparable components beside the digit; nothing where there are none."""
+        """The part of a message about comparable components beside the digit; empty if there are none."""
         others = self.chosen.others if self.candidates else 0
         return f"; {others} more beside it: --all reads them" if others else ""
 
@@ -91,9 +91,9 @@ class Reading:
 def read_picture(source: Source, network: Classifier | None = None, *, rotate: int = 0) -> Plane:
     """Return a picture of a digit, of any size and mode, as (28, 28) uint8, white on black.
 
-    Of the ways to read it, it is the one that the network, the bundled model if None, answers best. A picture that
-    already has MNIST's form is returned unchanged, one that has it in black on white, inverted, unless the network
-    takes it for no digit.
+    Of several candidates, the one with the best score is returned; the network is the bundled model if None. A picture
+    that already has MNIST's form is returned unchanged, or inverted if it is black on white, unless the network refuses
+    it as no digit.
 
     Args:
         source: a path, bytes, an open file, a Pillow image, or an array (h, w), (h, w, 3) or (h, w, 4), uint8 or floats
@@ -109,15 +109,15 @@ def read_picture(source: Source, network: Classifier | None = None, *, rotate: i
     reading = read(source, network, rotate=rotate)
     if not reading.candidates:
         raise LeNet5Error(f"{name_of(source)}: {reading.reason}; expected a digit on a plain background")
-    return np.array(reading.chosen.image)  # which may be a view of what was read, and not to be written to
+    return np.array(reading.chosen.image)  # a copy, as this may be a read-only view of the picture
 
 
 def read_sample(source: Source, *, as_is: bool = False) -> Plane:
-    """Return a picture to train on as (28, 28) uint8, white on black, without asking a network.
+    """Return a picture to train on as (28, 28) uint8, white on black, without a network.
 
-    Of the ways to read it that ``read`` would weigh, it is the plainest: the one with the lowest prior. A network's
-    word would favour what it knows already, and it may know other classes.
-    ``as_is``: only scaled to fit and centred, as a picture of a garment needs it.
+    Of the candidates of ``read``, the one with the lowest prior is returned. A network is not used because it would
+    favour what it has learned already, and it may have other classes.
+    With ``as_is``, the picture is only scaled to fit and centred, as needed for pictures of garments.
 
     Raises:
         LeNet5Error: the source cannot be read as a picture, or nothing is on it.
@@ -132,7 +132,7 @@ def read_sample(source: Source, *, as_is: bool = False) -> Plane:
 
 
 def _fitted(pixels: Plane) -> Plane:
-    """Return a picture scaled to fit 28x28, and centred."""
+    """Return a picture scaled to fit into 28x28 pixels, and centred."""
     image = Image.fromarray(pixels).convert("L")
     return np.asarray(ImageOps.pad(image, (SIDE, SIDE), Image.Resampling.BILINEAR))
 
@@ -140,7 +140,7 @@ def _fitted(pixels: Plane) -> Plane:
 def read(source: Source, network: Classifier, *, name: str | None = None, rotate: int = 0) -> Reading:
     """Read the digit on a picture, turned clockwise by ``rotate`` degrees; of several, one that stands out.
 
-    A network that was trained on pictures as they are, the setting ``as_is``, reads it as it is, too.
+    If the network was trained with the setting ``as_is``, the picture is only scaled and centred.
 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read as a picture.
@@ -151,15 +151,15 @@ def read(source: Source, network: Classifier, *, name: str | None = None, rotate
 def read_digits(source: Source, network: Classifier | None = None, *, name: str | None = None, rotate: int = 0) -> Text:
     """Return all digits on a picture in reading order, as ``network`` reads them, the bundled model if None.
 
-    Where there are none in rows, as a page may not be all paper, or where a network reads pictures as they are, it is
-    the one digit on it, if it is one.
+    If there are no digits in rows, for instance because the page is not all paper, or if the network was trained with
+    ``as_is``, the picture is read as a single digit, which is returned unless it is refused.
 
     Args:
         source: a path, bytes, an open file, a Pillow image, or an array (h, w), (h, w, 3) or (h, w, 4), uint8 or floats
             in [0, 1].
         network: a network, or a committee of several.
         name: what messages call the picture; its path if not given.
-        rotate: degrees by which it is turned clockwise first, a multiple of 90.
+        rotate: degrees by which the picture is turned clockwise first, a multiple of 90.
 
     Raises:
         LeNet5Error: ``name`` (else ``source``) cannot be read as a picture, or shows too many components.
@@ -183,7 +183,7 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
 
 
 def _of_page(page: Page, network: Classifier) -> Reading:
-    """Return the one digit of a page; of several, one that stands out."""
+    """Read a single digit on a page; of several, one that stands out."""
     look = segment.reduced(page.pixels, LOOK)
     if network.config.as_is:
         image, whole = _fitted(page.pixels), (0, 0, *look.shape[1::-1])
@@ -197,34 +197,34 @@ def _of_page(page: Page, network: Classifier) -> Reading:
     left, top, right, bottom = found[0].box
     refused = _reason(found[0], network) is not None
     if refused or right - left > bottom - top:
-        least = 0 if refused else COMPARABLE * (bottom - top)  # what is lower, beside a wide 0, is a camera's date
+        least = 0 if refused else COMPARABLE * (bottom - top)  # lower digits beside a wide 0 may be a camera's date
         several = [each for each in _of_several(look, network) if each.box[3] - each.box[1] > least]
         found = sorted([*found, *several], key=lambda each: each.score)
     return _chosen(found, network, look, page)
 
 
 def _chosen(found: list[Candidate], network: Classifier, look: Plane, page: Page) -> Reading:
-    """Return what is said of a page by the first candidate."""
+    """Return the reading of a page by its best candidate, the first one."""
     reason = _reason(found[0], network)
     digit = None if reason else int(found[0].distances.argmin())
     return Reading(digit, reason, look, scaled(found[0].box, look.shape[1::-1], page.size), found)
 
 
 def _reason(chosen: Candidate, network: Classifier) -> str | None:
-    """Return why a candidate is no digit; None if it is one, as everything is to a network without a threshold."""
+    """Return why a candidate is refused as no digit; None if it is accepted, or the network has no threshold."""
     distance, against = float(chosen.distances.min()), IN_REFUSAL * chosen.prior
     if network.threshold is None or distance + against <= network.threshold:
         return None
     prior, limit = distance <= network.threshold, network.threshold
     above = distance + against if prior else distance
-    places = next((n for n in (1, 2, 3) if f"{above:.{n}f}" != f"{limit:.{n}f}"), 4)  # at which they differ
+    places = next((n for n in (1, 2, 3) if f"{above:.{n}f}" != f"{limit:.{n}f}"), 4)  # decimals that make them differ
     half = f", {above:.{places}f} with half the prior" if prior else ""
     name = network.names[int(chosen.distances.argmin())]
     return f"the nearest glyph, {name}, is at {distance:.{places}f}{half}, beyond {limit:.{places}f}"
 
 
 def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]:
-    """Return candidates with their distances, in the order of their scores."""
+    """Return candidates with their distances set, in the order of their scores."""
     if not candidates:
         return []
     distances = -network.scores(np.stack([each.image for each in candidates]))
@@ -233,10 +233,13 @@ def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]
 
 
 def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
-    """Return the surest of the high digits of a page that shows little but several, each whole; else nothing."""
+    """Return the surest of the high digits of a page that shows mainly several digits; otherwise nothing.
+
+    Components are not cut, so each digit is whole.
+    """
     try:
         rows = lines.find(look, network, touching=np.inf)
-    except LeNet5Error:  # more marks than digits
+    except LeNet5Error:  # too many components
         return []
     digits = rows.found if rows else []
     if rows is None or len(digits) < 2 or sum(each.cost for each in digits) >= lines.NOISE * len(digits):
@@ -255,16 +258,16 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
 
 
 def _is_strokes(digits: list[Found]) -> bool:
-    """Tell whether digits are all straight strokes but no 1s, such as a W in pieces or the edges of a page.
+    """Tell whether digits are all straight strokes but not 1s, such as a W in pieces or the edges of a page.
 
-    They lean unlike each other, or one of them touches the page's edge.
+    They lean differently, or one of them touches the page's edge.
     """
     cut = any(piece.edge for each in digits for piece in each.pieces)
     return all(each.straight for each in digits) and (cut or float(np.ptp([each.lean for each in digits])) > LEANING)
 
 
 def _candidates(look: Plane) -> list[Candidate]:
-    """Return the plain ways to read a page, without the network's word; a picture in MNIST's form is the only one."""
+    """Return the usual candidates of a page, not yet scored; a picture in MNIST's form is the only candidate."""
     shades, *hidden = segment.shades_of(look)
     for dark, image in ((False, shades), (True, 255 - shades)):
         if is_normal(image):
@@ -274,13 +277,13 @@ def _candidates(look: Plane) -> list[Candidate]:
 
 
 def _further(look: Plane) -> list[Candidate]:
-    """Return further ways to read a page that is not plain: its strongest ink alone, and each sheet on it."""
+    """Return further candidates for a page with an uneven background: its strongest ink alone, and each sheet on it."""
     strong = segment.inks(segment.grey(look), segment.STRONG)
     return _of_inks([*strong, *(ink for sheet in segment.sheets(look) for ink in segment.inks(segment.grey(sheet)))])
 
 
 def _of_inks(inks: Iterable[Ink]) -> list[Candidate]:
-    """Return the candidates of ink hypotheses, each with the page's lines and without."""
+    """Return the candidates of ink hypotheses, each with the page's lines and without them."""
     candidates: list[Candidate] = []
     for ink in inks:
         labels, found = segment.components(ink.mask, minimum=2)
@@ -291,7 +294,10 @@ def _of_inks(inks: Iterable[Ink]) -> list[Candidate]:
 
 
 def _of_ink(ink: Ink, labels: Plane, found: list[Component]) -> Iterator[Candidate]:
-    """Yield what may be one digit of an ink hypothesis: the longest component, inside the page or at all, or all."""
+    """Yield the candidates of an ink hypothesis: the longest component that does not touch the edge, or all such ones.
+
+    Frames and marks are left out; other candidates are the longest with these, the longest of all, and all components.
+    """
     within = [each for each in found if not each.edge]
     unframed = segment.without_frames(within, labels)
     inside = segment.without_marks(unframed)
