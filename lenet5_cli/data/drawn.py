@@ -1,11 +1,11 @@
-"""Digits and capital letters that we draw ourselves, and pictures that are no digit: strokes, finished as MNIST's are.
+"""Draw synthetic digits, capital letters and non-digits as strokes, in MNIST's form.
 
-For each image the control points of a style are moved, the sheet is bent, tapered, stretched, slanted and turned, and
-a pen of random width follows the curve. What is no digit is a sign, a scribble, a row of signs or digits, a fragment of
-a digit, a blot, a thing's outline, the edge of a page or noise.
+For each image, the control points of a style are shifted at random, the curve is bent, tapered, stretched, slanted and
+rotated, and drawn with a pen of random width. Non-digits are signs, scribbles, rows of signs or digits, fragments of
+digits, blots, silhouettes of things, edges of pages and noise.
 
-The styles and the ranges of the random numbers were chosen by eye, and by how well a network trained on these images
-reads MNIST's training images; MNIST's test images were not used.
+The styles and the ranges of the random numbers were chosen by eye, and by the accuracy on MNIST's training images of a
+network trained on these images; MNIST's test images were not used.
 """
 
 from collections.abc import Callable
@@ -20,29 +20,29 @@ from PIL import Image, ImageDraw
 from lenet5_cli.data import styles
 from lenet5_cli.data.letters import LETTERS
 
-_BLOCK: Final = 1000  # images drawn from one random stream
+_BLOCK: Final = 1000  # images that are drawn from one random stream
 _STEPS: Final = 4  # straight segments between two control points
 _SCALE: Final = 4  # canvas pixels for each image pixel, in either direction
 _SIDE: Final = 28
-_BOX: Final = 20  # the ink fits in a square of this side
-_STROKES: Final = ((4,), (6,), (9,), (14,), (4, 4), (6, 5), (3, 3, 3))  # control points of a scribble's strokes
-# A digit and the side of a cut that no one takes for a digit: 1 left, -1 right.
+_BOX: Final = 20  # side of the square into which the ink is scaled
+_STROKES: Final = ((4,), (6,), (9,), (14,), (4, 4), (6, 5), (3, 3, 3))  # control points of the strokes of a scribble
+# A digit, and the side of a cut on which the fragment does not look like a digit: 1 left, -1 right.
 _CUTS: Final = (*((digit, 1) for digit in (0, 2, 3, 4, 7, 8, 9)), *((digit, -1) for digit in (0, 2, 5, 6)))
-_NONDIGITS: Final = 10  # sets the random streams of what is no digit apart from those of digits
-_LETTERS: Final = 26  # the same of letters; their number, as it happens
+_NONDIGITS: Final = 10  # seeds the random streams of non-digits, so that they differ from those of digits
+_LETTERS: Final = 26  # likewise for letters; that it is their number is a coincidence
 _DIGITS: Final = tuple(tuple(strokes for _, strokes in digit) for digit in styles.DIGITS)
-_PLAIN: Final = "AEFHKLMNPRTVWX"  # capital letters that in none of their styles are a digit in somebody's hand
+_PLAIN: Final = "AEFHKLMNPRTVWX"  # capital letters of which no style is also a handwritten form of a digit
 _CAPITALS: Final = tuple(style for letter in _PLAIN for style in LETTERS[ord(letter) - ord("A")])
 _LATIN: Final = (*styles.LATIN, *_CAPITALS)
 _SIGNS: Final = (*styles.SIGNS, *styles.OUTLINES)
 _STYLES: Final = (*_DIGITS, styles.OPENING, styles.CLOSING, styles.ARITHMETIC, _LATIN, _SIGNS)
 _THINGS: Final = (styles.OUTLINES, styles.SILHOUETTES)
-_SHARES: Final = 100  # that the styles of a digit have between them
-_CALM: Final = 0.7  # of the ranges of drift, stretch, slant and turn: with all, the report's job does not converge
-_EXACT: Final = 2.0**-20  # canvas pixels, to which all that is drawn is rounded
-_LONGEST: Final = 4  # digits or signs in a row
-_CORNERS: Final = (3, 4, 5, 6, 10, 12)  # of a blot that has some
-_OUTLINE: Final = 60  # points around a blot: as many a side, whatever its corners
+_SHARES: Final = 100  # sum of the shares of a digit's styles
+_CALM: Final = 0.7  # of the ranges of drift, stretch, slant and rotation: with 1, the report's job does not converge
+_EXACT: Final = 2.0**-20  # canvas pixels: coordinates and widths are rounded to multiples of this
+_LONGEST: Final = 4  # maximum number of digits or signs in a row
+_CORNERS: Final = (3, 4, 5, 6, 10, 12)  # possible numbers of corners of an angular blot
+_OUTLINE: Final = 60  # points of a blot's outline: a multiple of each number of corners, so all sides have as many
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -51,14 +51,14 @@ Mask = NDArray[np.bool_]
 class _Table(NamedTuple):
     """All styles: number ``s`` has the control points ``points[s]`` and the curve ``basis[s] @ points[s]``."""
 
-    first: np.ndarray  # (groups + 1,): the styles of group g, a digit's, are first[g] to first[g + 1] - 1
+    first: np.ndarray  # (groups + 1,): the styles of group g, such as a digit, are first[g] to first[g + 1] - 1
     points: np.ndarray  # (styles, K, 2)
     basis: np.ndarray  # (styles, P, K)
-    down: np.ndarray  # (styles, P) bool: the pen draws from this point of the curve to the next
+    down: np.ndarray  # (styles, P) bool: whether the pen draws from this point of the curve to the next
 
 
 def _spline_basis(count: int) -> np.ndarray:
-    """Return the Catmull-Rom basis through ``count`` points: ``_STEPS`` rows a span, and one for the last point."""
+    """Return the Catmull-Rom basis through ``count`` points: ``_STEPS`` rows per span, and one for the last point."""
     knots = np.eye(count)
     knots = np.vstack([2 * knots[0] - knots[1], knots, 2 * knots[-1] - knots[-2]])
     a, b, c, d = knots[:-3], knots[1:-2], knots[2:-1], knots[3:]
@@ -68,7 +68,7 @@ def _spline_basis(count: int) -> np.ndarray:
 
 
 def _compile(style: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a style's control points, (K, 2), its basis, (P, K), and where the pen is down, (P,)."""
+    """Return the control points of a style, (K, 2), its basis, (P, K), and where the pen is down, (P,)."""
     strokes = [stroke.split() for stroke in style.split("/")]
     words = [word for stroke in strokes for word in stroke]
     points = np.array([[float(value) for value in word.rstrip("!").split(",")] for word in words])
@@ -86,7 +86,7 @@ def _compile(style: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @cache
 def _table(groups: tuple[tuple[str, ...], ...]) -> _Table:
-    """Return all styles in one table, short ones padded: the curve stays at its end and the pen is up."""
+    """Return all styles in one table. Short ones are padded: the curve stays at its last point with the pen up."""
     styles = [_compile(style) for group in groups for style in group]
     controls = max(len(points) for points, _, _ in styles)
     longest = max(len(down) for _, _, down in styles)
@@ -106,7 +106,7 @@ def _table(groups: tuple[tuple[str, ...], ...]) -> _Table:
 
 @cache
 def _decks() -> NDArray[np.intp]:
-    """Return the styles of each digit, (10, 100), each as often as it has shares."""
+    """Return the numbers of the styles of each digit, (10, 100), each repeated as often as its share."""
     shares = np.array([share for digit in styles.DIGITS for share, _ in digit])
     return np.repeat(np.arange(len(shares)), shares).reshape(10, _SHARES)
 
@@ -114,12 +114,12 @@ def _decks() -> NDArray[np.intp]:
 def draw(count: int, seed: int, *, evenly: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return ``count`` drawn digits, (count, 28, 28) uint8, white ink on black, and their labels, (count,) uint8.
 
-    The same arguments give the same bytes, and a longer draw starts with a shorter one of the same seed. Every
-    thousand images hold a hundred of each digit, in random order. Finished as MNIST is (LeCun et al. 1998, section
-    III.A): the ink is scaled to fit in 20x20, grey at its edges, and its centre of mass moved to the middle.
+    The same arguments give the same bytes, and the images of a smaller ``count`` are the first ones of a larger
+    ``count`` with the same seed. Every thousand images hold a hundred of each digit, in random order. The images have
+    MNIST's form (LeCun et al. 1998, section III.A): the ink is scaled to fit into 20x20 pixels, with anti-aliased
+    edges, and its centre of mass is moved to the middle.
 
-    Styles have their shares in MNIST or, ``evenly``, all the same: rare ones are then as frequent as common ones, and
-    all are written less calmly.
+    Styles are as frequent as in MNIST or, with ``evenly``, all equally frequent, and drawn with more variation.
     """
     return _in_blocks(partial(_digit_block, evenly=evenly), count, seed)
 
@@ -127,16 +127,16 @@ def draw(count: int, seed: int, *, evenly: bool = False) -> tuple[NDArray[np.uin
 def draw_letters(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return ``count`` drawn capital letters, (count, 28, 28) uint8, and their labels, (count,) uint8: A is 0, Z is 25.
 
-    As ``draw`` does with digits, but with all styles of a letter the same share.
+    They are drawn as by ``draw``, but all styles of a letter are equally frequent.
     """
     return _in_blocks(_letter_block, count, seed)
 
 
 def draw_nondigits(count: int, seed: int) -> NDArray[np.uint8]:
-    """Return ``count`` pictures that are no digit, (count, 28, 28) uint8, finished as those of ``draw``.
+    """Return ``count`` non-digits, (count, 28, 28) uint8, in the form of the images of ``draw``.
 
-    The same arguments give the same bytes, and a longer draw starts with a shorter one of the same seed. Every thousand
-    images hold all kinds in the numbers of ``_KINDS``, in random order.
+    The same arguments give the same bytes, and the images of a smaller ``count`` are the first ones of a larger
+    ``count`` with the same seed. Every thousand images hold as many of each kind as ``_KINDS`` says, in random order.
     """
     blocks = [
         _draw_nondigits(np.random.default_rng([seed, start // _BLOCK, _NONDIGITS])) for start in range(0, count, _BLOCK)
@@ -147,7 +147,7 @@ def draw_nondigits(count: int, seed: int) -> NDArray[np.uint8]:
 def _in_blocks(
     block: Callable[[int, list[int]], tuple[np.ndarray, np.ndarray]], count: int, seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return ``count`` images and labels from blocks, each drawn from a random stream of its own."""
+    """Return ``count`` images and labels, drawn in blocks that have a random stream each."""
     blocks = [block(min(_BLOCK, count - start), [seed, start // _BLOCK]) for start in range(0, count, _BLOCK)]
     images = [np.empty((0, _SIDE, _SIDE), np.uint8), *(images for images, _ in blocks)]
     labels = [np.empty(0, np.uint8), *(labels for _, labels in blocks)]
@@ -155,7 +155,7 @@ def _in_blocks(
 
 
 def _digit_block(count: int, seed: list[int], evenly: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first ``count`` images and labels of a block; the random numbers are those of the whole block."""
+    """Return the first ``count`` images and labels of a block; random numbers are drawn for the whole block."""
     rng = np.random.default_rng(seed)
     table = _table(_DIGITS)
     labels = rng.permutation(np.arange(_BLOCK) % 10).astype(np.uint8)
@@ -166,7 +166,7 @@ def _digit_block(count: int, seed: list[int], evenly: bool) -> tuple[np.ndarray,
 
 
 def _letter_block(count: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first ``count`` letters and labels of a block, as ``_digit_block`` does digits."""
+    """Return the first ``count`` images and labels of a block of letters, as ``_digit_block`` does for digits."""
     rng = np.random.default_rng([*seed, _LETTERS])
     table = _table(LETTERS)
     labels = rng.permutation(np.arange(_BLOCK) % len(LETTERS)).astype(np.uint8)
@@ -177,25 +177,25 @@ def _letter_block(count: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
 def _write(
     table: _Table, chosen: NDArray[np.integer], rng: np.random.Generator, spread: float = 1
 ) -> tuple[Array, Mask]:
-    """Return the curves of some styles, (n, P, 2), each in a hand of its own, and where the pen is down, (n, P)."""
+    """Return the curves of styles, (n, P, 2), each with its own random variation, and where the pen is down, (n, P)."""
     points = _move(table.points[chosen], rng, spread)
     return _bend(table.basis[chosen] @ points, rng, spread), table.down[chosen]
 
 
 def _draw_nondigits(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a block of pictures that are no digit."""
+    """Return a block of non-digits."""
     images = np.concatenate([kind(count, rng) for kind, count in _KINDS])
     return _centre(images)[rng.permutation(_BLOCK)]
 
 
 def _ink(curves: Array, down: Mask, rng: np.random.Generator, count: int | None = None) -> NDArray[np.uint8]:
-    """Return the images of the first ``count`` curves, or of all, drawn with a pen each."""
+    """Return the images of the first ``count`` curves, or of all, each drawn with a pen of random width."""
     curves, widths = _fit(curves, _press(curves.shape[0], curves.shape[1], rng), down)
     return _rasterise(curves[:count], widths[:count], down[:count])
 
 
 def _signs(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return signs, (count, 28, 28): an eighth arithmetic ones, three eighths Latin letters, the others any of all."""
+    """Return signs, (count, 28, 28): an eighth are arithmetic, three eighths Latin letters, the others of any kind."""
     table = _table(_STYLES)
     arithmetic, latin, others = table.first[12:15]
     chosen = rng.integers(table.first[10], table.first[-1], size=count)
@@ -206,10 +206,10 @@ def _signs(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _rows(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return two to four side by side, more or less run together, (count, 28, 28).
+    """Return rows of two to four digits or signs, more or less close together, (count, 28, 28).
 
-    A quarter are signs; an eighth each are digits after a bracket, digits before one, and digits with a sign, half of
-    them an arithmetic one; the others are digits.
+    A quarter of the rows are signs. An eighth each are digits after an opening bracket, digits before a closing one,
+    and digits with a sign, which is arithmetic in half of these rows. The others are digits only.
     """
     table = _table(_STYLES)
     digits, opening, closing, arithmetic, _, last = table.first[10:]
@@ -234,7 +234,7 @@ def _rows(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _fragments(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return what a cut leaves of a digit on one side, where it is too little to be another one, (count, 28, 28)."""
+    """Return fragments of digits on one side of a cut, too small to look like another digit, (count, 28, 28)."""
     table = _table(_DIGITS)
     digits, sides = np.array(_CUTS)[rng.integers(len(_CUTS), size=count)].T
     curves, down = _write(table, _decks()[digits, rng.integers(_SHARES, size=count)], rng)
@@ -255,20 +255,20 @@ def _scribbles(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _blots(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return filled outlines, half of them with corners, plain or mottled, (count, 28, 28)."""
+    """Return random filled outlines, half of them with corners, plain or mottled, (count, 28, 28)."""
     outline = np.concatenate([_round(count // 2, rng), _angular(count - count // 2, rng)])
     outline = np.stack([outline.real, outline.imag], -1) * np.exp(rng.normal(0, 0.2, (count, 1, 2)))
     return _filled(outline, rng)
 
 
 def _things(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return filled outlines of things, plain or mottled, (count, 28, 28)."""
+    """Return silhouettes of things, plain or mottled, (count, 28, 28)."""
     table = _table(_THINGS)
     return _filled(_write(table, rng.integers(table.first[-1], size=count), rng)[0], rng)
 
 
 def _filled(outlines: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return filled outlines, (count, P, 2), half of them mottled, (count, 28, 28)."""
+    """Fill outlines, (count, P, 2), half of them with a mottled texture; return images, (count, 28, 28)."""
     count = len(outlines)
     outlines, _ = _fit(outlines, np.zeros(outlines.shape[:2]), np.ones(outlines.shape[:2], bool))
     canvas, pen = _canvas(count)
@@ -291,7 +291,7 @@ def _round(count: int, rng: np.random.Generator) -> NDArray[np.complex128]:
 
 
 def _angular(count: int, rng: np.random.Generator) -> NDArray[np.complex128]:
-    """Return closed outlines around 0 with corners, (count, _OUTLINE): sides straight or bowed, half are symmetric."""
+    """Return closed outlines with corners around 0, (count, _OUTLINE): straight or bowed sides, half are symmetric."""
     outlines = np.empty((count, _OUTLINE), complex)
     for i, corners in enumerate(rng.choice(_CORNERS, count)):
         steps = _OUTLINE // corners
@@ -301,20 +301,21 @@ def _angular(count: int, rng: np.random.Generator) -> NDArray[np.complex128]:
         bow = rng.normal(0, 0.25, (corners, 1)) * (rng.random((corners, 1)) < 0.5)
         along = np.arange(steps) / steps
         outline = (start + side * (along + 4j * bow * along * (1 - along))).ravel()
-        if rng.random() < 0.5:  # the mean of it and its mirror image, which begins with the last corner
+        if rng.random() < 0.5:  # the mean of the outline and its mirror image, which begins with the last corner
             outline = (outline + np.roll(outline[::-1].conj(), 1 - steps)) / 2
         outlines[i] = outline * 1j ** rng.integers(4) * np.exp(1j * rng.normal(0, 0.15))
     return outlines
 
 
 def _edges(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return what lies beyond a page's edge, or around a corner of it, straight and solid, (count, 28, 28).
+    """Return solid areas outside a page: along a straight edge, or around a corner of the page, (count, 28, 28).
 
-    An edge leaves nearly half the box or more, as a narrow upright one is a 1; no corner is at the top right, a 7.
+    Along an edge, the area fills nearly half of the box or more, as a narrow upright one looks like a 1. No corner is
+    at the top right, as that looks like a 7.
     """
     across, down = np.meshgrid(*[np.arange(_BOX) - (_BOX - 1) / 2] * 2)
     corner = rng.random((count, 1, 1)) < 0.5
-    # Where the page ends: at a corner right, below or left, and a quarter turn on.
+    # The direction in which the page ends: at a corner, right, below or left, and also a quarter turn further.
     angle = rng.choice([0, np.pi / 2, np.pi], (count, 1, 1)) + rng.uniform(-0.2, 0.2, (count, 1, 1))
     angle = np.where(corner, angle, rng.uniform(0, 2 * np.pi, (count, 1, 1)))
     beside = angle + np.pi / 2 + rng.uniform(-0.05, 0.05, (count, 1, 1))
@@ -326,7 +327,7 @@ def _edges(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _noise(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return what paper, cloth or a bad threshold leaves in the box, coarse or fine, grey or black, (count, 28, 28)."""
+    """Return noise as of paper, cloth or a bad threshold, coarse or fine, grey or black, boxed, (count, 28, 28)."""
     level, slope = rng.uniform(0.3, 0.8, (count, 1, 1)), np.exp(rng.uniform(0.5, 4, (count, 1, 1)))
     margin = (_SIDE - _BOX) // 2
     ink = np.clip(0.5 + slope * (_texture(count, _BOX, rng) - level), 0, 1)
@@ -334,7 +335,7 @@ def _noise(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _texture(count: int, side: int, rng: np.random.Generator) -> Array:
-    """Return smooth noise from 0 to 1, (count, side, side), of a grain of its own for each image and direction."""
+    """Return smooth noise from 0 to 1, (count, side, side), with a random grain size for each image and direction."""
     grain = np.exp(rng.uniform(np.log(0.4), np.log(6), (2, count, 1, 1)))
     distance = np.arange(side) - np.arange(side)[:, None]
     down, across = np.exp(-((distance / grain) ** 2) / 2)
@@ -345,18 +346,18 @@ def _texture(count: int, side: int, rng: np.random.Generator) -> Array:
 
 
 def _move(points: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
-    """Return the control points, (n, K, 2), on a sheet from -1 to 1 in height, moved by a more or less steady hand."""
+    """Scale the control points, (n, K, 2), to heights from -1 to 1, and shift them at random, more or less strongly."""
     n, k, _ = points.shape
     drift = rng.normal(0, 0.065 * spread, (n, k + 1, 2)) * rng.uniform(0.3, 1.4, (n, 1, 1))
-    # Neighbouring points move alike, as in a hand that drifts, not one that trembles.
+    # The shifts of neighbouring points are correlated: a hand drifts rather than trembles.
     return (points - (5, 7)) / 7 + drift[:, 1:] + drift[:, :-1]
 
 
 def _bend(curves: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
-    """Return the curves, (n, P, 2), bent by a slow wave each way, then tapered, stretched, slanted and turned."""
+    """Bend the curves, (n, P, 2), by a slow wave in x and y, then taper, stretch, slant and rotate them."""
     n = len(curves)
     waves, phases = rng.normal(0, 2, (n, 2, 2)), rng.uniform(0, 2 * np.pi, (n, 1, 2))
-    # Most hands bend little, some much.
+    # Most curves are bent a little, some much.
     height = rng.normal(0, 0.14, (n, 1, 2)) * rng.uniform(0.1, 1.4, (n, 1, 1))
     curves = curves + height * np.sin(curves @ waves + phases)
     x, y = curves[..., 0], curves[..., 1]
@@ -367,7 +368,7 @@ def _bend(curves: np.ndarray, rng: np.random.Generator, spread: float) -> np.nda
 
 
 def _press(count: int, steps: int, rng: np.random.Generator) -> Array:
-    """Return the pen's width on the sheet, (n, P): random for each image, with varying pressure along the curve."""
+    """Return the width of the pen, (n, P): random for each image, and varying along the curve as pressure does."""
     width = np.clip(rng.lognormal(-1.32, 0.36, (count, 1)), 0.14, 0.75)
     phase = rng.uniform(0, 2 * np.pi, (count, 1))
     pressed: Array = width * (1 + 0.25 * np.sin(np.arange(steps) / 5 + phase))
@@ -375,22 +376,22 @@ def _press(count: int, steps: int, rng: np.random.Generator) -> Array:
 
 
 def _fit(curves: Array, widths: Array, down: Mask) -> tuple[Array, Array]:
-    """Return curves and widths in canvas pixels, scaled so that the ink just fits in the box."""
+    """Convert curves and widths to canvas pixels, scaled so that the ink just fits into the box."""
     reach = widths[..., None] / 2
-    inked = down.copy()  # a piece has ink at both its ends
+    inked = down.copy()  # a segment has ink at both ends
     inked[:, 1:] |= down[:, :-1]
     low = np.where(inked[..., None], curves - reach, np.inf).min(1, keepdims=True)
     high = np.where(inked[..., None], curves + reach, -np.inf).max(1, keepdims=True)
-    # Pillow may ink a pixel more on each side than asked.
+    # Pillow may draw one pixel beyond the width on each side.
     scale = (_BOX * _SCALE - 2) / (high - low).max(2, keepdims=True)
     curves, widths = _SIDE * _SCALE / 2 + (curves - (low + high) / 2) * scale, widths * scale[..., 0]
-    # The outermost ink ends exactly at a pixel's edge, where the last bit decides whether the pixel is inked. That bit
-    # depends on the processor's vector instructions, so that the same arguments would give other images elsewhere.
+    # The outermost ink ends exactly at the edge of a pixel, where the last bit decides whether the pixel is drawn. That
+    # bit depends on the processor's vector instructions: without rounding, other machines would draw other images.
     return np.rint(curves / _EXACT) * _EXACT, np.rint(widths / _EXACT) * _EXACT
 
 
 def _rasterise(curves: Array, widths: Array, down: Mask) -> NDArray[np.uint8]:
-    """Return the images, (n, 28, 28) uint8: every image a cell of one tall canvas, drawn large and then reduced."""
+    """Draw the images, (n, 28, 28) uint8: enlarged, below each other on one tall canvas, which is then reduced."""
     canvas, pen = _canvas(len(curves))
     n, p = np.nonzero(down)
     below = np.stack([np.zeros_like(n), n * _SIDE * _SCALE], -1)
@@ -412,7 +413,7 @@ def _cells(canvas: Image.Image) -> NDArray[np.uint8]:
 
 
 def _centre(images: np.ndarray) -> np.ndarray:
-    """Return the images moved by whole pixels: each one's centre of mass to (14, 14), but no ink over the edge."""
+    """Shift each image by whole pixels, its centre of mass to (14, 14), but without moving ink beyond the edge."""
     n, grid = np.arange(len(images)), np.arange(_SIDE)
     mass = images.sum((1, 2), dtype=float)
     margin = (_SIDE - _BOX) // 2
@@ -423,7 +424,7 @@ def _centre(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images[n[:, None, None], rows[:, :, None], columns[:, None, :]])
 
 
-# Control points that random ones replace: a scribble's strokes.
+# The strokes of scribbles, as placeholders: their control points are replaced by random ones.
 _SCRIBBLES: Final = tuple(" / ".join(" ".join(["0,0"] * points) for points in strokes) for strokes in _STROKES)
 _KINDS: Final = (
     (_signs, 480),

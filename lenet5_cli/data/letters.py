@@ -1,4 +1,4 @@
-"""The styles in which capital letters are drawn: strokes as in ``styles``, a group a letter, from A to Z."""
+"""The styles of the capital letters from A to Z, one group per letter: strokes in the notation of ``styles``."""
 
 from typing import Final
 

@@ -1,16 +1,18 @@
-"""How digits, and signs that are no digit, are written: each style a list of strokes.
+"""The styles of digits and of other signs: each style is a list of strokes.
 
-The sheet is squared paper, 10 squares wide and 14 high, y downwards. A stroke is a smooth curve through its control
-points. All are written by us: of digits, by what MNIST's training images show, each with its share of 100 images; of
-signs, those that no one takes for a digit. What has no share is not in MNIST, but in the world.
+Coordinates are those of a grid 10 units wide and 14 high, with y downwards. A stroke is a smooth curve through its
+control points. We wrote all styles ourselves. Those of digits follow MNIST's training images, and each has its share of
+100 images; a style with the share 0 is not in MNIST, but does occur elsewhere. The other signs are ones that nobody
+takes for a digit.
 
-The control points on half squares of digits with a share were written on whole ones and then moved by the mean way from
-a style to the drawings of it, of thousands, that came nearest to some of 29,000 training images (docs/results.md).
+The control points of digits with a share were first written in whole units. Then, of thousands of random drawings of
+each style, those nearest to some of 29,000 training images were selected, and the control points were moved by the mean
+shift of these drawings, to half units (docs/results.md).
 """
 
 from typing import Final
 
-# Strokes are separated by "/", control points "x,y" by blanks; the pen turns sharply at a point marked "!".
+# Strokes are separated by "/", control points "x,y" by spaces; a point marked "!" is a sharp corner.
 DIGITS: Final = (
     (  # 0
         (7, "6,0 2.5,1.5 0.5,7.5 2,12 5,13.5 9,11 10.5,6 8,1.5 4.5,0.5"),  # an oval, anticlockwise from the top
@@ -358,8 +360,8 @@ DIGITS: Final = (
         (0, "5,4 3,3 4,1 7,1 8,4 7,9 3,14"),  # the same, narrow
     ),
 )
-# Brackets stand beside digits more than other signs do. A bow is deep, as a shallow one is a 1 in somebody's hand, and
-# none is curly on its right, as that is a 3.
+# Brackets are more often beside digits than other signs are. They are bowed deeply, as some people write a 1 with a
+# shallow bow. There is no curly closing bracket, as it looks like a 3.
 OPENING: Final = (
     "6,0 1,4 0,8 1,12 6,16",
     "7,-2 1.5,3 0,8 1.5,13 7,18",
@@ -379,7 +381,7 @@ CLOSING: Final = (
     "0,0 5,0! 5,14! 0,14",
     "0,-1 6,0! 5,15! 0,16",
 )
-# These stand beside digits too, so there are several forms of each.
+# These signs are also often beside digits, so there are several forms of each.
 ARITHMETIC: Final = (
     "0,7 10,7 / 5,2 5,12",  # plus
     "0,7 14,7 / 7,2 7,12",
@@ -415,9 +417,9 @@ ARITHMETIC: Final = (
     "6,5 3,0 0,5 3,10 6,5 9,0 12,5 9,10 6,5",  # infinity
     "0,5 10,5 / 5,0 5,10 / 0,14 10,14",  # plus or minus
 )
-# No O, l, S, Z, b or q: on their own they are a 0, 1, 5, 2, 6, 9 in somebody's hand. A B and a D have a stem with
-# corners, or bows that go on, as they are an 8 and a 0 else; a G a bar or a chin, as it is a 6 else; a y a pointed cup
-# or a loop below, as it is a 4 or 9 else; a g a tail that crosses itself.
+# O, l, S, Z, b and q are left out: on their own they look like a handwritten 0, 1, 5, 2, 6 or 9. B and D have a stem
+# with corners, or bows that extend beyond it, else they look like 8 and 0. G has a bar or a chin, else it looks like a
+# 6; y has a pointed cup or a loop below, else it looks like a 4 or 9; g has a tail that crosses itself.
 LATIN: Final = (
     # small letters
     "8,2 4,0 1,4 0,9 3,14 7,10 8,2! 8,8 9,13 11,13",  # a
@@ -458,7 +460,7 @@ LATIN: Final = (
     "0,0 3,7! 8,0 / 8,0 7,10 4,16 1,15 2,11 10,8",
     "0,0 3,6! 9,0! 7,11 4,14 1,12 3,10 9,9",
     "0,0 1,4 4,6 8,0! 8,10 6,18 2,18 3,13 11,9",
-    # small letters of other hands
+    # small letters in other handwriting
     "9,2 5,0 1,3 0,9 3,13 7,10 9,3! 9,10 10,13 13,13 15,11",  # a
     "8,3 4,1 0,6 2,12 6,12 9,4 / 9,1 9,8 10,13 13,12",
     "0,2 4,0 8,2 8,8 8,14 / 8,6 3,7 0,10 3,14 8,11",  # a, as printed
@@ -494,7 +496,7 @@ LATIN: Final = (
     "0,1 2,0 8,13 10,14 / 10,0 0,14",  # x
     "0,0 4,8 / 9,0 2,17",  # y
     "0,0 5,9 / 9,-1 5,9 1,18",
-    # capital letters, beside those of letters
+    # capital letters, in addition to those of ``letters``
     "1,-2 1,17 / -2,0 6,0 8,3 5,6 1,7! 8,8 9,11 7,14 -2,14",  # B
     "0,0 0,19 / 0,0 6,0 8,3 0,7! 7,8 9,11 6,14 0,14",
     "10,1 5,-1 1,3 0,9 3,14 11,13",  # C: wider open than a 0 whose ends do not meet
@@ -512,7 +514,7 @@ LATIN: Final = (
     "10,2 6,-1 1,3 0,8 2,13 6,15 11,13",  # C
     "0,0 5,6! 10,0 / 5,6 4,14",  # Y
     "0,0 3,7 / 9,-1 1,15",
-    # letters of further hands
+    # letters in further handwriting
     "0,0 0,14 / 0,0 6,0 8,3 6,6 0,7! 7,8 9,11 6,14 0,14",  # B
     "1,0 0,14 / 0,1 5,-1 8,2 5,6 1,7! 7,8 8,12 4,14 0,14",
     "0,0 0,14! 0,1! 5,0 8,3 1,7! 8,9 8,13 0,14",
@@ -590,7 +592,7 @@ LATIN: Final = (
     "0,1 2,0 2,6 6,6 9,0! 8,10 5,16 2,15 3,11 12,6",
     "1,0 1,5 4,7 8,3 8,0! 8,11 5,16 2,15 4,11 9,8",
 )
-# No slash, rhombus or cloud: they are a 1, and a 0 by somebody's mouse.
+# Slash, rhombus and cloud are left out: they look like a 1, and like a 0 drawn with a mouse.
 SIGNS: Final = (
     # Greek and Cyrillic letters
     "11,1 7,8 3,12 0,8 3,3 7,6 11,13",  # alpha
@@ -700,7 +702,7 @@ SIGNS: Final = (
     "5,7 6,6 7,8 4,9 3,5 7,3 10,7 7,12 1,11 0,4",
     "0,6 4,3 10,3 14,6 10,9 4,9 0,6 / 14,6 18,2! 18,10! 14,6",  # fish
     "5,6 2,0 0,4 5,6 10,0 12,4 5,6 / 5,6 0,8 3,12 5,6 12,8 9,12 5,6",  # flower
-    # what rules and tables leave
+    # remnants of ruled lines and tables
     "0,0 12,0! 12,12! 0,12! 0,0 / 6,0 6,12 / 0,6 12,6",
     "0,4 14,4 / 0,10 14,10 / 4,0 4,14 / 10,0 10,14",
     "0,4 14,4 / 3,0 3,12 / 7,0 7,12 / 11,0 11,12",
@@ -723,7 +725,7 @@ SIGNS: Final = (
     "6,0 1,2 0,8 2,14 6,16 10,14 12,8 11,2 6,0 / 3,5 4,4 5,5 / 7,5 8,4 9,5 / 6,6 5,10 7,10 / 4,12 8,12",
     "4,0 2,2 4,4 6,2 4,0 / 4,4 4,10 / 0,6 8,6 / 4,10 1,15 / 4,10 7,15",
     "0,0 3,4 9,4! 12,0 12,8 9,13 6,14 3,13 0,8 0,0 / 4,7 4.5,7 / 8,7 8.5,7 / 5,10 7,10",
-    # writing without an alphabet that most readers know
+    # characters that most readers of Latin script do not know
     "0,4 12,4 / 6,0 6,5 1,13 / 6,5 11,13",
     "0,3 12,3! 12,9! 0,9! 0,3 / 6,0 6,14",
     "5,0 4,7 0,14 / 4,6 10,14",
@@ -742,7 +744,7 @@ SIGNS: Final = (
     "0,0 1,10 4,13 10,12 12,0 / 6,1 3,12",
     "0,0 12,0 / 6,0 6,14 / 6,5 2,4 1,8 6,9 11,5 12,9 9,11",
 )
-# Outlines of things, drawn with a pen or filled, and those that are filled only, as their outlines are a 0 or an 8.
+# Outlines of things, drawn with a pen or filled; silhouettes are only filled, as their outlines look like a 0 or an 8.
 OUTLINES: Final = (
     "5,0 9,5! 7,5! 10,10! 6,10! 6,14! 4,14! 4,10! 0,10! 3,5! 1,5! 5,0",  # fir
     "0,3 2,1 3,3 11,3 14,0! 13,5 12,12! 10,12! 10,8! 5,8! 5,12! 3,12! 3,7 0,3",  # dog
