@@ -362,7 +362,7 @@ def note_trained_on(saved: "Iterable[Checkpoint]", where: Config, images: "Split
 
 
 def note_as_is(as_is: bool, saved: "Iterable[Checkpoint]", data: str | None = None) -> None:
-    """Say which models were trained on pictures that were read otherwise than those of some data, or any, are now."""
+    """Print a note for each model trained on pictures read with another ``as_is`` than now, if ``data`` is pictures."""
     from lenet5_cli.data import sources
 
     for each in saved:
@@ -404,11 +404,11 @@ def note_missing(sheet: "Sheet", training: "Split", split: "Split") -> None:
 
 
 def _note_order(training: "Split", split: "Split") -> None:
-    """Say where images are in the order of their classes, and the last of them, which are held out, not of all."""
+    """Print a note if images are sorted by class, so that those held out, the last ones, lack some classes."""
     labels, count = split.labels.tolist(), len(training.labels)
     if set(labels[count:]) in (set(), set(labels)) or labels != sorted(labels):
         return
-    if labels[:count] == training.labels.tolist():  # else they are taken at random
+    if labels[:count] == training.labels.tolist():  # else the images held out are chosen at random
         there = "its images are in the order of their classes, and those held out, the last ones, are not of all"
         click.echo(printable(f"NOTE: {split.labels_path}: {there}; put the images in a random order."), err=True)
 

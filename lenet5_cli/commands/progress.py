@@ -97,9 +97,9 @@ def progress(**how: Any) -> Any:
 
 @cache
 def _unlocking(kind: Any) -> Any:
-    """Return a class of bars that release the lock which all bars share if Ctrl-C interrupts their drawing.
+    """Return a class of progress bars that release the lock shared by all bars if Ctrl-C interrupts drawing.
 
-    With tqdm's own class, a thread that shows a bar later would wait for ever.
+    With tqdm's own class, the lock would stay locked, and a thread that shows a bar later would wait for ever.
     """
 
     class Bar(kind):  # type: ignore[misc]

@@ -177,7 +177,7 @@ def _fitting(words: str, width: int, largest: int = 20) -> int:
 
 
 def _write(pen: ImageDraw.ImageDraw, start: tuple[float, float], words: str, size: int) -> float:
-    """Write a line from a place on, which is left of its middle, and return where it ends."""
+    """Write a line of text and return the x at which it ends; ``start`` is its left end, at half its height."""
     left, middle = start
     for piece in _pieces(words):
         pen.text((left, middle + size * BASELINE), piece, INK, _font(size, piece), anchor="ls")
@@ -190,7 +190,7 @@ def _length(words: str, size: int) -> float:
 
 
 def _pieces(words: str) -> list[str]:
-    """Return a line whole, or where no font has all of it, its parts in ASCII and in other characters."""
+    """Return a line as one piece or, if no font has all its characters, split into ASCII and other parts."""
     whole = words.isascii() or _installed(words)[1]
     return [words] if whole else re.findall(r"[\0-\x7f]+|[^\0-\x7f]+", words)
 
@@ -205,9 +205,9 @@ def _font(size: int, written: str = "") -> Font:
 
 @cache
 def _installed(written: str) -> tuple[str | None, bool]:
-    """Return the path of the installed font that has most characters of a text, and whether it has all of them.
+    """Return the path of the installed font with the most characters of a text, and whether it has all of them.
 
-    It is None where matplotlib finds none.
+    The path is None if matplotlib is missing or finds no font.
     """
     codes = set(map(ord, written))
     try:
