@@ -381,8 +381,7 @@ def _indices(
             there = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
             shown = label if len(label) <= 60 else f"{label[:60]}..."
             raise LeNet5Error(
-                f"{where(at)}: class {shown or '(empty)'} has no glyph; the glyph sheet has {there};"
-                " train --glyphs takes another"
+                f"{where(at)}: class {shown} has no glyph; the glyph sheet has {there}; train --glyphs takes another"
             )
     return np.array([known[label] for label in labels], np.uint8)
 
