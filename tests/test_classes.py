@@ -194,10 +194,10 @@ def test_images_in_the_order_of_their_classes_are_told_where_the_last_are_held_o
     assert np.count_nonzero(split.labels == split.labels.max()) > 30
     np.savez("own.npz", x_train=split.images[order], y_train=split.labels[order])
     np.savez("mixed.npz", x_train=split.images, y_train=split.labels)
-    there = "its images are in the order of their classes, and those held out, the last ones, are not of all"
+    there = "its images are sorted by class, and the last ones, which are held out, lack some classes"
     for data, count in (("own.npz", noted), ("mixed.npz", 0)):
         said = run("train", "--data", data, *more, "--epochs", 1, "--seed", 1, "--test-fraction", 0.05, "--overwrite")
-        note = f"NOTE: {data}: {there}; put the images in a random order."
+        note = f"NOTE: {data}: {there}; shuffle them."
         assert said.stderr.splitlines().count(note) == count
 
 

@@ -502,8 +502,8 @@ def test_of_several_models_each_for_which_pictures_are_read_otherwise_is_named(o
     (own / "train").rename("flat")
     run("train", "--data", "flat", *SHORT, "-o", "found.pkl")
     run("train", "--data", "flat", *SHORT, "-o", "whole.pkl", "--as-is")
-    with_it = "with --as-is; found.pkl was trained without, and may answer worse so.\n"
-    without = "without --as-is; whole.pkl was trained with, and may answer worse so.\n"
+    with_it = "with --as-is; found.pkl was trained without it and may be less accurate.\n"
+    without = "without --as-is; whole.pkl was trained with it and may be less accurate.\n"
     for command, noted in (
         (["eval", "whole.pkl", "found.pkl"], with_it),
         (["eval", "found.pkl", "whole.pkl"], without),

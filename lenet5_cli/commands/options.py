@@ -40,10 +40,8 @@ GOES_WITH = {  # settings that have an effect only with another one
     "rubbish": ("loss", "discriminative"),
     "clip": ("optimizer", "sgd"),
 }
-READ_OF = {
-    "test_fraction": "data that is not split already",
-    "as_is": "folders of pictures",
-}  # the data on which they have an effect
+# Settings that have an effect only on certain data.
+READ_OF = {"test_fraction": "data that is not split already", "as_is": "folders of pictures"}
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
 
@@ -368,7 +366,7 @@ def note_as_is(as_is: bool, saved: "Iterable[Checkpoint]", data: str | None = No
     for each in saved:
         if bool(each.config.get("as_is")) != as_is and (data is None or "as_is" in sources.read_as(data)):
             now, then = ("with", "without") if as_is else ("without", "with")
-            there = f"{model_name(Path(each.path))} was trained {then}, and may answer worse so"
+            there = f"{model_name(Path(each.path))} was trained {then} it and may be less accurate"
             click.echo(printable(f"NOTE: pictures are read {now} --as-is; {there}."), err=True)
 
 
@@ -409,8 +407,8 @@ def _note_order(training: "Split", split: "Split") -> None:
     if set(labels[count:]) in (set(), set(labels)) or labels != sorted(labels):
         return
     if labels[:count] == training.labels.tolist():  # else the images held out are chosen at random
-        there = "its images are in the order of their classes, and those held out, the last ones, are not of all"
-        click.echo(printable(f"NOTE: {split.labels_path}: {there}; put the images in a random order."), err=True)
+        there = "its images are sorted by class, and the last ones, which are held out, lack some classes"
+        click.echo(printable(f"NOTE: {split.labels_path}: {there}; shuffle them."), err=True)
 
 
 def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") -> "Split":
