@@ -29,7 +29,7 @@ DIGITS: Final = 0.5  # of the ink in rows: if two digits or more hold as much, t
 # it is a frame, or if it is farther away than the candidate is long, such as the holes of a binder.
 UNEXPLAINED: Final = 40
 MARKED: Final = 1.0  # prior if an underline or a block is left out, which may be part of a class of the user's own
-IN_REFUSAL: Final = 0.5  # fraction of the prior that is added to the distance before it is compared to the threshold
+DISAGREEMENT: Final = 0.35  # fraction of the disagreement that is added to the distance when a digit may be refused
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,27 @@ class Candidate:
     others: int = 0  # number of comparable components beside it
     prior: float = 0.0  # added to the squared distance
     distances: NDArray[Any] = field(default_factory=lambda: np.zeros(10))  # (k,), squared, to each glyph
+    mean: NDArray[Any] = field(default_factory=lambda: np.zeros(10))  # (k,), of all, weighted by exp(-prior)
+
+    @property
+    def distance(self) -> float:
+        """The squared distance to the nearest glyph."""
+        return float(self.distances.min())
 
     @property
     def score(self) -> float:
-        """The squared distance to the nearest glyph plus the prior; the candidate with the lowest score is chosen."""
-        return float(self.distances.min()) + self.prior
+        """The distance plus the prior; the candidate with the lowest score is chosen."""
+        return self.distance + self.prior
+
+    @property
+    def rejection(self) -> float:
+        """The number that is compared to the network's threshold: the distance, and a fraction of the disagreement.
+
+        The disagreement is how much farther all candidates are, in the mean, from the glyph that is nearest to this
+        one. Most hypotheses about the ink of a digit show the same digit. What looks like a digit in only one of them,
+        such as a stroke of a letter, is far from that glyph in the mean.
+        """
+        return self.distance + DISAGREEMENT * max(0.0, float(self.mean[self.distances.argmin()]) - self.distance)
 
 
 @dataclass(frozen=True)
@@ -178,7 +194,7 @@ def read_digits(source: Source, network: Classifier | None = None, *, name: str 
     one = _of_page(page, network)
     if one.digit is None or one.box is None:
         return Text([], page)
-    probability, distance = float(one.probabilities.max()), float(one.chosen.distances.min())
+    probability, distance = float(one.probabilities.max()), one.chosen.distance
     return Text([[Digit(one.digit, probability, distance, one.box)]], page)
 
 
@@ -212,15 +228,14 @@ def _chosen(found: list[Candidate], network: Classifier, look: Plane, page: Page
 
 def _reason(chosen: Candidate, network: Classifier) -> str | None:
     """Return why a candidate is refused as no digit; None if it is accepted, or the network has no threshold."""
-    distance, against = float(chosen.distances.min()), IN_REFUSAL * chosen.prior
-    if network.threshold is None or distance + against <= network.threshold:
+    if network.threshold is None or chosen.rejection <= network.threshold:
         return None
-    prior, limit = distance <= network.threshold, network.threshold
-    above = distance + against if prior else distance
+    distance, limit = chosen.distance, network.threshold
+    above, against = (distance, "") if distance > limit else (chosen.rejection, " with the other candidates")
     places = next((n for n in (1, 2, 3) if f"{above:.{n}f}" != f"{limit:.{n}f}"), 4)  # decimals that make them differ
-    half = f", {above:.{places}f} with half the prior" if prior else ""
+    against = against and f", {above:.{places}f}{against}"
     name = network.names[int(chosen.distances.argmin())]
-    return f"the nearest glyph, {name}, is at {distance:.{places}f}{half}, beyond {limit:.{places}f}"
+    return f"the nearest glyph, {name}, is at {distance:.{places}f}{against}, beyond {limit:.{places}f}"
 
 
 def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]:
@@ -228,7 +243,8 @@ def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]
     if not candidates:
         return []
     distances = -network.scores(np.stack([each.image for each in candidates]))
-    scored = [replace(each, distances=row) for each, row in zip(candidates, distances, strict=True)]
+    mean = softmax(-np.array([[each.prior for each in candidates]])) @ distances
+    scored = [replace(each, distances=row, mean=mean[0]) for each, row in zip(candidates, distances, strict=True)]
     return sorted(scored, key=lambda each: each.score)
 
 
@@ -254,7 +270,7 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
     one = min(high, key=lambda each: each.cost)
     plane, _ = segment.isolate(ink, rows.labels, one.pieces)
     box = scaled(one.box, ink.mask.shape[1::-1], look.shape[1::-1])
-    return [Candidate(one.image, plane, box, ink.dark, ink.local, others, distances=one.distances)]
+    return [Candidate(one.image, plane, box, ink.dark, ink.local, others, 0.0, one.distances, one.distances)]
 
 
 def _is_strokes(digits: list[Found]) -> bool:

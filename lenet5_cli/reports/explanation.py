@@ -119,7 +119,7 @@ def _draw_candidates(
         image.paste(Image.fromarray(each.image).resize((THUMB, THUMB), 0), (left, top))
         if place == 0:
             pen.rectangle((left - 3, top - 3, left + THUMB + 2, top + THUMB + 2), outline=ORANGE, width=3)
-        name, score = names[int(each.distances.argmin())], f" at {each.distances.min():.1f} + {each.prior:.1f}"
+        name, score = names[int(each.distances.argmin())], f" at {each.distance:.1f} + {each.prior:.1f}"
         name = _shortened(name, 12, THUMB + GAP // 2 - _length(score, 12))
         start = left + (THUMB - _length(name, 12) - _length(score, 12)) / 2
         for part in (name, score):  # each in its font, and a name from right to left before the numbers
