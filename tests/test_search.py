@@ -1,4 +1,4 @@
-"""The search: spaces, studies, trials that are ended early, lost, stopped and gone on with."""
+"""The search: studies, trials that are ended early, lost, stopped and gone on with."""
 
 import errno
 import json
@@ -18,15 +18,15 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from lenet5_cli.config import Config, read, spaces
+from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, sources
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import shipped_folder
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.training import runs, search
 from lenet5_cli.training.metrics import wilson
-from lenet5_cli.training.search import Search, read_space
+from lenet5_cli.training.search import Search
+from lenet5_cli.training.space import Space
 from tests.conftest import left_behind, room_for
 
 SPACE = {"lr": FloatDistribution(0.001, 0.1, log=True), "batch_size": IntDistribution(5, 50)}
@@ -41,81 +41,8 @@ def config(bars_folder: Path) -> Config:
     )
 
 
-def study(config: Config, storage: Path | None = None, space: search.Space = SPACE) -> Search:
+def study(config: Config, storage: Path | None = None, space: Space = SPACE) -> Search:
     return Search(config, sources.load(config.data, "train"), space, storage)
-
-
-def test_every_shipped_space_loads_and_has_the_settings_of_the_report() -> None:
-    assert spaces() == sorted(path.stem for path in (shipped_folder("configs") / "spaces").iterdir()) == ["default"]
-    space, report = read_space("default"), Config(**read("report"))
-    assert all(search._has(each, getattr(report, name)) for name, each in space.items())
-
-
-def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text(
-        'lr = { low = 0.01, high = 1, log = true }\nepochs = { low = 1, high = 3 }\nmaps = ["6,16,120", "6,10,84"]\n'
-        "batch_size = [1, 10]\n[lr_decay]\nlow = 0\nhigh = 1\n",
-        encoding="utf-8",
-    )
-    assert read_space(str(path)) == {
-        "lr": FloatDistribution(0.01, 1, log=True),
-        "epochs": IntDistribution(1, 3),
-        "maps": CategoricalDistribution(["6,16,120", "6,10,84"]),
-        "batch_size": CategoricalDistribution([1, 10]),
-        "lr_decay": FloatDistribution(0, 1),
-    }
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "no range of a setting; expected at least one"),
-        ("rate = [1]", "line 1: rate is not a setting; these are: " + ", ".join(sorted(Config.__annotations__))),
-        ("\nlearn = 1\nepoch = [1, 2]", "line 2: learn is not a setting; these are: "
-         + ", ".join(sorted(Config.__annotations__))),
-        ("lr = 0.5", "line 1: lr: 0.5; expected a range such as { low = 0.01, high = 1.0 }, or a list of choices"),
-        ("epochs = { low = 1 }",
-         "line 1: epochs: {'low': 1}; expected a range such as { low = 1, high = 100 }, or a list of choices"),
-        ("\n[lr]\nlow = 1\nhigh = 0.1", "line 2: lr: from 1 to 0.1 is an empty range; expected low to be below high"),
-        ("lr = { low = 1, high = 1 }", "line 1: lr: from 1 to 1 is an empty range; expected low to be below high"),
-        ("lr = { low = 0, high = 1, log = true }",
-         "line 1: lr: from 0 to 1 has no logarithm; expected low to be above 0, or log = false"),
-        ("lr = { low = 0, high = 1, log = 1 }", "line 1: lr: log = 1; expected true or false"),
-        ("lr = { low = 0, high = 1, lag = true }", "line 1: lr: lag is not in a range; did you mean log?"),
-        (f"lr = {{ low = 0, high = 1, {70 * 'x'} = 1 }}", f"line 1: lr: {60 * 'x'} is not in a range;"
-         " these are: high, log, low"),
-        ("lr = { low = -1, high = 1 }", "line 1: lr: -1; expected 0 or more"),
-        ("lr = { low = 0, high = inf }", "line 1: lr: inf; expected a finite number"),
-        ("epochs = { low = 1, high = 2.5 }", "line 1: epochs: 2.5; expected an integer"),
-        ('augment = { low = 0, high = 1 }',
-         "line 1: augment: {'low': 0, 'high': 1}; expected a list of choices among none, affine, elastic"),
-        ('maps = "6,16,120"', "line 1: maps: '6,16,120'; expected a list of choices"),
-        ('augment = ["none", "elastick"]', "line 1: augment: 'elastick'; expected none or affine or elastic"),
-        ("augment = []", "line 1: augment: []; expected two or more different choices"),
-        ('augment = ["none", "none"]', "line 1: augment: ['none', 'none']; expected two or more different choices"),
-        ("lr = 1\n\nvalidation = [1, 2]",
-         "line 1: lr: 1; expected a range such as { low = 0.01, high = 1.0 }, or a list of choices"),
-        ("validation = [1, 2]",
-         "line 1: validation: decides how trials are compared, so it must be the same for all; leave it out"),
-        ("rehearse = [0.0, 0.5]",
-         "line 1: rehearse: no trial starts from a model, whose data it could rehearse; leave it out"),
-        ("lr = ", "line 1: not TOML: Invalid value"),
-        ('{"lr": 1}', "looks like JSON; expected a TOML file of ranges of settings"),
-    ],
-)  # fmt: skip
-def test_refused_spaces(content: str, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(LeNet5Error) as error:
-        read_space(str(path))
-    assert str(error.value) == f"{path}: {message}"
-
-
-def test_a_missing_space() -> None:
-    with pytest.raises(LeNet5Error) as error:
-        read_space("none.toml")
-    assert str(error.value) == "none.toml: no such file; expected a TOML file of ranges of settings"
 
 
 def test_trials_start_from_the_settings_given_and_train_as_a_run_does(
@@ -228,7 +155,7 @@ def test_a_trial_worse_than_the_median_is_ended_early_but_not_in_its_last_epoch(
 
 @pytest.mark.usefixtures("begun")
 def test_a_trial_that_cannot_go_on_says_why(config: Config) -> None:
-    space: search.Space = {"batch_size": SPACE["batch_size"]}
+    space: Space = {"batch_size": SPACE["batch_size"]}
     [trial] = study(replace(config, lr=1e39), space=space).run(1)
     assert trial.reason == "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr"
     assert (trial.curve, trial.accuracy, trial.lost) == ((), 0.0, False)
@@ -429,7 +356,7 @@ def test_a_study_knows_its_glyphs_and_its_teacher_by_what_is_in_them(config: Con
         with pytest.raises(LeNet5Error) as error:
             study(config, storage)
         assert str(error.value) == f"journal.log: another study: {there}; name a new file, or search as it does"
-    choice: search.Space = {"teacher": CategoricalDistribution(["own.pkl", ""])}
+    choice: Space = {"teacher": CategoricalDistribution(["own.pkl", ""])}
     searched = study(config, Path("searched.log"), choice)
     assert study(replace(config, teacher=""), Path("searched.log"), choice).trials == searched.trials
 
@@ -587,43 +514,11 @@ def test_without_optuna_the_message_says_how_to_get_it(monkeypatch: pytest.Monke
     )
 
 
-def test_numbers_are_rounded_within_their_range_but_not_those_it_starts_from() -> None:
-    between = FloatDistribution(0.0012345, 0.5)
-    assert search._rounded(0.0123456, between, 0.1) == 0.0123
-    assert search._rounded(0.0012346, between, 0.1) == 0.0012345
-    assert search._rounded(0.0123456, between, 0.0123456) == 0.0123456
-    assert search._rounded(0.999543219, FloatDistribution(0.999, 0.9999), 0.9) == 0.999543
-    assert search._rounded(0.999543219, FloatDistribution(0.999, 0.9999, log=True), 0.9) == 0.999543
-    wide = FloatDistribution(0.001, 2, log=True)
-    assert [search._rounded(value, wide, 0.1) for value in (0.00123456, 0.123456, 1.23456)] == [0.00123, 0.123, 1.23]
-    assert search._rounded(123456.7, FloatDistribution(1, 1e6), 0.1) == 123000.0
-    next_to_1 = FloatDistribution(1, 1 + 2**-52, log=True)
-    assert search._rounded(1 + 2**-52, next_to_1, 0.1) == 1 + 2**-52
-    assert search._rounded(1.234e307, FloatDistribution(1e-3, 1e308, log=True), 0.1) == 1.234e307
-    assert search._rounded(12345, IntDistribution(1, 99999), 1) == 12345
-    assert search._rounded("none", CategoricalDistribution(["none", "affine"]), "affine") == "none"
-
-
-@pytest.mark.usefixtures("begun")
 def test_the_journal_holds_no_test_image_and_only_what_can_be_read(config: Config) -> None:
     for name in Path(config.data).glob("t10k*"):
         name.unlink()
     assert len(list(study(config, Path("journal.log")).run(2))) == 2
     assert all(map(json.loads, Path("journal.log").read_text(encoding="utf-8").splitlines()))
-
-
-def test_a_range_has_its_ends_and_choices_have_what_they_name() -> None:
-    for between in (FloatDistribution(1, 3), IntDistribution(1, 3)):
-        assert [search._has(between, value) for value in (None, 0, 1, 2, 3, 4)] == [
-            False,
-            False,
-            True,
-            True,
-            True,
-            False,
-        ]
-    either = CategoricalDistribution(["none", "affine"])
-    assert [search._has(either, value) for value in ("none", "elastic")] == [True, False]
 
 
 def test_a_journal_that_cannot_be_written_is_named(config: Config) -> None:

@@ -131,7 +131,8 @@ def tune(
     from lenet5_cli.data import glyphs
     from lenet5_cli.files import only_writer
     from lenet5_cli.reports import figures
-    from lenet5_cli.training.search import Search, read_space
+    from lenet5_cli.training.search import Search
+    from lenet5_cli.training.space import read_space
 
     demand_plot("--plot", plot)
     if not storage:  # with a storage, other processes of the study write the output too

@@ -15,19 +15,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import Field, asdict, dataclass, replace
-from math import ceil, inf, isfinite, log10
+from dataclasses import asdict, dataclass, replace
+from math import inf
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lenet5_cli.config import SETTINGS, Config, check, choices, keyed, nearest, shown, spaces
+from lenet5_cli.config import Config, shown
 from lenet5_cli.data.glyphs import Sheet
 from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import only_writer, open_regular, shipped_folder, unwritable
+from lenet5_cli.files import only_writer, open_regular, unwritable
 from lenet5_cli.processes import ctrl_c_held_back
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
@@ -35,16 +35,11 @@ from lenet5_cli.training.inputs import load
 from lenet5_cli.training.metrics import wilson
 from lenet5_cli.training.runs import Run
 from lenet5_cli.training.several import train_trial
+from lenet5_cli.training.space import Space, contains, no_optuna, rounded
 
 try:
     import optuna
-    from optuna.distributions import (
-        BaseDistribution,
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-        distribution_to_json,
-    )
+    from optuna.distributions import BaseDistribution, distribution_to_json
     from optuna.exceptions import UpdateFinishedTrialError
     from optuna.pruners import MedianPruner
     from optuna.samplers import BaseSampler, TPESampler
@@ -53,22 +48,17 @@ try:
     from optuna.study import Study, StudyDirection
     from optuna.trial import FrozenTrial, TrialState
 except ImportError as error:
-    raise LeNet5Error(
-        f'Optuna, which a search needs, cannot be imported: {error}; pip install "lenet5-cli[tune]"'
-    ) from None
+    raise no_optuna(error) from None
 
 HELD_OUT = 6  # one of so many training images is held out unless the settings give a number: 10,000 of MNIST's
 STARTUP = 5  # complete trials before any is pruned: the median of fewer says little
 WARMUP = 2  # epochs in which no trial is pruned, as the learning rate may take as long to warm up
-ROUNDED = 1e-3  # a float is rounded by at most this fraction of its range, to have few digits
-LEAST = 1e-300  # and to multiples of no less than this, as a range may be arbitrarily narrow
 RETRIES = 2  # times that a trial whose process died begins again before the search ends
 POLL = 0.2  # seconds between checks of whether to stop
 BEAT = 10.0  # seconds between two heartbeats of a searching process in the journal
 SILENCE = 60.0  # seconds without a heartbeat after which its trials are lost; clocks may differ by some seconds
 WEIGHED = 8  # complete trials that importances need at least
 BEST = 0.25  # the fraction of them that importances compare with all: of 20 trials the five that the method needs
-KEPT = ("seed", "data", "test_fraction", "as_is", "validation", "max_time")  # must be equal to compare trials
 READ = {"data": "images are", "glyphs": "glyphs are", "teacher": "teacher's parameters are"}  # compared by SHA-256
 STUDY = "lenet5"
 DAMAGE = (
@@ -79,9 +69,6 @@ DAMAGE = (
     AssertionError,
     RecursionError,
 )  # what a damaged journal makes Optuna raise
-
-Space = dict[str, BaseDistribution]
-"""A search space: distributions of settings, by name."""
 
 
 class Trial(NamedTuple):
@@ -109,65 +96,6 @@ class Trial(NamedTuple):
     def accuracy(self) -> float:
         """The validation accuracy of the epoch that is kept."""
         return max(self.curve[-1:] if self.keep == "last" else self.curve, default=0.0)
-
-
-def read_space(name: str) -> Space:
-    """Return a shipped search space, or that of a TOML file.
-
-    Raises:
-        LeNet5Error: no such file, not TOML, a key that is no setting or is not searched, a range that is empty, or a
-            value that the setting cannot have.
-    """
-    if not name:
-        raise LeNet5Error("an empty name; expected a search space or a TOML file of ranges of settings")
-    path = shipped_folder("configs") / "spaces" / f"{name}.toml" if name in spaces() else Path(name)
-    ranges, place = keyed(path, "a TOML file of ranges of settings")
-    for key, given in ranges.items():
-        try:
-            ranges[key] = _distribution(SETTINGS[key], given)
-        except LeNet5Error as error:
-            raise LeNet5Error(f"{path}: {place(key)}{error}") from None
-    if not ranges:
-        raise LeNet5Error(f"{path}: no range of a setting; expected at least one")
-    return ranges
-
-
-def _distribution(setting: Field[Any], given: Any) -> BaseDistribution:
-    name = setting.name
-    if name in KEPT:
-        raise LeNet5Error(f"{name}: decides how trials are compared, so it must be the same for all; leave it out")
-    if name == "rehearse":
-        raise LeNet5Error(f"{name}: no trial starts from a model, whose data it could rehearse; leave it out")
-    if isinstance(given, list):
-        for value in given:
-            check(setting, value)
-        if len(set(given)) != len(given) or len(given) < 2:
-            raise LeNet5Error(f"{name}: {shown(given)}; expected two or more different choices")
-        return CategoricalDistribution(given)
-    if setting.type not in (int, float):
-        among = f" among {', '.join(choices(setting))}" if choices(setting) else ""
-        raise LeNet5Error(f"{name}: {shown(given)}; expected a list of choices{among}")
-    return _range(setting, given, IntDistribution if setting.type is int else FloatDistribution)
-
-
-def _range(setting: Field[Any], given: Any, kind: type[IntDistribution | FloatDistribution]) -> BaseDistribution:
-    name = setting.name
-    if not isinstance(given, dict) or not {"low", "high"} <= given.keys():
-        example = "{ low = 0.01, high = 1.0 }" if kind is FloatDistribution else "{ low = 1, high = 100 }"
-        raise LeNet5Error(f"{name}: {shown(given)}; expected a range such as {example}, or a list of choices")
-    known = {"low", "high", "log"}
-    for key in given.keys() - known:
-        raise LeNet5Error(f"{name}: {key[:60]} is not in a range{nearest(key[:60], known)}")
-    low, high, log = given["low"], given["high"], given.get("log", False)
-    check(setting, low)
-    check(setting, high)
-    if not low < high:
-        raise LeNet5Error(f"{name}: from {low} to {high} is an empty range; expected low to be below high")
-    if not isinstance(log, bool):
-        raise LeNet5Error(f"{name}: log = {shown(log)}; expected true or false")
-    if log and low <= 0:
-        raise LeNet5Error(f"{name}: from {low} to {high} has no logarithm; expected low to be above 0, or log = false")
-    return kind(low, high, log=log)
 
 
 class Search:
@@ -327,7 +255,9 @@ class Search:
         for name, value in own.items():
             self._study.set_user_attr(name, value)
         start = asdict(self.config)
-        self._study.enqueue_trial({name: start[name] for name, each in self.space.items() if _has(each, start[name])})
+        self._study.enqueue_trial(
+            {name: start[name] for name, each in self.space.items() if contains(each, start[name])}
+        )
 
     def _demand_same(self, found: dict[str, Any], own: dict[str, Any]) -> None:
         here = own["settings"] | own["space"]
@@ -352,7 +282,7 @@ class Search:
         trial = self._study.ask(self.space)
         trial.set_user_attr("searcher", self._me)
         start = asdict(self.config)
-        searched = {name: _rounded(value, self.space[name], start[name]) for name, value in trial.params.items()}
+        searched = {name: rounded(value, self.space[name], start[name]) for name, value in trial.params.items()}
         trial.set_user_attr("settings", searched)
         settings = {**start, **searched}
         trial.set_user_attr("keep", settings["keep"])
@@ -572,24 +502,6 @@ def _demand_readable(space: Space, config: Config) -> None:
 def _digest(sheet: Sheet) -> str:
     """Return the SHA-256 of glyphs and their names, in hex."""
     return hashlib.sha256(sheet.codes.tobytes() + "\n".join(sheet.names).encode()).hexdigest()
-
-
-def _has(distribution: BaseDistribution, value: Any) -> bool:
-    """Tell whether a value is in a distribution."""
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    assert isinstance(distribution, IntDistribution | FloatDistribution)  # noqa: S101 - there are no others in a space
-    return value is not None and distribution.low <= value <= distribution.high
-
-
-def _rounded(value: Any, distribution: BaseDistribution, start: Any) -> Any:
-    """Round a searched float to few digits, within its range; leave the value that the search starts from unchanged."""
-    if not isinstance(distribution, FloatDistribution) or value == start or not isfinite(value):
-        return value
-    low, high = distribution.low, distribution.high
-    width = value * float(np.log(high) - np.log(low)) if distribution.log else high - low
-    places = ceil(-log10(max(2 * ROUNDED * width, LEAST))) if isfinite(width) else 0
-    return min(max(round(value, places), low), high)
 
 
 def _said(part: Any) -> str:
