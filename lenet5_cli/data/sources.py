@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet5_cli.data import cache, folders, idx, remote, tables
+from lenet5_cli.data import cache, classes, folders, idx, remote, tables
 from lenet5_cli.data.glyphs import DIGITS, LETTERS, MAX_CLASSES, composed, read_names
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -133,9 +133,9 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
             raise _unknown(source, how)
         if _is_table(path):
             found = (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
-            return replace(found, note=_note(source, how.names))
+            return replace(found, note=classes.note(source, how.names, _class_names))
         if source not in remote.SETS and _holds_pictures(path):
-            return replace(_read_pictures(source, split, how), note=_note(source, how.names))
+            return replace(_read_pictures(source, split, how), note=classes.note(source, how.names, _class_names))
         return _read_idx(source, split, how)
     except OSError as problem:
         raise unreadable(problem.filename or source, problem) from problem
@@ -196,7 +196,7 @@ def _draw(source: str, split: str, how: Reading) -> Split:
         count = expected if split == "train" else count
     from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which other data does not
 
-    indices = _indices(_CLASSES[name], places(source, how.names), how.names, lambda _: source)
+    indices = classes.indices(_CLASSES[name], places(source, how.names), how.names, lambda _: source)
     images, labels = (drawn.draw if name == "builtin" else drawn.draw_letters)(count, _BUILTIN_SEEDS[split])
     return Split(source, images, indices[labels], name, name)
 
@@ -228,7 +228,8 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
     for index in np.flatnonzero(split.labels >= len(names)):
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
         raise LeNet5Error(f"{split.labels_path}: {there}, but {len(names)} names in {names_path}")
-    indices = _indices(names, _places(names, how.names), how.names, lambda at: f"{names_path}: line {at + 1}")
+    known = classes.places(names, how.names)
+    indices = classes.indices(names, known, how.names, lambda at: f"{names_path}: line {at + 1}")
     return replace(split, labels=indices[split.labels])
 
 
@@ -237,7 +238,7 @@ def _known(split: Split, how: Reading) -> Split:
     own = classes_of(split.source) or _digits_in(split.source, how.names)
     if not own or split.labels.max() >= len(own):  # other data may have been put in the place of MNIST
         return split
-    indices = _indices(own, _places(own, how.names, certain=True), how.names, lambda _: split.source)
+    indices = classes.indices(own, classes.places(own, how.names, certain=True), how.names, lambda _: split.source)
     return replace(split, labels=indices[split.labels])
 
 
@@ -312,7 +313,7 @@ def places(source: str, names: Sequence[str]) -> dict[str, int]:
     Raises `LeNet5Error` if it cannot be read.
     """
     known = classes_of(source) or _digits_in(source, names)
-    return _places(known or _class_names(source) or (), names, certain=bool(known))
+    return classes.places(known or _class_names(source) or (), names, certain=bool(known))
 
 
 def _digits_in(source: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -339,53 +340,6 @@ def classes_of(source: str) -> tuple[str, ...]:
     return _CLASSES.get(source.partition(":")[0], ())
 
 
-def _places(labels: Sequence[str], names: Sequence[str], *, certain: bool = False) -> dict[str, int]:
-    """Return the index in ``names`` that each label of a source stands for, given all of its labels.
-
-    Either all labels are names, or all are indices. If they are ``certain`` to be names, as the ten digits are, but
-    ``names`` has others of the same number, they are matched by order: the names may be digits in another script.
-    """
-    labels = [composed(label) for label in labels]
-    named = {composed(name): place for place, name in enumerate(names)}
-    numbers = {str(place): place for place in range(len(names))}
-    if set(labels) == set(DIGITS):
-        labels, certain = list(DIGITS), True
-    if labels and named.keys() >= set(labels):
-        return named
-    if certain:
-        return {name: place for place, name in enumerate(labels)} if len(labels) == len(names) else named
-    return numbers if numbers.keys() >= set(labels) else named
-
-
-def _note(source: str, names: Sequence[str]) -> str:
-    """Return a note if the labels of a source were taken as names but could also be indices of other classes."""
-    moved = {name for place, name in enumerate(names) if name != str(place)}
-    numbers = set(map(str, range(len(names))))
-    if not moved & numbers:
-        return ""
-    labels = set(_class_names(source) or ())
-    if labels == set(DIGITS) or not labels <= numbers & set(names) or not labels & moved:
-        return ""
-    label = min(labels & moved, key=int)
-    read = f"its labels, such as {label}, are taken as names of classes, not as places counted from 0"
-    return f"{source}: {read}; if they are places, give the names of the classes instead"
-
-
-def _indices(
-    labels: Sequence[str], known: Mapping[str, int], names: Sequence[str], where: Callable[[int], str]
-) -> NDArray[np.uint8]:
-    """Return the index of each label in the names of the classes, looked up in ``known``."""
-    labels = [composed(label) for label in labels]
-    for at, label in enumerate(labels):
-        if label not in known:
-            there = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
-            shown = label if len(label) <= 60 else f"{label[:60]}..."
-            raise LeNet5Error(
-                f"{where(at)}: class {shown} has no glyph; the glyph sheet has {there}; train --glyphs takes another"
-            )
-    return np.array([known[label] for label in labels], np.uint8)
-
-
 def _read_pictures(source: str, split: str, how: Reading) -> Split:
     if how.read_picture is None:
         raise LeNet5Error(f"{source}: a folder of pictures, and nothing that reads them")
@@ -399,7 +353,7 @@ def _read_pictures(source: str, split: str, how: Reading) -> Split:
         progress=how.progress,
     )
     known = places(source, how.names)
-    labels = _indices(found.labels, known, how.names, lambda at: str(Path(found.paths[at]).parent))
+    labels = classes.indices(found.labels, known, how.names, lambda at: str(Path(found.paths[at]).parent))
     return _checked(Split(source, found.images, labels, source, source, found.paths, found.unreadable))
 
 
@@ -422,14 +376,15 @@ def _csv(source: str) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
 def _read_csv(source: str, split: str, how: Reading) -> Split:
     images, notes = _csv(source)
     lines = [f"{source}: line {line}" for line in range(notes["first"], notes["first"] + len(notes["labels"]))]
-    labels = _indices(notes["labels"], _places(notes["labels"], how.names), how.names, lines.__getitem__)
+    labels = classes.indices(notes["labels"], classes.places(notes["labels"], how.names), how.names, lines.__getitem__)
     return _side(Split(source, images, labels, source, source, lines), split, how)
 
 
 def _read_npz(source: str, split: str, how: Reading) -> Split:
     table, apart = tables.read_npz(source, split)
     known = places(source, how.names)
-    labels = _indices(table.labels, known, how.names, lambda at: f"{source}: y_{split}: label {at:,}, counted from 0")
+    where = f"{source}: y_{split}: label"
+    labels = classes.indices(table.labels, known, how.names, lambda at: f"{where} {at:,}, counted from 0")
     found = Split(source, table.images, labels, source, source)
     return found if apart else _side(found, split, how)
 
