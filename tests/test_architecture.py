@@ -51,6 +51,7 @@ TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every oth
     "export_c": ["c", "fixed", "hex"],
     "export_onnx": ["onnx"],
     "python": ["inputs"],
+    "sources": ["mnist"],
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from lenet5_cli import LeNet5, LeNet5Error, train
 from lenet5_cli.commands.train import _best_of, _Done
 from lenet5_cli.config import Config
-from lenet5_cli.data import glyphs, idx, remote, sources
+from lenet5_cli.data import glyphs, idx, mnist, remote
 from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Epoch
@@ -329,7 +329,7 @@ def test_rehearsal_without_what_the_model_was_trained_on_advises_no_other_data(
     def unreachable(*_: object) -> None:
         raise OSError("train-images could not be downloaded")
 
-    monkeypatch.delenv(sources.VARIABLE, raising=False)
+    monkeypatch.delenv(mnist.VARIABLE, raising=False)
     monkeypatch.setattr(remote, "load", unreachable)
     result = run("train", "--from", "bundled", "--rehearse", 0.5, "--data", own, code=1)
     assert result.stderr.endswith(

@@ -210,7 +210,7 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
 
 def _check_target(target: Path, form: str, overwrite: bool) -> None:
     """Refuse to replace existing data, and a target whose name or content belongs to another format."""
-    from lenet5_cli.data import folders, sources
+    from lenet5_cli.data import folders, mnist
 
     if form == "npz" and target.suffix != ".npz":
         raise click.UsageError(printable(f"{target}: expected a name that ends in .npz"))
@@ -223,7 +223,7 @@ def _check_target(target: Path, form: str, overwrite: bool) -> None:
     (refuse_existing if form == "npz" else refuse_filled)(overwrite, target)
     if not target.is_dir():
         return
-    if form == "idx" and not sources.holds_idx(target) and folders.is_one(target):
+    if form == "idx" and not mnist.holds_idx(target) and folders.is_one(target):
         raise click.UsageError(printable(f"{target} holds folders; IDX files among them would be read in their place"))
 
 
@@ -378,7 +378,7 @@ def _draw_sheet(split: "Split", path: Path) -> None:
 def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path, demand: "Callable[[], None]") -> None:
     import numpy as np
 
-    from lenet5_cli.data import glyphs, idx, sources
+    from lenet5_cli.data import glyphs, idx, mnist, sources
     from lenet5_cli.files import filling
 
     named = not _numbers(names)
@@ -392,13 +392,13 @@ def _to_idx(splits: "dict[str, Split]", names: "Sequence[str]", target: Path, de
     with filling(target) as folder:
         demand()
         if kept:
-            (folder / sources.NAMES_FILE).write_text("".join(f"{name}\n" for name in kept), encoding="utf-8")
+            (folder / mnist.NAMES_FILE).write_text("".join(f"{name}\n" for name in kept), encoding="utf-8")
         for prefix, split in zip(("train", "t10k"), splits.values(), strict=True):
             labels = split.labels if counted else np.searchsorted(used, split.labels).astype(np.uint8)
             idx.write(folder / f"{prefix}-images-idx3-ubyte", split.images)
             idx.write(folder / f"{prefix}-labels-idx1-ubyte", labels)
     if not kept:
-        (target / sources.NAMES_FILE).unlink(missing_ok=True)  # from other data that is replaced
+        (target / mnist.NAMES_FILE).unlink(missing_ok=True)  # from other data that is replaced
 
 
 def _to_npz(splits: "dict[str, Split]", names: "Sequence[str]", target: Path, demand: "Callable[[], None]") -> None:

@@ -119,18 +119,18 @@ def refuse_folder_among(data: str, folder: Path | None) -> None:
 
 def _is_class(folder: Path, data: Path) -> bool:
     """Tell whether a folder is that of a class in a folder of pictures."""
-    from lenet5_cli.data import folders, sources
+    from lenet5_cli.data import folders, mnist
 
     place = Path(os.path.realpath(folder))  # a Path of a loop of links would not resolve
     among = any(place.parent == Path(os.path.realpath(top)) for top in folders.tops(data))
-    return among and not folders.of_system(place.name) and not sources.holds_idx(data)
+    return among and not folders.of_system(place.name) and not mnist.holds_idx(data)
 
 
 def _files_of(data: Path) -> "Iterator[Path]":
     """Yield the files of a folder of data: IDX files and the names of their classes, or the pictures of each class."""
-    from lenet5_cli.data import sources
+    from lenet5_cli.data import mnist
 
-    for pattern in ("*ubyte*", sources.NAMES_FILE) if sources.holds_idx(data) else ("*/*", "train/*/*", "test/*/*"):
+    for pattern in ("*ubyte*", mnist.NAMES_FILE) if mnist.holds_idx(data) else ("*/*", "train/*/*", "test/*/*"):
         yield from data.glob(pattern)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet5_cli.data import cache, classes, folders, idx, remote, tables
+from lenet5_cli.data import cache, classes, folders, idx, mnist, remote, tables
 from lenet5_cli.data.glyphs import DIGITS, LETTERS, MAX_CLASSES, composed, read_names
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import open_regular, unreadable
@@ -26,7 +25,6 @@ _DRAWN = ("builtin", "builtin-letters")  # a colon and a number may follow
 NAMES = (*remote.SETS, *_DRAWN)
 FILES = (".csv", ".npz")  # the formats of single files, by suffix
 ARRAYS = "arrays"  # the source of data that was given as arrays in Python
-NAMES_FILE = "names.txt"  # in a folder of IDX files: the names of the classes, one a line
 
 _CLASSES = {  # the names of the classes, in the order of the labels
     "builtin": DIGITS,
@@ -37,10 +35,7 @@ _CLASSES = {  # the names of the classes, in the order of the labels
     "emnist-letters": LETTERS,
 }
 
-VARIABLE = "LENET5_DATA"  # of the environment: the folder of the default data set, mnist
 
-_LOCAL_MNIST = Path("mnist_data")  # the report's place, in the current folder
-_PREFIXES = {"train": "train", "test": "t10k"}
 _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
 _ADDED_SEED = 3  # of the drawn images added to others
@@ -122,7 +117,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
     Raises `DownloadError` if the files cannot be downloaded, `LeNet5Error` if there is no such data or it is damaged.
     """
     how = how or Reading()
-    splits = remote.SETS[source].splits if source in remote.SETS else _PREFIXES
+    splits = remote.SETS[source].splits if source in remote.SETS else mnist.PREFIXES
     if split not in splits:
         raise LeNet5Error(f"{source}: no split {split}; its splits are {', '.join(splits)}")
     try:
@@ -203,21 +198,22 @@ def _draw(source: str, split: str, how: Reading) -> Split:
 
 def _read_idx(source: str, split: str, how: Reading) -> Split:
     """Load a split from IDX files: in a folder, in one of the places where MNIST may be, or in the cache."""
-    if source == "mnist" and (folder := os.environ.get(VARIABLE)):
-        paths = _find_in_variable(folder, split, how)
-    elif source == "mnist" and (found := _find(_LOCAL_MNIST, split)):
-        paths = found
-    elif source in remote.SETS:
+    if source == "mnist" and (kept := mnist.kept(split)):
+        return _read(source, *kept, how)
+    if source in remote.SETS:
         return fetched(source, split, how)
-    else:
-        paths = _find_in_folder(source, split, how)
-    return _read(source, *paths, how)
+    path = Path(source)
+    if not path.exists():
+        raise _unknown(source, how)
+    if not path.is_dir():
+        raise LeNet5Error(f"{source}: a file; expected a folder, or a file that ends in {' or '.join(FILES)}")
+    return _read(source, *mnist.files(source, split), how)
 
 
 def _read(source: str, images_path: Path, labels_path: Path, how: Reading) -> Split:
     images, labels = idx.read_images(images_path), idx.read_labels(labels_path)
     split = _checked(Split(source, images, labels, str(images_path), str(labels_path)))
-    return _renamed(split, images_path.with_name(NAMES_FILE), how)
+    return _renamed(split, images_path.with_name(mnist.NAMES_FILE), how)
 
 
 def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
@@ -252,7 +248,7 @@ def fetched(source: str, split: str, how: Reading) -> Split:
         images, labels, paths = remote.load(source, split, how.progress)
     except OSError as problem:
         data = remote.SETS[source]
-        place = f"put them into {_LOCAL_MNIST}/ or " if source == "mnist" else ""
+        place = f"put them into {mnist.LOCAL}/ or " if source == "mnist" else ""
         idx_files = f"get the four files from {data.page} and {place}give {how.option}their folder"
         advice = idx_files if data.plain else f"get it from {data.page}"
         advice = f"; {advice}, or use {how.option}builtin, which needs no download"
@@ -303,7 +299,7 @@ def _class_names(source: str) -> Sequence[str] | None:
             return sorted(set(_csv(source)[1]["labels"]))
         return sorted(tables.labels_of(source))
     if source and path.is_dir():
-        return read_names(path / NAMES_FILE) if holds_idx(path) else folders.class_names(path)
+        return read_names(path / mnist.NAMES_FILE) if mnist.holds_idx(path) else folders.class_names(path)
     return None
 
 
@@ -324,9 +320,10 @@ def _digits_in(source: str, names: Sequence[str]) -> tuple[str, ...]:
     folder = Path(source)
     if tuple(names[: len(DIGITS)]) == DIGITS or not set(DIGITS) <= set(names):  # if the first, both are the same
         return ()
-    if source in remote.SETS or not folder.is_dir() or not holds_idx(folder) or (folder / NAMES_FILE).exists():
+    holds_idx = source not in remote.SETS and folder.is_dir() and mnist.holds_idx(folder)
+    if not holds_idx or (folder / mnist.NAMES_FILE).exists():
         return ()
-    found = [_find(folder, split) for split in _PREFIXES]
+    found = [mnist.find(folder, split) for split in mnist.PREFIXES]
     return DIGITS if all((idx.read_labels(paths[1]) < len(DIGITS)).all() for paths in found if paths) else ()
 
 
@@ -407,74 +404,7 @@ def _is_table(path: Path) -> bool:
 
 def _holds_pictures(folder: Path) -> bool:
     """Tell whether a folder holds folders of pictures, and no IDX files."""
-    return folder.is_dir() and not holds_idx(folder) and folders.is_one(folder)
-
-
-def holds_idx(folder: Path) -> bool:
-    """Tell whether a folder holds an IDX file of a split, by its name."""
-    return any(_spelled(folder, name) for split in _PREFIXES for name in _names(split))
-
-
-def _names(split: str) -> tuple[str, str]:
-    prefix = _PREFIXES[split]
-    return f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
-
-
-def _spellings(name: str) -> tuple[str, ...]:
-    """Return the names that a file may have, uncompressed ones first."""
-    dotted = name.replace("-idx", ".idx")
-    return name, dotted, f"{name}.gz", f"{dotted}.gz"
-
-
-def _spelled(folder: Path, name: str) -> Path | None:
-    """Return the first file that has a spelling of a name; also a broken link or pipe, which reading it will report."""
-    paths = [folder / spelling for spelling in _spellings(name)]
-    return next((path for path in paths if _is_there(path) and not path.is_dir()), None)
-
-
-def _is_there(path: Path) -> bool:
-    """Tell whether a file or a broken link exists; raise PermissionError if the folder may not be searched."""
-    try:
-        path.lstat()
-    except PermissionError:
-        raise
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _find(folder: Path, split: str) -> tuple[Path, Path] | None:
-    """Return the images and labels files of a split if the folder holds both."""
-    images, labels = (_spelled(folder, name) for name in _names(split))
-    return (images, labels) if images and labels else None
-
-
-def _find_in_variable(folder: str, split: str, how: Reading) -> tuple[Path, Path]:
-    """Return the images and labels files of a split in the folder that the environment names."""
-    expected = "expected the folder of MNIST's IDX files"
-    try:
-        if Path(folder).is_dir():
-            return _find_in_folder(folder, split, how)
-        there = "a file" if Path(folder).exists() else "no such folder"
-    except LeNet5Error as error:
-        raise LeNet5Error(f"{VARIABLE}: {error}") from None
-    except OSError as problem:
-        raise LeNet5Error(f"{VARIABLE}: {unreadable(folder, problem)}; {expected}") from None
-    raise LeNet5Error(f"{VARIABLE}: {folder}: {there}; {expected}")
-
-
-def _find_in_folder(source: str, split: str, how: Reading) -> tuple[Path, Path]:
-    folder = Path(source)
-    if not folder.exists():
-        raise _unknown(source, how)
-    if not folder.is_dir():
-        raise LeNet5Error(f"{source}: a file; expected a folder, or a file that ends in {' or '.join(FILES)}")
-    if found := _find(folder, split):
-        return found
-    missing = next(name for name in _names(split) if not _spelled(folder, name))
-    what, nor = (missing, "") if holds_idx(folder) else ("IDX files", ", nor a folder of pictures for each class")
-    nor = "" if folders.is_one(folder) else nor  # the folder that VARIABLE names is to hold MNIST's files
-    raise LeNet5Error(f"{source}: no {what} in this folder{nor}; the names tried are {', '.join(_spellings(missing))}")
+    return folder.is_dir() and not mnist.holds_idx(folder) and folders.is_one(folder)
 
 
 def _unknown(source: str, how: Reading) -> AbsentError:
