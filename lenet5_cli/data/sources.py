@@ -14,7 +14,7 @@ import numpy as np
 from lenet5_cli.data import cache, classes, folders, idx, mnist, remote, tables
 from lenet5_cli.data.glyphs import DIGITS, LETTERS, MAX_CLASSES, composed, read_names
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.files import open_regular, unreadable
+from lenet5_cli.files import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -296,7 +296,7 @@ def _class_names(source: str) -> Sequence[str] | None:
         return _CLASSES.get(source.partition(":")[0])
     if _is_table(path):
         if path.suffix.lower() == ".csv":
-            return sorted(set(_csv(source)[1]["labels"]))
+            return sorted(set(tables.cached_csv(source).labels))
         return sorted(tables.labels_of(source))
     if source and path.is_dir():
         return read_names(path / mnist.NAMES_FILE) if mnist.holds_idx(path) else folders.class_names(path)
@@ -354,27 +354,11 @@ def _read_pictures(source: str, split: str, how: Reading) -> Split:
     return _checked(Split(source, found.images, labels, source, source, found.paths, found.unreadable))
 
 
-def _csv(source: str) -> tuple[NDArray[np.uint8] | idx.Stored, dict[str, Any]]:
-    """Return the images of a CSV file, and its labels and first line number; parsed once, then read from the cache."""
-
-    def make() -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        table = tables.read_csv(source)
-        return table.images, {"labels": table.labels, "first": table.first}
-
-    def key() -> str:
-        with open_regular(source, "a CSV file") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        return hashlib.sha256(f"csv 2 {digest}".encode()).hexdigest()
-
-    before = key()
-    return cache.converted(before, make, unchanged=lambda: key() == before)
-
-
 def _read_csv(source: str, split: str, how: Reading) -> Split:
-    images, notes = _csv(source)
-    lines = [f"{source}: line {line}" for line in range(notes["first"], notes["first"] + len(notes["labels"]))]
-    labels = classes.indices(notes["labels"], classes.places(notes["labels"], how.names), how.names, lines.__getitem__)
-    return _side(Split(source, images, labels, source, source, lines), split, how)
+    table = tables.cached_csv(source)
+    lines = [f"{source}: line {line}" for line in range(table.first, table.first + len(table.labels))]
+    labels = classes.indices(table.labels, classes.places(table.labels, how.names), how.names, lines.__getitem__)
+    return _side(Split(source, table.images, labels, source, source, lines), split, how)
 
 
 def _read_npz(source: str, split: str, how: Reading) -> Split:

@@ -7,6 +7,7 @@ would unpickle, are refused by their header.
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 import math
 import re
@@ -18,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from lenet5_cli.data import cache
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import likeness, open_regular
 
@@ -57,9 +59,26 @@ class Table(NamedTuple):
 class Lines(NamedTuple):
     """The content of a CSV file: image and label i are from line ``first + i``."""
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | Stored
     labels: list[str]
     first: int  # 1, or more after a line of names
+
+
+def cached_csv(path: str) -> Lines:
+    """Return the content of a CSV file, parsed once, then read from the cache; raises LeNet5Error as ``read_csv``."""
+
+    def make() -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        table = read_csv(path)
+        return np.asarray(table.images), {"labels": table.labels, "first": table.first}
+
+    def key() -> str:
+        with open_regular(path, "a CSV file") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        return hashlib.sha256(f"csv 2 {digest}".encode()).hexdigest()
+
+    before = key()
+    images, notes = cache.converted(before, make, unchanged=lambda: key() == before)
+    return Lines(images, notes["labels"], notes["first"])
 
 
 def read_csv(path: str | PathLike[str]) -> Lines:
