@@ -390,23 +390,29 @@ def _told_apart(split: "Split") -> "set[str | bytes]":
 
 def note_missing(sheet: "Sheet", training: "Split", split: "Split") -> None:
     """Print a note with the classes of the glyph sheet that have no training image, and one on the images' order."""
+    import numpy as np
+
     _note_order(training, split)
-    present, there = set(training.labels.tolist()), set(split.labels.tolist())
+    present = set(np.unique(training.labels).tolist())
     missing = [name for label, name in enumerate(sheet.names) if label not in present]
     if not missing:
         return
     kind = sheet.noun if len(missing) == 1 else {"digit": "digits", "class": "classes"}[sheet.noun]
-    among = f" but among the {len(split.labels) - len(training.labels):,} held out" if there - present else ""
+    elsewhere = set(np.unique(split.labels).tolist()) - present
+    among = f" but among the {len(split.labels) - len(training.labels):,} held out" if elsewhere else ""
     note = f"{split.labels_path}: no images of {kind} {', '.join(missing)}{among}; expected some of each"
     click.echo(printable(note), err=True)
 
 
 def _note_order(training: "Split", split: "Split") -> None:
     """Print a note if images are sorted by class, so that those held out, the last ones, lack some classes."""
-    labels, count = split.labels.tolist(), len(training.labels)
-    if set(labels[count:]) in (set(), set(labels)) or labels != sorted(labels):
+    import numpy as np
+
+    labels, count = split.labels, len(training.labels)
+    lacking = len(np.unique(labels[count:])) < len(np.unique(labels))
+    if count == len(labels) or not lacking or (labels[1:] < labels[:-1]).any():
         return
-    if labels[:count] == training.labels.tolist():  # else the images held out are chosen at random
+    if np.array_equal(labels[:count], training.labels):  # else the images held out are chosen at random
         there = "its images are sorted by class, and the last ones, which are held out, lack some classes"
         click.echo(printable(f"NOTE: {split.labels_path}: {there}; shuffle them."), err=True)
 
