@@ -42,7 +42,7 @@ HEAVY = {
 }
 TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every other have its name
     "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
-    "commands": ["options", "outputs"],
+    "commands": ["options", "outputs", "reading"],
     "terminals": ["progress"],
     "train": ["logs"],
     "ranks": ["launch"],

@@ -244,7 +244,7 @@ def test_a_command_is_imported_when_it_is_asked_for() -> None:
         "print(*(name for name in sys.modules if name.startswith('lenet5_cli.commands.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = [f"lenet5_cli.commands.{name}" for name in ("launch", "progress", "options", "outputs", "info")]
+    loaded = [f"lenet5_cli.commands.{name}" for name in ("launch", "progress", "options", "outputs", "reading", "info")]
     assert done.stdout.splitlines()[-1].split() == loaded
 
 

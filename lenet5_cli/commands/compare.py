@@ -11,19 +11,14 @@ from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
     console,
-    data_of,
     data_option,
-    load,
-    model_name,
-    note_as_is,
-    note_glyphs,
-    note_trained_on,
     option,
     overwrite_option,
     threads_option,
 )
 from lenet5_cli.commands.outputs import data_read, demand_plot, refuse_existing, refuse_read, say_written
 from lenet5_cli.commands.progress import bar
+from lenet5_cli.commands.reading import data_of, load, model_name, note_as_is, note_glyphs, note_trained_on
 from lenet5_cli.errors import LeNet5Error, printable
 
 if TYPE_CHECKING:

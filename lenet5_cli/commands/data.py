@@ -14,11 +14,6 @@ from lenet5_cli.commands.options import (
     Number,
     complete_data,
     console,
-    load,
-    loading,
-    model_name,
-    note_as_is,
-    note_glyphs,
     option,
     overwrite_option,
 )
@@ -30,6 +25,7 @@ from lenet5_cli.commands.outputs import (
     refuse_read,
     say_written,
 )
+from lenet5_cli.commands.reading import load, loading, model_name, note_as_is, note_glyphs
 from lenet5_cli.config import Config
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import unwritable

@@ -15,16 +15,10 @@ from lenet5_cli.commands.options import (
     Number,
     SharedCommand,
     console,
-    data_of,
     data_option,
-    load,
-    model_name,
-    note_as_is,
-    note_trained_on,
     option,
     overwrite_option,
     plain,
-    read_models,
     shifted_option,
     threads_of,
     threads_option,
@@ -32,6 +26,7 @@ from lenet5_cli.commands.options import (
 )
 from lenet5_cli.commands.outputs import data_read, demand_plot, refuse_existing, refuse_read, refuse_shared, say_written
 from lenet5_cli.commands.progress import bar
+from lenet5_cli.commands.reading import data_of, load, model_name, note_as_is, note_trained_on, read_models
 from lenet5_cli.export import TARGETS
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from lenet5_cli.commands.options import FILE, FOLDER, MODEL, Integer, note_glyphs, overwrite_option
+from lenet5_cli.commands.options import FILE, FOLDER, MODEL, Integer, overwrite_option
 from lenet5_cli.commands.outputs import refuse_existing, refuse_filled, refuse_read, say_written
+from lenet5_cli.commands.reading import note_glyphs
 from lenet5_cli.export import TARGETS
 from lenet5_cli.files import BUNDLED
 

@@ -15,16 +15,14 @@ from lenet5_cli.commands.options import (
     Named,
     complete_config,
     console,
-    data_of,
     data_option,
-    load,
-    model_name,
     option,
     overwrite_option,
     plain,
     source_of,
 )
 from lenet5_cli.commands.outputs import refuse_existing, say_written
+from lenet5_cli.commands.reading import data_of, load, model_name
 from lenet5_cli.errors import LeNet5Error
 
 if TYPE_CHECKING:

@@ -27,11 +27,8 @@ from lenet5_cli.commands.options import (
     Number,
     SharedCommand,
     console,
-    model_name,
-    note_as_is,
     option,
     overwrite_option,
-    read_models,
     shifted_option,
     threads_of,
     threads_option,
@@ -39,6 +36,7 @@ from lenet5_cli.commands.options import (
 )
 from lenet5_cli.commands.outputs import refuse_existing
 from lenet5_cli.commands.progress import NoBar, progress
+from lenet5_cli.commands.reading import model_name, note_as_is, read_models
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED_MODEL, PICTURE_LIMIT, unreadable
 

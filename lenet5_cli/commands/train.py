@@ -20,9 +20,6 @@ from lenet5_cli.commands.options import (
     complete_file,
     config_of,
     console,
-    load,
-    note_glyphs,
-    note_missing,
     option,
     overwrite_option,
     settings,
@@ -40,6 +37,7 @@ from lenet5_cli.commands.outputs import (
     refuse_shared,
     say_written,
 )
+from lenet5_cli.commands.reading import load, note_glyphs, note_missing
 from lenet5_cli.config import Config, known, read
 from lenet5_cli.errors import LeNet5Error, printable
 

@@ -17,8 +17,6 @@ from lenet5_cli.commands.options import (
     config_of,
     console,
     cores_option,
-    load,
-    note_missing,
     offered,
     option,
     overwrite_option,
@@ -34,6 +32,7 @@ from lenet5_cli.commands.outputs import (
     refuse_shared,
     say_written,
 )
+from lenet5_cli.commands.reading import load, note_missing
 from lenet5_cli.config import Config, as_toml, seconds, spaces
 from lenet5_cli.errors import LeNet5Error, printable
 
