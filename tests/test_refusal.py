@@ -89,9 +89,9 @@ def test_json_has_the_curve(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_drawn_images_stand_behind_those_of_a_split() -> None:
     split = bars(20)
-    assert sources.extended(split, 0, 0, nonclass=10) is split
+    assert loop.extended(split, 0, 0, nonclass=10) is split
     for count, others in ((7, 5), (7, 0), (0, 5)):
-        taught = sources.extended(split, count, others, nonclass=10)
+        taught = loop.extended(split, count, others, nonclass=10)
         digits, labels = drawn.draw(count, 3, evenly=True)
         behind = [digits, drawn.draw_nondigits(others, 3)]
         np.testing.assert_array_equal(taught.images, np.concatenate([split.images, *behind]))

@@ -38,7 +38,6 @@ _CLASSES = {  # the names of the classes, in the order of the labels
 
 _BUILTIN_COUNTS = {"train": 10_000, "test": 2_000}
 _BUILTIN_SEEDS = {"train": 1, "test": 2}
-_ADDED_SEED = 3  # of the drawn images added to others
 _BUILTIN_MAX = 1_000_000
 _CHUNK = 4096  # images hashed at a time
 
@@ -152,24 +151,6 @@ def read_as(source: str) -> tuple[str, ...]:
         return () if path.exists() else ("test_fraction", "as_is")
     except OSError as problem:
         raise unreadable(problem.filename or source, problem) from problem
-
-
-def extended(split: Split, digits: int, nondigits: int, *, nonclass: int) -> Split:
-    """Return a split with drawn digits appended, then drawn pictures of no digit, which are labelled ``nonclass``.
-
-    All styles of digits are equally frequent, so that there are enough of those that the split lacks.
-    """
-    if not digits and not nondigits:
-        return split
-    from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which other data does not
-
-    images, labels = drawn.draw(digits, _ADDED_SEED, evenly=True)
-    others = drawn.draw_nondigits(nondigits, _ADDED_SEED)
-    return replace(
-        split,
-        images=np.concatenate([np.asarray(split.images[:]), images, others]),
-        labels=np.concatenate([split.labels, labels, np.full(nondigits, nonclass, np.uint8)]),
-    )
 
 
 def is_drawn(source: str) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lenet5_cli.config import Config, shown
 from lenet5_cli.data.augmentation import draw
-from lenet5_cli.data.sources import Split, extended
+from lenet5_cli.data.sources import Split
 from lenet5_cli.engine.network import Classifier, LeNet5, demand_network
 from lenet5_cli.engine.optim import SGD, learning_rate
 from lenet5_cli.errors import LeNet5Error
@@ -21,6 +21,7 @@ from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Closed, Ranks
 from lenet5_cli.training.step import EVALUATED, Images, Score, Step, parts
 
+ADDED_SEED = 3  # of the drawn images added to others; those of ``builtin`` have other seeds
 CHANCES = 1 << 20  # random numbers drawn at a time, so that memory does not grow with the number of images
 
 Batch = tuple[Images, NDArray[np.uint8]]
@@ -108,6 +109,24 @@ def _take_steps(
                 fraction = done / total if total > config.batch_size else 0.5
                 optimizer.step(network.parameters, network.gradients, learning_rate(config, epoch, fraction))
     return loss_sum / total, total
+
+
+def extended(split: Split, digits: int, nondigits: int, *, nonclass: int) -> Split:
+    """Return a split with drawn digits appended, then drawn pictures of no digit, which are labelled ``nonclass``.
+
+    All styles of digits are equally frequent, so that there are enough of those that the split lacks.
+    """
+    if not digits and not nondigits:
+        return split
+    from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which other data does not
+
+    images, labels = drawn.draw(digits, ADDED_SEED, evenly=True)
+    others = drawn.draw_nondigits(nondigits, ADDED_SEED)
+    return replace(
+        split,
+        images=np.concatenate([np.asarray(split.images[:]), images, others]),
+        labels=np.concatenate([split.labels, labels, np.full(nondigits, nonclass, np.uint8)]),
+    )
 
 
 def mixed(split: Split, rehearsed: Split, fraction: float, rng: np.random.Generator) -> Split:
