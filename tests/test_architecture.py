@@ -44,7 +44,7 @@ TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every oth
     "layers": ["base", "conv", "dense", "rbf", "subsampling", "activations"],
     "commands": ["options", "outputs", "reading"],
     "terminals": ["progress"],
-    "train": ["logs"],
+    "train": ["logs", "stopping"],
     "ranks": ["launch"],
     "predict": ["explanation"],
     "export": ["layers", "npz"],

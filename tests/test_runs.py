@@ -17,7 +17,7 @@ import pytest
 
 import lenet5_cli
 from lenet5_cli import LeNet5, LeNet5Error
-from lenet5_cli.commands.options import Stop
+from lenet5_cli.commands.stopping import Stop
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, idx, sources
 from lenet5_cli.storage import checkpoint

@@ -1,30 +1,27 @@
-"""What the commands share: options as decorators, the settings that they give, stopping at a signal, the console."""
+"""What the commands share: options as decorators, the settings that they give, and the console."""
 
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import Field, fields
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 from click.shell_completion import CompletionItem
 
 from lenet5_cli.commands.launch import joined
-from lenet5_cli.commands.progress import USUAL, bar
+from lenet5_cli.commands.progress import USUAL
 from lenet5_cli.config import Config, choices, presets, read
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL, shipped_sheets
 from lenet5_cli.training.ranks import TIMEOUT, Ranks, launched, own_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
     from rich.console import Console
     from rich.text import Text
-
-    from lenet5_cli.training.loop import Batch
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -277,41 +274,6 @@ def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> Non
 def threads_of(ranks: Ranks, threads: int) -> int:
     """Return the number of cores for a rank: as given, or its share of the host's cores."""
     return ranks.cores if ranks.size > 1 and source_of("threads") == "DEFAULT" else threads
-
-
-class Stop:
-    """Makes the first Ctrl-C or SIGTERM stop the command at the end of the running step, the second one at once."""
-
-    class Requested(Exception):  # noqa: N818 - nothing has gone wrong
-        """The step has ended."""
-
-    def __init__(self, listen: bool = True) -> None:
-        """Catch the signals only if ``listen`` is true."""
-        self._numbers = (signal.SIGINT, signal.SIGTERM) if listen else ()
-
-    def __enter__(self) -> Self:
-        """Catch the signals."""
-        self.exit_code = 0
-        self._before = {number: signal.signal(number, self._note) for number in self._numbers}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Restore the previous handlers of the signals."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def track(self, batches: "Iterator[Batch]", total: int, what: str) -> "Iterator[Batch]":
-        """Pass batches through as ``bar`` does, and stop after the one during which a signal came."""
-        for batch in bar(batches, total, what):
-            yield batch
-            if self.exit_code:
-                raise self.Requested
-
-    def _note(self, number: int, _: object) -> None:
-        if self.exit_code:
-            raise SystemExit(self.exit_code)
-        self.exit_code = 128 + number
-        click.echo("\nStopping at the end of this step; Ctrl-C again stops immediately.", err=True)
 
 
 def source_of(name: str) -> str:

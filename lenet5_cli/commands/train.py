@@ -16,7 +16,6 @@ from lenet5_cli.commands.options import (
     MODEL,
     Integer,
     SharedCommand,
-    Stop,
     complete_file,
     config_of,
     console,
@@ -38,6 +37,7 @@ from lenet5_cli.commands.outputs import (
     say_written,
 )
 from lenet5_cli.commands.reading import load, note_glyphs, note_missing
+from lenet5_cli.commands.stopping import Stop
 from lenet5_cli.config import Config, known, read
 from lenet5_cli.errors import LeNet5Error, printable
 

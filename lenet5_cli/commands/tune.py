@@ -13,7 +13,6 @@ from lenet5_cli.commands.options import (
     FILE,
     GroupedCommand,
     Integer,
-    Stop,
     config_of,
     console,
     cores_option,
@@ -33,6 +32,7 @@ from lenet5_cli.commands.outputs import (
     say_written,
 )
 from lenet5_cli.commands.reading import load, note_missing
+from lenet5_cli.commands.stopping import Stop
 from lenet5_cli.config import Config, as_toml, seconds, spaces
 from lenet5_cli.errors import LeNet5Error, printable
 
