@@ -254,7 +254,7 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
     return _Begin(run, test, notice)
 
 
-def _load(config: Config, names: "tuple[str, ...] | None" = None, *, fall_back: bool) -> "tuple[Split, Split, str]":
+def _load(config: Config, names: "tuple[str, ...] | None", *, fall_back: bool) -> "tuple[Split, Split, str]":
     """Load both splits; if they cannot be downloaded and ``fall_back``, load the built-in digits, with a notice."""
     from lenet5_cli.data.sources import DownloadError
 
