@@ -39,6 +39,7 @@ Steps = dict[str, tuple[object, dict[str, object]]]  # what is left out: a modul
 STEPS: Steps = {
     "all steps": (read, {}),
     "no prior against ink left over": (read, {"UNEXPLAINED": 0}),
+    "candidates may disagree": (read, {"DISAGREEMENT": 0}),
     "the stronger polarity alone": (segment, {"RIVAL": 1.0}),
     "one background everywhere": (segment, {"EVEN": 255.0, "STRAY": 255.0, "UNEVEN": 255.0}),
     "no faint ink": (segment, {"LEVELS": {0.4: 0.0}}),
