@@ -230,14 +230,15 @@ def _listed(folder: Path, recursive: bool) -> Iterator[Path]:
     yield from (Path(error.filename or folder) for error in unlisted)
 
 
-def _unlisted(folder: Path) -> LeNet5Error | None:
-    """Return why a folder that stands among the pictures cannot be listed."""
+def _without_picture(folder: Path) -> LeNet5Error | None:
+    """Return why a folder that stands among the pictures gives none: it cannot be listed, or holds none."""
+    if not os.path.isdir(folder):  # noqa: PTH112 - as above
+        return None
     try:
-        if os.path.isdir(folder):  # noqa: PTH112 - as above
-            os.scandir(folder).close()
+        os.scandir(folder).close()
     except OSError as error:
         return unreadable(folder, error)
-    return None
+    return LeNet5Error(f"{folder}: no picture in this folder")
 
 
 def _check_explain(path: Path | None, files: list[Path]) -> None:
@@ -293,7 +294,7 @@ def _reading_with(
         try:
             return read_one(source, own.network, name=name, rotate=rotate)
         except LeNet5Error as error:
-            return (isinstance(source, Path) and _unlisted(source)) or error
+            return (isinstance(source, Path) and _without_picture(source)) or error
         except cv2.error as error:
             if "bad_alloc" in str(error) or "Insufficient memory" in str(error):
                 raise MemoryError from None
