@@ -24,6 +24,7 @@ from lenet5_cli.commands.predict import _cell, _print_csv
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.files import BUNDLED_MODEL
+from lenet5_cli.pictures.read import read_sample
 from lenet5_cli.reports import explanation
 from lenet5_cli.reports.explanation import LONG_NAME, SIDE
 from lenet5_cli.storage import checkpoint
@@ -216,6 +217,26 @@ def test_explain_draws_what_was_seen_and_says_it() -> None:
     with Image.open("seen.png") as seen:
         assert seen.size == (1240, 556)
         assert {(0, 114, 178), (213, 94, 0)} <= {colour for _, colour in seen.getcolors(1 << 20)}  # a bar, the frame
+
+
+def test_explain_of_a_picture_read_as_it_is_tells_of_no_ink() -> None:
+    """Dark ink was called light, and its negative was shown as the ink that was found."""
+    drawing(3).save("three.png")
+    network, sheet = LeNet5(Config(seed=1, as_is=True)), glyphs.read()
+    checkpoint.write("as-is.pkl", Checkpoint(network.pairs(), sheet, config={"as_is": True}))
+    result = run("predict", "--model", "as-is.pkl", "--explain", "seen.png", "three.png")
+    said = result.stderr.splitlines()[1]
+    assert re.fullmatch(r"three.png: scaled as it is; nearest \d at \d+\.\d, then \d at \d+\.\d", said)
+    read = Image.fromarray(read_sample("three.png", as_is=True)).resize((SIDE, SIDE), 0)
+    with Image.open("seen.png") as seen:  # the second panel, inside its frame
+        assert not ImageChops.difference(seen.crop((328, 44, 608, 324)).convert("L"), read).getbbox()
+
+
+def test_explain_of_mnists_own_form_says_that_it_is_refused() -> None:
+    Image.fromarray(read_sample(np.asarray(drawing(3)))).save("three.png")
+    result = run("predict", "--accept", "0", "--explain", "seen.png", "three.png", code=1)
+    nearest = r"nearest 3 at \d+\.\d, then \d at \d+\.\d; no digit"
+    assert re.fullmatch(f"three.png: already as MNIST's pictures are; {nearest}", result.stderr.splitlines()[1])
 
 
 def test_explain_shows_names_whole_beside_their_bars() -> None:

@@ -404,8 +404,9 @@ def _explain(path: Path, reading: "Reading | Text", network: "Classifier", file:
         words = explanation.text_in_words(reading, network.names)
         image = explanation.draw_text(reading, network.names)
     else:
-        words = explanation.in_words(reading, network.names)
-        image = explanation.draw(reading, network.sheet, printable(f"{file}: {words}"))
+        as_is = network.config.as_is
+        words = explanation.in_words(reading, network.names, as_is=as_is)
+        image = explanation.draw(reading, network.sheet, printable(f"{file}: {words}"), as_is=as_is)
     click.echo(printable(f"{file}: {words}"), err=True)
     with replacing(path) as picture:
         image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])

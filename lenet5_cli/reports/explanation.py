@@ -36,18 +36,22 @@ Panel: TypeAlias = Image.Image
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def in_words(reading: "Reading", names: Sequence[str]) -> str:
-    """Return a line of text with the chosen candidate, the number of candidates, and the nearest classes."""
+def in_words(reading: "Reading", names: Sequence[str], *, as_is: bool) -> str:
+    """Return a line of text with the chosen candidate, the number of candidates, and the nearest classes.
+
+    With ``as_is``, as the network was trained, the picture was only scaled: no ink was looked for.
+    """
     chosen = reading.chosen
     first, second = np.argsort(chosen.distances)[:2]
     at, then = chosen.distances[first], chosen.distances[second]
     nearest = f"nearest {names[first]} at {at:.1f}, then {names[second]} at {then:.1f}"
-    if reading.unchanged:
-        return f"already as MNIST's pictures are; {nearest}"
+    refused = f"; no {noun(names)}" if reading.digit is None else ""
+    if as_is or reading.unchanged:
+        how = "scaled as it is" if as_is else "already as MNIST's pictures are"
+        return f"{how}; {nearest}{refused}"
     ink = f"{'dark' if chosen.dark else 'light'} ink{', told from the background near it' if chosen.local else ''}"
     count = len(reading.candidates)
     found = f"{ink}, the best of {count} candidates" if count > 1 else ink
-    refused = f"; no {noun(names)}" if reading.digit is None else ""
     return f"{found}; {nearest}{refused}{reading.beside}"
 
 
@@ -80,17 +84,19 @@ def draw_text(text: "Text", names: Sequence[str]) -> Image.Image:
     return image
 
 
-def draw(reading: "Reading", sheet: Sheet, words: str) -> Image.Image:
+def draw(reading: "Reading", sheet: Sheet, words: str, *, as_is: bool) -> Image.Image:
     """Return the picture, the ink found in it, the 28x28 input, the distances to the nearest glyphs, in a row.
 
-    Under it stand the candidates, the chosen one framed, with distance and prior, and a line of words.
+    Under it stand the candidates, the chosen one framed, with distance and prior, and a line of words. With ``as_is``,
+    the ink is left out, as none was looked for.
     """
     image = Image.new("RGB", (WIDTH, HEAD + SIDE + STRIP + FOOT), PAPER)
     chosen = reading.chosen
     nearest = "each glyph" if len(sheet.names) <= BARS else f"the {BARS} nearest"
+    ink = {} if as_is else {"the ink found in it": _fit(Image.fromarray(255 - chosen.ink))}
     panels = {
         "the picture": _picture(reading),
-        "the ink found in it": _fit(Image.fromarray(255 - chosen.ink)),
+        **ink,
         "28 x 28: what the network reads": Image.fromarray(chosen.image).resize((SIDE, SIDE), 0),
         f"squared distance to {nearest}": _bars(chosen.distances, sheet),
     }
@@ -99,7 +105,7 @@ def draw(reading: "Reading", sheet: Sheet, words: str) -> Image.Image:
         left = GAP + place * (SIDE + GAP)
         pen.text((left, HEAD - 8), name, INK, _font(16), anchor="ls")
         image.paste(panel, (left + (SIDE - panel.width) // 2, HEAD + (SIDE - panel.height) // 2))
-        if place < 3:
+        if place < len(panels) - 1:
             pen.rectangle((left - 1, HEAD - 1, left + SIDE, HEAD + SIDE), outline=FAINT)
     _draw_candidates(image, pen, reading.candidates, sheet.names)
     top = HEAD + SIDE + STRIP
