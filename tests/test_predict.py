@@ -207,6 +207,13 @@ def test_more_pictures_than_are_read_together_keep_their_order() -> None:
     assert sum(a == b for a, b in zip(read, drawn, strict=True)) >= 125
 
 
+def test_standard_input_is_one_picture_and_a_file_of_its_name_another() -> None:
+    said = run("predict", "-", "three.png", "-", code=2).stderr
+    assert said.endswith("Error: - was given twice; standard input is a single picture\n")
+    drawing(3).save("-", format="PNG")
+    assert [(each["file"], each["digit"]) for each in answers("./-")] == [(str(Path("-").absolute()), 3)]
+
+
 def test_explain_draws_what_was_seen_and_says_it() -> None:
     drawing(3).save("three.png")
     result = run("predict", "--explain", "seen.png", "three.png")

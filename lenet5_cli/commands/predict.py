@@ -58,12 +58,22 @@ ENDINGS = (
 IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # that --explain writes
 AHEAD = 4  # pictures per thread that may be read before they are printed
 NAME_WIDTH, NAME_MIN = 50, 20  # characters of the table's column of files
-SOURCE = Named("a picture, a folder or -")
 LOWEST_SHOWN = 0.0001  # of further answers: a smaller probability would be printed as 0.0000
 
 
+class Source(Named):
+    """A picture, a folder or -, standard input; ``./-`` is a file of that name, which a Path would not tell from it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path."""
+        path = super().convert(value, param, ctx)
+        return path.absolute() if path == STANDARD_INPUT and value != "-" else path
+
+
 @click.command(cls=SharedCommand)
-@click.argument("sources", metavar="PICTURE|FOLDER|-...", type=SOURCE, nargs=-1, required=True)
+@click.argument(
+    "sources", metavar="PICTURE|FOLDER|-...", type=Source("a picture, a folder or -"), nargs=-1, required=True
+)
 @option(
     "--model",
     "models",
@@ -157,6 +167,8 @@ def predict(
     if top > 1 and (every or as_json or as_csv):
         other = "--all" if every else "--csv" if as_csv else "--json, which has the probability of every class"
         raise click.UsageError(f"--top goes with the table of one digit per picture, not with {other}")
+    if sources.count(STANDARD_INPUT) > 1:
+        raise click.UsageError("- was given twice; standard input is a single picture")
     with joined(timeout) as ranks:
         demand_command(ranks, "predict")
 
