@@ -118,9 +118,21 @@ def test_a_run_apart_sends_why_it_failed(apart: Any) -> None:
     ]
 
 
-def test_a_run_apart_that_is_ended_says_nothing(apart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def ended(*_: object) -> None:
+class EndedMeanwhileError(LeNet5Error):
+    """An error during whose message the process is ended, as another run has failed just before."""
+
+    def __str__(self) -> str:
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), EndedMeanwhileError("")])
+def test_a_run_apart_that_is_ended_says_nothing(
+    error: BaseException, apart: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is also ended while it sends why it failed: that left a traceback."""
+
+    def ended(*_: object) -> None:
+        raise error
 
     monkeypatch.setattr(checkpoint, "write", ended)
     assert apart() == []

@@ -5,7 +5,7 @@ import os
 import queue
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -186,25 +186,24 @@ def _train_run(place: int, config: Config, output: str, inputs: Any, events: Any
     """
     leave_ctrl_c_alone()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(END, signal.default_int_handler)  # an exception, so that no half-written file stays
-    first = multiprocessing.parent_process()
-    try:
-        threads, sha256, start, sheet = inputs.get()
-        names = sheet.names if sheet else None
-        train, test = _load_unchanged(config, names, sha256, "runs"), load(config, "test", names)
-        rehearsed = to_rehearse(config, start) if start else None
-        run = Run(config, train, start, rehearsed, sheet)
-        for epoch in run.train(output=output, threads=threads):
-            if first and not first.is_alive():
-                return
-            events.put((place, epoch))
-        events.put((place, evaluate(run.kept(), test, threads=threads)))
-    except LeNet5Error as error:
-        events.put((place, f"seed {config.seed}: {error}"))
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(END, signal.SIG_DFL)  # nothing is written any more: end at once, without a traceback
+    with suppress(KeyboardInterrupt):  # at any moment, also while it sends why it failed: two runs may fail at once
+        signal.signal(END, signal.default_int_handler)  # an exception, so that no half-written file stays
+        first = multiprocessing.parent_process()
+        try:
+            threads, sha256, start, sheet = inputs.get()
+            names = sheet.names if sheet else None
+            train, test = _load_unchanged(config, names, sha256, "runs"), load(config, "test", names)
+            rehearsed = to_rehearse(config, start) if start else None
+            run = Run(config, train, start, rehearsed, sheet)
+            for epoch in run.train(output=output, threads=threads):
+                if first and not first.is_alive():
+                    return
+                events.put((place, epoch))
+            events.put((place, evaluate(run.kept(), test, threads=threads)))
+        except LeNet5Error as error:
+            events.put((place, f"seed {config.seed}: {error}"))
+        finally:
+            signal.signal(END, signal.SIG_DFL)  # nothing is written any more: end at once, without a traceback
 
 
 def train_trial(settings: dict[str, Any], events: Connection, sha256: str = "") -> None:
