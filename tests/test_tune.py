@@ -183,6 +183,10 @@ def test_a_setting_goes_with_what_is_searched(how: list[object]) -> None:
     assert read("best.toml")["clip"] == 1
     said = run(*how, "--space", "default", "--lr-decay", 0.9, "--overwrite", code=2).stderr.splitlines()[-1]
     assert said == "Error: --lr-decay goes with --schedule exponential, not with cosine"  # of the first trial
+    Path("space.toml").write_text("lr_decay = { low = 0.5, high = 1.0 }", encoding="utf-8")
+    said = run(*how, "--overwrite", code=2).stderr.splitlines()[-1]
+    there = "lr_decay goes with --schedule exponential, not with cosine"  # no trial would need it
+    assert said == f"Error: --space: {there}; search schedule too, or leave lr_decay out"
 
 
 def test_refusals(how: list[object], bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

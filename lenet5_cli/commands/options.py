@@ -255,10 +255,13 @@ def config_of(values: dict[str, Any], searched: "Collection[str]" = ()) -> Confi
     Those that are ``searched`` have other values too, with which one that is not may go.
     """
     for name, (other, needed) in GOES_WITH.items():
+        given, needs = (f"--{each.replace('_', '-')}" for each in (name, other))
+        there = f"goes with {needs} {needed}, not with {values[other]}"
         may_go = values[other] == needed or (other in searched and name not in searched)
         if source_of(name) == "COMMANDLINE" and not may_go:
-            given, needs = (f"--{each.replace('_', '-')}" for each in (name, other))
-            raise click.UsageError(f"{given} goes with {needs} {needed}, not with {values[other]}")
+            raise click.UsageError(f"{given} {there}")
+        if name in searched and other not in searched and values[other] != needed:
+            raise click.UsageError(f"--space: {name} {there}; search {other} too, or leave {name} out")
     try:
         return Config(**values)
     except LeNet5Error as error:
