@@ -266,6 +266,17 @@ def test_several_runs_log_which_is_which_and_show_all_of_it_on_a_narrow_terminal
     ]  # fmt: skip
 
 
+def test_several_runs_say_which_ended_early_and_why(bars_folder: Path) -> None:
+    """Only a single run did."""
+    common = ["--runs", 2, "--threads", 2, "--lr", 0, "--epochs", 3, "--validation", 20]
+    result = train(bars_folder, *common, "--patience", 1)
+    said = sorted(line for line in result.stderr.splitlines() if line.startswith("seed: ") and "  " in line)
+    assert said == [f"seed: {seed}  The last epoch validated no better; the best is kept." for seed in (3, 4)]
+    result = train(bars_folder, *common, "--max-time", "0s", "--overwrite")
+    said = sorted(line for line in result.stderr.splitlines() if line.startswith("seed: ") and "  " in line)
+    assert said == [f"seed: {seed}  Another epoch would end later than 0s after the start." for seed in (3, 4)]
+
+
 def test_a_run_of_several_that_fails_is_named_and_ends_the_others(bars_folder: Path) -> None:
     result = train(bars_folder, "--runs", 2, "--lr", 1e39, code=1)
     assert re.search(

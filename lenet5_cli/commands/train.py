@@ -391,7 +391,7 @@ def _train_several(
                 which = f"seed: {configs[place].seed}  "
                 if isinstance(event, Tally):
                     tests[place] = event
-                    click.echo(which + _result(event, first.data))
+                    _say_end(which, configs[place], histories[place], event)
                 else:
                     histories[place].append(event)
                     click.echo(which + _line(event))
@@ -412,6 +412,15 @@ def _train_several(
     else:
         click.echo(START_KEPT, err=True)
     return history
+
+
+def _say_end(which: str, config: Config, history: "list[Epoch]", test: "Tally") -> None:
+    """Print the end of one of several runs: why it came early, if it did, and what the run does on the test set."""
+    from lenet5_cli.training.runs import why_ended
+
+    if ended := why_ended(history, config, late=True):  # if not out of patience, it was late
+        click.echo(which + ended, err=True)
+    click.echo(which + _result(test, config.data))
 
 
 def _stopped(histories: "dict[str, list[Epoch]]") -> str:

@@ -291,7 +291,7 @@ class Run:
             LeNet5Error: the loss is no longer finite, or the checkpoint cannot be written.
         """
         deadline = monotonic() + self.config.seconds()
-        self.ended = self._why_to_end(late=False)  # a resumed run may have run out of patience
+        self.ended = why_ended(self.history, self.config, late=False)  # a resumed run may have run out of patience
         if self.ended:
             if output is not None and ranks.leader:
                 checkpoint.write(output, self.checkpoint())  # the settings may have changed
@@ -319,7 +319,8 @@ class Run:
                     checkpoint.write(output, self.checkpoint())
                 yield epoch
                 latest = self._snapshot()  # with changes that the caller made
-                self.ended = self._why_to_end(monotonic() + epoch.seconds > deadline)
+                late = monotonic() + epoch.seconds > deadline
+                self.ended = why_ended(self.history, self.config, late=late)
                 if self.ended:
                     return
         except GeneratorExit:  # the caller left the loop between two epochs
@@ -381,22 +382,6 @@ class Run:
             self._best_quality = (tally.accuracy, -tally.loss)
             self.started_at = tally.accuracy
             self._distances = _quantiles(tally)
-
-    def _why_to_end(self, late: bool) -> str:
-        """Return the reason to end before the last epoch, in a sentence; empty if there is none."""
-        patience = self.config.patience
-        scores = [epoch.validation_accuracy or 0 for epoch in self.history]
-        if patience and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience]):
-            none = (
-                "The last epoch validated no better"
-                if patience == 1
-                else f"No epoch of the last {patience} validated better"
-            )
-            return f"{none}; the {self.config.keep} is kept."
-        if late and len(self.history) < self.config.epochs:
-            limit = self.config.max_time + "s" * self.config.max_time.isdecimal()
-            return f"Another epoch would end later than {limit} after the start."
-        return ""
 
     def kept(self) -> LeNet5:
         """Return the network that is kept: of the best epoch on the validation images, or of the last one."""
@@ -461,6 +446,26 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
             raise LeNet5Error(f"{ended}, all of its cosine schedule; --from begins another run with its model")
         raise LeNet5Error(f"{ended}; give a larger --epochs to continue")
     return config
+
+
+def why_ended(history: list[Epoch], config: Config, *, late: bool) -> str:
+    """Return the reason to end a run before its last epoch, in a sentence; empty if there is none.
+
+    ``late`` is whether another epoch would end after ``max_time``.
+    """
+    patience = config.patience
+    scores = [epoch.validation_accuracy or 0 for epoch in history]
+    if patience and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience]):
+        none = (
+            "The last epoch validated no better"
+            if patience == 1
+            else f"No epoch of the last {patience} validated better"
+        )
+        return f"{none}; the {config.keep} is kept."
+    if late and len(history) < config.epochs:
+        limit = config.max_time + "s" * config.max_time.isdecimal()
+        return f"Another epoch would end later than {limit} after the start."
+    return ""
 
 
 def quality(epoch: Epoch, fine_tuned: bool) -> tuple[float, float]:
