@@ -81,7 +81,11 @@ def leave_out(recipe: str, seeds: Iterable[int], folder: str) -> None:
 
 def measure(title: str, recipe: str, change: dict[str, object], seeds: Iterable[int], folder: str) -> None:
     """Print a line: a recipe, perhaps changed, over all seeds, whose models are then in the folder."""
-    changed = [text for name, value in {"data": "mnist", **change}.items() for text in (f"--{name}", str(value))]
+    changed = [
+        text
+        for name, value in {"data": "mnist", **change}.items()
+        for text in (f"--{name.replace('_', '-')}", str(value))
+    ]
     accuracies, shifted, seconds = [], [], []
     for seed in seeds:
         start, model = time.perf_counter(), str(Path(folder) / f"{seed}.pkl")
