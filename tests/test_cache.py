@@ -1,6 +1,7 @@
 """The user's cache of conversions; of downloads, see test_sources and test_remote."""
 
 import json
+import os
 import shutil
 from http.client import IncompleteRead
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pooch
 import pytest
 
-from lenet5_cli.data import cache
+from lenet5_cli.data import cache, remote
 
 IMAGES = np.arange(2 * 784).astype(np.uint8).reshape(2, 28, 28)
 NOTES = {"labels": ["a", "\udcff"]}
@@ -85,6 +86,27 @@ def test_a_cache_that_cannot_be_written_is_done_without(place: Path) -> None:
     place.parent.parent.write_text("a file")
     made(expected=True)
     made(expected=True)
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home, as in a container that is started with a user id which it does not know."""
+    for variable in ("LENET5_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 10)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_a_user_without_a_home_converts_each_time_and_is_told_why_nothing_is_downloaded() -> None:
+    made(expected=True)
+    made(expected=True)
+    assert not remote.in_cache("mnist")
+    with pytest.raises(OSError, match="no home") as error:
+        remote.load("mnist", "test")
+    assert str(error.value) == (
+        "t10k-images-idx3-ubyte.gz could not be downloaded"
+        " (no home folder, where the cache would be; LENET5_CACHE names a folder for it)"
+    )
 
 
 def test_notes_are_plain_json(place: Path) -> None:

@@ -48,10 +48,17 @@ class Progress(Protocol):
 
 
 def folder() -> Path:
-    """Return the folder of the cache: `LENET5_CACHE`, or the user's cache folder."""
+    """Return the folder of the cache: `LENET5_CACHE`, or the user's cache folder.
+
+    Raises:
+        OSError: the user has no home folder, as in a container run with a user id that it does not know.
+    """
     import pooch  # noqa: PLC0415  (the import takes longer than `lenet5 --help` may)
 
-    return Path(os.environ.get(VARIABLE) or pooch.os_cache("lenet5"))
+    try:
+        return Path(os.environ.get(VARIABLE) or pooch.os_cache("lenet5").expanduser())
+    except RuntimeError:  # of platformdirs, or of `expanduser` where an older one returns ~/.cache
+        raise OSError(f"no home folder, where the cache would be; {VARIABLE} names a folder for it") from None
 
 
 def converted(
@@ -67,7 +74,10 @@ def converted(
     ``unchanged`` is called after ``make`` and tells whether the key is still that of the input: if not, nothing is
     cached. If the cache cannot be written, the result is made each time.
     """
-    place = folder() / "converted" / key
+    try:
+        place = folder() / "converted" / key
+    except OSError:
+        return make()
     with suppress(LeNet5Error, ValueError):  # missing or damaged: make it again
         notes = json.loads(content(place / "notes.json", _NOTES_LIMIT, "notes"))
         kept = idx.read_images(place / "images-idx3-ubyte")

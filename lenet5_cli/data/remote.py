@@ -194,7 +194,10 @@ def load(
 
 def in_cache(name: str) -> bool:
     """Tell whether all files of a data set are in the cache; false if the cache cannot be read."""
-    place = _place(name)
+    try:
+        place = _place(name)
+    except OSError:
+        return False
     return all(os.path.isfile(place / file) for file in SETS[name].digests)  # noqa: PTH113 - a Path would raise
 
 
@@ -205,11 +208,11 @@ def _place(name: str) -> Path:
 
 def _file(name: str, file: str, progress: cache.Progress | None) -> Path:
     """Return a file of a data set from the cache; download it, or unpack it from its archive, if it is not there."""
-    data, place = SETS[name], _place(name)
+    data = SETS[name]
     published = data.archive or file
     try:
         urls = [mirror + published for mirror in data.mirrors]
-        path = cache.download(urls, data.digests[published], place / published, progress)
+        path = cache.download(urls, data.digests[published], _place(name) / published, progress)
     except OSError as problem:
         raise OSError(f"{published} could not be downloaded ({problem})") from None
     return _unpacked(path, file) if data.archive else path
