@@ -321,7 +321,10 @@ def test_what_a_picture_needs_is_told_before_anything_is_measured(option: str, m
             f"Error: {option} {name}: expected a name that ends in .png, .pdf, .svg or another that matplotlib writes"
         )
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    message = f"Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}\n"
+    message = (
+        "Error: matplotlib cannot be imported: import of matplotlib halted; None in sys.modules;"
+        f" pip install 'lenet5-cli[plot]' or leave out {option}\n"
+    )
     assert run(option, "a.png", code=1).stderr == message
     assert left_behind() == set()
 

@@ -109,12 +109,12 @@ def test_without_onnx_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPat
 
     def without(name: str, *arguments: Any) -> Any:
         if name.partition(".")[0] == "onnx":
-            raise ImportError(name)
+            raise ImportError("No module named 'onnx'")
         return real(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", without)
     result = run("export", "--to", "onnx", code=1)
-    assert result.stderr == "Error: onnx is not installed; pip install 'lenet5-cli[onnx]'\n"
+    assert result.stderr == "Error: onnx cannot be imported: No module named 'onnx'; pip install 'lenet5-cli[onnx]'\n"
 
 
 def test_the_code_in_the_docs_runs() -> None:

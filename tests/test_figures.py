@@ -75,7 +75,10 @@ def test_without_matplotlib_the_option_is_named(option: str, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(LeNet5Error) as error:
         figures.require(option)
-    assert str(error.value) == f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
+    assert (
+        str(error.value) == "matplotlib cannot be imported: import of matplotlib halted; None in sys.modules;"
+        f" pip install 'lenet5-cli[plot]' or leave out {option}"
+    )
 
 
 def test_the_endings_that_can_be_drawn_are_known() -> None:

@@ -362,7 +362,10 @@ def test_figures_are_of_a_model_and_go_into_a_folder(arguments: list[str], messa
 def test_figures_without_matplotlib_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run(model(), "--figures", "out", code=1)
-    message = "Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out --figures\n"
+    message = (
+        "Error: matplotlib cannot be imported: import of matplotlib halted; None in sys.modules;"
+        " pip install 'lenet5-cli[plot]' or leave out --figures\n"
+    )
     assert result.stderr == message
     assert result.stdout == ""
     assert not Path("out").exists()

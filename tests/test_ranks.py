@@ -673,10 +673,13 @@ def test_ranks_share_pictures_and_whole_runs_and_print_as_one_does(bars_folder: 
 @launcher
 def test_another_command_is_run_by_one_rank_and_an_error_is_told_once(bars_folder: Path) -> None:
     assert mpiexec(2, "info", "--config", "quick")[0] == run("info", "--config", "quick").stdout
-    Path("mpi4py.py").write_text("raise ImportError", encoding="utf-8")
+    Path("mpi4py.py").write_text("raise ImportError('broken')", encoding="utf-8")
     here = f"{Path.cwd()}{os.pathsep}{Path(lenet5_cli.__file__).parents[1]}"
     without = mpiexec(3, "train", "--data", bars_folder, code=1, PYTHONPATH=here, PYTHONDONTWRITEBYTECODE="1")
-    assert without == ("", 'Error: started by mpiexec, but mpi4py is not installed; pip install "lenet5-cli[mpi]"\n')
+    assert without == (
+        "",
+        'Error: started by mpiexec, but mpi4py cannot be imported: broken; pip install "lenet5-cli[mpi]"\n',
+    )
     assert left_behind() == ["bars", "mpi4py.py"]
 
 
@@ -995,7 +998,11 @@ def test_a_rank_joins_those_that_the_library_knows_and_has_a_guard(monkeypatch: 
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(LeNet5Error) as error:
         ranks.join(7)
-    assert str(error.value) == 'started by mpiexec, but mpi4py is not installed; pip install "lenet5-cli[mpi]"'
+    assert (
+        str(error.value)
+        == "started by mpiexec, but mpi4py cannot be imported: import of mpi4py halted; None in sys.modules;"
+        ' pip install "lenet5-cli[mpi]"'
+    )
 
 
 CORES = frozenset(range(8))

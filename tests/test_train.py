@@ -118,7 +118,10 @@ def test_a_plot_that_cannot_be_written_hides_no_model(bars_folder: Path, monkeyp
 def test_plot_without_matplotlib_is_told_before_the_run(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = train(bars_folder, "--plot", "run.png", code=1)
-    assert result.stderr == ("Error: matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out --plot\n")
+    assert result.stderr == (
+        "Error: matplotlib cannot be imported: import of matplotlib halted; None in sys.modules;"
+        " pip install 'lenet5-cli[plot]' or leave out --plot\n"
+    )
     assert left_behind() == ["bars"]
 
 
@@ -291,6 +294,17 @@ def test_a_log_for_tensorboard_is_not_put_among_the_pictures(place: str) -> None
     message = f"{place}: would be among the pictures of the data own; write it somewhere else"
     assert refused.stderr.endswith(f"Error: {message}\n")
     assert not Path(place).exists()
+
+
+def test_a_tensorboard_that_cannot_be_imported_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was said not to be installed where a library that it needs was missing, and installing it changed nothing."""
+    Path("tensorboard.py").write_text("import no_such_library", encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "tensorboard", raising=False)
+    monkeypatch.syspath_prepend(Path.cwd())
+    assert run("train", "--data", "builtin", "--log", "tensorboard:board", code=1).stderr == (
+        "Error: tensorboard cannot be imported: No module named 'no_such_library';"
+        " pip install 'lenet5-cli[tensorboard]' or log to a file\n"
+    )
 
 
 def test_a_log_for_tensorboard_is_not_mixed_with_another(bars_folder: Path) -> None:

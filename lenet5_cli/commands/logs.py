@@ -34,8 +34,8 @@ def log_places(log: str | None) -> tuple[Path | None, Path | None]:
         return None, Path(name)
     try:
         import tensorboard  # noqa: F401 - it is optional
-    except ImportError:
-        message = "tensorboard is not installed; pip install 'lenet5-cli[tensorboard]' or log to a file"
+    except ImportError as error:
+        message = f"tensorboard cannot be imported: {error}; pip install 'lenet5-cli[tensorboard]' or log to a file"
         raise LeNet5Error(message) from None
     folder = Path(name)
     if folder.exists() and not folder.is_dir():

@@ -29,13 +29,13 @@ def render(network: LeNet5, saved: Checkpoint) -> bytes:
     their softmax, and ``digit``, or of other classes ``class``, int64 [n]; the metadata has their names.
 
     Raises:
-        LeNet5Error: the package onnx is not installed, or a number is too large for float32.
+        LeNet5Error: the package onnx cannot be imported, or a number is too large for float32.
     """
     check_float32(network)
     try:
         from onnx import TensorProto, checker, helper  # noqa: PLC0415 - it is optional
-    except ImportError:
-        raise LeNet5Error("onnx is not installed; pip install 'lenet5-cli[onnx]'") from None
+    except ImportError as error:
+        raise LeNet5Error(f"onnx cannot be imported: {error}; pip install 'lenet5-cli[onnx]'") from None
     graph = _Graph()
     graph.add_network(network)
     side = network.layers[0].input_shape[-1] - 2 * PADDING

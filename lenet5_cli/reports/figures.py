@@ -54,8 +54,8 @@ def require(option: str) -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it would tell of a home that cannot be written
     try:
         import matplotlib  # noqa: F401, PLC0415 - it is optional
-    except ImportError:
-        message = f"matplotlib is not installed; pip install 'lenet5-cli[plot]' or leave out {option}"
+    except ImportError as error:
+        message = f"matplotlib cannot be imported: {error}; pip install 'lenet5-cli[plot]' or leave out {option}"
         raise LeNet5Error(message) from None
 
 

@@ -396,8 +396,8 @@ def join(timeout: float) -> Ranks:
     place = launched()
     try:
         import mpi4py  # noqa: PLC0415 - most people have no need of it
-    except ImportError:
-        message = 'started by mpiexec, but mpi4py is not installed; pip install "lenet5-cli[mpi]"'
+    except ImportError as error:
+        message = f'started by mpiexec, but mpi4py cannot be imported: {error}; pip install "lenet5-cli[mpi]"'
         raise LeNet5Error(message) from None
     mpi4py.rc.thread_level = "funneled"
     try:
