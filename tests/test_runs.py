@@ -424,7 +424,9 @@ def test_a_validation_part_leaves_images_to_train_on(bars_folder: Path) -> None:
         assert result.stderr.endswith(f"\nError: {message}\n")
     Path("mine.toml").write_text("patience = 1\n")
     result = train(bars_folder, "--config", "mine.toml", code=1)
-    assert result.stderr.endswith("\nError: patience: there are no images to validate on; set validation too\n")
+    assert result.stderr.endswith(
+        "\nError: patience: there are no images to validate on; set validation too, or patience to 0\n"
+    )
 
 
 def test_patience_goes_with_whatever_holds_images_out(bars_folder: Path) -> None:

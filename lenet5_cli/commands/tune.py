@@ -244,10 +244,11 @@ def _keep_best_of_all(search: "Search", output: Path) -> None:
 
 def _found(search: "Search", best: "Trial") -> str:
     low, high = search.interval(best)
+    settings = replace(search.with_settings(best), seed=None)
     return (
         f"{FOUND}: {best.accuracy:.4f} ({low:.4f} to {high:.4f}) of the images held out.\n"
-        "# With --validation 0, train learns from these too.\n\n"
-    ) + as_toml(replace(search.with_settings(best), seed=None))
+        f"# With --validation 0{' --patience 0' * bool(settings.patience)}, train learns from these too.\n\n"
+    ) + as_toml(settings)
 
 
 def _line(trial: "Trial") -> str:

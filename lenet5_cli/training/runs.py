@@ -202,7 +202,7 @@ class Run:
         self.config = config
         self.split = split
         if config.patience and not config.validation:
-            raise LeNet5Error("patience: there are no images to validate on; set validation too")
+            raise LeNet5Error("patience: there are no images to validate on; set validation too, or patience to 0")
         if config.rehearse and rehearsed is None:
             raise LeNet5Error("rehearse: there is no model to start from; train --from takes one")
         self.network = LeNet5(config, sheet)
