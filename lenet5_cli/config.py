@@ -68,7 +68,7 @@ class Config:
     here alone.
     """
 
-    epochs: int = _main(20, "Passes over the training data.", metavar="N", low=1, high=MAX_EPOCHS)
+    epochs: int = _main(20, "Epochs to train, each of --samples-per-epoch images.", metavar="N", low=1, high=MAX_EPOCHS)
     lr: float = _main(0.5, "Learning rate of the first epoch.", metavar="RATE", low=0)
     batch_size: int = _main(1, "Images in a step.", metavar="N", low=1)
     seed: int | None = _main(
