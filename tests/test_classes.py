@@ -71,7 +71,7 @@ def test_digits_need_no_names_in_a_checkpoint() -> None:
 @pytest.mark.parametrize(
     ("kept", "message"),
     [
-        (LETTERS._replace(names=("A", "A")), "damaged: two classes are named A; expected a name of its own for each"),
+        (LETTERS._replace(names=("A", "A")), "damaged: two classes are named A; expected a different name for each"),
         (LETTERS._replace(names=("A", "B")), "damaged: the glyphs are not (2, 84) zeros and ones"),
         (LETTERS._replace(names=("A", "")), "damaged: the name ''; expected 1 to 16 printable characters"),
         (LETTERS._replace(names=("A", 2)), "damaged: the names of the classes are not a list of strings"),
@@ -155,8 +155,8 @@ def test_labels_that_may_be_places_are_noted_once() -> None:
     labels = split.labels % 4 + 1
     np.savez("own.npz", x_train=split.images, y_train=labels, x_test=split.images, y_test=labels)
     glyphs.write("own.txt", sheet(list("12345")))
-    said = "its labels, such as 1, are taken as names of classes, not as places counted from 0"
-    note = f"NOTE: own.npz: {said}; if they are places, give the names of the classes instead."
+    said = "its labels, such as 1, are taken as class names, not as indices from 0"
+    note = f"NOTE: own.npz: {said}; if they are indices, replace them by class names."
     noted = run("train", "--data", "own.npz", "--glyphs", "own.txt", *QUICK)
     assert noted.stderr.splitlines().count(note) == 1
     assert note in run("eval", "model.pkl").stderr.splitlines()
@@ -217,7 +217,7 @@ def test_letters_are_evaluated_on_80_columns(letters: Path, monkeypatch: pytest.
     assert (f"{most['class']} read as {most['answer']}: {most['count']} of {most['of']} ") in "\n".join(shown)
 
 
-DIGIT = "class 0 has no glyph; the glyph sheet has A, B, C, D, E, F, G, H, I, J, K, L, M, N, O, P, Q, R, S, T,"
+DIGIT = "class 0 is not in the glyph sheet; expected one of A, B, C, D, E, F, G, H, I, J, K, L, M, N, O, P, Q, R, S, T,"
 
 
 @pytest.mark.usefixtures("drawn_once")
@@ -231,7 +231,7 @@ DIGIT = "class 0 has no glyph; the glyph sheet has A, B, C, D, E, F, G, H, I, J,
         (["data", "show", "builtin:60", "--model", "{model}"], "builtin:60: has class 0, which {model} does not know"),
         (
             ["eval", "bundled", "--data", "builtin-letters"],
-            "builtin-letters: class A has no glyph; the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;",
+            "builtin-letters: class A is not in the glyph sheet; expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;",
         ),
     ],
 )
@@ -253,7 +253,9 @@ def test_a_data_set_whose_classes_are_known_is_read_by_their_names() -> None:
         assert labels(source, names[::-1]) == [len(names) - 1 - label for label in known]
         other = tuple(f"{name}'" for name in names)  # in another script: the sheet says which they are
         assert labels(source, other) == known
-        with pytest.raises(LeNet5Error, match=rf"^{source}: class {names[0]} has no glyph; the glyph sheet has X, Y; "):
+        with pytest.raises(
+            LeNet5Error, match=rf"^{source}: class {names[0]} is not in the glyph sheet; expected one of X, Y; "
+        ):
             labels(source, ("X", "Y"))
 
 
@@ -278,7 +280,7 @@ def test_labels_that_are_the_ten_digits_are_their_names(form: str) -> None:
     digits = load(glyphs.DIGITS)
     assert load(tuple("abcdefghij")) == digits
     assert load((*"abc", *glyphs.DIGITS)) == [digit + 3 for digit in digits]
-    with pytest.raises(LeNet5Error, match=r"^own.*: class [0-9] has no glyph; the glyph sheet has A, B, C"):
+    with pytest.raises(LeNet5Error, match=r"^own.*: class [0-9] is not in the glyph sheet; expected one of A, B, C"):
         load(LETTERS.names)
     checkpoint.write("model.pkl", Checkpoint(PAIRS, LETTERS))
     refused = run("data", "show", source, "--model", "model.pkl", code=1).stderr
@@ -295,7 +297,7 @@ def test_what_stands_in_the_place_of_mnist_may_be_other_data(
     idx.write("own/train-images-idx3-ubyte", np.zeros((2, 28, 28), np.uint8))
     idx.write("own/train-labels-idx1-ubyte", np.array(labels, np.uint8))
     monkeypatch.setenv("LENET5_DATA", "own")
-    message = "^mnist: class 0 has no glyph; the glyph sheet has A, B, C"
+    message = "^mnist: class 0 is not in the glyph sheet; expected one of A, B, C"
     with pytest.raises(LeNet5Error, match=message) if refused else nullcontext():
         assert sources.load("mnist", "train", sources.Reading(names=LETTERS.names)).labels.tolist() == labels
 

@@ -185,7 +185,7 @@ def test_names_of_classes_go_through_every_form(letters: Path, form: str, target
         read = runs.load(Config(data=target, as_is=True), split, SHEET_OF_LETTERS.names)
         rows = read.images.reshape(-1, 28, 28)[:].astype(int).sum(axis=2).argmax(axis=1)
         assert [SHEET_OF_LETTERS.names[label] for label in read.labels] == ["BAC"[row // 2 - 2] for row in rows]
-    with pytest.raises(LeNet5Error, match=r"^other.*: class [ABC] has no glyph; the glyph sheet has 0, 1,"):
+    with pytest.raises(LeNet5Error, match=r"^other.*: class [ABC] is not in the glyph sheet; expected one of 0, 1,"):
         runs.load(Config(data=target), "train")
 
 
@@ -260,7 +260,7 @@ def test_names_in_a_folder_of_idx_files_are_checked(letters: Path, bars_folder: 
     Path("idx/names.txt").write_bytes(b"A\n\xff\nC\n")
     assert (
         run("data", "show", "idx", code=1).stderr
-        == "Error: idx/names.txt: byte 2 is 0xff, not UTF-8; expected a name a line\n"
+        == "Error: idx/names.txt: byte 2 is 0xff, not UTF-8; expected one name per line\n"
     )
     run("data", "convert", bars_folder, "idx", "--overwrite")
     assert not Path("idx/names.txt").exists()  # those of other data, and nothing says that these are digits
@@ -280,7 +280,9 @@ def test_digits_stay_digits_in_every_form(form: str, target: str) -> None:
             for data in ("builtin:40", target)
         ]
         assert counts[0] == counts[1]
-    with pytest.raises(LeNet5Error, match=r"^drawn.*: class [0-9] has no glyph; the glyph sheet has A, B, C, "):
+    with pytest.raises(
+        LeNet5Error, match=r"^drawn.*: class [0-9] is not in the glyph sheet; expected one of A, B, C, "
+    ):
         runs.load(Config(data=target), "train", letters)
 
 
@@ -369,7 +371,7 @@ def test_advice_names_no_option_that_is_not_there(monkeypatch: pytest.MonkeyPatc
     assert said.endswith("and give --data their folder, or use --data builtin, which needs no download\n")
     assert run("data", "show", "at --data /own", code=1).stderr.startswith("Error: at --data /own: no such folder")
     assert run("data", "show", "nowhere/own", code=1).stderr == (
-        "Error: nowhere/own: no such folder or file; if it has moved, give its new place\n"
+        "Error: nowhere/own: no such folder or file; if it has moved, give its new path\n"
     )
 
 

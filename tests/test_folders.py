@@ -301,7 +301,7 @@ def test_names_that_are_not_utf8() -> None:
     os.rename(b"own/1/60.png", b"own/1/\xff.png")  # noqa: PTH104 - a Path is not made of bytes
     assert len(load(test_fraction=0).labels) == 24
     os.rename(b"own/1", b"own/\xfe1")  # noqa: PTH104
-    assert refusal().startswith("own/\\udcfe1: class \\udcfe1 has no glyph; the glyph sheet has 0, 1, 2, 3,")
+    assert refusal().startswith("own/\\udcfe1: class \\udcfe1 is not in the glyph sheet; expected one of 0, 1, 2, 3,")
 
 
 def test_links() -> None:
@@ -325,11 +325,11 @@ def test_classes_that_are_missing_or_unknown() -> None:
     Path("own/4").rmdir()
     Path("own/7").rename("own/seven")
     assert refusal() == (
-        "own/seven: class seven has no glyph; the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;"
-        " train --glyphs takes another"
+        "own/seven: class seven is not in the glyph sheet; expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;"
+        " train --glyphs takes another sheet"
     )
     names = ["one", "none", *"023456", "seven"]
-    with pytest.raises(LeNet5Error, match="own/1: class 1 has no glyph; the glyph sheet has one, none, 0, 2"):
+    with pytest.raises(LeNet5Error, match="own/1: class 1 is not in the glyph sheet; expected one of one, none, 0, 2"):
         inputs.load(Config(data="own", test_fraction=0), "train", names)  # not all are names, nor all places
     for path in Path("own/seven").iterdir():
         path.unlink()
@@ -350,7 +350,7 @@ def test_a_name_has_one_spelling() -> None:
 def test_an_empty_split_is_told() -> None:
     expected = "in the test split by --test-fraction 0; give another fraction, or more images"
     assert refusal(split="test", test_fraction=0) == f"own: none of 24 images is {expected}"
-    for count, of in ((1, "its one image is not"), (2, "none of 2 images is")):
+    for count, of in ((1, "its only image is not"), (2, "none of 2 images is")):
         assert folders.none_in("test", count, 0) == f"{of} {expected}"
     Path("own").rename("train")
     Path("own/test").mkdir(parents=True)
@@ -360,7 +360,7 @@ def test_an_empty_split_is_told() -> None:
 
 def test_too_many_pictures_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "_COUNT", 20)
-    assert refusal() == "own/7: with these, more than 20 pictures; take fewer"
+    assert refusal() == "own/7: with these, more than 20 pictures; use fewer"
     monkeypatch.setattr(folders, "_COUNT", 24)
     assert len(folders.scan(Path("own"))) == 24
 
@@ -386,7 +386,7 @@ def test_a_folder_without_folders_of_pictures_has_no_classes(pictures: Path) -> 
     assert folders.class_names(pictures) == []
     with pytest.raises(LeNet5Error) as refused:
         sources.load("own", "train")
-    assert str(refused.value) == "own: a folder of pictures, and nothing that reads them"
+    assert str(refused.value) == "own: a folder of pictures, but no read_picture to read them"
 
 
 def test_one_picture_of_twenty_may_be_unreadable() -> None:
@@ -409,7 +409,7 @@ def test_a_folder_with_nothing_but_a_link_to_a_folder_is_none_of_pictures() -> N
     Path("links").mkdir()
     Path("links/1").symlink_to("../own/1")
     assert not folders.is_one(Path("links"))
-    assert refusal("links").startswith("links: no IDX files in this folder, nor a folder of pictures for each")
+    assert refusal("links").startswith("links: no IDX files in this folder and no folder of pictures for each")
 
 
 def test_a_class_of_test_images_alone_is_a_class() -> None:

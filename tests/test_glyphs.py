@@ -42,8 +42,8 @@ def text_of(codes: np.ndarray) -> bytes:
     return glyphs.to_text(glyphs.Sheet(codes, glyphs.DIGITS)).encode()
 
 
-SIZE = "expected 70x12 for the ten digits, or that enlarged 2 to 100 times"
-SIZE += "; other names stand in sheet.names.txt, one a line"
+SIZE = "expected 70x12 for the ten digits, or enlarged 2 to 100 times"
+SIZE += "; put other names into sheet.names.txt, one per line"
 NAMELESS = "expected a line '= NAME' before each; only the ten digits need no names"
 
 
@@ -214,11 +214,11 @@ def test_text_may_be_written_otherwise(tmp_path, content):
             with_line(17, "= 1\n#######"),
             "line 18: 1 row in the glyph of 1 that begins here; expected 12, then a blank line or the next name",
         ),
-        (with_line(20, "#"), "line 20: 1 column in 1; expected 7"),
-        (with_line(20, "######"), "line 20: 6 columns in 1; expected 7"),
-        (with_line(20, "########"), "line 20: 8 columns in 1; expected 7"),
-        (with_line(20, "..##o.."), "line 20: 'o' in column 5 of 1; expected '#' for ink or '.' for paper"),
-        (with_line(4, "= 5"), "two classes are named 5; expected a name of its own for each"),
+        (with_line(20, "#"), "line 20: 1 column in glyph 1; expected 7"),
+        (with_line(20, "######"), "line 20: 6 columns in glyph 1; expected 7"),
+        (with_line(20, "########"), "line 20: 8 columns in glyph 1; expected 7"),
+        (with_line(20, "..##o.."), "line 20: 'o' in column 5 of glyph 1; expected '#' for ink or '.' for paper"),
+        (with_line(4, "= 5"), "two classes are named 5; expected a different name for each"),
         (with_line(4, "="), "line 4: the name ''; expected 1 to 16 printable characters"),
         (with_line(4, "= a\x1bb"), r"line 4: the name 'a\x1bb'; expected 1 to 16 printable characters"),
         (
@@ -242,11 +242,11 @@ def test_text_may_be_written_otherwise(tmp_path, content):
         (text_of(0 * SHIPPED), "the glyph of 0 is blank; expected ink in every glyph"),
         (
             text_of(SHIPPED[[0, 1, 2, 3, 4, 5, 6, 7, 3, 9]]),
-            "3 and 8 have the same glyph; expected one of its own for each",
+            "3 and 8 have the same glyph; expected a different one for each",
         ),
         (
             encoded(glyphs.to_image(SHIPPED[[0, 1, 2, 3, 4, 5, 6, 7, 8, 0]])),
-            "0 and 9 have the same glyph; expected one of its own for each",
+            "0 and 9 have the same glyph; expected a different one for each",
         ),
         (
             encoded(Image.new("1", (71, 12))),
@@ -298,14 +298,14 @@ def test_tiles_are_refused_by_the_header(tmp_path):
     path.write_bytes(tiff(70, 12, (46336, 46272)))
     with pytest.raises(LeNet5Error) as error:
         glyphs.read(path)
-    assert str(error.value) == f"{path}: a TIFF in tiles; expected one in strips"
+    assert str(error.value) == f"{path}: a tiled TIFF; expected one in strips"
 
 
 def test_an_image_of_many_glyphs_is_enlarged_less(tmp_path):
     path, names = tmp_path / "sheet.png", [f"n{number}" for number in range(128)]
     path.with_name("sheet.names.txt").write_text("\n".join(names), encoding="utf-8")
     path.write_bytes(encoded(Image.new("1", (128 * 7 * 100, 1200))))
-    expected = "expected 896x12 for the 128 names in sheet.names.txt, or that enlarged 2 to 55 times"
+    expected = "expected 896x12 for the 128 names in sheet.names.txt, or enlarged 2 to 55 times"
     assert refusal(glyphs.read, path) == f"{path}: 89600x1200 pixels; {expected}"
     sheet = glyphs.Sheet(np.eye(128, 84, dtype=np.uint8), tuple(names))
     assert refusal(glyphs.write, path, sheet, 56) == f"{path}: 128 glyphs enlarged 56 times; expected at most 55 times"
@@ -368,7 +368,7 @@ def test_old_style_digits_hang_below_their_line_and_rise_above_it():
 def test_file_that_is_no_font_is_refused(tmp_path):
     path = tmp_path / "font.ttf"
     path.write_text(TEXT, encoding="utf-8")
-    expected = f"{path}: not a font that can be drawn; expected a TrueType or OpenType font"
+    expected = f"{path}: not a usable font; expected a TrueType or OpenType font"
     assert refusal(glyphs.from_font, path) == expected
 
 
@@ -390,17 +390,16 @@ def test_distances_by_hand():
     ("names", "message"),
     [
         (b"", "sheet.names.txt: 0 classes; expected 2 to 128"),
-        (b"a\na\n", "sheet.names.txt: two classes are named a; expected a name of its own for each"),
+        (b"a\na\n", "sheet.names.txt: two classes are named a; expected a different name for each"),
         (  # in two spellings, of which data of either went to the later class
             "\xe9\ne\u0301\n".encode(),
-            "sheet.names.txt: two classes are named e\u0301; expected a name of its own for each",
+            "sheet.names.txt: two classes are named e\u0301; expected a different name for each",
         ),
         (b"a\n\nb\n", "sheet.names.txt: line 2: the name ''; expected 1 to 16 printable characters"),
-        (b"a\n\xff\n", "sheet.names.txt: byte 2 is 0xff, not UTF-8; expected a name a line"),
+        (b"a\n\xff\n", "sheet.names.txt: byte 2 is 0xff, not UTF-8; expected one name per line"),
         (
             b"a\nb\n",
-            "sheet.png: 70x12 pixels; expected 14x12 for the 2 names in sheet.names.txt,"
-            " or that enlarged 2 to 100 times",
+            "sheet.png: 70x12 pixels; expected 14x12 for the 2 names in sheet.names.txt, or enlarged 2 to 100 times",
         ),
     ],
 )
@@ -430,7 +429,7 @@ def test_font_draws_any_characters(font, characters):
     ("characters", "message"),
     [
         ("A", "characters: 1 class; expected 2 to 128"),
-        ("ABA", "characters: two classes are named A; expected a name of its own for each"),
+        ("ABA", "characters: two classes are named A; expected a different name for each"),
         ("A B", "characters: the name ' '; expected 1 to 16 printable characters"),
         ("A一", "the font: has no glyph for 一; expected a font with all the characters"),
         # Nor is it put together of A and accents, as Pillow does where it has Raqm: a font gives the same everywhere.

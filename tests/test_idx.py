@@ -174,7 +174,7 @@ def test_a_header_that_promises_more_than_the_limit(path):
     data = gzip.compress(idx_bytes(0x08, (5, 200), bytes(1000)))
     assert refusal(path, data, limit=999) == (
         "the header promises 1,000 bytes, over the limit of 999 for a gzipped file;"
-        " unpack it with gunzip, for a plain file has no limit"
+        " unpack it with gunzip, as plain files have no limit"
     )
     assert idx.read(path, limit=1000).shape == (5, 200)
     path.write_bytes(gzip.decompress(data))
@@ -210,7 +210,7 @@ ENDLESS = b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 10**6
 @pytest.mark.parametrize("data", [ENDLESS, GZIPPED + ENDLESS, GZIPPED + bytes(10**6)])
 def test_gzip_data_whose_name_or_padding_goes_on(path, data):
     """They are read a byte at a time."""
-    said = "more than 65,536 bytes of names, or of zeros at the end, around the gzip data; compress it again with gzip"
+    said = "more than 65,536 bytes of gzip header fields or trailing zeros; compress it again with gzip"
     assert refusal(path, data) == said
 
 
@@ -447,7 +447,7 @@ def test_the_other_kind_of_file(path, read, array, message):
         ),
         (
             np.broadcast_to(np.uint8(0), (2**32,)),
-            "shape (4294967296,) cannot be stored; IDX has at most 4,294,967,295 a dimension",
+            "shape (4294967296,) cannot be stored; IDX has at most 4,294,967,295 per dimension",
         ),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(published: str) -> None
     file = data.archive or data.splits["train"][0]
     kind = "SHA-256" if published == "emnist-letters" else "MD5"
     assert str(refused.value) == (
-        f"{published}: {file} could not be downloaded (127.0.0.1: its file has another {kind}); get it from"
+        f"{published}: {file} could not be downloaded (127.0.0.1: its file has the wrong {kind}); get it from"
         f" {data.page}, or use builtin, which needs no download"
     )
 

@@ -138,7 +138,7 @@ def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_
     bars_folder.rename(tmp_path / "moved")
     gone = f"bars: no such data set, folder or file; the data sets are {', '.join(sources.NAMES)};"
     for arguments in (["eval", "model.pkl"], ["train", "--resume", "--epochs", 3]):
-        assert run(*arguments, code=1).stderr == f"Error: {gone} if it has moved, give --data its new place\n"
+        assert run(*arguments, code=1).stderr == f"Error: {gone} if it has moved, give --data its new path\n"
     assert json.loads(run("eval", "model.pkl", "--data", "moved", "--json").stdout)["images"] == 50
     run("train", "--resume", "--data", "moved", "--epochs", 3)
     assert checkpoint.read("model.pkl").data["name"] == "moved"

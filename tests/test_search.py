@@ -30,7 +30,7 @@ from lenet5_cli.training.space import Space
 from tests.conftest import left_behind, room_for
 
 SPACE = {"lr": FloatDistribution(0.001, 0.1, log=True), "batch_size": IntDistribution(5, 50)}
-LETTERS = f"{', '.join(glyphs.read('letters').names)}; train --glyphs takes another"
+LETTERS = f"{', '.join(glyphs.read('letters').names)}; train --glyphs takes another sheet"
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_data_that_cannot_be_loaded_ends_the_search_and_the_trial_begins_again(
     bars_folder.rename("elsewhere")
     with pytest.raises(LeNet5Error) as error:
         next(ending)
-    assert str(error.value) == f"trial 2: {bars_folder}: no such folder or file; if it has moved, give its new place"
+    assert str(error.value) == f"trial 2: {bars_folder}: no such folder or file; if it has moved, give its new path"
     Path("elsewhere").rename(bars_folder)
     again = study(config, storage)
     assert again.trials == [first]
@@ -364,7 +364,7 @@ def test_a_study_knows_its_glyphs_and_its_teacher_by_what_is_in_them(config: Con
 @pytest.mark.parametrize(
     ("name", "choice", "there"),
     [
-        ("glyphs", "letters", f"builtin:100: class 0 has no glyph; the glyph sheet has {LETTERS}"),
+        ("glyphs", "letters", f"builtin:100: class 0 is not in the glyph sheet; expected one of {LETTERS}"),
         ("teacher", "none.pkl", "none.pkl: no such file; expected a checkpoint"),
     ],
 )

@@ -64,7 +64,7 @@ def test_a_trial_apart_tells_data_that_is_not_there_from_settings_that_do_not_fi
         several.train_trial(settings, SimpleNamespace(send=sent.append))  # type: ignore[arg-type]
     assert sent[0] == "validation: 300 of 300 images; none would be left"
     assert isinstance(sent[1], LeNet5Error)
-    assert str(sent[1]) == "none/here: no such folder or file; if it has moved, give its new place"
+    assert str(sent[1]) == "none/here: no such folder or file; if it has moved, give its new path"
     assert len(sent) == 2
 
 

@@ -20,7 +20,7 @@ from tests.conftest import environment, named_pipe
 NEITHER = (
     "no such data set, folder or file; the data sets are mnist, fashion-mnist, kmnist, emnist-digits,"
     " emnist-letters, emnist-balanced, qmnist, kannada-mnist, builtin, builtin-letters;"
-    " if it has moved, give its new place"
+    " if it has moved, give its new path"
 )
 REAL_MNIST = Path(os.environ.get("LENET5_DATA") or "(none)").absolute()
 PREFIXES = {"train": "train", "test": "t10k"}
@@ -70,7 +70,7 @@ def test_the_variable_names_the_folder_of_mnist(folder, monkeypatch):
         monkeypatch.setenv("LENET5_DATA", name)
         assert refusal("mnist") == f"LENET5_DATA: {name}: {there}; expected the folder of MNIST's IDX files"
     monkeypatch.setenv("LENET5_DATA", "pictures")
-    with pytest.raises(LeNet5Error, match=r"^LENET5_DATA: pictures: no IDX files in this folder; the names tried are"):
+    with pytest.raises(LeNet5Error, match=r"^LENET5_DATA: pictures: no IDX files in this folder; file names tried: "):
         sources.load("mnist", "train")
 
 
@@ -228,7 +228,7 @@ def test_labels_are_places_in_the_file_of_names_beside_them(folder, monkeypatch)
     assert sources.load("mnist", "train", sources.Reading(names=("c", "x", "a", "b"))).sha256 == found.sha256
     with pytest.raises(LeNet5Error) as refused:
         sources.load(".", "train", sources.Reading(names=("a", "b")))
-    known = "class c has no glyph; the glyph sheet has a, b; train --glyphs takes another"
+    known = "class c is not in the glyph sheet; expected one of a, b; train --glyphs takes another sheet"
     assert str(refused.value) == f"names.txt: line 3: {known}"
 
 
@@ -284,8 +284,8 @@ def test_labels_that_could_be_names_or_places_of_other_classes_are_noted(form, l
     """Without any label 0, places in a sheet of 1 to 5 became names, without a word."""
     source = own_data(form, labels)
     how = sources.Reading(0.0, names=tuple(names), read_picture=lambda *_: np.full((28, 28), 100, np.uint8))
-    said = "its labels, such as 1, are taken as names of classes, not as places counted from 0"
-    note = f"{source}: {said}; if they are places, give the names of the classes instead"
+    said = "its labels, such as 1, are taken as class names, not as indices from 0"
+    note = f"{source}: {said}; if they are indices, replace them by class names"
     assert sources.load(source, "train", how).note == (note if noted else "")
 
 
@@ -322,13 +322,13 @@ def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
 
 def test_a_missing_file(folder):
     assert refusal(folder) == (
-        f"{folder}: no IDX files in this folder, nor a folder of pictures for each class;"
-        " the names tried are train-images-idx3-ubyte,"
+        f"{folder}: no IDX files in this folder and no folder of pictures for each class;"
+        " file names tried: train-images-idx3-ubyte,"
         " train-images.idx3-ubyte, train-images-idx3-ubyte.gz, train-images.idx3-ubyte.gz"
     )
     idx.write(folder / "t10k-images-idx3-ubyte", digits(1)[0])
     assert refusal(folder, "test") == (
-        f"{folder}: no t10k-labels-idx1-ubyte in this folder; the names tried are t10k-labels-idx1-ubyte,"
+        f"{folder}: no t10k-labels-idx1-ubyte in this folder; file names tried: t10k-labels-idx1-ubyte,"
         " t10k-labels.idx1-ubyte, t10k-labels-idx1-ubyte.gz, t10k-labels.idx1-ubyte.gz"
     )
 
@@ -336,8 +336,8 @@ def test_a_missing_file(folder):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("data/digits", "data/digits: no such folder or file; if it has moved, give its new place"),
-        ("./mnist", "./mnist: no such folder or file; if it has moved, give its new place"),
+        ("data/digits", "data/digits: no such folder or file; if it has moved, give its new path"),
+        ("./mnist", "./mnist: no such folder or file; if it has moved, give its new path"),
         (
             "fashion_mnist",
             f"fashion_mnist: {NEITHER.replace('if it', 'did you mean fashion-mnist? if it')}",
@@ -347,8 +347,8 @@ def test_a_missing_file(folder):
         ("", f"(nothing): {NEITHER}"),
         (
             "arrays",
-            f"arrays: {NEITHER.partition('; if it')[0]}; a run in Python calls so what it was given: give that again,"
-            " or data that holds the same",
+            f"arrays: {NEITHER.partition('; if it')[0]}; this name stands for arrays that a run in Python was given;"
+            " pass them or the same data again",
         ),
         ("file", "file: a file; expected a folder, or a file that ends in .csv or .npz"),
     ],
@@ -503,7 +503,7 @@ def test_a_damaged_file_in_the_cache_is_replaced(folder, internet, published):
     ("first", "reason"),
     [
         ({}, "Network is unreachable"),
-        ({"train-images-idx3-ubyte.gz": b"another"}, "its file has another SHA-256"),
+        ({"train-images-idx3-ubyte.gz": b"another"}, "its file has the wrong SHA-256"),
         ({"train-images-idx3-ubyte.gz": b""}, "it does not have the file"),
         ({"train-images-idx3-ubyte.gz": None}, "no answer within 0.05 seconds"),
     ],
@@ -529,7 +529,7 @@ def test_a_cache_that_cannot_be_written_is_told_once(folder, monkeypatch):
     (folder / "file").touch()
     assert refusal("mnist", "train").startswith(
         f"mnist: train-images-idx3-ubyte.gz could not be downloaded ({folder}/file/cache/mnist: cannot be"
-        " written: Not a directory; LENET5_CACHE names another folder for the cache); get the four files from"
+        " written: Not a directory; set LENET5_CACHE to another folder); get the four files from"
     )
 
 
@@ -542,7 +542,7 @@ def test_a_cache_that_may_not_be_written_is_not_put_down_to_a_host(monkeypatch):
     cache_folder = os.environ["LENET5_CACHE"]
     assert refusal("kmnist", "train").startswith(
         f"kmnist: train-images-idx3-ubyte.gz could not be downloaded ({cache_folder}/kmnist: cannot be written:"
-        " Permission denied; LENET5_CACHE names another folder for the cache); get the four files from"
+        " Permission denied; set LENET5_CACHE to another folder); get the four files from"
     )
 
 
@@ -608,11 +608,13 @@ def test_a_class_without_a_glyph_is_shown_short_among_some_of_those_that_have_on
         with pytest.raises(LeNet5Error) as refused:
             sources.load(".", "train", sources.Reading(names=[f"n{at}" for at in range(count)]))
         known = ", ".join(f"n{at}" for at in range(40)) + end
-        there = f"names.txt: line 1: class {'x' * 16} has no glyph"
-        assert str(refused.value) == f"{there}; the glyph sheet has {known}; train --glyphs takes another"
+        there = f"names.txt: line 1: class {'x' * 16} is not in the glyph sheet"
+        assert str(refused.value) == f"{there}; expected one of {known}; train --glyphs takes another sheet"
     for label, shown in (("y" * 60, "y" * 60), ("y" * 61, "y" * 60 + "...")):
         Path("own.csv").write_text(f"{label}{',0' * 784}\n")
-        assert refusal("own.csv").startswith(f"own.csv: line 1: class {shown} has no glyph; the glyph sheet has 0,")
+        assert refusal("own.csv").startswith(
+            f"own.csv: line 1: class {shown} is not in the glyph sheet; expected one of 0,"
+        )
 
 
 def test_a_label_beyond_the_file_of_names_is_named(folder):

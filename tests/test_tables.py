@@ -45,7 +45,7 @@ def test_csv_with_and_without_a_line_of_names(header: bool, end: str) -> None:
     assert len(train.labels) + len(test.labels) == 40
     assert len(test.labels) > 0
     Path("own.csv").write_text(csv(labels=["A", *"0123456789" * 3, *"012345678"]))
-    assert refusal("own.csv").startswith("own.csv: line 2: class A has no glyph; the glyph sheet has 0, 1, 2,")
+    assert refusal("own.csv").startswith("own.csv: line 2: class A is not in the glyph sheet; expected one of 0, 1, 2,")
 
 
 @pytest.mark.parametrize("line", ["sep=,\n", "\ufeffsep=,\r\n", '"SEP=,"\n'])
@@ -200,7 +200,7 @@ def test_npz_without_a_test_split_is_split() -> None:
 LABELS = "labels, integers or text of shape (n,)"
 IMAGES = "images, numbers of shape (n, 28, 28)"
 OBJECTS = "x_train: an array of objects, whose pickle could run code; expected numbers or text"
-TEN = "the glyph sheet has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; train --glyphs takes another"
+TEN = "expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; train --glyphs takes another sheet"
 HOW = "an .npz file with x_train, y_train, x_test and y_test"
 
 
@@ -209,16 +209,17 @@ HOW = "an .npz file with x_train, y_train, x_test and y_test"
     [
         (keras(y_train=None), f"no y_train in it, but x_test, x_train, y_test; expected {HOW}"),
         (keras(x_train=np.array([{}] * 40, object)), OBJECTS),
-        (keras(x_train=DATA.images[:39]), "39 images, but 40 labels; expected as many"),
+        (keras(x_train=DATA.images[:39]), "39 images, but 40 labels; expected the same number"),
         (keras(x_train=np.zeros((40, 8, 8))), f"x_train: float64 of shape (40, 8, 8); expected {IMAGES}"),
         (keras(x_train=np.full((40, 784), np.nan)), "x_train: float64 from nan to nan; expected floats from 0 to 1"),
         (keras(x_train=np.full((40, 784), 256)), "x_train: int64 from 256 to 256; expected integers from 0 to 255"),
         (keras(y_train=np.zeros((40, 10))), f"y_train: float64 of shape (40, 10); expected {LABELS}"),
         (keras(y_train=np.zeros(40)), f"y_train: float64 of shape (40,); expected {LABELS}"),
-        (keras(y_train=np.full(40, 2**31 - 1, np.uint32).view("U1")), "y_train: damaged: a label is no text"),
+        (keras(y_train=np.full(40, 2**31 - 1, np.uint32).view("U1")), "y_train: damaged: a label is not valid text"),
         (keras(y_train=np.array(39 * ["a"] + [""])),
          "y_train: label 39, counted from 0, is empty; expected the name of a class"),
-        (keras(y_train=np.full(40, 10)), f"y_train: label 0, counted from 0: class 10 has no glyph; {TEN}"),
+        (keras(y_train=np.full(40, 10)),
+         f"y_train: label 0, counted from 0: class 10 is not in the glyph sheet; {TEN}"),
     ],
 )  # fmt: skip
 def test_arrays_of_another_form(arrays: dict[str, Any], there: str) -> None:
@@ -258,7 +259,10 @@ def test_a_zip_bomb_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     ("read", "there"),
     [
         (tables.labels_of, "own.npz: y_train: 1,000,000 labels; expected at most 1,337"),
-        (lambda path: tables.read_npz(path, "train"), "own.npz: 2 images, but 1,000,000 labels; expected as many"),
+        (
+            lambda path: tables.read_npz(path, "train"),
+            "own.npz: 2 images, but 1,000,000 labels; expected the same number",
+        ),
     ],
 )
 def test_more_labels_than_images_may_be_are_not_unpacked_into_texts(
@@ -324,12 +328,12 @@ def test_a_size_that_the_header_does_not_promise() -> None:
 @pytest.mark.parametrize(
     ("content", "there"),
     [
-        (b"", "not a whole zip file"),
-        (b"PK\3\4", "not a whole zip file"),
-        (b"PK\5\6" + bytes(17), "not a whole zip file"),
+        (b"", "not a complete zip file"),
+        (b"PK\3\4", "not a complete zip file"),
+        (b"PK\5\6" + bytes(17), "not a complete zip file"),
         (b"\x93NUMPY", "looks like a NumPy file"),
         (b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 5000, 5000, 0, 0, 0), "5,000 files in it"),
-        (b"PK\6\7" + bytes(16) + b"PK\5\6" + bytes(18), "a zip file of the large form"),
+        (b"PK\6\7" + bytes(16) + b"PK\5\6" + bytes(18), "a Zip64 file"),
     ],
 )
 def test_what_is_not_such_an_archive(content: bytes, there: str) -> None:
@@ -418,8 +422,8 @@ def test_images_of_an_archive_may_be_truths_and_labels_columns() -> None:
 def test_an_archive_that_is_encrypted_damaged_or_empty() -> None:
     whole = bytearray(archive(**{name: header((1,)) + b"\0" for name in ("x_train", "y_train")}))
     for place, value, there in (
-        (8, 1, "x_train: encrypted or packed in a way that NumPy does not use"),  # the flags
-        (10, 12, "x_train: encrypted or packed in a way that NumPy does not use"),  # bzip2
+        (8, 1, "x_train: encrypted, or compressed in a way that NumPy does not use"),  # the flags
+        (10, 12, "x_train: encrypted, or compressed in a way that NumPy does not use"),  # bzip2
         (0, 0, "damaged: Bad magic number for central directory"),
     ):
         forged = bytearray(whole)

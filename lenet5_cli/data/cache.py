@@ -119,10 +119,10 @@ def download(urls: list[str], digest: str, place: Path, progress: Progress | Non
             cause = _first(problem)
             if isinstance(cause, OSError) and cause.filename:  # writing the cache failed, not the download
                 there = f"{place.parent}: cannot be written: {cause.strerror}"
-                raise OSError(f"{there}; {VARIABLE} names another folder for the cache") from None
+                raise OSError(f"{there}; set {VARIABLE} to another folder") from None
             failures.append(f"{host}: {_first_cause(problem)}")
         except ValueError:
-            failures.append(f"{host}: its file has another {'MD5' if digest.startswith('md5:') else 'SHA-256'}")
+            failures.append(f"{host}: its file has the wrong {'MD5' if digest.startswith('md5:') else 'SHA-256'}")
     raise OSError("; ".join(failures))
 
 

@@ -42,9 +42,8 @@ def indices(
         if label not in known:
             there = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
             shown = label if len(label) <= 60 else f"{label[:60]}..."
-            raise LeNet5Error(
-                f"{where(at)}: class {shown} has no glyph; the glyph sheet has {there}; train --glyphs takes another"
-            )
+            expected = f"expected one of {there}; train --glyphs takes another sheet"
+            raise LeNet5Error(f"{where(at)}: class {shown} is not in the glyph sheet; {expected}")
     return np.array([known[label] for label in labels], np.uint8)
 
 
@@ -61,5 +60,5 @@ def note(source: str, names: Sequence[str], stated: Callable[[str], Sequence[str
     if labels == set(DIGITS) or not labels <= numbers & set(names) or not labels & moved:
         return ""
     label = min(labels & moved, key=int)
-    read = f"its labels, such as {label}, are taken as names of classes, not as places counted from 0"
-    return f"{source}: {read}; if they are places, give the names of the classes instead"
+    read = f"its labels, such as {label}, are taken as class names, not as indices from 0"
+    return f"{source}: {read}; if they are indices, replace them by class names"

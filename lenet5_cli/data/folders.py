@@ -143,7 +143,7 @@ def side(digest: str, test_fraction: float) -> str:
 
 def none_in(split: str, count: int, test_fraction: float) -> str:
     """Return the message for a split that has no image."""
-    of = f"none of {count:,} images is" if count > 1 else "its one image is not"
+    of = f"none of {count:,} images is" if count > 1 else "its only image is not"
     return f"{of} in the {split} split by --test-fraction {test_fraction:g}; give another fraction, or more images"
 
 
@@ -164,7 +164,7 @@ def scan(top: Path, *, whole: bool = True) -> list[Picture]:
             there = f"{top / label}: no pictures, but folders, such as {Path(files[0]).name}"
             raise LeNet5Error(f"{there}; expected pictures of one class; folders of splits are named train and test")
         if len(found) + len(files) > _COUNT:
-            raise LeNet5Error(f"{top / label}: with these, more than {_COUNT:,} pictures; take fewer")
+            raise LeNet5Error(f"{top / label}: with these, more than {_COUNT:,} pictures; use fewer")
         found += [_digested(path, label) for path in files]
     labels = Counter(each.label for each in found)
     if whole and len(labels) < 2:

@@ -183,7 +183,7 @@ def from_font(path: str | PathLike[str] | None = None, characters: Sequence[str]
     where = "the font in Pillow" if path is None else str(path)
     names = checked_names(characters, "characters: ")
     font_bytes = b"" if path is None else content(path, _MAX_FONT_BYTES, "a font")
-    with _refusal(f"{where}: not a font that can be drawn; expected a TrueType or OpenType font"):
+    with _refusal(f"{where}: not a usable font; expected a TrueType or OpenType font"):
         basic = ImageFont.Layout.BASIC
         font: ImageFont.FreeTypeFont = (
             ImageFont.truetype(BytesIO(font_bytes), _FONT_SIZE, layout_engine=basic)
@@ -270,10 +270,12 @@ def _check_bitmap(bitmap: _Bitmap, name: str, path: Path) -> None:
     for number, row in bitmap.rows:
         foreign = re.search("[^#.]", row)
         if foreign:
-            there = f"{foreign[0]!r} in column {foreign.start() + 1} of {name}"
+            there = f"{foreign[0]!r} in column {foreign.start() + 1} of glyph {name}"
             raise LeNet5Error(f"{path}: line {number}: {there}; expected '#' for ink or '.' for paper")
         if len(row) != COLUMNS:
-            raise LeNet5Error(f"{path}: line {number}: {_count(len(row), 'column')} in {name}; expected {COLUMNS}")
+            raise LeNet5Error(
+                f"{path}: line {number}: {_count(len(row), 'column')} in glyph {name}; expected {COLUMNS}"
+            )
     if len(bitmap.rows) != ROWS:
         there = f"line {bitmap.rows[0][0]}: {_count(len(bitmap.rows), 'row')} in the glyph of {name} that begins here"
         raise LeNet5Error(f"{path}: {there}; expected {ROWS}, then a blank line or the next name")
@@ -291,7 +293,7 @@ def read_names(path: Path) -> tuple[str, ...] | None:
     """
     if not path.exists():
         return None
-    text = _decoded(content(path, _MAX_SHEET_BYTES, "the names of classes"), path, "a name a line")
+    text = _decoded(content(path, _MAX_SHEET_BYTES, "the names of classes"), path, "one name per line")
     names = text.splitlines()
     for number, name in enumerate(names, start=1):
         _checked_name(name.strip(), f"{path}: line {number}: ")
@@ -320,7 +322,7 @@ def checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:
     for name in names:
         _checked_name(name, where)
         if composed(name) in known:
-            raise LeNet5Error(f"{where}two classes are named {name}; expected a name of its own for each")
+            raise LeNet5Error(f"{where}two classes are named {name}; expected a different name for each")
         known.add(composed(name))
     return tuple(names)
 
@@ -373,11 +375,11 @@ def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> i
     if image.size != (scale * width, scale * ROWS):
         there = f"{image.width}x{image.height} pixels"
         of = f"for the {len(names)} names in {_names_path(path).name}" if names else "for the ten digits"
-        hint = "" if names else f"; other names stand in {_names_path(path).name}, one a line"
-        expected = f"{width}x{ROWS} {of}, or that enlarged 2 to {most} times{hint}"
+        hint = "" if names else f"; put other names into {_names_path(path).name}, one per line"
+        expected = f"{width}x{ROWS} {of}, or enlarged 2 to {most} times{hint}"
         raise LeNet5Error(f"{path}: {there}; expected {expected}")
     if _TILE in getattr(image, "tag_v2", {}):  # a tile may be far larger than the image
-        raise LeNet5Error(f"{path}: a TIFF in tiles; expected one in strips")
+        raise LeNet5Error(f"{path}: a tiled TIFF; expected one in strips")
     if image.mode not in _MODES:
         raise LeNet5Error(f"{path}: pixels of mode {image.mode}; expected grey or RGB of 8 bits a channel")
     return scale
@@ -452,7 +454,7 @@ def _checked(sheet: Sheet, path: Path | str) -> Sheet:
         raise LeNet5Error(f"{path}: the glyph of {names[k]} is blank; expected ink in every glyph")
     a, b, apart = closest(codes)
     if apart == 0:
-        raise LeNet5Error(f"{path}: {names[a]} and {names[b]} have the same glyph; expected one of its own for each")
+        raise LeNet5Error(f"{path}: {names[a]} and {names[b]} have the same glyph; expected a different one for each")
     return sheet
 
 

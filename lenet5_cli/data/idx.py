@@ -258,7 +258,7 @@ def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArra
             if header.nbytes > limit:
                 raise LeNet5Error(
                     f"{path}: the header promises {header.nbytes:,} bytes, over the limit of {limit:,} for a gzipped"
-                    " file; unpack it with gunzip, for a plain file has no limit"
+                    " file; unpack it with gunzip, as plain files have no limit"
                 )
             # Reading one byte more than promised detects trailing bytes, and has gzip check its CRC at the end.
             elements = bytearray()
@@ -267,7 +267,7 @@ def _unpack(file: IO[bytes], path: str | os.PathLike[str], limit: int) -> NDArra
     except EOFError:
         raise LeNet5Error(f"{path}: the gzip data is cut off before its end; get the file again") from None
     except _LongError:
-        there = f"{path}: more than {_SINGLE:,} bytes of names, or of zeros at the end, around the gzip data"
+        there = f"{path}: more than {_SINGLE:,} bytes of gzip header fields or trailing zeros"
         raise LeNet5Error(f"{there}; compress it again with gzip") from None
     except (gzip.BadGzipFile, zlib.error):
         raise LeNet5Error(f"{path}: the gzip data is damaged; get the file again") from None
@@ -342,7 +342,7 @@ def _pack_header(path: str | os.PathLike[str], array: NDArray[Any]) -> bytes:
     if array.dtype.name not in _CODES:
         raise LeNet5Error(f"{path}: {array.dtype.name} cannot be stored; IDX has {', '.join(_CODES)}")
     if max(array.shape, default=0) > 0xFFFFFFFF:
-        raise LeNet5Error(f"{path}: shape {array.shape} cannot be stored; IDX has at most 4,294,967,295 a dimension")
+        raise LeNet5Error(f"{path}: shape {array.shape} cannot be stored; IDX has at most 4,294,967,295 per dimension")
     return struct.pack(f">2xBB{array.ndim}I", _CODES[array.dtype.name], array.ndim, *array.shape)
 
 

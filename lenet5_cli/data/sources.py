@@ -320,7 +320,7 @@ def classes_of(source: str) -> tuple[str, ...]:
 
 def _read_pictures(source: str, split: str, how: Reading) -> Split:
     if how.read_picture is None:
-        raise LeNet5Error(f"{source}: a folder of pictures, and nothing that reads them")
+        raise LeNet5Error(f"{source}: a folder of pictures, but no read_picture to read them")
     found = folders.load(
         Path(source),
         split,
@@ -373,12 +373,12 @@ def _holds_pictures(folder: Path) -> bool:
 
 
 def _unknown(source: str, how: Reading) -> AbsentError:
-    moved = f"if it has moved, give {how.option}its new place"
+    moved = f"if it has moved, give {how.option}its new path"
     if Path(source).name != source:
         return AbsentError(f"{source}: no such folder or file", f"; {moved}")
     near = difflib.get_close_matches(source.lower(), NAMES, n=1)
     hint = f"did you mean {near[0]}? {moved}" if near else moved  # a folder may be called nearly like a data set
     if source == ARRAYS:
-        hint = "a run in Python calls so what it was given: give that again, or data that holds the same"
+        hint = "this name stands for arrays that a run in Python was given; pass them or the same data again"
     problem = f"{source or '(nothing)'}: no such data set, folder or file"
     return AbsentError(problem, f"; the data sets are {', '.join(NAMES)}; {hint}")

@@ -220,7 +220,7 @@ def read_npz(path: str | PathLike[str], split: str) -> tuple[Table, bool]:
         images, labels = (_array(path, name, archive, held[name]) for name in names)
     images, count = _images(f"{path}: {names[0]}", images), len(np.atleast_1d(labels))
     if len(images) != count:
-        raise LeNet5Error(f"{path}: {len(images):,} images, but {count:,} labels; expected as many")
+        raise LeNet5Error(f"{path}: {len(images):,} images, but {count:,} labels; expected the same number")
     return Table(images, _labels(f"{path}: {names[1]}", labels)), apart
 
 
@@ -260,13 +260,15 @@ def _check_directory(path: str | PathLike[str], file: IO[bytes]) -> None:
     tail = file.read()
     place = tail.rfind(b"PK\5\6")
     if start[:2] != b"PK" or place < 0 or place + _END.size > len(tail):
-        there = f"looks like {likely}" if (likely := likeness(start)) and start[:2] != b"PK" else "not a whole zip file"
+        there = (
+            f"looks like {likely}" if (likely := likeness(start)) and start[:2] != b"PK" else "not a complete zip file"
+        )
         raise LeNet5Error(f"{path}: {there}; expected {_NPZ}")
     _, _, _, _, members, length, _, _ = _END.unpack_from(tail, place)
     # If there is a Zip64 directory, for archives of more than 4 GiB, zipfile reads that one instead.
     large = tail[max(0, place - 20) : place].startswith(b"PK\6\7")
     if large or members > _MEMBERS or length > LIMIT // 2**10:
-        there = "a zip file of the large form" if large else f"{members:,} files in it"
+        there = "a Zip64 file" if large else f"{members:,} files in it"
         raise LeNet5Error(f"{path}: {there}; expected {_NPZ}")
     file.seek(0)
 
@@ -276,7 +278,7 @@ def _array(path: str | PathLike[str], name: str, archive: zipfile.ZipFile, info:
     if info.file_size > LIMIT:
         raise LeNet5Error(f"{path}: {name}: would be {info.file_size:,} bytes unpacked; the limit is {LIMIT:,}")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-        raise LeNet5Error(f"{path}: {name}: encrypted or packed in a way that NumPy does not use")
+        raise LeNet5Error(f"{path}: {name}: encrypted, or compressed in a way that NumPy does not use")
     with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -337,7 +339,7 @@ def _labels(where: str, array: NDArray[Any]) -> list[str]:
     try:
         labels = [str(label) for label in array.ravel().tolist()]
     except (ValueError, SystemError):  # one of the numbers stands for no character
-        raise LeNet5Error(f"{where}: damaged: a label is no text") from None
+        raise LeNet5Error(f"{where}: damaged: a label is not valid text") from None
     if "" in labels:
         raise LeNet5Error(
             f"{where}: label {labels.index(''):,}, counted from 0, is empty; expected the name of a class"
