@@ -82,7 +82,7 @@ def open_regular(path: str | os.PathLike[str], expected: str) -> IO[bytes]:
                 return file
             file.close()
     except FileNotFoundError:
-        there = f"a symbolic link to {target}, which is not there" if (target := _link(path)) else "no such file"
+        there = f"a symbolic link to {target}, which does not exist" if (target := _link(path)) else "no such file"
         raise LeNet5Error(f"{path}: {there}; expected {expected}") from None
     except (OSError, ValueError) as error:
         raise unreadable(path, error, expected) from None
@@ -248,7 +248,7 @@ def _demand_own(target: Path, path: str | os.PathLike[str]) -> None:
     if not (folder.st_mode & stat.S_ISVTX and target.exists()):
         return
     if os.geteuid() not in (0, folder.st_uid, target.stat().st_uid):
-        there = f"another user's file, which nobody else may replace in {target.parent}"
+        there = f"another user's file, which only its owner may replace in {target.parent}"
         raise LeNet5Error(f"{path}: {there}; write to another file")
 
 

@@ -32,7 +32,7 @@ FULL = Checkpoint(
     {"name": "mnist", "sha256": "ab"},
     {"numpy": np.__version__},
 )
-DAMAGED = "damaged: what is in it does not have the SHA-256 that was stored with it"
+DAMAGED = "damaged: its content does not match the stored SHA-256"
 
 
 def same(pairs: list, others: list) -> bool:
@@ -191,9 +191,9 @@ def test_refusals(content: bytes, message: str, tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"\x89PNG\r\n\x1a\n", "looks like a PNG image; expected a checkpoint"),
-        (b"PK\x03\x04 weights.npy", "looks like an archive of NumPy; expected a checkpoint"),
-        (b"PK\x03\x04 archive/data.pkl", "looks like a file of PyTorch; expected a checkpoint"),
-        (pickle.dumps(0x1950A86A20F9469CFC6C, 2), "looks like a file of PyTorch; expected a checkpoint"),
+        (b"PK\x03\x04 weights.npy", "looks like a NumPy archive; expected a checkpoint"),
+        (b"PK\x03\x04 archive/data.pkl", "looks like a PyTorch file; expected a checkpoint"),
+        (pickle.dumps(0x1950A86A20F9469CFC6C, 2), "looks like a PyTorch file; expected a checkpoint"),
         (b"PK\x03\x04 letter.docx", "looks like a zip archive; expected a checkpoint"),
         (gzip.compress(pickle.dumps(PAIRS), mtime=0), "looks like gzip data; expected a checkpoint"),
         (b"\0\0\x08\x03\0\0", "looks like an IDX file; expected a checkpoint"),
@@ -350,7 +350,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(LeNet5Error, match=r": a folder; expected a checkpoint$"):
         checkpoint.read(tmp_path)
     (tmp_path / "link").symlink_to("nowhere")
-    with pytest.raises(LeNet5Error, match=r"link: a symbolic link to nowhere, which is not there; expected"):
+    with pytest.raises(LeNet5Error, match=r"link: a symbolic link to nowhere, which does not exist; expected"):
         checkpoint.read(tmp_path / "link")
     with (tmp_path / "large.pkl").open("wb") as file:
         file.truncate((64 << 20) + 1)

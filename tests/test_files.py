@@ -85,7 +85,7 @@ def test_another_users_file_that_cannot_be_replaced_is_refused_before_the_work(
     tmp_path.chmod(0o1777)
     with pytest.raises(LeNet5Error) as refused, files.only_writer(path):
         pass
-    there = f"another user's file, which nobody else may replace in {tmp_path}"
+    there = f"another user's file, which only its owner may replace in {tmp_path}"
     assert str(refused.value) == f"{path}: {there}; write to another file"
     monkeypatch.undo()
     with files.only_writer(path):

@@ -313,7 +313,7 @@ def test_links() -> None:
     assert load(test_fraction=0).sha256 == before.sha256
     Path("own/1/gone.png").symlink_to("nowhere.png")
     assert list(load(test_fraction=0).unreadable) == [
-        "own/1/gone.png: a symbolic link to nowhere.png, which is not there; expected a picture"
+        "own/1/gone.png: a symbolic link to nowhere.png, which does not exist; expected a picture"
     ]
     Path("own/5").symlink_to("/etc")
     assert refusal() == "own/5: a symbolic link to /etc, a folder; expected the folder itself"

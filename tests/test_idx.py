@@ -267,7 +267,7 @@ def test_a_link_to_a_file_is_followed(tmp_path):
         ("/dev/zero", "a symbolic link to /dev/zero, a device or socket"),
         ("pipe", "a symbolic link to pipe, a pipe"),
         ("folder", "a symbolic link to folder, a folder"),
-        ("nowhere", "a symbolic link to nowhere, which is not there"),
+        ("nowhere", "a symbolic link to nowhere, which does not exist"),
         ("link", "cannot be read: Too many levels of symbolic links"),
     ],
 )

@@ -145,7 +145,7 @@ def test_a_broken_link_in_a_folder_is_told_and_does_not_stop_the_others() -> Non
     Path("scans/gone.png").symlink_to("nowhere.png")
     drawing(3).save("scans/three.png")
     gone, three = answers("scans", code=1)
-    there = "a symbolic link to nowhere.png, which is not there"
+    there = "a symbolic link to nowhere.png, which does not exist"
     assert gone == {"file": "scans/gone.png", "error": f"scans/gone.png: {there}; expected a picture"}
     assert three["digit"] == 3
 

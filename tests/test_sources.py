@@ -312,7 +312,7 @@ def test_what_is_no_file_is_named_and_a_folder_of_that_name_passed_over(folder):
     assert len(sources.load(".", "train").images) == 2
     (folder / "train-labels-idx1-ubyte").symlink_to(".git/annex/objects/labels")
     assert refusal(".") == (
-        "train-labels-idx1-ubyte: a symbolic link to .git/annex/objects/labels, which is not there;"
+        "train-labels-idx1-ubyte: a symbolic link to .git/annex/objects/labels, which does not exist;"
         " expected an IDX file"
     )
     (folder / "train-labels-idx1-ubyte").unlink()

@@ -193,9 +193,9 @@ def _foreign(start: bytes) -> str | None:
     """Return what other kind of file this looks like, or None."""
     found = likeness(start)
     if start.startswith(_TORCH) or (found == "a zip archive" and b"data.pkl" in start):
-        return "a file of PyTorch"
+        return "a PyTorch file"
     if found == "a zip archive" and b".npy" in start:
-        return "an archive of NumPy"
+        return "a NumPy archive"
     return "an IDX file" if start.startswith((b"\0\0\x08", b"\0\0\x0d")) else found
 
 
@@ -212,7 +212,7 @@ def _checkpoint(items: Any) -> Checkpoint:
         raise LeNet5Error(f"a checkpoint of another format; this lenet5 reads format {FORMAT}")
     saved = Checkpoint(pairs, _sheet(record), **{name: _entry(record, name) for name in _RECORD})
     if type(record.get("sha256")) is not str or record["sha256"] != _sha256(saved):
-        raise LeNet5Error("damaged: what is in it does not have the SHA-256 that was stored with it")
+        raise LeNet5Error("damaged: its content does not match the stored SHA-256")
     _check_config(saved)
     saved.pairs = _alike(pairs)
     return saved

@@ -109,7 +109,7 @@ def _broken(content: bytes, place: int, *, cut: bool) -> DamageError:
     if content[place : place + 1].decode("latin1") not in CODES:
         return DamageError(f"damaged: byte {place:,}, 0x{content[place]:02x}, is not a pickle operation")
     if cut:
-        return DamageError(f"cut off or damaged: the operation at byte {place:,} goes on beyond the end")
+        return DamageError(f"cut off or damaged: the operation at byte {place:,} extends past the end")
     return DamageError(f"damaged: the pickle operation at byte {place:,} cannot be read")
 
 
