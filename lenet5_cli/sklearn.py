@@ -165,11 +165,11 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if first and classes is None:
             raise ValueError("classes: not given; the first call of partial_fit needs all of them")
         if not first and classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
-            raise ValueError(f"classes: {unique_labels(classes)}; expected those fitted before, {self.classes_}")
+            raise ValueError(f"classes: {unique_labels(classes)}; expected the same as before, {self.classes_}")
         with self._all_or_nothing():
             images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
             if foreign := set(np.unique(y)) - set(self.classes_):
-                raise ValueError(f"y: {min(map(str, foreign))} is none of the classes {self.classes_}")
+                raise ValueError(f"y: {min(map(str, foreign))} is not one of the classes {self.classes_}")
             own = self._config()
             config = replace(own, schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
             if first:
@@ -274,12 +274,12 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if X.shape[1] != PIXELS:
             raise ValueError(f"X: {X.shape[1]} feature(s); expected {PIXELS}, the pixels of 28x28")
         if X.dtype.kind == "b" and self.pixel_max_ > 1:
-            raise ValueError(f"X: booleans; expected numbers from 0 to {self.pixel_max_}, as in what it was fitted on")
+            raise ValueError(f"X: booleans; expected numbers from 0 to {self.pixel_max_}, as in training")
         rounded = ROUNDED * self.pixel_max_
         if X.min() < -rounded or X.max() > self.pixel_max_ + rounded:
             raise ValueError(f"X: numbers from {_range(X)}; expected 0 to {self.pixel_max_}")
         if self.pixel_max_ > 1 and 0 < X.max() < 2:  # nearly black throughout
-            white = "as in what it was fitted on" if X.max() <= 1 + ROUNDED else "or 0 to 1 in fit and predict"
+            white = "as in training" if X.max() <= 1 + ROUNDED else "or 0 to 1 in fit and predict"
             raise ValueError(f"X: numbers from {_range(X)}; expected 0 to 255, {white}")
         if X.dtype != np.uint8 or self.pixel_max_ != 255:
             X = X * (255 / self.pixel_max_)  # noqa: N806
@@ -295,7 +295,7 @@ def _demand_same(names: tuple[str, ...], config: Config, begun: Config) -> None:
     for name in names:
         now, before = getattr(config, name), getattr(begun, name)
         if now != before:
-            raise ValueError(f"{name}: {now!r}; expected {before!r}, as in the passes before; fit starts afresh")
+            raise ValueError(f"{name}: {now!r}; expected {before!r}, as in earlier calls; fit starts over")
 
 
 def _range(X: NDArray[Any]) -> str:  # noqa: N803
@@ -305,7 +305,7 @@ def _range(X: NDArray[Any]) -> str:  # noqa: N803
 def _demand_unmasked(given: object, name: str) -> None:
     """Raise ValueError for a masked array, whose mask scikit-learn would forget."""
     if isinstance(given, np.ma.MaskedArray):
-        raise ValueError(f"{name}: a masked array; expected a plain one, as its .filled(0) is")
+        raise ValueError(f"{name}: a masked array; expected a plain one, such as its .filled(0)")
 
 
 def _flat(X: Any) -> Any:  # noqa: N803

@@ -157,7 +157,7 @@ def test_pictures_may_be_those_of_other_libraries(fitted: LeNet5Classifier, monk
 
 def test_a_mask_is_not_forgotten(fitted: LeNet5Classifier) -> None:
     data = bars(20)
-    said = "a masked array; expected a plain one, as its .filled(0) is"
+    said = "a masked array; expected a plain one, such as its .filled(0)"
     for use in (fitted.predict, lambda X: LeNet5Classifier().fit(X, data.labels)):  # noqa: N803
         with pytest.raises(ValueError, match=f"^X: {re.escape(said)}$"):
             use(np.ma.masked_greater(data.images, 100))
@@ -171,7 +171,7 @@ def test_booleans_are_0_and_1_and_refused_where_white_is_255(fitted: LeNet5Class
     of_booleans = LeNet5Classifier(**QUICK).fit(X, split.labels)
     assert of_booleans.pixel_max_ == 1
     np.testing.assert_array_equal(of_booleans.predict_proba(X), of_booleans.predict_proba(X.astype(float)))
-    refusal = "X: booleans; expected numbers from 0 to 255, as in what it was fitted on"
+    refusal = "X: booleans; expected numbers from 0 to 255, as in training"
     with pytest.raises(ValueError, match=refusal):
         fitted.predict(X)
     with pytest.raises(ValueError, match=refusal):
@@ -217,7 +217,7 @@ def test_without_a_seed_another_is_drawn_for_each_call() -> None:
 
 def test_what_does_not_fit_is_refused(fitted: LeNet5Classifier) -> None:
     split = bars(40)
-    dark = "X: numbers from 0 to 1; expected 0 to 255, as in what it was fitted on"
+    dark = "X: numbers from 0 to 1; expected 0 to 255, as in training"
     for images in (bars(40).images / 255, bars(40).images // 255):
         with pytest.raises(ValueError, match=dark):
             fitted.predict(images)
@@ -276,7 +276,7 @@ def test_partial_fit_learns_pass_by_pass_what_is_given() -> None:
     model = LeNet5Classifier(**QUICK)
     with pytest.raises(ValueError, match="classes: not given; the first call of partial_fit needs all of them"):
         model.partial_fit(split.images, split.labels)
-    with pytest.raises(ValueError, match="y: 0 is none of the classes"):
+    with pytest.raises(ValueError, match="y: 0 is not one of the classes"):
         model.partial_fit(split.images, split.labels, classes=[1, 2])
     with pytest.raises(NotFittedError):  # nothing was learned
         model.predict(split.images)
@@ -285,9 +285,9 @@ def test_partial_fit_learns_pass_by_pass_what_is_given() -> None:
             part = slice(start, start + 100)
             model.partial_fit(split.images[part], split.labels[part], classes=np.arange(10))
     assert model.score(split.images, split.labels) > 0.9
-    with pytest.raises(ValueError, match="y: 11 is none of the classes"):
+    with pytest.raises(ValueError, match="y: 11 is not one of the classes"):
         model.partial_fit(split.images[:1], [11])
-    with pytest.raises(ValueError, match=r"classes: \[0 1\]; expected those fitted before, \[0 1 2 3 4 5 6 7 8 9\]"):
+    with pytest.raises(ValueError, match=r"classes: \[0 1\]; expected the same as before, \[0 1 2 3 4 5 6 7 8 9\]"):
         model.partial_fit(split.images[:1], split.labels[:1], classes=[1, 0])
 
 
@@ -308,14 +308,14 @@ def test_partial_fit_refuses_settings_that_it_would_pass_over() -> None:
     of_optimizer: dict[str, Any] = {"optimizer": "sgd", "clip": 1.0, "ema": 0.9}
     for name, other in (others | of_optimizer).items():
         own = getattr(model, name)
-        said = f"{name}: {other!r}; expected {own!r}, as in the passes before; fit starts afresh"
+        said = f"{name}: {other!r}; expected {own!r}, as in earlier calls; fit starts over"
         with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
             model.set_params(**{name: other}).partial_fit(split.images, split.labels)
         model.set_params(**{name: own})
     model.set_params(lr=0.001, batch_size=8, augment="affine", seed=3).partial_fit(split.images, split.labels)
     model.fit(split.images, split.labels)
     model.set_params(**of_optimizer).partial_fit(split.images, split.labels)  # whose optimiser is new
-    with pytest.raises(ValueError, match=r"^maps: '4,8,60'; expected '6,16,120', as in the passes before; "):
+    with pytest.raises(ValueError, match=r"^maps: '4,8,60'; expected '6,16,120', as in earlier calls; "):
         model.set_params(maps="4,8,60").partial_fit(split.images, split.labels)
 
 
