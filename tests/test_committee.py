@@ -170,7 +170,7 @@ def test_the_threshold_is_the_mean_of_theirs(members: list[LeNet5]) -> None:
 def test_other_classes_are_refused(members: list[LeNet5]) -> None:
     letters = LeNet5(Config(glyphs="letters"))
     said = "has 26 classes, and {} has 10; "
-    end = "only models of the same classes can answer together"
+    end = "only models with the same classes can be combined"
     with pytest.raises(LeNet5Error) as error:
         Committee([*members, letters])
     assert str(error.value) == f"network 4: {said.format('the first')}{end}"

@@ -235,7 +235,7 @@ def test_subsampling_is_the_reports_einsum() -> None:
 
 
 def test_subsampling_refuses_a_size_that_leaves_pixels_over() -> None:
-    with pytest.raises(LeNet5Error, match=r"^a map of 7x6 is not made of windows of 2x2$"):
+    with pytest.raises(LeNet5Error, match=r"^a map of 7x6 cannot be divided into windows of 2x2$"):
         Subsampling((3, 7, 6), 2, rng=RNG)
 
 

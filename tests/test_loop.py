@@ -406,7 +406,7 @@ def test_labels_in_arrays_are_what_a_byte_holds_and_one_for_each_picture() -> No
     pictures = SPLIT.images[:2]
     found = as_split((pictures, np.array([0, 255])), "test")
     assert (found.labels.tolist(), found.labels.dtype) == ([0, 255], np.uint8)
-    whole = "expected integers, the places of their glyphs from 0"
+    whole = "expected integers, the indices of their glyphs"
     for labels, count, said in (
         ([0, 256], 2, "label 256 at index 1, counted from 0; expected 0 to 255"),
         ([-1, 255], 2, "label -1 at index 0, counted from 0; expected 0 to 255"),

@@ -279,7 +279,7 @@ def test_the_gradient_of_a_chunk_is_its_summand_in_that_of_the_batch(batch_size:
         (np.array([3, -1, 4]), "label -1 at index 1, counted from 0; expected 0 to 255"),
         (np.array([3, 1]), "labels of shape (2,) for 3 pictures; expected one for each"),
         (np.eye(10)[:3], "labels of shape (3, 10) for 3 pictures; expected one for each"),
-        (np.array([True, False, True]), "labels of bool; expected integers, the places of their glyphs from 0"),
+        (np.array([True, False, True]), "labels of bool; expected integers, the indices of their glyphs"),
     ],
     ids=["negative", "two", "one-hot", "bool"],
 )

@@ -97,7 +97,7 @@ def test_integers_from_0_to_1_are_no_pictures_wherever_they_are_given() -> None:
 )
 def test_what_makes_no_plain_array_is_refused(use: Callable[[], Any], said: str) -> None:
     """What a mask hides was taken for numbers."""
-    expected = "expected a plain one, as its .filled(0) is" if "masked" in said else "expected all in one array"
+    expected = "expected a plain one, such as its .filled(0)" if "masked" in said else "expected all in one array"
     with pytest.raises(LeNet5Error) as error:
         use()
     assert str(error.value) == f"{said}; {expected}"

@@ -107,7 +107,7 @@ def test_a_seed_that_is_not_given_is_drawn_and_kept() -> None:
     [
         (np.zeros(19, int), "labels of shape (19,) for 20 pictures; expected one for each"),
         (np.zeros((20, 1), int), "labels of shape (20, 1) for 20 pictures; expected one for each"),
-        (np.zeros(20), "labels of float64; expected integers, the places of their glyphs from 0"),
+        (np.zeros(20), "labels of float64; expected integers, the indices of their glyphs"),
         (np.full(20, -1), "label -1 at index 0, counted from 0; expected 0 to 255"),
         (
             np.full(20, 10),
@@ -226,7 +226,7 @@ def test_arguments_of_an_evaluation_are_named_too(arguments: dict[str, Any], mes
 
 
 def test_none_is_the_bundled_model_for_what_reads_pictures_alone() -> None:
-    said = "network: of type NoneType; expected the network itself, as LeNet5.load or run.kept() gives it"
+    said = "network: of type NoneType; expected the network itself, as LeNet5.load or run.kept() returns it"
     for use in (lambda: evaluate(None, bars(20)), lambda: Committee([None]), lambda: Committee([LeNet5(), None])):  # type: ignore[arg-type,list-item]
         with pytest.raises(LeNet5Error, match=f"^{re.escape(said)}$"):
             use()
@@ -303,7 +303,7 @@ def test_a_name_is_no_network() -> None:
             (trained, "of type Run"),
             ([LeNet5()], "of type list"),
         ):
-            said = f"network: {what}; expected the network itself, as LeNet5.load or run.kept() gives it"
+            said = f"network: {what}; expected the network itself, as LeNet5.load or run.kept() returns it"
             with pytest.raises(LeNet5Error, match=f"^{re.escape(said)}$"):
                 use(given)
 
@@ -312,8 +312,8 @@ def test_a_name_is_no_network() -> None:
     ("source", "how", "message"),
     [
         (None, {}, "source: of type NoneType; expected a name or a path"),
-        ("builtin", {"epochs": 3}, "epochs does not say how data is read; expected test_fraction, as_is or glyphs"),
-        ("builtin", {"data": "x"}, "data does not say how data is read; expected test_fraction, as_is or glyphs"),
+        ("builtin", {"epochs": 3}, "epochs does not affect how data is read; expected test_fraction, as_is or glyphs"),
+        ("builtin", {"data": "x"}, "data does not affect how data is read; expected test_fraction, as_is or glyphs"),
         ("builtin", {"glyph": "letters"}, "glyph is not a setting; did you mean glyphs?"),
     ],
 )

@@ -53,7 +53,7 @@ class Committee(Classifier):
             if member.names != first.names:
                 name, other = (names[place], names[0]) if names else (f"network {place + 1}", "the first")
                 there = f"{name}: {difference(member.names, first.names, other)}"
-                raise LeNet5Error(f"{there}; only models of the same classes can answer together")
+                raise LeNet5Error(f"{there}; only models with the same classes can be combined")
         self.codes, self.names = first.codes, first.names
         self.dtype = np.result_type(*(member.dtype for member in self.members))
         self.parameters = self.gradients = np.empty(0, self.dtype)  # a committee is not trained

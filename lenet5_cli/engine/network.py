@@ -70,7 +70,7 @@ def demand_network(network: object) -> None:
     """
     if not isinstance(network, Classifier):
         name = f"a name, {fspath(network)!r}" if isinstance(network, str | PathLike) else ""
-        expected = "expected the network itself, as LeNet5.load or run.kept() gives it"
+        expected = "expected the network itself, as LeNet5.load or run.kept() returns it"
         raise LeNet5Error(f"network: {name or f'of type {type(network).__name__}'}; {expected}")
 
 

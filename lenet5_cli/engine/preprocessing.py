@@ -23,7 +23,7 @@ def as_array(given: ArrayLike, what: str) -> NDArray[Any]:
         LeNet5Error: it is a list of arrays of different shapes, or masked: NumPy would drop the mask.
     """
     if isinstance(given, np.ma.MaskedArray):
-        raise LeNet5Error(f"{what} in a masked array; expected a plain one, as its .filled(0) is")
+        raise LeNet5Error(f"{what} in a masked array; expected a plain one, such as its .filled(0)")
     try:
         return np.asarray(given)
     except ValueError:
@@ -73,7 +73,7 @@ def as_labels(labels: ArrayLike, pictures: int) -> NDArray[np.uint8]:
     if given.dtype == np.uint8:
         return given
     if given.dtype.kind not in "iu":
-        raise LeNet5Error(f"labels of {given.dtype}; expected integers, the places of their glyphs from 0")
+        raise LeNet5Error(f"labels of {given.dtype}; expected integers, the indices of their glyphs")
     largest = np.iinfo(np.uint8).max
     for index in np.flatnonzero((given < 0) | (given > largest)):
         raise LeNet5Error(f"label {given[index]} at index {index:,}, counted from 0; expected 0 to {largest}")

@@ -35,7 +35,7 @@ class Subsampling(Layer):
     ) -> None:
         c, h, w = input_shape
         if h % size or w % size:
-            raise LeNet5Error(f"a map of {h}x{w} is not made of windows of {size}x{size}")
+            raise LeNet5Error(f"a map of {h}x{w} cannot be divided into windows of {size}x{size}")
         params = initial(init, rng, (c,), (c,), size * size)
         if init == "normal":  # the middle of the sigmoid is then where the sum of a window is half its size
             params = {"weight": np.ones(c), "bias": np.full(c, -size * size / 2)}

@@ -39,7 +39,7 @@ def load_data(source: str | PathLike[str], split: str = "train", **how: Any) -> 
     demand_known(how)
     for name in sorted(how.keys() - {*READ_AS, "glyphs"}):
         expected = f"expected {', '.join(READ_AS)} or glyphs"
-        raise LeNet5Error(f"{name} does not say how data is read; {expected}")
+        raise LeNet5Error(f"{name} does not affect how data is read; {expected}")
     return load(Config(data=fspath(source), **how), split)
 
 
