@@ -90,7 +90,7 @@ def test_a_name_cannot_be_changed_unseen() -> None:
     checkpoint.write("model.pkl", Checkpoint(PAIRS, sheet(["first", "other"])))
     content = Path("model.pkl").read_bytes()
     Path("model.pkl").write_bytes(content.replace(b"other", b"OTHER"))
-    with pytest.raises(LeNet5Error, match=r"^model\.pkl: damaged: what is in it does not have the SHA-256"):
+    with pytest.raises(LeNet5Error, match=r"^model\.pkl: damaged: its content does not match the stored SHA-256"):
         checkpoint.read("model.pkl")
 
 
@@ -368,7 +368,7 @@ def test_exports_name_the_classes(letters: Path) -> None:
     header = c.render(network, saved, "float32", 1)
     assert b"#define LENET5_CLASSES 26\n" in header["lenet5.h"]
     assert b'lenet5_names[LENET5_CLASSES] = {\n    "A", "B", "C"' in header["lenet5.c"]
-    assert b"from 0 on: `A` `B` `C`" in hexadecimal.render(network, saved, "int8", 1)["README.md"]
+    assert b"from class 0: `A` `B` `C`" in hexadecimal.render(network, saved, "int8", 1)["README.md"]
     assert b'["A", "B", "C"' in onnx.render(network, saved)
 
 
@@ -377,7 +377,7 @@ def test_any_name_is_code_in_markdown() -> None:
     named = sheet(["a`b", "``", "*x*"])
     saved = Checkpoint(LeNet5(Config(seed=1), named).pairs(), named)
     rendered = hexadecimal.render(LeNet5.restore(saved), saved, "int8", 1)["README.md"]
-    assert b"from 0 on: `` a`b `` ``` `` ``` `*x*`\n" in rendered
+    assert b"from class 0: `` a`b `` ``` `` ``` `*x*`\n" in rendered
 
 
 def test_any_name_is_a_string_of_c() -> None:

@@ -79,7 +79,7 @@ def test_the_archive_holds_the_network() -> None:
     assert described["config"] == SAVED.config
     assert described["input"] == {
         "setting": "grey",
-        "pixels": "from 0, the paper, to 255, the ink",
+        "pixels": "from 0 (paper) to 255 (ink)",
         "threshold": None,
         "padding": 2,
         "step": 1 / 255,

@@ -226,8 +226,8 @@ def test_the_hex_files_alone_give_their_golden_values(name: str, kind: str) -> N
     assert (top + 1, last + 1) == (8 * np.dtype(kind).itemsize, arrays["c1_weight"].size)
     assert {types[f"{each.name}_golden"] for each in network.layers[:-1]} == {types["input_golden"], types["table"]}
     threshold = FixedPoint(network, kind).threshold
-    none = "This model has no threshold above which an image is of no class."
-    assert (f"Above a distance of {threshold}, the image is of no class." if threshold else none) in readme
+    none = "This model has no threshold above which an image belongs to no class."
+    assert (f"Above a distance of {threshold}, the image belongs to no class." if threshold else none) in readme
 
     x = as_read(arrays["image"], readme)
     np.testing.assert_array_equal(x, arrays["input_golden"])
@@ -255,10 +255,10 @@ def readmemh(text: str) -> np.ndarray:
 
 def as_read(images: np.ndarray, readme: str) -> np.ndarray:
     """Return images (n, 28, 28) as the network's input (n, 1, 32, 32), as the README tells it."""
-    if binary := re.search(r"to 255, the ink; one of (\d+) or more becomes (\d+), any other 0", readme):
+    if binary := re.search(r"to 255 \(ink\); (\d+) or more becomes (\d+), less becomes 0", readme):
         images = np.where(images >= int(binary[1]), int(binary[2]), 0)
     padding = int(re.search(r"the image with (\d+) pixels of 0 around it", readme)[1])
-    subtracted = re.search(r"; then (\d+) is subtracted from every number, those around it too", readme)
+    subtracted = re.search(r"; then (\d+) is subtracted from every number, padding included", readme)
     around = ((0, 0), (0, 0), (padding, padding), (padding, padding))
     return np.pad(images[:, None], around) - (int(subtracted[1]) if subtracted else 0)
 
@@ -281,13 +281,13 @@ def plain_sums(layer: object, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def test_pixels_are_told_as_the_model_takes_them() -> None:
     """A model of pictures as they are, which are black on white, was said to take white ones on black."""
-    told = "from 0, black, to 255, white, as on the picture itself"
-    for as_is, pixels in ((False, "from 0, the paper, to 255, the ink"), (True, told)):
+    told = "from 0 (black) to 255 (white), as in the picture itself"
+    for as_is, pixels in ((False, "from 0 (paper) to 255 (ink)"), (True, told)):
         network = LeNet5(Config(seed=1, as_is=as_is))
         header = c.render(network, saved(network), "float32", 1)["lenet5.h"].decode()
         assert f"\n * The image is 28 rows of 28 pixels, {pixels}.\n" in header
         readme = target_hex.render(network, saved(network), "int8", 1)["README.md"].decode()
-        assert f"; a pixel is a number {pixels}; one of 40 or more becomes 255, any other 0.\n" in readme
+        assert f"; a pixel is a number {pixels}; 40 or more becomes 255, less becomes 0.\n" in readme
         assert description(network, saved(network))["input"]["pixels"] == pixels
 
 

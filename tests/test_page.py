@@ -358,12 +358,12 @@ def test_a_drawing_is_dark_on_white_to_a_model_of_pictures_as_they_are(as_is: "P
 def test_what_is_no_picture_is_said(page: "Page") -> None:
     hand_over(page, b"GIF89a, or so", "drop")
     until(page, "document.getElementById('notice').textContent")
-    assert page.locator("#notice").inner_text() == "x.png: not a picture that this browser reads"
+    assert page.locator("#notice").inner_text() == "x.png: not a picture that this browser can read"
     blank = BytesIO()
     Image.new("L", (50, 40), 200).save(blank, "PNG")
     hand_over(page, blank.getvalue(), "drop")
     until(page, "document.getElementById('notice').textContent.includes('ink')")
-    assert page.locator("#notice").inner_text() == "x.png: no ink is found on this picture"
+    assert page.locator("#notice").inner_text() == "x.png: no ink found in this picture"
     assert answer(page) == "–"
 
 
@@ -468,7 +468,7 @@ def test_a_sum_is_computed_term_by_term(page: "Page") -> None:
         lines = ledger(page)
         assert lines["sum so far"] == pytest.approx(products[:terms].sum(), abs=SHOWN)
         assert np.isnan(lines["z"])
-    page.get_by_role("button", name="One step on").click()
+    page.get_by_role("button", name="One step forward").click()
     lines = ledger(page)
     assert lines["sum"] == pytest.approx(products.sum(), abs=SHOWN)
     assert lines["z"] == pytest.approx(products.sum() + c3.params["bias"][0], abs=SHOWN)
@@ -622,7 +622,7 @@ def test_the_page_tells_how_its_model_was_trained() -> None:
     about = dict(json.loads(parts(page)[2])["about"])
     assert about["trained on"] == "mine"
     assert about["epochs"] == "2"
-    assert about["accuracy in the last epoch"] == "92.00 % of the images trained on"
+    assert about["accuracy in the last epoch"] == "92.00 % of the training images"
 
 
 def test_the_forward_pass_is_short() -> None:

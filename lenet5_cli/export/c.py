@@ -147,7 +147,7 @@ static number activate(total sum)
 FIXED = """
 /* The activation function from -16 to 16, in steps of 1/16. */
 {table}
-/* A bias has the table's start and the half that rounds in it: a sum below 0 is before the start. */
+/* A bias includes the table's offset and the half for rounding: a sum below 0 lies before the table. */
 static number activate(total sum, int shift)
 {{
     total position = sum < 0 ? 0 : sum >> shift;
@@ -178,15 +178,15 @@ extern const char *const lenet5_names[LENET5_CLASSES]; /* in UTF-8 */
 typedef {number} lenet5_number;
 typedef {total} lenet5_distance;
 
-/* Where the layers compute: each reads one of the arrays and writes the other. Nothing in it need be set or kept. */
+/* Buffers for the layers: each reads one and writes the other. They need no initialisation, and keep no state. */
 typedef struct {{
     lenet5_number even[{even}];
     lenet5_number odd[{odd}];
 }} lenet5_work;
 
 /*
- * Returns the class whose glyph is nearest to what the network makes of an image, and sets the squared distances
- * to all glyphs{unit}.
+ * Returns the class whose glyph is nearest to the network's output for an image, and sets the squared distances to
+ * all glyphs{unit}.
  * The image is {side} rows of {side} pixels, {pixel_range}.
  */
 int lenet5_classify(const uint8_t image[LENET5_PIXELS], lenet5_distance distances[LENET5_CLASSES], lenet5_work *work);
@@ -204,7 +204,7 @@ int lenet5_accept(const lenet5_distance distances[LENET5_CLASSES]);
 SOURCE = """\
 #include "lenet5.h"
 
-/* On AVR, constants are copied to RAM unless told to stay in flash, which GNU C can, C++ and -std=c99 cannot. */
+/* On AVR, constants are copied to RAM unless declared __flash, which GNU C has but C++ and -std=c99 do not. */
 #if defined(__FLASH) && !defined(__STRICT_ANSI__)
 #define LENET5_FLASH __flash
 #else
@@ -231,7 +231,7 @@ static void input(const uint8_t *image, number *x)
 }}
 {layers}
 {codes}
-/* {output}: squared distances to the codes, and the place of the smallest. */
+/* {output}: squared distances to the codes, and the index of the smallest. */
 static int {output}(const number *x, lenet5_distance *y)
 {{
     int nearest = 0;
@@ -263,9 +263,11 @@ int lenet5_accept(const lenet5_distance distances[LENET5_CLASSES])
 def _header(network: LeNet5, form: Form, made: str) -> str:
     sizes = [prod(layer.input_shape) for layer in network.layers]
     side = network.layers[0].input_shape[-1] - 2 * PADDING
-    accept = "Returns 1: this model has no threshold, above which an image would be of no class."
+    accept = "Always returns 1: this model has no threshold above which an image belongs to no class."
     if form.threshold is not None:
-        accept = f"Returns 1 if the nearest glyph is at most {_limit(form)} away; else 0, as the image is of no class."
+        accept = (
+            f"Returns 1 if the nearest glyph is at most {_limit(form)} away; else 0, as the image belongs to no class."
+        )
     return HEADER.format(
         version=__version__,
         made=made,
@@ -435,7 +437,7 @@ def _check(name: str, shape: tuple[int, ...], found: str) -> str:
 
 
 TEST = """\
-/* Checks every layer of lenet5.c on the images of lenet5_golden.h, and says where the first value differs. */
+/* Checks every layer of lenet5.c on the images of lenet5_golden.h, and reports the first value that differs. */
 #include "lenet5.c"
 #include "lenet5_golden.h"
 

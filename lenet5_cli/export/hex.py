@@ -20,8 +20,8 @@ from lenet5_cli.storage.checkpoint import Checkpoint
 README = """\
 # LeNet-5 in {kind}
 
-Written by lenet5 {version}; epochs of training: {epochs}. Every file is read by `$readmemh`: one number a line, the
-last index fastest; in two's complement, but uint8 without a sign. The first line is a comment that says what it holds.
+Written by lenet5 {version}; epochs of training: {epochs}. Every file is for `$readmemh`: one number per line, the
+last index fastest; signed types in two's complement, uint8 unsigned. The first line is a comment with its contents.
 
     reg signed [{top}:0] weight [0:{last}];
     initial $readmemh("{first}_weight.hex", weight);
@@ -29,8 +29,8 @@ last index fastest; in two's complement, but uint8 without a sign. The first lin
 ## From an image to a class
 
 1. `input[i][j]`, {side} x {side}: the image with {padding} pixels of 0 around it; {pixel}.
-2. Each layer takes the sums that the table below says, in 32 bits with a sign: no sum overflows. A bias holds the start
-   of the activation table and the half that rounds, so that a sum below 0 is simply before the table.
+2. Each layer computes the sums in the table below as signed 32-bit integers; no sum overflows. A bias includes the
+   offset of the activation table and the half for rounding, so a sum below 0 lies before the table.
 3. Each sum becomes an output: `position = sum < 0 ? 0 : min(sum >> shift, {end})`, `entry = position >> {bits}`,
    `along = position & {mask}`, `rise = table[entry + 1] - table[entry]`,
    `output = table[entry] + ((rise * along + {half}) >> {bits})`. `table` is the {function} from -16 to 16 in steps of
@@ -38,11 +38,11 @@ last index fastest; in two's complement, but uint8 without a sign. The first lin
 4. `distance[k] = sum_c (x[c] - codes[k][c])^2`, in 32 bits; {one} * {one} stands for 1. The class is the k of the
    smallest. {threshold}
 
-The names of the classes, from 0 on: {names}
+Class names, from class 0: {names}
 
 ## Layers
 
-A weight is its whole number times `scale`, which is a power of two over the step of the layer's input.
+A weight is its integer times `scale`, a power of two divided by the step of the layer's input.
 
 | layer | sum | shift | scale |
 |---|---|--:|--:|
@@ -54,7 +54,7 @@ A weight is its whole number times `scale`, which is a power of two over the ste
 |---|--:|---|---|
 {files}
 
-The golden files hold what `image.hex`, {golden}, becomes in each layer.
+The golden files hold the output of each layer for `image.hex`, {golden}.
 """
 
 
@@ -101,12 +101,12 @@ def _readme(fixed: FixedPoint, saved: Checkpoint, files: list[str], golden: int)
     network, bits = fixed.network, fixed.type.line_bits
     pixel = f"a pixel is a number {pixels(network)}"
     if network.config.input == "binary":
-        pixel += f"; one of {THRESHOLD} or more becomes {PIXEL_ONE}, any other 0"
+        pixel += f"; {THRESHOLD} or more becomes {PIXEL_ONE}, less becomes 0"
     if fixed.pixel_offset:
-        pixel += f"; then {-fixed.pixel_offset} is subtracted from every number, those around it too"
-    threshold = "This model has no threshold above which an image is of no class."
+        pixel += f"; then {-fixed.pixel_offset} is subtracted from every number, padding included"
+    threshold = "This model has no threshold above which an image belongs to no class."
     if fixed.threshold is not None:
-        threshold = f"Above a distance of {fixed.threshold}, the image is of no class."
+        threshold = f"Above a distance of {fixed.threshold}, the image belongs to no class."
     first = fixed.stages[0]
     return README.format(
         kind=fixed.type.weight,
@@ -128,7 +128,7 @@ def _readme(fixed: FixedPoint, saved: Checkpoint, files: list[str], golden: int)
         names=" ".join(map(_code, network.names)),
         layers="\n".join(_row(stage) for stage in fixed.stages),
         files="\n".join(files),
-        golden="an image that lenet5 drew" if golden == 1 else f"{golden} images that lenet5 drew",
+        golden="an image drawn by lenet5" if golden == 1 else f"{golden} images drawn by lenet5",
     )
 
 

@@ -64,8 +64,8 @@ def pixel_scale(network: LeNet5) -> Scale:
 
 def pixels(network: LeNet5) -> str:
     """Describe the values of pixels 0 and 255 in words."""
-    ends = "black, to 255, white, as on the picture itself" if network.config.as_is else "the paper, to 255, the ink"
-    return f"from 0, {ends}"
+    ends = "(black) to 255 (white), as in the picture itself" if network.config.as_is else "(paper) to 255 (ink)"
+    return f"from 0 {ends}"
 
 
 def weighted(network: LeNet5) -> list[Weights]:

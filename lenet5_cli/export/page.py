@@ -142,6 +142,6 @@ def _about(described: dict[str, Any]) -> list[tuple[str, str]]:
         facts["trained on"] = described["data"].get("name", "unknown data")
         facts["epochs"] = f"{described['epoch']:,}"
     if isinstance(described["training_accuracy"], float):
-        facts["accuracy in the last epoch"] = f"{100 * described['training_accuracy']:.2f} % of the images trained on"
+        facts["accuracy in the last epoch"] = f"{100 * described['training_accuracy']:.2f} % of the training images"
     facts["written by"] = f"lenet5 {described['lenet5']}"
     return [(name, printable(str(value))) for name, value in facts.items()]

@@ -132,7 +132,7 @@ class Inspector {
     );
     this.next = element(
       "button",
-      { type: "button", "aria-label": "One step on", onclick: () => this.move(1) },
+      { type: "button", "aria-label": "One step forward", onclick: () => this.move(1) },
       "\u203a",
     );
     this.term = element("p", { className: "term" });

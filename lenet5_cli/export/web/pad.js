@@ -191,7 +191,7 @@ class Pad {
     }
     const pixels = await decoded(file, PAD);
     const ink = inkOf(brightness(pixels), pixels.height, pixels.width);
-    if (!ink.some(Boolean)) throw new Error("no ink is found on this picture");
+    if (!ink.some(Boolean)) throw new Error("no ink found in this picture");
     return () => this.picture(inkCanvas(ink, pixels.height, pixels.width));
   }
 

@@ -355,7 +355,7 @@ async function open(file) {
     await pad.open(file);
   } catch (error) {
     const known = error.message.startsWith("no ink");
-    notice(`${file.name || "the picture"}: ${known ? error.message : "not a picture that this browser reads"}`);
+    notice(`${file.name || "the picture"}: ${known ? error.message : "not a picture that this browser can read"}`);
   }
 }
 
