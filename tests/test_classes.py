@@ -31,7 +31,7 @@ LETTERS = glyphs.read("letters")
 PAIRS = LeNet5(Config(seed=1)).pairs()
 QUICK = ["--config", "quick", "--epochs", "1", "--seed", "1"]
 NONDIGITS: dict[str, Any] = {"nondigits": 10, "loss": "discriminative"}
-DRAWN_TOO = "nondigits: letters and signs are among what is drawn, and {} is a class; leave it out"
+DRAWN_TOO = "nondigits: the drawn images include letters and signs, but {} is a class; leave it out"
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=16)
 
 
@@ -100,13 +100,13 @@ def test_a_name_cannot_be_changed_unseen() -> None:
         (
             "letters",
             {"drawn": 10},
-            "drawn: the glyph sheet has A as class 0, counted from 0, where what is drawn has 0;"
+            "drawn: the glyph sheet has A as class 0, counted from 0, where the drawn set has 0;"
             " expected the ten digits before all others; leave it out",
         ),
         (
             "five.txt",
             {"drawn": 10},
-            "drawn: the glyph sheet has 5 classes, and what is drawn has 10;"
+            "drawn: the glyph sheet has 5 classes, and the drawn set has 10;"
             " expected the ten digits before all others; leave it out",
         ),
         ("letters", NONDIGITS, DRAWN_TOO.format("A")),

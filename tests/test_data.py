@@ -478,8 +478,8 @@ def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
     assert "epoch: 3" in run("train", "--resume", "--epochs", "3").stdout
     Path("flat/3/60.png").unlink()
     result = run("train", "--resume", "--epochs", "4", code=1)
-    advice = "--data says where its own are, and --from begins another run"
-    assert result.stderr.endswith(f"Error: model.pkl: was trained on other images than those of flat; {advice}\n")
+    advice = "give its own with --data, or begin another run with --from"
+    assert result.stderr.endswith(f"Error: model.pkl: was not trained on the images of flat; {advice}\n")
 
 
 def test_of_several_models_each_that_learned_what_it_is_measured_on_is_named(own: Path) -> None:

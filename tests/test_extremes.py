@@ -79,7 +79,7 @@ def test_any_rate_trains_and_what_it_trained_can_be_read(rate: str, optimizer: s
         (["--batch-size", str(10**30)], f"batch_size: {10**30}; expected {2**63 - 1} or less"),
         (["--samples-per-epoch", str(10**400)],
          f"samples_per_epoch: {str(10**400)[:60]}...; expected {2**63 - 1} or less"),
-        (["--validation", str(2**63 - 1)], f"validation: {2**63 - 1} of 300 images; none would be left"),
+        (["--validation", str(2**63 - 1)], f"validation: {2**63 - 1} of 300 images; none would be left to train on"),
     ],
 )  # fmt: skip
 def test_numbers_that_are_too_much_are_told(arguments: list[str], message: str) -> None:

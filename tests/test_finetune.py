@@ -82,8 +82,8 @@ def test_resume_refuses_to_rehearse_other_images(own: Path, bars_folder: Path) -
     run("train", *FINE, "--rehearse", 0.5, "--data", own, "--lr-decay", 1, "--schedule", "exponential")
     idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=9).images)
     result = run("train", "--resume", "--epochs", 6, code=1)
-    there = f"rehearsed other images than those of {bars_folder}"
-    advice = "put its own back there, or begin another run"
+    there = f"rehearsed images that differ from those of {bars_folder}"
+    advice = "put its own back, or begin another run"
     assert result.stderr.endswith(f"Error: model.pkl: {there}; {advice}\n")
 
 
@@ -334,8 +334,7 @@ def test_rehearsal_without_what_the_model_was_trained_on_advises_no_other_data(
     result = run("train", "--from", "bundled", "--rehearse", 0.5, "--data", own, code=1)
     assert result.stderr.endswith(
         "Error: rehearse: mnist: train-images could not be downloaded; the model to start from was trained on it;"
-        " lenet5 data fetch mnist, where there is a network, brings it into the cache, and without --rehearse it is not"
-        " needed\n"
+        " run lenet5 data fetch mnist where there is a network, or leave out --rehearse\n"
     )
 
 
@@ -344,7 +343,7 @@ def test_rehearsal_of_what_has_moved_advises_no_other_data(start: Path, own: Pat
     result = run("train", "--from", start, "--rehearse", 0.5, "--data", own, code=1)
     assert result.stderr.endswith(
         f"Error: rehearse: {bars_folder}: no such folder or file; the model to start from was trained on it;"
-        " put it back there, or leave out --rehearse\n"
+        " put it back, or leave out --rehearse\n"
     )
 
 

@@ -246,7 +246,7 @@ def test_without_another_process_the_message_says_what_needs_none(monkeypatch: p
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(parallel.subprocess, "Popen", refused)
-    said = "^another process: Too many open files; --threads 1 needs none$"
+    said = "^cannot start a process: Too many open files; --threads 1 needs none$"
     with Pool(Squares(), 2) as pool, pytest.raises(LeNet5Error, match=said):
         pool.buffer  # noqa: B018
 
@@ -254,7 +254,10 @@ def test_without_another_process_the_message_says_what_needs_none(monkeypatch: p
 def test_a_program_that_does_not_know_its_python_is_told_what_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """As one that embeds Python may not."""
     monkeypatch.setattr(sys, "executable", None)
-    with Pool(Squares(), 2) as pool, pytest.raises(LeNet5Error, match=r"^another process: .+; --threads 1 needs none$"):
+    with (
+        Pool(Squares(), 2) as pool,
+        pytest.raises(LeNet5Error, match=r"^cannot start a process: .+; --threads 1 needs none$"),
+    ):
         pool.buffer  # noqa: B018
 
 

@@ -81,21 +81,19 @@ def test_resume_refuses_what_would_be_another_run(bars_folder: Path) -> None:
     assert result.stderr == "Error: model.pkl: no such file; expected a checkpoint\n"
     train(bars_folder)
     before = Path("model.pkl").read_bytes()
-    advice = "--data says where its own are, and --from begins another run"
+    advice = "give its own with --data, or begin another run with --from"
     for arguments, message in (
         ([], "has 2 of 2 epochs already; give a larger --epochs to continue"),
         (["--epochs", "3", "--lr", "1"], "lr is 0.5 in this run; 1.0 would be another run"),
         (
             ["--epochs", "3", "--data", "builtin:9"],
-            f"was trained on other images than those of builtin:9; {advice}",
+            f"was not trained on the images of builtin:9; {advice}",
         ),
     ):
         assert run("train", "--resume", *arguments, code=1).stderr.endswith(f"Error: model.pkl: {message}\n")
     idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=5).images)
     result = run("train", "--resume", "--epochs", "3", code=1)
-    assert result.stderr.endswith(
-        f"Error: model.pkl: was trained on other images than those of {bars_folder}; {advice}\n"
-    )
+    assert result.stderr.endswith(f"Error: model.pkl: was not trained on the images of {bars_folder}; {advice}\n")
     assert Path("model.pkl").read_bytes() == before
 
 
@@ -155,7 +153,7 @@ def test_a_run_begins_with_nothing_and_asks_at_its_resumption_for_the_state_of_i
     resumed = runs.Run.resume(saved, split)
     assert (resumed.history, resumed.ended) == (begun.history, "")
     saved.state.pop("mean")
-    with pytest.raises(LeNet5Error, match=r"^the state of its adam is not there; it cannot be resumed$"):
+    with pytest.raises(LeNet5Error, match=r"^the state of the adam optimiser is missing; it cannot be resumed$"):
         runs.Run.resume(saved, split)
 
 
@@ -165,12 +163,15 @@ def test_what_is_no_run_cannot_be_resumed() -> None:
     next(begun.train())
     saved = begun.checkpoint()
     for other, said in (
-        (replace(saved, config={}), "does not say how it was trained; a run of lenet5 can be resumed"),
+        (replace(saved, config={}), "has no training settings; only a checkpoint saved by train can be resumed"),
         (
             replace(saved, config={**saved.config, "momentum": 0.9}),
-            "momentum is a setting that this lenet5 does not know; resume it with the version that made it",
+            "momentum is not a setting of this version of lenet5; resume it with the one that saved it",
         ),
-        (replace(saved, history=[]), "its history is not that of a run; only what train saved can be resumed"),
+        (
+            replace(saved, history=[]),
+            "its history is not that of a run; only a checkpoint saved by train can be resumed",
+        ),
     ):
         with pytest.raises(LeNet5Error) as refused:
             runs.Run.resume(other, split)
@@ -193,8 +194,8 @@ def test_a_cosine_ends_with_the_epoch_that_it_was_drawn_to() -> None:
     next(begun.train())
     saved = begun.checkpoint()
     assert runs.continued(saved, {"max_time": "1h"}) == replace(begun.config, max_time="1h")
-    there = "epochs is 2 in this run, all of its cosine schedule"
-    with pytest.raises(LeNet5Error, match=f"^{there}; 3 would be another run, which --from begins$"):
+    there = "epochs is 2 in this run, the end of its cosine schedule"
+    with pytest.raises(LeNet5Error, match=f"^{there}; 3 would be another run; begin one with --from$"):
         runs.continued(saved, {"epochs": 3})
 
 
@@ -204,9 +205,7 @@ def test_patience_needs_images_held_out_from_the_beginning_of_a_run() -> None:
     next(begun.train(output="model.pkl"))
     with pytest.raises(LeNet5Error) as error:
         runs.continued(checkpoint.read("model.pkl"), {"patience": 2})
-    assert str(error.value) == (
-        "model.pkl: no images are held out in this run, so patience has no effect; leave it out"
-    )
+    assert str(error.value) == ("model.pkl: this run has no validation images, so patience has no effect; leave it out")
 
 
 @pytest.mark.parametrize(("from_a_model", "kept"), [(True, 2), (False, 1)])
@@ -236,7 +235,7 @@ def test_the_last_epoch_is_kept_where_a_run_is_to_keep_it(from_a_model: bool, mo
     split, config = bars(60), Config(epochs=3, seed=3, validation=12, patience=2, keep="last")
     run = runs.begin(config, split, runs.Run(config, split).checkpoint() if from_a_model else None)
     assert len(list(run.train())) == 3
-    assert run.ended == "No epoch of the last 2 validated better; the last is kept."
+    assert run.ended == "Validation accuracy has not improved for 2 epochs; the last is kept."
     assert set(run.kept().parameters.tolist()) == {3}
     nearest = -run.network.scores(split.images[-12:]).max(axis=1)
     if not from_a_model:  # which holds out others
@@ -248,7 +247,7 @@ def test_a_run_that_its_patience_has_ended_is_not_continued() -> None:
     split = bars(60)
     run = runs.Run(Config(epochs=9, seed=3, validation=12, patience=1, lr=1e-9), split)
     assert len(list(run.train())) == 2
-    assert run.ended == "The last epoch validated no better; the best is kept."
+    assert run.ended == "Validation accuracy has not improved in the last epoch; the best is kept."
     again = runs.Run.resume(run.checkpoint(), split)
     assert list(again.train()) == []
     assert again.ended == run.ended
@@ -355,7 +354,7 @@ def test_patience_counts_the_epochs_since_the_first_of_the_best(monkeypatch: pyt
     monkeypatch.setattr(runs, "fit", fit)
     run = runs.Run(Config(epochs=5, seed=3, validation=12, patience=2), bars(60))
     assert [epoch.validation_accuracy for epoch in run.train()] == [0.5, 0.9, 0.4, 0.9]
-    assert run.ended == "No epoch of the last 2 validated better; the best is kept."
+    assert run.ended == "Validation accuracy has not improved for 2 epochs; the best is kept."
 
 
 def test_a_run_keeps_how_far_from_their_nearest_codes_the_images_held_out_are() -> None:
@@ -408,7 +407,7 @@ def test_validation_keeps_the_best_epoch_and_patience_ends_the_run(bars_folder: 
     result = train(bars_folder, "--validation", 50, "--patience", 2, "--epochs", 30)
     history = checkpoint.read("model.pkl").history
     assert 3 <= len(history) < 30
-    assert "No epoch of the last 2 validated better; the best is kept." in result.stderr
+    assert "Validation accuracy has not improved for 2 epochs; the best is kept." in result.stderr
     assert result.stdout.splitlines()[0].endswith(f"  val: {history[0].validation_accuracy:.5f}")
     best = max(history, key=lambda epoch: epoch.validation_accuracy)
     train(bars_folder, "--validation", 50, "--epochs", best.epoch, "-o", "best.pkl")
@@ -417,7 +416,7 @@ def test_validation_keeps_the_best_epoch_and_patience_ends_the_run(bars_folder: 
 
 def test_a_validation_part_leaves_images_to_train_on(bars_folder: Path) -> None:
     result = train(bars_folder, "--validation", 300, code=1)
-    assert result.stderr.endswith("Error: validation: 300 of 300 images; none would be left\n")
+    assert result.stderr.endswith("Error: validation: 300 of 300 images; none would be left to train on\n")
     for arguments in (["--patience", "1"], ["--keep", "last"]):
         result = train(bars_folder, *arguments, code=2)
         message = f"{arguments[0]}: no images are held out to validate on; give --validation too"
@@ -425,7 +424,7 @@ def test_a_validation_part_leaves_images_to_train_on(bars_folder: Path) -> None:
     Path("mine.toml").write_text("patience = 1\n")
     result = train(bars_folder, "--config", "mine.toml", code=1)
     assert result.stderr.endswith(
-        "\nError: patience: there are no images to validate on; set validation too, or patience to 0\n"
+        "\nError: patience: there are no validation images; set validation too, or patience to 0\n"
     )
 
 
@@ -459,7 +458,7 @@ def test_a_run_learns_from_a_teacher_and_resumes_with_no_other(bars_folder: Path
     trained = LeNet5.load("model.pkl").parameters
     train(bars_folder, *taught, "--epochs", "1", "--overwrite")
     Path("2.pkl").rename("moved.pkl")
-    gone = "teacher: 2.pkl: no such file; expected a checkpoint; if it has moved, --teacher says where it is"
+    gone = "teacher: 2.pkl: no such file; expected a checkpoint; if it has moved, give its path with --teacher"
     assert run("train", "--resume", "--epochs", "2", code=1).stderr.endswith(f"\nError: {gone}\n")
     run("train", "--resume", "--teacher", "1.pkl,moved.pkl", "--epochs", "2")
     assert (LeNet5.load("model.pkl").parameters == trained).all()
@@ -467,9 +466,7 @@ def test_a_run_learns_from_a_teacher_and_resumes_with_no_other(bars_folder: Path
     train(bars_folder, *taught, "--epochs", "1", "--overwrite")
     Path("2.pkl").write_bytes(Path("1.pkl").read_bytes())
     result = run("train", "--resume", "--epochs", "2", code=1)
-    expected = (
-        "model.pkl: learned from another model than the one that is in 1.pkl,2.pkl now; --teacher says where it is"
-    )
+    expected = "model.pkl: its teacher was not the model that is now in 1.pkl,2.pkl; give its path with --teacher"
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     result = run("train", "--resume", "--teacher", "", "--epochs", "2", code=1)
     expected = "model.pkl: teacher is 1.pkl,2.pkl in this run; none would be another run"
@@ -480,17 +477,19 @@ def test_a_teacher_has_the_classes_of_the_run_and_is_given_once(bars_folder: Pat
     result = train(bars_folder, "--teacher", "bundled", "--glyphs", "letters", code=1)
     expected = (
         "Error: teacher: bundled: has 10 classes, and the network has 26; "
-        "only models of the same classes can answer together"
+        "only models with the same classes can be combined"
     )
     assert result.stderr.splitlines()[-1] == expected
     same = ["--loss", "discriminative", "--rubbish", 14]
     result = train(bars_folder, "--teacher", "bundled", *same[:2], code=1)
-    expected = "teacher: bundled was trained with rubbish 14, this run has 5; expected --rubbish 14, or another teacher"
+    expected = (
+        "teacher: bundled was trained with rubbish 14, but this run has 5; expected --rubbish 14, or another teacher"
+    )
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     train(bars_folder, "-o", "plain.pkl")
     result = train(bars_folder, "--teacher", "plain.pkl", *same, code=1)
     expected = (
-        "teacher: plain.pkl was trained with loss cross-entropy, which does not learn what is in no class; "
+        "teacher: plain.pkl was trained with loss cross-entropy, which has no rubbish class; "
         "expected a model trained with discriminative"
     )
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
@@ -500,10 +499,10 @@ def test_a_teacher_has_the_classes_of_the_run_and_is_given_once(bars_folder: Pat
     assert result.stderr.splitlines()[-1] == "Error: teacher: 'gone.pkl,'; expected files with a comma between them"
     for twice, name in (("bundled,bundled", "bundled"), ("a.pkl,b.pkl,./a.pkl", "a.pkl")):
         result = train(bars_folder, "--teacher", twice, code=1)
-        expected = f"teacher: {name} was given twice; each model teaches once"
+        expected = f"teacher: {name} is given twice; expected different models"
         assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     result = train(bars_folder, "--teacher", "gone.pkl", code=1)
-    expected = "teacher: gone.pkl: no such file; expected a checkpoint; if it has moved, --teacher says where it is"
+    expected = "teacher: gone.pkl: no such file; expected a checkpoint; if it has moved, give its path with --teacher"
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
 
 
@@ -604,7 +603,7 @@ def test_what_says_when_a_run_ends_may_change_but_not_to_an_earlier_epoch(fitted
     assert len(list(run.train())) == 3
     with pytest.raises(LeNet5Error) as error:
         runs.continued(run.checkpoint(), {})
-    schedule = "all of its cosine schedule; --from begins another run with its model"
+    schedule = "the end of its cosine schedule; begin another run from its model with --from"
     assert str(error.value) == f"has 3 of 3 epochs already, {schedule}"
     assert len(fitted) == 3
 

@@ -237,7 +237,7 @@ def test_a_trial_whose_process_the_system_does_not_grant_is_put_back(
     searching = study(config)
     with pytest.raises(LeNet5Error) as error:
         next(searching.run(1))
-    assert str(error.value) == "trial 1: another process: Too many open files; fewer --threads need less"
+    assert str(error.value) == "trial 1: cannot start its process: Too many open files; use fewer --threads"
     assert [each.state for each in searching._study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
@@ -258,7 +258,7 @@ def test_trials_of_a_machine_that_is_silent_begin_again_here(config: Config) -> 
     assert here._study.trials[1].user_attrs == {"attempt": 2}
     assert here._study.ask(here.space).params == trial.params
     ended = SimpleNamespace(recv=lambda: None)
-    back = other._hear(search._Running(trial, SimpleNamespace(), ended, attempt=1, epochs=2))
+    back = other._receive(search._Running(trial, SimpleNamespace(), ended, attempt=1, epochs=2))
     assert (back.number, back.reason, back.lost) == (1, "another machine took it over", True)
 
 
@@ -321,16 +321,16 @@ def test_a_study_knows_what_it_is_about(config: Config, bars_folder: Path) -> No
     fewer = {"lr": SPACE["lr"]}
     choice = {**SPACE, "augment": CategoricalDistribution(["none", "affine"])}
     for other, space, there in (
-        (replace(config, seed=4), SPACE, "seed is 3 there, and 4 here"),
-        (replace(config, epochs=5), SPACE, "epochs is 2 there, and 5 here"),
-        (config, wider, "lr is from 0.001 to 0.1, log there, and from 0.001 to 1.0 here"),
-        (config, fewer, "batch_size is from 5 to 50 there, and 10 here"),
-        (config, choice, "augment is 'none' there, and one of none, affine here"),
-        (replace(config, data="builtin:200"), SPACE, "its images are others than those of builtin:200"),
+        (replace(config, seed=4), SPACE, "seed is 3 there, but 4 here"),
+        (replace(config, epochs=5), SPACE, "epochs is 2 there, but 5 here"),
+        (config, wider, "lr is from 0.001 to 0.1, log there, but from 0.001 to 1.0 here"),
+        (config, fewer, "batch_size is from 5 to 50 there, but 10 here"),
+        (config, choice, "augment is 'none' there, but one of none, affine here"),
+        (replace(config, data="builtin:200"), SPACE, "its images are not those of builtin:200"),
     ):
         with pytest.raises(LeNet5Error) as error:
             study(other, storage, space)
-        assert str(error.value) == f"journal.log: another study: {there}; name a new file, or search as it does"
+        assert str(error.value) == f"journal.log: another study: {there}; name a new file, or use the same settings"
     bars_folder.rename("elsewhere")
     assert study(replace(config, data="elsewhere"), storage).trials == []
 
@@ -348,14 +348,14 @@ def test_a_study_knows_its_glyphs_and_its_teacher_by_what_is_in_them(config: Con
     study(config, storage)
     assert study(config, storage).trials == []
     for sheet, seed, there in (
-        (theirs, 1, "its glyphs are others than those of own.txt"),
-        (ours._replace(names=tuple("1023456789")), 1, "its glyphs are others than those of own.txt"),
-        (ours, 2, "its teacher's parameters are others than those of own.pkl"),
+        (theirs, 1, "its glyphs are not those of own.txt"),
+        (ours._replace(names=tuple("1023456789")), 1, "its glyphs are not those of own.txt"),
+        (ours, 2, "its teacher's parameters are not those of own.pkl"),
     ):
         put(sheet, seed)
         with pytest.raises(LeNet5Error) as error:
             study(config, storage)
-        assert str(error.value) == f"journal.log: another study: {there}; name a new file, or search as it does"
+        assert str(error.value) == f"journal.log: another study: {there}; name a new file, or use the same settings"
     choice: Space = {"teacher": CategoricalDistribution(["own.pkl", ""])}
     searched = study(config, Path("searched.log"), choice)
     assert study(replace(config, teacher=""), Path("searched.log"), choice).trials == searched.trials
@@ -468,11 +468,11 @@ def test_a_search_needs_images_held_out(config: Config) -> None:
     with pytest.raises(LeNet5Error) as error:
         study(replace(config, validation=0), Path("journal.log"))
     assert str(error.value) == (
-        f"validation: no image of {config.data} is held out; trials are compared on them; set validation"
+        f"validation: no validation images of {config.data}; trials are compared on them; set validation"
     )
     with pytest.raises(LeNet5Error) as error:
         study(replace(config, validation=300), Path("journal.log"))
-    assert str(error.value) == "validation: 300 of 300 images; none would be left"
+    assert str(error.value) == "validation: 300 of 300 images; none would be left to train on"
     assert not Path("journal.log").exists()
     assert Search.held_out(sources.load(config.data, "train")) == 50
 

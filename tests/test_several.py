@@ -62,7 +62,7 @@ def test_a_trial_apart_tells_data_that_is_not_there_from_settings_that_do_not_fi
     sent: list[Any] = []
     for settings in ({"data": str(bars_folder), "validation": 300}, {"data": "none/here"}):
         several.train_trial(settings, SimpleNamespace(send=sent.append))  # type: ignore[arg-type]
-    assert sent[0] == "validation: 300 of 300 images; none would be left"
+    assert sent[0] == "validation: 300 of 300 images; none would be left to train on"
     assert isinstance(sent[1], LeNet5Error)
     assert str(sent[1]) == "none/here: no such folder or file; if it has moved, give its new path"
     assert len(sent) == 2
@@ -147,7 +147,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def new_queue() -> Any:
         assert seen.tracked  # by a tracker that was started for it
-        if seen.lacking == "shared memory":
+        if seen.lacking == "cannot use shared memory":
             raise OSError(errno.EROFS, "Read-only file system")
         made: Any = queue.Queue()
         made.cancel_join_thread = lambda: None
@@ -162,7 +162,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Any:
             self.exitcode = seen.exitcode
 
         def start(self) -> None:
-            if seen.lacking == "another process" and seen.started:
+            if seen.lacking == "cannot start a process" and seen.started:
                 raise OSError(errno.EMFILE, "Too many open files")
             self.pid = 1
             seen.started.append((self.place, self.config.seed, self.output, self.inputs.get().threads))
@@ -225,12 +225,12 @@ def test_a_run_whose_process_dies_without_a_word_is_named_and_the_others_ended(b
 
 @pytest.mark.parametrize(
     ("what", "reason", "ended"),
-    [("shared memory", "Read-only file system", []), ("another process", "Too many open files", [0])],
+    [("cannot use shared memory", "Read-only file system", []), ("cannot start a process", "Too many open files", [0])],
 )
 def test_what_the_system_does_not_grant_to_runs_is_named(beside: Any, what: str, reason: str, ended: list[int]) -> None:
     seen, run = beside
     seen.lacking = what
-    said = rf"^--runs: {what}: {reason}; --runs 1 --threads 1, once for each seed, needs none$"
+    said = rf"^--runs: {what}: {reason}; train one seed at a time with --runs 1 --threads 1$"
     with pytest.raises(LeNet5Error, match=said):
         list(run(2))
     assert (seen.joined, seen.terminated) == (ended, ended)

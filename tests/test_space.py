@@ -48,8 +48,8 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
         ("lr = { low = 0, high = 1, log = true }",
          "line 1: lr: from 0 to 1 has no logarithm; expected low to be above 0, or log = false"),
         ("lr = { low = 0, high = 1, log = 1 }", "line 1: lr: log = 1; expected true or false"),
-        ("lr = { low = 0, high = 1, lag = true }", "line 1: lr: lag is not in a range; did you mean log?"),
-        (f"lr = {{ low = 0, high = 1, {70 * 'x'} = 1 }}", f"line 1: lr: {60 * 'x'} is not in a range;"
+        ("lr = { low = 0, high = 1, lag = true }", "line 1: lr: lag is not a key of a range; did you mean log?"),
+        (f"lr = {{ low = 0, high = 1, {70 * 'x'} = 1 }}", f"line 1: lr: {60 * 'x'} is not a key of a range;"
          " these are: high, log, low"),
         ("lr = { low = -1, high = 1 }", "line 1: lr: -1; expected 0 or more"),
         ("lr = { low = 0, high = inf }", "line 1: lr: inf; expected a finite number"),
@@ -65,7 +65,7 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
         ("validation = [1, 2]",
          "line 1: validation: decides how trials are compared, so it must be the same for all; leave it out"),
         ("rehearse = [0.0, 0.5]",
-         "line 1: rehearse: no trial starts from a model, whose data it could rehearse; leave it out"),
+         "line 1: rehearse: trials do not start from a model with data to rehearse; leave it out"),
         ("lr = ", "line 1: not TOML: Invalid value"),
         ('{"lr": 1}', "looks like JSON; expected a TOML file of ranges of settings"),
     ],

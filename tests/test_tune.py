@@ -200,7 +200,7 @@ def test_a_setting_goes_with_what_is_searched(how: list[object]) -> None:
 def test_refusals(how: list[object], bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = run(*how, "--validation", 0, code=1).stderr.splitlines()[-1]
     assert said == (
-        f"Error: validation: no image of {bars_folder} is held out; trials are compared on them; set validation"
+        f"Error: validation: no validation images of {bars_folder}; trials are compared on them; set validation"
     )
     said = run(*how, "--time", "soon", code=2).stderr.splitlines()[-1]
     assert said == "Error: --time: 'soon'; expected a time such as 90s, 10m or 1h30m"

@@ -153,7 +153,7 @@ class _Process:
         try:
             self._process = subprocess.Popen(line, stdin=pipe, stdout=pipe, bufsize=0, **alone)  # noqa: S603
         except OSError as error:
-            raise LeNet5Error(f"another process: {error.strerror}; --threads 1 needs none") from None
+            raise LeNet5Error(f"cannot start a process: {error.strerror}; --threads 1 needs none") from None
 
     def __enter__(self) -> Self:
         return self

@@ -325,7 +325,7 @@ class Ranks:
             self._failed = True
             names = ", ".join(map(self.name, silent or [awaited or 0]))
             kind = LeNet5Error if self.leader or 0 not in silent else UnheardError
-            raise kind(f"{names}: no answer for {self.timeout:g} seconds; --timeout sets how long that may take")
+            raise kind(f"{names}: no answer for {self.timeout:g} seconds; --timeout sets the limit")
 
     def _silent(self, question: int) -> list[int]:
         """Ping the other ranks, and return those that have not answered within ``GRACE``."""
@@ -408,7 +408,7 @@ def join(timeout: float) -> Ranks:
         raise LeNet5Error(message) from None
     if MPI.COMM_WORLD.size != (place.size or MPI.COMM_WORLD.size):
         library = MPI.Get_library_version().partition("\n")[0].strip()
-        there = f"the launcher started {place.size} ranks, of which the library of mpi4py knows {MPI.COMM_WORLD.size}"
+        there = f"the launcher started {place.size} ranks, but the library of mpi4py sees {MPI.COMM_WORLD.size}"
         raise LeNet5Error(f"{there}; expected the mpiexec of {library}")
     ranks = Ranks(MPI.COMM_WORLD, MPI.Status, timeout)
     ranks._guard = _start_guard(ranks.rank)

@@ -68,7 +68,7 @@ def train(
             or exists.
     """
     _demand_type(
-        "config", config, Config | PathLike, "a Config, a preset's name or a TOML file; settings are named beside it"
+        "config", config, Config | PathLike, "a Config, a preset's name or a TOML file; pass settings as keywords"
     )
     _demand_type("start", start, PathLike, f"the path of a checkpoint, or {BUNDLED!r}")
     _demand_type("output", output, PathLike, "the path of a checkpoint")
@@ -153,10 +153,9 @@ def to_rehearse(config: Config, start: Checkpoint) -> sources.Split | None:
     try:
         return load(Config(data=name, **how), "train", start.names)
     except sources.AbsentError as error:
-        advice = "put it back there, or leave out --rehearse"
+        advice = "put it back, or leave out --rehearse"
         if isinstance(error, sources.DownloadError):
-            fetch = f"lenet5 data fetch {name}, where there is a network, brings it into the cache"
-            advice = f"{fetch}, and without --rehearse it is not needed"
+            advice = f"run lenet5 data fetch {name} where there is a network, or leave out --rehearse"
         trained = "the model to start from was trained on it"
         raise LeNet5Error(f"rehearse: {error.problem}; {trained}; {advice}") from None
 
@@ -198,11 +197,12 @@ class Run:
                 a class; the classes do not fit drawn images; or there is nothing to rehearse.
         """
         if config.validation >= len(split.labels):
-            raise LeNet5Error(f"validation: {config.validation} of {len(split.labels)} images; none would be left")
+            there = f"validation: {config.validation} of {len(split.labels)} images"
+            raise LeNet5Error(f"{there}; none would be left to train on")
         self.config = config
         self.split = split
         if config.patience and not config.validation:
-            raise LeNet5Error("patience: there are no images to validate on; set validation too, or patience to 0")
+            raise LeNet5Error("patience: there are no validation images; set validation too, or patience to 0")
         if config.rehearse and rehearsed is None:
             raise LeNet5Error("rehearse: there is no model to start from; train --from takes one")
         self.network = LeNet5(config, sheet)
@@ -238,8 +238,8 @@ class Run:
             LeNet5Error: the file is not the checkpoint of a run, was trained on other images, or is finished.
         """
         if saved.data.get("sha256") != split.sha256:
-            there = f"was trained on other images than those of {split.source}"
-            raise LeNet5Error(f"{saved.where}{there}; --data says where its own are, and --from begins another run")
+            there = f"was not trained on the images of {split.source}"
+            raise LeNet5Error(f"{saved.where}{there}; give its own with --data, or begin another run with --from")
         config = config or continued(saved, {})
         if "from" not in saved.data:
             run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
@@ -250,20 +250,21 @@ class Run:
             rehearsed = to_rehearse(config, replace(saved, data=first, config=how))
             run = cls(config, split, saved, rehearsed, saved.sheet)
             if rehearsed and rehearsed.sha256 != saved.data.get("rehearsed_sha256"):
-                there = f"rehearsed other images than those of {rehearsed.source}"
-                raise LeNet5Error(f"{saved.where}{there}; put its own back there, or begin another run")
+                there = f"rehearsed images that differ from those of {rehearsed.source}"
+                raise LeNet5Error(f"{saved.where}{there}; put its own back, or begin another run")
             run._origin = {name: value for name, value in saved.data.items() if name not in run._images()}
             run.started_at = None  # the network is not the starting model any more
         if run.teacher_sha256 != saved.data.get("teacher_sha256", ""):
-            there = f"learned from another model than the one that is in {config.teacher} now"
-            raise LeNet5Error(f"{saved.where}{there}; --teacher says where it is")
+            there = f"its teacher was not the model that is now in {config.teacher}"
+            raise LeNet5Error(f"{saved.where}{there}; give its path with --teacher")
         run._take_up(saved)
         return run
 
     def _take_up(self, saved: Checkpoint) -> None:
         validated = [epoch.epoch for epoch in saved.history if epoch.validation_accuracy is not None]
         if not saved.history or len(validated) != (saved.epoch if self.config.validation else 0):
-            raise LeNet5Error(f"{saved.where}its history is not that of a run; only what train saved can be resumed")
+            expected = "only a checkpoint saved by train can be resumed"
+            raise LeNet5Error(f"{saved.where}its history is not that of a run; {expected}")
         self.history = list(saved.history)
         self._best_quality = max(self._best_quality, *(quality(each, self.fine_tuned) for each in self.history))
         self.network.assign(saved.pairs, saved.where)
@@ -271,7 +272,7 @@ class Run:
         state = self._state()
         if _shapes(saved.state) != _shapes(state):
             optimizer = self.config.optimizer
-            raise LeNet5Error(f"{saved.where}the state of its {optimizer} is not there; it cannot be resumed")
+            raise LeNet5Error(f"{saved.where}the state of the {optimizer} optimiser is missing; it cannot be resumed")
         for name, value in saved.state.items():
             state[name][...] = value
 
@@ -359,8 +360,8 @@ class Run:
         """Raise LeNet5Error if the checkpoint would be too large to be read again."""
         size = sum(array.nbytes for array in (self.network.parameters, *self._state().values()))
         if size > checkpoint.SIZE_LIMIT - HISTORY:
-            there = f"maps: a checkpoint of {self.config.maps} with what {self.config.optimizer} needs to resume"
-            limit = f"no checkpoint of more than {checkpoint.SIZE_LIMIT:,} is read"
+            there = f"maps: a checkpoint of {self.config.maps} with the state of {self.config.optimizer}"
+            limit = f"checkpoints of more than {checkpoint.SIZE_LIMIT:,} are not read"
             raise LeNet5Error(f"{there} has {size:,} bytes; expected fewer maps: {limit}")
 
     @property
@@ -420,11 +421,11 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
         LeNet5Error: the checkpoint has no settings, another setting would be changed, or the run is finished.
     """
     if not saved.config:
-        raise LeNet5Error(f"{saved.where}does not say how it was trained; a run of lenet5 can be resumed")
+        raise LeNet5Error(f"{saved.where}has no training settings; only a checkpoint saved by train can be resumed")
     unknown = saved.config.keys() - known(saved.config).keys()
     if unknown:
-        there = f"{min(unknown)} is a setting that this lenet5 does not know"
-        raise LeNet5Error(f"{saved.where}{there}; resume it with the version that made it")
+        there = f"{min(unknown)} is not a setting of this version of lenet5"
+        raise LeNet5Error(f"{saved.where}{there}; resume it with the one that saved it")
     config = Config(**saved.config)
     free = set(FREE if config.schedule == "exponential" else FREE[1:])
     if config.teacher and changes.get("teacher"):
@@ -433,17 +434,18 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
         own = getattr(config, name)
         if value != own and name not in free:
             was, would = ("none" if each == "" else each for each in (own, value))
-            there, other = (", all of its cosine schedule", ", which --from begins") if name == "epochs" else ("", "")
+            cosine = (", the end of its cosine schedule", "; begin one with --from")
+            there, other = cosine if name == "epochs" else ("", "")
             raise LeNet5Error(f"{saved.where}{name} is {was} in this run{there}; {would} would be another run{other}")
     config = replace(config, **{name: value for name, value in changes.items() if name in free})  # type: ignore[arg-type]
     if config.patience and not config.validation:
-        raise LeNet5Error(f"{saved.where}no images are held out in this run, so patience has no effect; leave it out")
+        raise LeNet5Error(f"{saved.where}this run has no validation images, so patience has no effect; leave it out")
     if saved.epoch >= config.epochs:
         more = saved.epoch > config.epochs
         of = f"epochs already, more than {config.epochs}" if more else f"of {config.epochs} epochs already"
         ended = f"{saved.where}has {saved.epoch} {of}"
         if "epochs" not in free:
-            raise LeNet5Error(f"{ended}, all of its cosine schedule; --from begins another run with its model")
+            raise LeNet5Error(f"{ended}, the end of its cosine schedule; begin another run from its model with --from")
         raise LeNet5Error(f"{ended}; give a larger --epochs to continue")
     return config
 
@@ -457,9 +459,9 @@ def why_ended(history: list[Epoch], config: Config, *, late: bool) -> str:
     scores = [epoch.validation_accuracy or 0 for epoch in history]
     if patience and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience]):
         none = (
-            "The last epoch validated no better"
+            "Validation accuracy has not improved in the last epoch"
             if patience == 1
-            else f"No epoch of the last {patience} validated better"
+            else f"Validation accuracy has not improved for {patience} epochs"
         )
         return f"{none}; the {config.keep} is kept."
     if late and len(history) < config.epochs:
@@ -510,12 +512,12 @@ def _demand_drawable(config: Config, names: tuple[str, ...]) -> None:
     """
     first = names[: len(glyphs.DIGITS)]
     if config.drawn and first != glyphs.DIGITS:
-        there = f"drawn: the glyph sheet {glyphs.difference(first, glyphs.DIGITS, 'what is drawn')}"
+        there = f"drawn: the glyph sheet {glyphs.difference(first, glyphs.DIGITS, 'the drawn set')}"
         raise LeNet5Error(f"{there}; expected the ten digits before all others; leave it out")
     for name in names:
         character = glyphs.composed(name)
         if config.nondigits and len(character) == 1 and not character.isdecimal():
-            there = f"nondigits: letters and signs are among what is drawn, and {name} is a class"
+            there = f"nondigits: the drawn images include letters and signs, but {name} is a class"
             raise LeNet5Error(f"{there}; leave it out")
 
 
@@ -530,11 +532,11 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
     names = config.teacher.split(",")
     for path in (paths := [Path(name) for name in names]):
         if paths.count(path) > 1:
-            raise LeNet5Error(f"teacher: {path} was given twice; each model teaches once")
+            raise LeNet5Error(f"teacher: {path} is given twice; expected different models")
     try:
         saved = [checkpoint.read(name) for name in names]
     except LeNet5Error as error:
-        raise LeNet5Error(f"teacher: {error}; if it has moved, --teacher says where it is") from None
+        raise LeNet5Error(f"teacher: {error}; if it has moved, give its path with --teacher") from None
     members = [LeNet5.restore(each) for each in saved]
     together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
     for name, member in zip(names, members, strict=True):
@@ -551,10 +553,10 @@ def _demand_same_rubbish(name: str, teacher: Config, config: Config) -> None:
     if config.loss != "discriminative":
         return
     if teacher.loss != config.loss:
-        there = f"teacher: {name} was trained with loss {teacher.loss}, which does not learn what is in no class"
+        there = f"teacher: {name} was trained with loss {teacher.loss}, which has no rubbish class"
         raise LeNet5Error(f"{there}; expected a model trained with {config.loss}")
     if teacher.rubbish != config.rubbish:
-        there = f"teacher: {name} was trained with rubbish {teacher.rubbish:g}, this run has {config.rubbish:g}"
+        there = f"teacher: {name} was trained with rubbish {teacher.rubbish:g}, but this run has {config.rubbish:g}"
         raise LeNet5Error(f"{there}; expected --rubbish {teacher.rubbish:g}, or another teacher")
 
 

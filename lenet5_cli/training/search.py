@@ -119,7 +119,7 @@ class Search:
         """
         if not config.validation:
             raise LeNet5Error(
-                f"validation: no image of {split.source} is held out; trials are compared on them; set validation"
+                f"validation: no validation images of {split.source}; trials are compared on them; set validation"
             )
         run = Run(replace(config, seed=0), split)  # raises an error if no trial could train
         _demand_readable(space, config)
@@ -221,7 +221,7 @@ class Search:
                     continue
                 for events in wait(list(running), pause):
                     each = running[events]  # type: ignore[index]
-                    if ended := self._hear(each):
+                    if ended := self._receive(each):
                         del running[each.events]
                         each.close()
                         yield ended
@@ -229,7 +229,7 @@ class Search:
             for each in running.values():
                 each.close()
             for each in running.values():
-                self._again(each.trial, each.attempt)
+                self._retry(each.trial, each.attempt)
 
     def _in(self, *states: TrialState) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=states)
@@ -265,17 +265,18 @@ class Search:
             asdict(Config()) | found["settings"] | found["space"]
         )  # defaults for settings that are newer than the journal
         differing = [
-            f"{name} is {_said(there[name])} there, and {_said(here[name])} here"
+            f"{name} is {_in_words(there[name])} there, but {_in_words(here[name])} here"
             for name in here
             if there[name] != here[name]
         ]
         differing += [
-            f"its {what} others than those of {getattr(self.config, name)}"
+            f"its {what} not those of {getattr(self.config, name)}"
             for name, what in READ.items()
             if name not in self.space and found.get(name, own[name]) != own[name]  # an older journal says less
         ]
         if differing:
-            raise LeNet5Error(f"{self._where}: another study: {differing[0]}; name a new file, or search as it does")
+            where = f"{self._where}: another study: {differing[0]}"
+            raise LeNet5Error(f"{where}; name a new file, or use the same settings")
 
     def _begin(self) -> "_Running":
         """Ask Optuna for settings, and start a trial with them."""
@@ -293,13 +294,13 @@ class Search:
             with ctrl_c_held_back():
                 process.start()
         except OSError as error:
-            self._again(trial, attempt)
-            there = f"trial {trial.number + 1}: another process: {error.strerror}"
-            raise LeNet5Error(f"{there}; fewer --threads need less") from None
+            self._retry(trial, attempt)
+            there = f"trial {trial.number + 1}: cannot start its process: {error.strerror}"
+            raise LeNet5Error(f"{there}; use fewer --threads") from None
         sender.close()  # so that reading ends when the process does
         return _Running(trial, process, events, attempt, settings["epochs"])
 
-    def _hear(self, each: "_Running") -> Trial | None:
+    def _receive(self, each: "_Running") -> Trial | None:
         """Receive the next event of a trial; return the trial if it has ended."""
         try:
             event = each.events.recv()
@@ -335,10 +336,10 @@ class Search:
             raise LeNet5Error(
                 f"trial {each.trial.number + 1}: {said}, as {RETRIES} times before; fewer --threads need less memory"
             )
-        self._again(each.trial, each.attempt + 1)
+        self._retry(each.trial, each.attempt + 1)
         return _ended(each.frozen)._replace(reason=said, lost=True)
 
-    def _again(self, trial: "optuna.Trial | FrozenTrial", attempt: int) -> None:
+    def _retry(self, trial: "optuna.Trial | FrozenTrial", attempt: int) -> None:
         """Mark a trial as failed, and enqueue its settings to be tried again."""
         try:
             self._study.tell(trial.number, state=TrialState.FAIL)
@@ -357,7 +358,7 @@ class Search:
             begun = trial.datetime_start.timestamp() if trial.datetime_start else now
             searcher = str(trial.user_attrs.get("searcher"))
             if searcher != self._me and now - signs.get(searcher, begun) > SILENCE:
-                self._again(trial, trial.user_attrs.get("attempt", 1))
+                self._retry(trial, trial.user_attrs.get("attempt", 1))
 
 
 @dataclass
@@ -424,7 +425,7 @@ def _study(storage: Path | None) -> Study:
         return optuna.create_study(pruner=pruner, direction="maximize")
     lock = JournalFileOpenLock(str(storage))
     if storage.exists():
-        _mend(storage, lock)
+        _repair(storage, lock)
     try:
         journal = JournalStorage(_Journal(str(storage), lock))
         names = [study.study_name for study in journal.get_all_studies()]
@@ -452,7 +453,7 @@ def _is_sound(trial: FrozenTrial) -> bool:
     return numbers and isinstance(ended.settings, dict) and isinstance(ended.reason, str)
 
 
-def _mend(storage: Path, lock: JournalFileOpenLock) -> None:
+def _repair(storage: Path, lock: JournalFileOpenLock) -> None:
     """Cut off an incomplete last line of a journal, as after a power failure: what is appended would be unreadable.
 
     Raises:
@@ -504,7 +505,7 @@ def _digest(sheet: Sheet) -> str:
     return hashlib.sha256(sheet.codes.tobytes() + "\n".join(sheet.names).encode()).hexdigest()
 
 
-def _said(part: Any) -> str:
+def _in_words(part: Any) -> str:
     """Return the value or distribution of a setting in words, for a message."""
     if not isinstance(part, dict):
         return shown(part)

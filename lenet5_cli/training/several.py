@@ -124,7 +124,7 @@ def _train_here(own: Runs, shared: Shared, stopped: Callable[[], bool]) -> Gener
     Closing the generator ends the processes.
     """
     spawn = multiprocessing.get_context("spawn")
-    with _granted("shared memory"):
+    with _resource_errors("cannot use shared memory"):
         start_tracker()
         events, inputs = spawn.Queue(), spawn.Queue()  # a checkpoint is too large for the arguments of a new process
     inputs.cancel_join_thread()  # a process that ends early does not take its own
@@ -140,7 +140,7 @@ def _train_here(own: Runs, shared: Shared, stopped: Callable[[], bool]) -> Gener
                 place, process = waiting.pop(0)
                 running[place] = process
                 inputs.put(shared)
-                with _granted("another process"), ctrl_c_held_back():
+                with _resource_errors("cannot start a process"), ctrl_c_held_back():
                     process.start()
             dead = [place for place, process in running.items() if process.exitcode is not None]
             try:
@@ -169,12 +169,12 @@ def _end(process: Any) -> None:
 
 
 @contextmanager
-def _granted(what: str) -> Iterator[None]:
-    """Turn the system's refusal of what runs side by side need into an error that says what to do without it."""
+def _resource_errors(what: str) -> Iterator[None]:
+    """Turn an error of the system, for want of a resource, into one that says how to do without it."""
     try:
         yield
     except OSError as error:
-        hint = "--runs 1 --threads 1, once for each seed, needs none"
+        hint = "train one seed at a time with --runs 1 --threads 1"
         raise LeNet5Error(f"--runs: {what}: {error.strerror}; {hint}") from None
 
 

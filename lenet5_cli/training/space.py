@@ -56,7 +56,7 @@ def _distribution(setting: Field[Any], given: Any) -> BaseDistribution:
     if name in KEPT:
         raise LeNet5Error(f"{name}: decides how trials are compared, so it must be the same for all; leave it out")
     if name == "rehearse":
-        raise LeNet5Error(f"{name}: no trial starts from a model, whose data it could rehearse; leave it out")
+        raise LeNet5Error(f"{name}: trials do not start from a model with data to rehearse; leave it out")
     if isinstance(given, list):
         for value in given:
             check(setting, value)
@@ -76,7 +76,7 @@ def _range(setting: Field[Any], given: Any, kind: type[IntDistribution | FloatDi
         raise LeNet5Error(f"{name}: {shown(given)}; expected a range such as {example}, or a list of choices")
     known = {"low", "high", "log"}
     for key in given.keys() - known:
-        raise LeNet5Error(f"{name}: {key[:60]} is not in a range{nearest(key[:60], known)}")
+        raise LeNet5Error(f"{name}: {key[:60]} is not a key of a range{nearest(key[:60], known)}")
     low, high, log = given["low"], given["high"], given.get("log", False)
     check(setting, low)
     check(setting, high)
