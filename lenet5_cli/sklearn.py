@@ -168,8 +168,8 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"classes: {unique_labels(classes)}; expected the same as before, {self.classes_}")
         with self._all_or_nothing():
             images, y = self._checked(X, y, classes=self.classes_ if classes is None else classes, reset=first)
-            if foreign := set(np.unique(y)) - set(self.classes_):
-                raise ValueError(f"y: {min(map(str, foreign))} is not one of the classes {self.classes_}")
+            if unknown := set(np.unique(y)) - set(self.classes_):
+                raise ValueError(f"y: {min(map(str, unknown))} is not one of the classes {self.classes_}")
             own = self._config()
             config = replace(own, schedule="exponential", lr_decay=1.0, warmup=0.0, validation=0, patience=0)
             if first:

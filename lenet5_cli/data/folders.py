@@ -106,8 +106,8 @@ def load(
     top, fraction = folder, test_fraction
     if (folder / "train").is_dir():
         apart = is_split(folder)
-        if not apart and (beside := [other for other in _classes(folder) if other != "train"]):
-            names = f"folders train and {', '.join(beside)}"
+        if not apart and (others := [other for other in _classes(folder) if other != "train"]):
+            names = f"folders train and {', '.join(others)}"
             raise LeNet5Error(f"{folder}: {names}; expected train and test, or a folder of pictures for each class")
         top, fraction = folder / (split if apart else "train"), -1.0 if apart else test_fraction
     there = scan(top, whole=split == "train")

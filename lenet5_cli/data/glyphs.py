@@ -123,9 +123,9 @@ def files(path: str | PathLike[str], sheet: Sheet) -> list[Path]:
     The names of the ten digits are left out, unless a file of names exists: it would be read as theirs.
     """
     path = Path(path)
-    beside = _names_path(path)
-    named = path.suffix.lower() == ".png" and (sheet.names != DIGITS or beside.exists())
-    return [path, beside] if named else [path]
+    names_file = _names_path(path)
+    named = path.suffix.lower() == ".png" and (sheet.names != DIGITS or names_file.exists())
+    return [path, names_file] if named else [path]
 
 
 def write(path: str | PathLike[str], sheet: Sheet, scale: int = 1) -> None:
@@ -134,9 +134,9 @@ def write(path: str | PathLike[str], sheet: Sheet, scale: int = 1) -> None:
     Raises:
         LeNet5Error: the name ends otherwise, the image could not be read again, or a file cannot be written.
     """
-    path, most = Path(path), _largest_scale(len(sheet.names))
-    if scale > most:
-        raise LeNet5Error(f"{path}: {len(sheet.names)} glyphs enlarged {scale} times; expected at most {most} times")
+    path, largest = Path(path), _largest_scale(len(sheet.names))
+    if scale > largest:
+        raise LeNet5Error(f"{path}: {len(sheet.names)} glyphs enlarged {scale} times; expected at most {largest} times")
     drawn = BytesIO()
     match path.suffix.lower():
         case ".png":
@@ -268,9 +268,9 @@ def _decoded(sheet: bytes, path: Path, expected: str) -> str:
 
 def _check_bitmap(bitmap: _Bitmap, name: str, path: Path) -> None:
     for number, row in bitmap.rows:
-        foreign = re.search("[^#.]", row)
-        if foreign:
-            there = f"{foreign[0]!r} in column {foreign.start() + 1} of glyph {name}"
+        invalid = re.search("[^#.]", row)
+        if invalid:
+            there = f"{invalid[0]!r} in column {invalid.start() + 1} of glyph {name}"
             raise LeNet5Error(f"{path}: line {number}: {there}; expected '#' for ink or '.' for paper")
         if len(row) != COLUMNS:
             raise LeNet5Error(
@@ -327,8 +327,8 @@ def checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _count(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 'es' if thing.endswith('s') else 's'}"
+def _count(count: int, singular: str) -> str:
+    return f"{count:,} {singular}{'' if count == 1 else 'es' if singular.endswith('s') else 's'}"
 
 
 def _from_image(sheet: bytes, path: Path) -> Sheet:
@@ -344,8 +344,8 @@ def _from_image(sheet: bytes, path: Path) -> Sheet:
             image = Image.alpha_composite(paper, image.convert("RGBA"))
         pixels = np.asarray(image.convert("RGB"))
     ink = (pixels == 0).all(axis=2)
-    if foreign := _first(~ink & (pixels != 255).any(axis=2)):
-        y, x = foreign
+    if invalid := _first(~ink & (pixels != 255).any(axis=2)):
+        y, x = invalid
         there = f"the pixel at x={x}, y={y} is #{pixels[y, x].tobytes().hex()}"
         raise LeNet5Error(f"{path}: {there}; expected black (#000000) or white (#ffffff)")
     strip = ink[::scale, ::scale]
@@ -370,13 +370,13 @@ def _largest_scale(count: int) -> int:
 
 def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> int:
     """Return how many times the strip is enlarged, from the image's header, so that no huge image is decoded."""
-    width, most = COLUMNS * len(names or DIGITS), _largest_scale(len(names or DIGITS))
-    scale = min(max(image.width // width, 1), most)
+    width, largest = COLUMNS * len(names or DIGITS), _largest_scale(len(names or DIGITS))
+    scale = min(max(image.width // width, 1), largest)
     if image.size != (scale * width, scale * ROWS):
         there = f"{image.width}x{image.height} pixels"
         of = f"for the {len(names)} names in {_names_path(path).name}" if names else "for the ten digits"
         hint = "" if names else f"; put other names into {_names_path(path).name}, one per line"
-        expected = f"{width}x{ROWS} {of}, or enlarged 2 to {most} times{hint}"
+        expected = f"{width}x{ROWS} {of}, or enlarged 2 to {largest} times{hint}"
         raise LeNet5Error(f"{path}: {there}; expected {expected}")
     if _TILE in getattr(image, "tag_v2", {}):  # a tile may be far larger than the image
         raise LeNet5Error(f"{path}: a tiled TIFF; expected one in strips")
@@ -387,10 +387,10 @@ def _scale(image: "Image.Image", path: Path, names: tuple[str, ...] | None) -> i
 
 def _demand_characters(font: "ImageFont.FreeTypeFont", names: tuple[str, ...], where: str, hint: str) -> None:
     """Refuse a character that a font lacks: it draws all of those alike."""
-    lacking = font.getmask(_NO_CHARACTER)
+    missing = font.getmask(_NO_CHARACTER)
     for name in names:
         mask = font.getmask(name)
-        if mask.getbbox() and (mask.size, bytes(mask)) == (lacking.size, bytes(lacking)):
+        if mask.getbbox() and (mask.size, bytes(mask)) == (missing.size, bytes(missing)):
             raise LeNet5Error(f"{where}: has no glyph for {name}; expected a font with all the characters{hint}")
 
 

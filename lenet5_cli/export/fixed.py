@@ -30,7 +30,7 @@ INT32_MAX = 2**31 - 1
 TABLE_END = 16  # the table goes from -16 to 16, beyond which both functions are flat
 TABLE_BITS = 4  # its entries are 1/16 apart: the error of linear interpolation is below 0.0002
 INTERVALS = 2 * TABLE_END << TABLE_BITS
-PIECE = 100  # images computed together; their windows take some 16 MB
+CHUNK = 100  # images computed together; their windows take some 16 MB
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,17 @@ class FixedPoint:
         """Quantise a layer with the finest scale at which all weights fit their type and all sums an int32."""
         weight, bias = by_output(layer)
         pixels = layer.kernel_size**2 if isinstance(layer, Subsampling) else 1
-        least = TABLE_BITS + self.type.line_bits
+        min_bits = TABLE_BITS + self.type.line_bits
         axes = tuple(range(1, weight.ndim))
         with np.errstate(over="ignore", invalid="ignore"):
-            for bits in range(31, least - 1, -1):
+            for bits in range(31, min_bits - 1, -1):
                 whole = np.rint(weight * scale.step * 2.0**bits)
                 sums = pixels * whole.sum(axis=axes)
-                shift = bits - least
+                shift = bits - min_bits
                 start = (TABLE_END << bits) + ((1 << shift) >> 1)
                 biases = np.rint(bias * 2.0**bits + sums * (scale.low / scale.step)) + start
-                most = pixels * largest * abs(whole).sum(axis=axes) + abs(biases)
-                if abs(whole).max() <= np.iinfo(self.type.weight).max and most.max() <= INT32_MAX:
+                bounds = pixels * largest * abs(whole).sum(axis=axes) + abs(biases)
+                if abs(whole).max() <= np.iinfo(self.type.weight).max and bounds.max() <= INT32_MAX:
                     return Stage(
                         layer, whole.astype(self.type.weight), biases.astype(np.int32), shift, 0.5**bits / scale.step
                     )
@@ -148,8 +148,8 @@ class FixedPoint:
 
     def distances(self, images: NDArray[np.uint8]) -> Integers:
         """Return the squared distances (n, k) of pictures (n, 28, 28) to each code, int32: ``one**2`` is 1."""
-        pieces = [images[start : start + PIECE] for start in range(0, len(images), PIECE)]
-        return np.concatenate([list(self._layers(piece))[-1][1].astype(np.int32) for piece in pieces])
+        chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
+        return np.concatenate([list(self._layers(chunk))[-1][1].astype(np.int32) for chunk in chunks])
 
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return scores (n, k) as ``LeNet5.scores`` does: minus the squared distances."""

@@ -345,10 +345,10 @@ def _alike(pairs: list[list[Array]]) -> list[list[Array]]:
 def _sha256(saved: Checkpoint) -> str:
     """Return the SHA-256 of all that is saved except the seconds, which differ between identical runs."""
     history = [{name: value for name, value in epoch.record().items() if name != "seconds"} for epoch in saved.history]
-    said = [saved.config, saved.epoch, history, saved.data, saved.versions, list(saved.state)]
+    content = [saved.config, saved.epoch, history, saved.data, saved.versions, list(saved.state)]
     if saved.sheet and saved.sheet.names != DIGITS:
-        said.append(list(saved.sheet.names))
-    digest = hashlib.sha256(_pickled(said))
+        content.append(list(saved.sheet.names))
+    digest = hashlib.sha256(_pickled(content))
     codes = saved.sheet.codes if saved.sheet else None
     optional = (value for value in (codes, saved.distances) if value is not None)
     for value in (*(value for pair in saved.pairs for value in pair), *optional, *saved.state.values()):

@@ -304,15 +304,15 @@ class Ranks:
         Raises:
             UnheardError: the leader does not answer.
         """
-        said = str(error) if isinstance(error, LeNet5Error) else _described(error)
+        message = str(error) if isinstance(error, LeNet5Error) else _described(error)
         if not isinstance(error, UnheardError):
-            self._notify(said, 0, _NOTE)
+            self._notify(message, 0, _NOTE)
             end = monotonic() + self.timeout
             while monotonic() < end:
                 self._look()
                 sleep(LONGEST_NAP)
-            said = f"{self.name(self.rank)}: {said}"
-        raise UnheardError(said)
+            message = f"{self.name(self.rank)}: {message}"
+        raise UnheardError(message)
 
     def demand_answers(self, awaited: int | None = None) -> None:
         """Ping all other ranks.
@@ -360,9 +360,9 @@ class Ranks:
         self._answer()
         if self.leader and self._control.iprobe(tag=_NOTE):
             status = self._status()
-            said = self._control.recv(tag=_NOTE, status=status)
+            message = self._control.recv(tag=_NOTE, status=status)
             self._failed = True
-            raise LeNet5Error(f"{self.name(status.source)}: {said}")
+            raise LeNet5Error(f"{self.name(status.source)}: {message}")
 
     def _notify(self, value: object, rank: int, tag: int) -> None:
         self._sent = [each for each in self._sent if not each.Test()]
@@ -428,10 +428,10 @@ def _start_guard(rank: int) -> Any:
     shell = shutil.which("sh")
     if not shell:
         return None
-    said = f"Error: rank {rank} on {_host()}: its process, {os.getpid()}, was killed or has crashed"
+    message = f"Error: rank {rank} on {_host()}: its process, {os.getpid()}, was killed or has crashed"
     # The pause: where all ranks are killed at once, the guards are killed meanwhile and print nothing.
     script = 'trap "" INT TERM; read -r _ || { sleep 1; echo "$1" >&2; }'
-    return subprocess.Popen([shell, "-c", script, "guard", said], stdin=subprocess.PIPE, close_fds=False)  # noqa: S603
+    return subprocess.Popen([shell, "-c", script, "guard", message], stdin=subprocess.PIPE, close_fds=False)  # noqa: S603
 
 
 def _host() -> str:

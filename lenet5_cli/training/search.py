@@ -203,7 +203,7 @@ class Search:
         """
         deadline = time.monotonic() + seconds
         running: dict[Connection, _Running] = {}
-        told = False
+        reported = False
         try:
             while not stopped() and time.monotonic() < deadline:
                 self._beat()
@@ -214,9 +214,9 @@ class Search:
                 if not running:
                     if len(self.trials) >= trials:
                         return
-                    if not told:
+                    if not reported:
                         waiting(trials - len(self.trials))
-                        told = True
+                        reported = True
                     time.sleep(pause)
                     continue
                 for events in wait(list(running), pause):
@@ -331,13 +331,13 @@ class Search:
     def _lost(self, each: "_Running") -> Trial:
         """Let a trial begin again whose process died, for example because the system killed it."""
         each.process.join()
-        said = f"its process ended with exit code {each.process.exitcode}"
+        reason = f"its process ended with exit code {each.process.exitcode}"
         if each.attempt > RETRIES:
             raise LeNet5Error(
-                f"trial {each.trial.number + 1}: {said}, as {RETRIES} times before; fewer --threads need less memory"
+                f"trial {each.trial.number + 1}: {reason}, as {RETRIES} times before; fewer --threads need less memory"
             )
         self._retry(each.trial, each.attempt + 1)
-        return _ended(each.frozen)._replace(reason=said, lost=True)
+        return _ended(each.frozen)._replace(reason=reason, lost=True)
 
     def _retry(self, trial: "optuna.Trial | FrozenTrial", attempt: int) -> None:
         """Mark a trial as failed, and enqueue its settings to be tried again."""
@@ -475,10 +475,10 @@ def _no_journal(storage: Path) -> LeNet5Error:
 
 
 def _ended(trial: FrozenTrial) -> Trial:
-    told = trial.user_attrs
+    attributes = trial.user_attrs
     curve = tuple(accuracy for _, accuracy in sorted(trial.intermediate_values.items()))
-    settings = told.get("settings", trial.params)
-    spent, reason, keep = told.get("seconds", 0.0), told.get("reason", ""), told.get("keep", "best")
+    settings = attributes.get("settings", trial.params)
+    spent, reason, keep = attributes.get("seconds", 0.0), attributes.get("reason", ""), attributes.get("keep", "best")
     return Trial(trial.number + 1, settings, curve, spent, reason, keep=keep)
 
 

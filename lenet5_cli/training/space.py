@@ -24,7 +24,7 @@ except ImportError as error:
 
 KEPT = ("seed", "data", "test_fraction", "as_is", "validation", "max_time")  # must be equal to compare trials
 ROUNDED = 1e-3  # a float is rounded by at most this fraction of its range, to have few digits
-LEAST = 1e-300  # and to multiples of no less than this, as a range may be arbitrarily narrow
+SMALLEST = 1e-300  # and to multiples of no less than this, as a range may be arbitrarily narrow
 
 Space = dict[str, BaseDistribution]
 """A search space: distributions of settings, by name."""
@@ -103,5 +103,5 @@ def rounded(value: Any, distribution: BaseDistribution, start: Any) -> Any:
         return value
     low, high = distribution.low, distribution.high
     width = value * float(np.log(high) - np.log(low)) if distribution.log else high - low
-    places = ceil(-log10(max(2 * ROUNDED * width, LEAST))) if isfinite(width) else 0
+    places = ceil(-log10(max(2 * ROUNDED * width, SMALLEST))) if isfinite(width) else 0
     return min(max(round(value, places), low), high)

@@ -283,11 +283,11 @@ def parts(images: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, images)) for start in range(0, images, size)]
 
 
-def cuts(images: int, most: int = 0) -> list[slice]:
-    """Return the slice of each chunk of a batch, first cut into parts of ``most`` images, by default CAPACITY."""
+def cuts(images: int, limit: int = 0) -> list[slice]:
+    """Return the slice of each chunk of a batch, first cut into parts of ``limit`` images, by default CAPACITY."""
     return [
         slice(part.start + cut.start, part.start + cut.stop)
-        for part in parts(images, most or CAPACITY)
+        for part in parts(images, limit or CAPACITY)
         for cut in chunks(part.stop - part.start)
     ]
 
