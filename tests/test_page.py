@@ -379,7 +379,7 @@ def test_the_models_threshold_decides_what_is_no_digit(opened: Open) -> None:
     assert answers == expected
     draw(page, 2)
     assert answer(page) == "no digit"
-    assert f"farther than {network.threshold:.1f} is no digit" in page.locator("#reason").inner_text()
+    assert f"beyond {network.threshold:.1f} it is no digit" in page.locator("#reason").inner_text()
 
 
 def test_the_page_says_what_its_layers_read_and_what_is_no_class(

@@ -51,7 +51,7 @@ function explained(layer) {
         : `Each map slides ${kernels}.`,
     subsampling: `Each window of ${size} × ${size} becomes one value: its sum, times a weight, plus a bias.`,
     dense: `Each unit sums ${all(maps, "unit")} below, each times a weight.`,
-    rbf: "The nearest glyph is the answer. Dots mark where f6 differs from it: what the distance sums.",
+    rbf: "The nearest glyph is the answer. Dots mark the differences from f6 that the distance sums.",
   }[kind];
 }
 
@@ -226,7 +226,7 @@ function showAnswer(scores) {
     pad.empty
       ? "The answer appears with the first stroke."
       : read === null
-        ? `The nearest glyph is ${first}; farther than ${shown(model.threshold, 1)} is ${none}.`
+        ? `The nearest glyph is ${first}; beyond ${shown(model.threshold, 1)} it is ${none}.`
         : `The nearest glyph is ${first}, then ${next}.`,
   );
   clearTimeout(showAnswer.timer); // to be said once the pen rests, not at every point of a stroke
