@@ -89,7 +89,9 @@ def test_resume_refuses_to_rehearse_other_images(own: Path, bars_folder: Path) -
 
 def test_the_model_is_kept_where_no_epoch_is_better(start: Path, own: Path) -> None:
     result = run("train", *FINE, "--lr", 0, "--data", own)
-    assert "No epoch was better on the images held out than the model it started from: that is kept.\n" in result.stderr
+    assert (
+        "No epoch improved on the starting model's validation accuracy; keeping the starting model.\n" in result.stderr
+    )
     before, after = checkpoint.read(start), checkpoint.read("model.pkl")
     for pair, kept in zip(before.pairs, after.pairs, strict=True):
         np.testing.assert_array_equal(pair[0], kept[0])
@@ -173,7 +175,7 @@ def test_another_network_is_refused(own: Path) -> None:
 
 def test_weights_that_a_model_has_are_not_initialised(start: Path, own: Path) -> None:
     result = run("train", "--from", start, "--init", "lecun", "--data", own, code=2)
-    message = "--init: the initial weights are those of the model of --from; leave it out"
+    message = "--init: the initial weights are those of the --from model; leave it out"
     assert result.stderr.endswith(f"\nError: {message}\n")
     run("train", *FINE, "--epochs", 1, "--config", "quick", "--data", own)  # in which it is written for other runs
 
@@ -191,7 +193,7 @@ def test_no_image_is_held_out_where_none_is_asked_for(start: Path, own: Path) ->
     resumed = checkpoint.read("model.pkl")
     assert (resumed.epoch, without_seconds("model.pkl")) == (4, whole)
     result = run("train", *FINE, "--validation", 0, "--patience", 2, "--data", own, "--overwrite", code=2)
-    message = "--patience: no images are held out to validate on; give --validation too"
+    message = "--patience: there are no validation images; give --validation too"
     assert result.stderr.endswith(f"\nError: {message}\n")
 
 
@@ -211,7 +213,7 @@ def test_several_runs_from_a_model_are_the_single_ones_and_hold_out_the_same_ima
     kept = checkpoint.read("model.pkl").config["seed"]
     assert without_seconds("model.pkl") == without_seconds(f"{kept}.pkl")
     still = run("train", *FINE, "--lr", 0, "--data", own, "--runs", 2, "--overwrite")
-    assert still.stderr.count("that is kept.\n") == 1
+    assert still.stderr.count("keeping the starting model.\n") == 1
     np.testing.assert_array_equal(LeNet5.load("model.pkl").parameters, LeNet5.load("start.pkl").parameters)
 
 
@@ -286,7 +288,7 @@ def test_a_sheet_that_is_given_is_read_though_the_model_had_one_of_its_name(runs
 def test_the_table_of_several_runs_is_of_what_is_kept(own: Path) -> None:
     """It showed the accuracies of epochs that were thrown away."""
     result = run("train", *FINE, "--lr", 5, "--runs", 2, "--data", own)
-    assert "that is kept" in result.stderr
+    assert "keeping the starting model" in result.stderr
     rows = [line.split("│")[1:4] for line in result.stdout.splitlines() if re.match(r"│ +\d", line)]
     accuracies = {row[2].strip(" *") for row in rows}
     validated = train(data=str(own), start="start.pkl", seed=5, epochs=1, lr=0).history[0].validation_accuracy
@@ -313,7 +315,7 @@ def test_of_runs_as_accurate_the_one_of_the_smallest_loss_is_kept(own: Path) -> 
 
 def test_rehearsal_needs_a_model(bars_folder: Path) -> None:
     result = run("train", "--data", bars_folder, "--rehearse", 0.5, code=2)
-    message = "--rehearse mixes in what the model of --from was trained on; give --from too"
+    message = "--rehearse mixes in training images of the --from model; give --from too"
     assert result.stderr.endswith(f"\nError: {message}\n")
     Path("mine.toml").write_text("rehearse = 0.5\n")
     result = run("train", "--data", bars_folder, "--config", "mine.toml", code=1)
@@ -367,7 +369,7 @@ def test_fewer_images_than_are_to_be_rehearsed_are_said(
     options = ["--rehearse", fraction, "--validation", 60, "--drawn", 60, "--epochs", 1]  # 300, and 300 rehearsed
     stderr = run("train", "--data", bars_folder, "--from", start, *options, "-o", "tuned.pkl").stderr
     there = "--rehearse 0.6 asks for 450 images, but the model was trained on 300"
-    assert (f"NOTE: {there}; 50 % of an epoch is rehearsed.\n" in stderr) == ("--rehearse" in stderr) == noted
+    assert (f"NOTE: {there}; 50 % of each epoch is rehearsed.\n" in stderr) == ("--rehearse" in stderr) == noted
 
 
 def test_the_bundled_model_is_a_start() -> None:

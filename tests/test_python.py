@@ -396,7 +396,7 @@ def test_a_run_on_arrays_is_resumed_on_what_holds_the_same(bars_folder: Path) ->
     train(data=(split.images, split.labels), epochs=1, seed=1, output="model.pkl", schedule="exponential")
     refused = run("train", "--resume", "--epochs", 2, code=1).stderr
     assert refused == (
-        "Error: model.pkl: was trained on arrays, not on a data set; --data names one that holds the same\n"
+        "Error: model.pkl: was trained on arrays, not a data set; give one with the same images by --data\n"
     )
     run("train", "--resume", "--epochs", 2, "--data", bars_folder)
 

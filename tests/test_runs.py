@@ -127,7 +127,7 @@ def test_a_run_that_is_stopped_after_its_last_epoch_is_not_to_be_resumed(
 
     monkeypatch.setattr(loop, "evaluate", stopped)
     said = train(bars_folder, "-o", "my run.pkl", code=130).stderr.splitlines()[-2:]
-    assert said == ["Stopped after the last epoch; 'my run.pkl' is complete.", "lenet5 eval 'my run.pkl' measures it."]
+    assert said == ["Stopped after the last epoch; 'my run.pkl' is complete.", "lenet5 eval 'my run.pkl' evaluates it."]
 
 
 def test_data_is_known_by_its_digest_and_not_by_its_path(bars_folder: Path, tmp_path: Path) -> None:
@@ -419,7 +419,7 @@ def test_a_validation_part_leaves_images_to_train_on(bars_folder: Path) -> None:
     assert result.stderr.endswith("Error: validation: 300 of 300 images; none would be left to train on\n")
     for arguments in (["--patience", "1"], ["--keep", "last"]):
         result = train(bars_folder, *arguments, code=2)
-        message = f"{arguments[0]}: no images are held out to validate on; give --validation too"
+        message = f"{arguments[0]}: there are no validation images; give --validation too"
         assert result.stderr.endswith(f"\nError: {message}\n")
     Path("mine.toml").write_text("patience = 1\n")
     result = train(bars_folder, "--config", "mine.toml", code=1)

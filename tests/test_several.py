@@ -289,10 +289,10 @@ def test_a_run_of_several_that_fails_is_named_and_ends_the_others(bars_folder: P
 @pytest.mark.parametrize(
     ("saved", "said"),
     [
-        (0, "Stopped before the end of a first epoch; nothing was saved.\n"),
+        (0, "Stopped before any run finished an epoch; nothing was saved.\n"),
         (
             2,
-            "Stopped; whole epochs are in 'my model-1.pkl', 'my model-2.pkl'.\n"
+            "Stopped; finished epochs are in 'my model-1.pkl', 'my model-2.pkl'.\n"
             "lenet5 train --resume --output 'my model-1.pkl' continues that run.\n",
         ),
     ],

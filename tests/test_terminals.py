@@ -229,7 +229,7 @@ def assert_quiet(line: str) -> None:
     """Check that a line of the shell succeeds, and prints nothing but results and notices."""
     result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment(), check=False)  # noqa: S607
     assert result.returncode == 0, result.stderr
-    known = ("Load ", "seed: ", "The model is in ", "NOTE: it reads ")
+    known = ("Load ", "seed: ", "The model is in ", "NOTE: training accuracy is ")
     assert [shown for shown in result.stderr.replace("\0", "").splitlines() if not shown.startswith(known)] == []
 
 

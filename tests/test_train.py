@@ -41,8 +41,8 @@ def test_train_prints_an_epoch_a_line_and_the_test_accuracy(bars_folder: Path) -
         "seed: 3",
         f"Load train: 300 images of 28x28 pixels from {bars_folder}/train-images-idx3-ubyte",
         f"Load test: 50 images of 28x28 pixels from {bars_folder}/t10k-images-idx3-ubyte",
-        "NOTE: it reads 10 % of its training images after 95 steps; try more --epochs, another --lr, or a trained "
-        "model to start from, --from bundled.",
+        "NOTE: training accuracy is 10 % after 95 steps; try more --epochs, another --lr, or start from a trained "
+        "model: --from bundled.",
         "The model is in model.pkl; lenet5 predict --model model.pkl digit.png reads a digit with it.",
     ]
     assert left_behind() == ["bars", "model.pkl"]
@@ -452,7 +452,7 @@ RISING = ["--config", "lecun1998", "--schedule", "exponential", "--lr-decay", 1,
 
 def test_it_is_said_where_what_was_learned_is_lost(bars_folder: Path) -> None:
     lost = run("train", "--data", bars_folder, *RISING, "--batch-size", 5, "--epochs", 6)
-    why = "NOTE: epoch 2 read 100 % of the training images, epoch 6 10 %: a step was too long; "
+    why = "NOTE: training accuracy is 100 % in epoch 2 but 10 % in epoch 6: a step was too large; "
     assert f"{why}try another --seed, a smaller --lr.\n" in lost.stderr
     for earlier in (["--epochs", 4], ["--epochs", 6, "--validation", 50]):  # of those validated, the best is kept
         kept = run("train", "--data", bars_folder, *RISING, "--batch-size", 5, *earlier, "--overwrite")
@@ -461,11 +461,11 @@ def test_it_is_said_where_what_was_learned_is_lost(bars_folder: Path) -> None:
 
 def test_it_is_said_where_nothing_was_learned_yet(bars_folder: Path) -> None:
     hardly = ["train", "--data", bars_folder, "--epochs", 2, "--seed", 1, "--batch-size", 7, "--order", "shuffled"]
-    hint = "try more --epochs, another --lr, or a trained model to start from, --from bundled.\n"
-    assert f"NOTE: it reads 10 % of its training images after 86 steps; {hint}" in run(*hardly).stderr
+    hint = "try more --epochs, another --lr, or start from a trained model: --from bundled.\n"
+    assert f"NOTE: training accuracy is 10 % after 86 steps; {hint}" in run(*hardly).stderr
     for more in (["--validation", 50], ["--runs", 2]):  # whichever epoch and whichever run is kept
         kept = run(*hardly, *more, "--overwrite")
-        assert kept.stderr.count("NOTE: it reads ") == 1
+        assert kept.stderr.count("NOTE: training accuracy is ") == 1
         assert hint in kept.stderr
 
 
@@ -481,4 +481,4 @@ def test_where_steps_are_not_clipped_the_hint_is_that_they_can_be(capsys: pytest
     note_few([few, many], Config(validation=10), fine_tuned=True)  # of those that validate as well, the smaller loss
     assert not capsys.readouterr().err
     note_few([few, many], Config(validation=10))  # the first one
-    assert "epoch 2 read 90 % of the training images, epoch 1 10 %" in capsys.readouterr().err
+    assert "training accuracy is 90 % in epoch 2 but 10 % in epoch 1" in capsys.readouterr().err

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from lenet5_cli.training.runs import Run
 
 FINETUNE = "finetune"  # the preset of a run that starts from a trained model
-START_KEPT = "No epoch was better on the images held out than the model it started from: that is kept."
+START_KEPT = "No epoch improved on the starting model's validation accuracy; keeping the starting model."
 FEW = 0.5  # training accuracy below which a network has not learned, or has diverged
 
 
@@ -100,9 +100,9 @@ def train(
 ) -> None:
     """Train a network and save it.
 
-    The defaults are the report's, but for --clip: --config report clips nothing. The checkpoint is written after every
-    epoch. One line per epoch goes to stdout, then the accuracy on the test set. Ctrl-C stops at the end of a step, and
-    --resume continues as if it had never stopped.
+    The defaults are the report's except --clip; --config report does not clip. The checkpoint is written after every
+    epoch. One line per epoch goes to stdout, then the accuracy on the test set. Ctrl-C stops after the current step;
+    --resume continues as if the run had never stopped.
 
     \b
     Examples:
@@ -203,13 +203,13 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     def begin() -> "tuple[Config, Checkpoint | None, list[str]]":
         config, saved = config_of(values), checkpoint.read(start) if start else None
         if not start and _chosen(config, "rehearse"):
-            raise click.UsageError("--rehearse mixes in what the model of --from was trained on; give --from too")
+            raise click.UsageError("--rehearse mixes in training images of the --from model; give --from too")
         if start and source_of("init") == "COMMANDLINE":
-            raise click.UsageError("--init: the initial weights are those of the model of --from; leave it out")
+            raise click.UsageError("--init: the initial weights are those of the --from model; leave it out")
         held_out = config.validation or (start and source_of("validation") == "DEFAULT")  # --from holds out a fifth
         for name in ("patience", "keep"):
             if not held_out and _chosen(config, name):
-                raise click.UsageError(f"--{name}: no images are held out to validate on; give --validation too")
+                raise click.UsageError(f"--{name}: there are no validation images; give --validation too")
         config = replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config
         return config, saved, [name for name in values if source_of(name) != "DEFAULT"]
 
@@ -245,7 +245,7 @@ def _resumed(output: Path, values: dict[str, Any], ranks: "Ranks") -> _Begin:
     data = changes.pop("data", None)  # may be given, as the data may have moved: it is checked by its SHA-256
     config = continued(saved, changes)
     if data is None and config.data == ARRAYS:
-        said = "was trained on arrays, not on a data set; --data names one that holds the same"
+        said = "was trained on arrays, not a data set; give one with the same images by --data"
         raise LeNet5Error(f"{saved.where}{said}")
     there = replace(config, data=data or config.data)
     split, test, notice = ranks.led(lambda: _load(there, saved.names, fall_back=False))
@@ -306,12 +306,14 @@ def note_few(history: "list[Epoch]", config: Config, *, fine_tuned: bool = False
     now, once = (f"{100 * epoch.accuracy:.0f} %" for epoch in (kept, best))
     if best.accuracy > 2 * kept.accuracy:
         clip = ", or --clip 2" if config.optimizer == "sgd" and not config.clip else ""
-        there = f"epoch {best.epoch} read {once} of the training images, epoch {kept.epoch} {now}: a step was too long"
+        there = (
+            f"training accuracy is {once} in epoch {best.epoch} but {now} in epoch {kept.epoch}: a step was too large"
+        )
         hint = f"try another --seed, a smaller --lr{clip}"
     else:
         steps = sum(-(-epoch.images // config.batch_size) for epoch in history)
-        there = f"it reads {now} of its training images after {steps:,} step{'s' * (steps != 1)}"
-        model = "" if fine_tuned else ", or a trained model to start from, --from bundled"
+        there = f"training accuracy is {now} after {steps:,} step{'s' * (steps != 1)}"
+        model = "" if fine_tuned else ", or start from a trained model: --from bundled"
         hint = f"try more --epochs, another --lr{model}"
     click.echo(f"NOTE: {there}; {hint}.", err=True)
 
@@ -330,7 +332,7 @@ def _stopped_at(name: str, done: int, epochs: int) -> str:
     if not done:
         return "Stopped before the end of the first epoch; nothing was saved."
     if done == epochs:
-        return f"Stopped after the last epoch; {name} is complete.\nlenet5 eval {name} measures it."
+        return f"Stopped after the last epoch; {name} is complete.\nlenet5 eval {name} evaluates it."
     return f"Stopped; {name} has {done} of {epochs} epochs.\nlenet5 train --resume --output {name} continues it."
 
 
@@ -344,7 +346,7 @@ def _note_rehearsed(run: "Run") -> None:
     own, others = len(run.training.labels) + config.drawn + config.nondigits, len(run.rehearsed.labels)
     if others < (number := asked_for(own, config.rehearse)):
         there = f"--rehearse {config.rehearse:g} asks for {number:,} images, but the model was trained on {others:,}"
-        click.echo(f"NOTE: {there}; {100 * others / (own + others):.0f} % of an epoch is rehearsed.", err=True)
+        click.echo(f"NOTE: {there}; {100 * others / (own + others):.0f} % of each epoch is rehearsed.", err=True)
 
 
 def _note_idle(config: Config, ranks: "Ranks", runs: int = 1) -> None:
@@ -356,7 +358,7 @@ def _note_idle(config: Config, ranks: "Ranks", runs: int = 1) -> None:
     if idle := ranks.size - busy:
         images = "1 image" if size == 1 else f"{size:,} images"
         why = f"{runs} runs occupy {busy}" if runs > 1 else f"a batch of {images} occupies {busy}"
-        hint = "" if runs > 1 else "; a larger --batch-size takes more, --runs as many as there are runs"
+        hint = "" if runs > 1 else "; a larger --batch-size occupies more, --runs one for each run"
         click.echo(
             f"{idle} of {ranks.size} ranks {'is' if idle == 1 else 'are'} idle in training: {why}{hint}.", err=True
         )
@@ -427,8 +429,8 @@ def _stopped(histories: "dict[str, list[Epoch]]") -> str:
     """Return the message for several runs that were stopped; ``histories`` is keyed by file name."""
     names = [printable(quote(name)) for name, history in histories.items() if history]
     if not names:
-        return "Stopped before the end of a first epoch; nothing was saved."
-    said = f"Stopped; whole epochs are in {', '.join(names)}."
+        return "Stopped before any run finished an epoch; nothing was saved."
+    said = f"Stopped; finished epochs are in {', '.join(names)}."
     return f"{said}\nlenet5 train --resume --output {names[0]} continues that run."
 
 
