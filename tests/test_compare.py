@@ -61,12 +61,12 @@ def test_a_model_without_a_history_is_left_out_of_the_plot(two: Path) -> None:
     """A plot with nothing in it was written, and lines of a legend that belonged to nothing."""
     for name in ("c.pkl", "d.pkl"):
         Path(name).write_bytes(pickle.dumps(LeNet5.load("a.pkl").pairs()))  # as the report's own dump does
-    told = "c.pkl: holds no history of a training; it is left out of one.png\n"
+    told = "c.pkl: holds no training history; it is left out of one.png\n"
     result = run("compare", "a.pkl", "c.pkl", "--data", two, "--plot", "one.png")
     assert result.stderr.endswith(f"{told}one.png: written\n")
     result = run("compare", "c.pkl", "d.pkl", "--data", two, "--plot", "none.png")
     assert result.stderr.endswith(
-        "left out of none.png\nd.pkl: holds no history of a training; it is left out of none.png\n"
+        "left out of none.png\nd.pkl: holds no training history; it is left out of none.png\n"
     )
     assert not Path("none.png").exists()
 
@@ -78,7 +78,7 @@ def test_output_and_plot() -> None:
     lines = result.stdout.splitlines()
     right, (low, high) = found["right"][0], found["interval"][0]
     assert f"test accuracy of a.pkl: {right / 50:.4f} ({right} of 50), 95 % interval {low:.4f} to {high:.4f}" in lines
-    assert "right alone: a.pkl on {} images, b.pkl on {}".format(*found["right_alone"]) in lines
+    assert "only one right: a.pkl on {} images, b.pkl on {}".format(*found["right_alone"]) in lines
     assert result.stderr.endswith("both.png: written\n")
     assert left_behind() == ["a.pkl", "b.pkl", "bars", "both.png"]
 
@@ -88,10 +88,10 @@ def test_a_model_against_a_copy_of_itself() -> None:
     Path("copy.pkl").write_bytes(Path("a.pkl").read_bytes())
     lines = run("compare", "a.pkl", "copy.pkl").stdout.splitlines()
     assert lines[0] == "The settings are the same."
-    assert "McNemar's exact test: p = 1; it may be chance" in lines
-    assert lines[-1] == "Both answer the same on every image."
+    assert "McNemar's exact test: p = 1; not significant at the 5 % level" in lines
+    assert lines[-1] == "Both give the same answer on every image."
     result = run("compare", "a.pkl", "a.pkl", code=2)
-    assert result.stderr.endswith("Error: a.pkl was given twice; expected two checkpoints\n")
+    assert result.stderr.endswith("Error: a.pkl is given twice; expected two checkpoints\n")
 
 
 @pytest.mark.usefixtures("two")

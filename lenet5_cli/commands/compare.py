@@ -50,7 +50,7 @@ SIGNIFICANT = 0.05  # the usual significance level
 )
 @threads_option
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
-@option("--plot", group="Output", type=FILE, help="Draw both trainings, loss and accuracy (needs matplotlib).")
+@option("--plot", group="Output", type=FILE, help="Draw loss and accuracy of both trainings (needs matplotlib).")
 @overwrite_option
 def compare(
     first: Path,
@@ -64,8 +64,8 @@ def compare(
 ) -> None:
     """Compare two checkpoints on the same images.
 
-    Shows the settings that differ, both accuracies, whether their difference is more than chance (McNemar's exact
-    test), and the images on which the answers differ. Without --data, it is the data that the first was trained on.
+    Shows the settings that differ, both accuracies, whether their difference is significant (McNemar's exact test), and
+    the images on which the answers differ. The default of --data is what the first was trained on.
 
     \b
     Examples:
@@ -81,7 +81,7 @@ def compare(
     saved = [checkpoint.read(path) for path in paths]
     names = [model_name(path) for path in paths]
     if names[0] == names[1]:
-        raise click.UsageError(printable(f"{names[0]} was given twice; expected two checkpoints"))
+        raise click.UsageError(printable(f"{names[0]} is given twice; expected two checkpoints"))
     where = data_of(saved[0], data)
     refuse_read([*(("MODEL", path) for path in paths), *data_read(where.data)], plot)
     found = _compared(saved, where, split, threads)
@@ -95,7 +95,7 @@ def compare(
         figures.histories(histories, plot)
     if plot:
         for name in [name for name, history in histories.items() if not history]:
-            click.echo(printable(f"{name}: holds no history of a training; it is left out of {plot}"), err=True)
+            click.echo(printable(f"{name}: holds no training history; it is left out of {plot}"), err=True)
         say_written(plot if any(histories.values()) else None)
 
 
@@ -172,8 +172,8 @@ def _show(facts: dict[str, Any]) -> None:
         of = f"({right} of {facts['images']}), 95 % interval {low:.4f} to {high:.4f}"
         click.echo(f"{facts['split']} accuracy of {name}: {accuracy:.4f} {of}")
     first, second = facts["right_alone"]
-    click.echo(f"right alone: {names[0]} on {first} images, {names[1]} on {second}")
-    chance = "more than chance" if facts["p"] < SIGNIFICANT else "it may be chance"
+    click.echo(f"only one right: {names[0]} on {first} images, {names[1]} on {second}")
+    chance = "significant at the 5 % level" if facts["p"] < SIGNIFICANT else "not significant at the 5 % level"
     value = f"p = {facts['p']:.3g}" if facts["p"] else "p < 1e-300"
     click.echo(f"McNemar's exact test: {value}; {chance}")
     _show_images(facts["differing"], names, facts["classes"])
@@ -181,7 +181,7 @@ def _show(facts: dict[str, Any]) -> None:
 
 def _show_images(differing: list[dict[str, Any]], names: list[str], classes: "Sequence[str]") -> None:
     if not differing:
-        click.echo("Both answer the same on every image.")
+        click.echo("Both give the same answer on every image.")
         return
     table = _table("image", "label", *names, title=f"Different answers: {len(differing)}")
     for image in differing[:SHOWN]:
