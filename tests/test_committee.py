@@ -268,12 +268,12 @@ def test_predict_reads_with_several(saved: list[str], members: list[LeNet5]) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["eval", "grey.pkl", "grey.pkl"], 2, "grey.pkl was given twice; each model answers once"),
-        (["eval", "bundled", "bundled"], 2, "bundled was given twice; each model answers once"),
+        (["eval", "grey.pkl", "grey.pkl"], 2, "grey.pkl is given twice; expected different models"),
+        (["eval", "bundled", "bundled"], 2, "bundled is given twice; expected different models"),
         (["eval", "grey.pkl", "tanh.pkl", "--type", "int8"], 2,
          "--type measures one model as it is exported; leave it out with several"),
         (["predict", "--model", "tanh.pkl", "--model", "grey.pkl", "--accept", 0.9, "x.png"], 1,
-         "grey.pkl: keeps no distances of held-out digits, by which --accept refuses; leave it out"),
+         "grey.pkl: has no distances of validation images, which --accept needs; leave it out"),
         (["eval", "grey.pkl", "none.pkl"], 1, "none.pkl: no such file; expected a checkpoint"),
     ],
 )  # fmt: skip

@@ -473,7 +473,7 @@ def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
     assert "NOTE" not in evaluated.stderr
     evaluated = run("eval", "model.pkl", "--test-fraction", "1")
     assert " of 40)" in evaluated.stdout
-    note = "NOTE: at --test-fraction 1 in place of 0.5, model.pkl was trained on some of these.\n"
+    note = "NOTE: at --test-fraction 1 instead of 0.5, model.pkl was trained on some test images.\n"
     assert evaluated.stderr.endswith(note)
     assert "epoch: 3" in run("train", "--resume", "--epochs", "3").stdout
     Path("flat/3/60.png").unlink()
@@ -486,7 +486,7 @@ def test_of_several_models_each_that_learned_what_it_is_measured_on_is_named(own
     (own / "train").rename("flat")
     run("train", "--data", "flat", "--test-fraction", "0.6", *SHORT, "-o", "most.pkl")
     run("train", "--data", "flat", "--test-fraction", "0.2", *SHORT, "-o", "few.pkl")
-    note = "NOTE: at --test-fraction 0.6 in place of 0.2, few.pkl was trained on some of these.\n"
+    note = "NOTE: at --test-fraction 0.6 instead of 0.2, few.pkl was trained on some test images.\n"
     for command, noted in (
         (["eval", "most.pkl", "few.pkl"], note),
         (["eval", "few.pkl", "most.pkl", "--test-fraction", "0.6"], note),
@@ -523,7 +523,7 @@ def test_a_model_knows_what_it_was_trained_on_by_its_images_not_their_name(own: 
     (own / "train").rename("flat")
     run("train", "--data", "flat", *SHORT)
     more = ("--test-fraction", "1")
-    note = "NOTE: at --test-fraction 1 in place of 0.2, model.pkl was trained on some of these.\n"
+    note = "NOTE: at --test-fraction 1 instead of 0.2, model.pkl was trained on some test images.\n"
     assert run("eval", "model.pkl", "--data", "./flat", *more).stderr.endswith(note)
     Path("flat").rename("moved")
     assert run("eval", "model.pkl", "--data", "moved", *more).stderr.endswith(note)
@@ -537,7 +537,7 @@ def test_tables_are_known_by_their_images_too() -> None:
     images = bars(40)
     np.savez("own.npz", x_train=images.images, y_train=images.labels)
     run("train", "--data", "own.npz", *SHORT)
-    note = "NOTE: at --test-fraction 0.5 in place of 0.2, model.pkl was trained on some of these.\n"
+    note = "NOTE: at --test-fraction 0.5 instead of 0.2, model.pkl was trained on some test images.\n"
     assert run("eval", "model.pkl", "--test-fraction", "0.5").stderr.endswith(note)
     assert "NOTE" not in run("eval", "model.pkl").stderr
 

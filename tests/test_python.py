@@ -387,7 +387,7 @@ def test_a_model_of_arrays_is_measured_on_what_is_named(bars_folder: Path) -> No
     split = bars(60)
     train(data=(split.images, split.labels), epochs=1, seed=1, output="model.pkl")
     refused = run("eval", "model.pkl", code=1).stderr
-    assert refused == "Error: model.pkl: was trained on arrays, not on a data set; --data names one to measure on\n"
+    assert refused == "Error: model.pkl: was trained on arrays, not a data set; give one to evaluate on by --data\n"
     run("eval", "model.pkl", "--data", bars_folder)
 
 

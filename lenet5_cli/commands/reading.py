@@ -40,7 +40,7 @@ def read_models(paths: "Sequence[Path]") -> "tuple[list[LeNet5], list[Checkpoint
 
     for path in paths:
         if paths.count(path) > 1:
-            raise click.UsageError(printable(f"{model_name(path)} was given twice; each model answers once"))
+            raise click.UsageError(printable(f"{model_name(path)} is given twice; expected different models"))
     saved = [checkpoint.read(path) for path in paths]
     networks = [LeNet5.restore(each) for each in saved]
     note_glyphs(*saved)
@@ -62,7 +62,7 @@ def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
     kept = {name: value for name, value in known(saved.config).items() if name in READ_AS}
     kept |= {name: value for name, value in given.items() if value is not None}
     if data is None and saved.data.get("name") == ARRAYS:
-        raise LeNet5Error(f"{saved.where}was trained on arrays, not on a data set; --data names one to measure on")
+        raise LeNet5Error(f"{saved.where}was trained on arrays, not a data set; give one to evaluate on by --data")
     return Config(data=data or str(saved.data.get("name", "mnist")), **kept)
 
 
@@ -118,10 +118,10 @@ def note_trained_on(saved: "Iterable[Checkpoint]", where: Config, images: "Split
     for each in saved:
         own = data_of(each, where.data)
         if own.test_fraction < where.test_fraction and _learned(each, own) & _told_apart(images):
-            fractions = f"{where.test_fraction:g} in place of {own.test_fraction:g}"
+            fractions = f"{where.test_fraction:g} instead of {own.test_fraction:g}"
             name = model_name(Path(each.path))
             click.echo(
-                printable(f"NOTE: at --test-fraction {fractions}, {name} was trained on some of these."), err=True
+                printable(f"NOTE: at --test-fraction {fractions}, {name} was trained on some test images."), err=True
             )
 
 
@@ -165,7 +165,7 @@ def note_missing(sheet: "Sheet", training: "Split", split: "Split") -> None:
         return
     kind = sheet.noun if len(missing) == 1 else {"digit": "digits", "class": "classes"}[sheet.noun]
     elsewhere = set(np.unique(split.labels).tolist()) - present
-    among = f" but among the {len(split.labels) - len(training.labels):,} held out" if elsewhere else ""
+    among = f" outside the {len(split.labels) - len(training.labels):,} validation images" if elsewhere else ""
     note = f"{split.labels_path}: no images of {kind} {', '.join(missing)}{among}; expected some of each"
     click.echo(printable(note), err=True)
 
@@ -179,5 +179,5 @@ def _note_order(training: "Split", split: "Split") -> None:
     if count == len(labels) or not lacking or (labels[1:] < labels[:-1]).any():
         return
     if np.array_equal(labels[:count], training.labels):  # else the images held out are chosen at random
-        there = "its images are sorted by class, and the last ones, which are held out, lack some classes"
+        there = "its images are sorted by class, so the validation images, the last ones, lack some classes"
         click.echo(printable(f"NOTE: {split.labels_path}: {there}; shuffle them."), err=True)
