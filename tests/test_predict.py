@@ -135,8 +135,8 @@ def test_a_folder_gives_its_pictures_in_order_and_recursive_those_below() -> Non
 
 def test_a_folder_without_pictures_is_told() -> None:
     Path("empty/deeper").mkdir(parents=True)
-    told = "Error: empty: no picture in this folder"
-    assert run("predict", "empty", code=1).stderr == f"{told}; --recursive looks into its subfolders too\n"
+    told = "Error: empty: no pictures in this folder"
+    assert run("predict", "empty", code=1).stderr == f"{told}; --recursive searches its subfolders too\n"
     assert run("predict", "--recursive", "empty", code=1).stderr == f"{told}\n"
 
 
@@ -360,7 +360,7 @@ def test_explain_does_not_replace_the_picture_it_reads() -> None:
     drawing(3).save("three.png")
     before = Path("three.png").read_bytes()
     result = run("predict", "--explain", "./three.png", "three.png", "--overwrite", code=2)
-    assert result.stderr.endswith("--explain three.png: is the picture to be read; give it a name of its own\n")
+    assert result.stderr.endswith("--explain three.png: is the picture to read; give the output another name\n")
     assert Path("three.png").read_bytes() == before
 
 
@@ -433,7 +433,7 @@ def test_what_is_far_from_every_glyph_is_no_digit_unless_all_is_accepted() -> No
 def test_accept_needs_a_model_that_knows_the_distances_of_digits() -> None:
     drawing(3).save("three.png")
     untrained(Path("model.pkl"))
-    said = "Error: model.pkl: keeps no distances of held-out digits, by which --accept refuses; leave it out\n"
+    said = "Error: model.pkl: has no distances of validation images, which --accept needs; leave it out\n"
     assert run("predict", "--accept", "0.9", "three.png", code=1).stderr.endswith(said)
     run("predict", "--accept", "1", "three.png")
 

@@ -81,11 +81,11 @@ class Source(Named):
     type=MODEL,
     multiple=True,
     metavar="FILE|bundled",
-    help="Checkpoint to read with; of several, the average of their probabilities.  "
+    help="Checkpoint to read with; several average their probabilities.  "
     "[default: model.pkl if it is here, else the bundled model]",
 )
 @option("--all", "every", group="Main", is_flag=True, help="Read every digit, row by row, instead of one per picture.")
-@option("--recursive", group="Data", is_flag=True, help="Look into subfolders too.")
+@option("--recursive", group="Data", is_flag=True, help="Search subfolders too.")
 @option(
     "--rotate",
     group="Data",
@@ -98,7 +98,7 @@ class Source(Named):
     group="Main",
     type=Number(0, 1),
     metavar="Q",
-    help="Refuse what is farther from every glyph than this fraction of the digits held out in training; "
+    help="Refuse what is farther from every glyph than this fraction of the validation images; "
     "1 refuses nothing.  [default: 0.995]",
 )
 @shifted_option
@@ -116,7 +116,7 @@ class Source(Named):
     group="Output",
     type=FILE,
     metavar="IMAGE",
-    help="Draw what the network saw in the picture, and say it in words.",
+    help="Draw what the network saw in the picture, and describe it.",
 )
 @overwrite_option
 @threads_option
@@ -149,9 +149,9 @@ def predict(
 ) -> None:
     """Read the digit in each picture, or with --all every digit.
 
-    Takes photos, scans and drawings of any size, dark on light or light on dark; of a folder, every picture in it; -
-    is standard input. A picture or folder that cannot be read, or a picture that shows no digit, gets a line that says
-    why, and the exit code is then 1.
+    Takes photos, scans and drawings of any size, dark on light or light on dark. A folder stands for every picture in
+    it, - for standard input. If a picture or folder cannot be read, or a picture shows no digit, a line says why, and
+    the exit code is 1.
 
     \b
     Examples:
@@ -224,8 +224,8 @@ def _files(sources: Sequence[Path], recursive: bool) -> Iterator[Path]:
         if not found and len(sources) > 1:  # go on with the others
             yield source
         elif not found:
-            deeper = "" if recursive else "; --recursive looks into its subfolders too"
-            raise LeNet5Error(f"{source}: no picture in this folder{deeper}")
+            deeper = "" if recursive else "; --recursive searches its subfolders too"
+            raise LeNet5Error(f"{source}: no pictures in this folder{deeper}")
         yield from found
 
 
@@ -259,7 +259,7 @@ def _check_explain(path: Path | None, files: list[Path]) -> None:
     if path and len(files) != 1:
         raise click.UsageError(f"--explain shows one picture; {len(files)} were given")
     if path and os.path.realpath(path) == os.path.realpath(files[0]):
-        raise click.UsageError(printable(f"--explain {path}: is the picture to be read; give it a name of its own"))
+        raise click.UsageError(printable(f"--explain {path}: is the picture to read; give the output another name"))
 
 
 def _classifier(models: tuple[Path, ...], accept: float | None, shifted: bool) -> "Classifier":
@@ -283,7 +283,7 @@ def _classifier(models: tuple[Path, ...], accept: float | None, shifted: bool) -
     note_as_is(classifier.config.as_is, saved)
     for name, network in zip(names, networks, strict=True):
         if accept is not None and accept < 1 and network.distances is None:
-            raise LeNet5Error(f"{name}: keeps no distances of held-out digits, by which --accept refuses; leave it out")
+            raise LeNet5Error(f"{name}: has no distances of validation images, which --accept needs; leave it out")
     classifier.accept = classifier.accept if accept is None else accept
     return classifier
 
