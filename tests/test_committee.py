@@ -93,7 +93,7 @@ def test_eval_and_predict_look_at_nine_places(saved: list[str], members: list[Le
     found = json.loads(run("predict", "--json", "--shifted", "--model", saved[1], "--accept", "1", "3.png").stdout)
     np.testing.assert_allclose(found["probabilities"], read("3.png", committee).probabilities, rtol=1e-5)
     refused = run("eval", saved[1], "--shifted", "--type", "int8", code=2)
-    assert "--type measures one model as it is exported; leave it out with --shifted" in refused.stderr
+    assert "--type evaluates a single exported model; leave it out with --shifted" in refused.stderr
 
 
 def test_members_answer_elsewhere_too(members: list[LeNet5]) -> None:
@@ -229,7 +229,7 @@ def test_eval_shows_each_then_all_together(saved: list[str]) -> None:
     lines = run("eval", *saved, "--reject", "--plot", "both.png", "--errors", "errors.png").stdout.splitlines()
     assert lines[0].strip() == "Each model alone"
     assert [line.split()[1] for line in lines[4:7]] == saved
-    assert lines[8] == "Together, by the average of the 3 models' probabilities:"
+    assert lines[8] == "Average of the 3 models' probabilities:"
     assert lines[9].startswith("test accuracy: ")
     assert lines[-1] == "The models share no threshold: one of them was trained without --validation."
     assert left_behind() == ["bars", "binary.pkl", "both.png", "errors.png", "grey.pkl", "tanh.pkl"]
@@ -271,7 +271,7 @@ def test_predict_reads_with_several(saved: list[str], members: list[LeNet5]) -> 
         (["eval", "grey.pkl", "grey.pkl"], 2, "grey.pkl is given twice; expected different models"),
         (["eval", "bundled", "bundled"], 2, "bundled is given twice; expected different models"),
         (["eval", "grey.pkl", "tanh.pkl", "--type", "int8"], 2,
-         "--type measures one model as it is exported; leave it out with several"),
+         "--type evaluates a single exported model; leave it out with several models"),
         (["predict", "--model", "tanh.pkl", "--model", "grey.pkl", "--accept", 0.9, "x.png"], 1,
          "grey.pkl: has no distances of validation images, which --accept needs; leave it out"),
         (["eval", "grey.pkl", "none.pkl"], 1, "none.pkl: no such file; expected a checkpoint"),

@@ -547,7 +547,7 @@ def test_how_data_is_read_is_refused_where_it_decides_nothing() -> None:
     run("train", "--data", "own", "--as-is", *SHORT)
     run("data", "convert", "own", "idx")
     run("data", "convert", "own", "own.npz", "--to", "npz")
-    fraction = "--test-fraction goes with data that is not split already, not with"
+    fraction = "--test-fraction goes with data that has no test split, not with"
     for command, message in (
         (["eval", "model.pkl", "--test-fraction", "1"], f"{fraction} own"),
         (["eval", "model.pkl", "--data", "idx", "--test-fraction", "1"], f"{fraction} idx"),

@@ -67,7 +67,7 @@ def test_the_curve_is_shown_with_the_models_own_threshold(monkeypatch: pytest.Mo
     # Of 0 to 3.5 in even steps, 99.5 % are up to 3.4825, and so are 300 of the images, 50 of them wrong.
     assert [line.rstrip() for line in shown.splitlines()][-10:] == [
         *CURVE.splitlines(),
-        "The model's own threshold, 3.48, answers 300 of 400 images, 50 of them wrong (0.1667).",
+        "At the model's own threshold, 3.48, 300 of 400 images are answered, 50 of them wrongly (0.1667).",
     ]
 
 

@@ -67,28 +67,28 @@ RIGHT = "bold #ffffff on #003c9e"
     type=click.Choice(["test", "train", "test50k"]),
     default="test",
     show_default=True,
-    help="Training or test images; of qmnist also test50k, the test images that are not in MNIST.",
+    help="Training or test images; for qmnist also test50k, the test images not in MNIST.",
 )
 @option(
     "--test-fraction",
     group="Data",
     type=Number(0, 1),
     metavar="FRACTION",
-    help="Fraction to test on, of data that is not split already; 1: all.  [default: as for training]",
+    help="Test fraction of data that has no test split; 1: all.  [default: as in training]",
 )
 @option(
     "--type",
     "kind",
     group="Main",
     type=click.Choice(TARGETS["hex"].types),
-    help="Compute in integers, as exports to c and hex do.",
+    help="Compute in integers, as the exports c and hex do.",
 )
 @shifted_option
 @threads_option
 @timeout_option
-@option("--reject", group="Output", is_flag=True, help="Show coverage and error when the farthest answers are refused.")
+@option("--reject", group="Output", is_flag=True, help="Show the error when images far from every glyph are refused.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one JSON object instead of tables.")
-@option("--plot", group="Output", type=FILE, help="Draw the confusions and the calibration (needs matplotlib).")
+@option("--plot", group="Output", type=FILE, help="Draw confusion matrix and calibration (needs matplotlib).")
 @option("--errors", group="Output", type=FILE, help=f"Draw the {DRAWN} worst wrong answers (needs matplotlib).")
 @overwrite_option
 def evaluate(
@@ -106,14 +106,14 @@ def evaluate(
     errors: Path | None,
     overwrite: bool,
 ) -> None:
-    """Measure one or more checkpoints on a data set.
+    """Evaluate one or more checkpoints on a data set.
 
-    Several average their probabilities, as one does over nine places of an image with --shifted. The data is what the
-    first was trained on unless --data names another.
+    Several models average their probabilities; with --shifted, they also average over nine shifts of each image. The
+    default of --data is what the first was trained on.
 
-    Shows accuracy and mean loss, precision, recall and F1 of each class, and which are mistaken for which. The
-    calibration error says by how much the answers' probabilities are off. --reject adds the error among the answers
-    that are left when those farthest from every glyph are refused; the coverage is the fraction of images answered.
+    Shows accuracy, mean loss, precision, recall and F1 of each class, and the most frequent confusions. The calibration
+    error is the mean gap between probability and accuracy. --reject adds the error on the images that are answered when
+    those farthest from every glyph are refused; coverage is the fraction of images answered.
 
     \b
     Examples:
@@ -131,8 +131,8 @@ def evaluate(
     from lenet5_cli.training.loop import evaluate as measure
 
     if kind and (shifted or len(models) > 1):
-        other = "with --shifted" if shifted else "with several"
-        raise click.UsageError(f"--type measures one model as it is exported; leave it out {other}")
+        other = "with --shifted" if shifted else "with several models"
+        raise click.UsageError(f"--type evaluates a single exported model; leave it out {other}")
     with joined(timeout) as ranks:
         demand_command(ranks, "eval")
         if ranks.leader:
@@ -216,7 +216,7 @@ def _show_models(names: list[str], each: "list[Tally]") -> None:
         low, high = tally.interval
         table.add_row(plain(screen, name), f"{tally.accuracy:.4f}", f"{low:.4f} to {high:.4f}", f"{tally.loss:.5f}")
     screen.print(table)
-    click.echo(f"Together, by the average of the {len(each)} models' probabilities:")
+    click.echo(f"Average of the {len(each)} models' probabilities:")
 
 
 def _figures(tally: "Tally") -> dict[str, Any]:
@@ -280,8 +280,8 @@ def _show_refusals(tally: "Tally", threshold: float | None, models: int) -> None
     screen.print(table)
     if own := found["model"]:
         click.echo(
-            f"The model's own threshold, {own['threshold']:.2f}, answers {own['accepted']} of {own['images']} images,"
-            f" {own['wrong']} of them wrong ({own['error']:.4f})."
+            f"At the model's own threshold, {own['threshold']:.2f}, {own['accepted']} of {own['images']} images are"
+            f" answered, {own['wrong']} of them wrongly ({own['error']:.4f})."
         )
     else:
         one = "The model has no threshold of its own: it was trained without --validation."

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lenet5_cli.storage.checkpoint import Checkpoint
 
 # Settings that have an effect only on certain data.
-READ_OF = {"test_fraction": "data that is not split already", "as_is": "folders of pictures"}
+READ_OF = {"test_fraction": "data that has no test split", "as_is": "folders of pictures"}
 UNREADABLE = 10  # pictures that are listed, with the reason, when data is loaded
 
 
