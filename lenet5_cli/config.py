@@ -70,7 +70,7 @@ class Config:
 
     epochs: int = _main(20, "Epochs to train, each of --samples-per-epoch images.", metavar="N", low=1, high=MAX_EPOCHS)
     lr: float = _main(0.5, "Learning rate of the first epoch.", metavar="RATE", low=0)
-    batch_size: int = _main(1, "Images in a step.", metavar="N", low=1)
+    batch_size: int = _main(1, "Images per step.", metavar="N", low=1)
     seed: int | None = _main(
         None, "Seed of the initial weights and of each epoch's images.  [default: random, printed]", metavar="N", low=0
     )
@@ -81,43 +81,43 @@ class Config:
         metavar="NAME|PATH",
     )
     test_fraction: float = _data(
-        0.2, "Fraction to test on, of data that is not split already.", metavar="FRACTION", low=0, high=1
+        0.2, "Test fraction of data that has no test split.", metavar="FRACTION", low=0, high=1
     )
-    as_is: bool = _data(False, "Only scale pictures to 28x28, do not look for what is written on them.")
+    as_is: bool = _data(False, "Only scale pictures to 28x28; do not locate the character in them.")
     samples_per_epoch: int = _data(
-        6000, "Images in an epoch; with --order file on average, each equally likely.", metavar="N", low=1
+        6000, "Images per epoch; with --order file on average, each equally likely.", metavar="N", low=1
     )
     order: Order = _data("file", "Order of an epoch's images.")
     augment: Augment = _data("none", "Random distortions, new in each epoch.")
     drawn: int = _data(0, "Drawn digits added to the training images.", metavar="N", low=0, high=MAX_DRAWN)
     nondigits: int = _data(
         0,
-        "Drawn pictures of no digit added likewise, to be far from every glyph; with --loss discriminative.",
+        "Drawn non-digits added, trained to be far from every glyph; with --loss discriminative.",
         metavar="N",
         low=0,
         high=MAX_DRAWN,
     )
     rehearse: float = _data(
         0.0,
-        "Fraction of an epoch's images taken from what the model of --from was trained on.",
+        "Fraction of an epoch's images taken from the training images of the --from model.",
         metavar="FRACTION",
         low=0,
         high=MAX_REHEARSED,
     )
     validation: int = _data(
-        0, "Training images to hold out: the last; random ones by train --from.", metavar="N", low=0
+        0, "Hold out N training images for validation: the last; with train --from, random.", metavar="N", low=0
     )
-    keep: Keep = _data("best", "Epoch to keep of those validated: the most accurate, or the last.")
+    keep: Keep = _data("best", "Epoch to keep: the best on the validation images, or the last.")
     patience: int = _data(0, "Stop after N epochs without a better validation accuracy; 0: never.", metavar="N", low=0)
     optimizer: Optimizer = _optimisation("sgd", "Optimiser.")
     clip: float = _optimisation(
-        2.0, "Scale longer gradients to this length, with --optimizer sgd; 0: none.", metavar="LENGTH", low=0
+        2.0, "Clip gradients to this L2 norm, with --optimizer sgd; 0: no clipping.", metavar="LENGTH", low=0
     )
     weight_decay: float = _optimisation(
-        0.0, "Shrink the weights in each step by this factor of the learning rate.", metavar="FACTOR", low=0, high=1
+        0.0, "In each step, shrink the weights by this times the learning rate.", metavar="FACTOR", low=0, high=1
     )
     lr_decay: float = _optimisation(
-        0.95, "Factor of the learning rate after each epoch.", metavar="FACTOR", low=0, high=1
+        0.95, "Multiply the learning rate by this after each epoch.", metavar="FACTOR", low=0, high=1
     )
     schedule: Schedule = _optimisation("exponential", "Learning-rate schedule.")
     warmup: float = _optimisation(
@@ -133,7 +133,7 @@ class Config:
     loss: Loss = _optimisation("cross-entropy", "Loss function.")
     rubbish: float = _optimisation(
         5.0,
-        "Squared distance that stands for no class in --loss discriminative.",
+        "Squared distance of the rubbish class in --loss discriminative.",
         metavar="DISTANCE",
         low=0,
         high=MAX_RUBBISH,
@@ -143,7 +143,7 @@ class Config:
         "Model to learn from instead of the labels (distillation); several, separated by commas, are averaged.",
         metavar="FILE,...",
     )
-    maps: str = _network("6,16,120", "Numbers of maps of c1, c3 and c5.", metavar="N,N,N")
+    maps: str = _network("6,16,120", "Number of maps in c1, c3 and c5.", metavar="N,N,N")
     glyphs: str = _network("digits", "Glyph sheet of the output layer: text, image or shipped.", metavar="NAME|FILE")
     input: Input = _network("binary", "Pixels: 0 and 1, 0 to 1, or -0.1 to 1.175.")
     activation: Activation = _network("sigmoid", "Activation function; with tanh, the background of a glyph is -1.")
@@ -166,9 +166,9 @@ class Config:
                 object.__setattr__(self, setting.name, plain)
             check(setting, getattr(self, setting.name))
         if self.nondigits and self.loss != "discriminative":
-            raise LeNet5Error(f"nondigits: only the loss discriminative learns them; loss is {self.loss}")
+            raise LeNet5Error(f"nondigits: loss is {self.loss}; expected discriminative")
         if self.map_counts[:2] != (6, 16) and self.connections == "lecun1998":
-            raise LeNet5Error(f"connections: the table of lecun1998 has 6 and 16 maps; maps is {self.maps}")
+            raise LeNet5Error(f"connections: lecun1998 needs 6 maps in c1 and 16 in c3; maps is {self.maps}")
 
     @property
     def map_counts(self) -> tuple[int, int, int]:
@@ -258,8 +258,8 @@ def keyed(path: Path, expected: str) -> tuple[dict[str, Any], Callable[[str], st
     for key, value in table.items():
         if key not in SETTINGS:
             if isinstance(value, dict) and SETTINGS.keys() & value.keys():
-                there = f"{_place(key, text)}[{key[:60]}] is a heading"
-                raise LeNet5Error(f"{path}: {there}; expected settings without one")
+                there = f"{_place(key, text)}[{key[:60]}] is a table"
+                raise LeNet5Error(f"{path}: {there}; expected settings at the top level")
             raise LeNet5Error(f"{path}: {_place(key, text)}{key[:60]} is not a setting{nearest(key[:60], SETTINGS)}")
     return table, partial(_place, text=text)
 
@@ -267,7 +267,7 @@ def keyed(path: Path, expected: str) -> tuple[dict[str, Any], Callable[[str], st
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint for a message: the known word closest to this one, or the list of all if none is close."""
     close = difflib.get_close_matches(word.replace("-", "_"), sorted(known), n=1)
-    return f"; did you mean {close[0]}?" if close else f"; these are: {', '.join(sorted(known))}"
+    return f"; did you mean {close[0]}?" if close else f"; expected one of: {', '.join(sorted(known))}"
 
 
 def differing(config: Config) -> dict[str, Any]:
@@ -358,6 +358,6 @@ def _check_text(name: str, text: str) -> None:
         if len(counts) != 3 or text.count(",") != 2 or not all(1 <= count <= MAX_MAPS for count in counts):
             raise LeNet5Error(f"maps: {shown(text)}; expected three integers from 1 to {MAX_MAPS}, such as 6,16,120")
     elif name == "teacher" and text and not all(text.split(",")):
-        raise LeNet5Error(f"teacher: {shown(text)}; expected files with a comma between them")
+        raise LeNet5Error(f"teacher: {shown(text)}; expected file names separated by commas")
     elif name == "max_time":
         seconds(name, text)

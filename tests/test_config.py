@@ -48,16 +48,16 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"rate = 1", "line 1: rate is not a setting; these are: "
+        (b"rate = 1", "line 1: rate is not a setting; expected one of: "
          + ", ".join(sorted(asdict(Config())))),
         (b"# settings\n\nlr-decay = 1", "line 3: lr-decay is not a setting; did you mean lr_decay?"),
         (b"epoch = 1", "line 1: epoch is not a setting; did you mean epochs?"),
         (b"lr = 1\r\n\r\n  'epoch' = 1\r\n", "line 3: epoch is not a setting; did you mean epochs?"),
         (b"\xef\xbb\xbfepoch = 1", "line 1: epoch is not a setting; did you mean epochs?"),
-        (b"[train]\nlr = 1", "line 1: [train] is a heading; expected settings without one"),
+        (b"[train]\nlr = 1", "line 1: [train] is a table; expected settings at the top level"),
         (b"lr = 1\n[epoch]\nx = 1", "line 2: epoch is not a setting; did you mean epochs?"),
         (b"x\\ = 1", "line 1, column 2: not TOML: Expected '=' after a key in a key/value pair"),
-        (b'"\\u001b[31m" = 1', r"\x1b[31m is not a setting; these are: " + ", ".join(sorted(asdict(Config())))),
+        (b'"\\u001b[31m" = 1', r"\x1b[31m is not a setting; expected one of: " + ", ".join(sorted(asdict(Config())))),
         (b'lr = "fast"', "line 1: lr: 'fast'; expected a number"),
         (b"\nlr.x = 1", "line 2: lr: {'x': 1}; expected a number"),
         (b"epochs = 2.5", "line 1: epochs: 2.5; expected an integer"),
@@ -83,7 +83,7 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
         (b'maps = "6,16,257"',
          "line 1: maps: '6,16,257'; expected three integers from 1 to 256, such as 6,16,120"),
         (b'maps = "0,1,1"', "line 1: maps: '0,1,1'; expected three integers from 1 to 256, such as 6,16,120"),
-        (b'teacher = "a.pkl,"', "line 1: teacher: 'a.pkl,'; expected files with a comma between them"),
+        (b'teacher = "a.pkl,"', "line 1: teacher: 'a.pkl,'; expected file names separated by commas"),
         (b"lr = 1\n\nlr = ", "line 3: not TOML: Invalid value"),
         (b"lr = 1\nlr = 2\n", "line 2, column 7: not TOML: Cannot overwrite a value"),
         (b"lr = 1\n\x00", "line 2, column 1: not TOML: Invalid statement"),
@@ -94,7 +94,7 @@ def test_file_sets_what_it_names(tmp_path: Path) -> None:
          "line 1: a key with more than 32 dots; expected one such as lr"),
         (b"# " + b"." * 99 + b"\nepochs" + b".a" * 32 + b" = 1",
          "line 2: epochs: " + "{'a': " * 10 + "...; expected an integer"),
-        (b" " * 1_000_000 + b"\nfoo = 1", "line 2: foo is not a setting; these are: "
+        (b" " * 1_000_000 + b"\nfoo = 1", "line 2: foo is not a setting; expected one of: "
          + ", ".join(sorted(asdict(Config())))),
         (b"lr = 1\n\xff", "line 2: byte 0xff is not UTF-8; expected a TOML file of settings"),
         ("lr = 1".encode("utf-16"), "line 1: byte 0xff is not UTF-8; expected a TOML file of settings"),
@@ -130,8 +130,8 @@ def test_whether_settings_go_together_is_seen_when_all_are_there() -> None:
     Path("mine.toml").write_text('nondigits = 5\nmaps = "6,10,120"\n')
     settings = read("mine.toml")
     assert Config(**settings, loss="discriminative").nondigits == 5
-    alone = "nondigits: only the loss discriminative learns them; loss is cross-entropy"
-    table = "connections: the table of lecun1998 has 6 and 16 maps; maps is 6,10,120"
+    alone = "nondigits: loss is cross-entropy; expected discriminative"
+    table = "connections: lecun1998 needs 6 maps in c1 and 16 in c3; maps is 6,10,120"
     for given, message in (([], alone), (["--loss", "discriminative", "--connections", "lecun1998"], table)):
         refused = run("train", "--data", "builtin:9", "--config", "mine.toml", *given, code=2)
         assert refused.stderr.endswith(f"\nError: {message}\n")

@@ -201,4 +201,4 @@ def test_a_flipped_bit_of_the_quantiles_is_found(tmp_path: Path) -> None:
 def test_nondigits_go_with_the_loss_that_learns_them() -> None:
     with pytest.raises(LeNet5Error) as error:
         Config(nondigits=1)
-    assert str(error.value) == "nondigits: only the loss discriminative learns them; loss is cross-entropy"
+    assert str(error.value) == "nondigits: loss is cross-entropy; expected discriminative"

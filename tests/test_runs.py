@@ -496,7 +496,7 @@ def test_a_teacher_has_the_classes_of_the_run_and_is_given_once(bars_folder: Pat
     train(bars_folder, "--teacher", "bundled", *same, "-o", "same.pkl")
     train(bars_folder, "--teacher", "bundled", "-o", "classes.pkl")  # of the classes alone, any model says how probable
     result = train(bars_folder, "--teacher", "gone.pkl,", code=2)
-    assert result.stderr.splitlines()[-1] == "Error: teacher: 'gone.pkl,'; expected files with a comma between them"
+    assert result.stderr.splitlines()[-1] == "Error: teacher: 'gone.pkl,'; expected file names separated by commas"
     for twice, name in (("bundled,bundled", "bundled"), ("a.pkl,b.pkl,./a.pkl", "a.pkl")):
         result = train(bars_folder, "--teacher", twice, code=1)
         expected = f"teacher: {name} is given twice; expected different models"

@@ -161,7 +161,7 @@ def test_a_trial_that_cannot_go_on_says_why(config: Config) -> None:
     assert (trial.curve, trial.accuracy, trial.lost) == ((), 0.0, False)
     space = {"connections": CategoricalDistribution(["full", "lecun1998"])}
     reasons = [trial.reason for trial in study(replace(config, maps="6,10,20", connections="full"), space=space).run(4)]
-    assert set(reasons) == {"", "connections: the table of lecun1998 has 6 and 16 maps; maps is 6,10,20"}
+    assert set(reasons) == {"", "connections: lecun1998 needs 6 maps in c1 and 16 in c3; maps is 6,10,20"}
 
 
 @pytest.mark.usefixtures("begun")

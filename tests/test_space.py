@@ -37,8 +37,8 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("", "no range of a setting; expected at least one"),
-        ("rate = [1]", "line 1: rate is not a setting; these are: " + ", ".join(sorted(Config.__annotations__))),
-        ("\nlearn = 1\nepoch = [1, 2]", "line 2: learn is not a setting; these are: "
+        ("rate = [1]", "line 1: rate is not a setting; expected one of: " + ", ".join(sorted(Config.__annotations__))),
+        ("\nlearn = 1\nepoch = [1, 2]", "line 2: learn is not a setting; expected one of: "
          + ", ".join(sorted(Config.__annotations__))),
         ("lr = 0.5", "line 1: lr: 0.5; expected a range such as { low = 0.01, high = 1.0 }, or a list of choices"),
         ("epochs = { low = 1 }",
@@ -50,7 +50,7 @@ def test_a_space_is_ranges_and_choices(tmp_path: Path) -> None:
         ("lr = { low = 0, high = 1, log = 1 }", "line 1: lr: log = 1; expected true or false"),
         ("lr = { low = 0, high = 1, lag = true }", "line 1: lr: lag is not a key of a range; did you mean log?"),
         (f"lr = {{ low = 0, high = 1, {70 * 'x'} = 1 }}", f"line 1: lr: {60 * 'x'} is not a key of a range;"
-         " these are: high, log, low"),
+         " expected one of: high, log, low"),
         ("lr = { low = -1, high = 1 }", "line 1: lr: -1; expected 0 or more"),
         ("lr = { low = 0, high = inf }", "line 1: lr: inf; expected a finite number"),
         ("epochs = { low = 1, high = 2.5 }", "line 1: epochs: 2.5; expected an integer"),

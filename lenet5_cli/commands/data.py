@@ -56,7 +56,7 @@ def _reading(command: "Callable[..., Any]") -> "Callable[..., Any]":
         metavar="FRACTION",
         default=0.2,
         show_default=True,
-        help="Fraction to test on, of data that is not split already.",
+        help="Test fraction of data that has no test split.",
     )(command)
 
 
