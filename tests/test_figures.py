@@ -391,9 +391,9 @@ def test_trials_are_drawn_with_their_ways_the_best_and_what_mattered(monkeypatch
     assert [len(line.get_ydata()) for line in ways.lines] == [1, 2, 2]
     assert [patch.get_width() for patch in mattered.patches] == [0.25, 0.75]
     assert [label.get_text() for label in mattered.get_yticklabels()] == ["batch_size", "lr"]
-    assert [text.get_text() for text in reached.get_legend().texts] == ["ended early", "to its end", "best so far"]
+    assert [text.get_text() for text in reached.get_legend().texts] == ["ended early", "complete", "best so far"]
     reached, _ = drawn(monkeypatch, figures.search, trials[:1], {}).axes  # no third of the picture for nothing
-    assert [text.get_text() for text in reached.get_legend().texts] == ["to its end", "best so far"]
+    assert [text.get_text() for text in reached.get_legend().texts] == ["complete", "best so far"]
     assert len(drawn(monkeypatch, figures.search, trials[3:], {}).axes) == 2
 
 

@@ -43,7 +43,7 @@ def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: l
     assert result.stderr.splitlines() == [
         f"Load train: 300 images of 28x28 pixels from {bars_folder}/train-images-idx3-ubyte",
         "seed: 3",
-        "Searching lr, augment; trials: 3, 1 side by side, each on 250 images and compared on 50 held out",
+        "Searching lr, augment; trials: 3, 1 in parallel; 250 training and 50 validation images",
         "best.toml: written",
         "lenet5 train --config best.toml trains with it.",
     ]
@@ -54,18 +54,18 @@ def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: l
     assert trials[0][2:] == ("0.01", "none")
     number, reached, lr, augment = max(trials, key=lambda trial: float(trial[1]))
     low, high = wilson(float(reached) * 50, 50)
-    assert lines[3].rstrip() == "Trials that finished: 3 of 3; the best"
+    assert lines[3].rstrip() == "Best trials (3 of 3 finished)"
     assert re.fullmatch(r" trial +val +95 % interval +seconds +settings *", lines[4])
     settings = f"lr={lr} augment={augment}"
     assert re.fullmatch(
         rf" {number} +{float(reached):.4f} +{low:.4f} to {high:.4f} +\d+ +{re.escape(settings)} *", lines[5]
     )
-    assert lines[8:] == ["Too few trials finished, or all did equally well, to tell what mattered."]
+    assert lines[8:] == ["Importances are unknown: too few trials finished, or all were equally good."]
     assert left_behind() == ["bars", "best.toml", "space.toml"]
     text = Path("best.toml").read_text(encoding="utf-8")
     assert text.startswith(
-        f"# Found by lenet5 tune: {float(reached):.4f} ({low:.4f} to {high:.4f}) of the images held out.\n"
-        "# With --validation 0, train learns from these too.\n\nepochs = 2\n"
+        f"# Found by lenet5 tune: validation accuracy {float(reached):.4f} ({low:.4f} to {high:.4f}).\n"
+        "# With --validation 0, train uses these images too.\n\nepochs = 2\n"
     )
     found = read("best.toml")
     assert (found["lr"], found.get("augment", "none"), found["validation"]) == (float(lr), augment, 50)
@@ -93,7 +93,7 @@ def test_figures_and_settings_are_whole_on_a_narrow_terminal(
     assert re.search(rf"^ [123] +{best:.4f} ", shown, re.MULTILINE)
     assert ("95 % interval" in shown) == (columns == "60")
     assert "…" not in shown
-    assert "augment=none" in shown.partition("Trials that finished")[2].replace("\n", "").replace(" ", "")
+    assert "augment=none" in shown.partition("Best trials")[2].replace("\n", "").replace(" ", "")
 
 
 @pytest.mark.usefixtures("begun")
@@ -104,16 +104,16 @@ def test_tune_goes_on_with_its_storage_and_draws(how: list[object]) -> None:
     Path("best.toml").write_text("# Found by lenet5 tune: before\n", encoding="utf-8")
     more = ["--storage", "journal.log", "--trials", 10, "--plot", "trials.png"]
     result = run(*how, *more)
-    assert "Searching lr, augment; trials: 10 (3 done), 1 side by side, " in result.stderr
+    assert "Searching lr, augment; trials: 10 (3 done), 1 in parallel; " in result.stderr
     assert "trials.png: written\n" in result.stderr
     assert [line.split()[1] for line in result.stdout.splitlines()[:7]] == [str(number) for number in range(4, 11)]
     *_, heading, first, second = result.stdout.splitlines()
-    assert heading == "What mattered, as fractions of the whole:"
+    assert heading == "Importance of each setting:"
     shares = [float(re.fullmatch(r"(?:lr|augment) +(\d+\.\d) %", line).group(1)) for line in (first, second)]
     assert sum(shares) == pytest.approx(100, abs=0.11)
     assert Path("trials.png").read_bytes().startswith(b"\x89PNG")
     Path("best.toml").unlink()
-    assert run(*how, *more).stdout.startswith("Trials that finished: 10 of 10; the best")
+    assert run(*how, *more).stdout.startswith("Best trials (10 of 10 finished)")
     assert Path("best.toml").is_file()
     assert before.startswith(b"# Found by lenet5 tune")
 
@@ -163,7 +163,7 @@ def test_settings_that_another_machine_finds_last_are_written(
 
     monkeypatch.setattr(search.Search, "run", run_elsewhere)
     said = run(*how, "--trials", 2).stderr
-    assert "Waiting for 1 trial that is running elsewhere; one whose process has died starts again here.\n" in said
+    assert "Waiting for 1 trial running elsewhere; one whose process has died restarts here.\n" in said
     assert read("best.toml")["lr"] == 0.0123
 
 
@@ -308,7 +308,7 @@ def test_ctrl_c_keeps_what_was_found(how: list[object]) -> None:
     search.send_signal(signal.SIGINT)
     out, err = search.communicate(timeout=60)
     assert search.returncode == 130, err
-    assert "Trials that finished: " in out
+    assert "Best trials (" in out
     assert "Stopping at the end of this step; Ctrl-C again stops immediately.\n" in err
     assert err.endswith("\nThe same command continues the search in journal.log.\n")
     assert "Traceback" not in err
@@ -332,7 +332,7 @@ def test_a_name_that_no_file_of_settings_can_hold_is_refused_before_the_search(h
     """A trial was trained, then its settings could not be written."""
     name = os.fsdecode(b"odd\xff.txt")
     glyphs.write(name, glyphs.read())
-    told = r"Error: glyphs: odd\udcff.txt is not UTF-8, which a TOML file of settings cannot hold; rename it"
+    told = r"Error: glyphs: odd\udcff.txt is not UTF-8, as a TOML file of settings must be; rename it"
     assert run(*how, "--glyphs", name, code=2).stderr.splitlines()[-1] == told
 
 

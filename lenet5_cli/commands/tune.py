@@ -69,7 +69,7 @@ def _complete_space(_: click.Context, __: click.Parameter, start: str) -> "list[
     metavar="N",
     default=50,
     show_default=True,
-    help="Trials of the study, those already in --storage included.",
+    help="Trials in the study, including those already in --storage.",
 )
 @option(
     "--time",
@@ -87,7 +87,7 @@ def _complete_space(_: click.Context, __: click.Parameter, start: str) -> "list[
     shell_complete=_complete_space,
     default="default",
     show_default=True,
-    help="TOML file of ranges of settings, or a shipped one.",
+    help="Search space: a TOML file of ranges, or a shipped one.",
 )
 @option(
     "--storage",
@@ -96,9 +96,9 @@ def _complete_space(_: click.Context, __: click.Parameter, start: str) -> "list[
     metavar="FILE",
     help="Journal of the study: the same command continues it, even on several machines at once.",
 )
-@cores_option("Trials side by side, each on one core.")
-@option("-o", "--output", group="Output", type=FILE, default="best.toml", show_default=True, help="Settings found.")
-@option("--plot", group="Output", type=FILE, help="Draw the trials and what mattered (needs matplotlib).")
+@cores_option("Trials to run in parallel, one core each.")
+@option("-o", "--output", group="Output", type=FILE, default="best.toml", show_default=True, help="Best settings.")
+@option("--plot", group="Output", type=FILE, help="Draw trials and importances of settings (needs matplotlib).")
 @overwrite_option
 def tune(
     trials: int,
@@ -113,10 +113,10 @@ def tune(
 ) -> None:
     """Search for good settings (needs Optuna).
 
-    Trials train with settings from a space and are compared on training images held out, a sixth of them unless
-    --validation says how many. A trial that is worse than the median at the same epoch is ended early. The first trial
-    has the settings given. The best settings go to a TOML file that train --config takes; the test images are never
-    loaded. Ctrl-C keeps what was found so far.
+    Each trial trains with settings from a search space. Trials are compared by validation accuracy, on a sixth of the
+    training images unless --validation gives a number. A trial worse than the median at the same epoch is ended early.
+    The first trial has the settings given. The best settings go to a TOML file for train --config; the test images are
+    never loaded. Ctrl-C keeps the best so far.
 
     \b
     Examples:
@@ -179,8 +179,8 @@ def _run(search: "Search", trials: int, threads: int, limit: float, keep_best: "
 
 
 def _say_waiting(trials: int) -> None:
-    which = "1 trial that is" if trials == 1 else f"{trials:,} trials that are"
-    click.echo(f"Waiting for {which} running elsewhere; one whose process has died starts again here.", err=True)
+    which = "1 trial" if trials == 1 else f"{trials:,} trials"
+    click.echo(f"Waiting for {which} running elsewhere; one whose process has died restarts here.", err=True)
 
 
 def _refuse_to_replace(overwrite: bool, storage: Path | None, output: Path, plot: Path | None) -> None:
@@ -197,7 +197,7 @@ def _refuse_unwritable(config: Config) -> None:
     """Stop with exit code 2 if a setting cannot be written to a TOML file."""
     for name, value in asdict(config).items():
         if isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
-            there = f"{name}: {value} is not UTF-8, which a TOML file of settings cannot hold; rename it"
+            there = f"{name}: {value} is not UTF-8, as a TOML file of settings must be; rename it"
             raise click.UsageError(printable(there))
 
 
@@ -210,8 +210,8 @@ def _announced(search: "Search", trials: int, threads: int, images: int) -> str:
     done, held_out = len(search.trials), search.config.validation
     went = f" ({done} done)" if done else ""
     return (
-        f"Searching {', '.join(search.space)}; trials: {trials}{went}, {min(threads, trials)} side by side, each on "
-        f"{images - held_out:,} images and compared on {held_out:,} held out"
+        f"Searching {', '.join(search.space)}; trials: {trials}{went}, {min(threads, trials)} in parallel; "
+        f"{images - held_out:,} training and {held_out:,} validation images"
     )
 
 
@@ -246,8 +246,11 @@ def _found(search: "Search", best: "Trial") -> str:
     low, high = search.interval(best)
     settings = replace(search.with_settings(best), seed=None)
     return (
-        f"{FOUND}: {best.accuracy:.4f} ({low:.4f} to {high:.4f}) of the images held out.\n"
-        f"# With --validation 0{' --patience 0' * bool(settings.patience)}, train learns from these too.\n\n"
+        f"{FOUND}: validation accuracy {best.accuracy:.4f} ({low:.4f} to {high:.4f}).
+"
+        f"# With --validation 0{' --patience 0' * bool(settings.patience)}, train uses these images too.
+
+"
     ) + as_toml(settings)
 
 
@@ -268,7 +271,7 @@ def _show(search: "Search") -> None:
     from rich.table import Table
 
     screen, ranked = console(), search.ranked
-    title = f"Trials that finished: {len(ranked)} of {len(search.trials)}; the best"
+    title = f"Best trials ({len(ranked)} of {len(search.trials)} finished)"
     more = ("95 % interval", "seconds") if screen.width >= WIDE else ()
     table = Table("trial", "val", *more, "settings", title=title, box=None, title_justify="left")
     for column in table.columns:
@@ -280,8 +283,8 @@ def _show(search: "Search") -> None:
     screen.print(table)
     importances = search.importances()
     if importances:
-        click.echo("What mattered, as fractions of the whole:")
+        click.echo("Importance of each setting:")
     else:
-        click.echo("Too few trials finished, or all did equally well, to tell what mattered.")
+        click.echo("Importances are unknown: too few trials finished, or all were equally good.")
     for name, fraction in importances.items():
         click.echo(f"{name:16} {fraction:6.1%}".replace("%", " %"))

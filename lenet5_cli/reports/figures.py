@@ -126,7 +126,7 @@ def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Pa
     panels = 3 if importances else 2
     reached, ways, *rest = figure.subplots(1, panels, width_ratios=[3, 3, 2.4][:panels])
     ways.sharey(reached)
-    for early, colour, marker, said in ((True, GREY, "x", "ended early"), (False, BLUE, "o", "to its end")):
+    for early, colour, marker, said in ((True, GREY, "x", "ended early"), (False, BLUE, "o", "complete")):
         some = [trial for trial in trials if bool(trial.reason) == early and trial.curve]
         errors = [_drawable(trial.accuracy) for trial in some]
         if some:
@@ -145,11 +145,11 @@ def search(trials: Sequence["Trial"], importances: Mapping[str, float], path: Pa
         panel.yaxis.set_minor_formatter(NullFormatter())
         _count_along(panel)
         panel.grid(alpha=0.3)
-    reached.set_ylabel("error on the images held out")
+    reached.set_ylabel("validation error")
     names = list(importances)[::-1]
     for panel in rest:
         panel.barh(names, [importances[name] for name in names], color=BLUE)
-        panel.set(xlabel="fraction of what mattered", xlim=(0, None))
+        panel.set(xlabel="importance", xlim=(0, None))
     _write(figure, path, SEARCH)
 
 
