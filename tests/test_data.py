@@ -40,7 +40,7 @@ def test_show_counts_every_class(own: Path) -> None:
     assert lines[0].split() == ["class", "train", "test"]
     assert [line.split() for line in lines[1:11]] == [[str(digit), "4", "1"] for digit in range(10)]
     assert lines[11].split() == ["all", "40", "10"]
-    assert lines[12] == "50 pictures of 60x60 to 83x83 pixels, half of them up to 68x68"
+    assert lines[12] == "50 pictures of 60x60 to 83x83 pixels, median 68x68"
     assert lines[13].startswith("not read: own/train/3/none.png: not a picture; expected one of PNG,")
     assert lines[14:] == ["0 of 10 test images are training images too."]
     assert "  not read: own/train/3/none.png: not a picture" in result.stderr
@@ -55,7 +55,7 @@ def test_pictures_upright_and_lying_are_of_two_sizes() -> None:
             page.paste(drawing(upright * 2 + at, 50), (5, 5))
             page.save(f"own/{upright}/{at}.png")
     lines = run("data", "show", "own", "--test-fraction", "0.5").stdout.splitlines()
-    assert "16 pictures of 60x80 to 80x60 pixels, half of them up to 80x60" in lines
+    assert "16 pictures of 60x80 to 80x60 pixels, median 80x60" in lines
 
 
 def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
@@ -63,7 +63,7 @@ def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
     Path("own/test/2/copy.png").write_bytes(Path("own/train/5/64.png").read_bytes())
     Path("own/train/4/seven.png").write_bytes(Path("own/train/7/68.png").read_bytes())
     lines = run("data", "show", own, "--model", "bundled").stdout.splitlines()
-    torn = lines.index("equal images with different labels: 1")
+    torn = lines.index("identical images with different labels: 1")
     paths = ("own/train/4/seven.png", "own/train/7/68.png")
     either = ["  train {} is train {}, labelled 4 and 7".format(*paths)]
     either.append("  train {} is train {}, labelled 7 and 4".format(*reversed(paths)))
@@ -71,7 +71,7 @@ def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
     assert "1 of 11 test images are training images too." in lines
     assert "  test own/test/2/copy.png is train own/train/5/64.png, labelled 2 and 5" in lines
     doubtful = [line for line in lines if "labelled" in line and "reads" in line]
-    assert f"{len(doubtful)} labels differ from what the model reads, the surest first:" in lines
+    assert f"{len(doubtful)} labels differ from what the model reads, most confident first:" in lines
     wrong = re.compile(r"  train own/train/8/three\.png: labelled 8, reads 3 \([01]\.\d{4}\)")
     assert any(map(wrong.fullmatch, doubtful))
     assert any(line.startswith("  test own/test/2/copy.png: labelled 2, reads 5 (") for line in doubtful)
@@ -83,11 +83,11 @@ def test_show_finds_duplicates_and_doubtful_labels(own: Path) -> None:
 
 def test_show_names_pictures_that_are_in_no_class(own: Path) -> None:
     """They were passed over without a word."""
-    assert "in no folder of a class" not in run("data", "show", own).stdout
+    assert "outside class folders" not in run("data", "show", own).stdout
     for name in ("train/forgotten.JPG", "train/notes.txt", "train/._forgotten.jpg", "beside.png"):
         Path(own, name).touch()
     lines = run("data", "show", own).stdout.splitlines()
-    at = lines.index("pictures in no folder of a class: 1")
+    at = lines.index("pictures outside class folders: 1")
     assert lines[at + 1] == "  own/train/forgotten.JPG"
 
 
@@ -117,7 +117,7 @@ def test_classes_with_other_names(own: Path) -> None:
     assert re.search(r"^seven +4 +1$", run("data", "show", own).stdout, re.MULTILINE)
     result = run("data", "show", own, "--model", "bundled", code=1)
     assert result.stderr.endswith(
-        "Error: own: has class seven, which bundled does not know; leave out --model, or give one of these classes\n"
+        "Error: own: has class seven, which bundled does not know; leave out --model, or give one with these classes\n"
     )
 
 
@@ -233,9 +233,7 @@ def test_names_that_a_converted_class_cannot_have(letters: Path) -> None:
     text = letters.read_text()
     letters.write_text(text.replace("B,", "../B,"))
     refused = run("data", "convert", letters, "out", "--to", "folders", code=1)
-    assert refused.stderr.endswith(
-        "Error: out: class ../B cannot be the name of a folder of pictures; --to npz keeps it\n"
-    )
+    assert refused.stderr.endswith("Error: out: the name of class ../B cannot be that of a folder; use --to npz\n")
     letters.write_text(text.replace("B,", f"{17 * 'B'},"))
     refused = run("data", "convert", letters, "out", code=1)
     there = f"the name '{16 * 'B'}'... of 17 characters; expected 1 to 16 printable characters"
@@ -294,7 +292,7 @@ def test_convert_replaces_nothing(bars_folder: Path) -> None:
     assert said.endswith(f"Error: there {filled}\n")
     for given in ([], ["--overwrite"]):  # which is not advised, as it would not help
         result = run("data", "convert", bars_folder, "there", "--to", "folders", *given, code=2)
-        assert result.stderr.endswith("Error: there holds files already; pictures go into an empty folder\n")
+        assert result.stderr.endswith("Error: there holds files; expected an empty folder for pictures\n")
     assert (
         "digits: expected a name that ends in .npz"
         in run("data", "convert", bars_folder, "digits", "--to", "npz", code=2).stderr
@@ -335,7 +333,7 @@ def test_convert_replaces_nothing_that_came_meanwhile(form: str, name: str, monk
     target = name.removesuffix("/mine")
     said = run("data", "convert", "builtin:9", target, "--to", form, code=2).stderr
     message = {
-        "folders": "holds files already; pictures go into an empty folder",
+        "folders": "holds files; expected an empty folder for pictures",
         "idx": "holds files already; --overwrite replaces those with the same names and leaves the others",
         "npz": "exists; --overwrite replaces it",
     }[form]
@@ -348,10 +346,10 @@ def test_convert_refuses_a_name_or_folder_of_another_form(own: Path) -> None:
     before = sorted(own.rglob("*"))
     Path("file").touch()
     for target, form, message in (
-        (own, "idx", "own holds folders; IDX files among them would be read in their place"),
+        (own, "idx", "own holds folders of pictures, which IDX files would hide; name another"),
         ("file", "idx", "file: a file; expected a folder for --to idx"),
         ("file", "folders", "file: a file; expected a folder for --to folders"),
-        ("own.npz", "idx", "own.npz: --to idx writes a folder; a name like this is for --to npz"),
+        ("own.npz", "idx", "own.npz: ends in .npz; expected a folder for --to idx, or --to npz"),
     ):
         refused = run("data", "convert", "builtin:9", target, "--to", form, "--overwrite", code=2).stderr
         assert refused.endswith(f"Error: {message}\n")
@@ -420,7 +418,7 @@ def test_fetch_loads_every_split_into_the_cache(bars_folder: Path, monkeypatch: 
     ]
     assert "Load test50k: 3 images of 28x28 pixels from qmnist-images\n" in result.stderr
     assert run("data", "fetch", "cifar", code=1).stderr == (
-        f"Error: cifar: not a data set that can be downloaded; these are {', '.join(remote.SETS)}\n"
+        f"Error: cifar: not a downloadable data set; expected one of: {', '.join(remote.SETS)}\n"
     )
 
 

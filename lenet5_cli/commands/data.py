@@ -73,9 +73,9 @@ def data() -> None:
 
 @data.command("list")
 def list_() -> None:
-    """List the data sets that are known by name.
+    """List the data sets known by name.
 
-    Of each, the number of images and of classes, the licence, and whether it is in the cache.
+    Shows the numbers of images and classes, the licence, and whether the data is in the cache.
 
     \b
     Examples:
@@ -105,7 +105,7 @@ def _complete_set(_: click.Context, __: click.Parameter, start: str) -> list[str
 @data.command("fetch")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=_complete_set)
 def fetch(names: "tuple[str, ...]") -> None:
-    """Download data sets into the cache, and check them.
+    """Download data sets into the cache and verify them.
 
     \b
     Examples:
@@ -115,7 +115,7 @@ def fetch(names: "tuple[str, ...]") -> None:
 
     for name in names:
         if name not in remote.SETS:
-            raise LeNet5Error(f"{name}: not a data set that can be downloaded; these are {', '.join(remote.SETS)}")
+            raise LeNet5Error(f"{name}: not a downloadable data set; expected one of: {', '.join(remote.SETS)}")
     for name in names:
         for split in remote.SETS[name].splits:
             _fetch(name, split)
@@ -142,7 +142,7 @@ def _fetch(name: str, split: str) -> None:
 def show(
     source: str, test_fraction: float, as_is: bool, sheet: Path | None, model: Path | None, overwrite: bool
 ) -> None:
-    """Show what a data set holds.
+    """Show what a data set contains.
 
     The images of each class, the sizes of pictures, those that cannot be read, and images that are in both splits.
 
@@ -173,15 +173,15 @@ def show(
 @click.argument("source", metavar="NAME|PATH", shell_complete=complete_data)
 @click.argument("target", type=Named("a file or folder"))
 @option(
-    "--to", "form", group="Main", type=click.Choice(FORMATS), default="idx", show_default=True, help="What to write."
+    "--to", "form", group="Main", type=click.Choice(FORMATS), default="idx", show_default=True, help="Format to write."
 )
 @_reading
 @overwrite_option
 def convert(source: str, target: Path, form: str, test_fraction: float, as_is: bool, overwrite: bool) -> None:
-    """Write both splits of a data set in another form.
+    """Write both splits of a data set in another format.
 
-    TARGET is a folder of IDX files, an .npz file, or a folder that gets train/ and test/ with a folder of PNGs for each
-    class, of which --as-is reads the same images.
+    TARGET is a folder of IDX files, an .npz file, or a folder with train/ and test/, each with a folder of PNGs for
+    each class, which --as-is reads back as the same images.
 
     \b
     Examples:
@@ -211,16 +211,18 @@ def _check_target(target: Path, form: str, overwrite: bool) -> None:
     if form == "npz" and target.suffix != ".npz":
         raise click.UsageError(printable(f"{target}: expected a name that ends in .npz"))
     if form != "npz" and target.suffix == ".npz":
-        raise click.UsageError(printable(f"{target}: --to {form} writes a folder; a name like this is for --to npz"))
+        raise click.UsageError(printable(f"{target}: ends in .npz; expected a folder for --to {form}, or --to npz"))
     if form != "npz" and target.is_file():
         raise click.UsageError(printable(f"{target}: a file; expected a folder for --to {form}"))
     if form == "folders" and target.is_dir() and not all(folders.of_system(each.name) for each in target.iterdir()):
-        raise click.UsageError(printable(f"{target} holds files already; pictures go into an empty folder"))
+        raise click.UsageError(printable(f"{target} holds files; expected an empty folder for pictures"))
     (refuse_existing if form == "npz" else refuse_filled)(overwrite, target)
     if not target.is_dir():
         return
     if form == "idx" and not mnist.holds_idx(target) and folders.is_one(target):
-        raise click.UsageError(printable(f"{target} holds folders; IDX files among them would be read in their place"))
+        raise click.UsageError(
+            printable(f"{target} holds folders of pictures, which IDX files would hide; name another")
+        )
 
 
 def _load_both(source: str, test_fraction: float, as_is: bool) -> "tuple[dict[str, Split], Sequence[str]]":
@@ -256,7 +258,7 @@ def _show_sizes(splits: "dict[str, Split]") -> None:
     if sizes := sorted(map(size_of, files), key=lambda sides: (sides[0] * sides[1], sides)):
         smallest, middle, largest = ("x".join(map(str, sizes[at])) for at in (0, len(sizes) // 2, -1))
         to = "" if smallest == largest else f" to {largest}"
-        half = "" if smallest == largest else f", half of them up to {middle}"
+        half = "" if smallest == largest else f", median {middle}"
         click.echo(f"{len(sizes):,} pictures of {smallest}{to} pixels{half}")
 
 
@@ -269,7 +271,7 @@ def _show_loose(splits: "dict[str, Split]") -> None:
     beside = [each for top in {path.parent.parent for path in files if path.is_file()} for each in top.iterdir()]
     pictures = [each for each in beside if each.name.lower().endswith(ENDINGS) and not of_system(each.name)]
     if loose := sorted(each for each in pictures if each.is_file()):
-        click.echo(f"pictures in no folder of a class: {len(loose):,}")
+        click.echo(f"pictures outside class folders: {len(loose):,}")
         for path in loose[:LISTED]:
             click.echo(printable(f"  {path}"))
 
@@ -298,7 +300,7 @@ def _show_duplicates(splits: "dict[str, Split]", names: "Sequence[str]") -> None
     equal = [(name, at, name, first[name][each]) for name, found in digests.items() for at, each in enumerate(found)]
     torn = [pair for pair in equal if splits[pair[0]].labels[pair[1]] != splits[pair[0]].labels[pair[3]]]
     if torn:
-        click.echo(f"equal images with different labels: {len(torn):,}")
+        click.echo(f"identical images with different labels: {len(torn):,}")
         _list_pairs(torn, splits, names)
 
 
@@ -321,7 +323,7 @@ def _show_doubtful(splits: "dict[str, Split]", names: "Sequence[str]", model: Pa
     note_as_is(as_is, [saved], splits["train"].source)
     doubts = sorted(doubt for name, split in splits.items() for doubt in _doubts(network, name, split, names, model))
     count = "1 label differs" if len(doubts) == 1 else f"{len(doubts):,} labels differ"
-    end = ", the surest first:" if len(doubts) > 1 else ":" if doubts else "."
+    end = ", most confident first:" if len(doubts) > 1 else ":" if doubts else "."
     click.echo(f"{count} from what the model reads{end}")
     for _, text in doubts[:LISTED]:
         click.echo(printable(f"  {text}"))
@@ -339,7 +341,7 @@ def _doubts(
     known = places(split.source, network.names)
     if unknown := [names[label] for label in np.unique(split.labels) if names[label] not in known]:
         there = f"{split.source}: has class {unknown[0]}, which {model_name(model)} does not know"
-        raise LeNet5Error(f"{there}; leave out --model, or give one of these classes")
+        raise LeNet5Error(f"{there}; leave out --model, or give one with these classes")
     for start in range(0, len(split.labels), BATCH):
         labels = [known[names[label]] for label in split.labels[start : start + BATCH].tolist()]
         scores = network.scores(np.asarray(split.images[start : start + BATCH]))
@@ -418,8 +420,8 @@ def _to_folders(splits: "dict[str, Split]", names: "Sequence[str]", target: Path
 
     for name in names:
         if Path(name).name != name or name.startswith("."):
-            there = f"class {name} cannot be the name of a folder of pictures"
-            raise LeNet5Error(f"{target}: {there}; --to npz keeps it")
+            there = f"the name of class {name} cannot be that of a folder"
+            raise LeNet5Error(f"{target}: {there}; use --to npz")
     with filling(target) as folder:
         demand()
         for name, split in splits.items():
