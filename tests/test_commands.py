@@ -63,7 +63,7 @@ def test_version_and_module() -> None:
 )
 def test_one_file_cannot_hold_two_things(arguments: list[str]) -> None:
     result = run(*arguments, code=2)
-    message = "one.png is given for two outputs; give each a file of its own"
+    message = "one.png is given for two outputs; give each its own file"
     assert result.stderr.splitlines()[-1] == f"Error: {message}"
     assert not Path("one.png").exists()
 
@@ -118,7 +118,7 @@ def test_a_setting_without_effect_is_a_usage_error(command: str, arguments: list
 )
 def test_no_file_goes_to_stdout(arguments: list[str]) -> None:
     result = run(*arguments, code=2)
-    assert result.stderr.endswith("Error: -: expected the name of a file; no file is written to stdout\n")
+    assert result.stderr.endswith("Error: -: expected a file name; this output cannot go to stdout\n")
     assert not list(Path.cwd().iterdir())
 
 

@@ -202,7 +202,7 @@ def test_a_contact_sheet_replaces_no_picture_of_the_data(own: Path) -> None:
     picture = next(own.rglob("*.png"))
     before = picture.read_bytes()
     refused = run("data", "show", own, "--sheet", picture, "--overwrite", code=2)
-    assert refused.stderr.endswith(f"Error: {picture}: is a file of the data own; give what is written another name\n")
+    assert refused.stderr.endswith(f"Error: {picture}: is a file of the data own; give the output another name\n")
     assert picture.read_bytes() == before
 
 

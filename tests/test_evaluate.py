@@ -269,8 +269,8 @@ def test_a_picture_replaces_nothing_that_is_read(option: str) -> None:
         drawing(int(digit)).save(f"own/{digit}/a.png")
     Path("link.png").symlink_to("model.pkl")
     for name, message in (
-        ("link.png", "link.png: is read by MODEL; give what is written another name"),
-        ("own/1/a.png", "own/1/a.png: is a file of the data own; give what is written another name"),
+        ("link.png", "link.png: is also read by MODEL; give the output another name"),
+        ("own/1/a.png", "own/1/a.png: is a file of the data own; give the output another name"),
     ):
         before = Path(name).read_bytes()
         said = run("--data", "own", option, name, "--overwrite", code=2).stderr
@@ -309,7 +309,7 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_is_measured(
     Path("locked").mkdir()
     monkeypatch.setattr(os, "access", lambda folder, _: Path(folder).name != "locked")
     result = run(option, "locked/a.png", code=2)
-    message = f"Error: locked/a.png: nothing can be written into the folder {Path('locked').resolve()}\n"
+    message = f"Error: locked/a.png: the folder {Path('locked').resolve()} is not writable\n"
     assert (result.stdout, result.stderr.endswith(message)) == ("", True)
 
 

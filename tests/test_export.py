@@ -168,7 +168,7 @@ def test_the_checkpoint_that_is_read_is_not_written_over(target: str) -> None:
     Path("link.pkl").symlink_to("m.pkl")
     for output in ("m.pkl", "link.pkl"):
         said = run("export", "m.pkl", "--to", target, "--output", output, "--overwrite", code=2).stderr
-        assert said.endswith(f"Error: {output}: is read by MODEL; give what is written another name\n")
+        assert said.endswith(f"Error: {output}: is also read by MODEL; give the output another name\n")
     assert Path("m.pkl").read_bytes() == BUNDLED_MODEL.read_bytes()
 
 
@@ -178,7 +178,7 @@ def test_the_checkpoint_is_not_written_over_by_a_file_of_a_folder(target: str, n
     model.parent.mkdir()
     model.write_bytes(BUNDLED_MODEL.read_bytes())
     said = run("export", model, "--to", target, "--output", "there", "--overwrite", code=2).stderr
-    assert said.endswith(f"Error: {model}: is read by MODEL; give what is written another name\n")
+    assert said.endswith(f"Error: {model}: is also read by MODEL; give the output another name\n")
     assert list(Path("there").iterdir()) == [model]
     assert model.read_bytes() == BUNDLED_MODEL.read_bytes()
 

@@ -222,7 +222,7 @@ def test_the_model_that_several_runs_start_from_is_none_of_their_files(own: Path
     """It was replaced by that of the first run, and then deleted."""
     before = Path("start.pkl").rename("model-1.pkl").read_bytes()
     result = run("train", "--from", "model-1.pkl", "--data", own, "--runs", 2, "--overwrite", code=2)
-    assert result.stderr.endswith("Error: model-1.pkl: is read by --from; give what is written another name\n")
+    assert result.stderr.endswith("Error: model-1.pkl: is also read by --from; give the output another name\n")
     assert Path("model-1.pkl").read_bytes() == before
 
 

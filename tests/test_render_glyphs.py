@@ -181,7 +181,7 @@ def test_what_is_read_is_not_written_over(option, name, target):
     before = Path(target).read_bytes()
     refused = render(f"--{option}", name, "-o", target, "--overwrite")
     assert refused.exit_code == 2
-    message = f"Error: {target}: is read by --{option}; give what is written another name"
+    message = f"Error: {target}: is also read by --{option}; give the output another name"
     assert lines(refused.stderr)[-1] == message
     assert Path(target).read_bytes() == before
     assert render("--sheet", "own.txt", "-o", "own.png", "--overwrite").exit_code == 0  # beside a text are none

@@ -355,7 +355,7 @@ def test_what_is_read_is_not_written_over(bars_folder: Path) -> None:
             1,
         ]
         said = run(*given, code=2).stderr
-        assert said.endswith(f"Error: {name}: is read by --{option}; give what is written another name\n")
+        assert said.endswith(f"Error: {name}: is also read by --{option}; give the output another name\n")
     assert {name: Path(name).read_bytes() for name in files} == files
     run("train", "--data", bars_folder, "--from", "model.pkl", "--epochs", 1, "--overwrite")  # on with the same name
 
@@ -367,7 +367,7 @@ def test_no_file_of_the_data_is_written_over(bars_folder: Path) -> None:
     elsewhere = "--data", bars_folder
     for given in (["-o", labels, *elsewhere], ["--log", labels, *elsewhere], ["--log", labels, "--resume"]):
         said = run("train", *given, "--overwrite", "--epochs", 3, code=2).stderr
-        expected = f"{labels}: is a file of the data {bars_folder}; give what is written another name"
+        expected = f"{labels}: is a file of the data {bars_folder}; give the output another name"
         assert said.endswith(f"Error: {expected}\n")
     assert labels.read_bytes() == before
     train(bars_folder, "-o", bars_folder / "model.pkl")  # what stands beside them is none of them
@@ -443,7 +443,7 @@ def test_a_folder_for_tensorboard_is_made_and_left_only_with_a_log_in_it(bars_fo
 def test_a_log_for_tensorboard_needs_a_folder(bars_folder: Path) -> None:
     Path("board").write_text("mine", encoding="utf-8")
     result = train(bars_folder, "--log", "tensorboard:board", code=1)
-    assert result.stderr == "Error: board: a file; expected the folder for TensorBoard\n"
+    assert result.stderr == "Error: board: a file; expected a folder for TensorBoard\n"
     assert left_behind() == ["bars", "board"]
 
 

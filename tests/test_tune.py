@@ -229,14 +229,14 @@ def test_what_a_search_reads_is_not_written_over(how: list[object], bars_folder:
     Path("link.png").symlink_to("own.toml")
     picture = bars_folder / "t10k-images-idx3-ubyte"
     for written, name, told in (
-        ("--output", "own.toml", "is read by --config"),
-        ("--plot", "link.png", "is read by --config"),
-        ("--output", "space.toml", "is read by --space"),
+        ("--output", "own.toml", "is also read by --config"),
+        ("--plot", "link.png", "is also read by --config"),
+        ("--output", "space.toml", "is also read by --space"),
         ("--storage", picture, f"is a file of the data {bars_folder}"),
     ):
         before = Path(name).read_bytes()
         said = run(*how, "--config", "own.toml", written, name, "--overwrite", code=2).stderr
-        assert said.endswith(f"Error: {name}: {told}; give what is written another name\n")
+        assert said.endswith(f"Error: {name}: {told}; give the output another name\n")
         assert Path(name).read_bytes() == before
 
 

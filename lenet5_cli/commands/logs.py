@@ -39,7 +39,7 @@ def log_places(log: str | None) -> tuple[Path | None, Path | None]:
         raise LeNet5Error(message) from None
     folder = Path(name)
     if folder.exists() and not folder.is_dir():
-        raise LeNet5Error(f"{folder}: a file; expected the folder for TensorBoard")
+        raise LeNet5Error(f"{folder}: a file; expected a folder for TensorBoard")
     return folder, None
 
 

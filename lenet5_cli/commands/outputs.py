@@ -17,7 +17,7 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
     """Stop with exit code 2 if a file to be written may not be replaced, or its folder is not there or is read-only."""
     for path in filter(None, paths):
         if str(path) == "-":
-            raise click.UsageError("-: expected the name of a file; no file is written to stdout")
+            raise click.UsageError("-: expected a file name; this output cannot go to stdout")
         if not path.parent.is_dir():
             raise click.UsageError(printable(f"{path}: there is no folder {path.parent}"))
         if path.exists() and not overwrite:
@@ -26,7 +26,7 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
         if not os.path.isdir(folder):  # noqa: PTH112 - where a link leads
             raise click.UsageError(printable(f"{path}: there is no folder {folder}"))
         if (path.is_file() or not path.exists()) and not os.access(folder, os.W_OK):
-            raise click.UsageError(printable(f"{path}: nothing can be written into the folder {folder}"))
+            raise click.UsageError(printable(f"{path}: the folder {folder} is not writable"))
 
 
 def refuse_filled(overwrite: bool, folder: Path) -> None:
@@ -55,7 +55,7 @@ def refuse_shared(*paths: Path | None) -> None:
     meant = list(map(os.path.realpath, given))  # a Path of a loop of links would not resolve
     for path, target in zip(given, meant, strict=True):
         if meant.count(target) > 1:
-            raise click.UsageError(printable(f"{path} is given for two outputs; give each a file of its own"))
+            raise click.UsageError(printable(f"{path} is given for two outputs; give each its own file"))
 
 
 def files_read(values: "Mapping[str, Any]") -> "Iterator[tuple[str, Path]]":
@@ -94,10 +94,10 @@ def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> No
             _refuse_among(path, [other for other in written if other and other not in there])
         for other in there:
             if path.is_file() and other.resolve() == path.resolve():
-                raise click.UsageError(printable(f"{other}: is read by {option}; give what is written another name"))
+                raise click.UsageError(printable(f"{other}: is also read by {option}; give the output another name"))
             files = _files_of(path) if option == "--data" else ()  # only data is read of a folder
             if any(each.is_file() and other.samefile(each) for each in files):
-                message = f"{other}: is a file of the data {path}; give what is written another name"
+                message = f"{other}: is a file of the data {path}; give the output another name"
                 raise click.UsageError(printable(message))
 
 
