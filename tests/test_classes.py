@@ -319,8 +319,8 @@ def test_without_its_own_data_maps_are_of_drawn_images_of_its_classes_or_left_ou
         kept = sheet(["first", "other"]) if name == "other" else glyphs.read(name)
         checkpoint.write("model.pkl", replace(saved, sheet=kept))
         said = run("info", "model.pkl", "--figures", name).stderr
-        absent = "There are no images of its classes; the maps are left out, and --data names some.\n"
-        assert (f"\nThe maps are of built-in {drawn} instead.\n" if drawn else absent) in said
+        absent = "There are no images of its classes, so no maps are drawn; give some with --data.\n"
+        assert (f"\nThe maps show built-in {drawn} instead.\n" if drawn else absent) in said
         assert Path(name, "maps.png").exists() == bool(drawn)
 
 

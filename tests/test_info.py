@@ -77,7 +77,7 @@ def test_a_model_shows_how_it_was_made() -> None:
         *(f"{name} {kind} {shapes} {count:,}" for name, kind, shapes, count in LAYERS),
         "total 60,900",
         "setting value report preset seed 3 not set",
-        f"The other {len(REPORT) - 1} as in the report preset (lenet5 info --config report).",
+        f"The other {len(REPORT) - 1} are as in the report preset (lenet5 info --config report).",
         f"data name mnist images 60,000 sha256 {SHA256}",
         "epochs trained: 8 of 20",
         "loss: first 1.00000, last 0.12500, best 0.12500 in epoch 8 █▇▆▅▄▃▂▁",
@@ -149,7 +149,7 @@ def test_a_file_of_the_reports_says_nothing_about_how_it_was_made() -> None:
     shown = words(run("foreign.pkl"))
     assert "60,900 parameters in float64" in shown
     assert shown.endswith(
-        "total 60,900 The file holds no glyphs; the shipped sheet is its output layer. "
+        "total 60,900 The file holds no glyphs; its output layer is the shipped sheet. "
         "The file says nothing about how it was made."
     )
     facts = json.loads(run("foreign.pkl", "--json").stdout)
@@ -166,16 +166,19 @@ def test_a_record_that_is_empty_says_nothing_either() -> None:
 def test_a_model_is_compared_with_the_preset_nearest_to_it(preset: str) -> None:
     settings = asdict(Config(**config.read(preset)))
     shown = words(run(model(config=settings)))
-    assert f"All {len(settings)} settings as in the {preset} preset (lenet5 info --config {preset})." in shown
+    assert f"All {len(settings)} settings are as in the {preset} preset (lenet5 info --config {preset})." in shown
     shown = words(run(model(config=settings | {"warmup": 3.5})))
-    assert f"setting value {preset} preset warmup 3.5 {settings['warmup']} The other {len(settings) - 1} as in" in shown
+    assert (
+        f"setting value {preset} preset warmup 3.5 {settings['warmup']} The other {len(settings) - 1} are as in"
+        in shown
+    )
 
 
 def test_settings_of_other_versions_are_shown() -> None:
     config = {name: value for name, value in REPORT.items() if name != "lr_decay"} | {"sharpness": [1, 2.5, True]}
     shown = words(run(model(config=config)))
     assert f"sharpness 1, 2.5, True unknown to lenet5 {lenet5_cli.__version__} The other" in shown
-    assert "Settings that the file does not hold: lr_decay." in shown
+    assert "Settings missing from the file: lr_decay." in shown
 
 
 def test_every_number_of_the_history_that_has_a_meaning_is_drawn() -> None:
@@ -313,9 +316,9 @@ def test_of_a_file_of_the_reports_there_are_no_curves_and_the_samples_are_built_
     result = run("foreign.pkl", "--figures", "out")
     assert sorted(path.name for path in Path("out").iterdir()) == [name for name in FIGURES if name != "curves.png"]
     assert result.stderr.startswith(
-        "The file has no history; out/curves.png is left out.\n"
+        "No training history; out/curves.png is left out.\n"
         "The file does not say what the network was trained on.\n"
-        "The maps are of built-in digits instead.\n"
+        "The maps show built-in digits instead.\n"
     )
     np.testing.assert_array_equal(shown[0], np.arange(10))
 
@@ -325,7 +328,7 @@ def test_data_that_is_gone_gives_way_to_built_in_digits_but_not_data_that_is_nam
     path = model(data={"name": "gone"})
     result = run(path, "--figures", "out")
     assert result.stderr.startswith("gone: ")
-    assert "\nThe maps are of built-in digits instead.\n" in result.stderr
+    assert "\nThe maps show built-in digits instead.\n" in result.stderr
     assert run(path, "--figures", "other", "--data", "gone", code=1).stderr.startswith("Error: gone: ")
     assert not Path("other").exists()
     assert "built-in" not in run(path, "--figures", "other", "--data", bars_folder).stderr

@@ -71,12 +71,12 @@ def info(
 ) -> None:
     """Show how a checkpoint was made, or what a recipe sets.
 
-    Of a checkpoint: its layers, the settings that differ from the nearest preset, the training data, loss and accuracy
-    over the epochs, and the versions it was made with. Of a recipe: every setting, and where it differs from the
-    defaults.
+    For a checkpoint: its layers, the settings that differ from the nearest preset, the training data, loss and accuracy
+    over the epochs, and the versions it was made with. For a recipe: every setting, and where it differs from the
+    default.
 
-    With --figures, pictures of the checkpoint: kernels.png; maps.png, what each layer makes of the first test image of
-    each class of --data; curves.png, loss and accuracy over the epochs; glyphs.png.
+    --figures draws the checkpoint: kernels.png; maps.png, the feature maps for the first test image of each class of
+    --data; curves.png, loss and accuracy over the epochs; glyphs.png.
 
     \b
     Examples:
@@ -131,7 +131,7 @@ def _model(path: Path, as_json: bool, folder: Path | None, data: str | None, ove
     screen = console()
     _show_network(screen, facts)
     if saved.sheet is None:
-        _say(screen, "The file holds no glyphs; the shipped sheet is its output layer.")
+        _say(screen, "The file holds no glyphs; its output layer is the shipped sheet.")
     _show_origin(screen, facts)
 
 
@@ -162,7 +162,7 @@ def _draw(network: "LeNet5", saved: "Checkpoint", folder: Path, data: str | None
     figures.require("--figures")
     paths = {name: folder / f"{name}.png" for name in ("kernels", "maps", "curves", "glyphs")}
     if not saved.history:
-        click.echo(f"The file has no history; {paths.pop('curves')} is left out.", err=True)
+        click.echo(f"No training history; {paths.pop('curves')} is left out.", err=True)
     if folder.exists():
         refuse_existing(overwrite, *paths.values())
     samples = _samples(network, saved, data)
@@ -198,7 +198,7 @@ def _samples(
         click.echo(str(error), err=True)
         drawn = _drawn(network, saved)
         if drawn is None:
-            click.echo("There are no images of its classes; the maps are left out, and --data names some.", err=True)
+            click.echo("There are no images of its classes, so no maps are drawn; give some with --data.", err=True)
             return None
         split = drawn
     demand_classes(network, split)
@@ -212,7 +212,7 @@ def _drawn(network: "LeNet5", saved: "Checkpoint") -> "Split | None":
 
     for source, what in (("builtin", "digits"), ("builtin-letters", "letters")):
         if places(source, network.names).keys() >= set(classes_of(source)):
-            click.echo(f"The maps are of built-in {what} instead.", err=True)
+            click.echo(f"The maps show built-in {what} instead.", err=True)
             return load(data_of(saved, source), "test", network.names)
     return None
 
@@ -289,10 +289,10 @@ def _show_settings(screen: "Console", settings: dict[str, Any]) -> None:
     others = len(settings) - len(differing) - len(unknown)
     if others:
         which = f"The other {others}" if differing or unknown else f"All {others} settings"
-        _say(screen, f"{which} as in the {nearest} preset (lenet5 info --config {nearest}).")
+        _say(screen, f"{which} are as in the {nearest} preset (lenet5 info --config {nearest}).")
     missing = [setting for setting in preset if setting not in settings]
     if missing:
-        _say(screen, f"Settings that the file does not hold: {_joined(missing)}.")
+        _say(screen, f"Settings missing from the file: {_joined(missing)}.")
 
 
 def _differing(settings: dict[str, Any], preset: dict[str, Any]) -> list[str]:
