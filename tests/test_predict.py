@@ -233,7 +233,7 @@ def test_explain_of_a_picture_read_as_it_is_tells_of_no_ink() -> None:
     checkpoint.write("as-is.pkl", Checkpoint(network.pairs(), sheet, config={"as_is": True}))
     result = run("predict", "--model", "as-is.pkl", "--explain", "seen.png", "three.png")
     said = result.stderr.splitlines()[1]
-    assert re.fullmatch(r"three.png: scaled as it is; nearest \d at \d+\.\d, then \d at \d+\.\d", said)
+    assert re.fullmatch(r"three.png: only scaled; nearest \d at \d+\.\d, then \d at \d+\.\d", said)
     read = Image.fromarray(read_sample("three.png", as_is=True)).resize((SIDE, SIDE), 0)
     with Image.open("seen.png") as seen:  # the second panel, inside its frame
         assert not ImageChops.difference(seen.crop((328, 44, 608, 324)).convert("L"), read).getbbox()
@@ -243,7 +243,7 @@ def test_explain_of_mnists_own_form_says_that_it_is_refused() -> None:
     Image.fromarray(read_sample(np.asarray(drawing(3)))).save("three.png")
     result = run("predict", "--accept", "0", "--explain", "seen.png", "three.png", code=1)
     nearest = r"nearest 3 at \d+\.\d, then \d at \d+\.\d; no digit"
-    assert re.fullmatch(f"three.png: already as MNIST's pictures are; {nearest}", result.stderr.splitlines()[1])
+    assert re.fullmatch(f"three.png: already in MNIST's format; {nearest}", result.stderr.splitlines()[1])
 
 
 def test_explain_shows_names_whole_beside_their_bars() -> None:

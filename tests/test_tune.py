@@ -78,7 +78,7 @@ def test_tune_prints_a_trial_a_line_then_the_best_and_writes_its_settings(how: l
 def test_settings_with_a_patience_say_how_to_train_on_all_images(how: list[object]) -> None:
     run(*how, "--trials", 1, "--patience", 1)
     advice = Path("best.toml").read_text(encoding="utf-8").splitlines()[1]
-    assert advice == "# With --validation 0 --patience 0, train learns from these too."
+    assert advice == "# With --validation 0 --patience 0, train uses these images too."
     run("train", "--config", "best.toml", "--validation", 0, "--patience", 0)
 
 

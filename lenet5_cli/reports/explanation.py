@@ -47,9 +47,9 @@ def in_words(reading: "Reading", names: Sequence[str], *, as_is: bool) -> str:
     nearest = f"nearest {names[first]} at {at:.1f}, then {names[second]} at {then:.1f}"
     refused = f"; no {noun(names)}" if reading.digit is None else ""
     if as_is or reading.unchanged:
-        how = "scaled as it is" if as_is else "already as MNIST's pictures are"
+        how = "only scaled" if as_is else "already in MNIST's format"
         return f"{how}; {nearest}{refused}"
-    ink = f"{'dark' if chosen.dark else 'light'} ink{', told from the background near it' if chosen.local else ''}"
+    ink = f"{'dark' if chosen.dark else 'light'} ink{', by a local threshold' if chosen.local else ''}"
     count = len(reading.candidates)
     found = f"{ink}, the best of {count} candidates" if count > 1 else ink
     return f"{found}; {nearest}{refused}{reading.beside}"
