@@ -18,33 +18,33 @@ TYPED = " and ".join(name for name, target in TARGETS.items() if target.types)
 
 @click.command()
 @click.argument("model", type=MODEL, metavar="[MODEL|bundled]", default=BUNDLED)
-@click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="What to write.")
+@click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="Format to write.")
 @click.option(
     "-o",
     "--output",
     metavar="PATH",
-    help="File or, for c and hex, folder to write.  [default: by target]",
+    help="File to write; for c and hex, a folder.  [default: by format]",
 )
 @click.option(
     "--type",
     "kind",
     type=click.Choice(TYPES),
-    help=f"Type of the numbers, for {TYPED}.  [default: float32; int8 for hex]",
+    help=f"Number type, for {TYPED}.  [default: float32; int8 for hex]",
 )
 @click.option(
     "--golden",
     type=Integer(1, 1000),
     metavar="N",
-    help=f"Images to check the export against, for {TYPED}.  [default: 1]",
+    help=f"Images with reference values for tests, for {TYPED}.  [default: 1]",
 )
 @overwrite_option
 def export(model: Path, target: str, output: str | None, kind: str | None, golden: int | None, overwrite: bool) -> None:
     """Write a trained network for use elsewhere.
 
-    MODEL is a checkpoint; without one, it is the bundled model.
+    MODEL is a checkpoint; the default is the bundled model.
 
     \b
-    onnx  a file for ONNX runtimes, from the bytes of a picture to the class
+    onnx  a file for ONNX runtimes, from the pixels of a picture to the class
     c     C99 without dependencies, and a test program, for a computer or a microcontroller
     page  one HTML file to draw digits on
     npz   NumPy's arrays by name, with a JSON description
