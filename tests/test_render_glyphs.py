@@ -191,7 +191,7 @@ def test_what_is_read_is_not_written_over(option, name, target):
     ("arguments", "exit_code", "message"),
     [
         (["--sheet", "a.txt", "--font", "b.ttf"], 2, "expected either --sheet or --font, not both"),
-        (["--scale", "2", "--output", "a.txt"], 2, "--scale enlarges an image; a.txt is a text"),
+        (["--scale", "2", "--output", "a.txt"], 2, "--scale enlarges an image; a.txt is text"),
         (["--scale", "0"], 2, "Invalid value for '--scale': 0 is not in the range 1<=x<=100."),
         (
             ["--sheet", "a"],

@@ -52,7 +52,7 @@ class SheetFile(Named):
     type=FILE,
     default="glyphs.png",
     show_default=True,
-    help="Where to write: .png for an image, .txt for a text to edit.",
+    help="File to write: .png for an image, .txt for editable text.",
 )
 @click.option(
     "--scale",
@@ -60,7 +60,7 @@ class SheetFile(Named):
     metavar="N",
     default=1,
     show_default=True,
-    help="Pixels of the image for each pixel of a glyph.",
+    help="Pixels of the image per pixel of a glyph.",
 )
 @overwrite_option
 def render_glyphs(
@@ -68,9 +68,9 @@ def render_glyphs(
 ) -> None:
     """Render the glyphs of the output layer.
 
-    Writes them side by side, each 7x12 pixels, black on white; the names of other classes than the ten digits are
-    written beside the image, for glyphs.png into glyphs.names.txt. Shows them, and in how many pixels, of 84, each pair
-    differs; with more than 20 classes, only pairs that are too close.
+    Writes them side by side, each 7x12 pixels, black on white; names of classes other than the ten digits go into a
+    text file beside the image, glyphs.names.txt for glyphs.png. Prints them, and in how many of 84 pixels each pair
+    differs; with more than 20 classes, only the pairs that are too close.
 
     \b
     Examples:
@@ -83,7 +83,7 @@ def render_glyphs(
         with_sheet = "--font" if font else "--characters"
         raise click.UsageError(f"expected either --sheet or {with_sheet}, not both")
     if scale > 1 and output.suffix.lower() == ".txt":
-        raise click.UsageError(printable(f"--scale enlarges an image; {output} is a text"))
+        raise click.UsageError(printable(f"--scale enlarges an image; {output} is text"))
     if output.suffix.lower() not in (".png", ".txt"):
         ends = "expected a name that ends in .png, for an image, or .txt, for a text"
         raise click.UsageError(printable(f"--output {output}: {ends}"))
