@@ -339,7 +339,7 @@ def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         return refused
 
     drawing(3).save("three.png")
-    told = "Error: out of memory; close other programs, or raise this one's limit\n"
+    told = "Error: out of memory; close other programs, or raise the memory limit\n"
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "read", refusing(MemoryError()))
         assert run("info", "model.pkl", code=1).stderr == told

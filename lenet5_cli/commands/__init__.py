@@ -53,7 +53,7 @@ class Group(click.Group):
         try:
             return super().main(*args, **extra)
         except MemoryError:
-            click.echo("Error: out of memory; close other programs, or raise this one's limit", err=True)
+            click.echo("Error: out of memory; close other programs, or raise the memory limit", err=True)
             sys.exit(1)
         except OSError as error:  # from a file that no module of ours opens, such as stdout
             click.echo(printable(f"Error: {_where(error)}{error.strerror or error}"), err=True)
@@ -148,7 +148,7 @@ def _prepare_streams() -> None:
 )
 @click.version_option(lenet5_cli.__version__, prog_name="lenet5")
 def lenet5() -> None:
-    """Train LeNet-5, evaluate it, and have it read digits.
+    """Train LeNet-5, evaluate it, and read digits with it.
 
     \b
     Examples:

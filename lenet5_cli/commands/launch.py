@@ -129,4 +129,4 @@ def agree(ranks: Ranks, run: "Run | None" = None, /, **splits: "Split | None") -
 
     own = (run.teacher_sha256, run.network.sheet) if run else ()
     for name in agreed(ranks, {name: split for name, split in splits.items() if split}, *own):
-        click.echo(f"NOTE: {name} may round otherwise than rank 0: other ranks, other last bits.", err=True)
+        click.echo(f"NOTE: {name} may round differently from rank 0; the last bits may vary with the ranks.", err=True)

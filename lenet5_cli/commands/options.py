@@ -160,13 +160,13 @@ timeout_option = option(
     metavar="SECONDS",
     default=TIMEOUT,
     show_default=True,
-    help="Under mpiexec: end when a rank does not answer for this long.",
+    help="Under mpiexec: end if a rank does not answer for this long.",
 )
 shifted_option = option(
     "--shifted",
     group="Main",
     is_flag=True,
-    help="Average the probabilities of each picture in nine places, up to a pixel off: nine times the work.",
+    help="Average the probabilities over nine shifts of up to a pixel: nine times the work.",
 )
 overwrite_option = option("--overwrite", group="Output", is_flag=True, help="Replace files that exist.")
 
@@ -217,7 +217,7 @@ def settings(command: Command, hidden: tuple[str, ...] = ()) -> Command:
         expose_value=False,
         callback=_use_config,
         shell_complete=complete_config,
-        help=f"Settings of a preset ({', '.join(presets())}) or a TOML file; options given beside it win.",
+        help=f"Settings of a preset ({', '.join(presets())}) or a TOML file; other options override them.",
     )(command)
 
 
