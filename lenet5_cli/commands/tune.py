@@ -246,11 +246,8 @@ def _found(search: "Search", best: "Trial") -> str:
     low, high = search.interval(best)
     settings = replace(search.with_settings(best), seed=None)
     return (
-        f"{FOUND}: validation accuracy {best.accuracy:.4f} ({low:.4f} to {high:.4f}).
-"
-        f"# With --validation 0{' --patience 0' * bool(settings.patience)}, train uses these images too.
-
-"
+        f"{FOUND}: validation accuracy {best.accuracy:.4f} ({low:.4f} to {high:.4f}).\n"
+        f"# With --validation 0{' --patience 0' * bool(settings.patience)}, train uses these images too.\n\n"
     ) + as_toml(settings)
 
 
