@@ -194,7 +194,7 @@ def test_a_flipped_bit_of_the_quantiles_is_found(tmp_path: Path) -> None:
     content = path.read_bytes()
     place = content.index(struct.pack("<d", 20.0))
     path.write_bytes(content[:place] + b"\1" + content[place + 1 :])
-    with pytest.raises(LeNet5Error, match="damaged: what is in it does not have the SHA-256"):
+    with pytest.raises(LeNet5Error, match="damaged: its content does not match the stored SHA-256"):
         checkpoint.read(path)
 
 

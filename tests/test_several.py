@@ -271,7 +271,9 @@ def test_several_runs_say_which_ended_early_and_why(bars_folder: Path) -> None:
     common = ["--runs", 2, "--threads", 2, "--lr", 0, "--epochs", 3, "--validation", 20]
     result = train(bars_folder, *common, "--patience", 1)
     said = sorted(line for line in result.stderr.splitlines() if line.startswith("seed: ") and "  " in line)
-    assert said == [f"seed: {seed}  The last epoch validated no better; the best is kept." for seed in (3, 4)]
+    assert said == [
+        f"seed: {seed}  Validation accuracy has not improved in the last epoch; the best is kept." for seed in (3, 4)
+    ]
     result = train(bars_folder, *common, "--max-time", "0s", "--overwrite")
     said = sorted(line for line in result.stderr.splitlines() if line.startswith("seed: ") and "  " in line)
     assert said == [f"seed: {seed}  Another epoch would end later than 0s after the start." for seed in (3, 4)]
