@@ -104,8 +104,7 @@ def test_a_user_without_a_home_converts_each_time_and_is_told_why_nothing_is_dow
     with pytest.raises(OSError, match="no home") as error:
         remote.load("mnist", "test")
     assert str(error.value) == (
-        "t10k-images-idx3-ubyte.gz could not be downloaded"
-        " (no home folder, where the cache would be; LENET5_CACHE names a folder for it)"
+        "t10k-images-idx3-ubyte.gz could not be downloaded (no home folder for the cache; set LENET5_CACHE to a folder)"
     )
 
 

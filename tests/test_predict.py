@@ -209,7 +209,7 @@ def test_more_pictures_than_are_read_together_keep_their_order() -> None:
 
 def test_standard_input_is_one_picture_and_a_file_of_its_name_another() -> None:
     said = run("predict", "-", "three.png", "-", code=2).stderr
-    assert said.endswith("Error: - was given twice; standard input is a single picture\n")
+    assert said.endswith("Error: - is given twice; standard input is a single picture\n")
     drawing(3).save("-", format="PNG")
     assert [(each["file"], each["digit"]) for each in answers("./-")] == [(str(Path("-").absolute()), 3)]
 
@@ -460,7 +460,7 @@ def test_a_folder_without_pictures_among_others_is_a_line_of_its_own() -> None:
     Path("empty").mkdir()
     result = run("predict", "a.png", "empty", code=1)
     assert result.stdout.splitlines()[1].split()[:2] == ["a.png", "3"]
-    assert result.stderr == "Reading with the bundled model.\nempty: no picture in this folder\n"
+    assert result.stderr == "Reading with the bundled model.\nempty: no pictures in this folder\n"
 
 
 def test_csv_has_a_row_a_picture() -> None:

@@ -62,7 +62,7 @@ LOWEST_SHOWN = 0.0001  # of further answers: a smaller probability would be prin
 
 
 class Source(Named):
-    """A picture, a folder or -, standard input; ``./-`` is a file of that name, which a Path would not tell from it."""
+    """A picture, a folder, or - for standard input; ``./-`` is a file named -, though pathlib drops the ``./``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path."""
@@ -168,7 +168,7 @@ def predict(
         other = "--all" if every else "--csv" if as_csv else "--json, which has the probability of every class"
         raise click.UsageError(f"--top goes with the table of one digit per picture, not with {other}")
     if sources.count(STANDARD_INPUT) > 1:
-        raise click.UsageError("- was given twice; standard input is a single picture")
+        raise click.UsageError("- is given twice; standard input is a single picture")
     with joined(timeout) as ranks:
         demand_command(ranks, "predict")
 
@@ -243,14 +243,14 @@ def _listed(folder: Path, recursive: bool) -> Iterator[Path]:
 
 
 def _without_picture(folder: Path) -> LeNet5Error | None:
-    """Return why a folder that stands among the pictures gives none: it cannot be listed, or holds none."""
+    """Return why a folder given among pictures yields none: it cannot be listed, or has none; None for a file."""
     if not os.path.isdir(folder):  # noqa: PTH112 - as above
         return None
     try:
         os.scandir(folder).close()
     except OSError as error:
         return unreadable(folder, error)
-    return LeNet5Error(f"{folder}: no picture in this folder")
+    return LeNet5Error(f"{folder}: no pictures in this folder")
 
 
 def _check_explain(path: Path | None, files: list[Path]) -> None:

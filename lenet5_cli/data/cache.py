@@ -51,14 +51,14 @@ def folder() -> Path:
     """Return the folder of the cache: `LENET5_CACHE`, or the user's cache folder.
 
     Raises:
-        OSError: the user has no home folder, as in a container run with a user id that it does not know.
+        OSError: the user has no home folder, as with a user id that /etc/passwd does not list.
     """
     import pooch  # noqa: PLC0415  (the import takes longer than `lenet5 --help` may)
 
     try:
         return Path(os.environ.get(VARIABLE) or pooch.os_cache("lenet5").expanduser())
     except RuntimeError:  # of platformdirs, or of `expanduser` where an older one returns ~/.cache
-        raise OSError(f"no home folder, where the cache would be; {VARIABLE} names a folder for it") from None
+        raise OSError(f"no home folder for the cache; set {VARIABLE} to a folder") from None
 
 
 def converted(

@@ -1,4 +1,4 @@
-"""Find the IDX files of a split by the names of MNIST's: in a folder, or where the user keeps MNIST."""
+"""Find the IDX files of a split, named as MNIST's are, in a folder or where the user keeps MNIST."""
 
 import os
 from pathlib import Path

@@ -44,7 +44,7 @@ class Candidate:
     others: int = 0  # number of comparable components beside it
     prior: float = 0.0  # added to the squared distance
     distances: NDArray[Any] = field(default_factory=lambda: np.zeros(10))  # (k,), squared, to each glyph
-    mean: NDArray[Any] = field(default_factory=lambda: np.zeros(10))  # (k,), of all, weighted by exp(-prior)
+    disagreement: float = 0.0  # of all candidates, about the digit of this one
 
     @property
     def distance(self) -> float:
@@ -58,13 +58,8 @@ class Candidate:
 
     @property
     def rejection(self) -> float:
-        """The number that is compared to the network's threshold: the distance, and a fraction of the disagreement.
-
-        The disagreement is how much farther all candidates are, in the mean, from the glyph that is nearest to this
-        one. Most hypotheses about the ink of a digit show the same digit. What looks like a digit in only one of them,
-        such as a stroke of a letter, is far from that glyph in the mean.
-        """
-        return self.distance + DISAGREEMENT * max(0.0, float(self.mean[self.distances.argmin()]) - self.distance)
+        """The distance plus a fraction of the disagreement; a higher number than the network's threshold is refused."""
+        return self.distance + DISAGREEMENT * self.disagreement
 
 
 @dataclass(frozen=True)
@@ -231,20 +226,29 @@ def _reason(chosen: Candidate, network: Classifier) -> str | None:
     if network.threshold is None or chosen.rejection <= network.threshold:
         return None
     distance, limit = chosen.distance, network.threshold
-    above, against = (distance, "") if distance > limit else (chosen.rejection, " with the other candidates")
+    above = distance if distance > limit else chosen.rejection
     places = next((n for n in (1, 2, 3) if f"{above:.{n}f}" != f"{limit:.{n}f}"), 4)  # decimals that make them differ
-    against = against and f", {above:.{places}f}{against}"
+    against = f", {above:.{places}f} with the other candidates" if distance <= limit else ""
     name = network.names[int(chosen.distances.argmin())]
     return f"the nearest glyph, {name}, is at {distance:.{places}f}{against}, beyond {limit:.{places}f}"
 
 
 def _scored(candidates: list[Candidate], network: Classifier) -> list[Candidate]:
-    """Return candidates with their distances set, in the order of their scores."""
+    """Return candidates with their distances and disagreements, in the order of their scores.
+
+    The disagreement is how much farther all candidates are, in the mean weighted by exp(-prior), from the glyph that is
+    nearest to one of them. Most hypotheses about the ink of a digit show the same digit. What looks like a digit in
+    only one of them, such as a stroke of a letter, is far from that glyph in the mean.
+    """
     if not candidates:
         return []
     distances = -network.scores(np.stack([each.image for each in candidates]))
-    mean = softmax(-np.array([[each.prior for each in candidates]])) @ distances
-    scored = [replace(each, distances=row, mean=mean[0]) for each, row in zip(candidates, distances, strict=True)]
+    mean = (softmax(-np.array([[each.prior for each in candidates]])) @ distances)[0]
+    disagreements = [max(0.0, float(mean[row.argmin()] - row.min())) for row in distances]
+    scored = [
+        replace(each, distances=row, disagreement=against)
+        for each, row, against in zip(candidates, distances, disagreements, strict=True)
+    ]
     return sorted(scored, key=lambda each: each.score)
 
 
@@ -270,7 +274,7 @@ def _of_several(look: Plane, network: Classifier) -> list[Candidate]:
     one = min(high, key=lambda each: each.cost)
     plane, _ = segment.isolate(ink, rows.labels, one.pieces)
     box = scaled(one.box, ink.mask.shape[1::-1], look.shape[1::-1])
-    return [Candidate(one.image, plane, box, ink.dark, ink.local, others, 0.0, one.distances, one.distances)]
+    return [Candidate(one.image, plane, box, ink.dark, ink.local, others, distances=one.distances)]
 
 
 def _is_strokes(digits: list[Found]) -> bool:

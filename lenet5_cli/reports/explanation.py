@@ -39,7 +39,7 @@ Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def in_words(reading: "Reading", names: Sequence[str], *, as_is: bool) -> str:
     """Return a line of text with the chosen candidate, the number of candidates, and the nearest classes.
 
-    With ``as_is``, as the network was trained, the picture was only scaled: no ink was looked for.
+    With ``as_is``, as the network was trained, the picture was only scaled; there is no ink to describe.
     """
     chosen = reading.chosen
     first, second = np.argsort(chosen.distances)[:2]
@@ -88,7 +88,7 @@ def draw(reading: "Reading", sheet: Sheet, words: str, *, as_is: bool) -> Image.
     """Return the picture, the ink found in it, the 28x28 input, the distances to the nearest glyphs, in a row.
 
     Under it stand the candidates, the chosen one framed, with distance and prior, and a line of words. With ``as_is``,
-    the ink is left out, as none was looked for.
+    the panel of the ink is left out, as none was searched for.
     """
     image = Image.new("RGB", (WIDTH, HEAD + SIDE + STRIP + FOOT), PAPER)
     chosen = reading.chosen

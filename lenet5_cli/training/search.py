@@ -261,9 +261,8 @@ class Search:
 
     def _demand_same(self, found: dict[str, Any], own: dict[str, Any]) -> None:
         here = own["settings"] | own["space"]
-        there = (
-            asdict(Config()) | found["settings"] | found["space"]
-        )  # defaults for settings that are newer than the journal
+        # the defaults are for settings that are newer than the journal
+        there = asdict(Config()) | found["settings"] | found["space"]
         differing = [
             f"{name} is {_in_words(there[name])} there, but {_in_words(here[name])} here"
             for name in here
