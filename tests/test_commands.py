@@ -21,6 +21,7 @@ from click.shell_completion import ShellComplete
 import lenet5_cli
 from lenet5_cli import LeNet5, __main__
 from lenet5_cli.commands import COMMANDS, Group, lenet5
+from lenet5_cli.commands.outputs import in_shell
 from lenet5_cli.config import Config
 from lenet5_cli.pictures import read
 from lenet5_cli.storage import checkpoint
@@ -66,6 +67,21 @@ def test_one_file_cannot_hold_two_things(arguments: list[str]) -> None:
     message = "one.png is given for two outputs; give each its own file"
     assert result.stderr.splitlines()[-1] == f"Error: {message}"
     assert not Path("one.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("model.pkl", "model.pkl"),
+        ("my mödel's.pkl", """'my mödel'"'"'s.pkl'"""),
+        (os.fsdecode(b"it's \xff7.pkl"), r"$'it\047s \3777.pkl'"),
+        ("a\nb\\\u202e ü", r"$'a\012b\134\342\200\256 ü'"),
+    ],
+)
+def test_a_name_to_copy_is_printable_and_the_shell_reads_it(name: str, shown: str) -> None:
+    assert in_shell(name) == shown
+    read = subprocess.run(["bash", "-c", f"printf %s {shown}"], stdout=subprocess.PIPE, check=True).stdout  # noqa: S607
+    assert read == os.fsencode(name)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -138,3 +139,19 @@ def say_written(*paths: Path | None) -> None:
     """Say on stderr which files were written."""
     for path in filter(None, paths):
         click.echo(printable(f"{path}: written"), err=True)
+
+
+def in_shell(path: "str | os.PathLike[str]") -> str:
+    """Return a file name as a shell reads it, for a command to copy: quoted where needed, and printable.
+
+    With unprintable characters it is ``$'...'``, with their bytes in octal, as ``ls`` writes it.
+    """
+    name = os.fspath(path)
+    if name.isprintable():
+        return quote(name)
+    escaped = (_octal(each) if each in "\\'" or not each.isprintable() else each for each in name)
+    return f"$'{''.join(escaped)}'"
+
+
+def _octal(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))

@@ -4,7 +4,6 @@ import secrets
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -30,6 +29,7 @@ from lenet5_cli.commands.options import (
 from lenet5_cli.commands.outputs import (
     demand_plot,
     files_read,
+    in_shell,
     refuse_existing,
     refuse_folder_among,
     refuse_read,
@@ -39,7 +39,7 @@ from lenet5_cli.commands.outputs import (
 from lenet5_cli.commands.reading import load, note_glyphs, note_missing
 from lenet5_cli.commands.stopping import Stop
 from lenet5_cli.config import Config, known, read
-from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.errors import LeNet5Error
 
 if TYPE_CHECKING:
     from lenet5_cli.data.sources import Split
@@ -133,7 +133,7 @@ def train(
                 history = _train_several(begin, output, outputs, threads, ranks, note, stop)
             else:
                 history = _train_one(begin, output, threads, ranks, note, stop)
-        name = printable(quote(str(output)))
+        name = in_shell(output)
         what = "digit" if begin.run.network.sheet.noun == "digit" else "picture"
         hint = f"lenet5 predict --model {name} {what}.png reads a {what} with it."
         click.echo(f"The model is in {name}; {hint}", err=True)
@@ -289,7 +289,7 @@ def _train_one(begin: _Begin, output: Path, threads: int, ranks: "Ranks", note: 
             click.echo(START_KEPT, err=True)
         tally = evaluate(run.kept(), begin.test, threads=threads, ranks=ranks, track=stop.track)
     except Stop.Requested:
-        click.echo(_stopped_at(printable(quote(str(output))), len(run.history), run.config.epochs), err=True)
+        click.echo(_stopped_at(in_shell(output), len(run.history), run.config.epochs), err=True)
         click.get_current_context().exit(stop.exit_code)
     if ranks.leader:
         click.echo(_result(tally, run.config.data))
@@ -427,7 +427,7 @@ def _say_end(which: str, config: Config, history: "list[Epoch]", test: "Tally") 
 
 def _stopped(histories: "dict[str, list[Epoch]]") -> str:
     """Return the message for several runs that were stopped; ``histories`` is keyed by file name."""
-    names = [printable(quote(name)) for name, history in histories.items() if history]
+    names = [in_shell(name) for name, history in histories.items() if history]
     if not names:
         return "Stopped before any run finished an epoch; nothing was saved."
     said = f"Stopped; finished epochs are in {', '.join(names)}."

@@ -4,7 +4,6 @@ import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +25,7 @@ from lenet5_cli.commands.options import (
 from lenet5_cli.commands.outputs import (
     demand_plot,
     files_read,
+    in_shell,
     refuse_existing,
     refuse_read,
     refuse_shared,
@@ -154,12 +154,12 @@ def tune(
             figures.search(search.trials, search.importances(), plot)
         _show(search)
         say_written(output, plot)
-        click.echo(f"lenet5 train --config {printable(quote(str(output)))} trains with it.", err=True)
+        click.echo(f"lenet5 train --config {in_shell(output)} trains with it.", err=True)
     if exit_code:
         if not search.ranked:
             click.echo(printable(f"Stopped before a trial finished; {output} was not written."), err=True)
         if storage:
-            click.echo(f"The same command continues the search in {printable(quote(str(storage)))}.", err=True)
+            click.echo(f"The same command continues the search in {in_shell(storage)}.", err=True)
         click.get_current_context().exit(exit_code)
     if not search.ranked:
         raise LeNet5Error(f"no trial finished; {output} was not written")
