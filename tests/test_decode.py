@@ -448,13 +448,17 @@ def test_heic_is_read(tmp_path: Path) -> None:
         decode(heic()[:-300])
 
 
-def test_heic_without_its_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_without_its_library_says_why_and_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = heic()
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "pillow_heif.py").write_text("raise ImportError('libheif.so.1: no such file')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pillow_heif")
     with pytest.raises(LeNet5Error) as error:
         decode(content, "six.heic")
-    said = "not a picture; expected one of PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC, which needs pip install"
-    assert str(error.value) == f"six.heic: {said} pillow-heif"
+    assert str(error.value) == (
+        "six.heic: not a picture; expected one of PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM, HEIC, which needs pillow-heif, "
+        "which cannot be imported: libheif.so.1: no such file; pip install 'lenet5-cli[heic]'"
+    )
 
 
 @pytest.mark.parametrize(

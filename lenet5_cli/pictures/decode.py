@@ -165,8 +165,9 @@ def _image(source: IO[bytes] | Image.Image | NDArray[np.generic], name: str) -> 
         return Image.open(source, formats=FORMATS)
     try:
         import pillow_heif  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise LeNet5Error(f"{expected}, which needs pip install pillow-heif") from None
+    except ImportError as error:
+        needed = f"which needs pillow-heif, which cannot be imported: {error}"
+        raise LeNet5Error(f"{expected}, {needed}; pip install 'lenet5-cli[heic]'") from None
     pillow_heif.register_heif_opener(thumbnails=False)
     with suppress(UnidentifiedImageError):
         return Image.open(source, formats=("HEIF",))
