@@ -603,8 +603,8 @@ def test_another_glyph_sheet_on_one_rank_is_refused(more: list[Any], bars_folder
     sheet, said = glyphs.read(), []
     for folder, codes in (("here", sheet.codes), ("there", sheet.codes[::-1])):
         Path(folder).mkdir()
-        glyphs.write(f"{folder}/own.txt", glyphs.Sheet(codes, sheet.names))
-        said.append(hashlib.sha256(Path(folder, "own.txt").read_bytes()).hexdigest()[:12])
+        glyphs.write(f"{folder}/own.txt", own := glyphs.Sheet(codes, sheet.names))
+        said.append(own.sha256[:12])
     given = ["train", "--data", bars_folder, "--epochs", 1, "--batch-size", 100, "--glyphs", "own.txt", *more]
     other = ["-n", 1, "-wdir", Path("there").resolve(), sys.executable, "-m", "lenet5_cli", *given]
     with pytest.MonkeyPatch.context() as patched:
@@ -926,7 +926,7 @@ def test_ranks_compare_versions_images_and_what_computes(monkeypatch: pytest.Mon
     monkeypatch.setattr(inputs, "threadpool_info", lambda: blas)
     asked = SimpleNamespace(size=2, named=contextlib.nullcontext, agree=lambda *facts: list(facts))
     sheet = glyphs.Sheet(glyphs.read().codes[:2], ("A", "B"))
-    drawn = f"of SHA-256 {hashlib.sha256(glyphs.to_text(sheet).encode()).hexdigest()[:12]}"
+    drawn = hashlib.sha256(sheet.codes.tobytes() + b"A\nB").hexdigest()
     given = {"training": SPLIT, "test": bars(40)}
     facts, arithmetic = inputs.agreed(asked, given, "0123456789abcdef", sheet)  # type: ignore[arg-type]
     assert facts == {
@@ -935,7 +935,7 @@ def test_ranks_compare_versions_images_and_what_computes(monkeypatch: pytest.Mon
         "training images": f"of SHA-256 {SPLIT.sha256[:12]}",
         "test images": f"of SHA-256 {bars(40).sha256[:12]}",
         "teacher": "of SHA-256 0123456789ab",
-        "glyph sheet": drawn,
+        "glyph sheet": f"of SHA-256 {drawn[:12]}",
     }
     assert arithmetic == "openblas Haswell, mkl "
     assert inputs.agreed(ALONE, {"training": SPLIT}) == []

@@ -3,6 +3,7 @@
 A sheet is a text that anyone can edit, or an image of the glyphs side by side with a text of their names beside it.
 """
 
+import hashlib
 import math
 import os
 import re
@@ -68,6 +69,11 @@ class Sheet(NamedTuple):
     def noun(self) -> str:
         """What a class is called: ``digit`` if they are the ten digits, else ``class``."""
         return noun(self.names)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256, in hex, of the glyphs, then of their names."""
+        return hashlib.sha256(self.codes.tobytes() + "\n".join(self.names).encode()).hexdigest()
 
 
 def noun(names: Sequence[str]) -> str:

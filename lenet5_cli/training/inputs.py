@@ -1,6 +1,5 @@
 """Turn what training and evaluation are given into a split: a data set by name or path, a split, or arrays."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
@@ -130,6 +129,6 @@ def agreed(
     if teacher:
         facts["teacher"] = f"of SHA-256 {teacher[:12]}"
     if sheet:
-        facts["glyph sheet"] = f"of SHA-256 {hashlib.sha256(glyphs.to_text(sheet).encode()).hexdigest()[:12]}"
+        facts["glyph sheet"] = f"of SHA-256 {sheet.sha256[:12]}"
     blas = [f"{each['internal_api']} {each.get('architecture', '')}" for each in threadpool_info()]
     return ranks.agree(facts, ", ".join(blas))

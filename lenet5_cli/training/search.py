@@ -5,7 +5,6 @@ journal that several machines can share. A trial trains in a process of its own,
 Optuna.
 """
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -24,7 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lenet5_cli.config import Config, shown
-from lenet5_cli.data.glyphs import Sheet
 from lenet5_cli.data.sources import Split
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.files import only_writer, open_regular, unwritable
@@ -244,7 +242,7 @@ class Search:
             "seed": self.config.seed,
             "settings": {name: value for name, value in settings.items() if name not in self.space},
             "space": {name: json.loads(distribution_to_json(each)) for name, each in self.space.items()},
-            "glyphs": _digest(run.network.sheet),
+            "glyphs": run.network.sheet.sha256,
             "teacher": run.teacher_sha256,
             "data": run.split.sha256,
         }
@@ -497,11 +495,6 @@ def _demand_readable(space: Space, config: Config) -> None:
                 readers[name](choice)
             except LeNet5Error as error:
                 raise LeNet5Error(f"space: {name} {shown(choice)}: {error}") from None
-
-
-def _digest(sheet: Sheet) -> str:
-    """Return the SHA-256 of glyphs and their names, in hex."""
-    return hashlib.sha256(sheet.codes.tobytes() + "\n".join(sheet.names).encode()).hexdigest()
 
 
 def _in_words(part: Any) -> str:
