@@ -195,19 +195,22 @@ def test_npz_without_a_test_split_is_split() -> None:
     counts = [len(sources.load("own.npz", split).labels) for split in ("train", "test")]
     assert sum(counts) == 40
     assert min(counts) > 0
+    np.savez("own.npz", **keras(x_test=None, y_test=None, y_train=np.full(40, 10)))
+    there = "y_train: label 0, counted from 0: class 10 is not in the glyph sheet"
+    assert refusal("own.npz", "test") == f"own.npz: {there}; {TEN}"
 
 
 LABELS = "labels, integers or text of shape (n,)"
 IMAGES = "images, numbers of shape (n, 28, 28)"
 OBJECTS = "x_train: an array of objects, whose pickle could run code; expected numbers or text"
 TEN = "expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; train --glyphs takes another sheet"
-HOW = "an .npz file with x_train, y_train, x_test and y_test"
+HOW = "an .npz file with x_train and y_train, with or without x_test and y_test"
 
 
 @pytest.mark.parametrize(
     ("arrays", "there"),
     [
-        (keras(y_train=None), f"no y_train in it, but x_test, x_train, y_test; expected {HOW}"),
+        (keras(y_train=None), f"has the arrays x_test, x_train, y_test, but no y_train; expected {HOW}"),
         (keras(x_train=np.array([{}] * 40, object)), OBJECTS),
         (keras(x_train=DATA.images[:39]), "39 images, but 40 labels; expected the same number"),
         (keras(x_train=np.zeros((40, 8, 8))), f"x_train: float64 of shape (40, 8, 8); expected {IMAGES}"),
@@ -431,7 +434,7 @@ def test_an_archive_that_is_encrypted_damaged_or_empty() -> None:
         Path("own.npz").write_bytes(forged)
         assert refusal("own.npz") == f"own.npz: {there}"
     Path("own.npz").write_bytes(archive())
-    assert refusal("own.npz") == f"own.npz: no x_train in it, but nothing; expected {HOW}"
+    assert refusal("own.npz") == f"own.npz: has no arrays; expected {HOW}"
 
 
 def test_an_archive_may_end_in_the_longest_comment() -> None:

@@ -345,7 +345,7 @@ def _read_csv(source: str, split: str, how: Reading) -> Split:
 def _read_npz(source: str, split: str, how: Reading) -> Split:
     table, apart = tables.read_npz(source, split)
     known = places(source, how.names)
-    where = f"{source}: y_{split}: label"
+    where = f"{source}: y_{split if apart else 'train'}: label"
     labels = classes.indices(table.labels, known, how.names, lambda at: f"{where} {at:,}, counted from 0")
     found = Split(source, table.images, labels, source, source)
     return found if apart else _side(found, split, how)

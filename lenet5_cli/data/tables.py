@@ -43,7 +43,7 @@ _NUMBER: Final = re.compile(rb'[\s"]*[-+]?[0-9.]+(e[-+]?[0-9]+)?[\s"]*', re.IGNO
 _NO_FIGURES: Final = str.maketrans("", "", "0123456789")
 _CSV: Final = "a CSV file of labels and pixels"
 _OTHERS: Final = ((b";", "semicolons"), (b"\t", "tabs"))  # what spreadsheets put in the place of commas
-_NPZ: Final = "an .npz file with x_train, y_train, x_test and y_test"
+_NPZ: Final = "an .npz file with x_train and y_train, with or without x_test and y_test"
 _MEMBERS: Final = 1000  # of an archive; its directory is read into memory
 _CHUNK: Final = 4096  # images converted at a time
 _END: Final = struct.Struct("<4s4H2LH")  # of a zip file's directory (PKWARE's APPNOTE, 4.3.16)
@@ -215,8 +215,8 @@ def read_npz(path: str | PathLike[str], split: str) -> tuple[Table, bool]:
         apart = "x_test" in held
         names = [f"{axis}_{split if apart else 'train'}" for axis in "xy"]
         if missing := [name for name in names if name not in held]:
-            there = ", ".join(sorted(held)[:10])[:200] or "nothing"
-            raise LeNet5Error(f"{path}: no {missing[0]} in it, but {there}; expected {_NPZ}")
+            there = f"the arrays {', '.join(sorted(held)[:10])[:200]}, but no {missing[0]}" if held else "no arrays"
+            raise LeNet5Error(f"{path}: has {there}; expected {_NPZ}")
         images, labels = (_array(path, name, archive, held[name]) for name in names)
     images, count = _images(f"{path}: {names[0]}", images), len(np.atleast_1d(labels))
     if len(images) != count:
