@@ -168,7 +168,7 @@ def test_another_network_is_refused(own: Path) -> None:
     for option, value, there in (("--maps", "6,16,120", "4,8,40"), ("--dtype", "float64", "float32")):
         result = run("train", *FINE, "--data", own, option, value, code=1)
         name = option.removeprefix("--")
-        message = f"{name} is {there} in this network; {value} would be another network"
+        message = f"{name} is {there} in this network; {value} would be another network; leave it out"
         assert result.stderr.endswith(f"Error: start.pkl: {message}\n")
     assert left_behind() == ["bars", "own", "start.pkl"]
 

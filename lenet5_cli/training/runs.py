@@ -120,8 +120,8 @@ def begin(config: Config, split: sources.Split, start: Checkpoint | None = None,
     own = {**asdict(Config()), **known(start.config), "dtype": start.dtype}
     for name in NETWORK:
         if name in given and getattr(config, name) != own[name]:
-            message = f"{name} is {own[name]} in this network; {getattr(config, name)} would be another network"
-            raise LeNet5Error(f"{start.where}{message}")
+            there = f"{name} is {own[name]} in this network; {getattr(config, name)} would be another network"
+            raise LeNet5Error(f"{start.where}{there}; leave it out")
     if config.rehearse and "glyphs" in given:
         _demand_same_classes(glyphs.read(config.glyphs), start)
     own_sheet = "glyphs" not in given  # take the sheet in the starting model, as its file may have changed
@@ -435,8 +435,8 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
         if value != own and name not in free:
             was, would = ("none" if each == "" else each for each in (own, value))
             cosine = (", the end of its cosine schedule", "; begin one with --from")
-            there, other = cosine if name == "epochs" else ("", "")
-            raise LeNet5Error(f"{saved.where}{name} is {was} in this run{there}; {would} would be another run{other}")
+            there, advice = cosine if name == "epochs" else ("", "; leave it out")
+            raise LeNet5Error(f"{saved.where}{name} is {was} in this run{there}; {would} would be another run{advice}")
     config = replace(config, **{name: value for name, value in changes.items() if name in free})  # type: ignore[arg-type]
     if config.patience and not config.validation:
         raise LeNet5Error(f"{saved.where}this run has no validation images, so patience has no effect; leave it out")
@@ -447,7 +447,16 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
         if "epochs" not in free:
             raise LeNet5Error(f"{ended}, the end of its cosine schedule; begin another run from its model with --from")
         raise LeNet5Error(f"{ended}; give a larger --epochs to continue")
+    if not changes.get("teacher"):
+        _demand_teacher(saved, config.teacher)
     return config
+
+
+def _demand_teacher(saved: Checkpoint, teacher: str) -> None:
+    """Raise LeNet5Error if the teacher of a run to resume is no longer in the files that its settings name."""
+    for name in teacher.split(",") if teacher else ():
+        if name != BUNDLED and not Path(name).exists():
+            raise LeNet5Error(f"{saved.where}its teacher {name} is not there any more; give its path with --teacher")
 
 
 def why_ended(history: list[Epoch], config: Config, *, late: bool) -> str:
@@ -536,7 +545,7 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
     try:
         saved = [checkpoint.read(name) for name in names]
     except LeNet5Error as error:
-        raise LeNet5Error(f"teacher: {error}; if it has moved, give its path with --teacher") from None
+        raise LeNet5Error(f"teacher: {error}") from None
     members = [LeNet5.restore(each) for each in saved]
     together([network, *members], ["the network", *(f"teacher: {name}" for name in names)])  # refuses other classes
     for name, member in zip(names, members, strict=True):
