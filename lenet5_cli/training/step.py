@@ -114,16 +114,19 @@ class Step(Generic[Network]):
 
     def _scores(self, images: Images, score: Score | None) -> Array:
         ranks, classes = self.ranks, len(self.network.codes)
-        if len(chunks(len(images))) == 1 and ranks.leader:
+        nothing = np.empty((0, classes), self.network.dtype)  # on a rank that does not lead
+        if len(chunks(len(images))) == 1:
+            if not ranks.leader:
+                return nothing
             with ranks.named():
                 return (score or self.network.scores)(np.asarray(images[:]))
         part = _Part(self, _Batch(images, cuts(len(images), EVALUATED)))
-        if len(part.batch.cuts) == 1 or not part.begin(read=score is None):
-            return np.empty((0, classes), self.network.dtype)
+        if not part.begin(read=score is None):
+            return nothing
         own = part.scores(score)
         if not ranks.leader:
             ranks.send(own, 0)
-            return np.empty((0, classes), own.dtype)
+            return nothing
         scores = np.empty((len(images), classes), own.dtype)
         scores[part.rows(0)] = own
         for rank in range(1, part.working):
