@@ -2,7 +2,7 @@
 
 import platform
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from os import PathLike, fspath
@@ -29,7 +29,7 @@ from lenet5_cli.training.loop import Track, demand_classes, demand_track, evalua
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Ranks
 
-FREE = ("epochs", "patience", "max_time")  # settings that only decide when a run ends: --resume may change them
+FREE = {"epochs", "patience", "max_time"}  # settings that only decide when a run ends: --resume may change them
 NETWORK = ("maps", "input", "activation", "connections", "dtype")  # settings that a trained model fixes
 HISTORY = 1 << 20  # bytes of a checkpoint that are reserved for its history
 HELD_OUT = 5  # when fine-tuning, one of so many images is held out unless the settings give a number
@@ -149,9 +149,13 @@ def to_rehearse(config: Config, start: Checkpoint) -> sources.Split | None:
     if not config.rehearse:
         return None
     how = {name: start.config[name] for name in READ_AS if name in start.config}
-    name = str(start.data.get("name", "mnist"))
+    return _load_rehearsed(str(start.data.get("name", "mnist")), how, start.names)
+
+
+def _load_rehearsed(name: str, how: dict[str, Any], names: Sequence[str] | None) -> sources.Split:
+    """Load the training images of the data called ``name``, read with the settings ``how``, as those to rehearse."""
     try:
-        return load(Config(data=name, **how), "train", start.names)
+        return load(Config(data=name, **how), "train", names)
     except sources.AbsentError as error:
         advice = "put it back, or leave out --rehearse"
         if isinstance(error, sources.DownloadError):
@@ -199,12 +203,12 @@ class Run:
         if config.validation >= len(split.labels):
             there = f"validation: {config.validation} of {len(split.labels)} images"
             raise LeNet5Error(f"{there}; none would be left to train on")
-        self.config = config
-        self.split = split
         if config.patience and not config.validation:
             raise LeNet5Error("patience: there are no validation images; set validation too, or patience to 0")
         if config.rehearse and rehearsed is None:
             raise LeNet5Error("rehearse: there is no model to start from; train --from takes one")
+        self.config = config
+        self.split = split
         self.network = LeNet5(config, sheet)
         demand_classes(self.network, split)
         _demand_drawable(config, self.network.names)
@@ -244,10 +248,9 @@ class Run:
         if "from" not in saved.data:
             run = cls(config, split, sheet=saved.sheet)  # the sheet's file may have changed
         else:
-            # ``to_rehearse`` reads this from the starting model; build its data and settings from what was saved.
-            first = {"name": saved.data.get("rehearsed")}
             how = {name: saved.data[f"rehearsed_{name}"] for name in READ_AS if f"rehearsed_{name}" in saved.data}
-            rehearsed = to_rehearse(config, replace(saved, data=first, config=how))
+            name = str(saved.data.get("rehearsed"))
+            rehearsed = _load_rehearsed(name, how, saved.names) if config.rehearse else None
             run = cls(config, split, saved, rehearsed, saved.sheet)
             if rehearsed and rehearsed.sha256 != saved.data.get("rehearsed_sha256"):
                 there = f"rehearsed images that differ from those of {rehearsed.source}"
@@ -261,6 +264,11 @@ class Run:
         return run
 
     def _take_up(self, saved: Checkpoint) -> None:
+        """Set history, parameters and the optimiser's state to those of a checkpoint.
+
+        Raises:
+            LeNet5Error: they do not fit the settings of the run.
+        """
         validated = [epoch.epoch for epoch in saved.history if epoch.validation_accuracy is not None]
         if not saved.history or len(validated) != (saved.epoch if self.config.validation else 0):
             expected = "only a checkpoint saved by train can be resumed"
@@ -427,7 +435,7 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
         there = f"{min(unknown)} is not a setting of this version of lenet5"
         raise LeNet5Error(f"{saved.where}{there}; resume it with the one that saved it")
     config = Config(**saved.config)
-    free = set(FREE if config.schedule == "exponential" else FREE[1:])
+    free = FREE - {"epochs"} if config.schedule == "cosine" else set(FREE)  # a cosine is drawn to its last epoch
     if config.teacher and changes.get("teacher"):
         free.add("teacher")  # checked by its SHA-256, as the data is: the file may have moved
     for name, value in changes.items():
@@ -440,16 +448,22 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
     config = replace(config, **{name: value for name, value in changes.items() if name in free})  # type: ignore[arg-type]
     if config.patience and not config.validation:
         raise LeNet5Error(f"{saved.where}this run has no validation images, so patience has no effect; leave it out")
-    if saved.epoch >= config.epochs:
-        more = saved.epoch > config.epochs
-        of = f"epochs already, more than {config.epochs}" if more else f"of {config.epochs} epochs already"
-        ended = f"{saved.where}has {saved.epoch} {of}"
-        if "epochs" not in free:
-            raise LeNet5Error(f"{ended}, the end of its cosine schedule; begin another run from its model with --from")
-        raise LeNet5Error(f"{ended}; give a larger --epochs to continue")
+    _demand_unfinished(saved, config)
     if not changes.get("teacher"):
         _demand_teacher(saved, config.teacher)
     return config
+
+
+def _demand_unfinished(saved: Checkpoint, config: Config) -> None:
+    """Raise LeNet5Error if a run to resume has no epoch left to train."""
+    if saved.epoch < config.epochs:
+        return
+    more = saved.epoch > config.epochs
+    of = f"epochs already, more than {config.epochs}" if more else f"of {config.epochs} epochs already"
+    ended = f"{saved.where}has {saved.epoch} {of}"
+    if config.schedule == "cosine":
+        raise LeNet5Error(f"{ended}, the end of its cosine schedule; begin another run from its model with --from")
+    raise LeNet5Error(f"{ended}; give a larger --epochs to continue")
 
 
 def _demand_teacher(saved: Checkpoint, teacher: str) -> None:
