@@ -252,7 +252,7 @@ def test_trials_of_a_machine_that_is_silent_begin_again_here(config: Config) -> 
     here._beat()
     assert [each.state for each in here._study.trials] == [TrialState.RUNNING]
     other._study.set_user_attr(other._me, time.time() - search.SILENCE - 1)
-    here._beaten -= search.BEAT
+    here._last_beat -= search.BEAT
     here._beat()
     assert [each.state for each in here._study.trials] == [TrialState.FAIL, TrialState.WAITING]
     assert here._study.trials[1].user_attrs == {"attempt": 2}
@@ -277,7 +277,7 @@ def test_a_search_waits_for_the_trials_of_others_until_they_end_or_are_lost(
         if len(pauses) == 1:
             other._study.tell(ends, 0.5)
         else:
-            here._beaten -= search.BEAT
+            here._last_beat -= search.BEAT
             monkeypatch.setattr(time, "time", lambda: now + search.SILENCE + 5)
 
     monkeypatch.setattr(time, "sleep", sleep)
@@ -576,7 +576,7 @@ def test_a_trial_of_a_machine_that_never_left_a_sign_begins_again_when_it_is_old
         (search.SILENCE + 5, [TrialState.FAIL, TrialState.WAITING]),
     ):
         monkeypatch.setattr(time, "time", lambda late=now + later: late)
-        here._beaten -= search.BEAT
+        here._last_beat -= search.BEAT
         here._beat()
         assert [each.state for each in here._study.trials] == states
     assert here._study.trials[1].user_attrs == {"attempt": 1}

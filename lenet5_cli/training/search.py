@@ -58,15 +58,9 @@ SILENCE = 60.0  # seconds without a heartbeat after which its trials are lost; c
 WEIGHED = 8  # complete trials that importances need at least
 BEST = 0.25  # the fraction of them that importances compare with all: of 20 trials the five that the method needs
 READ = {"data": "images are", "glyphs": "glyphs are", "teacher": "teacher's parameters are"}  # compared by SHA-256
-STUDY = "lenet5"
-DAMAGE = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    RecursionError,
-)  # what a damaged journal makes Optuna raise
+STUDY = "lenet5"  # its name in a journal
+# What a damaged journal makes Optuna raise.
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
 
 
 class Trial(NamedTuple):
@@ -137,8 +131,8 @@ class Search:
                     raise
                 raise _no_journal(storage) from None
         self._study.sampler = _Sampler(self.config.seed or 0)
-        self._me = f"{platform.node()} {os.getpid()} {secrets.token_hex(4)}"
-        self._beaten = -inf
+        self._me = f"{platform.node()} {os.getpid()} {secrets.token_hex(4)}"  # this process, among all that search
+        self._last_beat = -inf
 
     @staticmethod
     def held_out(split: Split) -> int:
@@ -230,9 +224,11 @@ class Search:
                 self._retry(each.trial, each.attempt)
 
     def _in(self, *states: TrialState) -> list[FrozenTrial]:
+        """Return the trials in these states, in the order in which they began."""
         return self._study.get_trials(deepcopy=False, states=states)
 
     def _missing(self, trials: int) -> bool:
+        """Tell whether fewer trials than these have ended or are running, on all machines."""
         return len(self._in(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)) < trials
 
     def _agree(self, run: Run) -> None:
@@ -258,8 +254,9 @@ class Search:
         )
 
     def _demand_same(self, found: dict[str, Any], own: dict[str, Any]) -> None:
+        """Raise LeNet5Error if the description of the study in the storage differs from that of this one."""
         here = own["settings"] | own["space"]
-        # the defaults are for settings that are newer than the journal
+        # The defaults are for settings that are newer than the journal.
         there = asdict(Config()) | found["settings"] | found["space"]
         differing = [
             f"{name} is {_in_words(there[name])} there, but {_in_words(here[name])} here"
@@ -319,6 +316,7 @@ class Search:
             return _ended(each.frozen)._replace(reason="another machine took it over", lost=True)
 
     def _end(self, each: "_Running", state: TrialState, reason: str = "") -> Trial:
+        """Tell Optuna that a trial has ended, and why if it ended early."""
         each.trial.set_user_attr("seconds", each.seconds)
         each.trial.set_user_attr("reason", reason)
         value = _ended(each.frozen).accuracy if state == TrialState.COMPLETE else None
@@ -346,15 +344,15 @@ class Search:
 
     def _beat(self) -> None:
         """Write a heartbeat every ``BEAT`` seconds, and requeue the trials of processes that no longer do."""
-        if time.monotonic() - self._beaten < BEAT:
+        if time.monotonic() - self._last_beat < BEAT:
             return
-        self._beaten, now = time.monotonic(), time.time()
+        self._last_beat, now = time.monotonic(), time.time()
         self._study.set_user_attr(self._me, now)
-        signs = self._study.user_attrs
+        beats = self._study.user_attrs  # the latest of each searching process, by its name
         for trial in self._in(TrialState.RUNNING):
             begun = trial.datetime_start.timestamp() if trial.datetime_start else now
             searcher = str(trial.user_attrs.get("searcher"))
-            if searcher != self._me and now - signs.get(searcher, begun) > SILENCE:
+            if searcher != self._me and now - beats.get(searcher, begun) > SILENCE:
                 self._retry(trial, trial.user_attrs.get("attempt", 1))
 
 
@@ -371,6 +369,7 @@ class _Running:
 
     @property
     def frozen(self) -> FrozenTrial:
+        """The trial as it is in the study, with all that was reported."""
         return self.trial.study.get_trials(deepcopy=False)[self.trial.number]
 
     def close(self) -> None:
@@ -389,9 +388,7 @@ class _Sampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         earlier = study.get_trials(deepcopy=False)[: trial.number]
-        place = sum(
-            each.state != TrialState.FAIL for each in earlier
-        )  # failed trials begin again, so they do not count
+        place = sum(each.state != TrialState.FAIL for each in earlier)  # failed ones begin again: they do not count
         numbers = np.random.default_rng([self._seed, place])
         self._tpe = TPESampler(seed=int(numbers.integers(2**32)))
 
@@ -472,6 +469,7 @@ def _no_journal(storage: Path) -> LeNet5Error:
 
 
 def _ended(trial: FrozenTrial) -> Trial:
+    """Return one of Optuna's trials as one of ours."""
     attributes = trial.user_attrs
     curve = tuple(accuracy for _, accuracy in sorted(trial.intermediate_values.items()))
     settings = attributes.get("settings", trial.params)
