@@ -64,6 +64,12 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["model.pkl"]
 
 
+def test_checkpoints_are_compared_by_identity() -> None:
+    """Comparing two raised a ValueError of NumPy, about the truth value of an array."""
+    assert FULL == FULL  # noqa: PLR0124 - it is the question
+    assert replace(FULL) != FULL
+
+
 def test_a_file_of_a_machine_of_the_other_byte_order_is_read(tmp_path: Path) -> None:
     """Its arrays are stored in its order; the digests are of the numbers."""
     swapped = [[value.astype(value.dtype.newbyteorder("S")) for value in pair] for pair in PAIRS]

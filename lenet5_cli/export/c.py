@@ -23,7 +23,7 @@ GOLDEN_SEED = 3  # for the drawn digits of the test program; other than those of
 TOLERANCE = 1e-3  # for floating point, as C adds in another order
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # of arrays, whose equality has no truth value
 class Form:
     """What differs between the types of number.
 

@@ -54,7 +54,7 @@ TYPES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # of arrays, whose equality has no truth value
 class Stage:
     """A quantised layer.
 

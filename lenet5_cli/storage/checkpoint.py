@@ -65,7 +65,7 @@ class Epoch:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-@dataclass
+@dataclass(eq=False)  # of arrays, whose equality has no truth value
 class Checkpoint:
     """A trained network and how it was made.
 
@@ -91,7 +91,7 @@ class Checkpoint:
     versions: dict[str, str] = field(default_factory=dict)
     state: dict[str, Array] = field(default_factory=dict)
     distances: Array | None = None
-    path: str = field(default="", compare=False)
+    path: str = ""
 
     @property
     def epoch(self) -> int:
