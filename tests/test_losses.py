@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lenet5_cli.config import Config
 from lenet5_cli.engine.losses import LOSSES, criterion, cross_entropy, discriminative, softmax
 from lenet5_cli.errors import LeNet5Error
 
@@ -129,7 +130,7 @@ def test_the_probability_of_none_by_hand() -> None:
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_label_is_a_probability_of_one(name: str) -> None:
     scores, labels = -20 * np.random.default_rng(4).random((6, 10)).astype(np.float32), np.arange(6)
-    loss, probabilities = criterion(name, 14.0)
+    loss, probabilities = criterion(Config(loss=name, rubbish=14.0))
     classes = probabilities(scores).shape[1]
     (by_label, slope), (by_probability, same) = loss(scores, labels), loss(scores, np.eye(classes, dtype="f")[labels])
     assert by_label == by_probability
@@ -141,7 +142,7 @@ def test_what_is_learned_of_probabilities(name: str) -> None:
     """The gradient by central difference; it is 0 where the probabilities are those to be learned, their entropy."""
     rng = np.random.default_rng(5)
     scores, direction, h = -20 * rng.random((6, 10)), rng.standard_normal((6, 10)), 1e-6
-    loss, probabilities = criterion(name, 14.0)
+    loss, probabilities = criterion(Config(loss=name, rubbish=14.0))
     targets = probabilities(-20 * rng.random((6, 10)))
     before, after = (loss(scores + step * direction, targets)[0] for step in (-h, h))
     assert (after - before) / (2 * h) == pytest.approx((loss(scores, targets)[1] * direction).sum(), rel=1e-6)
@@ -154,7 +155,7 @@ def test_what_is_learned_of_probabilities(name: str) -> None:
 @pytest.mark.parametrize(("name", "largest"), [("cross-entropy", 2), ("discriminative", 3)])
 def test_a_label_of_no_class_is_refused(name: str, largest: int) -> None:
     """NumPy said that an index is out of bounds."""
-    scores = np.zeros((2, 3))
-    LOSSES[name](scores, np.array([0, largest]))
+    scores, loss = np.zeros((2, 3)), criterion(Config(loss=name)).loss
+    loss(scores, np.array([0, largest]))
     with pytest.raises(LeNet5Error, match=rf"^label {largest + 1}; expected 0 to {largest}$"):
-        LOSSES[name](scores, np.array([largest + 1, 0]))
+        loss(scores, np.array([largest + 1, 0]))

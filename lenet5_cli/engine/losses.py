@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet5_cli.config import Config
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.errors import LeNet5Error
 
 FLOOR = 1e-20  # lower bound of probabilities in a logarithm; the report only replaces 0 by it
-RUBBISH = 5.0  # j of ``discriminative``: the penalty of the paper's "rubbish" class
 
 Targets = NDArray[Any]
 """The targets of n images: labels (n,), or a probability for each class (n, k)."""
@@ -87,7 +87,7 @@ def _identity(classes: int, dtype: np.dtype[Any]) -> Array:
     return np.eye(classes, dtype=dtype)
 
 
-def discriminative(scores: Array, targets: Targets, rubbish: float = RUBBISH) -> tuple[float, Array]:
+def discriminative(scores: Array, targets: Targets, rubbish: float = Config.rubbish) -> tuple[float, Array]:
     """Return the mean of the paper's criterion, and its gradient by the scores, which are its negated penalties.
 
     ``loss = mean_n (log(exp(-j) + sum_k exp(scores[n,k])) - sum_k t[n,k] scores[n,k])``: it lowers the penalty of the
@@ -113,11 +113,12 @@ def discriminative(scores: Array, targets: Targets, rubbish: float = RUBBISH) ->
     return float(np.add.reduce(losses, dtype=np.float64)) / n, np.ascontiguousarray(gradient[:, :classes])
 
 
-LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "discriminative": discriminative}
+LOSSES: dict[str, Callable[[float], Criterion]] = {
+    "cross-entropy": lambda _: Criterion(cross_entropy, softmax),
+    "discriminative": lambda j: Criterion(partial(discriminative, rubbish=j), partial(softmax, rubbish=j)),
+}
 
 
-def criterion(name: str, rubbish: float = RUBBISH) -> Criterion:
-    """Return one of ``LOSSES`` with its probabilities; ``rubbish`` is the constant of ``discriminative``."""
-    if name == "discriminative":
-        return Criterion(partial(discriminative, rubbish=rubbish), partial(softmax, rubbish=rubbish))
-    return Criterion(LOSSES[name], softmax)
+def criterion(config: Config) -> Criterion:
+    """Return the loss function that the settings name, and its probabilities."""
+    return LOSSES[config.loss](config.rubbish)

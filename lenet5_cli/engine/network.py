@@ -188,7 +188,7 @@ class LeNet5(Classifier):
         self.config = config = config or Config()
         self.codes, self.names = glyphs.read(config.glyphs) if sheet is None else sheet
         self.dtype = np.dtype(config.dtype)
-        self._criterion = criterion(config.loss, config.rubbish)
+        self._criterion = criterion(config)
         self.layers: list[Layer] = []
         rng, activation = np.random.default_rng(config.seed), ACTIVATIONS[config.activation]
         common: dict[str, Any] = {"rng": rng, "init": config.init, "activation": activation, "dtype": self.dtype}
