@@ -103,19 +103,18 @@ def load(
         LeNet5Error: a class or the split has no pictures, there is only one class, or more than ``MAX_UNREADABLE`` of
             the pictures cannot be read.
     """
-    top, fraction = folder, test_fraction
+    top, apart = folder, is_split(folder)
     if (folder / "train").is_dir():
-        apart = is_split(folder)
         if not apart and (others := [other for other in _classes(folder) if other != "train"]):
             names = f"folders train and {', '.join(others)}"
             raise LeNet5Error(f"{folder}: {names}; expected train and test, or a folder of pictures for each class")
-        top, fraction = folder / (split if apart else "train"), -1.0 if apart else test_fraction
+        top = folder / (split if apart else "train")
     there = scan(top, whole=split == "train")
-    found = [each for each in there if fraction < 0 or side(each.digest, fraction) == split]
+    found = there if apart else [each for each in there if side(each.digest, test_fraction) == split]
     if not there:
         raise LeNet5Error(f"{top}: no pictures; expected some of each class")
     if not found:
-        raise LeNet5Error(f"{top}: {none_in(split, len(there), fraction)}")
+        raise LeNet5Error(f"{top}: {none_in(split, len(there), test_fraction)}")
     found.sort()
     digest = hashlib.sha256(repr((_FORM, as_is, [each.digest for each in found])).encode())
     reader = partial(_read_all, found, as_is, read, cores, progress)
