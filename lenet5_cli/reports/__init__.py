@@ -5,8 +5,8 @@ from unicodedata import bidirectional
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#b8b8b8"  # told apart by the colour-blind, and in grey
 
 
-def in_place(name: str) -> str:
-    """Return a name for a line of text in a picture: right-to-left names are put between directional isolates.
+def isolated(name: str) -> str:
+    """Return a name for a line of text in a picture: right-to-left names are put between left-to-right marks.
 
     Without these, Unicode's bidirectional layout would swap two Hebrew names around an arrow.
     """

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lenet5_cli.data.glyphs import COLUMNS, ROWS, Sheet, noun
 from lenet5_cli.pictures.decode import scaled
-from lenet5_cli.reports import BLUE, ORANGE, fonts, in_place
+from lenet5_cli.reports import BLUE, ORANGE, fonts, isolated
 
 if TYPE_CHECKING:
     from lenet5_cli.pictures.lines import Text
@@ -109,7 +109,7 @@ def draw(reading: "Reading", sheet: Sheet, words: str, *, as_is: bool) -> Image.
             pen.rectangle((left - 1, HEAD - 1, left + SIDE, HEAD + SIDE), outline=FAINT)
     _draw_candidates(image, pen, reading.candidates, sheet.names)
     top = HEAD + SIDE + STRIP
-    line = "/".join(map(in_place, words.split("/")))  # it begins with a path, whose parts stay in their order
+    line = "/".join(map(isolated, words.split("/")))  # it begins with a path, whose parts stay in their order
     _write(pen, (GAP, top + FOOT // 2), line, _fitting(words, WIDTH - 2 * GAP))
     return image
 

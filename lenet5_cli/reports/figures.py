@@ -19,7 +19,7 @@ from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.files import replacing
-from lenet5_cli.reports import BLUE, GREY, ORANGE, fonts, in_place
+from lenet5_cli.reports import BLUE, GREY, ORANGE, fonts, isolated
 from lenet5_cli.storage.checkpoint import Epoch
 from lenet5_cli.training.metrics import BINS, Tally, Wrong, wilson
 
@@ -203,7 +203,7 @@ def errors(pictures: NDArray[np.uint8], worst: Wrong, tally: Tally, path: Path, 
     for at, (place, label, scores) in enumerate(zip(named, worst.labels, worst.scores, strict=True)):
         x, y, answer = left + wide * (at % SHEET), top + high * (at // SHEET), scores.argmax()
         _place(canvas, pictures[at], x, y, side, **_grey(np.array([0, 255])))
-        true, taken = in_place(names[label]), in_place(names[answer])
+        true, taken = isolated(names[label]), isolated(names[answer])
         read = [f"{true} →", taken] if folded else [f"{true} → {taken}"]
         size = min(_fitting(line, side, 11) for line in read)
         for line in read:
@@ -314,7 +314,7 @@ def glyphs(sheet: Sheet, path: Path) -> None:
     _matrix(panel, sheet.names, apart, apart, Normalize(0, apart.max()))
     for x, y in ((a, b), (b, a)):
         panel.add_patch(_frame(x - 0.5, y - 0.5, 1, 1, edgecolor=ORANGE, linewidth=2))
-    between, pair = "\n" if above > 0.27 else " ", f"{in_place(names[a])} and {in_place(names[b])}"
+    between, pair = "\n" if above > 0.27 else " ", f"{isolated(names[a])} and {isolated(names[b])}"
     panel.set_title(f"pixels that differ, of 84;{between}minimum: {pair}, {minimum}", fontsize=10)
     _write(figure, path)
 
