@@ -71,9 +71,9 @@ def files_read(values: "Mapping[str, Any]") -> "Iterator[tuple[str, Path]]":
 
 def sheet_read(option: str, sheet: str) -> "Iterator[tuple[str, Path]]":
     """Yield the files that a glyph sheet is read from."""
-    from lenet5_cli.data.glyphs import files_read
+    from lenet5_cli.data import glyphs
 
-    yield from ((option, path) for path in files_read(sheet))
+    yield from ((option, path) for path in glyphs.files_read(sheet))
 
 
 def data_read(data: str) -> "Iterator[tuple[str, Path]]":
