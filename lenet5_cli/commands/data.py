@@ -264,13 +264,11 @@ def _show_sizes(splits: "dict[str, Split]") -> None:
 
 def _show_loose(splits: "dict[str, Split]") -> None:
     """Print the names of pictures that are not in the folder of a class."""
-    from lenet5_cli.commands.predict import ENDINGS
-    from lenet5_cli.data.folders import of_system
+    from lenet5_cli.data.folders import is_picture
 
     files = [Path(place) for split in splits.values() for place in split.places]
     beside = [each for top in {path.parent.parent for path in files if path.is_file()} for each in top.iterdir()]
-    pictures = [each for each in beside if each.name.lower().endswith(ENDINGS) and not of_system(each.name)]
-    if loose := sorted(each for each in pictures if each.is_file()):
+    if loose := sorted(each for each in beside if is_picture(each.name) and each.is_file()):
         click.echo(f"pictures outside class folders: {len(loose):,}")
         for path in loose[:LISTED]:
             click.echo(printable(f"  {path}"))

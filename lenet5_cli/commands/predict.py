@@ -51,10 +51,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = Path("model.pkl")
 STANDARD_INPUT = Path("-")
-ENDINGS = (
-    *(".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
-    *(".tif", ".tiff", ".webp"),
-)
 IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # that --explain writes
 AHEAD = 4  # pictures per thread that may be read before they are printed
 NAME_WIDTH, NAME_MIN = 50, 20  # characters of the table's column of files
@@ -231,11 +227,11 @@ def _files(sources: Sequence[Path], recursive: bool) -> Iterator[Path]:
 
 def _listed(folder: Path, recursive: bool) -> Iterator[Path]:
     """Yield the pictures in a folder, with ``recursive`` also in its subfolders, and folders that cannot be listed."""
-    from lenet5_cli.data.folders import of_system  # not needed for a single picture
+    from lenet5_cli.data.folders import is_picture, of_system  # not needed for a single picture
 
     unlisted: list[OSError] = []
     for parent, folders, names in os.walk(folder, onerror=unlisted.append):
-        yield from (Path(parent, name) for name in names if name.lower().endswith(ENDINGS) and not of_system(name))
+        yield from (Path(parent, name) for name in names if is_picture(name))
         folders[:] = [name for name in folders if not of_system(name)]
         if not recursive:
             break

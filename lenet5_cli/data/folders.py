@@ -37,6 +37,10 @@ _FORM: Final = "pictures 6"  # version of what is cached: increase it when pictu
 _COUNT: Final = 1_000_000  # pictures at most, as they are kept in memory
 _CHUNK: Final = 64  # pictures that a process reads at a time
 _WORTH: Final = 1000  # pictures from which on starting processes saves more time than it takes
+_ENDINGS: Final = (
+    *(".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".tif", ".tiff", ".webp"),
+)
 # Files and folders that Windows, Linux, NAS systems and macOS create by themselves, in lower case.
 _OF_SYSTEMS: Final = (
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
@@ -170,6 +174,11 @@ def scan(top: Path, *, whole: bool = True) -> list[Picture]:
         there = f"pictures of one class, {next(iter(labels))}" if labels else "no folders of pictures"
         raise LeNet5Error(f"{top}: {there}; expected a folder of pictures for each class")
     return found
+
+
+def is_picture(name: str) -> bool:
+    """Tell by its name whether a file is a picture, and not one that an operating system creates by itself."""
+    return name.lower().endswith(_ENDINGS) and not of_system(name)
 
 
 def of_system(name: str) -> bool:
