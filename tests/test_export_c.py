@@ -17,7 +17,7 @@ from lenet5_cli.engine import RBF, Conv, Dense, Subsampling
 from lenet5_cli.export import TARGETS, c, fixed, write
 from lenet5_cli.export import hex as target_hex
 from lenet5_cli.export.fixed import FixedPoint
-from lenet5_cli.export.layers import description
+from lenet5_cli.export.layers import description, golden_images
 from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
 from tests.conftest import run
@@ -59,7 +59,7 @@ def test_the_test_program_says_where_a_value_differs(kind: str, tmp_path: Path) 
     whole = run_test_program(tmp_path)
     assert (whole.returncode, whole.stdout) == (0, as_expected(2))
     # Another value for c3's map 4, row 2, column 7 of the second image.
-    value = LeNet5.load().maps(c.drawn.draw(2, c.GOLDEN_SEED)[0])["c3"][1, 4, 2, 7]
+    value = LeNet5.load().maps(golden_images(2))["c3"][1, 4, 2, 7]
     one = 1 if kind == "float32" else FixedPoint(LeNet5.load(), kind).one
     other = str(max(1, int(0.75 * one)) if value < 0.5 else 0)
     change_golden(tmp_path / "lenet5_golden.h", "golden_c3", 1600 + (4 * 10 + 2) * 10 + 7, other)
@@ -83,7 +83,7 @@ def test_names_of_classes_are_whole_in_lines_of_any_length() -> None:
 def as_expected(count: int) -> str:
     """Return what the test program of the bundled model prints where all is well."""
     network = LeNet5.load()
-    scores = network.scores(c.drawn.draw(count, c.GOLDEN_SEED)[0])
+    scores = network.scores(golden_images(count))
     limit = np.inf if network.threshold is None else network.threshold
     accepted = ["" if -nearest <= limit else "not " for nearest in scores.max(axis=1)]
     return "".join(

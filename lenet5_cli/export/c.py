@@ -9,17 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli import __version__
-from lenet5_cli.data import drawn
 from lenet5_cli.engine import Conv, Subsampling
 from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
 from lenet5_cli.export.fixed import INTERVALS, PIXEL_ONE, FixedPoint
-from lenet5_cli.export.layers import Weights, by_output, check_float32, codes, pixel_scale, pixels, weighted
+from lenet5_cli.export.layers import (
+    Weights,
+    by_output,
+    check_float32,
+    codes,
+    golden_images,
+    pixel_scale,
+    pixels,
+    weighted,
+)
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 WIDTH = 116  # characters a line of numbers
-GOLDEN_SEED = 3  # for the drawn digits of the test program; other than those of training and test images
 TOLERANCE = 1e-3  # for floating point, as C adds in another order
 
 
@@ -59,12 +66,14 @@ class Form:
 
 
 def render(network: LeNet5, saved: Checkpoint, kind: str, golden: int) -> dict[str, bytes]:
-    """Return ``lenet5.h`` and ``lenet5.c``, and ``lenet5_test.c`` with the values of ``golden`` images to check by.
+    """Return ``lenet5.h`` and ``lenet5.c``, and ``lenet5_test.c``, which checks them.
+
+    It compares with ``lenet5_golden.h``: the values of every layer for ``golden`` images.
 
     Raises:
         LeNet5Error: a number is too large for the type.
     """
-    images, _ = drawn.draw(golden, seed=GOLDEN_SEED)
+    images = golden_images(golden)
     form = _floating(network, images) if kind == "float32" else _fixed(FixedPoint(network, kind), images)
     texts = {
         "lenet5.h": _header(network, form, f"{kind}; epochs of training: {saved.epoch}"),

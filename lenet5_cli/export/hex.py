@@ -7,14 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet5_cli import __version__
-from lenet5_cli.data import drawn
 from lenet5_cli.engine import Conv, Subsampling
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
 from lenet5_cli.errors import printable
-from lenet5_cli.export.c import GOLDEN_SEED
 from lenet5_cli.export.fixed import INTERVALS, PIXEL_ONE, FixedPoint, Stage
-from lenet5_cli.export.layers import pixels
+from lenet5_cli.export.layers import golden_images, pixels
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 README = """\
@@ -65,7 +63,7 @@ def render(network: LeNet5, saved: Checkpoint, kind: str, golden: int) -> dict[s
         LeNet5Error: the weights are too large for the type.
     """
     fixed = FixedPoint(network, kind)
-    images, _ = drawn.draw(golden, seed=GOLDEN_SEED)
+    images = golden_images(golden)
     arrays = _arrays(fixed, images)
     files = {f"{name}.hex": _text(name, *array) for name, array in arrays.items()}
     rows = [f"| `{name}.hex` | {array.size} | {array.dtype} | {order} |" for name, (array, order) in arrays.items()]

@@ -1,4 +1,4 @@
-"""Code shared by the export targets: checks of the layers, and the scale of the network's input."""
+"""Code shared by the export targets: checks of the layers, images for tests, and the scale of the network's input."""
 
 from typing import Any, NamedTuple, cast
 
@@ -16,6 +16,8 @@ from lenet5_cli.storage.checkpoint import Checkpoint
 KINDS: tuple[type[Layer], ...] = (Conv, Subsampling, Dense, RBF)
 
 Weights = Conv | Subsampling | Dense
+
+_GOLDEN_SEED = 3
 
 
 def check(network: LeNet5) -> None:
@@ -47,6 +49,13 @@ def check_float32(network: LeNet5) -> None:
             if np.abs(values).max() > np.finfo(np.float32).max:
                 there = f"{layer.name}.{name}: holds a number too large for float32"
                 raise LeNet5Error(f"{there}; --to npz writes float64 too")
+
+
+def golden_images(count: int) -> NDArray[np.uint8]:
+    """Return the drawn digits (n, 28, 28) by which an export is tested, other than those of training and test."""
+    from lenet5_cli.data import drawn  # noqa: PLC0415 - needs Pillow, which some of the targets do not
+
+    return drawn.draw(count, _GOLDEN_SEED)[0]
 
 
 class Scale(NamedTuple):
