@@ -107,11 +107,6 @@ def named_pipe(path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def runner() -> CliRunner:
-    return CliRunner()
-
-
 @contextmanager
 def room_for(size: int) -> Iterator[None]:
     """Let no file grow beyond some bytes, as on a disk that is full."""

@@ -51,7 +51,6 @@ def test_resume_gives_the_bytes_of_the_run_that_was_not_broken_off(settings: lis
     epochs = ["--epochs", "4"]
     whole = train(bars_folder, *settings, *epochs, "-o", "whole.pkl")
     for stop_after in (1, 3):
-        monkey = pytest.MonkeyPatch()
         write = checkpoint.write
 
         def stopping(path: Path, saved: Any, last: int = stop_after, write: Any = write) -> None:
@@ -59,9 +58,9 @@ def test_resume_gives_the_bytes_of_the_run_that_was_not_broken_off(settings: lis
             if saved.epoch == last:
                 raise KeyboardInterrupt
 
-        monkey.setattr(checkpoint, "write", stopping)
-        train(bars_folder, *settings, *epochs, "-o", "broken.pkl", "--overwrite", code=130)
-        monkey.undo()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(checkpoint, "write", stopping)
+            train(bars_folder, *settings, *epochs, "-o", "broken.pkl", "--overwrite", code=130)
         assert checkpoint.read("broken.pkl").epoch == stop_after
         rest = run("train", "--resume", "-o", "broken.pkl")
         assert without_seconds("broken.pkl") == without_seconds("whole.pkl")

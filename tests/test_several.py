@@ -24,25 +24,6 @@ from lenet5_cli.training.loop import evaluate
 from lenet5_cli.training.metrics import Tally
 from tests.conftest import history, left_behind, run, train, without_seconds
 
-SETTINGS = {
-    "report": [],
-    "adam": ["--optimizer", "adam", "--lr", "0.01", "--schedule", "cosine", "--warmup", "1", "--batch-size", "16"],
-    "validation": [
-        "--validation",
-        "60",
-        "--augment",
-        "affine",
-        "--order",
-        "shuffled",
-        "--optimizer",
-        "adam",
-        "--lr",
-        "0.01",
-    ],
-    "averaged": ["--ema", "0.9", "--batch-size", "16"],
-    "averaged, with validation": ["--ema", "0.9", "--validation", "60", "--optimizer", "adam", "--lr", "0.01"],
-}
-
 
 def test_a_trial_apart_sends_its_epochs_then_nothing_more(bars_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handlers: dict[int, object] = {}
