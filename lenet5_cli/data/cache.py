@@ -31,8 +31,8 @@ _NOTES_LIMIT = 2**28  # bytes of the notes of a conversion: labels, and reasons 
 class Progress(Protocol):
     """A progress bar for a download, as pooch expects it, or a conversion. It must be truthy: a tqdm bar needs a total.
 
-    `total` is set, in bytes or pictures, at the start; `update` is called on the way. A download calls `reset`,
-    `update(total)` and `close` at the end of each file.
+    ``total`` is set, in bytes or pictures, at the start; ``update`` is called on the way. A download calls ``reset``,
+    ``update(total)`` and ``close`` at the end of each file.
     """
 
     total: float | None
@@ -48,7 +48,7 @@ class Progress(Protocol):
 
 
 def folder() -> Path:
-    """Return the folder of the cache: `LENET5_CACHE`, or the user's cache folder.
+    """Return the folder of the cache: ``LENET5_CACHE``, or the user's cache folder.
 
     Raises:
         OSError: the user has no home folder, as with a user id that /etc/passwd does not list.

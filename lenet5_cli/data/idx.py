@@ -81,7 +81,7 @@ class Stored:
     """An array in a file, read on demand and not kept in memory.
 
     It behaves like a NumPy array where it can: a slice is a view, one with a step, indices or a mask give a copy, and
-    so does ``np.asarray``. Reading raises `LeNet5Error` if the file has become shorter.
+    so does ``np.asarray``. Reading raises LeNet5Error if the file has become shorter.
     """
 
     def __init__(self, file: IO[bytes], path: str | os.PathLike[str], header: _Header, start: int) -> None:
@@ -114,7 +114,11 @@ class Stored:
     def __getitem__(self, key: ArrayLike) -> NDArray[Any]: ...
 
     def __getitem__(self, key: slice | ArrayLike) -> Stored | NDArray[Any]:
-        """Return a view by a slice without a step, a copy by indices or a mask (n,), or one element by its index."""
+        """Return a view by a slice without a step, a copy by indices or a mask (n,), or one element by its index.
+
+        Raises:
+            IndexError: an index is out of range, or the key is of another kind.
+        """
         if isinstance(key, slice):
             first, last, step = key.indices(len(self))
             if step == 1:
@@ -161,10 +165,11 @@ def read(path: str | os.PathLike[str], *, limit: int = GZIP_LIMIT) -> NDArray[An
     """Read an IDX file, plain or gzipped, told apart by content.
 
     Returns a read-only array of the shape and type in the header, its elements big-endian as in the file; for a plain
-    file with more than 2^28 bytes of elements, a `Stored` that reads them on demand. A gzipped file is unpacked into
-    memory, up to the size in its header, which may be at most `limit` bytes.
+    file with more than 2^28 bytes of elements, a ``Stored`` that reads them on demand. A gzipped file is unpacked into
+    memory, up to the size in its header, which may be at most ``limit`` bytes.
 
-    Raises `LeNet5Error` if the file cannot be read, is not a regular file or is not exactly what its header says.
+    Raises:
+        LeNet5Error: the file cannot be read, is not a regular file or is not exactly what its header says.
     """
     try:
         with open_regular(path, "an IDX file") as file:
@@ -176,12 +181,12 @@ def read(path: str | os.PathLike[str], *, limit: int = GZIP_LIMIT) -> NDArray[An
 
 
 def read_images(path: str | os.PathLike[str]) -> NDArray[np.uint8] | Stored:
-    """Read uint8 images of shape (n, rows, columns), as `read` does; anything else raises `LeNet5Error`."""
+    """Read uint8 images of shape (n, rows, columns) as ``read`` does; anything else raises LeNet5Error."""
     return _read_kind(path, "images")
 
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read uint8 labels of shape (n,), as `read` does; anything else raises `LeNet5Error`."""
+    """Read uint8 labels of shape (n,) as ``read`` does; anything else raises LeNet5Error."""
     return np.asarray(_read_kind(path, "labels"))
 
 
@@ -189,9 +194,10 @@ def write(path: str | os.PathLike[str], array: ArrayLike) -> None:
     """Write an array as an IDX file, gzipped if the name ends in ``.gz``; the same array always gives the same bytes.
 
     The array is uint8, int8, int16, int32, float32 or float64, in any byte order and layout. The file appears whole or
-    not at all, so an array read from `path` can be written back to it.
+    not at all, so an array read from ``path`` can be written back to it.
 
-    Raises `LeNet5Error` if the format cannot hold the array or the file cannot be written.
+    Raises:
+        LeNet5Error: the format cannot hold the array, or the file cannot be written.
     """
     array = np.asarray(array)
     header = _pack_header(path, array)

@@ -71,12 +71,16 @@ class Reading:
 class Split:
     """The training or the test images of a data set, with their labels.
 
-    `images` is uint8 of shape (n, 28, 28), `labels` uint8 of shape (n,), each below the number of classes, n at least
-    1. The images of a large plain file are read on demand: a slice of them is a view for ``np.asarray`` to read.
-    `source` is the argument of `load`, and the two paths are its files, or the name of the drawn data set. `places` has
-    the file or line that each image comes from, or is empty. `unreadable` has a message for each picture that could not
-    be read. `read_as` has the settings with which it was read, by name. If labels could be understood in two ways,
-    `note` says which one was taken.
+    Attributes:
+        source: the argument of ``load``.
+        images: (n, 28, 28) uint8, n at least 1; those of a large plain file are read on demand: a slice of them is a
+            view for ``np.asarray`` to read.
+        labels: (n,) uint8, the index of each image's class; whether a network has it is checked by ``demand_classes``.
+        images_path, labels_path: the files of the source, or the name of the drawn data set.
+        places: the file or line that each image comes from, or empty.
+        unreadable: a message for each picture that could not be read.
+        read_as: the settings with which it was read, by name.
+        note: which meaning of the labels was taken, if they could be understood in two ways; else empty.
     """
 
     source: str
@@ -106,14 +110,15 @@ class Split:
 def load(source: str, split: str, how: Reading | None = None) -> Split:
     """Load one split, ``train`` or ``test``, of a data set.
 
-    `source` is the name of a data set, ``builtin:N`` or ``builtin-letters:N`` for N training images, a folder of IDX
+    ``source`` is the name of a data set, ``builtin:N`` or ``builtin-letters:N`` for N training images, a folder of IDX
     files, a folder with a folder of pictures for each class, a CSV file or an .npz file; write a folder that is named
-    like a data set as ``./mnist``. ``mnist`` is taken from the folder that `LENET5_DATA` names, else from the folder
-    ``mnist_data`` if the split is there, else from the cache (`LENET5_CACHE`, or the user's cache folder), into which
-    it is downloaded once.
-    A data set can have other splits too: ``qmnist`` has ``test50k``.
+    like a data set as ``./mnist``. ``mnist`` is taken from the folder that ``LENET5_DATA`` names, else from the folder
+    ``mnist_data`` if the split is there, else from the cache (``LENET5_CACHE``, or the user's cache folder), into which
+    it is downloaded once. A data set can have other splits too: ``qmnist`` has ``test50k``.
 
-    Raises `DownloadError` if the files cannot be downloaded, `LeNet5Error` if there is no such data or it is damaged.
+    Raises:
+        DownloadError: the files cannot be downloaded.
+        LeNet5Error: there is no such data, or it is damaged.
     """
     how = how or Reading()
     splits = remote.SETS[source].splits if source in remote.SETS else mnist.PREFIXES
@@ -138,7 +143,8 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
 def read_as(source: str) -> tuple[str, ...]:
     """Return which of the settings ``test_fraction`` and ``as_is`` affect how a source is read.
 
-    Raises `LeNet5Error` if it cannot be read.
+    Raises:
+        LeNet5Error: it cannot be read.
     """
     path = Path(source)
     if source in remote.SETS or is_drawn(source):
@@ -255,12 +261,13 @@ def _checked(split: Split) -> Split:
 
 
 def class_names(source: str) -> tuple[str, ...]:
-    """Return the names of the classes of what `load` takes, in the order of their labels.
+    """Return the names of the classes of what ``load`` takes, in the order of their labels.
 
     They are the names of its folders of pictures, the lines of ``names.txt`` in its folder of IDX files, or the labels
     in its file. If these are numbers, or there are no names, the result is all numbers that a label can be.
 
-    Raises `LeNet5Error` if it cannot be read, or has more classes than a glyph sheet can.
+    Raises:
+        LeNet5Error: it cannot be read, or has more classes than a glyph sheet can.
     """
     numbers, found = tuple(map(str, range(256))), _class_names(source)
     if found is None or set(found) <= set(numbers):
@@ -287,7 +294,8 @@ def _class_names(source: str) -> Sequence[str] | None:
 def places(source: str, names: Sequence[str]) -> dict[str, int]:
     """Return the index in ``names``, the names of the classes, that each label of a source stands for.
 
-    Raises `LeNet5Error` if it cannot be read.
+    Raises:
+        LeNet5Error: it cannot be read.
     """
     known = classes_of(source) or _digits_in(source, names)
     return classes.places(known or _class_names(source) or (), names, certain=bool(known))
