@@ -115,14 +115,14 @@ def readable(model: Path) -> bool:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200, help="in all")
-    arguments = parser.parse_args()
-    if arguments.kills < len(SMALL):
-        parser.error(f"--kills {arguments.kills}; expected {len(SMALL)} or more, as there are {len(SMALL)} recipes")
+    options = parser.parse_args()
+    if options.kills < len(SMALL):
+        parser.error(f"--kills {options.kills}; expected {len(SMALL)} or more, as there are {len(SMALL)} recipes")
     print("| recipe | kills | before the first checkpoint | while one was written | unreadable | runs | not the same |")
     print("|---|--:|--:|--:|--:|--:|--:|")
-    kills, more = divmod(arguments.kills, len(SMALL))
+    kills, more = divmod(options.kills, len(SMALL))
     for place, (name, recipe) in enumerate(SMALL.items()):
         tally = crash(recipe, kills + (place < more))
         cells = (tally.kills, tally.afresh, tally.writing, tally.unreadable, tally.runs, tally.different)

@@ -114,9 +114,17 @@ def table(seeds: int) -> None:
         print(f"{name:30} {figures}", flush=True)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> None:
+    """Print a table, or with ``--choose`` the errors of other settings."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5, help="how many runs a way")
     parser.add_argument("--choose", action="store_true", help="compare settings on pictures held out")
-    arguments = parser.parse_args()
-    choose() if arguments.choose else table(arguments.seeds)
+    options = parser.parse_args()
+    if options.choose:
+        choose()
+    else:
+        table(options.seeds)
+
+
+if __name__ == "__main__":
+    main()
