@@ -286,11 +286,11 @@ def parts(images: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, images)) for start in range(0, images, size)]
 
 
-def cuts(images: int, limit: int = 0) -> list[slice]:
-    """Return the slice of each chunk of a batch, first cut into parts of ``limit`` images, by default CAPACITY."""
+def cuts(images: int, limit: int = CAPACITY) -> list[slice]:
+    """Return the slice of each chunk of a batch, first cut into parts of ``limit`` images."""
     return [
         slice(part.start + cut.start, part.start + cut.stop)
-        for part in parts(images, limit or CAPACITY)
+        for part in parts(images, limit)
         for cut in chunks(part.stop - part.start)
     ]
 
