@@ -21,6 +21,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
+import threadpoolctl
 
 import lenet5_cli
 from lenet5_cli import LeNet5, LeNet5Error
@@ -30,7 +31,7 @@ from lenet5_cli.data import glyphs
 from lenet5_cli.data.augmentation import draw
 from lenet5_cli.engine import optim
 from lenet5_cli.storage import checkpoint
-from lenet5_cli.training import inputs, loop, ranks, runs, several, step
+from lenet5_cli.training import loop, ranks, runs, several, step
 from lenet5_cli.training.loop import evaluate, fit
 from lenet5_cli.training.metrics import Tally
 from lenet5_cli.training.ranks import ALONE, Ended, Place, Ranks, UnheardError, launched
@@ -481,7 +482,7 @@ def test_other_data_or_versions_are_refused_and_another_arithmetic_is_named() ->
 
     def work(own: Ranks) -> Any:
         try:
-            return inputs.agreed(own, {"training": SPLIT if own.leader else bars(300, seed=own.rank)})
+            return launch.agreed(own, {"training": SPLIT if own.leader else bars(300, seed=own.rank)})
         finally:
             if own.leader:
                 own.abort(1)
@@ -923,12 +924,12 @@ def test_a_library_that_is_missing_is_told_once_a_host(local: int, monkeypatch: 
 
 def test_ranks_compare_versions_images_and_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     blas = [{"internal_api": "openblas", "architecture": "Haswell"}, {"internal_api": "mkl"}]
-    monkeypatch.setattr(inputs, "threadpool_info", lambda: blas)
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: blas)
     asked = SimpleNamespace(size=2, named=contextlib.nullcontext, agree=lambda *facts: list(facts))
     sheet = glyphs.Sheet(glyphs.read().codes[:2], ("A", "B"))
     drawn = hashlib.sha256(sheet.codes.tobytes() + b"A\nB").hexdigest()
     given = {"training": SPLIT, "test": bars(40)}
-    facts, arithmetic = inputs.agreed(asked, given, "0123456789abcdef", sheet)  # type: ignore[arg-type]
+    facts, arithmetic = launch.agreed(asked, given, "0123456789abcdef", sheet)  # type: ignore[arg-type]
     assert facts == {
         "lenet5": lenet5_cli.__version__,
         "NumPy": np.__version__,
@@ -938,7 +939,7 @@ def test_ranks_compare_versions_images_and_what_computes(monkeypatch: pytest.Mon
         "glyph sheet": f"of SHA-256 {drawn[:12]}",
     }
     assert arithmetic == "openblas Haswell, mkl "
-    assert inputs.agreed(ALONE, {"training": SPLIT}) == []
+    assert launch.agreed(ALONE, {"training": SPLIT}) == []
 
 
 @pytest.mark.parametrize(("rank", "images"), [(1, 8), (2, 60)])

@@ -1,22 +1,19 @@
 """Turn what training and evaluation are given into a split: a data set by name or path, a split, or arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_info
 
-from lenet5_cli import __version__
 from lenet5_cli.config import READ_AS, Config, demand_known
 from lenet5_cli.data import cache, glyphs, idx, sources
 from lenet5_cli.data.sources import ARRAYS, Split
 from lenet5_cli.engine.network import Classifier
 from lenet5_cli.engine.preprocessing import SIDE, as_labels, given_pictures
 from lenet5_cli.errors import LeNet5Error
-from lenet5_cli.training.ranks import Ranks
 
 Data = Split | str | PathLike[str] | tuple[ArrayLike, ArrayLike]
 """A split; what ``data.sources.load`` takes; or pictures, as ``LeNet5.scores`` takes them, and labels (n,)."""
@@ -108,27 +105,3 @@ def _of_arrays(data: object) -> Split:
     # An empty list of labels has the type of floats.
     labels = as_labels(data[1], len(images)) if len(images) else np.empty(0, np.uint8)
     return Split(ARRAYS, images, labels, ARRAYS, ARRAYS)
-
-
-def agreed(
-    ranks: Ranks, splits: Mapping[str, Split], teacher: str = "", sheet: glyphs.Sheet | None = None
-) -> list[str]:
-    """Check that all ranks have the same images, versions, glyph sheet and teacher, given by its SHA-256.
-
-    Returns, on the leader, the ranks whose BLAS uses other kernels, as on another kind of processor: their results may
-    differ in the last bits.
-
-    Raises:
-        LeNet5Error: on the leader, if a rank has others.
-    """
-    if ranks.size == 1:
-        return []
-    facts = {"lenet5": __version__, "NumPy": np.__version__}
-    with ranks.named():
-        facts |= {f"{name} images": f"of SHA-256 {split.sha256[:12]}" for name, split in splits.items()}
-    if teacher:
-        facts["teacher"] = f"of SHA-256 {teacher[:12]}"
-    if sheet:
-        facts["glyph sheet"] = f"of SHA-256 {sheet.sha256[:12]}"
-    blas = [f"{each['internal_api']} {each.get('architecture', '')}" for each in threadpool_info()]
-    return ranks.agree(facts, ", ".join(blas))
