@@ -165,6 +165,16 @@ def unrendered(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return built
 
 
+class Calls:
+    """Pickles as a call, in the way of each protocol."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.call = function, args
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
 def without_seconds(path: str) -> bytes:
     """Return the bytes of a checkpoint, the seconds of its epochs struck out."""
     content = Path(path).read_bytes()

@@ -21,7 +21,7 @@ from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
-from tests.conftest import history, named_pipe
+from tests.conftest import Calls, history, named_pipe
 
 PAIRS = LeNet5(Config(seed=1)).pairs()
 FULL = Checkpoint(
@@ -137,16 +137,6 @@ def refusal(path: Path, content: bytes) -> str:
     message = str(error.value)
     assert message.startswith(f"{path}: ")
     return message.removeprefix(f"{path}: ")
-
-
-class Calls:
-    """Pickles as a call."""
-
-    def __init__(self, function: Any, *args: Any) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple:
-        return self.call
 
 
 def changed(place: int, item: Any) -> bytes:

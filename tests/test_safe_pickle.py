@@ -27,7 +27,7 @@ from lenet5_cli.data import glyphs
 from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.storage import checkpoint, safe_pickle
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
-from tests.conftest import environment
+from tests.conftest import Calls, environment
 
 PAIRS = LeNet5(Config(seed=1)).pairs()
 ENTRY = {"epoch": 1, "loss": 2.5, "accuracy": 0.5, "lr": 0.5, "images": 6, "seconds": 0.25}
@@ -61,16 +61,6 @@ CALLS = {
     "a name as long as a page": b"c" + b"x" * 5000 + b"\n" + b"y" * 5000 + b"\n.",
     "a name that steers": b"c\x1b]0;title\x07\nx\n.",
 }
-
-
-class Calls:
-    """Pickles as a call, in the way of each protocol."""
-
-    def __init__(self, function: Any, *args: Any) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple:
-        return self.call
 
 
 def touch(name: str) -> None:
