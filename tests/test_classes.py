@@ -245,7 +245,7 @@ def test_digits_are_not_measured_as_letters_nor_letters_as_digits(
 
 def test_a_data_set_whose_classes_are_known_is_read_by_their_names() -> None:
     def labels(source: str, names: tuple[str, ...]) -> list[int]:
-        return sources.load(source, "train", sources.Reading(names=names)).labels.tolist()
+        return sources.load(source, "train", sources.LoadOptions(names=names)).labels.tolist()
 
     for source, names in (("builtin:60", glyphs.DIGITS), ("builtin-letters:60", LETTERS.names)):
         known = labels(source, names)
@@ -299,7 +299,7 @@ def test_what_stands_in_the_place_of_mnist_may_be_other_data(
     monkeypatch.setenv("LENET5_DATA", "own")
     message = "^mnist: class 0 is not in the glyph sheet; expected one of A, B, C"
     with pytest.raises(LeNet5Error, match=message) if refused else nullcontext():
-        assert sources.load("mnist", "train", sources.Reading(names=LETTERS.names)).labels.tolist() == labels
+        assert sources.load("mnist", "train", sources.LoadOptions(names=LETTERS.names)).labels.tolist() == labels
 
 
 def test_labels_of_mnist_become_the_places_that_a_sheet_gives_the_digits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +308,7 @@ def test_labels_of_mnist_become_the_places_that_a_sheet_gives_the_digits(monkeyp
     idx.write("own/train-labels-idx1-ubyte", np.array([0, 1, 9], np.uint8))
     monkeypatch.setenv("LENET5_DATA", "own")
     for names, labels in ((glyphs.DIGITS[::-1], [9, 8, 0]), (("A", *glyphs.DIGITS), [1, 2, 10])):
-        assert sources.load("mnist", "train", sources.Reading(names=names)).labels.tolist() == labels
+        assert sources.load("mnist", "train", sources.LoadOptions(names=names)).labels.tolist() == labels
 
 
 @pytest.mark.usefixtures("drawn_once", "unrendered")
@@ -340,7 +340,7 @@ def test_info_tells_names_with_spaces_apart() -> None:
 
 @pytest.mark.usefixtures("drawn_once")
 def test_predict_prints_names(letters: Path) -> None:
-    images = sources.load("builtin-letters", "test", sources.Reading(names=LETTERS.names)).images[:1]
+    images = sources.load("builtin-letters", "test", sources.LoadOptions(names=LETTERS.names)).images[:1]
     Image.fromarray(images[0]).save("letter.png")
     network = LeNet5.load(letters)
     name = network.names[network.scores(images)[0].argmax()]

@@ -144,7 +144,7 @@ def test_names(beside: str, name: str, tmp_path: Path) -> None:
 
     def read() -> object:
         if beside == "names.txt":
-            return sources.load(str(tmp_path), "train", sources.Reading(names=sheet.names)).labels
+            return sources.load(str(tmp_path), "train", sources.LoadOptions(names=sheet.names)).labels
         return glyphs.read(tmp_path / name)
 
     def check(changes: list[tuple[str, float, bytes]]) -> None:

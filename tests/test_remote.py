@@ -82,7 +82,7 @@ def test_every_data_set_is_read_as_it_is_published(published: str) -> None:
     upright = IMAGES.swapaxes(1, 2) if published.startswith("emnist") else IMAGES
     for split in data.splits:
         start = 20 if split == "test50k" else 0
-        loaded = sources.load(published, split, sources.Reading(names=sources.class_names(published)))
+        loaded = sources.load(published, split, sources.LoadOptions(names=sources.class_names(published)))
         np.testing.assert_array_equal(loaded.images, upright[start:])
         np.testing.assert_array_equal(loaded.labels, (np.arange(30) % data.classes)[start:])
         assert loaded.labels.dtype == np.uint8
@@ -102,7 +102,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(published: str) -> None
     for path in Path("published").iterdir():
         path.write_bytes(b"another")
     with pytest.raises(sources.DownloadError) as refused:
-        sources.load(published, "train", sources.Reading(names=sources.class_names(published)))
+        sources.load(published, "train", sources.LoadOptions(names=sources.class_names(published)))
     data = remote.SETS[published]
     file = data.archive or data.splits["train"][0]
     kind = "SHA-256" if published == "emnist-letters" else "MD5"

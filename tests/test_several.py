@@ -381,7 +381,7 @@ def test_a_run_apart_from_a_model_is_the_one_that_trains_here(rehearse: float, b
     (_, epoch), (_, tally) = events.queue
     assert replace(epoch, seconds=0) == replace(here.history[0], seconds=0)
     assert without_seconds("apart.pkl") == without_seconds("here.pkl")
-    test = sources.load(str(bars_folder), "test", sources.Reading(names=sheet.names))
+    test = sources.load(str(bars_folder), "test", sources.LoadOptions(names=sheet.names))
     expected = evaluate(here.kept(), test)
     assert (tally.right, tally.loss) == (expected.right, expected.loss)
 

@@ -222,12 +222,12 @@ def test_labels_are_places_in_the_file_of_names_beside_them(folder, monkeypatch)
     fill(folder, images, labels % 3)
     (folder / "names.txt").write_text("a\nb\nc\n")
     assert sources.class_names(".") == ("a", "b", "c")
-    found = sources.load(".", "train", sources.Reading(names=("c", "x", "a", "b")))
+    found = sources.load(".", "train", sources.LoadOptions(names=("c", "x", "a", "b")))
     assert found.labels.tolist() == [2, 3, 0, 2, 3, 0, 2, 3, 0, 2]
     monkeypatch.setenv("LENET5_DATA", ".")
-    assert sources.load("mnist", "train", sources.Reading(names=("c", "x", "a", "b"))).sha256 == found.sha256
+    assert sources.load("mnist", "train", sources.LoadOptions(names=("c", "x", "a", "b"))).sha256 == found.sha256
     with pytest.raises(LeNet5Error) as refused:
-        sources.load(".", "train", sources.Reading(names=("a", "b")))
+        sources.load(".", "train", sources.LoadOptions(names=("a", "b")))
     known = "class c is not in the glyph sheet; expected one of a, b; train --glyphs takes another sheet"
     assert str(refused.value) == f"names.txt: line 3: {known}"
 
@@ -239,7 +239,7 @@ def test_idx_files_without_names_count_places_or_the_digits_that_the_sheet_has(f
     sheets = [tuple("9876543210"), ("A", *"0123456789"), (*"0123456789", "A"), tuple("ABCDEFGHIJ"), ("A", *"012345678")]
 
     def load() -> list[list[int]]:
-        return [sources.load("own", "train", sources.Reading(names=names)).labels.tolist() for names in sheets]
+        return [sources.load("own", "train", sources.LoadOptions(names=names)).labels.tolist() for names in sheets]
 
     own = labels.tolist()
     assert load() == [[9 - label for label in own], [label + 1 for label in own], own, own, own]
@@ -283,7 +283,7 @@ def own_data(form: str, labels: str) -> str:
 def test_labels_that_could_be_names_or_places_of_other_classes_are_noted(form, labels, names, noted):
     """Without any label 0, places in a sheet of 1 to 5 became names, without a word."""
     source = own_data(form, labels)
-    how = sources.Reading(0.0, names=tuple(names), read_picture=lambda *_: np.full((28, 28), 100, np.uint8))
+    how = sources.LoadOptions(0.0, names=tuple(names), read_picture=lambda *_: np.full((28, 28), 100, np.uint8))
     said = "its labels, such as 1, are taken as class names, not as indices from 0"
     note = f"{source}: {said}; if they are indices, replace them by class names"
     assert sources.load(source, "train", how).note == (note if noted else "")
@@ -473,7 +473,7 @@ def test_a_download_goes_into_the_cache_and_is_the_last(folder, internet, publis
     internet.files = {MIRRORS[0] + name: data for name, data in published.items()}
     (folder / "mnist_data").mkdir()
     bar = object()
-    first = sources.load("mnist", "train", sources.Reading(progress=bar))
+    first = sources.load("mnist", "train", sources.LoadOptions(progress=bar))
     assert internet.progressbar is bar
     assert first.source == "mnist"
     assert first.images_path == str(folder / "cache" / "mnist" / "train-images-idx3-ubyte.gz")
@@ -574,7 +574,7 @@ def test_the_real_mnist():
 
 def test_letters():
     """A longer draw begins with a shorter one; all 26 letters, about as often."""
-    how = sources.Reading(names=sources.class_names("builtin-letters"))
+    how = sources.LoadOptions(names=sources.class_names("builtin-letters"))
     split, shorter = (sources.load(f"builtin-letters:{count}", "train", how) for count in (2000, 50))
     assert split.images.shape == (2000, 28, 28)
     np.testing.assert_array_equal(split.images[:50], shorter.images)
@@ -606,7 +606,7 @@ def test_a_class_without_a_glyph_is_shown_short_among_some_of_those_that_have_on
     (folder / "names.txt").write_text(f"{'x' * 16}\nb\n")
     for count, end in ((40, ""), (41, " and others")):
         with pytest.raises(LeNet5Error) as refused:
-            sources.load(".", "train", sources.Reading(names=[f"n{at}" for at in range(count)]))
+            sources.load(".", "train", sources.LoadOptions(names=[f"n{at}" for at in range(count)]))
         known = ", ".join(f"n{at}" for at in range(40)) + end
         there = f"names.txt: line 1: class {'x' * 16} is not in the glyph sheet"
         assert str(refused.value) == f"{there}; expected one of {known}; train --glyphs takes another sheet"

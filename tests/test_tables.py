@@ -73,7 +73,7 @@ def test_columns_that_are_numbered_are_a_header(first: int) -> None:
     """As pandas writes an array; the refusal was of pixel 256."""
     numbers = ",".join(map(str, range(first, first + 784)))
     Path("own.csv").write_text(f"label,{numbers}\n{csv(header=False)}")
-    assert len(sources.load("own.csv", "train", sources.Reading(0.0)).labels) == len(DATA.labels)
+    assert len(sources.load("own.csv", "train", sources.LoadOptions(0.0)).labels) == len(DATA.labels)
 
 
 def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
@@ -475,11 +475,11 @@ def test_labels_are_all_names_or_all_places() -> None:
     Path("own.csv").write_text(csv(labels=np.arange(40) % 3))
     np.savez("own.npz", x_train=DATA.images, y_train=np.arange(40) % 3, x_test=DATA.images, y_test=np.arange(40) % 2)
     for source in ("own.csv", "own.npz"):
-        train = sources.load(source, "train", sources.Reading(0.0, names=names))
+        train = sources.load(source, "train", sources.LoadOptions(0.0, names=names))
         assert train.labels.tolist() == [0, 1, 2] * 13 + [0]
-    assert sources.load("own.npz", "test", sources.Reading(names=names)).labels.tolist() == [0, 1] * 20
+    assert sources.load("own.npz", "test", sources.LoadOptions(names=names)).labels.tolist() == [0, 1] * 20
     np.savez("ten.npz", x_train=DATA.images, y_train=np.arange(40) % 10, x_test=DATA.images, y_test=np.arange(40) % 9)
-    how = sources.Reading(names=[*"123456789", "X"])
+    how = sources.LoadOptions(names=[*"123456789", "X"])
     assert sources.load("ten.npz", "test", how).labels.tolist() == (np.arange(40) % 9).tolist()
     assert sources.load("ten.npz", "train", how).labels.tolist() == (np.arange(40) % 10).tolist()
 
@@ -488,7 +488,7 @@ def test_labels_of_other_scripts_are_whole() -> None:
     """A mark at the start of a file was taken off byte by byte, also where it is part of a letter."""
     names = ("λ", "ο", "п", "Ż", "１")
     Path("own.csv").write_text(csv(header=False, labels=list(names) * 8), encoding="utf-8-sig")
-    found = sources.load("own.csv", "train", sources.Reading(0.0, names=names))
+    found = sources.load("own.csv", "train", sources.LoadOptions(0.0, names=names))
     assert found.labels.tolist() == list(range(5)) * 8
 
 
@@ -496,7 +496,7 @@ def test_quotes_in_a_csv_file() -> None:
     """The first line in quotes, or with a decimal point, was taken for names."""
     rows = [line.split(",") for line in csv().splitlines()]
     Path("own.csv").write_text("".join(",".join(f'"{field}"' for field in row) + "\n" for row in rows))
-    found = sources.load("own.csv", "train", sources.Reading(0.0))
+    found = sources.load("own.csv", "train", sources.LoadOptions(0.0))
     np.testing.assert_array_equal(found.images, DATA.images)
     Path("own.csv").write_text(csv(header=False).replace(",", ".0,"))
     assert refusal("own.csv").startswith("own.csv: line 1, column 2: '18.0'; expected a pixel")
@@ -532,5 +532,5 @@ def test_white_that_is_1_is_refused() -> None:
     for source, where in (("own.npz", "own.npz: x_train"), ("own.csv", "own.csv")):
         assert refusal(source) == f"{where}: pixels that are integers from 0 to 1; expected 0 to 255"
     np.savez("own.npz", x_train=DATA.images == 255, y_train=DATA.labels)
-    found = sources.load("own.npz", "train", sources.Reading(0.0))
+    found = sources.load("own.npz", "train", sources.LoadOptions(0.0))
     np.testing.assert_array_equal(found.images, 255 * (DATA.images == 255))

@@ -124,10 +124,10 @@ def fetch(names: "tuple[str, ...]") -> None:
 def _fetch(name: str, split: str) -> None:
     """Download a split into the cache, even if the data is also in a folder of the user."""
     from lenet5_cli.data import remote
-    from lenet5_cli.data.sources import DownloadError, Reading, fetched
+    from lenet5_cli.data.sources import DownloadError, LoadOptions, fetched
 
     try:
-        loading(name, split, lambda shown: fetched(name, split, Reading(progress=shown)))
+        loading(name, split, lambda shown: fetched(name, split, LoadOptions(progress=shown)))
     except DownloadError as error:
         advice = f"try again later, or get it from {remote.SETS[name].page}"
         raise LeNet5Error(f"{error.problem}; {advice}") from None

@@ -55,7 +55,7 @@ class DownloadError(AbsentError):
 
 
 @dataclass(frozen=True)
-class Reading:
+class LoadOptions:
     """How to read a source: settings that affect the result, and helpers that do not, such as a progress bar."""
 
     test_fraction: float = 0.2  # of a source that is not split already: the fraction that becomes its test split
@@ -107,7 +107,7 @@ class Split:
         return digest.hexdigest()
 
 
-def load(source: str, split: str, how: Reading | None = None) -> Split:
+def load(source: str, split: str, how: LoadOptions | None = None) -> Split:
     """Load one split, ``train`` or ``test``, of a data set.
 
     ``source`` is the name of a data set, ``builtin:N`` or ``builtin-letters:N`` for N training images, a folder of IDX
@@ -120,7 +120,7 @@ def load(source: str, split: str, how: Reading | None = None) -> Split:
         DownloadError: the files cannot be downloaded.
         LeNet5Error: there is no such data, or it is damaged.
     """
-    how = how or Reading()
+    how = how or LoadOptions()
     splits = remote.SETS[source].splits if source in remote.SETS else mnist.PREFIXES
     if split not in splits:
         raise LeNet5Error(f"{source}: no split {split}; its splits are {', '.join(splits)}")
@@ -164,7 +164,7 @@ def is_drawn(source: str) -> bool:
     return source.partition(":")[0] in _DRAWN
 
 
-def _draw(source: str, split: str, how: Reading) -> Split:
+def _draw(source: str, split: str, how: LoadOptions) -> Split:
     """Draw built-in digits or letters; a number in the source counts training images; test images never change."""
     count = _BUILTIN_COUNTS[split]
     name, colon, number = source.partition(":")
@@ -183,7 +183,7 @@ def _draw(source: str, split: str, how: Reading) -> Split:
     return Split(source, images, indices[labels], name, name)
 
 
-def _read_idx(source: str, split: str, how: Reading) -> Split:
+def _read_idx(source: str, split: str, how: LoadOptions) -> Split:
     """Load a split from IDX files: in a folder, in one of the places where MNIST may be, or in the cache."""
     if source == "mnist" and (kept := mnist.kept(split)):
         return _read(source, *kept, how)
@@ -197,13 +197,13 @@ def _read_idx(source: str, split: str, how: Reading) -> Split:
     return _read(source, *mnist.files(source, split), how)
 
 
-def _read(source: str, images_path: Path, labels_path: Path, how: Reading) -> Split:
+def _read(source: str, images_path: Path, labels_path: Path, how: LoadOptions) -> Split:
     images, labels = idx.read_images(images_path), idx.read_labels(labels_path)
     split = _checked(Split(source, images, labels, str(images_path), str(labels_path)))
     return _renamed(split, images_path.with_name(mnist.NAMES_FILE), how)
 
 
-def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
+def _renamed(split: Split, names_path: Path, how: LoadOptions) -> Split:
     """Map labels to indices in ``how.names``, by the file of names beside IDX files if there is one."""
     names = read_names(names_path)
     if names is None:
@@ -216,7 +216,7 @@ def _renamed(split: Split, names_path: Path, how: Reading) -> Split:
     return replace(split, labels=indices[split.labels])
 
 
-def _known(split: Split, how: Reading) -> Split:
+def _known(split: Split, how: LoadOptions) -> Split:
     """Map labels to indices in ``how.names`` if the classes of the source are known; else leave them as they are."""
     own = classes_of(split.source) or _digits_in(split.source, how.names)
     if not own or split.labels.max() >= len(own):  # other data may have been put in the place of MNIST
@@ -225,7 +225,7 @@ def _known(split: Split, how: Reading) -> Split:
     return replace(split, labels=indices[split.labels])
 
 
-def fetched(source: str, split: str, how: Reading) -> Split:
+def fetched(source: str, split: str, how: LoadOptions) -> Split:
     """Load a split of a published data set from the cache, into which it is downloaded once.
 
     Raises:
@@ -326,7 +326,7 @@ def classes_of(source: str) -> tuple[str, ...]:
     return _CLASSES.get(source.partition(":")[0], ())
 
 
-def _read_pictures(source: str, split: str, how: Reading) -> Split:
+def _read_pictures(source: str, split: str, how: LoadOptions) -> Split:
     if how.read_picture is None:
         raise LeNet5Error(f"{source}: a folder of pictures, but no read_picture to read them")
     found = folders.load(
@@ -343,14 +343,14 @@ def _read_pictures(source: str, split: str, how: Reading) -> Split:
     return _checked(Split(source, found.images, labels, source, source, found.paths, found.unreadable))
 
 
-def _read_csv(source: str, split: str, how: Reading) -> Split:
+def _read_csv(source: str, split: str, how: LoadOptions) -> Split:
     table = tables.cached_csv(source)
     lines = [f"{source}: line {line}" for line in range(table.first, table.first + len(table.labels))]
     labels = classes.indices(table.labels, classes.places(table.labels, how.names), how.names, lines.__getitem__)
     return _side(Split(source, table.images, labels, source, source, lines), split, how)
 
 
-def _read_npz(source: str, split: str, how: Reading) -> Split:
+def _read_npz(source: str, split: str, how: LoadOptions) -> Split:
     table, apart = tables.read_npz(source, split)
     known = places(source, how.names)
     where = f"{source}: y_{split if apart else 'train'}: label"
@@ -359,7 +359,7 @@ def _read_npz(source: str, split: str, how: Reading) -> Split:
     return found if apart else _side(found, split, how)
 
 
-def _side(whole: Split, split: str, how: Reading) -> Split:
+def _side(whole: Split, split: str, how: LoadOptions) -> Split:
     """Return the images that belong to a split by their SHA-256, so that equal images are in the same split."""
     images = np.asarray(whole.images)
     sides = [folders.side(hashlib.sha256(image).hexdigest(), how.test_fraction) for image in images]
@@ -380,7 +380,7 @@ def _holds_pictures(folder: Path) -> bool:
     return folder.is_dir() and not mnist.holds_idx(folder) and folders.is_one(folder)
 
 
-def _unknown(source: str, how: Reading) -> AbsentError:
+def _unknown(source: str, how: LoadOptions) -> AbsentError:
     moved = f"if it has moved, give {how.option}its new path"
     if Path(source).name != source:
         return AbsentError(f"{source}: no such folder or file", f"; {moved}")

@@ -57,7 +57,7 @@ def load(
         LeNet5Error: there is no such data, or it is damaged.
     """
     names = glyphs.read(config.glyphs).names if names is None else names
-    how = sources.Reading(config.test_fraction, config.as_is, names, _read_picture, cores, progress, option)
+    how = sources.LoadOptions(config.test_fraction, config.as_is, names, _read_picture, cores, progress, option)
     return replace(sources.load(config.data, split, how), read_as={name: getattr(config, name) for name in READ_AS})
 
 
