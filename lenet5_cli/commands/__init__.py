@@ -14,6 +14,7 @@ import click
 
 import lenet5_cli
 from lenet5_cli.commands.launch import mute
+from lenet5_cli.commands.options import SharedCommand
 from lenet5_cli.errors import LeNet5Error, printable
 from lenet5_cli.processes import silence_pillow
 from lenet5_cli.training.ranks import launched
@@ -30,7 +31,6 @@ COMMANDS = {  # name to module; each command has the name of its module
     "tune": "tune",
 }
 INTERRUPTED = 130
-SHARED = ("train", "eval", "predict")  # commands that MPI ranks share; the others run on rank 0 only
 
 
 class Group(click.Group):
@@ -75,7 +75,7 @@ class Group(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Return the command that the arguments begin with; exit if only rank 0 runs it and this is another."""
         found = super().resolve_command(ctx, args)
-        if launched().rank and found[0] not in SHARED:
+        if launched().rank and not isinstance(found[1], SharedCommand):
             ctx.exit()
         return found
 
