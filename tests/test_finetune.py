@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, idx, mnist, remote
 from lenet5_cli.files import BUNDLED_MODEL
 from lenet5_cli.storage import checkpoint
-from lenet5_cli.storage.checkpoint import Epoch
+from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
 from lenet5_cli.training import runs
 from lenet5_cli.training.loop import evaluate, mixed
 from lenet5_cli.training.metrics import Tally
-from tests.conftest import bars, left_behind, run, without_seconds
+from tests.conftest import bars, drawing, left_behind, run, without_seconds
 
 SIZE = ["--input", "grey", "--maps", "4,8,40", "--samples-per-epoch", 50]
 START = [*SIZE, "--init", "normal", "--epochs", 2, "--clip", 0]
@@ -311,6 +312,23 @@ def test_of_runs_as_accurate_the_one_of_the_smallest_loss_is_kept(own: Path) -> 
     third = Path("3.pkl").read_bytes()
     assert _best_of(done, Path("best.pkl"), still.history[0].validation_accuracy) == done[2].history
     assert Path("best.pkl").read_bytes() == third
+
+
+def test_it_is_said_where_a_model_was_trained_on_pictures_read_otherwise() -> None:
+    """Digits that are cut out are white on black, while those of --as-is stay dark on white."""
+    for digit, size in product(range(10), (60, 70)):
+        (folder := Path("pictures", str(digit))).mkdir(parents=True, exist_ok=True)
+        drawing(digit, size).save(folder / f"{size}.png")
+    network = LeNet5(Config(seed=1, as_is=True))
+    checkpoint.write("as-is.pkl", Checkpoint(network.pairs(), glyphs.read(), config={"as_is": True}))
+    quick = ["train", "--data", "pictures", "--epochs", 1, "--overwrite"]
+    for more, expected in (
+        (["--from", "as-is.pkl"], ["without --as-is; as-is.pkl was trained with it"]),
+        (["--teacher", "as-is.pkl"], ["without --as-is; as-is.pkl was trained with it"]),
+        (["--from", "bundled", "--as-is", "--teacher", "as-is.pkl"], ["with --as-is; bundled was trained without it"]),
+    ):
+        said = [line for line in run(*quick, *more).stderr.splitlines() if "--as-is" in line]
+        assert said == [f"NOTE: pictures are read {each} and may be less accurate." for each in expected]
 
 
 def test_rehearsal_needs_a_model(bars_folder: Path) -> None:

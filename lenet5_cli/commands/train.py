@@ -36,7 +36,7 @@ from lenet5_cli.commands.outputs import (
     refuse_shared,
     say_written,
 )
-from lenet5_cli.commands.reading import load, note_glyphs, note_missing
+from lenet5_cli.commands.reading import load, note_as_is, note_glyphs, note_missing
 from lenet5_cli.commands.stopping import Stop
 from lenet5_cli.config import Config, known, read
 from lenet5_cli.errors import LeNet5Error
@@ -224,6 +224,8 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     note_missing(run.network.sheet, run.training, split)
     agree(ranks, run, training=split, test=test, rehearsed=run.rehearsed)
     _note_rehearsed(run)
+    teachers = [checkpoint.read(name) for name in run.config.teacher.split(",") if name]
+    note_as_is(run.config.as_is, [saved, *teachers] if saved else teachers, run.config.data)
     return _Begin(run, test, notice, saved)
 
 
