@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lenet5_cli import LeNet5, train
+from lenet5_cli.commands.reading import note_missing
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs, idx, sources
 from lenet5_cli.errors import LeNet5Error
@@ -180,6 +181,14 @@ def test_classes_that_are_all_held_out_are_named() -> None:
         more = ("--trials", 1, "--threads", 1) if command == "tune" else ()
         said = run(command, "--data", "sorted.npz", "--epochs", 1, "--seed", 1, "--validation", 60, *more).stderr
         assert f"sorted.npz: {kind}; expected some of each" in said.splitlines()
+
+
+def test_a_class_whose_only_image_is_held_out_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    split = bars(10)
+    ten = replace(split, labels=np.array([1, 0, *range(2, 10)], np.uint8))
+    note_missing(glyphs.read(), replace(ten, labels=ten.labels[:9]), ten)
+    note = "no images of digit 9 outside the 1 validation image; expected some of each"
+    assert capsys.readouterr().err == f"{split.labels_path}: {note}\n"
 
 
 @pytest.mark.parametrize(

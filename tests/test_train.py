@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -481,4 +482,7 @@ def test_where_steps_are_not_clipped_the_hint_is_that_they_can_be(capsys: pytest
     note_few([few, many], Config(validation=10), fine_tuned=True)  # of those that validate as well, the smaller loss
     assert not capsys.readouterr().err
     note_few([few, many], Config(validation=10))  # the first one
-    assert "training accuracy is 90 % in epoch 2 but 10 % in epoch 1" in capsys.readouterr().err
+    why = "training accuracy is 90 % in epoch 2 but 10 % in epoch 1, kept as the best on the validation images"
+    assert capsys.readouterr().err == f"NOTE: {why}; try a larger --validation, or --keep last.\n"
+    note_few([few, replace(many, accuracy=0.2)], Config(validation=10))  # the steps until the epoch that is kept
+    assert capsys.readouterr().err.startswith("NOTE: training accuracy is 10 % after 1 step; try more --epochs")

@@ -165,7 +165,8 @@ def note_missing(sheet: "Sheet", training: "Split", split: "Split") -> None:
         return
     kind = sheet.noun if len(missing) == 1 else {"digit": "digits", "class": "classes"}[sheet.noun]
     elsewhere = set(np.unique(split.labels).tolist()) - present
-    among = f" outside the {len(split.labels) - len(training.labels):,} validation images" if elsewhere else ""
+    held_out = len(split.labels) - len(training.labels)
+    among = f" outside the {held_out:,} validation image{'s' * (held_out != 1)}" if elsewhere else ""
     note = f"{split.labels_path}: no images of {kind} {', '.join(missing)}{among}; expected some of each"
     click.echo(printable(note), err=True)
 

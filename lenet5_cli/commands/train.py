@@ -307,13 +307,16 @@ def note_few(history: "list[Epoch]", config: Config, *, fine_tuned: bool = False
         return
     now, once = (f"{100 * epoch.accuracy:.0f} %" for epoch in (kept, best))
     if best.accuracy > 2 * kept.accuracy:
-        clip = ", or --clip 2" if config.optimizer == "sgd" and not config.clip else ""
-        there = (
-            f"training accuracy is {once} in epoch {best.epoch} but {now} in epoch {kept.epoch}: a step was too large"
-        )
-        hint = f"try another --seed, a smaller --lr{clip}"
+        there = f"training accuracy is {once} in epoch {best.epoch} but {now} in epoch {kept.epoch}"
+        if best.epoch < kept.epoch:
+            clip = ", or --clip 2" if config.optimizer == "sgd" and not config.clip else ""
+            there += ": a step was too large"
+            hint = f"try another --seed, a smaller --lr{clip}"
+        else:
+            there += ", kept as the best on the validation images"
+            hint = "try a larger --validation, or --keep last"
     else:
-        steps = sum(-(-epoch.images // config.batch_size) for epoch in history)
+        steps = sum(-(-epoch.images // config.batch_size) for epoch in history[: kept.epoch])
         there = f"training accuracy is {now} after {steps:,} step{'s' * (steps != 1)}"
         model = "" if fine_tuned else ", or start from a trained model: --from bundled"
         hint = f"try more --epochs, another --lr{model}"
