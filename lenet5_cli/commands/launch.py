@@ -125,8 +125,6 @@ def unmute() -> None:
 
 def agree(ranks: Ranks, run: "Run | None" = None, /, **splits: "Split | None") -> None:
     """Check that all ranks have the same versions, images, glyphs and teacher, and note where rounding may differ."""
-    if ranks.size == 1:
-        return
     own = (run.teacher_sha256, run.network.sheet) if run else ()
     for name in agreed(ranks, {name: split for name, split in splits.items() if split}, *own):
         click.echo(f"NOTE: {name} may round differently from rank 0; the last bits may vary with the ranks.", err=True)
@@ -146,7 +144,6 @@ def agreed(ranks: Ranks, splits: "Mapping[str, Split]", teacher: str = "", sheet
 
     import numpy as np
     from threadpoolctl import threadpool_info
-
 
     facts = {"lenet5": __version__, "NumPy": np.__version__}
     with ranks.named():
