@@ -114,6 +114,14 @@ def test_a_row_may_go_on_higher(network: Nearest, monkeypatch: pytest.MonkeyPatc
     assert str(read(image, network)) == "504\n72\n36"
 
 
+def test_an_exponent_is_read_in_its_row(network: Nearest, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = ImageOps.expand(sheet(["5 43", "", "6071"]), (0, 50, 0, 0), 255)
+    write(image, "2", 50 + SIDE, 50)
+    assert str(read(image, network)) == "5243\n6071"
+    monkeypatch.setattr(rows, "EXPONENT", 0)
+    assert str(read(image, network)) == "2\n543\n6071"
+
+
 def test_brackets_do_not_say_how_high_the_digits_of_a_row_are(network: Nearest) -> None:
     image = sheet(["  27  "], leading=200)
     for middle, side in ((140, -1), (330, 1)):

@@ -56,6 +56,16 @@ def test_a_local_background_takes_a_shadow_away_and_the_page_is_uneven() -> None
     assert dark[0].prior == 0
 
 
+def test_a_tile_that_wide_strokes_fill_is_no_uneven_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    shades = np.full((32, 32), 255, np.uint8)
+    cv2.ellipse(shades, (13, 9), (9, 6), 0, -120, 90, (0,), 8)
+    cv2.ellipse(shades, (13, 22), (10, 7), 0, -90, 120, (0,), 8)  # a 3
+    assert not any(ink.local for ink in segment.inks(shades))
+    np.testing.assert_array_equal(next(segment.inks(shades)).mask, shades == 0)
+    monkeypatch.setattr(segment, "TILE", 31)
+    assert any(ink.local for ink in segment.inks(shades))
+
+
 def test_the_strongest_ink_leaves_half_shadows_out() -> None:
     page = np.full((200, 200), 240, np.uint8)
     page[120:, 120:] = 120  # a shadow

@@ -205,12 +205,8 @@ def _of_page(page: Page, network: Classifier) -> Reading:
         return Reading(None, "nothing on it stands out", look, None, [])
     if _reason(found[0], network) or found[0].local:
         found = sorted([*found, *_scored(_further(look), network)], key=lambda each: each.score)
-    left, top, right, bottom = found[0].box
-    refused = _reason(found[0], network) is not None
-    if refused or right - left > bottom - top:
-        least = 0 if refused else COMPARABLE * (bottom - top)  # lower digits beside a wide 0 may be a camera's date
-        several = [each for each in _of_several(look, network) if each.box[3] - each.box[1] > least]
-        found = sorted([*found, *several], key=lambda each: each.score)
+    if _reason(found[0], network):
+        found = sorted([*found, *_of_several(look, network)], key=lambda each: each.score)
     return _chosen(found, network, look, page)
 
 

@@ -1,15 +1,12 @@
 """Group a page's connected components into rows of digits, without boxes, ruled lines, the page's edge and brackets."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import cv2
 import numpy as np
 
 from lenet5_cli.pictures import segment
 from lenet5_cli.pictures.segment import Component, Ink, Plane
-
-if TYPE_CHECKING:
-    from lenet5_cli.pictures.decode import Box
 
 MARKS_MAX: Final = 2000  # components of at least DUST pixels; limits the work: a full sheet has some hundred
 DUST: Final = 8  # pixels: components whose longer side is shorter are not part of a digit
@@ -24,7 +21,8 @@ ROW: Final = 0.4  # quantile of the heights in a row that is the height of its d
 TRIED: Final = 0.25  # of the highest component, perhaps a bracket: lower ones are ignored for the height of a row
 OVERLAP: Final = 0.45  # of the lower height: the minimum vertical overlap of neighbours in a row
 BESIDE: Final = 3  # the last components of a row with which the next must overlap: a digit may be in pieces
-ASIDE: Final = 0.25  # of the lower height: two rows side by side are one row if they overlap vertically by more
+ASIDE: Final = 0.25  # of the lower height: rows side by side are one row if they overlap vertically by more
+EXPONENT: Final = 2  # components: the maximum of a row that is inside another one
 HELD: Final = 0.15  # of a box's height: a digit in a box is higher, a speck in the loop of a digit is lower
 
 # Ruled lines, and the remnants of slanted boxes after the removal of ruled lines.
@@ -129,7 +127,7 @@ def _shape(each: Component, labels: Plane) -> Plane:
 def _in_rows(found: list[Component]) -> list[list[Component]]:
     """Group components into rows, the leftmost row first: each overlaps the last ones of its row, which may slope."""
     rows: list[list[Component]] = []
-    for each in sorted(found, key=lambda each: each.left + each.right):
+    for each in sorted(found, key=_middle):
         beside = [segment.box_of(row[-BESIDE:]) for row in rows]
         shared = [min(each.bottom, bottom) - max(each.top, top) for _, top, _, bottom in beside]
         place = int(np.argmax(shared)) if rows else 0
@@ -158,23 +156,39 @@ def height_of(row: list[Component]) -> float:
 
 
 def _joined(rows: list[list[Component]]) -> list[list[Component]]:
-    """Join rows that continue another row to its right, a little higher or lower; return the rows from the top."""
+    """Join rows that continue another row a little higher or lower, such as exponents; return the rows from the top."""
     joined: list[list[Component]] = []
-    boxes: list[Box] = []
     for row in rows:
-        left, top, _, bottom = box = segment.box_of(row)
-        shared = [
-            (min(bottom, low) - max(top, high)) / min(bottom - top, low - high) if right <= left else 0.0
-            for _, high, right, low in boxes
-        ]
+        shared = [_overlap(row, _neighbours(row, other)) for other in joined]
         if shared and max(shared) > ASIDE:
             place = int(np.argmax(shared))
-            joined[place] += row
-            boxes[place] = segment.box_of(joined[place])
+            joined[place] = sorted([*joined[place], *row], key=_middle)
         else:
             joined.append(row)
-            boxes.append(box)
     return sorted(joined, key=lambda row: np.mean([each.top + each.bottom for each in row]))
+
+
+def _middle(each: Component) -> int:
+    """Return twice the horizontal centre of a component."""
+    return each.left + each.right
+
+
+def _neighbours(row: list[Component], other: list[Component]) -> list[Component]:
+    """Return another row if a row is to its right, or its components on both sides of a row inside it, an exponent."""
+    left, _, right, _ = segment.box_of(row)
+    before = [each for each in other if _middle(each) <= 2 * left]
+    after = [each for each in other if _middle(each) >= 2 * right]
+    if len(before) + len(after) < len(other) or (after and len(row) > EXPONENT):
+        return []
+    return [*before[-BESIDE:], *after[:BESIDE]] if after else before
+
+
+def _overlap(row: list[Component], other: list[Component]) -> float:
+    """Return by how much of the lower height two groups overlap vertically; 0 if one is empty."""
+    if not other:
+        return 0.0
+    (_, top, _, bottom), (_, high, _, low) = segment.box_of(row), segment.box_of(other)
+    return (min(bottom, low) - max(top, high)) / min(bottom - top, low - high)
 
 
 def _without_brackets(row: list[Component], labels: Plane) -> list[Component]:

@@ -19,6 +19,8 @@ WINDOW: Final = 0.2  # of the longer side: the window for the local background; 
 # shade is used as background, beyond UNEVEN only the local one. Between them both are; the local one is the more likely
 # from STRAY on.
 EVEN, STRAY, UNEVEN = 0.06, 0.12, 0.24
+TILE: Final = 64  # pixels of the longer side: a smaller picture may be cut out so tightly that strokes fill the window
+TWO_SHADES: Final = 0.9  # of the variance: if two shades explain more of such a picture, its light is even
 MISFIT: Final = 10.0  # prior of the less likely background between EVEN and UNEVEN
 STRONGEST: Final = 0.0003  # of the pixels: full ink is the mean of the strongest; a small digit has this many pixels
 LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # thresholds for ink as fractions of full ink, and priors: faint ink may be grain
@@ -201,10 +203,20 @@ def inks(shades: Plane, levels: dict[float, float] | None = None) -> Iterator[In
     ]
     strays = [cv2.mean(cv2.absdiff(each, page))[0] for each in near]
     stray = min(strays) / max(1.0, _full(cv2.absdiff(shades, page)))
+    if max(shades.shape) <= TILE and _in_two_shades(shades) > TWO_SHADES:
+        stray = 0.0
     if stray <= UNEVEN:
         yield from _on(shades, page, page, levels=levels, local=False, prior=MISFIT if stray > STRAY else 0)
     if stray > EVEN:
         yield from _on(shades, *near, levels=levels, local=True, prior=0 if stray > STRAY else MISFIT)
+
+
+def _in_two_shades(shades: Plane) -> float:
+    """Return the fraction of the variance of shades (h, w) between the two classes of Otsu's threshold."""
+    _, light = cv2.threshold(shades, 0, 1, cv2.THRESH_OTSU)
+    classes = shades[light == 1], shades[light == 0]
+    within = sum(each.size * each.var() for each in classes if each.size)
+    return 1 - float(within / max(1.0, shades.size * shades.var()))
 
 
 def _on(
