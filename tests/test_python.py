@@ -406,6 +406,19 @@ def slow_batches() -> Any:
     yield from [(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))] * 2
 
 
+def test_the_last_line_of_a_notebook_cell_shows_no_arrays(bars_folder: Path) -> None:
+    split = load_data(bars_folder, "test")
+    tally = evaluate(LeNet5.load(), split)
+    assert repr(split) == f"Split({str(bars_folder)!r}, {len(split.labels)} images)"
+    assert repr(tally) == f"Tally({tally.right} of {len(split.labels)} right)"
+    assert re.fullmatch(r"Checkpoint\('[^']+bundled\.pkl', 70 epochs\)", repr(checkpoint.read("bundled")))
+    page = np.full((100, 100), 255, np.uint8)
+    page[20:80, 48:54] = 0
+    shown = repr(read_digits(page))
+    assert shown.startswith("Text(rows=[[Digit(digit=1, ")
+    assert "array" not in shown
+
+
 @pytest.mark.parametrize("notebook", [False, True])
 def test_a_bar_shows_in_a_notebook_and_not_on_other_streams(
     notebook: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

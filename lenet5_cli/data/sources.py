@@ -93,6 +93,10 @@ class Split:
     read_as: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
 
+    def __repr__(self) -> str:
+        """Return the source and the number of images, which a notebook shows."""
+        return f"Split({self.source!r}, {len(self.images):,} images)"
+
     def part(self, images: slice) -> Split:
         """Return views of some of the images and their labels."""
         return replace(self, images=self.images[images], labels=self.labels[images], places=self.places[images])

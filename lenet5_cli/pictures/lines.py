@@ -1,7 +1,7 @@
 """Read several digits: over-segment each row, score the windows with the network, and find the cheapest path."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
@@ -71,7 +71,7 @@ class Text:
     NO_DIGIT: ClassVar = "none was found on it"  # the reason if there is none
 
     rows: list[list[Digit]]
-    page: Page
+    page: Page = field(repr=False)
 
     def __str__(self) -> str:
         """Return the labels, one row per line, separated by spaces if a label has two figures."""

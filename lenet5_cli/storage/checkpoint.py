@@ -93,6 +93,10 @@ class Checkpoint:
     distances: Array | None = None
     path: str = ""
 
+    def __repr__(self) -> str:
+        """Return the file and the number of epochs, which a notebook shows."""
+        return f"Checkpoint({self.path!r}, {self.epoch:,} epochs)"
+
     @property
     def epoch(self) -> int:
         """The number of epochs trained."""

@@ -88,6 +88,10 @@ class Tally:
         self.confusion = np.zeros((classes, classes), np.int64)
         self.worst = Wrong(np.zeros(0, int), np.zeros(0, int), np.zeros((0, classes)))
 
+    def __repr__(self) -> str:
+        """Return the number of right answers and of images, which a notebook shows."""
+        return f"Tally({self.right:,} of {self.images:,} right)"
+
     def add(self, loss_sum: float, labels: NDArray[np.integer], scores: NDArray[np.floating]) -> None:
         """Count a batch: the sum of its losses, its labels (n,) and its scores (n, k)."""
         answers = scores.argmax(axis=1)
