@@ -190,8 +190,8 @@ def inks(shades: Plane, levels: dict[float, float] | None = None) -> Iterator[In
     """Yield hypotheses about the ink of shades (h, w), one for each threshold and polarity, the stronger first.
 
     The background is the page's most common shade, on an unevenly lit page the local one; if it is unclear whether the
-    light is even, both are tried. Nothing is yielded if no ink differs from its background by ``CONTRAST``. ``levels``
-    maps thresholds to priors; the default is ``LEVELS``.
+    light is even, both are tried. A small picture of two shades is taken for evenly lit. Nothing is yielded if no ink
+    differs from its background by ``CONTRAST``. ``levels`` maps thresholds to priors; the default is ``LEVELS``.
     """
     levels = LEVELS if levels is None else levels
     page = _commonest(shades)
