@@ -14,9 +14,8 @@ from lenet5_cli.errors import LeNet5Error
 from lenet5_cli.training.ranks import ALONE, Ended, Place, Ranks, UnheardError, join, launched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from lenet5_cli.data.glyphs import Sheet
     from lenet5_cli.data.sources import Split
     from lenet5_cli.training.runs import Run
 
@@ -124,33 +123,26 @@ def unmute() -> None:
 
 
 def agree(ranks: Ranks, run: "Run | None" = None, /, **splits: "Split | None") -> None:
-    """Check that all ranks have the same versions, images, glyphs and teacher, and note where rounding may differ."""
-    own = (run.teacher_sha256, run.network.sheet) if run else ()
-    for name in agreed(ranks, {name: split for name, split in splits.items() if split}, *own):
-        click.echo(f"NOTE: {name} may round differently from rank 0; the last bits may vary with the ranks.", err=True)
+    """Check that all ranks have the same versions, images, glyphs and teacher, and note where rounding may differ.
 
-
-def agreed(ranks: Ranks, splits: "Mapping[str, Split]", teacher: str = "", sheet: "Sheet | None" = None) -> list[str]:
-    """Check that all ranks have the same images, versions, glyph sheet and teacher, given by its SHA-256.
-
-    Returns, on the leader, the ranks whose BLAS uses other kernels, as on another kind of processor: their results may
-    differ in the last bits.
+    A rank whose BLAS uses other kernels, as on another kind of processor, may differ in the last bits.
 
     Raises:
         LeNet5Error: on the leader, if a rank has others.
     """
     if ranks.size == 1:
-        return []
+        return
 
     import numpy as np
     from threadpoolctl import threadpool_info
 
     facts = {"lenet5": __version__, "NumPy": np.__version__}
     with ranks.named():
-        facts |= {f"{name} images": f"of SHA-256 {split.sha256[:12]}" for name, split in splits.items()}
-    if teacher:
-        facts["teacher"] = f"of SHA-256 {teacher[:12]}"
-    if sheet:
-        facts["glyph sheet"] = f"of SHA-256 {sheet.sha256[:12]}"
+        facts |= {f"{name} images": f"of SHA-256 {split.sha256[:12]}" for name, split in splits.items() if split}
+    if run and run.teacher_sha256:
+        facts["teacher"] = f"of SHA-256 {run.teacher_sha256[:12]}"
+    if run:
+        facts["glyph sheet"] = f"of SHA-256 {run.network.sheet.sha256[:12]}"
     blas = [f"{each['internal_api']} {each.get('architecture', '')}" for each in threadpool_info()]
-    return ranks.agree(facts, ", ".join(blas))
+    for name in ranks.agree(facts, ", ".join(blas)):
+        click.echo(f"NOTE: {name} may round differently from rank 0; the last bits may vary with the ranks.", err=True)
