@@ -171,6 +171,11 @@ class Config:
             raise LeNet5Error(f"connections: lecun1998 needs 6 maps in c1 and 16 in c3; maps is {self.maps}")
 
     @property
+    def teachers(self) -> list[str]:
+        """The checkpoints that ``teacher`` names."""
+        return self.teacher.split(",") if self.teacher else []
+
+    @property
     def map_counts(self) -> tuple[int, int, int]:
         """The numbers of maps of c1, c3 and c5; s2 and s4 have as many as the layer before them."""
         c1, c3, c5 = map(int, self.maps.split(","))

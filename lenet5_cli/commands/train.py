@@ -224,8 +224,8 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     note_missing(run.network.sheet, run.training, split)
     agree(ranks, run, training=split, test=test, rehearsed=run.rehearsed)
     _note_rehearsed(run)
-    teachers = [checkpoint.read(name) for name in run.config.teacher.split(",") if name]
-    note_as_is(run.config.as_is, [saved, *teachers] if saved else teachers, run.config.data)
+    learned_from = [*filter(None, [saved]), *map(checkpoint.read, run.config.teachers)]
+    note_as_is(run.config.as_is, learned_from, run.config.data)
     return _Begin(run, test, notice, saved)
 
 

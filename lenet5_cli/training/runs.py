@@ -450,7 +450,7 @@ def continued(saved: Checkpoint, changes: dict[str, object]) -> Config:
         raise LeNet5Error(f"{saved.where}this run has no validation images, so patience has no effect; leave it out")
     _demand_unfinished(saved, config)
     if not changes.get("teacher"):
-        _demand_teacher(saved, config.teacher)
+        _demand_teachers(saved, config.teachers)
     return config
 
 
@@ -466,9 +466,9 @@ def _demand_unfinished(saved: Checkpoint, config: Config) -> None:
     raise LeNet5Error(f"{ended}; give a larger --epochs to continue")
 
 
-def _demand_teacher(saved: Checkpoint, teacher: str) -> None:
-    """Raise LeNet5Error if the teacher of a run to resume is no longer in the files that its settings name."""
-    for name in teacher.split(",") if teacher else ():
+def _demand_teachers(saved: Checkpoint, names: list[str]) -> None:
+    """Raise LeNet5Error if a teacher of a run to resume is no longer in the file that its settings name."""
+    for name in names:
         if name != BUNDLED and not Path(name).exists():
             raise LeNet5Error(f"{saved.where}its teacher {name} is not there any more; give its path with --teacher")
 
@@ -552,7 +552,7 @@ def _teacher(config: Config, network: LeNet5) -> tuple[Classifier | None, str]:
     """
     if not config.teacher:
         return None, ""
-    names = config.teacher.split(",")
+    names = config.teachers
     for path in (paths := [Path(name) for name in names]):
         if paths.count(path) > 1:
             raise LeNet5Error(f"teacher: {path} is given twice; expected different models")
