@@ -21,7 +21,7 @@ from lenet5_cli.pictures.segment import Component, Ink, Plane
 LOOK: Final = 512  # pixels of the longer side of the reduced copy in which a single digit is looked for
 SPECK: Final = 0.03  # of the longest component's length: a shorter component is not part of a digit
 SMALLEST: Final = 5  # pixels: the minimum longer side of a digit
-COMPARABLE: Final = 0.4  # of the digit's longer side, or height: a larger separate component could be another digit
+COMPARABLE: Final = 0.4  # of the digit's longer side: a larger separate component could be another digit
 HIGH: Final = 0.7  # of the highest digit's height: the surest of the digits this high is chosen, not a bracket
 DIGITS: Final = 0.5  # of the ink in rows: if two digits or more hold as much, they are not parts of a single shape
 

@@ -203,7 +203,7 @@ def inks(shades: Plane, levels: dict[float, float] | None = None) -> Iterator[In
     ]
     strays = [cv2.mean(cv2.absdiff(each, page))[0] for each in near]
     stray = min(strays) / max(1.0, _full(cv2.absdiff(shades, page)))
-    if max(shades.shape) <= TILE and _in_two_shades(shades) > TWO_SHADES:
+    if max(shades.shape) <= TILE and _has_two_shades(shades):
         stray = 0.0
     if stray <= UNEVEN:
         yield from _on(shades, page, page, levels=levels, local=False, prior=MISFIT if stray > STRAY else 0)
@@ -211,12 +211,12 @@ def inks(shades: Plane, levels: dict[float, float] | None = None) -> Iterator[In
         yield from _on(shades, *near, levels=levels, local=True, prior=0 if stray > STRAY else MISFIT)
 
 
-def _in_two_shades(shades: Plane) -> float:
-    """Return the fraction of the variance of shades (h, w) between the two classes of Otsu's threshold."""
+def _has_two_shades(shades: Plane) -> bool:
+    """Tell whether most of the variance of shades (h, w) is between the two classes of Otsu's threshold."""
     _, light = cv2.threshold(shades, 0, 1, cv2.THRESH_OTSU)
     classes = shades[light == 1], shades[light == 0]
     within = sum(each.size * each.var() for each in classes if each.size)
-    return 1 - float(within / max(1.0, shades.size * shades.var()))
+    return bool(within < (1 - TWO_SHADES) * shades.size * shades.var())
 
 
 def _on(
