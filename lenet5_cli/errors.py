@@ -1,4 +1,4 @@
-"""The one kind of error that is shown to a user."""
+"""The errors that are shown to a user."""
 
 
 class LeNet5Error(Exception):
@@ -12,6 +12,23 @@ class LeNet5Error(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+class MissingError(LeNet5Error, ImportError):
+    """A library cannot be imported; also an ImportError, as for any missing library."""
+
+
+def missing(library: str, error: ImportError, extra: str, *, instead: str = "") -> MissingError:
+    """Return the error for an optional library that cannot be imported: why, and which extra installs it.
+
+    Args:
+        library: its name, which may say what needs it: ``Optuna, which a search needs,``.
+        error: what importing it raised.
+        extra: the extra of lenet5-cli that installs it.
+        instead: what can be done without it, if anything.
+    """
+    hint = f"pip install 'lenet5-cli[{extra}]'" + (f" or {instead}" if instead else "")
+    return MissingError(f"{library} cannot be imported: {error}; {hint}")
 
 
 def printable(text: str) -> str:

@@ -17,24 +17,17 @@ from lenet5_cli.engine import optim
 from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import SIDE
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, missing
 from lenet5_cli.training.loop import fit
 from lenet5_cli.training.runs import Run
 from lenet5_cli.training.step import Step
-
-
-class MissingError(LeNet5Error, ImportError):
-    """scikit-learn is missing; also an ImportError, as for any missing library."""
-
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils.multiclass import check_classification_targets, unique_labels
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise MissingError(
-        f"scikit-learn, which LeNet5Classifier needs, cannot be imported: {error}; pip install 'lenet5-cli[sklearn]'"
-    ) from None
+    raise missing("scikit-learn, which LeNet5Classifier needs,", error, "sklearn") from None
 
 PIXELS = SIDE * SIDE
 # Settings that partial_fit cannot change: of the network, and of the optimiser that its first pass makes.

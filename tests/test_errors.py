@@ -1,8 +1,8 @@
-"""The one error that a user sees."""
+"""The errors that a user sees."""
 
 import pytest
 
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, missing
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,10 @@ from lenet5_cli.errors import LeNet5Error
 )
 def test_what_could_control_a_terminal_is_escaped(text: str, shown: str) -> None:
     assert str(LeNet5Error(text)) == shown
+
+
+def test_a_missing_library_is_an_import_error_too() -> None:
+    error = missing("onnx", ImportError("no\nmodule"), "onnx", instead="write npz")
+    assert isinstance(error, LeNet5Error)
+    assert isinstance(error, ImportError)
+    assert str(error) == r"onnx cannot be imported: no\nmodule; pip install 'lenet5-cli[onnx]' or write npz"

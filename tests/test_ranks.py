@@ -679,7 +679,7 @@ def test_another_command_is_run_by_one_rank_and_an_error_is_told_once(bars_folde
     without = mpiexec(3, "train", "--data", bars_folder, code=1, PYTHONPATH=here, PYTHONDONTWRITEBYTECODE="1")
     assert without == (
         "",
-        'Error: started by mpiexec, but mpi4py cannot be imported: broken; pip install "lenet5-cli[mpi]"\n',
+        "Error: started by mpiexec, but mpi4py cannot be imported: broken; pip install 'lenet5-cli[mpi]'\n",
     )
     assert left_behind() == ["bars", "mpi4py.py"]
 
@@ -1005,7 +1005,7 @@ def test_a_rank_joins_those_that_the_library_knows_and_has_a_guard(monkeypatch: 
     assert (
         str(error.value)
         == "started by mpiexec, but mpi4py cannot be imported: import of mpi4py halted; None in sys.modules;"
-        ' pip install "lenet5-cli[mpi]"'
+        " pip install 'lenet5-cli[mpi]'"
     )
 
 

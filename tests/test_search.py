@@ -510,7 +510,7 @@ def test_without_optuna_the_message_says_how_to_get_it(monkeypatch: pytest.Monke
         __import__("lenet5_cli.training.search")
     assert str(error.value) == (
         "Optuna, which a search needs, cannot be imported: import of optuna halted; None in sys.modules; "
-        'pip install "lenet5-cli[tune]"'
+        "pip install 'lenet5-cli[tune]'"
     )
 
 

@@ -220,7 +220,7 @@ def test_refusals(how: list[object], bars_folder: Path, monkeypatch: pytest.Monk
     said = run(*how, "--overwrite", code=1).stderr
     assert said == (
         "Error: Optuna, which a search needs, cannot be imported: import of optuna halted; None in sys.modules; "
-        'pip install "lenet5-cli[tune]"\n'
+        "pip install 'lenet5-cli[tune]'\n"
     )
 
 

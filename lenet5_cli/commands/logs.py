@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.errors import LeNet5Error, missing, printable
 from lenet5_cli.files import unwritable
 
 BOARD = "tensorboard:"  # prefix of the folder of a log for TensorBoard
@@ -35,8 +35,7 @@ def log_places(log: str | None) -> tuple[Path | None, Path | None]:
     try:
         import tensorboard  # noqa: F401 - it is optional
     except ImportError as error:
-        message = f"tensorboard cannot be imported: {error}; pip install 'lenet5-cli[tensorboard]' or log to a file"
-        raise LeNet5Error(message) from None
+        raise missing("tensorboard", error, "tensorboard", instead="log to a file") from None
     folder = Path(name)
     if folder.exists() and not folder.is_dir():
         raise LeNet5Error(f"{folder}: a file; expected a folder for TensorBoard")

@@ -11,7 +11,7 @@ from lenet5_cli.engine import Dense, Subsampling
 from lenet5_cli.engine.activations import AMPLITUDE, SLOPE
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import PADDING, THRESHOLD
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import missing
 from lenet5_cli.export.layers import Scale, Weights, by_output, check_float32, codes, description, pixel_scale, weighted
 from lenet5_cli.storage.checkpoint import Checkpoint
 
@@ -35,7 +35,7 @@ def render(network: LeNet5, saved: Checkpoint) -> bytes:
     try:
         from onnx import TensorProto, checker, helper  # noqa: PLC0415 - it is optional
     except ImportError as error:
-        raise LeNet5Error(f"onnx cannot be imported: {error}; pip install 'lenet5-cli[onnx]'") from None
+        raise missing("onnx", error, "onnx") from None
     graph = _Graph()
     graph.add_network(network)
     side = network.layers[0].input_shape[-1] - 2 * PADDING

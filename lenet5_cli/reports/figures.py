@@ -17,7 +17,7 @@ from lenet5_cli.data.glyphs import COLUMNS, ROWS, Sheet, closest, distances
 from lenet5_cli.engine import Conv
 from lenet5_cli.engine.einsum import Array
 from lenet5_cli.engine.network import LeNet5
-from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.errors import missing, printable
 from lenet5_cli.files import replacing
 from lenet5_cli.reports import BLUE, GREY, ORANGE, fonts, isolated
 from lenet5_cli.storage.checkpoint import Epoch
@@ -55,8 +55,7 @@ def require(option: str) -> None:
     try:
         import matplotlib  # noqa: F401, PLC0415 - it is optional
     except ImportError as error:
-        message = f"matplotlib cannot be imported: {error}; pip install 'lenet5-cli[plot]' or leave out {option}"
-        raise LeNet5Error(message) from None
+        raise missing("matplotlib", error, "plot", instead=f"leave out {option}") from None
 
 
 def writes(path: Path) -> bool:

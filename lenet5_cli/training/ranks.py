@@ -23,7 +23,7 @@ from pathlib import Path
 from time import monotonic, perf_counter, sleep
 from typing import Any, NamedTuple, TypeVar
 
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, missing
 
 SPIN = 1e-3  # seconds that a rank polls without sleeping, only yielding its core
 NAP = 0.05  # fraction of the time waited so far for which it then sleeps between polls
@@ -397,8 +397,7 @@ def join(timeout: float) -> Ranks:
     try:
         import mpi4py  # noqa: PLC0415 - most people have no need of it
     except ImportError as error:
-        message = f'started by mpiexec, but mpi4py cannot be imported: {error}; pip install "lenet5-cli[mpi]"'
-        raise LeNet5Error(message) from None
+        raise missing("started by mpiexec, but mpi4py", error, "mpi") from None
     mpi4py.rc.thread_level = "funneled"
     try:
         from mpi4py import MPI  # noqa: PLC0415

@@ -1,6 +1,7 @@
 """Search spaces: a range or choices for each setting that a search varies, as Optuna's distributions."""
 
 from dataclasses import Field
+from functools import partial
 from math import ceil, isfinite, log10
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,10 @@ from typing import Any
 import numpy as np
 
 from lenet5_cli.config import SETTINGS, check, choices, keyed, nearest, shown, spaces
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, missing
 from lenet5_cli.files import shipped_folder
 
-
-def no_optuna(error: ImportError) -> LeNet5Error:
-    """Return the message for an Optuna that cannot be imported."""
-    return LeNet5Error(f'Optuna, which a search needs, cannot be imported: {error}; pip install "lenet5-cli[tune]"')
-
+no_optuna = partial(missing, "Optuna, which a search needs,", extra="tune")
 
 try:
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
