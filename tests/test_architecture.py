@@ -46,7 +46,7 @@ TESTED_TOGETHER = {  # modules whose tests stand in one file; those of every oth
     "terminals": ["progress"],
     "train": ["logs", "stopping"],
     "ranks": ["launch"],
-    "predict": ["explanation"],
+    "predict": ["answers", "explanation"],
     "export": ["layers", "npz"],
     "export_c": ["c", "fixed", "hex"],
     "export_onnx": ["onnx"],

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from lenet5_cli import LeNet5
 from lenet5_cli.commands import lenet5
-from lenet5_cli.commands.predict import _cell, _print_csv
+from lenet5_cli.commands.answers import _cell, printer
 from lenet5_cli.config import Config
 from lenet5_cli.data import glyphs
 from lenet5_cli.files import BUNDLED_MODEL
@@ -478,11 +478,11 @@ def test_csv_has_a_row_a_picture() -> None:
 
 
 def test_csv_controls_no_terminal_and_is_exact_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [{"file": "\x1b[2J.png", "error": r"\x1b[2J.png: empty; expected a picture"}]
+    answer = {"file": "\x1b[2J.png", "error": r"\x1b[2J.png: empty; expected a picture"}
     for terminal, name in ((True, r"\x1b[2J.png"), (False, "\x1b[2J.png")):
         monkeypatch.setattr(sys, "stdout", printed := io.StringIO())
         monkeypatch.setattr(printed, "isatty", lambda terminal=terminal: terminal)
-        assert _print_csv(answers, "digit", every=False) == 1
+        printer(glyphs.read(), 1, every=False, as_json=False, as_csv=True)(answer)
         assert printed.getvalue().splitlines()[1] == f"{name},,,,empty; expected a picture"
 
 

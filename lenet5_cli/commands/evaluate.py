@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lenet5_cli.commands.answers import class_in_json
 from lenet5_cli.commands.launch import agree, demand_command, joined
 from lenet5_cli.commands.options import (
     FILE,
@@ -221,11 +222,6 @@ def _show_models(names: list[str], each: "list[Tally]") -> None:
 
 def _figures(tally: "Tally") -> dict[str, Any]:
     of = tally.confusion.sum(axis=1).tolist()
-
-    def name(label: int) -> int | str:
-        """Return a class as in JSON: the digits as numbers, others by name."""
-        return label if tally.noun == "digit" else tally.names[label]
-
     return {
         "images": tally.images,
         "right": tally.right,
@@ -238,7 +234,12 @@ def _figures(tally: "Tally") -> dict[str, Any]:
         "classes": list(tally.names),
         "confusion": tally.confusion.tolist(),
         "confused": [
-            {tally.noun: name(label), "answer": name(answer), "count": count, "of": of[label]}
+            {
+                tally.noun: class_in_json(label, tally),
+                "answer": class_in_json(answer, tally),
+                "count": count,
+                "of": of[label],
+            }
             for label, answer, count in tally.confused
         ],
         "calibration": {"error": tally.calibration_error, "bins": list(_bins(tally))},

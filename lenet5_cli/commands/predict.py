@@ -1,10 +1,6 @@
 """``lenet5 predict``."""
 
-import csv
-import io
-import json
 import os
-import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -14,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from threading import local
 from typing import TYPE_CHECKING, Any
-from unicodedata import east_asian_width
 
 import click
 
+from lenet5_cli.commands.answers import Answer, answer_of, is_refused, printer
 from lenet5_cli.commands.launch import agree, demand_command, joined
 from lenet5_cli.commands.options import (
     FILE,
@@ -26,7 +22,6 @@ from lenet5_cli.commands.options import (
     Named,
     Number,
     SharedCommand,
-    console,
     option,
     overwrite_option,
     shifted_option,
@@ -43,9 +38,8 @@ from lenet5_cli.files import BUNDLED_MODEL, PICTURE_LIMIT, unreadable
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from lenet5_cli.data.glyphs import Sheet
     from lenet5_cli.engine.network import Classifier
-    from lenet5_cli.pictures.lines import Digit, Text
+    from lenet5_cli.pictures.lines import Text
     from lenet5_cli.pictures.read import Reading
     from lenet5_cli.training.ranks import Ranks
 
@@ -53,8 +47,6 @@ DEFAULT_MODEL = Path("model.pkl")
 STANDARD_INPUT = Path("-")
 IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # that --explain writes
 AHEAD = 4  # pictures per thread that may be read before they are printed
-NAME_WIDTH, NAME_MIN = 50, 20  # characters of the table's column of files
-LOWEST_SHOWN = 0.0001  # of further answers: a smaller probability would be printed as 0.0000
 
 
 class Source(Named):
@@ -183,7 +175,11 @@ def predict(
                 for answer in answers:
                     ranks.report(answer)
                 return
-            refused = _print(_collected(files, answers, ranks), network, top, every, as_json, as_csv)
+            show = printer(network.sheet, top, every=every, as_json=as_json, as_csv=as_csv)
+            refused = False
+            for answer in _collected(files, answers, ranks):
+                show(answer)
+                refused |= is_refused(answer)
     if refused:
         ctx.exit(1)
 
@@ -193,22 +189,11 @@ def _reader(at: int, file: Path, ranks: "Ranks") -> int:
     return 0 if file == STANDARD_INPUT else at % ranks.size
 
 
-def _collected(files: list[Path], own: Iterator[dict[str, Any]], ranks: "Ranks") -> Iterator[dict[str, Any]]:
+def _collected(files: list[Path], own: Iterator[Answer], ranks: "Ranks") -> Iterator[Answer]:
     """Yield the answers for all files in order, from the leader and from the other ranks."""
     for at, file in enumerate(files):
         reader = _reader(at, file, ranks)
         yield ranks.collect(reader) if reader else next(own)
-
-
-def _print(
-    answers: Iterable[dict[str, Any]], network: "Classifier", top: int, every: bool, as_json: bool, as_csv: bool
-) -> int:
-    """Print the answers; return how many pictures showed no digit."""
-    if as_json:
-        return _print_lines(answers)
-    if as_csv:
-        return _print_csv(answers, network.sheet.noun, every)
-    return _print_table(answers, top, network.sheet, every)
 
 
 def _files(sources: Sequence[Path], recursive: bool) -> Iterator[Path]:
@@ -354,50 +339,12 @@ def _readings(
 
 def _answers(
     readings: "Iterable[tuple[Path, Reading | Text | LeNet5Error]]", explain: Path | None, network: "Classifier"
-) -> Iterator[dict[str, Any]]:
-    """Yield the object that ``--json`` prints for each picture: the answer, why there is none, or the error."""
-    from lenet5_cli.pictures.lines import Text
-
+) -> Iterator[Answer]:
+    """Yield the answer for each picture, and draw the explanation if one is asked for."""
     for file, reading in readings:
-        if isinstance(reading, LeNet5Error):
-            yield {"file": str(file), "error": str(reading)}
-            continue
-        if explain:
+        if explain and not isinstance(reading, LeNet5Error):
             _explain(explain, reading, network, file)
-        sheet = network.sheet
-        answer = _text_answer(reading, sheet) if isinstance(reading, Text) else _answer(reading, sheet)
-        yield {"file": str(file), **answer}
-
-
-def _named(sheet: "Sheet", label: int | None) -> int | str | None:
-    """Return a class as in JSON: the digits as numbers, others by name."""
-    return label if label is None or sheet.noun == "digit" else sheet.names[label]
-
-
-def _text_answer(text: "Text", sheet: "Sheet") -> dict[str, Any]:
-    read = [{sheet.noun: _named(sheet, each.digit), **_measures(each)} for row in text.rows for each in row]
-    return {"text": text.named(sheet.names), "digits": read} | ({} if read else {"reason": text.NO_DIGIT})
-
-
-def _measures(digit: "Digit") -> dict[str, Any]:
-    return {name: value for name, value in digit._asdict().items() if name != "digit"}
-
-
-def _answer(reading: "Reading", sheet: "Sheet") -> dict[str, Any]:
-    answer: dict[str, Any] = {sheet.noun: _named(sheet, reading.digit)}
-    if reading.digit is None:
-        answer["reason"] = reading.reason
-    if reading.candidates:
-        distances, probabilities = reading.chosen.distances, reading.probabilities
-        answer |= {
-            "probability": float(probabilities.max()),
-            "probabilities": probabilities.tolist(),
-            "distance": float(distances.min()),
-            "distances": distances.tolist(),
-            "box": reading.box,
-            "others": reading.chosen.others,
-        }
-    return answer
+        yield answer_of(file, reading, network.sheet)
 
 
 def _explain(path: Path, reading: "Reading | Text", network: "Classifier", file: Path) -> None:
@@ -418,105 +365,3 @@ def _explain(path: Path, reading: "Reading | Text", network: "Classifier", file:
     click.echo(printable(f"{file}: {words}"), err=True)
     with replacing(path) as picture:
         image.save(picture, format=IMAGE_FORMATS[path.suffix.lower()])
-
-
-def _print_lines(answers: Iterable[dict[str, Any]]) -> int:
-    """Print an object for each picture; return how many had no digit."""
-    refused = 0
-    for answer in answers:
-        click.echo(json.dumps(answer))
-        refused += "error" in answer or "reason" in answer
-    return refused
-
-
-def _print_csv(answers: Iterable[dict[str, Any]], noun: str, every: bool) -> int:
-    """Print a row a picture, or a digit where every one is read; return how many pictures showed none.
-
-    Names of files are as they are, but for what could control the terminal on which they are shown.
-    """
-    named = printable if sys.stdout.isatty() else str
-    edges = ("left", "top", "right", "bottom")
-    sys.stdout.write(_csv_line(["file", noun, "probability", "distance", *(edges if every else ()), "reason"]))
-    refused = 0
-    for answer in answers:
-        why = answer.get("reason", answer.get("error", "")).removeprefix(f"{printable(answer['file'])}: ")
-        if not why:
-            _note_others(answer)
-        for each in answer.get("digits") or [answer]:
-            answered = each.get(noun)
-            figures = [f"{each[name]:.4f}" if name in each else "" for name in ("probability", "distance")]
-            box = each.get("box", [""] * len(edges)) if every else ()
-            row = [named(answer["file"]), "" if answered is None else answered, *figures, *box, why]
-            sys.stdout.write(_csv_line(row))
-        sys.stdout.flush()
-        refused += bool(why)
-    return refused
-
-
-def _note_others(answer: dict[str, Any]) -> None:
-    """Print a note if a picture has more digits than the answer, as the table and CSV have no column for this."""
-    if others := answer.get("others"):
-        click.echo(f"{printable(answer['file'])}: {others} more beside it; --all reads them", err=True)
-
-
-def _csv_line(values: Iterable[Any]) -> str:
-    """Return a line of CSV, with carriage returns quoted, which Python before 3.13 does not always do."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(values)
-    return text.getvalue().removesuffix("\r\n") + "\n"
-
-
-def _print_table(answers: Iterable[dict[str, Any]], top: int, sheet: "Sheet", every: bool) -> int:
-    """Print a row for each picture as soon as it is read; return how many had no digit."""
-    refused = 0
-    named = max(map(_columns, (sheet.noun, *sheet.names)))
-    head = "digits" if sheet.noun == "digit" else "characters"
-    row = _rows(head if every else f"{sheet.noun:{named}}  probability", 17 + named)
-    for answer in answers:
-        file = printable(answer["file"])
-        if "error" in answer or "reason" in answer:
-            refused += 1
-            click.echo(answer.get("error") or f"{file}: no {sheet.noun}: {answer['reason']}", err=True)
-            continue
-        if every:
-            for place, text in enumerate(answer["text"].split("\n")):
-                row("" if place else file, text)
-            continue
-        _note_others(answer)
-        order = sorted(range(len(answer["probabilities"])), key=lambda label: -answer["probabilities"][label])
-        for place, label in enumerate(order[:top]):
-            if not place or answer["probabilities"][label] >= LOWEST_SHOWN:
-                row("" if place else file, f"{_cell(sheet.names[label], named)}  {answer['probabilities'][label]:.4f}")
-    return refused
-
-
-def _rows(head: str, beside: int) -> Callable[[str, str], None]:
-    """Return a function that prints a row of the table, and the header before the first."""
-    screen = console() if sys.stdout.isatty() else None  # which takes long to import
-    columns = screen.width if screen else shutil.get_terminal_size().columns
-    width = max(NAME_MIN, min(NAME_WIDTH, columns - beside))
-    printed = 0
-
-    def row(file: str, answer: str) -> None:
-        nonlocal printed
-        if not printed:
-            line = f"{'file':{width}}  {head}"
-            click.echo(click.style(line, bold=True) if screen and screen.color_system else line)
-        printed += 1
-        click.echo(f"{_cell(file, width)}  {answer}")
-
-    return row
-
-
-def _columns(text: str) -> int:
-    """Return the width of a text in columns of a terminal."""
-    return sum(1 + (east_asian_width(character) in "WF") for character in text)
-
-
-def _cell(name: str, width: int) -> str:
-    """Fit a name to a number of columns: leave out the middle of a longer one, pad a shorter one with spaces."""
-    cut, kept = name, min(len(name), width)
-    while (spare := width - _columns(cut)) < 0:
-        kept -= 1
-        cut = f"{name[: kept // 2]}…{name[len(name) - (kept - kept // 2) :]}"
-    return cut + spare * " "
