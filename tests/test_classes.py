@@ -139,7 +139,9 @@ def test_labels_outside_the_sheet_are_refused_before_training() -> None:
     for prefix, labels in (("train", [0, 1, 2]), ("t10k", [0, 10, 9])):
         idx.write(folder / f"{prefix}-images-idx3-ubyte", images)
         idx.write(folder / f"{prefix}-labels-idx1-ubyte", np.array(labels, np.uint8))
-    message = "label 10 at index 1, counted from 0; expected digits from 0 to 9; train --glyphs takes a larger sheet"
+    message = (
+        "label 10 at index 1, counted from 0; expected digits from 0 to 9; set glyphs to train with a larger sheet"
+    )
     refused = run("train", "--data", folder, *QUICK, code=1)
     assert refused.stderr.splitlines()[-1] == f"Error: data/t10k-labels-idx1-ubyte: {message}"
     refused = run("eval", "bundled", "--data", folder, code=1)
@@ -147,7 +149,9 @@ def test_labels_outside_the_sheet_are_refused_before_training() -> None:
     assert not Path("model.pkl").exists()
     idx.write(folder / "train-labels-idx1-ubyte", np.array([0, 26, 2], np.uint8))
     refused = run("train", "--data", folder, "--glyphs", "letters", *QUICK, code=1)
-    expected = "label 26 at index 1, counted from 0; expected classes from 0 to 25; train --glyphs takes a larger sheet"
+    expected = (
+        "label 26 at index 1, counted from 0; expected classes from 0 to 25; set glyphs to train with a larger sheet"
+    )
     assert refused.stderr.splitlines()[-1] == f"Error: data/train-labels-idx1-ubyte: {expected}"
 
 

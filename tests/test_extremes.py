@@ -74,7 +74,7 @@ def test_any_rate_trains_and_what_it_trained_can_be_read(rate: str, optimizer: s
     [
         (["--lr", "nan"], "Invalid value for '--lr': 'nan' is not a number."),
         (["--lr", "inf"], "lr: inf; expected a finite number"),
-        (["--lr", "1e300"], "epoch 1: the loss is no longer finite at learning rate 1e+300; try a smaller --lr"),
+        (["--lr", "1e300"], "epoch 1: the loss is no longer finite at learning rate 1e+300; try a smaller lr"),
         (["--seed", str(2**63)], f"seed: {2**63}; expected {2**63 - 1} or less"),
         (["--batch-size", str(10**30)], f"batch_size: {10**30}; expected {2**63 - 1} or less"),
         (["--samples-per-epoch", str(10**400)],

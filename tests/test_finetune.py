@@ -337,7 +337,7 @@ def test_rehearsal_needs_a_model(bars_folder: Path) -> None:
     assert result.stderr.endswith(f"\nError: {message}\n")
     Path("mine.toml").write_text("rehearse = 0.5\n")
     result = run("train", "--data", bars_folder, "--config", "mine.toml", code=1)
-    message = "Error: rehearse: there is no model to start from; train --from takes one\n"
+    message = "Error: rehearse: there is no model to start from; start from one, or leave out rehearse\n"
     assert result.stderr.endswith(message)
     assert run("tune", "--data", bars_folder, "--rehearse", 0.5, code=1).stderr.endswith(message)
     assert ["--rehearse" in run(command, "--help").stdout for command in ("train", "tune")] == [True, False]
@@ -354,7 +354,7 @@ def test_rehearsal_without_what_the_model_was_trained_on_advises_no_other_data(
     result = run("train", "--from", "bundled", "--rehearse", 0.5, "--data", own, code=1)
     assert result.stderr.endswith(
         "Error: rehearse: mnist: train-images could not be downloaded; the model to start from was trained on it;"
-        " run lenet5 data fetch mnist where there is a network, or leave out --rehearse\n"
+        " run lenet5 data fetch mnist where there is a network, or leave out rehearse\n"
     )
 
 
@@ -363,7 +363,7 @@ def test_rehearsal_of_what_has_moved_advises_no_other_data(start: Path, own: Pat
     result = run("train", "--from", start, "--rehearse", 0.5, "--data", own, code=1)
     assert result.stderr.endswith(
         f"Error: rehearse: {bars_folder}: no such folder or file; the model to start from was trained on it;"
-        " put it back, or leave out --rehearse\n"
+        " put it back, or leave out rehearse\n"
     )
 
 

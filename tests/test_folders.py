@@ -326,7 +326,7 @@ def test_classes_that_are_missing_or_unknown() -> None:
     Path("own/7").rename("own/seven")
     assert refusal() == (
         "own/seven: class seven is not in the glyph sheet; expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9;"
-        " train --glyphs takes another sheet"
+        " set glyphs to train with another sheet"
     )
     names = ["one", "none", *"023456", "seven"]
     with pytest.raises(LeNet5Error, match="own/1: class 1 is not in the glyph sheet; expected one of one, none, 0, 2"):
@@ -348,7 +348,7 @@ def test_a_name_has_one_spelling() -> None:
 
 
 def test_an_empty_split_is_told() -> None:
-    expected = "in the test split by --test-fraction 0; give another fraction, or more images"
+    expected = "in the test split at a test_fraction of 0; give another fraction, or more images"
     assert refusal(split="test", test_fraction=0) == f"own: none of 24 images is {expected}"
     for count, of in ((1, "its only image is not"), (2, "none of 2 images is")):
         assert folders.none_in("test", count, 0) == f"{of} {expected}"

@@ -173,13 +173,13 @@ def test_a_rate_of_zero_changes_nothing_and_the_loss_is_the_mean_of_all_images_c
 def test_a_loss_that_is_no_longer_finite_stops_the_run() -> None:
     with pytest.raises(LeNet5Error) as error:
         trained(LeNet5(Config(seed=4)), replace(CONFIG, lr=1e39))
-    assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr"
+    assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller lr"
 
 
 def test_a_run_that_no_checkpoint_can_hold_is_stopped() -> None:
     with pytest.raises(LeNet5Error) as error:
         trained(LeNet5(Config(seed=4, dtype="float64")), replace(CONFIG, lr=1e101, batch_size=300))
-    assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 1e+101; try a smaller --lr"
+    assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 1e+101; try a smaller lr"
 
 
 RECIPES = {
@@ -327,7 +327,7 @@ def test_parameters_that_are_no_longer_finite_stop_the_run_though_the_loss_is() 
     config = replace(CONFIG, batch_size=100)
     with pytest.raises(LeNet5Error) as error:
         next(fit(network, Overflowing(), SPLIT, config))
-    assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 0.5; try a smaller --lr"
+    assert str(error.value) == "epoch 1: the loss is no longer finite at learning rate 0.5; try a smaller lr"
 
 
 def test_nothing_is_drawn_for_images_that_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,13 +211,13 @@ resource_tracker._resource_tracker._stop()
 """
     root, how = Path(__file__).parent.parent, {"capture_output": True, "text": True}
     said = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, **how)
-    assert (said.stdout, said.stderr) == ("shared memory: File too large; --threads 1 needs none\n", "")
+    assert (said.stdout, said.stderr) == ("shared memory: File too large; set threads to 1, which needs none\n", "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no /dev/shm")
 def test_too_little_shared_memory_is_told_and_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fstatvfs", lambda _: SimpleNamespace(f_blocks=2, f_bavail=1, f_frsize=4096))
-    said = r"^shared memory: 4,096 bytes are free in /dev/shm; expected [\d,]+; --threads 1 needs none$"
+    said = r"^shared memory: 4,096 bytes are free in /dev/shm; expected [\d,]+; set threads to 1, which needs none$"
     made: list[str] = []
     release = parallel._release
     monkeypatch.setattr(parallel, "_release", lambda memory: (made.append(memory.name), release(memory)))
@@ -234,7 +234,7 @@ def test_without_shared_memory_the_message_says_what_needs_none(monkeypatch: pyt
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(parallel, "_Memory", refused)
-    said = "^shared memory: Read-only file system; --threads 1 needs none$"
+    said = "^shared memory: Read-only file system; set threads to 1, which needs none$"
     with Pool(Squares(), 2) as pool, pytest.raises(LeNet5Error, match=said):
         pool.buffer  # noqa: B018
     with Pool(Squares(), 1) as pool:
@@ -246,7 +246,7 @@ def test_without_another_process_the_message_says_what_needs_none(monkeypatch: p
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(parallel.subprocess, "Popen", refused)
-    said = "^cannot start a process: Too many open files; --threads 1 needs none$"
+    said = "^cannot start a process: Too many open files; set threads to 1, which needs none$"
     with Pool(Squares(), 2) as pool, pytest.raises(LeNet5Error, match=said):
         pool.buffer  # noqa: B018
 
@@ -256,7 +256,7 @@ def test_a_program_that_does_not_know_its_python_is_told_what_needs_none(monkeyp
     monkeypatch.setattr(sys, "executable", None)
     with (
         Pool(Squares(), 2) as pool,
-        pytest.raises(LeNet5Error, match=r"^cannot start a process: .+; --threads 1 needs none$"),
+        pytest.raises(LeNet5Error, match=r"^cannot start a process: .+; set threads to 1, which needs none$"),
     ):
         pool.buffer  # noqa: B018
 

@@ -112,7 +112,7 @@ def test_a_seed_that_is_not_given_is_drawn_and_kept() -> None:
         (
             np.full(20, 10),
             "arrays: label 10 at index 0, counted from 0; expected digits from 0 to 9; "
-            "train --glyphs takes a larger sheet",
+            "set glyphs to train with a larger sheet",
         ),
     ],
 )

@@ -482,7 +482,7 @@ def test_a_teacher_has_the_classes_of_the_run_and_is_given_once(bars_folder: Pat
     same = ["--loss", "discriminative", "--rubbish", 14]
     result = train(bars_folder, "--teacher", "bundled", *same[:2], code=1)
     expected = (
-        "teacher: bundled was trained with rubbish 14, but this run has 5; expected --rubbish 14, or another teacher"
+        "teacher: bundled was trained with rubbish 14, but this run has 5; expected rubbish 14, or another teacher"
     )
     assert result.stderr.splitlines()[-1] == f"Error: {expected}"
     train(bars_folder, "-o", "plain.pkl")

@@ -30,7 +30,7 @@ from lenet5_cli.training.space import Space
 from tests.conftest import left_behind, room_for
 
 SPACE = {"lr": FloatDistribution(0.001, 0.1, log=True), "batch_size": IntDistribution(5, 50)}
-LETTERS = f"{', '.join(glyphs.read('letters').names)}; train --glyphs takes another sheet"
+LETTERS = f"{', '.join(glyphs.read('letters').names)}; set glyphs to train with another sheet"
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_trial_worse_than_the_median_is_ended_early_but_not_in_its_last_epoch(
 def test_a_trial_that_cannot_go_on_says_why(config: Config) -> None:
     space: Space = {"batch_size": SPACE["batch_size"]}
     [trial] = study(replace(config, lr=1e39), space=space).run(1)
-    assert trial.reason == "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr"
+    assert trial.reason == "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller lr"
     assert (trial.curve, trial.accuracy, trial.lost) == ((), 0.0, False)
     space = {"connections": CategoricalDistribution(["full", "lecun1998"])}
     reasons = [trial.reason for trial in study(replace(config, maps="6,10,20", connections="full"), space=space).run(4)]

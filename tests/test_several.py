@@ -95,7 +95,7 @@ def test_a_run_apart_sends_its_epochs_then_its_test(apart: Any, bars_folder: Pat
 
 def test_a_run_apart_sends_why_it_failed(apart: Any) -> None:
     assert apart(lr=1e39) == [
-        (4, "seed 3: epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr")
+        (4, "seed 3: epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller lr")
     ]
 
 
@@ -263,7 +263,7 @@ def test_several_runs_say_which_ended_early_and_why(bars_folder: Path) -> None:
 def test_a_run_of_several_that_fails_is_named_and_ends_the_others(bars_folder: Path) -> None:
     result = train(bars_folder, "--runs", 2, "--lr", 1e39, code=1)
     assert re.search(
-        r"Error: seed [34]: epoch 1: the loss is no longer finite at learning rate 1e\+39; try a smaller --lr\n$",
+        r"Error: seed [34]: epoch 1: the loss is no longer finite at learning rate 1e\+39; try a smaller lr\n$",
         result.stderr,
     )
     assert left_behind() == ["bars"]

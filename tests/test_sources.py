@@ -228,7 +228,7 @@ def test_labels_are_places_in_the_file_of_names_beside_them(folder, monkeypatch)
     assert sources.load("mnist", "train", sources.LoadOptions(names=("c", "x", "a", "b"))).sha256 == found.sha256
     with pytest.raises(LeNet5Error) as refused:
         sources.load(".", "train", sources.LoadOptions(names=("a", "b")))
-    known = "class c is not in the glyph sheet; expected one of a, b; train --glyphs takes another sheet"
+    known = "class c is not in the glyph sheet; expected one of a, b; set glyphs to train with another sheet"
     assert str(refused.value) == f"names.txt: line 3: {known}"
 
 
@@ -609,7 +609,7 @@ def test_a_class_without_a_glyph_is_shown_short_among_some_of_those_that_have_on
             sources.load(".", "train", sources.LoadOptions(names=[f"n{at}" for at in range(count)]))
         known = ", ".join(f"n{at}" for at in range(40)) + end
         there = f"names.txt: line 1: class {'x' * 16} is not in the glyph sheet"
-        assert str(refused.value) == f"{there}; expected one of {known}; train --glyphs takes another sheet"
+        assert str(refused.value) == f"{there}; expected one of {known}; set glyphs to train with another sheet"
     for label, shown in (("y" * 60, "y" * 60), ("y" * 61, "y" * 60 + "...")):
         Path("own.csv").write_text(f"{label}{',0' * 784}\n")
         assert refusal("own.csv").startswith(

@@ -84,7 +84,7 @@ def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
             counts.append(len(sources.load("own.csv", split).labels))
         except LeNet5Error as error:
             advice = "give another fraction, or more images"
-            there = f"none of 40 images is in the {split} split by --test-fraction 0.2"
+            there = f"none of 40 images is in the {split} split at a test_fraction of 0.2"
             assert str(error) == f"own.csv: {there}; {advice}"  # noqa: PT017
     assert counts == [40]
 
@@ -203,7 +203,7 @@ def test_npz_without_a_test_split_is_split() -> None:
 LABELS = "labels, integers or text of shape (n,)"
 IMAGES = "images, numbers of shape (n, 28, 28)"
 OBJECTS = "x_train: an array of objects, whose pickle could run code; expected numbers or text"
-TEN = "expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; train --glyphs takes another sheet"
+TEN = "expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; set glyphs to train with another sheet"
 HOW = "an .npz file with x_train and y_train, with or without x_test and y_test"
 
 

@@ -163,7 +163,7 @@ def test_a_run_that_diverges_keeps_the_last_good_checkpoint(bars_folder: Path) -
     before = Path("model.pkl").read_bytes()
     result = train(bars_folder, "--lr", 1e39, "--overwrite", code=1)
     assert result.stderr.endswith(
-        "Error: epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr\n"
+        "Error: epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller lr\n"
     )
     assert Path("model.pkl").read_bytes() == before
 

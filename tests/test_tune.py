@@ -174,7 +174,7 @@ def test_a_search_in_which_no_trial_ends_writes_nothing(how: list[object]) -> No
     Path("space.toml").write_text('augment = ["none", "affine"]', encoding="utf-8")
     more = ["--lr", 1e39, "--schedule", "exponential", "--trials", 1]
     result = run(*how, *more, "--plot", "trials.png", code=1)
-    reason = "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller --lr"
+    reason = "epoch 1: the loss is no longer finite at learning rate 1e+39; try a smaller lr"
     assert result.stdout == f"trial: 1  val: 0.00000  epochs: 0  augment=none  ended early: {reason}\n"
     assert result.stderr.endswith("Error: no trial finished; best.toml was not written\n")
     assert left_behind() == ["bars", "space.toml"]

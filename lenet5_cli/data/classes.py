@@ -42,7 +42,7 @@ def indices(
         if label not in known:
             there = ", ".join(names) if len(names) <= 40 else f"{', '.join(names[:40])} and others"
             shown = label if len(label) <= 60 else f"{label[:60]}..."
-            expected = f"expected one of {there}; train --glyphs takes another sheet"
+            expected = f"expected one of {there}; set glyphs to train with another sheet"
             raise LeNet5Error(f"{where(at)}: class {shown} is not in the glyph sheet; {expected}")
     return np.array([known[label] for label in labels], np.uint8)
 

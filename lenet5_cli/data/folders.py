@@ -147,7 +147,7 @@ def side(digest: str, test_fraction: float) -> str:
 def none_in(split: str, count: int, test_fraction: float) -> str:
     """Return the message for a split that has no image."""
     of = f"none of {count:,} images is" if count > 1 else "its only image is not"
-    return f"{of} in the {split} split by --test-fraction {test_fraction:g}; give another fraction, or more images"
+    return f"{of} in the {split} split at a test_fraction of {test_fraction:g}; give another fraction, or more images"
 
 
 def scan(top: Path, *, whole: bool = True) -> list[Picture]:

@@ -75,7 +75,7 @@ def fit(
             stable = loss <= LARGEST and lr <= LARGEST and np.isfinite(network.parameters).all()  # false for nan
             if ranks.leader and not stable:
                 raise LeNet5Error(
-                    f"epoch {number}: the loss is no longer finite at learning rate {lr:g}; try a smaller --lr"
+                    f"epoch {number}: the loss is no longer finite at learning rate {lr:g}; try a smaller lr"
                 )
             training = _tally(step, split, track, distances=False)
             held_out = _tally(step, validation, track) if validation else None
@@ -172,7 +172,7 @@ def demand_classes(network: Classifier, split: Split) -> None:
     for index in np.flatnonzero(split.labels >= classes):
         there = f"label {split.labels[index]} at index {index:,}, counted from 0"
         what = "digits" if network.sheet.noun == "digit" else "classes"
-        expected = f"expected {what} from 0 to {classes - 1}; train --glyphs takes a larger sheet"
+        expected = f"expected {what} from 0 to {classes - 1}; set glyphs to train with a larger sheet"
         raise LeNet5Error(f"{split.labels_path}: {there}; {expected}")
 
 

@@ -153,7 +153,7 @@ class _Process:
         try:
             self._process = subprocess.Popen(line, stdin=pipe, stdout=pipe, bufsize=0, **alone)  # noqa: S603
         except OSError as error:
-            raise LeNet5Error(f"cannot start a process: {error.strerror}; --threads 1 needs none") from None
+            raise LeNet5Error(f"cannot start a process: {error.strerror}; set threads to 1, which needs none") from None
 
     def __enter__(self) -> Self:
         return self
@@ -267,15 +267,14 @@ def _shared(size: int) -> _Memory:
         start_tracker()
         memory = _Memory(create=True, size=size)
     except OSError as error:
-        raise LeNet5Error(f"shared memory: {error.strerror}; --threads 1 needs none") from None
+        raise LeNet5Error(f"shared memory: {error.strerror}; set threads to 1, which needs none") from None
     if sys.platform == "linux":
         place = os.fstatvfs(memory._fd)
         free = place.f_bavail * place.f_frsize
         if place.f_blocks and free < size:  # without blocks, there is no limit
             _release(memory)
-            raise LeNet5Error(
-                f"shared memory: {free:,} bytes are free in /dev/shm; expected {size:,}; --threads 1 needs none"
-            )
+            there = f"shared memory: {free:,} bytes are free in /dev/shm"
+            raise LeNet5Error(f"{there}; expected {size:,}; set threads to 1, which needs none")
     return memory
 
 

@@ -157,9 +157,9 @@ def _load_rehearsed(name: str, how: dict[str, Any], names: Sequence[str] | None)
     try:
         return load(Config(data=name, **how), "train", names)
     except sources.AbsentError as error:
-        advice = "put it back, or leave out --rehearse"
+        advice = "put it back, or leave out rehearse"
         if isinstance(error, sources.DownloadError):
-            advice = f"run lenet5 data fetch {name} where there is a network, or leave out --rehearse"
+            advice = f"run lenet5 data fetch {name} where there is a network, or leave out rehearse"
         trained = "the model to start from was trained on it"
         raise LeNet5Error(f"rehearse: {error.problem}; {trained}; {advice}") from None
 
@@ -206,7 +206,7 @@ class Run:
         if config.patience and not config.validation:
             raise LeNet5Error("patience: there are no validation images; set validation too, or patience to 0")
         if config.rehearse and rehearsed is None:
-            raise LeNet5Error("rehearse: there is no model to start from; train --from takes one")
+            raise LeNet5Error("rehearse: there is no model to start from; start from one, or leave out rehearse")
         self.config = config
         self.split = split
         self.network = LeNet5(config, sheet)
@@ -580,7 +580,7 @@ def _demand_same_rubbish(name: str, teacher: Config, config: Config) -> None:
         raise LeNet5Error(f"{there}; expected a model trained with {config.loss}")
     if teacher.rubbish != config.rubbish:
         there = f"teacher: {name} was trained with rubbish {teacher.rubbish:g}, but this run has {config.rubbish:g}"
-        raise LeNet5Error(f"{there}; expected --rubbish {teacher.rubbish:g}, or another teacher")
+        raise LeNet5Error(f"{there}; expected rubbish {teacher.rubbish:g}, or another teacher")
 
 
 def _shuffled(split: sources.Split) -> sources.Split:
