@@ -225,7 +225,7 @@ def test_a_foreign_layer_is_refused_by_name() -> None:
         fixed.FixedPoint(network, "int8")
 
 
-@pytest.mark.parametrize("target", ["c", "onnx"])
+@pytest.mark.parametrize("target", ["c", "onnx", "page"])
 def test_a_number_beyond_float32_is_refused(target: str, tmp_path: Path) -> None:
     network = LeNet5(Config(seed=1, dtype="float64"))
     network.layers[2].params["bias"][3] = -1e39

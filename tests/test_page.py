@@ -20,7 +20,7 @@ from PIL import Image
 from lenet5_cli.config import Config
 from lenet5_cli.data import drawn, glyphs
 from lenet5_cli.engine.network import LeNet5
-from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.errors import printable
 from lenet5_cli.export import page as exported
 from lenet5_cli.pictures.read import read_sample
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
@@ -628,12 +628,3 @@ def test_the_page_tells_how_its_model_was_trained() -> None:
 def test_the_forward_pass_is_short() -> None:
     """It is to be read in a class."""
     assert len((exported.WEB / "network.js").read_text(encoding="utf-8").splitlines()) < 120
-
-
-def test_a_number_beyond_float32_is_refused() -> None:
-    network = LeNet5(Config(seed=1, dtype="float64"))
-    network.layers[2].params["bias"][3] = 1e39
-    with pytest.raises(
-        LeNet5Error, match=r"^c3\.bias: holds a number too large for float32, in which the page computes$"
-    ):
-        exported.render(network, Checkpoint([]))

@@ -18,8 +18,8 @@ import numpy as np
 from lenet5_cli.data import drawn, glyphs
 from lenet5_cli.engine import RBF, Layer
 from lenet5_cli.engine.network import LeNet5
-from lenet5_cli.errors import LeNet5Error, printable
-from lenet5_cli.export.layers import description
+from lenet5_cli.errors import printable
+from lenet5_cli.export.layers import check_float32, description
 from lenet5_cli.storage.checkpoint import Checkpoint
 
 WEB = Path(__file__).parent / "web"
@@ -35,6 +35,7 @@ def render(network: LeNet5, saved: Checkpoint) -> bytes:
     Raises:
         LeNet5Error: a number is too large for float32.
     """
+    check_float32(network)
     style = "\n" + _part("page.css")
     script = '\n(() => {\n"use strict";\n' + "".join(map(_part, SCRIPTS)) + "})();\n"
     page = Template(_part("page.html")).substitute(
@@ -79,7 +80,7 @@ def _model(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
         spec["parameters"] = layer.size
         spec["numbers"] = {}
         for name, values in _arrays(layer).items():
-            numbers.append(_float32(f"{layer.name}.{name}", values))
+            numbers.append(values.astype("<f4").tobytes())  # the type of a script's Float32Array
             spec["numbers"][name] = [start, start + values.size]
             start += values.size
     return {
@@ -99,15 +100,6 @@ def _model(network: LeNet5, saved: Checkpoint) -> dict[str, Any]:
 
 def _arrays(layer: Layer) -> dict[str, Any]:
     return {"codes": layer.codes} if isinstance(layer, RBF) else layer.params
-
-
-def _float32(name: str, values: np.ndarray) -> bytes:
-    """Return numbers as little-endian float32, the type of a script's Float32Array."""
-    with np.errstate(over="ignore"):
-        small = values.astype("<f4")
-    if not np.isfinite(small).all():
-        raise LeNet5Error(f"{name}: holds a number too large for float32, in which the page computes")
-    return small.tobytes()
 
 
 def _examples(names: list[str]) -> dict[str, Any]:
