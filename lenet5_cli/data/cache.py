@@ -116,11 +116,12 @@ def download(urls: list[str], digest: str, place: Path, progress: Progress | Non
         try:
             return Path(pooch.retrieve(url, digest, place.name, place.parent, downloader=get))
         except OSError as problem:  # the network's errors are OSErrors as well
-            cause = _first(problem)
+            cause = _root_cause(problem)
             if isinstance(cause, OSError) and cause.filename:  # writing the cache failed, not the download
                 there = f"{place.parent}: cannot be written: {cause.strerror}"
                 raise OSError(f"{there}; set {VARIABLE} to another folder") from None
-            failures.append(f"{host}: {_first_cause(problem)}")
+            reason = getattr(cause, "strerror", None) or str(cause).partition(" for url")[0]
+            failures.append(f"{host}: {reason}")
         except ValueError:
             failures.append(f"{host}: its file has the wrong {'MD5' if digest.startswith('md5:') else 'SHA-256'}")
     raise OSError("; ".join(failures))
@@ -163,14 +164,8 @@ def _demand_answer(http: Callable[..., bool], url: str) -> None:
         raise OSError("it does not have the file")
 
 
-def _first_cause(problem: BaseException) -> str:
-    """Return the first cause of a chain of errors, in a few words."""
-    first = _first(problem)
-    return getattr(first, "strerror", None) or str(first).partition(" for url")[0]
-
-
-def _first(problem: BaseException) -> BaseException:
-    """Return the first cause of a chain of errors."""
+def _root_cause(problem: BaseException) -> BaseException:
+    """Return the first error of a chain."""
     while cause := problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__):
         problem = cause
     return problem
