@@ -98,7 +98,7 @@ def info(
 
 
 def _recipe(name: str, as_json: bool) -> None:
-    settings, default = _preset(name), _plain(asdict(config.Config()))
+    settings, default = _preset(name), _for_json(asdict(config.Config()))
     if as_json:
         click.echo(json.dumps({"config": name, "settings": settings, "defaults": default}))
         return
@@ -146,11 +146,11 @@ def _facts(path: Path, saved: "Checkpoint", network: "LeNet5") -> dict[str, Any]
         "parameters": sum(layer.size for layer in network.layers),
         "layers": _layers(network),
         "classes": list(network.names),
-        "settings": _plain(saved.config),
-        "data": _plain(saved.data),
+        "settings": _for_json(saved.config),
+        "data": _for_json(saved.data),
         "epoch": saved.epoch,
         "history": [epoch.record() for epoch in saved.history],
-        "versions": _plain(saved.versions),
+        "versions": _for_json(saved.versions),
     }
 
 
@@ -271,7 +271,7 @@ def _show_origin(screen: "Console", facts: dict[str, Any]) -> None:
 
 def _show_settings(screen: "Console", settings: dict[str, Any]) -> None:
     """Print the settings that differ from the most similar preset, and how many are equal."""
-    presets, default = {name: _preset(name) for name in config.presets()}, _plain(asdict(config.Config()))
+    presets, default = {name: _preset(name) for name in config.presets()}, _for_json(asdict(config.Config()))
 
     def distance(name: str) -> tuple[int, int]:
         """Return the sort key of a preset: how many settings differ, then how many of its own differ from defaults."""
@@ -300,8 +300,8 @@ def _differing(settings: dict[str, Any], preset: dict[str, Any]) -> list[str]:
 
 
 def _preset(name: str) -> dict[str, Any]:
-    plain: dict[str, Any] = _plain(asdict(config.Config(**config.read(name))))
-    return plain
+    settings: dict[str, Any] = _for_json(asdict(config.Config(**config.read(name))))
+    return settings
 
 
 def _show_curve(screen: "Console", name: str, history: list[dict[str, Any]]) -> None:
@@ -362,7 +362,7 @@ def _joined(items: "Iterable[Any]") -> str:
     return ", ".join(map(str, items))
 
 
-def _plain(value: Any, depth: int = 2) -> Any:
+def _for_json(value: Any, depth: int = 2) -> Any:
     """Return a value that JSON can hold, for any value from a file, even a list that contains itself."""
     match value:
         case None | bool() | str():
@@ -372,8 +372,8 @@ def _plain(value: Any, depth: int = 2) -> Any:
         case int() if value.bit_length() <= 1024:
             return value
         case list() | tuple() if depth:
-            return [_plain(item, depth - 1) for item in value]
+            return [_for_json(item, depth - 1) for item in value]
         case dict() if depth:
-            return {str(_plain(name, 0)): _plain(item, depth - 1) for name, item in value.items()}
+            return {str(_for_json(name, 0)): _for_json(item, depth - 1) for name, item in value.items()}
         case _:
             return f"<{type(value).__name__}>"
