@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unicodedata import normalize
 
 import click
 
@@ -91,8 +90,7 @@ def render_glyphs(
     from lenet5_cli.data import glyphs
 
     if font or characters is not None:
-        # Some systems spell an umlaut as two characters.
-        asked = glyphs.DIGITS if characters is None else normalize("NFC", characters)
+        asked = glyphs.DIGITS if characters is None else glyphs.composed(characters)
         rendered = glyphs.from_font(font, asked)
     else:
         rendered = glyphs.read(sheet or "digits")

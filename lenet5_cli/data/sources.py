@@ -136,10 +136,11 @@ def load(source: str, split: str, how: LoadOptions | None = None) -> Split:
             raise _unknown(source, how)
         if _is_table(path):
             found = (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
-            return replace(found, note=classes.note(source, how.names, _class_names))
-        if source not in remote.SETS and _holds_pictures(path):
-            return replace(_read_pictures(source, split, how), note=classes.note(source, how.names, _class_names))
-        return _read_idx(source, split, how)
+        elif source not in remote.SETS and _holds_pictures(path):
+            found = _read_pictures(source, split, how)
+        else:
+            return _read_idx(source, split, how)
+        return replace(found, note=classes.note(source, how.names, _class_names))
     except OSError as problem:
         raise unreadable(problem.filename or source, problem) from problem
 

@@ -138,7 +138,7 @@ def _fixed(fixed: FixedPoint, images: NDArray[np.uint8]) -> Form:
         arrays={stage.layer.name: (stage.weight, stage.bias) for stage in fixed.stages},
         codes=fixed.codes,
         threshold=fixed.threshold,
-        maps=dict(fixed.maps(images)),
+        maps=fixed.maps(images),
         tolerance="0",
         print=("%ld", "long"),
     )

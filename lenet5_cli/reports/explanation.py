@@ -32,7 +32,6 @@ BASELINE = 0.35  # of a font's size: how far below the middle of a line it stand
 NAME, LONG_NAME = 18, 110  # pixels of a class's name beside its bar: of digits and letters, and at most
 PAPER, INK, FAINT = "white", "black", "#999999"
 
-Panel: TypeAlias = Image.Image
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -132,21 +131,21 @@ def _draw_candidates(
             start = _write(pen, (start, top + THUMB + 14), part, 12)
 
 
-def _picture(reading: "Reading") -> Panel:
+def _picture(reading: "Reading") -> Image.Image:
     panel = _fit(Image.fromarray(reading.page)).convert("RGB")
     left, top, right, bottom = scaled(reading.chosen.box, reading.page.shape[1::-1], panel.size)
     ImageDraw.Draw(panel).rectangle((left - 2, top - 2, right + 1, bottom + 1), outline=ORANGE, width=2)
     return panel
 
 
-def _fit(image: Image.Image) -> Panel:
+def _fit(image: Image.Image) -> Image.Image:
     """Scale an image to fit into a panel; without smoothing if it is enlarged."""
     scale = SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
 
 
-def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Panel:
+def _bars(distances: NDArray[np.floating], sheet: Sheet) -> Image.Image:
     """Draw a line for each of the ``BARS`` nearest classes: name, glyph, and a bar as long as the distance to it."""
     panel = Image.new("RGB", (SIDE, SIDE), PAPER)
     pen, line = ImageDraw.Draw(panel), SIDE // BARS
