@@ -1,4 +1,4 @@
-"""The errors that are shown to a user."""
+"""The errors that are shown to a user, and how their messages are worded."""
 
 
 class LeNet5Error(Exception):
@@ -34,3 +34,8 @@ def missing(library: str, error: ImportError, extra: str, *, instead: str = "") 
 def printable(text: str) -> str:
     """Return a text with its unprintable characters escaped: control characters, unpaired surrogates."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 image``, ``2,000 classes``."""
+    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"

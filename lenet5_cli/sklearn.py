@@ -17,7 +17,7 @@ from lenet5_cli.engine import optim
 from lenet5_cli.engine.losses import softmax
 from lenet5_cli.engine.network import LeNet5
 from lenet5_cli.engine.preprocessing import SIDE
-from lenet5_cli.errors import LeNet5Error, missing
+from lenet5_cli.errors import LeNet5Error, counted, missing
 from lenet5_cli.training.loop import fit
 from lenet5_cli.training.runs import Run
 from lenet5_cli.training.step import Step
@@ -229,10 +229,8 @@ class LeNet5Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return a sheet with the first glyphs, one for each class."""
         codes, names = glyphs.read(self.glyphs)
         if not 2 <= len(self.classes_) <= len(codes):
-            raise ValueError(
-                f"y: {len(self.classes_)} class{'es' * (len(self.classes_) != 1)}; expected 2 to {len(codes)}, as many"
-                f" as the sheet {self.glyphs} has glyphs"
-            )
+            there = f"y: {counted(len(self.classes_), 'class')}"
+            raise ValueError(f"{there}; expected 2 to {len(codes)}, as many as the sheet {self.glyphs} has glyphs")
         return glyphs.Sheet(codes[: len(self.classes_)], names[: len(self.classes_)])
 
     def _checked(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lenet5_cli.errors import LeNet5Error, missing
+from lenet5_cli.errors import LeNet5Error, counted, missing
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,8 @@ def test_a_missing_library_is_an_import_error_too() -> None:
     assert isinstance(error, LeNet5Error)
     assert isinstance(error, ImportError)
     assert str(error) == r"onnx cannot be imported: no\nmodule; pip install 'lenet5-cli[onnx]' or write npz"
+
+
+def test_a_count_has_its_noun() -> None:
+    counts = [counted(0, "image"), counted(1, "image"), counted(1, "class"), counted(2000, "class")]
+    assert counts == ["0 images", "1 image", "1 class", "2,000 classes"]

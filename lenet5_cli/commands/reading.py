@@ -11,7 +11,7 @@ import click
 from lenet5_cli.commands.options import available_cores, source_of
 from lenet5_cli.commands.progress import Download, progress
 from lenet5_cli.config import READ_AS, Config, known
-from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.errors import LeNet5Error, counted, printable
 from lenet5_cli.files import BUNDLED, BUNDLED_MODEL
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ def loading(source: str, split: str, get: "Callable[[Progress | None], Split]") 
         loaded = get(None if bar.disable else bar)
     n, *sides = loaded.images.shape
     size = "x".join(map(str, sides))
-    images = "1 image" if n == 1 else f"{n:,} images"
-    click.echo(printable(f"Load {split}: {images} of {size} pixels from {loaded.images_path}"), err=True)
+    click.echo(printable(f"Load {split}: {counted(n, 'image')} of {size} pixels from {loaded.images_path}"), err=True)
     said = click.get_current_context().meta.setdefault("notes", set())
     if loaded.note and loaded.note not in said:  # once for both splits
         said.add(loaded.note)
@@ -166,7 +165,7 @@ def note_missing(sheet: "Sheet", training: "Split", split: "Split") -> None:
     kind = sheet.noun if len(missing) == 1 else {"digit": "digits", "class": "classes"}[sheet.noun]
     elsewhere = set(np.unique(split.labels).tolist()) - present
     held_out = len(split.labels) - len(training.labels)
-    among = f" outside the {held_out:,} validation image{'s' * (held_out != 1)}" if elsewhere else ""
+    among = f" outside the {counted(held_out, 'validation image')}" if elsewhere else ""
     note = f"{split.labels_path}: no images of {kind} {', '.join(missing)}{among}; expected some of each"
     click.echo(printable(note), err=True)
 

@@ -39,7 +39,7 @@ from lenet5_cli.commands.outputs import (
 from lenet5_cli.commands.reading import load, note_as_is, note_glyphs, note_missing
 from lenet5_cli.commands.stopping import Stop
 from lenet5_cli.config import Config, known, read
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, counted
 
 if TYPE_CHECKING:
     from lenet5_cli.data.sources import Split
@@ -317,7 +317,7 @@ def note_few(history: "list[Epoch]", config: Config, *, fine_tuned: bool = False
             hint = "try a larger --validation, or --keep last"
     else:
         steps = sum(-(-epoch.images // config.batch_size) for epoch in history[: kept.epoch])
-        there = f"training accuracy is {now} after {steps:,} step{'s' * (steps != 1)}"
+        there = f"training accuracy is {now} after {counted(steps, 'step')}"
         model = "" if fine_tuned else ", or start from a trained model: --from bundled"
         hint = f"try more --epochs, another --lr{model}"
     click.echo(f"NOTE: {there}; {hint}.", err=True)
@@ -361,8 +361,8 @@ def _note_idle(config: Config, ranks: "Ranks", runs: int = 1) -> None:
     size = config.batch_size
     busy = working(size, ranks) if runs == 1 else min(runs, ranks.size)
     if idle := ranks.size - busy:
-        images = "1 image" if size == 1 else f"{size:,} images"
-        why = f"{runs} runs occupy {busy}" if runs > 1 else f"a batch of {images} occupies {busy}"
+        batch = f"a batch of {counted(size, 'image')}"
+        why = f"{runs} runs occupy {busy}" if runs > 1 else f"{batch} occupies {busy}"
         hint = "" if runs > 1 else "; a larger --batch-size occupies more, --runs one for each run"
         click.echo(
             f"{idle} of {ranks.size} ranks {'is' if idle == 1 else 'are'} idle in training: {why}{hint}.", err=True

@@ -34,7 +34,7 @@ from lenet5_cli.commands.outputs import (
 from lenet5_cli.commands.reading import load, note_missing
 from lenet5_cli.commands.stopping import Stop
 from lenet5_cli.config import Config, as_toml, seconds, spaces
-from lenet5_cli.errors import LeNet5Error, printable
+from lenet5_cli.errors import LeNet5Error, counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,8 +179,9 @@ def _run(search: "Search", trials: int, threads: int, limit: float, keep_best: "
 
 
 def _say_waiting(trials: int) -> None:
-    which = "1 trial" if trials == 1 else f"{trials:,} trials"
-    click.echo(f"Waiting for {which} running elsewhere; one whose process has died restarts here.", err=True)
+    click.echo(
+        f"Waiting for {counted(trials, 'trial')} running elsewhere; one whose process has died restarts here.", err=True
+    )
 
 
 def _refuse_to_replace(overwrite: bool, storage: Path | None, output: Path, plot: Path | None) -> None:

@@ -18,7 +18,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, counted
 from lenet5_cli.files import content, likeness, open_regular, replacing, shipped_folder, shipped_sheets
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def _from_text(sheet: bytes, path: Path) -> Sheet:
     named = [bitmap.name for bitmap in bitmaps if bitmap.name is not None]
     if not named and len(bitmaps) != len(DIGITS):
         expected = "expected a line '= NAME' before each; only the ten digits need no names"
-        raise LeNet5Error(f"{path}: {_count(len(bitmaps), 'glyph')} without names; {expected}")
+        raise LeNet5Error(f"{path}: {counted(len(bitmaps), 'glyph')} without names; {expected}")
     names = tuple(named) or DIGITS
     for bitmap in bitmaps:
         if named and bitmap.name is None:
@@ -280,10 +280,10 @@ def _check_bitmap(bitmap: _Bitmap, name: str, path: Path) -> None:
             raise LeNet5Error(f"{path}: line {number}: {there}; expected '#' for ink or '.' for paper")
         if len(row) != COLUMNS:
             raise LeNet5Error(
-                f"{path}: line {number}: {_count(len(row), 'column')} in glyph {name}; expected {COLUMNS}"
+                f"{path}: line {number}: {counted(len(row), 'column')} in glyph {name}; expected {COLUMNS}"
             )
     if len(bitmap.rows) != ROWS:
-        there = f"line {bitmap.rows[0][0]}: {_count(len(bitmap.rows), 'row')} in the glyph of {name} that begins here"
+        there = f"line {bitmap.rows[0][0]}: {counted(len(bitmap.rows), 'row')} in the glyph of {name} that begins here"
         raise LeNet5Error(f"{path}: {there}; expected {ROWS}, then a blank line or the next name")
 
 
@@ -323,7 +323,7 @@ def composed(name: str) -> str:
 def checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:
     """Return names that can be those of a sheet's classes: as many as there may be, each printable, no two equal."""
     if not MIN_CLASSES <= len(names) <= MAX_CLASSES:
-        raise LeNet5Error(f"{where}{_count(len(names), 'class')}; expected {MIN_CLASSES} to {MAX_CLASSES}")
+        raise LeNet5Error(f"{where}{counted(len(names), 'class')}; expected {MIN_CLASSES} to {MAX_CLASSES}")
     known = set[str]()
     for name in names:
         _checked_name(name, where)
@@ -331,10 +331,6 @@ def checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:
             raise LeNet5Error(f"{where}two classes are named {name}; expected a different name for each")
         known.add(composed(name))
     return tuple(names)
-
-
-def _count(count: int, singular: str) -> str:
-    return f"{count:,} {singular}{'' if count == 1 else 'es' if singular.endswith('s') else 's'}"
 
 
 def _from_image(sheet: bytes, path: Path) -> Sheet:

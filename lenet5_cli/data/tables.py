@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from lenet5_cli.data import cache
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, counted
 from lenet5_cli.files import likeness, open_regular
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _split(path: str | PathLike[str], number: int, line: bytes) -> tuple[str, by
     if columns != _PIXELS + 1:
         between = next((f", with commas, not {name}, between them" for sign, name in _OTHERS if sign in line), "")
         raise LeNet5Error(
-            f"{path}: line {number}: {columns} column{'s' * (columns > 1)}; expected {_PIXELS + 1}:"
+            f"{path}: line {number}: {counted(columns, 'column')}; expected {_PIXELS + 1}:"
             f" a label, then {_SIDE}x{_SIDE} pixels{between}"
         )
     label = label.removeprefix(codecs.BOM_UTF8).strip(b' "')

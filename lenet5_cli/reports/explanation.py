@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lenet5_cli.data.glyphs import COLUMNS, ROWS, Sheet, noun
+from lenet5_cli.errors import counted
 from lenet5_cli.pictures.decode import scaled
 from lenet5_cli.reports import BLUE, ORANGE, fonts, isolated
 
@@ -59,10 +60,8 @@ def text_in_words(text: "Text", names: Sequence[str]) -> str:
     digits = [each for row in text.rows for each in row]
     farthest = max(digits, key=lambda each: each.distance)
     rows = f" in {len(text.rows)} rows" if len(text.rows) > 1 else ""
-    what = ("digit" if noun(names) == "digit" else "character") + "s" * (len(digits) != 1)
-    return (
-        f"{len(digits)} {what}{rows}; the farthest from its glyph: {names[farthest.digit]} at {farthest.distance:.1f}"
-    )
+    found = counted(len(digits), "digit" if noun(names) == "digit" else "character")
+    return f"{found}{rows}; the farthest from its glyph: {names[farthest.digit]} at {farthest.distance:.1f}"
 
 
 def draw_text(text: "Text", names: Sequence[str]) -> Image.Image:
