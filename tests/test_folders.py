@@ -399,16 +399,16 @@ def test_one_picture_of_twenty_may_be_unreadable() -> None:
 def test_sides_begin_and_end_where_the_fraction_says() -> None:
     """A picture whose file cannot be read is at the end of all: of any data set that is split, to train on."""
     zeros, ones = 64 * "0", 64 * "f"
-    assert [folders.side(digest, 0) for digest in (zeros, ones, "")] == ["train"] * 3
-    assert [folders.side(digest, 1) for digest in (zeros, ones, "")] == ["test"] * 3
-    assert [folders.side(digest, 1 - 2**-40) for digest in (zeros, ones, "")] == ["test", "train", "train"]
-    assert [folders.side(f"{digit}{63 * '0'}", 0.5) for digit in "78"] == ["test", "train"]
+    assert [folders.split_of(digest, 0) for digest in (zeros, ones, "")] == ["train"] * 3
+    assert [folders.split_of(digest, 1) for digest in (zeros, ones, "")] == ["test"] * 3
+    assert [folders.split_of(digest, 1 - 2**-40) for digest in (zeros, ones, "")] == ["test", "train", "train"]
+    assert [folders.split_of(f"{digit}{63 * '0'}", 0.5) for digit in "78"] == ["test", "train"]
 
 
 def test_a_folder_with_nothing_but_a_link_to_a_folder_is_none_of_pictures() -> None:
     Path("links").mkdir()
     Path("links/1").symlink_to("../own/1")
-    assert not folders.is_one(Path("links"))
+    assert not folders.holds_folders(Path("links"))
     assert refusal("links").startswith("links: no IDX files in this folder and no folder of pictures for each")
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from lenet5_cli.pictures.read import Reading
     from lenet5_cli.training.metrics import Tally
 
+    Outcome: TypeAlias = Reading | Text | LeNet5Error
+    """Of reading a picture: its digit, with ``--all`` its digits, or why it could not be read."""
+
 NAME_WIDTH, NAME_MIN = 50, 20  # characters of the table's column of files
 LOWEST_SHOWN = 0.0001  # of further answers: a smaller probability would be printed as 0.0000
 
@@ -28,7 +31,7 @@ Answer: TypeAlias = dict[str, Any]
 """What ``--json`` prints for a picture: the answer, with a ``reason`` if there is none, or an ``error``."""
 
 
-def answer_of(file: Path, reading: "Reading | Text | LeNet5Error", sheet: "Sheet") -> Answer:
+def answer_of(file: Path, reading: "Outcome", sheet: "Sheet") -> Answer:
     """Return the answer for a picture, from what was read in it."""
     from lenet5_cli.pictures.lines import Text
 

@@ -206,7 +206,7 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
 
 def _check_target(target: Path, form: str, overwrite: bool) -> None:
     """Refuse to replace existing data, and a target whose name or content belongs to another format."""
-    from lenet5_cli.data import folders, mnist
+    from lenet5_cli.data import folders, sources
 
     if form == "npz" and target.suffix != ".npz":
         raise click.UsageError(printable(f"{target}: expected a name that ends in .npz"))
@@ -217,9 +217,7 @@ def _check_target(target: Path, form: str, overwrite: bool) -> None:
     if form == "folders" and target.is_dir() and not all(folders.of_system(each.name) for each in target.iterdir()):
         raise click.UsageError(printable(f"{target} holds files; expected an empty folder for pictures"))
     (refuse_existing if form == "npz" else refuse_filled)(overwrite, target)
-    if not target.is_dir():
-        return
-    if form == "idx" and not mnist.holds_idx(target) and folders.is_one(target):
+    if form == "idx" and sources.holds_pictures(target):
         raise click.UsageError(
             printable(f"{target} holds folders of pictures, which IDX files would hide; name another")
         )

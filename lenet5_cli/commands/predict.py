@@ -38,6 +38,7 @@ from lenet5_cli.files import BUNDLED_MODEL, PICTURE_LIMIT, unreadable
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from lenet5_cli.commands.answers import Outcome
     from lenet5_cli.engine.network import Classifier
     from lenet5_cli.pictures.lines import Text
     from lenet5_cli.pictures.read import Reading
@@ -269,9 +270,7 @@ def _classifier(models: tuple[Path, ...], accept: float | None, shifted: bool) -
     return classifier
 
 
-def _reading_with(
-    network: "Classifier", rotate: int, every: bool
-) -> "Callable[[Path | bytes], Reading | Text | LeNet5Error]":
+def _reading_with(network: "Classifier", rotate: int, every: bool) -> "Callable[[Path | bytes], Outcome]":
     """Return a function that reads a file, or its bytes, with a separate network in each thread."""
     from lenet5_cli.pictures.read import read, read_digits  # which says so where OpenCV is missing
 
@@ -280,7 +279,7 @@ def _reading_with(
     read_one: Callable[..., Reading | Text] = read_digits if every else read
     own = local()
 
-    def reading(source: Path | bytes) -> "Reading | Text | LeNet5Error":
+    def reading(source: Path | bytes) -> "Outcome":
         if not hasattr(own, "network"):
             own.network = deepcopy(network)
         name = "standard input" if isinstance(source, bytes) else None
@@ -298,7 +297,7 @@ def _reading_with(
 
 def _readings(
     network: "Classifier", files: list[Path], threads: int, rotate: int, every: bool
-) -> "Generator[tuple[Path, Reading | Text | LeNet5Error]]":
+) -> "Generator[tuple[Path, Outcome]]":
     """Read files on several threads, and yield the answers in order."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -306,7 +305,7 @@ def _readings(
 
     reading = _reading_with(network, rotate, every)
 
-    def submit(file: Path) -> "tuple[Path, Future[Reading | Text | LeNet5Error]]":
+    def submit(file: Path) -> "tuple[Path, Future[Outcome]]":
         # Standard input is read here, because Ctrl-C would not interrupt a thread of the pool.
         source = sys.stdin.buffer.read(PICTURE_LIMIT + 1) if file == STANDARD_INPUT else file
         try:
@@ -338,7 +337,7 @@ def _readings(
 
 
 def _answers(
-    readings: "Iterable[tuple[Path, Reading | Text | LeNet5Error]]", explain: Path | None, network: "Classifier"
+    readings: "Iterable[tuple[Path, Outcome]]", explain: Path | None, network: "Classifier"
 ) -> Iterator[Answer]:
     """Yield the answer for each picture, and draw the explanation if one is asked for."""
     for file, reading in readings:

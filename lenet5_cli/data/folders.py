@@ -66,7 +66,7 @@ class Pictures(NamedTuple):
     unreadable: list[str]
 
 
-def is_one(folder: Path) -> bool:
+def holds_folders(folder: Path) -> bool:
     """Tell whether a folder holds folders, so that it can be a folder of pictures."""
     return any(_classes(folder, names_only=True))
 
@@ -114,7 +114,7 @@ def load(
             raise LeNet5Error(f"{folder}: {names}; expected train and test, or a folder of pictures for each class")
         top = folder / (split if apart else "train")
     there = scan(top, whole=split == "train")
-    found = there if apart else [each for each in there if side(each.digest, test_fraction) == split]
+    found = there if apart else [each for each in there if split_of(each.digest, test_fraction) == split]
     if not there:
         raise LeNet5Error(f"{top}: no pictures; expected some of each class")
     if not found:
@@ -135,10 +135,10 @@ def load(
     return Pictures(images, [each.label for each in kept], [each.path for each in kept], unreadable)
 
 
-def side(digest: str, test_fraction: float) -> str:
+def split_of(digest: str, test_fraction: float) -> str:
     """Return the split that a SHA-256 in hex selects: ``test`` for the given fraction of all, else ``train``.
 
-    >>> side("7f" + 62 * "0", 0.5), side("80" + 62 * "0", 0.5)
+    >>> split_of("7f" + 62 * "0", 0.5), split_of("80" + 62 * "0", 0.5)
     ('test', 'train')
     """
     return "test" if int(digest[:13] or "f" * 13, 16) < test_fraction * 16**13 else "train"

@@ -48,7 +48,7 @@ def files(folder: str, split: str) -> tuple[Path, Path]:
         return found
     missing = next(name for name in _names(split) if not _spelled(place, name))
     what, nor = (missing, "") if holds_idx(place) else ("IDX files", " and no folder of pictures for each class")
-    nor = "" if folders.is_one(place) else nor  # the folder that VARIABLE names is to hold MNIST's files
+    nor = "" if folders.holds_folders(place) else nor  # the folder that VARIABLE names is to hold MNIST's files
     raise LeNet5Error(f"{folder}: no {what} in this folder{nor}; file names tried: {', '.join(_spellings(missing))}")
 
 

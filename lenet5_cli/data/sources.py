@@ -136,7 +136,7 @@ def load(source: str, split: str, how: LoadOptions | None = None) -> Split:
             raise _unknown(source, how)
         if _is_table(path):
             found = (_read_csv if path.suffix.lower() == ".csv" else _read_npz)(source, split, how)
-        elif source not in remote.SETS and _holds_pictures(path):
+        elif source not in remote.SETS and holds_pictures(path):
             found = _read_pictures(source, split, how)
         else:
             return _read_idx(source, split, how)
@@ -157,7 +157,7 @@ def read_as(source: str) -> tuple[str, ...]:
     try:
         if _is_table(path):
             return () if path.suffix.lower() == ".npz" and tables.is_split(source) else ("test_fraction",)
-        if _holds_pictures(path):
+        if holds_pictures(path):
             return ("as_is",) if folders.is_split(path) else ("test_fraction", "as_is")
         return () if path.exists() else ("test_fraction", "as_is")
     except OSError as problem:
@@ -352,7 +352,7 @@ def _read_csv(source: str, split: str, how: LoadOptions) -> Split:
     table = tables.cached_csv(source)
     lines = [f"{source}: line {line}" for line in range(table.first, table.first + len(table.labels))]
     labels = classes.indices(table.labels, classes.places(table.labels, how.names), how.names, lines.__getitem__)
-    return _side(Split(source, table.images, labels, source, source, lines), split, how)
+    return _selected(Split(source, table.images, labels, source, source, lines), split, how)
 
 
 def _read_npz(source: str, split: str, how: LoadOptions) -> Split:
@@ -361,14 +361,14 @@ def _read_npz(source: str, split: str, how: LoadOptions) -> Split:
     where = f"{source}: y_{split if apart else 'train'}: label"
     labels = classes.indices(table.labels, known, how.names, lambda at: f"{where} {at:,}, counted from 0")
     found = Split(source, table.images, labels, source, source)
-    return found if apart else _side(found, split, how)
+    return found if apart else _selected(found, split, how)
 
 
-def _side(whole: Split, split: str, how: LoadOptions) -> Split:
+def _selected(whole: Split, split: str, how: LoadOptions) -> Split:
     """Return the images that belong to a split by their SHA-256, so that equal images are in the same split."""
     images = np.asarray(whole.images)
-    sides = [folders.side(hashlib.sha256(image).hexdigest(), how.test_fraction) for image in images]
-    chosen = np.flatnonzero(np.array(sides) == split)
+    splits = [folders.split_of(hashlib.sha256(image).hexdigest(), how.test_fraction) for image in images]
+    chosen = np.flatnonzero(np.array(splits) == split)
     if not len(chosen):
         raise LeNet5Error(f"{whole.source}: {folders.none_in(split, len(images), how.test_fraction)}")
     kept = [whole.places[at] for at in chosen.tolist()] if whole.places else ()
@@ -380,9 +380,9 @@ def _is_table(path: Path) -> bool:
     return path.suffix.lower() in FILES and path.is_file()
 
 
-def _holds_pictures(folder: Path) -> bool:
+def holds_pictures(folder: Path) -> bool:
     """Tell whether a folder holds folders of pictures, and no IDX files."""
-    return folder.is_dir() and not mnist.holds_idx(folder) and folders.is_one(folder)
+    return folder.is_dir() and not mnist.holds_idx(folder) and folders.holds_folders(folder)
 
 
 def _unknown(source: str, how: LoadOptions) -> AbsentError:
