@@ -10,6 +10,7 @@ from lenet5_cli.commands.options import (
     FILE,
     MODEL,
     GroupedCommand,
+    UsageError,
     console,
     data_option,
     option,
@@ -81,7 +82,7 @@ def compare(
     saved = [checkpoint.read(path) for path in paths]
     names = [model_name(path) for path in paths]
     if names[0] == names[1]:
-        raise click.UsageError(printable(f"{names[0]} is given twice; expected two checkpoints"))
+        raise UsageError(f"{names[0]} is given twice; expected two checkpoints")
     where = data_of(saved[0], data)
     refuse_read([*(("MODEL", path) for path in paths), *data_read(where.data)], plot)
     found = _compared(saved, where, split, threads)

@@ -12,6 +12,7 @@ from lenet5_cli.commands.options import (
     GroupedCommand,
     Named,
     Number,
+    UsageError,
     complete_data,
     console,
     option,
@@ -152,7 +153,7 @@ def show(
       lenet5 data show own_pictures --sheet sheet.png --model bundled
     """
     if sheet and sheet.suffix.lower() != ".png":
-        raise click.UsageError(printable(f"--sheet {sheet}: expected a name that ends in .png"))
+        raise UsageError(f"--sheet {sheet}: expected a name that ends in .png")
     refuse_existing(overwrite, sheet)
     refuse_read([*data_read(source), *([("--model", model)] if model else [])], sheet)
     splits, names = _load_both(source, test_fraction, as_is)
@@ -209,18 +210,16 @@ def _check_target(target: Path, form: str, overwrite: bool) -> None:
     from lenet5_cli.data import folders, sources
 
     if form == "npz" and target.suffix != ".npz":
-        raise click.UsageError(printable(f"{target}: expected a name that ends in .npz"))
+        raise UsageError(f"{target}: expected a name that ends in .npz")
     if form != "npz" and target.suffix == ".npz":
-        raise click.UsageError(printable(f"{target}: ends in .npz; expected a folder for --to {form}, or --to npz"))
+        raise UsageError(f"{target}: ends in .npz; expected a folder for --to {form}, or --to npz")
     if form != "npz" and target.is_file():
-        raise click.UsageError(printable(f"{target}: a file; expected a folder for --to {form}"))
+        raise UsageError(f"{target}: a file; expected a folder for --to {form}")
     if form == "folders" and target.is_dir() and not all(folders.of_system(each.name) for each in target.iterdir()):
-        raise click.UsageError(printable(f"{target} holds files; expected an empty folder for pictures"))
+        raise UsageError(f"{target} holds files; expected an empty folder for pictures")
     (refuse_existing if form == "npz" else refuse_filled)(overwrite, target)
     if form == "idx" and sources.holds_pictures(target):
-        raise click.UsageError(
-            printable(f"{target} holds folders of pictures, which IDX files would hide; name another")
-        )
+        raise UsageError(f"{target} holds folders of pictures, which IDX files would hide; name another")
 
 
 def _load_both(source: str, test_fraction: float, as_is: bool) -> "tuple[dict[str, Split], Sequence[str]]":

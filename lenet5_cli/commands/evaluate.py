@@ -15,6 +15,7 @@ from lenet5_cli.commands.options import (
     MODEL,
     Number,
     SharedCommand,
+    UsageError,
     console,
     data_option,
     option,
@@ -133,7 +134,7 @@ def evaluate(
 
     if kind and (shifted or len(models) > 1):
         other = "with --shifted" if shifted else "with several models"
-        raise click.UsageError(f"--type evaluates a single exported model; leave it out {other}")
+        raise UsageError(f"--type evaluates a single exported model; leave it out {other}")
     with joined(timeout) as ranks:
         demand_command(ranks, "eval")
         if ranks.leader:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lenet5_cli.commands.options import FILE, FOLDER, MODEL, Integer, overwrite_option
+from lenet5_cli.commands.options import FILE, FOLDER, MODEL, Integer, UsageError, overwrite_option
 from lenet5_cli.commands.outputs import refuse_existing, refuse_filled, refuse_read, say_written
 from lenet5_cli.commands.reading import note_glyphs
 from lenet5_cli.export import TARGETS
@@ -58,9 +58,9 @@ def export(model: Path, target: str, output: str | None, kind: str | None, golde
     """
     types = TARGETS[target].types
     if not types and (kind or golden):
-        raise click.UsageError(f"{'--type' if kind else '--golden'} goes with {TYPED}, not with {target}")
+        raise UsageError(f"{'--type' if kind else '--golden'} goes with {TYPED}, not with {target}")
     if kind and kind not in types:
-        raise click.UsageError(f"--type {kind} does not go with {target}; expected {' or '.join(types)}")
+        raise UsageError(f"--type {kind} does not go with {target}; expected {' or '.join(types)}")
     given = TARGETS[target].output if output is None else output
     context = click.get_current_context()
     option = next(each for each in context.command.params if each.name == "output")

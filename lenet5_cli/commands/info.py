@@ -13,6 +13,7 @@ from lenet5_cli.commands.options import (
     MODEL,
     GroupedCommand,
     Named,
+    UsageError,
     complete_config,
     console,
     data_option,
@@ -86,15 +87,15 @@ def info(
       lenet5 info --config report
     """
     if folder and not model:
-        raise click.UsageError("--figures draws a checkpoint; give a MODEL")
+        raise UsageError("--figures draws a checkpoint; give a MODEL")
     if source_of("data") == "COMMANDLINE" and not folder:
-        raise click.UsageError("--data names the images of --figures; give --figures FOLDER too")
+        raise UsageError("--data names the images of --figures; give --figures FOLDER too")
     if model and not recipe:
         _model(model, as_json, folder, data, overwrite)
     elif recipe and not model:
         _recipe(recipe, as_json)
     else:
-        raise click.UsageError("expected either MODEL or --config")
+        raise UsageError("expected either MODEL or --config")
 
 
 def _recipe(name: str, as_json: bool) -> None:

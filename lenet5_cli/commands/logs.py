@@ -11,9 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import click
-
-from lenet5_cli.errors import LeNet5Error, missing, printable
+from lenet5_cli.commands.options import UsageError
+from lenet5_cli.errors import LeNet5Error, missing
 from lenet5_cli.files import unwritable
 
 BOARD = "tensorboard:"  # prefix of the folder of a log for TensorBoard
@@ -29,7 +28,7 @@ def log_places(log: str | None) -> tuple[Path | None, Path | None]:
     name, board = log.removeprefix(BOARD), log.startswith(BOARD)
     if not name or (not board and Path(name).is_dir()):
         there = "a folder" if name else "an empty name"
-        raise click.UsageError(printable(f"--log {log!r}: {there}; expected a file, or {BOARD}FOLDER"))
+        raise UsageError(f"--log {log!r}: {there}; expected a file, or {BOARD}FOLDER")
     if not board:
         return None, Path(name)
     try:
@@ -51,7 +50,7 @@ def _events(folder: Path) -> Iterator[Path]:
 def refuse_events(overwrite: bool, folder: Path | None) -> None:
     """Stop with exit code 2 if a folder for TensorBoard holds a log that may not be replaced."""
     if folder and not overwrite and any(_events(folder)):
-        raise click.UsageError(printable(f"{folder} holds another log; --overwrite replaces it"))
+        raise UsageError(f"{folder} holds another log; --overwrite replaces it")
 
 
 @contextmanager

@@ -32,6 +32,13 @@ GOES_WITH = {  # settings that have an effect only with another one
 }
 
 
+class UsageError(click.UsageError):
+    """A mistake on the command line, of exit code 2; its message may hold any text, as that of a LeNet5Error may."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
 class Integer(click.IntRange):
     """An integer between bounds, called an integer, not an integer range, in Click's messages."""
 
@@ -259,13 +266,13 @@ def config_of(values: dict[str, Any], searched: "Collection[str]" = ()) -> Confi
         there = f"goes with {needs} {needed}, not with {values[other]}"
         may_go = values[other] == needed or (other in searched and name not in searched)
         if source_of(name) == "COMMANDLINE" and not may_go:
-            raise click.UsageError(f"{given} {there}")
+            raise UsageError(f"{given} {there}")
         if name in searched and other not in searched and values[other] != needed:
-            raise click.UsageError(f"--space: {name} {there}; search {other} too, or leave {name} out")
+            raise UsageError(f"--space: {name} {there}; search {other} too, or leave {name} out")
     try:
         return Config(**values)
     except LeNet5Error as error:
-        raise click.UsageError(str(error)) from None
+        raise UsageError(str(error)) from None
 
 
 def _use_config(ctx: click.Context, _: click.Parameter, name: str | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lenet5_cli.commands.options import UsageError
 from lenet5_cli.errors import printable
 from lenet5_cli.files import FILLING
 
@@ -18,16 +19,16 @@ def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
     """Stop with exit code 2 if a file to be written may not be replaced, or its folder is not there or is read-only."""
     for path in filter(None, paths):
         if str(path) == "-":
-            raise click.UsageError("-: expected a file name; this output cannot go to stdout")
+            raise UsageError("-: expected a file name; this output cannot go to stdout")
         if not path.parent.is_dir():
-            raise click.UsageError(printable(f"{path}: there is no folder {path.parent}"))
+            raise UsageError(f"{path}: there is no folder {path.parent}")
         if path.exists() and not overwrite:
-            raise click.UsageError(printable(f"{path} exists; --overwrite replaces it"))
+            raise UsageError(f"{path} exists; --overwrite replaces it")
         folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - a Path of a loop of links would not resolve
         if not os.path.isdir(folder):  # noqa: PTH112 - where a link leads
-            raise click.UsageError(printable(f"{path}: there is no folder {folder}"))
+            raise UsageError(f"{path}: there is no folder {folder}")
         if (path.is_file() or not path.exists()) and not os.access(folder, os.W_OK):
-            raise click.UsageError(printable(f"{path}: the folder {folder} is not writable"))
+            raise UsageError(f"{path}: the folder {folder} is not writable")
 
 
 def refuse_filled(overwrite: bool, folder: Path) -> None:
@@ -36,7 +37,7 @@ def refuse_filled(overwrite: bool, folder: Path) -> None:
         refuse_existing(overwrite, folder)
     elif not overwrite and any(each.name not in FILLING for each in folder.iterdir()):
         message = f"{folder} holds files already; --overwrite replaces those with the same names and leaves the others"
-        raise click.UsageError(printable(message))
+        raise UsageError(message)
 
 
 def demand_plot(name: str, path: Path | None) -> None:
@@ -47,7 +48,7 @@ def demand_plot(name: str, path: Path | None) -> None:
         figures.require(name)
         if not figures.writes(path):
             ends = "expected a name that ends in .png, .pdf, .svg or another that matplotlib writes"
-            raise click.UsageError(printable(f"{name} {path}: {ends}"))
+            raise UsageError(f"{name} {path}: {ends}")
 
 
 def refuse_shared(*paths: Path | None) -> None:
@@ -56,7 +57,7 @@ def refuse_shared(*paths: Path | None) -> None:
     meant = list(map(os.path.realpath, given))  # a Path of a loop of links would not resolve
     for path, target in zip(given, meant, strict=True):
         if meant.count(target) > 1:
-            raise click.UsageError(printable(f"{path} is given for two outputs; give each its own file"))
+            raise UsageError(f"{path} is given for two outputs; give each its own file")
 
 
 def files_read(values: "Mapping[str, Any]") -> "Iterator[tuple[str, Path]]":
@@ -95,27 +96,24 @@ def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> No
             _refuse_among(path, [other for other in written if other and other not in there])
         for other in there:
             if path.is_file() and other.resolve() == path.resolve():
-                raise click.UsageError(printable(f"{other}: is also read by {option}; give the output another name"))
+                raise UsageError(f"{other}: is also read by {option}; give the output another name")
             files = _files_of(path) if option == "--data" else ()  # only data is read of a folder
             if any(each.is_file() and other.samefile(each) for each in files):
-                message = f"{other}: is a file of the data {path}; give the output another name"
-                raise click.UsageError(printable(message))
+                raise UsageError(f"{other}: is a file of the data {path}; give the output another name")
 
 
 def _refuse_among(data: Path, written: "Iterable[Path]") -> None:
     """Stop with exit code 2 if a new file would be in the folder of a class, where it would count as a picture."""
     for path in written:
         if _is_class(path.parent, data):
-            message = f"{path}: would become a picture of the data {data}; write it somewhere else"
-            raise click.UsageError(printable(message))
+            raise UsageError(f"{path}: would become a picture of the data {data}; write it somewhere else")
 
 
 def refuse_folder_among(data: str, folder: Path | None) -> None:
     """Stop with exit code 2 if a new folder would be, or would be in, the folder of a class in the data."""
     for _, pictures in data_read(data):
         if folder and not folder.exists() and (_is_class(folder, pictures) or _is_class(folder.parent, pictures)):
-            message = f"{folder}: would be among the pictures of the data {pictures}; write it somewhere else"
-            raise click.UsageError(printable(message))
+            raise UsageError(f"{folder}: would be among the pictures of the data {pictures}; write it somewhere else")
 
 
 def _is_class(folder: Path, data: Path) -> bool:

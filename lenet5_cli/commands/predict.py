@@ -22,6 +22,7 @@ from lenet5_cli.commands.options import (
     Named,
     Number,
     SharedCommand,
+    UsageError,
     option,
     overwrite_option,
     shifted_option,
@@ -152,12 +153,12 @@ def predict(
       curl -s https://example.org/digit.png | lenet5 predict --json -
     """
     if as_json and as_csv:
-        raise click.UsageError("--json and --csv are two forms of the same output; give one")
+        raise UsageError("--json and --csv are two forms of the same output; give one")
     if top > 1 and (every or as_json or as_csv):
         other = "--all" if every else "--csv" if as_csv else "--json, which has the probability of every class"
-        raise click.UsageError(f"--top goes with the table of one digit per picture, not with {other}")
+        raise UsageError(f"--top goes with the table of one digit per picture, not with {other}")
     if sources.count(STANDARD_INPUT) > 1:
-        raise click.UsageError("- is given twice; standard input is a single picture")
+        raise UsageError("- is given twice; standard input is a single picture")
     with joined(timeout) as ranks:
         demand_command(ranks, "predict")
 
@@ -198,12 +199,16 @@ def _collected(files: list[Path], own: Iterator[Answer], ranks: "Ranks") -> Iter
 
 
 def _files(sources: Sequence[Path], recursive: bool) -> Iterator[Path]:
+    """Yield the pictures that the arguments stand for, and each folder without any if it is one of several arguments.
+
+    Reading such a folder then gives its error, and the others are read.
+    """
     for source in sources:
         if not os.path.isdir(source):  # noqa: PTH112 - of what may not be looked at, it says so too
             yield source
             continue
         found = sorted(_listed(source, recursive))
-        if not found and len(sources) > 1:  # go on with the others
+        if not found and len(sources) > 1:
             yield source
         elif not found:
             deeper = "" if recursive else "; --recursive searches its subfolders too"
@@ -237,11 +242,11 @@ def _without_picture(folder: Path) -> LeNet5Error | None:
 
 def _check_explain(path: Path | None, files: list[Path]) -> None:
     if path and path.suffix.lower() not in IMAGE_FORMATS:
-        raise click.UsageError(printable(f"--explain {path}: expected a name that ends in {', '.join(IMAGE_FORMATS)}"))
+        raise UsageError(f"--explain {path}: expected a name that ends in {', '.join(IMAGE_FORMATS)}")
     if path and len(files) != 1:
-        raise click.UsageError(f"--explain shows one picture; {len(files)} were given")
+        raise UsageError(f"--explain shows one picture; {len(files)} were given")
     if path and os.path.realpath(path) == os.path.realpath(files[0]):
-        raise click.UsageError(printable(f"--explain {path}: is the picture to read; give the output another name"))
+        raise UsageError(f"--explain {path}: is the picture to read; give the output another name")
 
 
 def _classifier(models: tuple[Path, ...], accept: float | None, shifted: bool) -> "Classifier":

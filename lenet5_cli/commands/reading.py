@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lenet5_cli.commands.options import available_cores, source_of
+from lenet5_cli.commands.options import UsageError, available_cores, source_of
 from lenet5_cli.commands.progress import Download, progress
 from lenet5_cli.config import READ_AS, Config, known
 from lenet5_cli.errors import LeNet5Error, counted, printable
@@ -40,7 +40,7 @@ def read_models(paths: "Sequence[Path]") -> "tuple[list[LeNet5], list[Checkpoint
 
     for path in paths:
         if paths.count(path) > 1:
-            raise click.UsageError(printable(f"{model_name(path)} is given twice; expected different models"))
+            raise UsageError(f"{model_name(path)} is given twice; expected different models")
     saved = [checkpoint.read(path) for path in paths]
     networks = [LeNet5.restore(each) for each in saved]
     note_glyphs(*saved)
@@ -77,7 +77,7 @@ def load(config: Config, split: str, names: "Sequence[str] | None" = None, *, op
     for setting, goes_with in READ_OF.items():
         if source_of(setting) == "COMMANDLINE" and setting not in sources.read_as(config.data):
             given = f"--{setting.replace('_', '-')}"
-            raise click.UsageError(printable(f"{given} goes with {goes_with}, not with {config.data}"))
+            raise UsageError(f"{given} goes with {goes_with}, not with {config.data}")
     get = partial(inputs.load, config, split, names, cores=available_cores(), option=option)
     return loading(config.data, split, lambda shown: get(progress=shown))
 

@@ -5,9 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lenet5_cli.commands.options import FILE, Integer, Named, complete_sheet, console, overwrite_option, plain
+from lenet5_cli.commands.options import (
+    FILE,
+    Integer,
+    Named,
+    UsageError,
+    complete_sheet,
+    console,
+    overwrite_option,
+    plain,
+)
 from lenet5_cli.commands.outputs import refuse_existing, refuse_read, say_written, sheet_read
-from lenet5_cli.errors import printable
 from lenet5_cli.files import shipped_sheets
 
 if TYPE_CHECKING:
@@ -80,12 +88,12 @@ def render_glyphs(
     """
     if sheet and (font or characters is not None):
         with_sheet = "--font" if font else "--characters"
-        raise click.UsageError(f"expected either --sheet or {with_sheet}, not both")
+        raise UsageError(f"expected either --sheet or {with_sheet}, not both")
     if scale > 1 and output.suffix.lower() == ".txt":
-        raise click.UsageError(printable(f"--scale enlarges an image; {output} is text"))
+        raise UsageError(f"--scale enlarges an image; {output} is text")
     if output.suffix.lower() not in (".png", ".txt"):
         ends = "expected a name that ends in .png, for an image, or .txt, for a text"
-        raise click.UsageError(printable(f"--output {output}: {ends}"))
+        raise UsageError(f"--output {output}: {ends}")
     refuse_existing(True, output)  # where no file can be, whether there is one or not
     from lenet5_cli.data import glyphs
 
@@ -99,7 +107,7 @@ def render_glyphs(
     try:
         refuse_read(read, *targets)
         refuse_existing(overwrite, *targets)
-    except click.UsageError:
+    except UsageError:
         _show(console(), rendered)
         raise
     glyphs.write(output, rendered, scale)

@@ -15,6 +15,7 @@ from lenet5_cli.commands.options import (
     MODEL,
     Integer,
     SharedCommand,
+    UsageError,
     complete_file,
     config_of,
     console,
@@ -112,9 +113,9 @@ def train(
       lenet5 train --from bundled --data my_digits/ --rehearse 0.5
     """
     if resume and runs > 1:
-        raise click.UsageError("--resume continues one run; --runs begins several")
+        raise UsageError("--resume continues one run; --runs begins several")
     if start and resume:
-        raise click.UsageError("--from begins a new run; --resume continues one, wherever it started from")
+        raise UsageError("--from begins a new run; --resume continues one, wherever it started from")
     from lenet5_cli.reports import figures
 
     with joined(timeout) as ranks, ExitStack() as held:
@@ -203,13 +204,13 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
     def begin() -> "tuple[Config, Checkpoint | None, list[str]]":
         config, saved = config_of(values), checkpoint.read(start) if start else None
         if not start and _chosen(config, "rehearse"):
-            raise click.UsageError("--rehearse mixes in training images of the --from model; give --from too")
+            raise UsageError("--rehearse mixes in training images of the --from model; give --from too")
         if start and source_of("init") == "COMMANDLINE":
-            raise click.UsageError("--init: the initial weights are those of the --from model; leave it out")
+            raise UsageError("--init: the initial weights are those of the --from model; leave it out")
         held_out = config.validation or (start and source_of("validation") == "DEFAULT")  # --from holds out a fifth
         for name in ("patience", "keep"):
             if not held_out and _chosen(config, name):
-                raise click.UsageError(f"--{name}: there are no validation images; give --validation too")
+                raise UsageError(f"--{name}: there are no validation images; give --validation too")
         config = replace(config, seed=secrets.randbelow(2**32)) if config.seed is None else config
         return config, saved, [name for name in values if source_of(name) != "DEFAULT"]
 

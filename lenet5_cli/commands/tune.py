@@ -12,6 +12,7 @@ from lenet5_cli.commands.options import (
     FILE,
     GroupedCommand,
     Integer,
+    UsageError,
     config_of,
     console,
     cores_option,
@@ -53,7 +54,7 @@ def _as_seconds(_: click.Context, __: click.Parameter, text: str) -> float:
     try:
         return seconds("--time", text)
     except LeNet5Error as error:
-        raise click.UsageError(str(error)) from None
+        raise UsageError(str(error)) from None
 
 
 def _complete_space(_: click.Context, __: click.Parameter, start: str) -> "list[CompletionItem]":
@@ -198,8 +199,7 @@ def _refuse_unwritable(config: Config) -> None:
     """Stop with exit code 2 if a setting cannot be written to a TOML file."""
     for name, value in asdict(config).items():
         if isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
-            there = f"{name}: {value} is not UTF-8, as a TOML file of settings must be; rename it"
-            raise click.UsageError(printable(there))
+            raise UsageError(f"{name}: {value} is not UTF-8, as a TOML file of settings must be; rename it")
 
 
 def _content(path: Path | None) -> bytes:
