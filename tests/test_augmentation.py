@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from lenet5_cli.data import augmentation
 from lenet5_cli.data.augmentation import KINDS, NUMBERS, distort, draw
-from lenet5_cli.errors import LeNet5Error
 
 ANGLE, WIDER, TALLER, SLANT, RIGHT, DOWN, THICKNESS, *NODES = range(NUMBERS)
 
@@ -221,9 +220,3 @@ def test_the_same_stream_gives_the_same_numbers(kind):
     first, second = (draw(kind, 5, np.random.default_rng([3, 1])) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert draw(kind, 0, np.random.default_rng(0)).shape == (0, NUMBERS)
-
-
-def test_an_unknown_kind_is_refused():
-    with pytest.raises(LeNet5Error) as error:
-        draw("elastik", 1, np.random.default_rng(0))
-    assert str(error.value) == "augment: 'elastik'; expected one of none, affine, elastic"

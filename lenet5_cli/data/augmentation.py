@@ -17,8 +17,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet5_cli.errors import LeNet5Error
-
 KINDS: Final = ("none", "affine", "elastic")  # each includes those before it
 
 _NODES: Final = 5  # a side of the elastic field
@@ -62,12 +60,7 @@ def draw(kind: str, count: int, rng: np.random.Generator) -> NDArray[np.float32]
     ``none``: zeros. ``affine``: uniform; angle within 12 degrees, scales within exp(-0.2) and exp(0.2), slant within
     0.2, shifts within 2 pixels, thickness from -0.5 to 0.7. ``elastic``: the same, and a smooth field of displacements
     of about 0.4 pixels (Simard et al. 2003, section 2, but with the noise on a grid of 5x5 nodes, not at every pixel).
-
-    Raises:
-        LeNet5Error: there is no such kind.
     """
-    if kind not in KINDS:
-        raise LeNet5Error(f"augment: {kind!r}; expected one of {', '.join(KINDS)}")
     level = KINDS.index(kind)
     numbers = np.zeros((count, NUMBERS), np.float32)
     if level > 0:
