@@ -55,12 +55,16 @@ def note_glyphs(*saved: "Checkpoint") -> None:
             click.echo(printable(f"NOTE: {there}, which is wrong if it was trained with other glyphs."), err=True)
 
 
-def data_of(saved: "Checkpoint", data: str | None, **given: Any) -> Config:
-    """Return settings to load the training data of a checkpoint, or other data in the same way."""
+def data_of(saved: "Checkpoint", data: str | None, *, test_fraction: float | None = None) -> Config:
+    """Return settings to load the training data of a checkpoint, or other data in the same way.
+
+    A ``test_fraction`` replaces the checkpoint's.
+    """
     from lenet5_cli.data.sources import ARRAYS
 
     kept = {name: value for name, value in known(saved.config).items() if name in READ_AS}
-    kept |= {name: value for name, value in given.items() if value is not None}
+    if test_fraction is not None:
+        kept["test_fraction"] = test_fraction
     if data is None and saved.data.get("name") == ARRAYS:
         raise LeNet5Error(f"{saved.where}was trained on arrays, not a data set; give one to evaluate on by --data")
     return Config(data=data or str(saved.data.get("name", "mnist")), **kept)
@@ -116,7 +120,7 @@ def note_trained_on(saved: "Iterable[Checkpoint]", where: Config, images: "Split
         return
     for each in saved:
         own = data_of(each, where.data)
-        if own.test_fraction < where.test_fraction and _learned(each, own) & _told_apart(images):
+        if own.test_fraction < where.test_fraction and _learned(each, own) & _image_keys(images):
             fractions = f"{where.test_fraction:g} instead of {own.test_fraction:g}"
             name = model_name(Path(each.path))
             click.echo(
@@ -142,11 +146,11 @@ def _learned(saved: "Checkpoint", where: Config) -> "set[str | bytes]":
     with suppress(LeNet5Error):  # if they cannot be read like this, the model was not trained on them
         split = inputs.load(where, "train", saved.names, cores=available_cores())
         if split.sha256 == saved.data.get("sha256"):
-            return _told_apart(split)
+            return _image_keys(split)
     return set()
 
 
-def _told_apart(split: "Split") -> "set[str | bytes]":
+def _image_keys(split: "Split") -> "set[str | bytes]":
     """Return a key for each image of a split: its place in the data if known, else its content."""
     import numpy as np
 
