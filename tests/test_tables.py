@@ -76,6 +76,32 @@ def test_columns_that_are_numbered_are_a_header(first: int) -> None:
     assert len(sources.load("own.csv", "train", sources.LoadOptions(0.0)).labels) == len(DATA.labels)
 
 
+@pytest.mark.parametrize("header", ["", ",".join(map(str, range(785))) + "\n"])
+def test_labels_in_the_last_column(header: str) -> None:
+    """As the first pixel is 0 in most images, all would be of class 0."""
+    images = DATA.images.reshape(-1, 784).copy()
+    images[:, 0] = 0
+    rows = zip(images, DATA.labels, strict=True)
+    Path("own.csv").write_text(header + "".join(f"{','.join(map(str, image))},{label}\n" for image, label in rows))
+    there = "the first column holds only 0, the last one 10 values, 0 to 9; expected the labels in the first column"
+    advice = "move the labels there, or, if they are, begin with the line label,1,2,...,784"
+    assert refusal("own.csv") == f"own.csv: {there}; {advice}"
+
+
+def test_a_csv_file_of_one_class() -> None:
+    images = DATA.images.copy()
+    images[:, -1, -1] = 0
+    Path("own.csv").write_text(csv(header=False, images=images, labels=[3] * 40))
+    assert set(tables.read_csv("own.csv").labels) == {"3"}
+    images[:2, -1, -1] = 1, 128  # no label is as large
+    Path("own.csv").write_text(csv(header=False, images=images, labels=[3] * 40))
+    assert set(tables.read_csv("own.csv").labels) == {"3"}
+    images[1, -1, -1] = 127
+    line = f"label,{','.join(map(str, range(1, 785)))}\n"
+    Path("own.csv").write_text(line + csv(header=False, images=images, labels=[3] * 40))
+    assert set(tables.read_csv("own.csv").labels) == {"3"}
+
+
 def test_equal_images_of_a_csv_file_are_on_one_side() -> None:
     Path("own.csv").write_text(csv(images=DATA.images[[3] * 40]))
     counts = []

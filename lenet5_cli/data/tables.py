@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from lenet5_cli.data import cache
+from lenet5_cli.data.glyphs import MAX_CLASSES
 from lenet5_cli.errors import LeNet5Error, counted
 from lenet5_cli.files import likeness, open_regular
 
@@ -74,7 +75,7 @@ def cached_csv(path: str) -> Lines:
     def key() -> str:
         with open_regular(path, "a CSV file") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        return hashlib.sha256(f"csv 2 {digest}".encode()).hexdigest()
+        return hashlib.sha256(f"csv 3 {digest}".encode()).hexdigest()
 
     before = key()
     images, notes = cache.converted(before, make, unchanged=lambda: key() == before)
@@ -87,9 +88,10 @@ def read_csv(path: str | PathLike[str]) -> Lines:
     A header line is skipped, and so are a line ``sep=,`` before it and blank lines at the end.
 
     Raises:
-        LeNet5Error: it cannot be read, has more than ``LIMIT`` bytes of pixels, or a line is not in this format.
+        LeNet5Error: it cannot be read, has more than ``LIMIT`` bytes of pixels, a line is not in this format, or the
+            label seems to be in the last column.
     """
-    images, labels, first, number = [np.empty((0, _PIXELS), np.uint8)], list[str](), 1, 1
+    images, labels, first, number, named = [np.empty((0, _PIXELS), np.uint8)], list[str](), 1, 1, False
     with open_regular(path, _CSV) as raw, io.BufferedReader(raw) as file:  # type: ignore[type-var]
         _demand_text(path, file.peek())
         if _SEPARATOR.match(file.peek()):
@@ -98,7 +100,7 @@ def read_csv(path: str | PathLike[str]) -> Lines:
         lines = _without_blank_end(iter(lambda: file.readline(_LINE + 1), b""))
         while chunk := list(islice(lines, _LINES)):
             if number == first and _is_header(chunk[0]):
-                _demand_label_first(f"{path}: line {number}", *_split(path, number, chunk.pop(0)))
+                named = _names_label(f"{path}: line {number}", *_split(path, number, chunk.pop(0)))
                 first = number = number + 1
             rows = [_split(path, number + at, line) for at, line in enumerate(chunk)]
             images.append(_pixels(path, number, [row for _, row in rows]))
@@ -110,6 +112,8 @@ def read_csv(path: str | PathLike[str]) -> Lines:
         raise LeNet5Error(f"{path}: no images; expected {_CSV}")
     found = np.concatenate(images).reshape(-1, _SIDE, _SIDE)
     demand_visible(path, found)
+    if not named:
+        _demand_label_first(path, labels, found[:, -1, -1])
     return Lines(found, labels, first)
 
 
@@ -139,13 +143,26 @@ def _is_header(line: bytes) -> bool:
     return bool(fields) and (not numbers or counted)
 
 
-def _demand_label_first(where: str, first: str, others: bytes) -> None:
-    """Refuse a header in which the label seems to be the last column, not the first."""
+def _names_label(where: str, first: str, others: bytes) -> bool:
+    """Tell whether a header says that the label is the first column; refuse one in which it seems to be the last."""
     names = [first, *others.decode("latin-1").split(",")]
     kinds = [name.translate(_NO_FIGURES) for name in names]
     if kinds[0] == kinds[1] != kinds[-1]:
         there = f"{where}: the columns are {names[0]}, {names[1]}, ..., {names[-1]}"
         raise LeNet5Error(f"{there}; expected a label, then {_SIDE}x{_SIDE} pixels")
+    return kinds[0] != kinds[1]
+
+
+def _demand_label_first(path: str | PathLike[str], labels: list[str], last: NDArray[np.uint8]) -> None:
+    """Refuse lines without names of columns if the first is the same in all, and the last could be that of the labels.
+
+    The pixel in a corner is the same in most images. The label is too in a file of one class: there, names tell.
+    """
+    found = np.unique(last)
+    if len(set(labels)) == 1 < len(found) and found[-1] < MAX_CLASSES:
+        there = f"the first column holds only {labels[0]}, the last one {len(found)} values, {found[0]} to {found[-1]}"
+        advice = f"move the labels there, or, if they are, begin with the line label,1,2,...,{_PIXELS}"
+        raise LeNet5Error(f"{path}: {there}; expected the labels in the first column; {advice}")
 
 
 def _split(path: str | PathLike[str], number: int, line: bytes) -> tuple[str, bytes]:
