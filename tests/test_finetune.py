@@ -246,6 +246,18 @@ def test_what_is_rehearsed_is_read_as_it_was_and_by_the_classes_of_the_model(own
 
 
 @pytest.mark.usefixtures("start")
+def test_no_output_replaces_what_is_rehearsed(own: Path, bars_folder: Path) -> None:
+    images = bars_folder / "train-images-idx3-ubyte"
+    before = images.read_bytes()
+    rehearsal = ["train", *FINE, "--epochs", 1, "--rehearse", 0.5, "--data", own]
+    run(*rehearsal)
+    for given in ([*rehearsal, "--output"], [*rehearsal, "--log"], ["train", "--resume", "--epochs", 2, "--log"]):
+        said = run(*given, images, "--overwrite", code=2).stderr
+        assert said.endswith(f"Error: {images}: is a file of the data {bars_folder}; give the output another name\n")
+    assert images.read_bytes() == before
+
+
+@pytest.mark.usefixtures("start")
 def test_drawn_digits_and_nondigits_are_learned_beside_what_is_rehearsed(own: Path) -> None:
     drawings = ["--drawn", 20, "--nondigits", 30, "--loss", "discriminative"]
     run("train", *FINE, *drawings, "--rehearse", 0.5, "--data", own)

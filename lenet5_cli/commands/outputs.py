@@ -14,6 +14,8 @@ from lenet5_cli.files import FILLING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+OF_DATA = ("--data", "--rehearse")  # options that stand for a file or folder of data
+
 
 def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
     """Stop with exit code 2 if a file to be written may not be replaced, or its folder is not there or is read-only."""
@@ -77,12 +79,12 @@ def sheet_read(option: str, sheet: str) -> "Iterator[tuple[str, Path]]":
     yield from ((option, path) for path in glyphs.files_read(sheet))
 
 
-def data_read(data: str) -> "Iterator[tuple[str, Path]]":
-    """Yield the file or folder that ``--data`` names, if it does not name a data set."""
+def data_read(data: str, option: str = "--data") -> "Iterator[tuple[str, Path]]":
+    """Yield the file or folder of data that an option stands for, if it does not name a data set."""
     from lenet5_cli.data.sources import NAMES
 
     if data and data not in NAMES:
-        yield "--data", Path(data)
+        yield option, Path(data)
 
 
 def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> None:
@@ -92,12 +94,12 @@ def refuse_read(read: "Iterable[tuple[str, Path]]", *written: Path | None) -> No
     """
     there = [path for path in written if path and path.is_file()]
     for option, path in read:
-        if option == "--data":
+        if option in OF_DATA:
             _refuse_among(path, [other for other in written if other and other not in there])
         for other in there:
             if path.is_file() and other.resolve() == path.resolve():
                 raise UsageError(f"{other}: is also read by {option}; give the output another name")
-            files = _files_of(path) if option == "--data" else ()  # only data is read of a folder
+            files = _files_of(path) if option in OF_DATA else ()  # only data is read of a folder
             if any(each.is_file() and other.samefile(each) for each in files):
                 raise UsageError(f"{other}: is a file of the data {path}; give the output another name")
 

@@ -28,6 +28,7 @@ from lenet5_cli.commands.options import (
     timeout_option,
 )
 from lenet5_cli.commands.outputs import (
+    data_read,
     demand_plot,
     files_read,
     in_shell,
@@ -164,11 +165,16 @@ class _Outputs(NamedTuple):
         if start:
             # --output may replace the model, but not the files of several runs, which are removed at the end.
             refuse_read([("--from", start)], *self.models[1:], self.log, self.plot)
+        if start and values["rehearse"]:
+            rehearsed = data_read(checkpoint.read(start).data.get("name", ""), "--rehearse")
+            refuse_read(rehearsed, *self.models, self.log, self.plot)
         refuse_existing(overwrite, self.log, self.plot)
         refuse_events(overwrite, self.board)
         demand_plot("--plot", self.plot)
         if resume:  # reading it now refuses a file that is not a checkpoint before anything is written
-            refuse_read(files_read(known(checkpoint.read(self.models[0]).config)), self.log, self.plot)
+            saved = checkpoint.read(self.models[0])
+            rehearsed = data_read(saved.data.get("rehearsed", ""), "--rehearse")
+            refuse_read([*files_read(known(saved.config)), *rehearsed], self.log, self.plot)
 
     def hold(self, held: ExitStack, *, overwrite: bool, resume: bool) -> AbstractContextManager[Note]:
         """Lock the files until the stack is closed, and return the context manager that opens the log."""
