@@ -480,6 +480,15 @@ def test_own_pictures_are_trained_on_evaluated_and_resumed(own: Path) -> None:
     assert result.stderr.endswith(f"Error: model.pkl: was not trained on the images of flat; {advice}\n")
 
 
+def test_a_model_to_learn_from_that_learned_the_test_images_is_named(own: Path) -> None:
+    (own / "train").rename("flat")
+    run("train", "--data", "flat", "--test-fraction", "0.2", *SHORT, "-o", "few.pkl")
+    note = "NOTE: at --test-fraction 0.6 instead of 0.2, few.pkl was trained on some test images.\n"
+    for fraction, noted in ((0.6, True), (0.2, False)):
+        given = ["--data", "flat", "--test-fraction", fraction, "--from", "few.pkl", "--epochs", 1, "--overwrite"]
+        assert (note in run("train", *given).stderr) == noted
+
+
 def test_of_several_models_each_that_learned_what_it_is_measured_on_is_named(own: Path) -> None:
     (own / "train").rename("flat")
     run("train", "--data", "flat", "--test-fraction", "0.6", *SHORT, "-o", "most.pkl")

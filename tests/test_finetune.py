@@ -246,6 +246,15 @@ def test_what_is_rehearsed_is_read_as_it_was_and_by_the_classes_of_the_model(own
 
 
 @pytest.mark.usefixtures("start")
+def test_other_images_in_the_place_of_those_to_rehearse_are_said(own: Path, bars_folder: Path) -> None:
+    rehearsal = ["train", *FINE, "--epochs", 1, "--rehearse", 0.5, "--data", own, "--overwrite"]
+    note = f"NOTE: start.pkl was not trained on the images that are now in {bars_folder}, which --rehearse mixes in;"
+    assert note not in run(*rehearsal).stderr
+    idx.write(bars_folder / "train-images-idx3-ubyte", bars(300, seed=9).images)
+    assert f"{note} put its own back to rehearse them.\n" in run(*rehearsal).stderr
+
+
+@pytest.mark.usefixtures("start")
 def test_no_output_replaces_what_is_rehearsed(own: Path, bars_folder: Path) -> None:
     images = bars_folder / "train-images-idx3-ubyte"
     before = images.read_bytes()

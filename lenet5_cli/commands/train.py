@@ -38,10 +38,10 @@ from lenet5_cli.commands.outputs import (
     refuse_shared,
     say_written,
 )
-from lenet5_cli.commands.reading import load, note_as_is, note_glyphs, note_missing
+from lenet5_cli.commands.reading import load, model_name, note_as_is, note_glyphs, note_missing, note_trained_on
 from lenet5_cli.commands.stopping import Stop
 from lenet5_cli.config import Config, known, read
-from lenet5_cli.errors import LeNet5Error, counted
+from lenet5_cli.errors import LeNet5Error, counted, printable
 
 if TYPE_CHECKING:
     from lenet5_cli.data.sources import Split
@@ -229,9 +229,11 @@ def _begun(values: dict[str, Any], start: Path | None, ranks: "Ranks") -> _Begin
         note_glyphs(saved)
     demand_classes(run.network, test)
     note_missing(run.network.sheet, run.training, split)
-    agree(ranks, run, training=split, test=test, rehearsed=run.rehearsed)
-    _note_rehearsed(run)
     learned_from = [*filter(None, [saved]), *map(checkpoint.read, run.config.teachers)]
+    if ranks.leader:
+        note_trained_on(learned_from, run.config, test)  # which may load more
+    agree(ranks, run, training=split, test=test, rehearsed=run.rehearsed)
+    _note_rehearsed(run, saved)
     note_as_is(run.config.as_is, learned_from, run.config.data)
     return _Begin(run, test, notice, saved)
 
@@ -348,13 +350,16 @@ def _stopped_at(name: str, done: int, epochs: int) -> str:
     return f"Stopped; {name} has {done} of {epochs} epochs.\nlenet5 train --resume --output {name} continues it."
 
 
-def _note_rehearsed(run: "Run") -> None:
-    """Print a note if fewer images can be rehearsed than ``--rehearse`` asks for."""
+def _note_rehearsed(run: "Run", start: "Checkpoint | None") -> None:
+    """Print a note if fewer images can be rehearsed than ``--rehearse`` asks for, or others than the model learned."""
     from lenet5_cli.training.loop import asked_for
 
     config = run.config
-    if run.rehearsed is None:
+    if run.rehearsed is None or start is None:
         return
+    if run.rehearsed.sha256 != start.data.get("sha256", run.rehearsed.sha256):
+        there = f"{model_name(Path(start.path))} was not trained on the images that are now in {run.rehearsed.source}"
+        click.echo(printable(f"NOTE: {there}, which --rehearse mixes in; put its own back to rehearse them."), err=True)
     own, others = len(run.training.labels) + config.drawn + config.nondigits, len(run.rehearsed.labels)
     if others < (number := asked_for(own, config.rehearse)):
         there = f"--rehearse {config.rehearse:g} asks for {number:,} images, but the model was trained on {others:,}"
