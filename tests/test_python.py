@@ -32,7 +32,7 @@ from lenet5_cli import (
     train,
 )
 from lenet5_cli.data import idx
-from lenet5_cli.files import only_writer
+from lenet5_cli.files import only_writer, shipped_folder
 from lenet5_cli.storage import checkpoint
 from lenet5_cli.training.inputs import as_split
 from tests.conftest import bars, drawing, left_behind, run, without_seconds
@@ -282,6 +282,21 @@ def test_a_model_is_replaced_where_that_is_said_alone() -> None:
     assert LeNet5.load("model.pkl").config.seed == 1
     train(data=bars(20), output="model.pkl", overwrite=True, epochs=1, seed=2)
     assert LeNet5.load("model.pkl").config.seed == 2
+
+
+def test_no_output_replaces_what_a_run_reads() -> None:
+    """A file of data became a checkpoint."""
+    split = bars(20)
+    np.savez("own.npz", x_train=split.images, y_train=split.labels, x_test=split.images, y_test=split.labels)
+    train(data="own.npz", output="first.pkl", epochs=1, seed=1)
+    Path("own.txt").write_bytes((shipped_folder("glyphs") / "digits.txt").read_bytes())
+    for name in ("own.npz", "own.txt", "first.pkl"):
+        before = Path(name).read_bytes()
+        message = f"^{name}: is also read by the run; give the output another name$"
+        settings = {"data": "own.npz", "glyphs": "own.txt", "teacher": "first.pkl", "epochs": 1, "seed": 1}
+        with pytest.raises(LeNet5Error, match=message):
+            train(output=name, overwrite=True, **settings)
+        assert Path(name).read_bytes() == before
 
 
 def test_an_empty_name_is_not_the_bundled_model() -> None:

@@ -58,14 +58,14 @@ def train(
             uint8 or floats in [0, 1] of shape (n, 28, 28) or (n, 784), white on black, and integer labels (n,).
         start: a checkpoint to start from, or ``bundled``.
         output: where to save a checkpoint after each epoch.
-        overwrite: whether to replace an existing file.
+        overwrite: whether to replace an existing file, but never one of the data, the glyphs or the teachers.
         threads: cores to compute on; the results are the same for any number.
         track: shows progress, as ``lenet5_cli.bar`` does.
         settings: settings by name, which override those of ``config``.
 
     Raises:
-        LeNet5Error: a setting or the data does not fit, the loss is no longer finite, or the output cannot be written
-            or exists.
+        LeNet5Error: a setting or the data does not fit, the loss is no longer finite, or the output cannot be written,
+            exists or is read.
     """
     _demand_type(
         "config", config, Config | PathLike, "a Config, a preset's name or a TOML file; pass settings as keywords"
@@ -88,9 +88,20 @@ def train(
     with nullcontext() if output is None else only_writer(output):  # fails now if the file cannot be written
         if output is not None and Path(output).exists() and not overwrite:
             raise LeNet5Error(f"{fspath(output)} exists; overwrite=True replaces it")
+        if output is not None:
+            _demand_not_read(Path(output), run)
         for _ in run.train(output=output, threads=threads, track=track):
             pass
     return run
+
+
+def _demand_not_read(output: Path, run: "Run") -> None:
+    """Raise LeNet5Error if the output would replace a file that the run reads."""
+    rehearsed = run.rehearsed.source if run.rehearsed else ""
+    named = (run.config.data, rehearsed, *run.config.teachers)
+    for path in [*map(Path, named), *glyphs.files_read(run.config.glyphs)]:
+        if output.is_file() and path.is_file() and output.samefile(path):
+            raise LeNet5Error(f"{output}: is also read by the run; give the output another name")
 
 
 def _demand_type(name: str, value: object, kind: type | UnionType, expected: str) -> None:
