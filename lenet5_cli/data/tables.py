@@ -305,7 +305,9 @@ def _array(path: str | PathLike[str], name: str, archive: zipfile.ZipFile, info:
                 f"{path}: {name}: an array of objects, whose pickle could run code; expected numbers or text"
             )
         size, held = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
-        if size != held or not size:
+        if not size:
+            raise LeNet5Error(f"{path}: {name}: empty, of shape {shape}; expected images and their labels")
+        if size != held:
             raise LeNet5Error(f"{path}: {name}: {held:,} bytes follow the header, which promises {size:,} for {shape}")
         content = member.read(size)
     if len(content) != size:
