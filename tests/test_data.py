@@ -569,6 +569,8 @@ def test_how_data_is_read_is_refused_where_it_decides_nothing() -> None:
     run("train", "--config", "mine.toml", "--data", "idx", "--overwrite", *SHORT)  # where it is written for other data
     refused = run("train", "--data", "gone", "--as-is", "--overwrite", code=1).stderr
     assert "Error: gone: no such data set, folder or file" in refused
+    refused = run("eval", "model.pkl", "--data", "mine.toml", "--test-fraction", "1", code=1).stderr
+    assert refused == "Error: mine.toml: a file; expected a folder, or a file that ends in .csv or .npz\n"
 
 
 @pytest.mark.usefixtures("own")

@@ -348,10 +348,13 @@ def test_a_name_has_one_spelling() -> None:
 
 
 def test_an_empty_split_is_told() -> None:
-    expected = "in the test split at a test_fraction of 0; give another fraction, or more images"
-    assert refusal(split="test", test_fraction=0) == f"own: none of 24 images is {expected}"
+    split = "split at a test_fraction of"
+    of = "own: none of 24 images is in the"
+    assert refusal(split="test", test_fraction=0) == f"{of} test {split} 0; expected more than 0"
+    assert refusal(test_fraction=1) == f"{of} train {split} 1; expected less than 1"
     for count, of in ((1, "its only image is not"), (2, "none of 2 images is")):
-        assert folders.none_in("test", count, 0) == f"{of} {expected}"
+        expected = f"in the test {split} 0.1; give another fraction, or more images"
+        assert folders.none_in("test", count, 0.1) == f"{of} {expected}"
     Path("own").rename("train")
     Path("own/test").mkdir(parents=True)
     Path("train").rename("own/train")
@@ -419,3 +422,14 @@ def test_a_class_of_test_images_alone_is_a_class() -> None:
             save(Path("apart", split, name, "a.png"), int(name))
     assert folders.class_names(Path("apart")) == ["1", "2", "3"]
     assert sorted(load("apart", "test").labels.tolist()) == [1, 2, 3]
+
+
+def test_folders_beside_the_two_splits_are_said_not_to_be_read() -> None:
+    Path("own").rename("train")
+    save(Path("own/test/1/80.png"))
+    Path("train").rename("own/train")
+    assert load().note == ""
+    for name in ("val/1", ".hidden", "more"):
+        Path("own", name).mkdir(parents=True)
+    there = "own: only train and test are read, not more, val; put all pictures into these two"
+    assert load().note == load(split="test").note == there

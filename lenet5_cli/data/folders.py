@@ -76,6 +76,14 @@ def is_split(folder: Path) -> bool:
     return (folder / "train").is_dir() and (folder / "test").is_dir()
 
 
+def note(folder: Path) -> str:
+    """Return a note if there are folders beside ``train`` and ``test``, which are not read; else nothing."""
+    others = set(_classes(folder, names_only=True)) - {"train", "test"} if is_split(folder) else ()
+    if not others:
+        return ""
+    return f"{folder}: only train and test are read, not {', '.join(sorted(others))}; put all pictures into these two"
+
+
 def tops(folder: Path) -> list[Path]:
     """Return the folders that hold those of the classes: ``train`` and ``test``, ``train`` alone, or the folder."""
     if is_split(folder):
@@ -147,7 +155,9 @@ def split_of(digest: str, test_fraction: float) -> str:
 def none_in(split: str, count: int, test_fraction: float) -> str:
     """Return the message for a split that has no image."""
     of = f"none of {count:,} images is" if count > 1 else "its only image is not"
-    return f"{of} in the {split} split at a test_fraction of {test_fraction:g}; give another fraction, or more images"
+    ends: dict[float, str] = {0: "expected more than 0", 1: "expected less than 1"}
+    advice = ends.get(test_fraction, "give another fraction, or more images")
+    return f"{of} in the {split} split at a test_fraction of {test_fraction:g}; {advice}"
 
 
 def scan(top: Path, *, whole: bool = True) -> list[Picture]:

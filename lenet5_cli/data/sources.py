@@ -140,7 +140,8 @@ def load(source: str, split: str, how: LoadOptions | None = None) -> Split:
             found = _read_pictures(source, split, how)
         else:
             return _read_idx(source, split, how)
-        return replace(found, note=classes.note(source, how.names, _class_names))
+        note = folders.note(path) or classes.note(source, how.names, _class_names)
+        return replace(found, note=note)
     except OSError as problem:
         raise unreadable(problem.filename or source, problem) from problem
 
@@ -159,7 +160,7 @@ def read_as(source: str) -> tuple[str, ...]:
             return () if path.suffix.lower() == ".npz" and tables.is_split(source) else ("test_fraction",)
         if holds_pictures(path):
             return ("as_is",) if folders.is_split(path) else ("test_fraction", "as_is")
-        return () if path.exists() else ("test_fraction", "as_is")
+        return () if path.is_dir() else ("test_fraction", "as_is")
     except OSError as problem:
         raise unreadable(problem.filename or source, problem) from problem
 
