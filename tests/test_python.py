@@ -204,8 +204,9 @@ def test_settings_of_a_file_are_named_by_a_path_too() -> None:
         ({"threads": -1}, "threads: -1; expected an integer, 1 or more"),
         ({"threads": None}, "threads: None; expected an integer, 1 or more"),
         ({"threads": 2.5}, "threads: 2.5; expected an integer, 1 or more"),
+        ({"threads": "2"}, "threads: '2'; expected an integer, 1 or more"),
     ],
-    ids=["settings", "no name", "network", "output", "track", "threads", "no threads", "half a thread"],
+    ids=["settings", "no name", "network", "output", "track", "threads", "no threads", "half a thread", "text"],
 )
 def test_arguments_of_another_kind_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(LeNet5Error, match=f"^{re.escape(message)}"):

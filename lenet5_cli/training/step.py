@@ -63,7 +63,7 @@ class Step(Generic[Network]):
             LeNet5Error: ``threads`` is not at least 1.
         """
         if not isinstance(threads, int | np.integer) or threads < 1:
-            raise LeNet5Error(f"threads: {threads}; expected an integer, 1 or more")
+            raise LeNet5Error(f"threads: {threads!r}; expected an integer, 1 or more")
         self.network = network
         self.ranks = ranks
         self.pool = Pool(_ChunkWork(network), threads)
