@@ -342,6 +342,14 @@ def test_convert_replaces_nothing_that_came_meanwhile(form: str, name: str, monk
     assert Path(name).read_bytes() == b"mine"
 
 
+def test_a_file_is_not_converted_into_itself() -> None:
+    run("data", "convert", "builtin:9", "own.npz", "--to", "npz")
+    before = Path("own.npz").read_bytes()
+    refused = run("data", "convert", "own.npz", "own.npz", "--to", "npz", "--overwrite", code=2).stderr
+    assert refused.endswith("Error: own.npz: is also read by NAME|PATH; give the output another name\n")
+    assert Path("own.npz").read_bytes() == before
+
+
 def test_convert_refuses_a_name_or_folder_of_another_form(own: Path) -> None:
     before = sorted(own.rglob("*"))
     Path("file").touch()

@@ -19,6 +19,7 @@ from lenet5_cli.commands.options import (
     overwrite_option,
 )
 from lenet5_cli.commands.outputs import (
+    SOURCE,
     data_read,
     refuse_existing,
     refuse_filled,
@@ -135,7 +136,7 @@ def _fetch(name: str, split: str) -> None:
 
 
 @data.command("show", cls=GroupedCommand)
-@click.argument("source", metavar="NAME|PATH", shell_complete=complete_data)
+@click.argument("source", metavar=SOURCE, shell_complete=complete_data)
 @_reading
 @option("--sheet", group="Output", type=FILE, help=f"Draw a contact sheet: {SHEET} images of each class.")
 @option("--model", group="Main", type=MODEL, metavar="MODEL|bundled", help="List the labels that it contradicts most.")
@@ -155,7 +156,7 @@ def show(
     if sheet and sheet.suffix.lower() != ".png":
         raise UsageError(f"--sheet {sheet}: expected a name that ends in .png")
     refuse_existing(overwrite, sheet)
-    refuse_read([*data_read(source), *([("--model", model)] if model else [])], sheet)
+    refuse_read([*data_read(source, SOURCE), *([("--model", model)] if model else [])], sheet)
     splits, names = _load_both(source, test_fraction, as_is)
     _show_counts(splits, names)
     _show_sizes(splits)
@@ -171,7 +172,7 @@ def show(
 
 
 @data.command("convert", cls=GroupedCommand)
-@click.argument("source", metavar="NAME|PATH", shell_complete=complete_data)
+@click.argument("source", metavar=SOURCE, shell_complete=complete_data)
 @click.argument("target", type=Named("a file or folder"))
 @option(
     "--to", "form", group="Main", type=click.Choice(FORMATS), default="idx", show_default=True, help="Format to write."
@@ -193,7 +194,7 @@ def convert(source: str, target: Path, form: str, test_fraction: float, as_is: b
     demand = partial(_check_target, target, form, overwrite)
     demand()
     if form == "npz":
-        refuse_read(data_read(source), target)
+        refuse_read(data_read(source, SOURCE), target)
     else:
         refuse_folder_among(source, target)
     splits, names = _load_both(source, test_fraction, as_is)

@@ -14,7 +14,8 @@ from lenet5_cli.files import FILLING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-OF_DATA = ("--data", "--rehearse")  # options that stand for a file or folder of data
+SOURCE = "NAME|PATH"  # the argument of ``data``
+OF_DATA = ("--data", "--rehearse", SOURCE)  # what stands for a file or folder of data
 
 
 def refuse_existing(overwrite: bool, *paths: Path | None) -> None:
