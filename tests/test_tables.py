@@ -88,6 +88,14 @@ def test_labels_in_the_last_column(header: str) -> None:
     assert refusal("own.csv") == f"own.csv: {there}; {advice}"
 
 
+def test_a_folder_of_csv_files_is_no_data() -> None:
+    Path("own").mkdir()
+    for name in ("own/train.csv", "own/test.CSV", "own/notes.txt"):
+        Path(name).write_text(csv())
+    there = "no IDX files in this folder and no folder of pictures for each class, but test.CSV"
+    assert refusal("own") == f"own: {there}; give a file itself, such as own/test.CSV"
+
+
 def test_a_csv_file_of_one_class() -> None:
     images = DATA.images.copy()
     images[:, -1, -1] = 0
