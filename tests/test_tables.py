@@ -439,6 +439,7 @@ def test_a_line_that_is_wrong_is_named_wherever_it_stands(place: int, monkeypatc
         (np.zeros((40, 28, 28), np.complex64), f"x_train: complex64 of shape (40, 28, 28); expected {IMAGES}"),
         (np.zeros((40, 28, 28, 3), np.uint8), f"x_train: uint8 of shape (40, 28, 28, 3); expected {IMAGES}"),
         (np.full((40, 784), 1.5, np.float32), "x_train: float32 from 1.5 to 1.5; expected floats from 0 to 1"),
+        (np.full((40, 784), 1 / 256), "x_train: float64 from 0.00390625 to 0.00390625; expected 1 for white"),
         (np.full((40, 784), -1), "x_train: int64 from -1 to -1; expected integers from 0 to 255"),
         (np.zeros((0, 784), np.uint8), "x_train: empty, of shape (0, 784); expected images and their labels"),
     ],

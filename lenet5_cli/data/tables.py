@@ -323,6 +323,8 @@ def _images(where: str, array: NDArray[Any]) -> NDArray[np.uint8]:
     images = np.empty((len(array), _SIDE, _SIDE), np.uint8)
     for start in range(0, len(array), _CHUNK):
         images[start : start + _CHUNK] = _grey(where, array[start : start + _CHUNK]).reshape(-1, _SIDE, _SIDE)
+    if array.dtype.kind == "f" and images.max() == 1:  # perhaps divided by 255 twice
+        raise LeNet5Error(f"{where}: {array.dtype.name} from {array.min()} to {array.max()}; expected 1 for white")
     demand_visible(where, images)
     return images
 
