@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from lenet5_cli.config import Config
 from lenet5_cli.data import drawn, glyphs
@@ -24,7 +24,7 @@ from lenet5_cli.errors import printable
 from lenet5_cli.export import page as exported
 from lenet5_cli.pictures.read import read_sample
 from lenet5_cli.storage.checkpoint import Checkpoint, Epoch
-from tests.conftest import STROKES, drawing
+from tests.conftest import STROKES, drawing, written
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -288,6 +288,15 @@ def test_a_picture_of_mnist_is_taken_as_it_is(page: "Page", event: str) -> None:
         until(page, "lenet5.image().some(Boolean)")
         assert (seen(page) == images[0]).all()
         clear(page)
+
+
+def test_thin_strokes_of_a_large_picture_are_widened_where_it_has_mnists_form_too(page: "Page") -> None:
+    image = Image.new("L", (280, 280), 255)
+    ImageDraw.Draw(image).line([(140, 40), (140, 239)], fill=0, width=6)
+    hand_over(page, written(image).getvalue(), "drop")
+    until(page, "lenet5.image().some(Boolean)")
+    strokes = seen(page)[4:24].sum(axis=1) / 255
+    np.testing.assert_allclose(strokes, 2.6, atol=0.4)
 
 
 def test_the_latest_of_two_pictures_stays(page: "Page") -> None:

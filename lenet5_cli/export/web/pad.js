@@ -180,14 +180,14 @@ class Pad {
 
   /** Return what puts a picture file on the pad: its ink, or, as it is or in MNIST's form on white or black, itself. */
   async read(file) {
-    if (this.asIs) {
-      const whole = await decoded(file, LONGEST, 1);
-      return () => this.exact(fitted(brightness(whole), whole.height, whole.width, this.side));
-    }
-    const small = await decoded(file, this.side);
-    for (const image of [brightness(small), brightness(small).map((value) => 255 - value)]) {
-      const bytes = Uint8Array.from(image, Math.round);
-      if (small.width === small.height && isMnist(bytes, this.side)) return () => this.exact(bytes);
+    const whole = await decoded(file, LONGEST, 1);
+    const luma = brightness(whole);
+    if (this.asIs) return () => this.exact(fitted(luma, whole.height, whole.width, this.side));
+    if (whole.width === this.side && whole.height === this.side) {
+      for (const image of [luma, luma.map((value) => 255 - value)]) {
+        const bytes = Uint8Array.from(image, Math.round);
+        if (isMnist(bytes, this.side)) return () => this.exact(bytes);
+      }
     }
     const pixels = await decoded(file, PAD);
     const ink = inkOf(brightness(pixels), pixels.height, pixels.width);
