@@ -338,7 +338,7 @@ def test_a_picture_ends_the_stroke_that_it_comes_into(page: "Page") -> None:
     assert page.evaluate("document.getElementById('pad').toDataURL()") == shown
 
 
-@pytest.mark.parametrize("size", [(28, 28), (60, 60), (90, 40), (31, 200), (9, 20), (1, 3)])
+@pytest.mark.parametrize("size", [(28, 28), (60, 60), (90, 40), (31, 200), (9, 20), (1, 3), (32, 28)])
 def test_a_model_of_pictures_as_they_are_reads_them_so(as_is: "Page", size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
     picture = BytesIO()

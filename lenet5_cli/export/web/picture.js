@@ -54,17 +54,17 @@ function scaled(x, rows, columns, toRows, toColumns) {
   return bilinear(bilinear(x, rows, columns, toColumns), toColumns, rows, toRows);
 }
 
-/** Return half of a whole number, rounded to an even one if it lies between two. */
-function evenHalf(length) {
-  return length % 2 ? 2 * Math.round(length / 4) : length / 2;
+/** Return a number rounded to a whole one, to the even one if it lies between two. */
+function rounded(x) {
+  return x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x);
 }
 
 /** Return a picture of luma[rows,columns] as it is: scaled to fit side x side bytes, in the middle of black. */
 function fitted(luma, rows, columns, side) {
-  const scale = side / Math.max(rows, columns);
-  const [height, width] = [rows, columns].map((length) => Math.max(1, Math.round(length * scale)));
+  const longer = Math.max(rows, columns);
+  const [height, width] = [rows, columns].map((length) => Math.max(1, rounded((length / longer) * side)));
   const small = scaled(luma, rows, columns, height, width);
-  const [top, left] = [height, width].map((length) => evenHalf(side - length));
+  const [top, left] = [height, width].map((length) => rounded((side - length) / 2));
   const image = new Uint8Array(side * side);
   for (let row = 0; row < height; row++) {
     image.set(small.subarray(row * width, (row + 1) * width), (top + row) * side + left);
