@@ -303,8 +303,12 @@ def _flat(X: Any) -> Any:  # noqa: N803
     """Return pictures (n, 28, 28) as (n, 784), and leave everything else to scikit-learn's own checks.
 
     Raises:
-        ValueError: they are masked.
+        ValueError: they are masked, or have three or more dimensions and are not 28x28.
     """
     _demand_unmasked(X, "X")
-    shape = np.shape(X) if isinstance(X, list | tuple) else getattr(X, "shape", ())
-    return np.reshape(np.asarray(X), (-1, PIXELS)) if tuple(shape[1:]) == (SIDE, SIDE) else X
+    shape = tuple(np.shape(X) if isinstance(X, list | tuple) else getattr(X, "shape", ()))
+    if shape[1:] == (SIDE, SIDE):
+        return np.reshape(np.asarray(X), (-1, PIXELS))
+    if len(shape) > 2:
+        raise ValueError(f"X: of shape {shape}; expected (n, {PIXELS}) or (n, {SIDE}, {SIDE})")
+    return X

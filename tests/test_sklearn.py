@@ -227,6 +227,8 @@ def test_what_does_not_fit_is_refused(fitted: LeNet5Classifier) -> None:
         fitted.predict(np.full((1, 784), 256.0) * np.eye(1, 784))
     with pytest.raises(ValueError, match=r"X: 64 feature\(s\); expected 784, the pixels of 28x28"):
         LeNet5Classifier().fit(np.ones((40, 64)), split.labels)
+    with pytest.raises(ValueError, match=r"^X: of shape \(4, 28, 28, 1\); expected \(n, 784\) or \(n, 28, 28\)$"):
+        LeNet5Classifier().fit(np.zeros((4, 28, 28, 1)), np.arange(4))
     with pytest.raises(ValueError, match="y: 11 classes; expected 2 to 10, as many as the sheet digits has glyphs"):
         LeNet5Classifier().fit(split.images[:22], np.arange(22) % 11)
     with pytest.raises(ValueError, match="optimizer: 'newton'; expected sgd or adam"):
