@@ -374,6 +374,9 @@ def test_what_is_no_picture_is_said(page: "Page") -> None:
     until(page, "document.getElementById('notice').textContent.includes('ink')")
     assert page.locator("#notice").inner_text() == "x.png: no ink found in this picture"
     assert answer(page) == "–"
+    draw(page, 1)
+    assert answer(page) == "1"
+    assert page.locator("#notice").inner_text() == ""
 
 
 def test_the_models_threshold_decides_what_is_no_digit(opened: Open) -> None:

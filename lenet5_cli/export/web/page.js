@@ -372,7 +372,6 @@ function addExamples() {
     const places = range(model.examples.names.length).filter((at) => model.examples.names[at] === name);
     const show = () => {
       const at = places[(next[name] = ((next[name] ?? -1) + 1) % places.length)];
-      notice("");
       pad.exact(pixels.slice(at * size, (at + 1) * size));
     };
     find("examples").append(
@@ -389,10 +388,7 @@ function addAbout() {
 
 function listen() {
   find("undo").onclick = () => pad.undo();
-  find("clear").onclick = () => {
-    notice("");
-    pad.clear();
-  };
+  find("clear").onclick = () => pad.clear();
   find("width").oninput = (event) => (pad.width = Number(event.target.value));
   find("theme").onclick = () => setTheme(document.documentElement.dataset.theme !== "dark");
   find("open").onclick = () => find("file").click();
@@ -423,7 +419,10 @@ function listen() {
 
 network.layers[last].names = classes;
 const farthest = widestDistance();
-const pad = new Pad(find("pad"), network.side, model.as_is, changed);
+const pad = new Pad(find("pad"), network.side, model.as_is, () => {
+  notice("");
+  changed();
+});
 const seen = new MapView(find("seen"), {
   maps: 1,
   rows: network.side,
