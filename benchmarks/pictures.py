@@ -43,7 +43,6 @@ STEPS: Steps = {
     "the stronger polarity alone": (segment, {"RIVAL": 1.0}),
     "one background everywhere": (segment, {"EVEN": 255.0, "STRAY": 255.0, "UNEVEN": 255.0}),
     "no faint ink": (segment, {"LEVELS": {0.4: 0.0}}),
-    "the strongest ink is not tried": (segment, {"STRONG": {}}),
     "frames stay": (segment, {"FRAMES": 0}),
     "underlines and blocks stay": (segment, {"FLAT": 1e9, "FILLED": 2.0}),
     "no sheets": (segment, {"SHEET": 2.0}),
@@ -54,10 +53,8 @@ STEPS: Steps = {
     "thin strokes stay thin": (normalise, {"PEN": 0.1}),
 }
 
-OF_BOTH = (
-    *("all steps", "no faint ink", "the stronger polarity alone", "one background everywhere", "no sheets"),
-    *("one colour for all ink", "boxes that digits touch stay"),
-)
+OF_BOTH = ("all steps", "no faint ink", "the stronger polarity alone", "one background everywhere", "no sheets")
+OF_BOTH += ("one colour for all ink", "boxes that digits touch stay")
 STEPS_OF_ALL: Steps = {name: STEPS[name] for name in OF_BOTH} | {
     "small pages are not enlarged": (lines, {"ENLARGED": 1}),
     "small digits are not read enlarged": (lines, {"SMALL": 0}),
@@ -133,11 +130,14 @@ def ruled(ink: Plane, rng: Rng, squares: bool = False) -> Plane:
     return PAPER - (PAPER - INK) * np.maximum(ink, lines)
 
 
-def framed(ink: Plane, rng: Rng) -> Plane:
-    """Return a page with a frame around the digit, as of a form's box or a drawing program's canvas."""
+def framed(ink: Plane, rng: Rng, crossed: bool = False) -> Plane:
+    """Return a page with a frame around the digit, as of a form's box, which the digit may cross."""
     (top, left), (bottom, right) = np.argwhere(ink > 0.5).min(axis=0), np.argwhere(ink > 0.5).max(axis=0)
-    far = int(rng.integers(12, 80))
-    frame = cv2.rectangle(np.zeros_like(ink), (left - far, top - far), (right + far, bottom + far), 1, 4)
+    away = rng.integers(12, 80, 4)
+    if crossed:
+        away[rng.integers(4)] = -rng.integers((bottom - top) // 6)
+    corners = (left - away[0], top - away[1]), (right + away[2], bottom + away[3])
+    frame = cv2.rectangle(np.zeros_like(ink), *corners, 1, 4)
     return PAPER - (PAPER - INK) * np.maximum(ink, frame)
 
 
@@ -162,7 +162,8 @@ def underlined(ink: Plane, rng: Rng) -> Plane:
 
 
 PLAIN = shadow, low_light, ruled, framed, underlined, on_a_desk
-SCENES = {scene.__name__: scene for scene in PLAIN} | {"squared": partial(ruled, squares=True)}
+SCENES = {scene.__name__: scene for scene in PLAIN}
+SCENES |= {"squared": partial(ruled, squares=True), "boxed": partial(framed, crossed=True)}
 
 
 def scenes(count: int, seed: int, several: int = 1) -> Iterator[tuple[str, str, Page]]:

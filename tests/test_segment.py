@@ -66,20 +66,6 @@ def test_a_tile_that_wide_strokes_fill_is_no_uneven_page(monkeypatch: pytest.Mon
     assert any(ink.local for ink in segment.inks(shades))
 
 
-def test_the_strongest_ink_leaves_half_shadows_out() -> None:
-    page = np.full((200, 200), 240, np.uint8)
-    page[120:, 120:] = 120  # a shadow
-    page[80:160, 100:110] = 20
-    for ink in segment.inks(page, segment.STRONG):
-        if ink.dark and not ink.local:
-            np.testing.assert_array_equal(np.argwhere(ink.mask).min(axis=0), (80, 100))
-            assert ink.mask.sum() == 80 * 10
-            break
-    else:
-        pytest.fail("no dark ink")
-    assert max(ink.mask.sum() for ink in segment.inks(page)) > 80 * 80
-
-
 def test_the_stronger_polarity_comes_first_and_one_that_is_nearly_as_strong_is_followed_too() -> None:
     shades = np.full((100, 100), 128, np.uint8)
     shades[20:40, 20:40], shades[60:80, 60:80] = 255, 18
@@ -148,6 +134,23 @@ def test_the_sides_of_a_box_are_removed_from_what_touches_them(pen: int) -> None
     left = segment.without_boxes(mask | digits, *segment.components(mask | digits))
     assert (left & (1 - digits)).sum() <= 0.05 * mask.sum()  # beside strokes that cross a side
     assert (left & digits).sum() >= 0.9 * digits.sum()
+
+
+@pytest.mark.parametrize("side", ["left", "top", "right", "bottom"])
+def test_a_box_is_removed_from_a_digit_that_extends_beyond_it(side: str) -> None:
+    """Its box was kept if the digit was outside by more than a sixteenth of it, and the digit was refused."""
+    left, top, right, bottom = {
+        "left": (85, 30, 160, 170),
+        "top": (50, 70, 150, 170),
+        "right": (40, 30, 115, 170),
+        "bottom": (50, 30, 150, 130),
+    }[side]
+    box = cv2.rectangle(np.zeros((200, 200), np.uint8), (left, top), (right, bottom), (1,), 3)
+    digit = np.zeros_like(box)
+    cv2.ellipse(digit, (100, 100), (30, 50), 0, 0, 360, (1,), 6)
+    kept = segment.without_boxes(box | digit, *segment.components(box | digit))
+    assert (kept & (1 - digit)).sum() <= 0.1 * box.sum()
+    assert (kept & digit).sum() >= 0.95 * digit.sum()
 
 
 def test_a_square_digit_is_no_box() -> None:

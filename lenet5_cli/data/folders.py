@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MAX_UNREADABLE: Final = 0.05  # of the pictures: if more cannot be read, this is not just a few damaged files
 
-_FORM: Final = "pictures 7"  # version of what is cached: increase it when pictures are read in another way
+_FORM: Final = "pictures 8"  # version of what is cached: increase it when pictures are read in another way
 _COUNT: Final = 1_000_000  # pictures at most, as they are kept in memory
 _CHUNK: Final = 64  # pictures that a process reads at a time
 _WORTH: Final = 1000  # pictures from which on starting processes saves more time than it takes

@@ -293,9 +293,8 @@ def _candidates(look: Plane) -> list[Candidate]:
 
 
 def _further(look: Plane) -> list[Candidate]:
-    """Return further candidates for a page with an uneven background: its strongest ink alone, and each sheet on it."""
-    strong = segment.inks(segment.grey(look), segment.STRONG)
-    return _of_inks([*strong, *(ink for sheet in segment.sheets(look) for ink in segment.inks(segment.grey(sheet)))])
+    """Return further candidates for a page with an uneven background: those of each sheet on it."""
+    return _of_inks(ink for sheet in segment.sheets(look) for ink in segment.inks(segment.grey(sheet)))
 
 
 def _of_inks(inks: Iterable[Ink]) -> list[Candidate]:

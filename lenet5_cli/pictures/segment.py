@@ -24,7 +24,6 @@ TWO_SHADES: Final = 0.9  # of the variance: if two shades explain more of such a
 MISFIT: Final = 10.0  # prior of the less likely background between EVEN and UNEVEN
 STRONGEST: Final = 0.0003  # of the pixels: full ink is the mean of the strongest; a small digit has this many pixels
 LEVELS: Final = {0.4: 0.0, 0.2: 5.0}  # thresholds for ink as fractions of full ink, and priors: faint ink may be grain
-STRONG: Final = {0.65: 9.0}  # likewise, for pages on which the edge of a shadow or a crease is darker than faint ink
 
 # Colours and soft edges.
 GLANCE: Final = 256  # pixels of the longer side of the copy that is searched for hidden ink
@@ -40,11 +39,12 @@ SOFT: Final = 0.04  # of a digit's longer side: the width of its soft edges
 RUN: Final = 0.12  # of the page's longer side: the length for which a ruled line must be straight, its run
 RUN_MIN: Final = 16  # pixels: in small pictures, strokes of a pen of one pixel are straight for a shorter run, too
 BOXED: Final = 40  # pixels: the minimum shorter side of a box
-NEAR_SIDE: Final = 0.06  # of the shorter side: the maximum distance of a box's sides from its bounding box
-DRAWN: Final = 0.9  # of each side: the minimum ink of a box; a round 0 has less
+NEAR_SIDE: Final = 0.06  # of the shorter side: the maximum distance of a box's sides from the lines' bounding box
+DRAWN: Final = 0.5  # of each side: the minimum of straight lines along it; where strokes cross a side, these are kept
 INKED: Final = 0.5  # of the bounding box: the maximum ink of a box; a solid has more
 SIDE_RUN: Final = 0.5  # of the shorter side: the run of a box's side, or of a line that divides a table
 SIDE_LENGTH: Final = 0.85  # of the box's side: the minimum length of such a line
+OUTSIDE: Final = 0.25  # of the bounding box's side: how far a digit may extend beyond its box
 SPAN: Final = 0.8  # of the page's parallel side: the minimum length of a ruled line; strokes are hardly ever as long
 SLIM: Final = 8  # the minimum ratio of a line's run to its width; strokes as straight are shorter
 DRIFT: Final = 12  # the ratio of a line's run to its maximum drift: nearly 5 degrees
@@ -186,14 +186,13 @@ def reduced(pixels: Plane, side: int) -> Plane:
     return cv2.resize(pixels, [max(1, round(scale * n)) for n in pixels.shape[1::-1]], interpolation=cv2.INTER_AREA)
 
 
-def inks(shades: Plane, levels: dict[float, float] | None = None) -> Iterator[Ink]:
+def inks(shades: Plane) -> Iterator[Ink]:
     """Yield hypotheses about the ink of shades (h, w), one for each threshold and polarity, the stronger first.
 
     The background is the page's most common shade, on an unevenly lit page the local one; if it is unclear whether the
     light is even, both are tried. A small picture of two shades is taken for evenly lit. Nothing is yielded if no ink
-    differs from its background by ``CONTRAST``. ``levels`` maps thresholds to priors; the default is ``LEVELS``.
+    differs from its background by ``CONTRAST``.
     """
-    levels = LEVELS if levels is None else levels
     page = _commonest(shades)
     size = (round(WINDOW * max(shades.shape)) | 1,) * 2
     window = cv2.getStructuringElement(cv2.MORPH_RECT, size)
@@ -206,9 +205,9 @@ def inks(shades: Plane, levels: dict[float, float] | None = None) -> Iterator[In
     if max(shades.shape) <= TILE and _has_two_shades(shades):
         stray = 0.0
     if stray <= UNEVEN:
-        yield from _on(shades, page, page, levels=levels, local=False, prior=MISFIT if stray > STRAY else 0)
+        yield from _on(shades, page, page, local=False, prior=MISFIT if stray > STRAY else 0)
     if stray > EVEN:
-        yield from _on(shades, *near, levels=levels, local=True, prior=0 if stray > STRAY else MISFIT)
+        yield from _on(shades, *near, local=True, prior=0 if stray > STRAY else MISFIT)
 
 
 def _has_two_shades(shades: Plane) -> bool:
@@ -219,16 +218,14 @@ def _has_two_shades(shades: Plane) -> bool:
     return bool(within < (1 - TWO_SHADES) * shades.size * shades.var())
 
 
-def _on(
-    shades: Plane, light: Plane, dark: Plane, *, levels: dict[float, float], local: bool, prior: float
-) -> Iterator[Ink]:
+def _on(shades: Plane, light: Plane, dark: Plane, *, local: bool, prior: float) -> Iterator[Ink]:
     """Yield the hypotheses of dark ink on the background ``light`` and of light ink on ``dark``, (h, w) each."""
     planes = {True: cv2.subtract(light, shades), False: cv2.subtract(shades, dark)}
     contrasts = {is_dark: _full(plane) for is_dark, plane in planes.items()}
     for is_dark, contrast in sorted(contrasts.items(), key=lambda each: -each[1]):
         if contrast >= max(CONTRAST, RIVAL * max(contrasts.values())):
             ink = cv2.convertScaleAbs(planes[is_dark], alpha=255 / contrast)
-            for level, unlike in levels.items():
+            for level, unlike in LEVELS.items():
                 yield Ink(ink, (ink > 255 * level).astype(np.uint8), is_dark, local, prior + unlike)
 
 
@@ -293,28 +290,39 @@ def without_boxes(mask: Plane, labels: Plane, found: Sequence[Component]) -> Pla
             continue
         box = np.s_[each.top : each.bottom, each.left : each.right]
         shape = (labels[box] == each.label).astype(np.uint8)
-        if _is_boxed(shape):
-            left[box] = cv2.subtract(left[box], cv2.subtract(shape, _without_sides(shape)))
+        left[box] = cv2.subtract(left[box], cv2.subtract(shape, _without_box(shape)))
     return left
 
 
-def _is_boxed(shape: Plane) -> bool:
-    """Tell whether a shape (h, w) consists of thin strokes, with one along each of its four sides."""
-    width = round(NEAR_SIDE * min(shape.shape))
-    sides = shape[:width], shape[-width:], shape[:, :width].T, shape[:, -width:].T
-    return bool(shape.mean() <= INKED) and all(side.any(axis=0).mean() >= DRAWN for side in sides)
+def _without_box(shape: Plane) -> Plane:
+    """Remove the sides of a box, and lines in it as long, from a shape (h, w), of which a part may be outside the box.
+
+    A shape without a box, and one of which hardly anything would be left, is returned unchanged.
+    """
+    if shape.mean() > INKED:
+        return shape
+    sides = _lines(shape, (1 - OUTSIDE) * np.array(shape.shape))
+    if not _is_box(sides):
+        return shape
+    _, _, width, height = cv2.boundingRect(sides)
+    inner: Plane = cv2.subtract(shape, _lines(shape, np.array([height, width])))
+    return inner if components(inner, FRAMED * max(shape.shape))[1] else shape
 
 
-def _without_sides(shape: Plane) -> Plane:
-    """Remove the long straight lines from a boxed shape (h, w); return it unchanged if hardly anything is left."""
-    height, width = shape.shape
-    run, least = SIDE_RUN * min(shape.shape), SIDE_LENGTH * np.array([width, height])
-    inner = without_rules(np.pad(shape, 1), run, (least[0], least[1]))[1:-1, 1:-1]
-    labels, found = components(inner)
-    for each in found:
-        if each.right - each.left >= least[0] or each.height >= least[1]:  # a line that is not quite straight
-            inner[labels == each.label] = 0
-    return inner if components(inner, FRAMED * max(width, height))[1] else shape
+def _lines(shape: Plane, size: NDArray[np.number]) -> Plane:
+    """Return the straight lines of a shape (h, w) that could be sides of a box of a size (h, w)."""
+    height, width = SIDE_LENGTH * size
+    run = SIDE_RUN * min(shape.shape)
+    rest = without_rules(np.pad(shape, 1), run, (width, height))[1:-1, 1:-1]
+    return cv2.subtract(shape, rest)
+
+
+def _is_box(lines: Plane) -> bool:
+    """Tell whether straight lines (h, w) are along each of the four sides of their bounding box."""
+    x, y, width, height = cv2.boundingRect(lines)
+    shape, near = lines[y : y + height, x : x + width], round(NEAR_SIDE * min(width, height))
+    sides = shape[:near], shape[-near:], shape[:, :near].T, shape[:, -near:].T
+    return near > 0 and all(side.any(axis=0).mean() >= DRAWN for side in sides)
 
 
 def components(mask: Plane, minimum: float = 0) -> tuple[Plane, list[Component]]:
