@@ -40,7 +40,7 @@ STRAIGHT: Final = 1.5  # stroke widths: the maximum width of a single straight s
 LEANING: Final = 0.25  # width by height: how much farther a slash leans to the right than the page's digits: 14 degrees
 ALIKE: Final = 0.15  # maximum standard deviation of the lean of digits by one hand; over all of MNIST it is 0.25
 LOW: Final = 0.7  # of the median height of the digits that are not straight: rows of lower straight strokes are specks
-FAINT: Final = 0.6  # of the median strength of the digits on a page: fainter ink is a fold or shines through the paper
+FAINT: Final = 0.5  # of the median strength of the digits on a page: fainter ink is a fold, or shines through the paper
 
 # In nats, as are the squared distances of a network that was trained with the rubbish class.
 CERTAIN: Final = 7.0  # distances this far below the threshold cost 0: training ignores them (LeCun et al. 1998, eq. 9)
