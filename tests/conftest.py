@@ -33,6 +33,9 @@ from lenet5_cli.training.ranks import own_cores
 settings.register_profile("timeless", deadline=None)  # a busy machine is no failure
 settings.load_profile("timeless")
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell; programs inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 NUMBERS = count(1)  # of the tests' folders
 
