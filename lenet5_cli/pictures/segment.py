@@ -290,23 +290,25 @@ def without_boxes(mask: Plane, labels: Plane, found: Sequence[Component]) -> Pla
             continue
         box = np.s_[each.top : each.bottom, each.left : each.right]
         shape = (labels[box] == each.label).astype(np.uint8)
-        left[box] = cv2.subtract(left[box], cv2.subtract(shape, _without_box(shape)))
+        left[box] = cv2.subtract(left[box], _box_lines(shape))
     return left
 
 
-def _without_box(shape: Plane) -> Plane:
-    """Remove the sides of a box, and lines in it as long, from a shape (h, w), of which a part may be outside the box.
+def _box_lines(shape: Plane) -> Plane:
+    """Return the sides of a box, and lines in it as long, in a shape (h, w), of which a part may be outside the box.
 
-    A shape without a box, and one of which hardly anything would be left, is returned unchanged.
+    All is 0 if the shape has no box, or hardly anything else.
     """
+    nothing = np.zeros_like(shape)
     if shape.mean() > INKED:
-        return shape
+        return nothing
     sides = _lines(shape, (1 - OUTSIDE) * np.array(shape.shape))
     if not _is_box(sides):
-        return shape
+        return nothing
     _, _, width, height = cv2.boundingRect(sides)
-    inner: Plane = cv2.subtract(shape, _lines(shape, np.array([height, width])))
-    return inner if components(inner, FRAMED * max(shape.shape))[1] else shape
+    lines = _lines(shape, np.array([height, width]))
+    rest = cv2.subtract(shape, lines)
+    return lines if components(rest, FRAMED * max(shape.shape))[1] else nothing
 
 
 def _lines(shape: Plane, size: NDArray[np.number]) -> Plane:
