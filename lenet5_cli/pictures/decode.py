@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from lenet5_cli.engine.preprocessing import NUMBERS
-from lenet5_cli.errors import LeNet5Error
+from lenet5_cli.errors import LeNet5Error, missing
 from lenet5_cli.files import PICTURE_LIMIT, open_regular
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # not EPS: Pillow runs another program for it
@@ -166,8 +166,7 @@ def _image(source: IO[bytes] | Image.Image | NDArray[np.generic], name: str) -> 
     try:
         import pillow_heif  # noqa: PLC0415 - an extra
     except ImportError as error:
-        needed = f"which needs pillow-heif, which cannot be imported: {error}"
-        raise LeNet5Error(f"{expected}, {needed}; pip install 'lenet5-cli[heic]'") from None
+        raise missing(f"{expected}, which needs pillow-heif, which", error, "heic") from None
     pillow_heif.register_heif_opener(thumbnails=False)
     with suppress(UnidentifiedImageError):
         return Image.open(source, formats=("HEIF",))
