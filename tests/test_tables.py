@@ -84,7 +84,7 @@ def test_labels_in_the_last_column(header: str) -> None:
     rows = zip(images, DATA.labels, strict=True)
     Path("own.csv").write_text(header + "".join(f"{','.join(map(str, image))},{label}\n" for image, label in rows))
     there = "the first column holds only 0, the last one 10 values, 0 to 9; expected the labels in the first column"
-    advice = "move the labels there, or, if they are, begin with the line label,1,2,...,784"
+    advice = "move them there; if that column is the label, put the line label,1,2,...,784 first"
     assert refusal("own.csv") == f"own.csv: {there}; {advice}"
 
 
@@ -93,7 +93,7 @@ def test_a_folder_of_csv_files_is_no_data() -> None:
     for name in ("own/train.csv", "own/test.CSV", "own/notes.txt"):
         Path(name).write_text(csv())
     there = "no IDX files in this folder and no folder of pictures for each class, but test.CSV"
-    assert refusal("own") == f"own: {there}; give a file itself, such as own/test.CSV"
+    assert refusal("own") == f"own: {there}; name the file, such as own/test.CSV"
 
 
 def test_a_csv_file_of_one_class() -> None:

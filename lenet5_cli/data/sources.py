@@ -202,7 +202,7 @@ def _read_idx(source: str, split: str, how: LoadOptions) -> Split:
         raise LeNet5Error(f"{source}: a file; expected a folder, or a file that ends in {' or '.join(FILES)}")
     if not mnist.holds_idx(path) and (held := sorted(filter(_is_table, path.iterdir()))):
         there = f"no IDX files in this folder and no folder of pictures for each class, but {held[0].name}"
-        raise LeNet5Error(f"{source}: {there}; give a file itself, such as {held[0]}")
+        raise LeNet5Error(f"{source}: {there}; name the file, such as {held[0]}")
     return _read(source, *mnist.files(source, split), how)
 
 

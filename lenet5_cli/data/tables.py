@@ -161,7 +161,7 @@ def _demand_label_first(path: str | PathLike[str], labels: list[str], last: NDAr
     found = np.unique(last)
     if len(set(labels)) == 1 < len(found) and found[-1] < MAX_CLASSES:
         there = f"the first column holds only {labels[0]}, the last one {len(found)} values, {found[0]} to {found[-1]}"
-        advice = f"move the labels there, or, if they are, begin with the line label,1,2,...,{_PIXELS}"
+        advice = f"move them there; if that column is the label, put the line label,1,2,...,{_PIXELS} first"
         raise LeNet5Error(f"{path}: {there}; expected the labels in the first column; {advice}")
 
 
